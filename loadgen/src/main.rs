@@ -1,0 +1,3 @@
+//! `loadgen` offers load to a TURN relay and reports what came through.
+
+fn main() {}

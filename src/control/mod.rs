@@ -1,0 +1,1 @@
+//! Cold work: configuration, logging, signals.

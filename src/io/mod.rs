@@ -1,0 +1,1 @@
+//! Rings, buffers and sockets.

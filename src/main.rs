@@ -1,0 +1,3 @@
+//! The `uturn` binary: parse, settle, spawn, wait.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The TURN state machine, pure.

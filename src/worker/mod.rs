@@ -1,0 +1,1 @@
+//! One pinned thread: one `turn::Server` and one `io` driver.
