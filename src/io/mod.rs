@@ -1,1 +1,211 @@
-//! Rings, buffers and sockets.
+//! Rings, buffers and sockets: datagrams in and out, in batches.
+//!
+//! A worker owns one [`Driver`]. It calls [`Driver::turn`] once per loop, which hands the kernel
+//! everything queued and waits; it takes what arrived with [`Driver::next`], and queues answers
+//! with [`Driver::send`]. There is no call into the kernel per packet.
+//!
+//! ```text
+//!            next()                    send()                  turn()
+//!  kernel ──────────▶ Received{Lease} ────────▶ Piece{Lease} ─────────▶ kernel
+//!     ▲                     │ drop                                │ sent
+//!     └───── pool ◀─────────┴─────────────────────────────────────┘
+//! ```
+//!
+//! The law of this floor: a buffer the kernel does not own is a value, a [`Lease`]. Possession is
+//! the proof that it may be read; being its only holder is the proof that it may be written.
+//! Nothing here knows what stands in a datagram.
+
+use std::{io, net::SocketAddr, net::UdpSocket, ops::Range, sync::Arc, time::Duration};
+
+mod counters;
+mod pool;
+mod sys;
+mod waker;
+
+pub use counters::{CounterBoard, Counters};
+pub use pool::Lease;
+pub use waker::Waker;
+
+/// Writable bytes guaranteed in front of every received and every blank payload.
+///
+/// 20 (STUN header) + 24 (XOR-PEER-ADDRESS of IPv6) + 4 (DATA header): the largest prefix a relayed
+/// payload gets (RFC 8656 §11.6).
+pub const HEADROOM: usize = 48;
+
+/// The longest zero padding that may stand behind a piece, in bytes.
+pub const PAD_MAX: usize = 3;
+
+/// A slot in the driver's socket table.
+///
+/// Small and dense, from 0. It names one socket from [`Driver::open`] until [`Event::Closed`], after
+/// which the number is used again; no event of a closed socket surfaces under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketId(u32);
+
+impl SocketId {
+    /// The slot as an index, for tables kept beside the driver's.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One datagram, or one train of datagrams of equal size that the kernel joined (UDP_GRO).
+#[derive(Debug)]
+pub struct Received {
+    /// Where it arrived.
+    pub socket: SocketId,
+    /// Who sent it; the same for every segment of a train.
+    pub from: SocketAddr,
+    /// Bytes of each datagram in the payload; only the last one may be shorter. Equals the
+    /// payload's length for a single datagram, and is 0 only for an empty one.
+    pub segment_bytes: usize,
+    /// The bytes; [`Lease::range`] says where in the buffer.
+    pub lease: Lease,
+}
+
+impl Received {
+    /// Datagrams in this train; 1 for a single one, empty or not.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        let payload_bytes = self.lease.range().len();
+        payload_bytes.div_ceil(self.segment_bytes.max(1)).max(1)
+    }
+}
+
+/// What a turn of the driver brought.
+#[derive(Debug)]
+pub enum Event {
+    /// A datagram or a train of them arrived.
+    Received(Received),
+    /// A [`Waker`] was used, once or many times, since the last `Woken`.
+    Woken,
+    /// The kernel has let go of a closed socket: its port can be bound again, its id is free.
+    Closed(SocketId),
+    /// A socket can no longer receive; the errno says why. It still has to be closed.
+    Broken(SocketId, i32),
+    /// The kernel refused segmentation offload (UDP_SEGMENT) and the driver no longer asks for it.
+    /// Told once: from now on every datagram is a send of its own.
+    SegmentationOff,
+}
+
+/// How long [`Driver::turn`] may sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all.
+    None,
+    /// Until something arrives, and at most this long.
+    For(Duration),
+    /// Until something arrives.
+    Forever,
+}
+
+/// What [`Driver::send`] puts on the wire: `segments` datagrams, each `header`, `body`, `pad`.
+///
+/// ```text
+/// buffer   ..│ body │........│ body │........│ body │..      each body `stride` after the last
+/// wire       [header][body][pad] [header][body][pad] [header][body][pad]
+/// ```
+///
+/// Most pieces are one datagram; a received train whose segments are framed alike goes out as one
+/// piece, with one lease and one header for all of them.
+#[derive(Debug)]
+pub struct Piece<'a> {
+    /// Copied by `send`, in front of every body. At most [`HEADROOM`] bytes.
+    pub header: &'a [u8],
+    /// Holds the bodies until the kernel has sent them.
+    pub lease: Lease,
+    /// The first body, in offsets of the whole buffer (as [`Lease::range`] counts).
+    pub body: Range<usize>,
+    /// Datagrams in this piece, at least 1.
+    pub segments: usize,
+    /// Bytes from the start of one body to the start of the next; without meaning for one segment.
+    pub stride: usize,
+    /// Zero bytes behind every body. At most [`PAD_MAX`].
+    pub pad: u8,
+    /// Whether the datagrams leave with the DF bit set, and are dropped where they do not fit.
+    pub dont_fragment: bool,
+}
+
+impl<'a> Piece<'a> {
+    /// One datagram: `body` of the lease's buffer, nothing in front or behind.
+    #[must_use]
+    pub fn single(lease: Lease, body: Range<usize>) -> Self {
+        Self { header: &[], lease, body, segments: 1, stride: 0, pad: 0, dont_fragment: false }
+    }
+
+    /// Puts `header` in front of every body.
+    #[must_use]
+    pub fn with_header(mut self, header: &'a [u8]) -> Self {
+        self.header = header;
+        self
+    }
+
+    /// Puts `pad` zero bytes behind every body.
+    #[must_use]
+    pub fn with_pad(mut self, pad: u8) -> Self {
+        self.pad = pad;
+        self
+    }
+
+    /// Repeats the body `segments` times, each `stride` bytes after the one before.
+    #[must_use]
+    pub fn repeated(mut self, segments: usize, stride: usize) -> Self {
+        self.segments = segments;
+        self.stride = stride;
+        self
+    }
+}
+
+/// A socket layer with batches: io_uring, or its portable stand-in.
+///
+/// A driver belongs to the thread that made it. Everything it needs is taken when it is made;
+/// moving a packet allocates nothing.
+pub trait Driver {
+    /// Takes over a bound, non-blocking socket and starts receiving on it.
+    ///
+    /// # Errors
+    /// When the socket table is full (`EMFILE`), or the kernel does not take the socket.
+    fn open(&mut self, socket: UdpSocket) -> io::Result<SocketId>;
+
+    /// Stops a socket. Nothing received on it surfaces after this call; what was queued to be sent
+    /// still leaves. [`Event::Closed`] follows once the kernel has let go of it.
+    fn close(&mut self, socket: SocketId);
+
+    /// Queues a piece. It leaves at the next [`turn`](Self::turn), or earlier if the queue is full.
+    ///
+    /// Pieces of equal size for one destination are joined into one train; the order within one
+    /// `(socket, to)` always holds. What the kernel refuses is dropped and counted.
+    ///
+    /// # Panics
+    /// If the piece does not lie in its lease's buffer, has no segment, or its header or pad is
+    /// longer than the bounds above: that is a bug of the caller, never input.
+    fn send(&mut self, socket: SocketId, to: SocketAddr, piece: Piece<'_>);
+
+    /// Hands everything queued to the kernel, waits, and collects what arrived: one system call.
+    ///
+    /// A signal ends the wait early and is not an error.
+    ///
+    /// # Errors
+    /// Only when the ring (or epoll) itself fails, which is a bug or the end of memory.
+    fn turn(&mut self, wait: Wait) -> io::Result<()>;
+
+    /// Takes the next thing that [`turn`](Self::turn) collected.
+    fn next(&mut self) -> Option<Event>;
+
+    /// A private buffer for a datagram of up to `bytes` that the server itself writes; its payload
+    /// is the `bytes` behind [`HEADROOM`]. `None` when all of them are in use: drop and count.
+    fn blank(&mut self, bytes: usize) -> Option<Lease>;
+
+    /// A handle that makes [`turn`](Self::turn) return, from any thread.
+    fn waker(&self) -> Waker;
+
+    /// What this driver has done so far.
+    fn counters(&self) -> &Counters;
+
+    /// The same counters for other threads: copied there as turns go by.
+    fn board(&self) -> Arc<CounterBoard>;
+
+    /// Datagrams the kernel dropped because the socket's receive buffer was full, if it says so.
+    fn kernel_drops(&self, socket: SocketId) -> Option<u64>;
+}

@@ -1,0 +1,365 @@
+//! Buffers, and the leases that say who may touch them.
+//!
+//! One anonymous mapping holds every buffer of a driver: the ones the kernel receives into, and two
+//! small classes of private ones for datagrams the server writes itself. The kernel backs a page
+//! only when it is first written.
+//!
+//! A slot is in one of three states, and that is the law of this file:
+//!
+//! ```text
+//! free ──publish──▶ kernel's ──claim──▶ leased by n holders ──last one drops──▶ free
+//!   └──────────────── blank (private classes) ──▶ leased
+//! ```
+//!
+//! Only a leased slot can be reached from safe code, shared by all of its holders for reading, or
+//! exclusively by its only holder for writing. All of it lives on one thread.
+#![expect(unsafe_code, reason = "hands out slices of one mapping; the slot states make it sound")]
+
+use std::{
+    cell::Cell,
+    fmt, io,
+    ops::Range,
+    ptr::{self, NonNull},
+    rc::Rc,
+    slice,
+};
+
+use super::{HEADROOM, PAD_MAX};
+
+/// Bytes of a receive buffer: the largest UDP payload behind the kernel's own header, name and
+/// control area. An odd number of cache lines, so that buffer starts spread over the cache's sets.
+pub(super) const RECEIVE_BYTES: usize = 1033 * 64;
+const SMALL_BYTES: usize = 2048;
+const LARGE_BYTES: usize = RECEIVE_BYTES;
+/// Private buffers for replies the server originates.
+const SMALL_COUNT: u32 = 512;
+const LARGE_COUNT: u32 = 16;
+
+/// The `refs` of a slot that the kernel may write to.
+const KERNEL: u32 = u32::MAX;
+const END: u32 = u32::MAX;
+
+/// Which buffers a slot belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Receive,
+    Small,
+    Large,
+}
+
+/// All buffers of one driver.
+pub(super) struct Pool {
+    base: NonNull<u8>,
+    mapped_bytes: usize,
+    receive_count: u32,
+    slots: Box<[Slot]>,
+    free: [FreeList; 3],
+}
+
+struct Slot {
+    /// 0 free, [`KERNEL`] the kernel's, otherwise the number of leases.
+    refs: Cell<u32>,
+    /// The next free slot of the class, while this one is free.
+    next: Cell<u32>,
+}
+
+struct FreeList {
+    head: Cell<u32>,
+    count: Cell<u32>,
+}
+
+impl Pool {
+    /// Maps `receive_count` receive buffers and the private classes.
+    pub(super) fn new(receive_count: u32) -> io::Result<Rc<Self>> {
+        let slot_count = receive_count + SMALL_COUNT + LARGE_COUNT;
+        let mapped_bytes = (receive_count + LARGE_COUNT) as usize * RECEIVE_BYTES
+            + SMALL_COUNT as usize * SMALL_BYTES;
+        let base = map(mapped_bytes)?;
+        let slots = (0..slot_count).map(|_| Slot { refs: Cell::new(0), next: Cell::new(END) });
+        let free = [(); 3].map(|()| FreeList { head: Cell::new(END), count: Cell::new(0) });
+        let slots = slots.collect();
+        let pool = Self { base, mapped_bytes, receive_count, slots, free };
+        (0..slot_count).rev().for_each(|slot| pool.put_free(slot));
+        Ok(Rc::new(pool))
+    }
+
+    /// Free receive buffers: neither the kernel's nor leased.
+    pub(super) fn free_receive(&self) -> u32 {
+        self.free[Class::Receive as usize].count.get()
+    }
+
+    /// Takes a free receive buffer for the kernel to write to: its slot, address and length.
+    ///
+    /// The buffer is out of safe code's reach until [`claim`](Self::claim)ed or put
+    /// [back](Self::unpublish).
+    pub(super) fn publish(&self) -> Option<(u32, *mut u8)> {
+        let slot = self.take_free(Class::Receive)?;
+        self.slots[slot as usize].refs.set(KERNEL);
+        Some((slot, self.pointer(slot)))
+    }
+
+    /// Makes a lease of a buffer that the kernel has filled and given back; `range` is its payload.
+    ///
+    /// # Safety
+    /// The kernel no longer reads or writes this buffer.
+    pub(super) unsafe fn claim(self: &Rc<Self>, slot: u32, range: Range<usize>) -> Lease {
+        let owner = &self.slots[slot as usize].refs;
+        assert_eq!(owner.get(), KERNEL, "a buffer comes back from the kernel once");
+        owner.set(1);
+        Lease::new(Rc::clone(self), slot, range)
+    }
+
+    /// Puts a published buffer back that the kernel has given up without filling it.
+    ///
+    /// # Safety
+    /// The kernel no longer reads or writes this buffer.
+    pub(super) unsafe fn unpublish(&self, slot: u32) {
+        let owner = &self.slots[slot as usize].refs;
+        assert_eq!(owner.get(), KERNEL, "a buffer comes back from the kernel once");
+        owner.set(0);
+        self.put_free(slot);
+    }
+
+    /// A private buffer whose payload is the `bytes` behind the headroom.
+    pub(super) fn blank(self: &Rc<Self>, bytes: usize) -> Option<Lease> {
+        let needed = HEADROOM + bytes + PAD_MAX;
+        let small = if needed <= SMALL_BYTES { self.take_free(Class::Small) } else { None };
+        let fits = needed <= LARGE_BYTES;
+        let slot = small.or_else(|| if fits { self.take_free(Class::Large) } else { None })?;
+        self.slots[slot as usize].refs.set(1);
+        Some(Lease::new(Rc::clone(self), slot, HEADROOM..HEADROOM + bytes))
+    }
+
+    fn class(&self, slot: u32) -> Class {
+        if slot < self.receive_count {
+            Class::Receive
+        } else if slot < self.receive_count + LARGE_COUNT {
+            Class::Large
+        } else {
+            Class::Small
+        }
+    }
+
+    fn bytes(&self, slot: u32) -> usize {
+        match self.class(slot) {
+            Class::Receive => RECEIVE_BYTES,
+            Class::Large => LARGE_BYTES,
+            Class::Small => SMALL_BYTES,
+        }
+    }
+
+    /// Receive and large buffers stand first, of one size; small ones behind them.
+    fn pointer(&self, slot: u32) -> *mut u8 {
+        assert!((slot as usize) < self.slots.len(), "slots come from this pool");
+        let big = slot.min(self.receive_count + LARGE_COUNT);
+        let small = slot - big;
+        let offset = big as usize * RECEIVE_BYTES + small as usize * SMALL_BYTES;
+        // SAFETY: the slot exists (asserted above), so the offset lies within the mapping, whose
+        // length `new` computed from the same counts and sizes.
+        unsafe { self.base.as_ptr().add(offset) }
+    }
+
+    fn take_free(&self, class: Class) -> Option<u32> {
+        let list = &self.free[class as usize];
+        let slot = list.head.get();
+        let taken = self.slots.get(slot as usize)?;
+        list.head.set(taken.next.get());
+        list.count.set(list.count.get() - 1);
+        Some(slot)
+    }
+
+    fn put_free(&self, slot: u32) {
+        let list = &self.free[self.class(slot) as usize];
+        self.slots[slot as usize].next.set(list.head.replace(slot));
+        list.count.set(list.count.get() + 1);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let base = self.base.as_ptr().cast();
+        // SAFETY: this is the mapping `new` made. No lease is left, since each holds an `Rc` of the
+        // pool, and the driver keeps the pool until the kernel has given back every buffer.
+        unsafe { libc::munmap(base, self.mapped_bytes) };
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let free = self.free.each_ref().map(|list| list.count.get());
+        f.debug_struct("Pool").field("slots", &self.slots.len()).field("free", &free).finish()
+    }
+}
+
+/// A buffer that the kernel does not own. Dropping the last lease of a buffer returns it.
+///
+/// The payload is what arrived, or what [`Driver::blank`](super::Driver::blank) was asked for; in
+/// front of it stand at least [`HEADROOM`] bytes that may be written over.
+pub struct Lease {
+    pool: Rc<Pool>,
+    slot: u32,
+    start: u32,
+    end: u32,
+}
+
+impl Lease {
+    fn new(pool: Rc<Pool>, slot: u32, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end, "a payload does not end before it starts");
+        assert!(range.end <= pool.bytes(slot), "a payload lies within its buffer");
+        let bound = |offset| u32::try_from(offset).expect("buffers are far smaller than 4 GiB");
+        let (start, end) = (bound(range.start), bound(range.end));
+        Self { pool, slot, start, end }
+    }
+
+    /// The payload.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.buffer()[self.range()]
+    }
+
+    /// Where in the whole buffer the payload is.
+    #[must_use]
+    pub fn range(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// The whole buffer: what is in front of the payload, the payload, and what is behind it.
+    #[must_use]
+    pub fn buffer(&self) -> &[u8] {
+        let pointer = self.pool.pointer(self.slot);
+        let bytes = self.pool.bytes(self.slot);
+        // SAFETY: the slot lies within the mapping and is initialised (anonymous memory is zero).
+        // While this lease lives the slot is leased, so the kernel does not write to it; another
+        // `&mut` to it exists only through `exclusive` of its only lease, which borrows that lease.
+        unsafe { slice::from_raw_parts(pointer, bytes) }
+    }
+
+    /// The whole buffer for writing, unless another lease shares it.
+    #[must_use]
+    pub fn exclusive(&mut self) -> Option<&mut [u8]> {
+        if self.is_shared() {
+            return None;
+        }
+        let pointer = self.pool.pointer(self.slot);
+        let bytes = self.pool.bytes(self.slot);
+        // SAFETY: as in `buffer`; and this is the only lease of the slot, borrowed mutably for as
+        // long as the slice lives, so that nothing can share or read the buffer meanwhile.
+        Some(unsafe { slice::from_raw_parts_mut(pointer, bytes) })
+    }
+
+    /// Another lease of the same buffer. Until all but one are dropped, none can write.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        let refs = &self.refs().get();
+        assert!(*refs < KERNEL - 1, "fewer leases than the address space holds");
+        self.refs().set(refs + 1);
+        Self { pool: Rc::clone(&self.pool), ..*self }
+    }
+
+    /// Whether another lease of the same buffer exists.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.refs().get() > 1
+    }
+
+    fn refs(&self) -> &Cell<u32> {
+        &self.pool.slots[self.slot as usize].refs
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let left = self.refs().get() - 1;
+        self.refs().set(left);
+        if left == 0 {
+            self.pool.put_free(self.slot);
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Lease");
+        out.field("slot", &self.slot).field("range", &self.range());
+        out.field("shared", &self.is_shared()).finish()
+    }
+}
+
+/// Anonymous zeroed memory; pages are backed when first written.
+fn map(bytes: usize) -> io::Result<NonNull<u8>> {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a fresh anonymous mapping at an address the kernel chooses overlaps nothing.
+    let address = unsafe { libc::mmap(ptr::null_mut(), bytes, access, flags, -1, 0) };
+    match NonNull::new(address.cast()) {
+        Some(base) if address != libc::MAP_FAILED => Ok(base),
+        Some(_) | None => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(pool: &Rc<Pool>, range: Range<usize>) -> Lease {
+        let (slot, _) = pool.publish().expect("a free buffer");
+        // SAFETY: no kernel was told about this buffer.
+        unsafe { pool.claim(slot, range) }
+    }
+
+    #[test]
+    fn a_buffer_comes_back_when_its_last_lease_is_dropped() {
+        let pool = Pool::new(2).expect("memory");
+        let first = filled(&pool, 56..100);
+        let second = first.share();
+        assert_eq!(pool.free_receive(), 1);
+        drop(first);
+        assert_eq!(pool.free_receive(), 1);
+        drop(second);
+        assert_eq!(pool.free_receive(), 2);
+    }
+
+    #[test]
+    fn only_the_only_holder_can_write() {
+        let pool = Pool::new(1).expect("memory");
+        let mut lease = filled(&pool, 56..60);
+        lease.exclusive().expect("not shared")[56..60].copy_from_slice(b"abcd");
+        let reader = lease.share();
+        assert!(lease.exclusive().is_none());
+        assert_eq!(reader.payload(), b"abcd");
+        drop(reader);
+        assert!(lease.exclusive().is_some());
+    }
+
+    #[test]
+    fn buffers_do_not_overlap() {
+        let pool = Pool::new(3).expect("memory");
+        let mut leases: Vec<_> = (0..3).map(|_| filled(&pool, 0..RECEIVE_BYTES)).collect();
+        leases.extend((0..SMALL_COUNT).map(|_| pool.blank(100).expect("a small one")));
+        leases.extend((0..LARGE_COUNT).map(|_| pool.blank(60_000).expect("a large one")));
+        for (mark, lease) in leases.iter_mut().enumerate() {
+            lease.exclusive().expect("not shared").fill(mark as u8);
+        }
+        for (mark, lease) in leases.iter().enumerate() {
+            assert!(lease.buffer().iter().all(|byte| *byte == mark as u8), "buffer {mark}");
+        }
+        assert!(pool.publish().is_none());
+        assert!(pool.blank(100).is_none());
+    }
+
+    #[test]
+    fn small_requests_overflow_into_large_buffers() {
+        let pool = Pool::new(1).expect("memory");
+        let leases: Vec<_> = std::iter::from_fn(|| pool.blank(10)).collect();
+        assert_eq!(leases.len(), (SMALL_COUNT + LARGE_COUNT) as usize);
+        assert!(pool.blank(RECEIVE_BYTES).is_none());
+    }
+
+    #[test]
+    fn a_lease_outlives_its_pool() {
+        let pool = Pool::new(1).expect("memory");
+        let lease = filled(&pool, 56..60);
+        drop(pool);
+        assert_eq!(lease.payload(), [0; 4]);
+    }
+}
