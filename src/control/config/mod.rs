@@ -1,0 +1,138 @@
+//! Configuration: written by the operator, read raw, settled once.
+//!
+//! ```text
+//! command line ─┐
+//!               ├─ raw: typed, with places ── settle: defaults, bounds, this machine ── Config
+//! TOML file ────┘   (command line wins)
+//! ```
+//!
+//! A [`Config`] is concrete and final: every address is one that can be bound, every number is
+//! inside its bounds, every default has been taken. Nothing further down looks at an option again.
+
+mod addresses;
+mod machine;
+mod raw;
+pub mod schema;
+mod settle;
+mod source;
+mod value;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use ipnet::IpNet;
+use tracing::level_filters::LevelFilter;
+
+pub use machine::Machine;
+pub use raw::Options;
+pub use source::ConfigError;
+pub use value::{IoChoice, LogFormat, OnReallocate, PortRange, Secret, User};
+
+use source::Source;
+
+/// Everything the server was told, resolved.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Addresses the STUN port is opened on; concrete, sorted, each once, at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Addresses relay ports are opened on, at least one; of one family the first is preferred.
+    pub relays: Vec<RelayAddress>,
+    /// Ports that are handed out; at least two for each worker.
+    pub relay_ports: PortRange,
+    /// Realm of the long-term credentials; 1-127 characters.
+    pub realm: String,
+    /// Users with fixed passwords; each name once.
+    pub users: Vec<User>,
+    /// Secrets of time-limited credentials, each of them accepted.
+    pub secrets: Vec<Secret>,
+    /// True when there was no user and no secret, and `secrets` holds one made for this run.
+    pub secret_is_generated: bool,
+    /// Where each worker runs, by worker index; at least one.
+    pub workers: Vec<WorkerPlace>,
+    /// Peers opened although the built-in list denies them.
+    pub allow_peers: Vec<IpNet>,
+    /// Peers never reached; wins over `allow_peers`.
+    pub deny_peers: Vec<IpNet>,
+    /// How much of everything there may be.
+    pub quotas: Quotas,
+    /// Longest lifetime granted, in seconds; 1-86400.
+    pub max_lifetime_s: u32,
+    /// Whether authenticated Allocate and Refresh answers carry SOFTWARE.
+    pub software: bool,
+    /// What an Allocate with a new transaction does on a live five-tuple.
+    pub on_reallocate: OnReallocate,
+    /// Which driver moves the packets.
+    pub io: IoChoice,
+    /// How the server logs.
+    pub log: LogSettings,
+}
+
+/// An address relay ports are opened on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayAddress {
+    /// Address the sockets are bound to; one of this machine.
+    pub bind: IpAddr,
+    /// Address clients are told; differs from `bind` behind 1:1 NAT only, and is of its family.
+    pub advertised: IpAddr,
+}
+
+/// Where a worker runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerPlace {
+    /// Index of the core that the worker is pinned to.
+    pub core: usize,
+}
+
+/// Bounds on what clients may hold at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// Allocations of one user; `u32::MAX` for no quota.
+    pub user_allocations: u32,
+    /// Allocations of everybody; never more than there are relay ports.
+    pub total_allocations: u32,
+    /// Permissions of one allocation; 1-4096.
+    pub permissions: u32,
+    /// Channels of one allocation; 1-4096.
+    pub channels: u32,
+}
+
+/// How the server logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Least important level that is logged.
+    pub level: LevelFilter,
+    /// Form of a line.
+    pub format: LogFormat,
+}
+
+impl Config {
+    /// Settles options from the command line and, below them, from a file.
+    ///
+    /// Errors name the place, the key, what is wrong and what would be right.
+    pub fn load(
+        flags: Options,
+        file: Option<&Path>,
+        machine: &Machine,
+    ) -> Result<Self, ConfigError> {
+        let source = file.map_or_else(|| Ok(Source::default()), Source::open)?;
+        let options = flags.over(source.options()?);
+        settle::Settling { source: &source, machine }.settle(options)
+    }
+
+    /// Names the advertised relay addresses that no peer on the Internet can reach.
+    pub fn private_relays(&self) -> impl Iterator<Item = IpAddr> {
+        self.relays.iter().map(|relay| relay.advertised).filter(|ip| is_private(*ip))
+    }
+}
+
+/// Says whether an address means something on its own network only.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            let is_shared = first == 100 && second & 0xC0 == 64;
+            v4.is_private() || v4.is_loopback() || v4.is_link_local() || is_shared
+        }
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local(),
+    }
+}

@@ -1,0 +1,195 @@
+//! Options as they were written: typed, each with the place it stands at, none of them resolved.
+//!
+//! One struct is read by clap from the command line and by serde from the file, and its names and
+//! words come from [`schema`](super::schema). Merging is one line per key: what the command line
+//! says wins, and a list given there replaces the file's whole list.
+
+use std::marker::PhantomData;
+use std::net::{IpAddr, SocketAddr};
+use std::{fmt, str};
+
+use clap::Args;
+use ipnet::IpNet;
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use toml::Spanned;
+use tracing::level_filters::LevelFilter;
+
+use super::schema as key;
+use super::value::{
+    ExternalIp, IoChoice, LogFormat, OnReallocate, PortRange, Realm, Secret, Switch, User, Value,
+};
+
+/// Where a value was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On the command line.
+    Flag,
+    /// In the file, at this byte.
+    File(usize),
+}
+
+/// A value and the place it was written at.
+#[derive(Clone, Debug)]
+pub(crate) struct Given<T> {
+    pub(crate) value: T,
+    pub(crate) place: Place,
+}
+
+impl<'de, T: Value> Deserialize<'de> for Given<T> {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Read<T>>::deserialize(source)?;
+        let place = Place::File(spanned.span().start);
+        Ok(Self { value: spanned.into_inner().0, place })
+    }
+}
+
+/// A value read from whatever scalar the file has.
+struct Read<T>(T);
+
+impl<'de, T: Value> Deserialize<'de> for Read<T> {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_any(Scalar(PhantomData)).map(Read)
+    }
+}
+
+struct Scalar<T>(PhantomData<T>);
+
+impl<T: Value> Visitor<'_> for Scalar<T> {
+    type Value = T;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("one value")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        T::read(text).map_err(E::custom)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_bool<E: de::Error>(self, truth: bool) -> Result<T, E> {
+        self.visit_str(if truth { "true" } else { "false" })
+    }
+}
+
+fn flag<T: Value>(text: &str) -> Result<Given<T>, String> {
+    T::read(text).map(|value| Given { value, place: Place::Flag })
+}
+
+type One<T> = Option<Given<T>>;
+type Many<T> = Option<Vec<Given<T>>>;
+
+/// Every option as it was written on the command line or in the file, `None` where it was not.
+#[derive(Args, Clone, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Options {
+    #[arg(long = key::LISTEN.name, value_name = key::LISTEN.unit, help = key::LISTEN.doc)]
+    #[arg(value_parser = flag::<SocketAddr>)]
+    pub(crate) listen: Many<SocketAddr>,
+
+    #[arg(long = key::RELAY_IP.name, value_name = key::RELAY_IP.unit, help = key::RELAY_IP.doc)]
+    #[arg(value_parser = flag::<IpAddr>)]
+    pub(crate) relay_ip: Many<IpAddr>,
+
+    #[arg(long = key::EXTERNAL_IP.name, value_name = key::EXTERNAL_IP.unit)]
+    #[arg(help = key::EXTERNAL_IP.doc, value_parser = flag::<ExternalIp>)]
+    pub(crate) external_ip: Many<ExternalIp>,
+
+    #[arg(long = key::RELAY_PORTS.name, value_name = key::RELAY_PORTS.unit)]
+    #[arg(help = key::RELAY_PORTS.doc, value_parser = flag::<PortRange>)]
+    pub(crate) relay_ports: One<PortRange>,
+
+    #[arg(long = key::REALM.name, value_name = key::REALM.unit, help = key::REALM.doc)]
+    #[arg(value_parser = flag::<Realm>)]
+    pub(crate) realm: One<Realm>,
+
+    #[arg(long = key::USER.name, value_name = key::USER.unit, help = key::USER.doc)]
+    #[arg(value_parser = flag::<User>)]
+    pub(crate) user: Many<User>,
+
+    #[arg(long = key::SECRET.name, value_name = key::SECRET.unit, help = key::SECRET.doc)]
+    #[arg(value_parser = flag::<Secret>)]
+    pub(crate) secret: Many<Secret>,
+
+    #[arg(long = key::WORKERS.key.name, value_name = key::WORKERS.key.unit)]
+    #[arg(help = key::WORKERS.key.doc, value_parser = flag::<u32>)]
+    pub(crate) workers: One<u32>,
+
+    #[arg(long = key::ALLOW_PEERS.name, value_name = key::ALLOW_PEERS.unit)]
+    #[arg(help = key::ALLOW_PEERS.doc, value_parser = flag::<IpNet>)]
+    pub(crate) allow_peers: Many<IpNet>,
+
+    #[arg(long = key::DENY_PEERS.name, value_name = key::DENY_PEERS.unit)]
+    #[arg(help = key::DENY_PEERS.doc, value_parser = flag::<IpNet>)]
+    pub(crate) deny_peers: Many<IpNet>,
+
+    #[arg(long = key::USER_QUOTA.key.name, value_name = key::USER_QUOTA.key.unit)]
+    #[arg(help = key::USER_QUOTA.key.doc, value_parser = flag::<u32>)]
+    pub(crate) user_quota: One<u32>,
+
+    #[arg(long = key::TOTAL_QUOTA.key.name, value_name = key::TOTAL_QUOTA.key.unit)]
+    #[arg(help = key::TOTAL_QUOTA.key.doc, value_parser = flag::<u32>)]
+    pub(crate) total_quota: One<u32>,
+
+    #[arg(long = key::PERMISSION_QUOTA.key.name, value_name = key::PERMISSION_QUOTA.key.unit)]
+    #[arg(help = key::PERMISSION_QUOTA.key.doc, value_parser = flag::<u32>)]
+    pub(crate) permission_quota: One<u32>,
+
+    #[arg(long = key::CHANNEL_QUOTA.key.name, value_name = key::CHANNEL_QUOTA.key.unit)]
+    #[arg(help = key::CHANNEL_QUOTA.key.doc, value_parser = flag::<u32>)]
+    pub(crate) channel_quota: One<u32>,
+
+    #[arg(long = key::MAX_LIFETIME.key.name, value_name = key::MAX_LIFETIME.key.unit)]
+    #[arg(help = key::MAX_LIFETIME.key.doc, value_parser = flag::<u32>)]
+    pub(crate) max_lifetime: One<u32>,
+
+    #[arg(long = key::SOFTWARE.name, value_name = key::SOFTWARE.unit, help = key::SOFTWARE.doc)]
+    #[arg(value_parser = flag::<Switch>)]
+    pub(crate) software: One<Switch>,
+
+    #[arg(long = key::ON_REALLOCATE.name, value_name = key::ON_REALLOCATE.unit)]
+    #[arg(help = key::ON_REALLOCATE.doc, value_parser = flag::<OnReallocate>)]
+    pub(crate) on_reallocate: One<OnReallocate>,
+
+    #[arg(long = key::IO.name, value_name = key::IO.unit, help = key::IO.doc)]
+    #[arg(value_parser = flag::<IoChoice>)]
+    pub(crate) io: One<IoChoice>,
+
+    #[arg(long = key::LOG.name, value_name = key::LOG.unit, help = key::LOG.doc)]
+    #[arg(value_parser = flag::<LevelFilter>)]
+    pub(crate) log: One<LevelFilter>,
+
+    #[arg(long = key::LOG_FORMAT.name, value_name = key::LOG_FORMAT.unit)]
+    #[arg(help = key::LOG_FORMAT.doc, value_parser = flag::<LogFormat>)]
+    pub(crate) log_format: One<LogFormat>,
+}
+
+impl Options {
+    /// Lays these options over others: what is given here wins, lists as a whole.
+    pub(crate) fn over(self, below: Self) -> Self {
+        Self {
+            listen: self.listen.or(below.listen),
+            relay_ip: self.relay_ip.or(below.relay_ip),
+            external_ip: self.external_ip.or(below.external_ip),
+            relay_ports: self.relay_ports.or(below.relay_ports),
+            realm: self.realm.or(below.realm),
+            user: self.user.or(below.user),
+            secret: self.secret.or(below.secret),
+            workers: self.workers.or(below.workers),
+            allow_peers: self.allow_peers.or(below.allow_peers),
+            deny_peers: self.deny_peers.or(below.deny_peers),
+            user_quota: self.user_quota.or(below.user_quota),
+            total_quota: self.total_quota.or(below.total_quota),
+            permission_quota: self.permission_quota.or(below.permission_quota),
+            channel_quota: self.channel_quota.or(below.channel_quota),
+            max_lifetime: self.max_lifetime.or(below.max_lifetime),
+            software: self.software.or(below.software),
+            on_reallocate: self.on_reallocate.or(below.on_reallocate),
+            io: self.io.or(below.io),
+            log: self.log.or(below.log),
+            log_format: self.log_format.or(below.log_format),
+        }
+    }
+}

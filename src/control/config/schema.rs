@@ -1,0 +1,370 @@
+//! The one list of everything that can be configured.
+//!
+//! A key is written down here once: its name, unit, default, bounds and what it does. The command
+//! line, the file and the table in `README.md` all take those words from here, and tests hold
+//! the three to this list, so that no option can be undocumented or silently ignored.
+//!
+//! Law: no default and no bound of an option stands anywhere else in the program.
+
+/// One option: `--name` on the command line, `name = …` in the file.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Name on the command line (after two dashes) and in the file.
+    pub name: &'static str,
+    /// What a value looks like; becomes the value's name in `--help`.
+    pub unit: &'static str,
+    /// What holds when the option is not given, in words fit for a table.
+    pub default: &'static str,
+    /// What a value may be, in words fit for a table.
+    pub bounds: &'static str,
+    /// What the option does, in one or two sentences.
+    pub doc: &'static str,
+    /// A value that is always valid.
+    pub example: &'static str,
+    /// True when the option may be given several times and is an array in the file.
+    pub is_list: bool,
+}
+
+/// A [`Key`] whose value is a whole number between two bounds.
+#[derive(Clone, Copy, Debug)]
+pub struct NumberKey {
+    /// The entry itself; its words for default and bounds repeat the numbers below.
+    pub key: Key,
+    /// Smallest value accepted.
+    pub min: u32,
+    /// Largest value accepted.
+    pub max: u32,
+    /// Value when not given.
+    pub default: u32,
+}
+
+const ONE: Key =
+    Key { name: "", unit: "", default: "", bounds: "", doc: "", example: "", is_list: false };
+const LIST: Key = Key { is_list: true, ..ONE };
+
+/// Addresses the STUN port is opened on.
+pub const LISTEN: Key = Key {
+    name: "listen",
+    unit: "ADDR:PORT",
+    default: "every address, port 3478",
+    bounds: "an address of this machine; port 1-65535",
+    doc: "Address that clients talk to. 0.0.0.0 and [::] stand for every address of that family, \
+          each with a socket of its own, so that an answer leaves from the address that was asked.",
+    example: "127.0.0.1:3478",
+    ..LIST
+};
+
+/// Addresses the relay ports are opened on.
+pub const RELAY_IP: Key = Key {
+    name: "relay-ip",
+    unit: "IP",
+    default: "one of each family, from the listening addresses or the default route",
+    bounds: "an address of this machine",
+    doc: "Address that relay ports are opened on.",
+    example: "127.0.0.1",
+    ..LIST
+};
+
+/// What clients are told instead of a relay address behind 1:1 NAT.
+pub const EXTERNAL_IP: Key = Key {
+    name: "external-ip",
+    unit: "PUBLIC[/PRIVATE]",
+    default: "none",
+    bounds: "one per relay address; both of one family",
+    doc: "Behind 1:1 NAT: the public address that clients are told in place of the relay address \
+          PRIVATE (or the only relay address of that family).",
+    example: "198.51.100.7/127.0.0.1",
+    ..LIST
+};
+
+/// The ports that relay sockets are bound to.
+pub const RELAY_PORTS: Key = Key {
+    name: "relay-ports",
+    unit: "LOW-HIGH",
+    default: "49152-65535",
+    bounds: "1024-65535, at least two ports for each worker",
+    doc: "Ports that are handed out as relayed addresses, both ends included.",
+    example: "49152-65535",
+    ..ONE
+};
+
+/// The protection space of the long-term credentials.
+pub const REALM: Key = Key {
+    name: "realm",
+    unit: "NAME",
+    default: "uturn",
+    bounds: "1-127 characters",
+    doc: "Realm of the long-term credentials.",
+    example: "example.org",
+    ..ONE
+};
+
+/// Static users.
+pub const USER: Key = Key {
+    name: "user",
+    unit: "NAME:PASSWORD",
+    default: "none",
+    bounds: "name 1-508 bytes without ':', password 1-508 bytes; each name once",
+    doc: "User with a fixed password.",
+    example: "alice:wonderland",
+    ..LIST
+};
+
+/// Shared secrets of time-limited credentials.
+pub const SECRET: Key = Key {
+    name: "secret",
+    unit: "SECRET",
+    default: "generated for this run if there is no user either",
+    bounds: "8-512 bytes",
+    doc: "Secret shared with the service that hands out time-limited credentials (`uturn \
+          credentials`). Several at once let you rotate: each of them is accepted.",
+    example: "a-long-shared-secret",
+    ..LIST
+};
+
+/// Number of workers.
+pub const WORKERS: NumberKey = NumberKey {
+    key: Key {
+        name: "workers",
+        unit: "N",
+        default: "one for each core",
+        bounds: "1-256",
+        doc: "Worker threads; each is pinned to a core and owns its share of the clients.",
+        example: "2",
+        ..ONE
+    },
+    min: 1,
+    max: 256,
+    default: 1,
+};
+
+/// Peers that are opened although the built-in list denies them.
+pub const ALLOW_PEERS: Key = Key {
+    name: "allow-peers",
+    unit: "CIDR",
+    default: "none",
+    bounds: "an IP network",
+    doc: "Peers that may be reached although the built-in list (private, loopback, link-local and \
+          other special networks) denies them.",
+    example: "127.0.0.0/8",
+    ..LIST
+};
+
+/// Peers that are never reached.
+pub const DENY_PEERS: Key = Key {
+    name: "deny-peers",
+    unit: "CIDR",
+    default: "none",
+    bounds: "an IP network",
+    doc: "Peers that may never be reached; wins over `allow-peers`.",
+    example: "203.0.113.0/24",
+    ..LIST
+};
+
+/// Allocations of one user.
+pub const USER_QUOTA: NumberKey = NumberKey {
+    key: Key {
+        name: "user-quota",
+        unit: "N",
+        default: "1000",
+        bounds: "0-10000000, 0 for no quota",
+        doc: "Allocations that one user may hold at a time.",
+        example: "100",
+        ..ONE
+    },
+    min: 0,
+    max: 10_000_000,
+    default: 1000,
+};
+
+/// Allocations of everybody.
+pub const TOTAL_QUOTA: NumberKey = NumberKey {
+    key: Key {
+        name: "total-quota",
+        unit: "N",
+        default: "0",
+        bounds: "0-10000000, 0 for as many as there are relay ports",
+        doc: "Allocations that the whole server holds at a time.",
+        example: "5000",
+        ..ONE
+    },
+    min: 0,
+    max: 10_000_000,
+    default: 0,
+};
+
+/// Permissions of one allocation.
+pub const PERMISSION_QUOTA: NumberKey = NumberKey {
+    key: Key {
+        name: "permission-quota",
+        unit: "N",
+        default: "128",
+        bounds: "1-4096",
+        doc: "Permissions (peer addresses) that one allocation may hold at a time.",
+        example: "64",
+        ..ONE
+    },
+    min: 1,
+    max: 4096,
+    default: 128,
+};
+
+/// Channels of one allocation.
+pub const CHANNEL_QUOTA: NumberKey = NumberKey {
+    key: Key {
+        name: "channel-quota",
+        unit: "N",
+        default: "128",
+        bounds: "1-4096",
+        doc: "Channels that one allocation may hold at a time.",
+        example: "64",
+        ..ONE
+    },
+    min: 1,
+    max: 4096,
+    default: 128,
+};
+
+/// Longest lifetime that is granted.
+pub const MAX_LIFETIME: NumberKey = NumberKey {
+    key: Key {
+        name: "max-lifetime",
+        unit: "SECONDS",
+        default: "3600",
+        bounds: "1-86400",
+        doc: "Longest lifetime that an allocation is granted; a client that asks for more gets this.",
+        example: "1800",
+        ..ONE
+    },
+    min: 1,
+    max: 86_400,
+    default: 3600,
+};
+
+/// Whether answers carry SOFTWARE.
+pub const SOFTWARE: Key = Key {
+    name: "software",
+    unit: "on|off",
+    default: "on",
+    bounds: "on, off",
+    doc: "Whether authenticated Allocate and Refresh answers name the software (never its version).",
+    example: "off",
+    ..ONE
+};
+
+/// What a second Allocate on a live five-tuple does.
+pub const ON_REALLOCATE: Key = Key {
+    name: "on-reallocate",
+    unit: "refuse|replace",
+    default: "refuse",
+    bounds: "refuse, replace",
+    doc: "What a new Allocate of the same user on a five-tuple with a live allocation does: `refuse` \
+          answers 437 as the RFC has it, `replace` ends the old one, so that a client that \
+          restarted need not wait until its allocation has expired.",
+    example: "replace",
+    ..ONE
+};
+
+/// Which driver moves the packets.
+pub const IO: Key = Key {
+    name: "io",
+    unit: "uring|portable|auto",
+    default: "auto",
+    bounds: "uring, portable, auto",
+    doc: "What moves the packets: io_uring, or epoll with recvmmsg and sendmmsg; `auto` takes io_uring \
+          where the kernel allows it.",
+    example: "auto",
+    ..ONE
+};
+
+/// How much is logged.
+pub const LOG: Key = Key {
+    name: "log",
+    unit: "LEVEL",
+    default: "info",
+    bounds: "off, error, warn, info, debug, trace",
+    doc: "Least important level that is logged to standard error.",
+    example: "warn",
+    ..ONE
+};
+
+/// How log lines look.
+pub const LOG_FORMAT: Key = Key {
+    name: "log-format",
+    unit: "text|json",
+    default: "text",
+    bounds: "text, json",
+    doc: "Form of the log: lines to read, or one JSON object per line.",
+    example: "json",
+    ..ONE
+};
+
+/// Every key, in the order of the options table.
+pub const KEYS: [&Key; 20] = [
+    &LISTEN,
+    &RELAY_IP,
+    &EXTERNAL_IP,
+    &RELAY_PORTS,
+    &REALM,
+    &USER,
+    &SECRET,
+    &WORKERS.key,
+    &ALLOW_PEERS,
+    &DENY_PEERS,
+    &USER_QUOTA.key,
+    &TOTAL_QUOTA.key,
+    &PERMISSION_QUOTA.key,
+    &CHANNEL_QUOTA.key,
+    &MAX_LIFETIME.key,
+    &SOFTWARE,
+    &ON_REALLOCATE,
+    &IO,
+    &LOG,
+    &LOG_FORMAT,
+];
+
+/// Writes the options table of `README.md`: one row per key, in Markdown.
+pub fn options_table() -> String {
+    let rows = KEYS.iter().map(|key| row(key));
+    let head = "| option | value | default | bounds | what it does |\n|---|---|---|---|---|\n";
+    rows.fold(head.to_owned(), |table, row| table + &row)
+}
+
+fn row(key: &Key) -> String {
+    let Key { name, default, bounds, doc, .. } = key;
+    let unit = key.unit.replace('|', "\\|");
+    let repeatable = if key.is_list { " Repeatable." } else { "" };
+    format!("| `--{name}` | `{unit}` | {default} | {bounds} | {doc}{repeatable} |\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEYS, NumberKey};
+
+    #[test]
+    fn every_key_is_documented_once() {
+        for key in KEYS {
+            assert!(key.doc.ends_with('.'), "{}: the doc is a sentence", key.name);
+            for words in [key.name, key.unit, key.default, key.bounds, key.example] {
+                assert!(!words.is_empty(), "{}: something is left out", key.name);
+            }
+            assert_eq!(KEYS.iter().filter(|other| other.name == key.name).count(), 1);
+        }
+    }
+
+    #[test]
+    fn the_words_for_numbers_repeat_the_numbers() {
+        let numbers: [&NumberKey; 5] = [
+            &super::USER_QUOTA,
+            &super::TOTAL_QUOTA,
+            &super::PERMISSION_QUOTA,
+            &super::CHANNEL_QUOTA,
+            &super::MAX_LIFETIME,
+        ];
+        for number in numbers {
+            assert_eq!(number.key.default, number.default.to_string(), "{}", number.key.name);
+            let bounds = format!("{}-{}", number.min, number.max);
+            assert!(number.key.bounds.starts_with(&bounds), "{}", number.key.name);
+        }
+    }
+}

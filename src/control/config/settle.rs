@@ -1,0 +1,165 @@
+//! Resolves raw options into a [`Config`], once.
+//!
+//! Law: a pure function of the options and of the [`Machine`], the generated secret apart. Each
+//! problem is reported at the value that causes it.
+
+use std::collections::HashSet;
+
+use tracing::level_filters::LevelFilter;
+
+use super::raw::{Given, Options, Place};
+use super::schema::{self, Key, NumberKey};
+use super::source::{ConfigError, Source};
+use super::value::{PortRange, Realm, Secret, Switch, User, Value};
+use super::{Config, LogSettings, Machine, Quotas, WorkerPlace};
+
+/// An even port and the odd one above it: the least a worker needs for EVEN-PORT.
+const PORTS_PER_WORKER: u32 = 2;
+const GENERATED_SECRET_BYTES: usize = 16;
+
+/// Options on their way to a [`Config`].
+pub(super) struct Settling<'a> {
+    pub(super) source: &'a Source,
+    pub(super) machine: &'a Machine,
+}
+
+impl Settling<'_> {
+    pub(super) fn settle(&self, options: Options) -> Result<Config, ConfigError> {
+        let listen = self.listen(options.listen.as_deref())?;
+        let externals = options.external_ip.as_deref().unwrap_or_default();
+        let relays = self.relays(&listen, options.relay_ip.as_deref(), externals)?;
+        let workers = self.workers(options.workers.as_ref())?;
+        let relay_ports = self.relay_ports(options.relay_ports.as_ref(), workers.len())?;
+        let most_allocations = relay_ports.count() * size(relays.len());
+        let quotas = self.quotas(&options, most_allocations)?;
+        let max_lifetime_s = self.number(&schema::MAX_LIFETIME, options.max_lifetime.as_ref())?;
+        let users = self.users(options.user)?;
+        let mut secrets = values(options.secret);
+        let secret_is_generated = users.is_empty() && secrets.is_empty();
+        if secret_is_generated {
+            secrets.push(self.generate_secret()?);
+        }
+        Ok(Config {
+            listen,
+            relays,
+            relay_ports,
+            realm: value_or_default::<Realm>(options.realm, &schema::REALM).0,
+            users,
+            secrets,
+            secret_is_generated,
+            workers,
+            allow_peers: values(options.allow_peers),
+            deny_peers: values(options.deny_peers),
+            quotas,
+            max_lifetime_s,
+            software: value_or_default::<Switch>(options.software, &schema::SOFTWARE).0,
+            on_reallocate: value_or_default(options.on_reallocate, &schema::ON_REALLOCATE),
+            io: value_or_default(options.io, &schema::IO),
+            log: LogSettings {
+                level: value_or_default::<LevelFilter>(options.log, &schema::LOG),
+                format: value_or_default(options.log_format, &schema::LOG_FORMAT),
+            },
+        })
+    }
+
+    pub(super) fn fail<T>(
+        &self,
+        key: &Key,
+        place: Option<Place>,
+        problem: String,
+    ) -> Result<T, ConfigError> {
+        Err(self.source.error(place, key.name, problem))
+    }
+
+    fn number(&self, key: &NumberKey, given: Option<&Given<u32>>) -> Result<u32, ConfigError> {
+        let Some(&Given { value, place }) = given else {
+            return Ok(key.default);
+        };
+        if !(key.min..=key.max).contains(&value) {
+            let problem = format!("{value} is out of bounds: write {}", key.key.bounds);
+            return self.fail(&key.key, Some(place), problem);
+        }
+        Ok(value)
+    }
+
+    /// Takes the cores in order, and starts over where there are more workers than cores.
+    fn workers(&self, given: Option<&Given<u32>>) -> Result<Vec<WorkerPlace>, ConfigError> {
+        let cores = &self.machine.cores;
+        let every_core = size(cores.len()).clamp(schema::WORKERS.min, schema::WORKERS.max);
+        let count = match given {
+            Some(_) => self.number(&schema::WORKERS, given)?,
+            None => every_core,
+        };
+        let places = cores.iter().cycle().map(|&core| WorkerPlace { core });
+        Ok(places.take(count as usize).collect())
+    }
+
+    fn relay_ports(
+        &self,
+        given: Option<&Given<PortRange>>,
+        workers: usize,
+    ) -> Result<PortRange, ConfigError> {
+        let key = &schema::RELAY_PORTS;
+        let range = value_or_default(given.cloned(), key);
+        let (has, needs) = (range.count(), PORTS_PER_WORKER * size(workers));
+        if has < needs {
+            let problem = format!("{range} has {has} ports: {workers} workers need {needs}");
+            return self.fail(key, given.map(|given| given.place), problem);
+        }
+        Ok(range)
+    }
+
+    fn quotas(&self, options: &Options, most_allocations: u32) -> Result<Quotas, ConfigError> {
+        let user = self.number(&schema::USER_QUOTA, options.user_quota.as_ref())?;
+        let total = self.number(&schema::TOTAL_QUOTA, options.total_quota.as_ref())?;
+        Ok(Quotas {
+            user_allocations: limit_or(user, u32::MAX),
+            total_allocations: limit_or(total, most_allocations).min(most_allocations),
+            permissions: self
+                .number(&schema::PERMISSION_QUOTA, options.permission_quota.as_ref())?,
+            channels: self.number(&schema::CHANNEL_QUOTA, options.channel_quota.as_ref())?,
+        })
+    }
+
+    fn users(&self, given: Option<Vec<Given<User>>>) -> Result<Vec<User>, ConfigError> {
+        let mut names = HashSet::new();
+        for Given { value, place } in given.iter().flatten() {
+            if !names.insert(&value.name) {
+                let problem = format!("'{}' is there twice: write each user once", value.name);
+                return self.fail(&schema::USER, Some(*place), problem);
+            }
+        }
+        Ok(values(given))
+    }
+
+    fn generate_secret(&self) -> Result<Secret, ConfigError> {
+        let mut bytes = [0; GENERATED_SECRET_BYTES];
+        if let Err(error) = getrandom::fill(&mut bytes) {
+            let problem = format!("the system gives no random bytes ({error}): write a secret");
+            return self.fail(&schema::SECRET, None, problem);
+        }
+        Ok(Secret::new(hex(&bytes)))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads a quota, in which 0 stands for none.
+fn limit_or(quota: u32, none: u32) -> u32 {
+    if quota == 0 { none } else { quota }
+}
+
+fn size(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+fn values<T>(given: Option<Vec<Given<T>>>) -> Vec<T> {
+    given.into_iter().flatten().map(|given| given.value).collect()
+}
+
+fn value_or_default<T: Value>(given: Option<Given<T>>, key: &Key) -> T {
+    let default = || T::read(key.default).expect("the defaults of the schema are valid values");
+    given.map_or_else(default, |given| given.value)
+}

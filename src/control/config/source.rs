@@ -1,0 +1,100 @@
+//! The configuration file as text, and errors that point into it.
+//!
+//! Every error is one line: where (`FILE:LINE` or the command line), which key, what is wrong and
+//! what would be right.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::raw::{Options, Place};
+
+/// A file of options, kept as text so that an error can be given its line.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// Reads a file.
+    pub(crate) fn open(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |error| ConfigError {
+            origin: path.display().to_string(),
+            key: "config".to_owned(),
+            problem: format!("the file cannot be read: {error}"),
+        };
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Ok(Self { path: path.to_owned(), text })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(path: &str, text: &str) -> Self {
+        Self { path: path.into(), text: text.to_owned() }
+    }
+
+    /// Reads the options in the file. An unknown key, a key given twice and a bad value are errors.
+    pub(crate) fn options(&self) -> Result<Options, ConfigError> {
+        toml::from_str(&self.text).map_err(|error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            let problem = error.message().replace('\n', " ");
+            self.error(Some(Place::File(offset)), self.key_at(offset), problem)
+        })
+    }
+
+    /// Puts an error together; `place` is `None` where the key was not given at all.
+    pub(crate) fn error(&self, place: Option<Place>, key: &str, problem: String) -> ConfigError {
+        let origin = match place {
+            Some(Place::File(offset)) => {
+                format!("{}:{}", self.path.display(), self.line_at(offset))
+            }
+            Some(Place::Flag) => "command line".to_owned(),
+            None => "default".to_owned(),
+        };
+        ConfigError { origin, key: key.to_owned(), problem }
+    }
+
+    fn line_at(&self, offset: usize) -> usize {
+        1 + self.before(offset).matches('\n').count()
+    }
+
+    /// Finds the key whose value stands at a byte: the last line up to there that begins with one.
+    fn key_at(&self, offset: usize) -> &str {
+        let end = offset + self.text[self.before(offset).len()..].find('\n').unwrap_or_default();
+        let lines = self.before(end.max(offset + 1)).lines().rev();
+        lines.filter_map(key_of).next().unwrap_or("syntax")
+    }
+
+    fn before(&self, offset: usize) -> &str {
+        let mut end = offset.min(self.text.len());
+        while !self.text.is_char_boundary(end) {
+            end -= 1;
+        }
+        &self.text[..end]
+    }
+}
+
+fn key_of(line: &str) -> Option<&str> {
+    let (key, _) = line.split_once('=')?;
+    let key = key.trim();
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (!key.is_empty() && key.bytes().all(bare)).then_some(key)
+}
+
+/// What is wrong with the configuration, in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// `FILE:LINE`, `command line`, or `default`.
+    pub origin: String,
+    /// Name of the key.
+    pub key: String,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}: {}", self.origin, self.key, self.problem)
+    }
+}
+
+impl std::error::Error for ConfigError {}

@@ -1,0 +1,313 @@
+//! What the values of options are made of, and how each is read from text.
+//!
+//! A value is read the same way wherever it was written: the command line hands over text, and the
+//! file's strings, whole numbers and booleans are turned into text first. An error says what is
+//! wrong and what would be right, in one line; it never repeats a password or a secret.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use tracing::level_filters::LevelFilter;
+
+/// Port of STUN and TURN over UDP (RFC 8489 §18.6).
+const STUN_PORT: u16 = 3478;
+/// Longest username: fewer than 509 bytes (RFC 8489 §14.3). Passwords get the same bound.
+const CREDENTIAL_MAX_BYTES: usize = 508;
+/// Shortest shared secret; below this it could be guessed offline from one credential.
+const SECRET_MIN_BYTES: usize = 8;
+const SECRET_MAX_BYTES: usize = 512;
+/// Longest realm: fewer than 128 characters (RFC 8489 §14.9).
+const REALM_MAX_CHARS: usize = 127;
+/// Ports below are for well-known services and need a capability to bind.
+const LOWEST_RELAY_PORT: u16 = 1024;
+
+/// Something that an option can be set to.
+pub(crate) trait Value: Sized {
+    /// Reads a value, or says in one line what is wrong and what would be right.
+    fn read(text: &str) -> Result<Self, String>;
+}
+
+/// A word that is not shown: neither in logs nor in errors nor by `check-config`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a word.
+    pub fn new(word: String) -> Self {
+        Self(word)
+    }
+
+    /// Shows the word, to make keys from or to print at the operator's own request.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("***")
+    }
+}
+
+/// A user with a fixed password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// USERNAME as it stands in requests; 1-508 bytes, without ':'.
+    pub name: String,
+    /// Password; 1-508 bytes.
+    pub password: Secret,
+}
+
+/// The ports that relay sockets are bound to, both ends included; `low < high`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// First port.
+    pub low: u16,
+    /// Last port.
+    pub high: u16,
+}
+
+impl PortRange {
+    /// Says how many ports the range has, 2 at least.
+    pub fn count(self) -> u32 {
+        u32::from(self.high) - u32::from(self.low) + 1
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}-{}", self.low, self.high)
+    }
+}
+
+/// `PUBLIC[/PRIVATE]`; both of one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ExternalIp {
+    pub(crate) public: IpAddr,
+    pub(crate) private: Option<IpAddr>,
+}
+
+/// What an Allocate with a new transaction does on a five-tuple that has an allocation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnReallocate {
+    /// Answers 437 (RFC 8656 §7.2).
+    #[default]
+    Refuse,
+    /// Ends the old allocation, then allocates.
+    Replace,
+}
+
+/// Which driver moves the packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IoChoice {
+    /// io_uring, or no start.
+    Uring,
+    /// epoll, `recvmmsg` and `sendmmsg`.
+    Portable,
+    /// io_uring where the kernel allows it, else portable.
+    #[default]
+    Auto,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines to read.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Value for SocketAddr {
+    fn read(text: &str) -> Result<Self, String> {
+        let bare = || text.parse::<IpAddr>().map(|ip| Self::new(ip, STUN_PORT));
+        let wrong = || format!("'{text}' is not an address: write 192.0.2.1:3478 or [::1]:3478");
+        let address = text.parse::<Self>().or_else(|_| bare()).map_err(|_| wrong())?;
+        if address.port() == 0 {
+            return Err(format!("'{text}' has port 0: clients need a port between 1 and 65535"));
+        }
+        plain_unicast_or_any(address.ip(), text)?;
+        Ok(address)
+    }
+}
+
+impl Value for IpAddr {
+    fn read(text: &str) -> Result<Self, String> {
+        let wrong = |_| format!("'{text}' is not an IP address: write 192.0.2.1 or 2001:db8::1");
+        let ip: Self = text.parse().map_err(wrong)?;
+        if ip.is_unspecified() {
+            return Err(format!("'{text}' stands for no single address: write the address itself"));
+        }
+        plain_unicast_or_any(ip, text)?;
+        Ok(ip)
+    }
+}
+
+/// Refuses what no datagram can be sent from, and IPv4 in the clothes of IPv6.
+fn plain_unicast_or_any(ip: IpAddr, text: &str) -> Result<(), String> {
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    if ip.is_multicast() || broadcast {
+        return Err(format!("'{text}' is a group address: write the address of one interface"));
+    }
+    if ip.to_canonical() != ip {
+        return Err(format!("'{text}' is an IPv4 address: write it as {}", ip.to_canonical()));
+    }
+    Ok(())
+}
+
+impl Value for ExternalIp {
+    fn read(text: &str) -> Result<Self, String> {
+        let (public, private) = match text.split_once('/') {
+            Some((public, private)) => (public, Some(IpAddr::read(private)?)),
+            None => (text, None),
+        };
+        let public = IpAddr::read(public)?;
+        if private.is_some_and(|private| private.is_ipv4() != public.is_ipv4()) {
+            return Err(format!(
+                "'{text}' mixes IPv4 with IPv6: write two addresses of one family"
+            ));
+        }
+        Ok(Self { public, private })
+    }
+}
+
+impl Value for PortRange {
+    fn read(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is not a port range: write LOW-HIGH, such as 49152-65535");
+        let (low, high) = text.split_once('-').ok_or_else(wrong)?;
+        let port = |digits: &str| digits.trim().parse::<u16>().map_err(|_| wrong());
+        let (low, high) = (port(low)?, port(high)?);
+        if low > high {
+            return Err(format!("{low}-{high} is reversed: write {high}-{low}"));
+        }
+        if low < LOWEST_RELAY_PORT {
+            return Err(format!(
+                "{low}-{high} begins below {LOWEST_RELAY_PORT}: ports there belong to other services"
+            ));
+        }
+        Ok(Self { low, high })
+    }
+}
+
+impl Value for User {
+    fn read(text: &str) -> Result<Self, String> {
+        let Some((name, password)) = text.split_once(':') else {
+            return Err("there is no ':' in it: write NAME:PASSWORD".to_owned());
+        };
+        within("the name", name, 1, CREDENTIAL_MAX_BYTES)?;
+        within("the password", password, 1, CREDENTIAL_MAX_BYTES)?;
+        Ok(Self { name: name.to_owned(), password: Secret::new(password.to_owned()) })
+    }
+}
+
+impl Value for Secret {
+    fn read(text: &str) -> Result<Self, String> {
+        within("the secret", text, SECRET_MIN_BYTES, SECRET_MAX_BYTES)?;
+        Ok(Self::new(text.to_owned()))
+    }
+}
+
+fn within(what: &str, text: &str, min_bytes: usize, max_bytes: usize) -> Result<(), String> {
+    if text.is_empty() {
+        return Err(format!("{what} is empty: write {min_bytes} to {max_bytes} bytes"));
+    }
+    if !(min_bytes..=max_bytes).contains(&text.len()) {
+        let bytes = text.len();
+        return Err(format!("{what} has {bytes} bytes: write {min_bytes} to {max_bytes}"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(format!("{what} has a control character in it: write printable ones"));
+    }
+    Ok(())
+}
+
+/// The protection space of the credentials; 1-127 characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Realm(pub(crate) String);
+
+impl Value for Realm {
+    fn read(text: &str) -> Result<Self, String> {
+        let chars = text.chars().count();
+        if !(1..=REALM_MAX_CHARS).contains(&chars) {
+            return Err(format!("it has {chars} characters: write 1 to {REALM_MAX_CHARS}"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err("it has a control character in it: write printable ones".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Value for u32 {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("'{text}' is not a whole number from 0 to {}", Self::MAX))
+    }
+}
+
+impl Value for IpNet {
+    fn read(text: &str) -> Result<Self, String> {
+        let bare = || text.parse::<IpAddr>().map(Self::from);
+        let wrong = || format!("'{text}' is not a network: write 192.0.2.0/24 or 2001:db8::/32");
+        text.parse::<Self>().or_else(|_| bare()).map(|net| net.trunc()).map_err(|_| wrong())
+    }
+}
+
+/// Whether something is done; `on` or `off` (`true` or `false` in the file).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Switch(pub(crate) bool);
+
+impl Value for Switch {
+    fn read(text: &str) -> Result<Self, String> {
+        one_of(
+            text,
+            &[
+                ("on", Self(true)),
+                ("off", Self(false)),
+                ("true", Self(true)),
+                ("false", Self(false)),
+            ],
+        )
+    }
+}
+
+impl Value for OnReallocate {
+    fn read(text: &str) -> Result<Self, String> {
+        one_of(text, &[("refuse", Self::Refuse), ("replace", Self::Replace)])
+    }
+}
+
+impl Value for IoChoice {
+    fn read(text: &str) -> Result<Self, String> {
+        one_of(text, &[("uring", Self::Uring), ("portable", Self::Portable), ("auto", Self::Auto)])
+    }
+}
+
+impl Value for LogFormat {
+    fn read(text: &str) -> Result<Self, String> {
+        one_of(text, &[("text", Self::Text), ("json", Self::Json)])
+    }
+}
+
+impl Value for LevelFilter {
+    fn read(text: &str) -> Result<Self, String> {
+        let levels = [
+            ("off", Self::OFF),
+            ("error", Self::ERROR),
+            ("warn", Self::WARN),
+            ("info", Self::INFO),
+            ("debug", Self::DEBUG),
+            ("trace", Self::TRACE),
+        ];
+        one_of(text, &levels)
+    }
+}
+
+fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
+        return Ok(*value);
+    }
+    let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+    Err(format!("'{text}' is not a choice: write one of {}", words.join(", ")))
+}
