@@ -1,1 +1,68 @@
-//! Bytes to meaning and back.
+//! Bytes to meaning and back: STUN (RFC 8489), TURN (RFC 8656), ChannelData.
+//!
+//! Views borrow the received bytes: everything that can be wrong is checked once, in the
+//! constructor, and the getters after it cannot panic. Writers go into a caller's `&mut [u8]` and
+//! remember an overflow until [`MessageWriter::finish`]. Nothing here allocates, does I/O, reads a
+//! clock or draws a random number; there is one parser, one encoder and one predicate per rule.
+//!
+//! ```text
+//! header.rs       the 20 bytes in front of every STUN message: class, method, transaction
+//! message.rs      a checked message and its typed attributes
+//! attribute.rs    attribute numbers and the walk over type-length-value triples
+//! address.rs      XOR-…-ADDRESS, IPv4 and IPv6
+//! writer.rs       the one encoder of messages
+//! integrity.rs    keys, MESSAGE-INTEGRITY, passwords derived from a shared secret
+//! fingerprint.rs  the CRC that tells STUN from anything else
+//! error_code.rs   the error codes a relay answers with
+//! channel.rs      channel numbers and ChannelData frames
+//! prefix.rs       what is written in front of a relayed payload
+//! ```
+
+mod address;
+mod attribute;
+mod channel;
+mod error_code;
+mod fingerprint;
+mod header;
+mod integrity;
+mod message;
+mod prefix;
+#[cfg(test)]
+mod vectors;
+mod writer;
+
+pub use address::Family;
+pub use attribute::{Attribute, AttributeType, Attributes};
+pub use channel::{ChannelData, ChannelDataError, ChannelNumber};
+pub use error_code::ErrorCode;
+pub use fingerprint::Fingerprint;
+pub use header::{
+    Class, HEADER_BYTES, Header, HeaderError, MAGIC_COOKIE, Method, PacketKind, TransactionId,
+};
+pub use integrity::{IntegrityKey, TimeLimitedPassword, mac, time_limited_password};
+pub use message::{Malformed, Message, ParseError};
+pub use prefix::Prefix;
+pub use writer::{Full, MessageWriter};
+
+/// IANA protocol number of UDP, the one transport a relay may be asked for here (RFC 8656 §18.8).
+pub const TRANSPORT_UDP: u8 = 17;
+
+/// Rounds a length up to the 4-byte boundary attributes and stream frames are padded to.
+pub const fn padded(bytes: usize) -> usize {
+    (bytes + 3) & !3
+}
+
+/// Copies a fixed-size array out of `bytes` at `at`, or `None` when it does not fit.
+fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk::<N>().copied()
+}
+
+/// Reads a big-endian 16-bit number at `at`.
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    array_at(bytes, at).map(u16::from_be_bytes)
+}
+
+/// Reads a big-endian 32-bit number at `at`.
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    array_at(bytes, at).map(u32::from_be_bytes)
+}
