@@ -1,1 +1,5 @@
 //! The TURN state machine, pure.
+
+mod now;
+
+pub use now::Now;
