@@ -15,6 +15,9 @@ mod raw;
 pub mod schema;
 mod settle;
 mod source;
+mod summary;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::net::{IpAddr, SocketAddr};

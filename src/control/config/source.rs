@@ -59,8 +59,9 @@ impl Source {
 
     /// Finds the key whose value stands at a byte: the last line up to there that begins with one.
     fn key_at(&self, offset: usize) -> &str {
-        let end = offset + self.text[self.before(offset).len()..].find('\n').unwrap_or_default();
-        let lines = self.before(end.max(offset + 1)).lines().rev();
+        let start = self.before(offset).len();
+        let rest_of_line = self.text[start..].lines().next().map_or(0, str::len);
+        let lines = self.text[..start + rest_of_line].lines().rev();
         lines.filter_map(key_of).next().unwrap_or("syntax")
     }
 
@@ -73,11 +74,12 @@ impl Source {
     }
 }
 
+/// A line of a longer array begins with a quote or a bracket, one with a key begins with the key.
 fn key_of(line: &str) -> Option<&str> {
-    let (key, _) = line.split_once('=')?;
-    let key = key.trim();
-    let bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    (!key.is_empty() && key.bytes().all(bare)).then_some(key)
+    let line = line.trim_start();
+    let bare = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+    let end = line.find(|letter| !bare(letter)).unwrap_or(line.len());
+    (end > 0).then(|| &line[..end])
 }
 
 /// What is wrong with the configuration, in one line.

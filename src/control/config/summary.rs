@@ -1,0 +1,113 @@
+//! The settled configuration, written out for people: what `check-config` prints.
+//!
+//! The form is that of the file, so that every line can be pasted into one; passwords and secrets
+//! are left out.
+
+use std::fmt::Display;
+
+use super::schema;
+use super::{Config, IoChoice, LogFormat, OnReallocate, RelayAddress};
+
+impl Config {
+    /// Writes every key with the value that holds, one line each, without passwords and secrets.
+    pub fn summary(&self) -> String {
+        let mut lines = self.address_lines();
+        lines.extend(self.credential_lines());
+        lines.extend(self.limit_lines());
+        lines.extend(self.manner_lines());
+        lines.concat()
+    }
+
+    fn address_lines(&self) -> Vec<String> {
+        let externals = self.relays.iter().filter(|relay| relay.bind != relay.advertised);
+        let external = |relay: &RelayAddress| format!("{}/{}", relay.advertised, relay.bind);
+        vec![
+            list(&schema::LISTEN, &self.listen),
+            list(&schema::RELAY_IP, self.relays.iter().map(|relay| relay.bind)),
+            list(&schema::EXTERNAL_IP, externals.map(external)),
+            word(&schema::RELAY_PORTS, self.relay_ports),
+        ]
+    }
+
+    fn credential_lines(&self) -> Vec<String> {
+        let users = self.users.iter().map(|user| format!("{}:***", user.name));
+        let secrets = list(&schema::SECRET, self.secrets.iter().map(|_| "***"));
+        let made = "# made at every start: there is neither a user nor a secret\n";
+        vec![
+            word(&schema::REALM, &self.realm),
+            list(&schema::USER, users),
+            if self.secret_is_generated { made.to_owned() } else { secrets },
+        ]
+    }
+
+    fn limit_lines(&self) -> Vec<String> {
+        let quotas = &self.quotas;
+        let user_allocations = match quotas.user_allocations {
+            u32::MAX => 0,
+            quota => quota,
+        };
+        vec![
+            list(&schema::ALLOW_PEERS, &self.allow_peers),
+            list(&schema::DENY_PEERS, &self.deny_peers),
+            number(&schema::USER_QUOTA.key, user_allocations),
+            number(&schema::TOTAL_QUOTA.key, quotas.total_allocations),
+            number(&schema::PERMISSION_QUOTA.key, quotas.permissions),
+            number(&schema::CHANNEL_QUOTA.key, quotas.channels),
+            number(&schema::MAX_LIFETIME.key, self.max_lifetime_s),
+        ]
+    }
+
+    fn manner_lines(&self) -> Vec<String> {
+        let cores: Vec<String> = self.workers.iter().map(|place| place.core.to_string()).collect();
+        let workers = format!("{} # on cores {}", self.workers.len(), cores.join(", "));
+        vec![
+            number(&schema::WORKERS.key, workers),
+            word(&schema::SOFTWARE, if self.software { "on" } else { "off" }),
+            word(&schema::ON_REALLOCATE, self.on_reallocate),
+            word(&schema::IO, self.io),
+            word(&schema::LOG, self.log.level),
+            word(&schema::LOG_FORMAT, self.log.format),
+        ]
+    }
+}
+
+fn word(key: &schema::Key, value: impl Display) -> String {
+    format!("{} = {}\n", key.name, toml::Value::String(value.to_string()))
+}
+
+fn number(key: &schema::Key, value: impl Display) -> String {
+    format!("{} = {value}\n", key.name)
+}
+
+fn list(key: &schema::Key, values: impl IntoIterator<Item: Display>) -> String {
+    let values = values.into_iter().map(|value| toml::Value::String(value.to_string()));
+    format!("{} = {}\n", key.name, toml::Value::Array(values.collect()))
+}
+
+impl Display for OnReallocate {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Refuse => "refuse",
+            Self::Replace => "replace",
+        })
+    }
+}
+
+impl Display for IoChoice {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Uring => "uring",
+            Self::Portable => "portable",
+            Self::Auto => "auto",
+        })
+    }
+}
+
+impl Display for LogFormat {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}

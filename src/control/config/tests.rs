@@ -1,0 +1,346 @@
+//! The rules of the configuration, on a machine that never changes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use clap::{CommandFactory, Parser};
+use proptest::prelude::*;
+
+use super::raw::Options;
+use super::schema::{KEYS, Key};
+use super::settle::Settling;
+use super::source::Source;
+use super::{Config, ConfigError, Machine, OnReallocate};
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    options: Options,
+}
+
+const OWN: [&str; 5] = ["10.0.0.5", "10.0.0.6", "127.0.0.1", "::1", "2001:db8::5"];
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn machine() -> Machine {
+    Machine {
+        addresses: OWN.into_iter().map(ip).collect(),
+        routed: vec![ip("10.0.0.6"), ip("2001:db8::5")],
+        cores: vec![0, 1, 2, 3],
+        binds: |address: SocketAddr| OWN.into_iter().map(ip).any(|own| own == address.ip()),
+    }
+}
+
+fn flags(words: &[&str]) -> Options {
+    Line::try_parse_from([&["uturn"], words].concat()).unwrap().options
+}
+
+fn settle(file: &str, words: &[&str]) -> Result<Config, ConfigError> {
+    let source = Source::of("uturn.toml", file);
+    let options = flags(words).over(source.options()?);
+    Settling { source: &source, machine: &machine() }.settle(options)
+}
+
+fn from_file(file: &str) -> Config {
+    settle(file, &[]).unwrap()
+}
+
+fn from_flags(words: &[&str]) -> Config {
+    settle("", words).unwrap()
+}
+
+fn line(key: &Key) -> String {
+    let bare = key.example.parse::<u32>().is_ok();
+    let value = if bare { key.example.to_owned() } else { format!("\"{}\"", key.example) };
+    if key.is_list {
+        format!("{} = [{value}]\n", key.name)
+    } else {
+        format!("{} = {value}\n", key.name)
+    }
+}
+
+fn binds(config: &Config) -> Vec<IpAddr> {
+    config.relays.iter().map(|relay| relay.bind).collect()
+}
+
+#[test]
+fn every_key_can_be_written_in_the_file() {
+    for key in KEYS {
+        settle(&line(key), &["--relay-ip", "127.0.0.1"]).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+#[test]
+fn the_command_line_has_exactly_the_keys_of_the_schema() {
+    let command = Line::command();
+    let flags = command.get_arguments().filter(|arg| !arg.is_global_set());
+    let mut names: Vec<_> = flags.filter_map(|arg| arg.get_long()).collect();
+    let mut keys: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+    names.sort_unstable();
+    keys.sort_unstable();
+    assert_eq!(names, keys);
+    for key in KEYS {
+        let arg = command.get_arguments().find(|arg| arg.get_long() == Some(key.name)).unwrap();
+        assert_eq!(arg.get_help().unwrap().to_string(), key.doc);
+        assert_eq!(
+            matches!(arg.get_action(), clap::ArgAction::Append),
+            key.is_list,
+            "{}",
+            key.name
+        );
+    }
+}
+
+#[test]
+fn the_file_has_no_key_beside_the_schema() {
+    let error = settle("colour = 1", &[]).unwrap_err().problem;
+    let (_, expected) = error.split_once("expected one of ").unwrap();
+    assert_eq!(expected.split(", ").count(), KEYS.len());
+    assert!(KEYS.iter().all(|key| expected.contains(&format!("`{}`", key.name))));
+}
+
+#[test]
+fn the_command_line_wins_for_every_key() {
+    let wins = [
+        ("listen = ['10.0.0.5:1']", "--listen=10.0.0.6:2", "listen = [\"10.0.0.6:2\"]"),
+        ("relay-ip = ['10.0.0.5']", "--relay-ip=10.0.0.6", "relay-ip = [\"10.0.0.6\"]"),
+        ("relay-ports = '5000-6000'", "--relay-ports=7000-8000", "relay-ports = \"7000-8000\""),
+        ("realm = 'a'", "--realm=b", "realm = \"b\""),
+        ("user = ['a:1', 'b:1']", "--user=c:1", "user = [\"c:***\"]"),
+        ("workers = 1", "--workers=2", "workers = 2 # on cores 0, 1"),
+        ("allow-peers = ['10.0.0.0/8']", "--allow-peers=::1", "allow-peers = [\"::1/128\"]"),
+        ("deny-peers = ['10.0.0.0/8']", "--deny-peers=::1", "deny-peers = [\"::1/128\"]"),
+        ("user-quota = 1", "--user-quota=2", "user-quota = 2"),
+        ("total-quota = 1", "--total-quota=2", "total-quota = 2"),
+        ("permission-quota = 1", "--permission-quota=2", "permission-quota = 2"),
+        ("channel-quota = 1", "--channel-quota=2", "channel-quota = 2"),
+        ("max-lifetime = 1", "--max-lifetime=2", "max-lifetime = 2"),
+        ("software = true", "--software=off", "software = \"off\""),
+        ("on-reallocate = 'refuse'", "--on-reallocate=replace", "on-reallocate = \"replace\""),
+        ("io = 'uring'", "--io=portable", "io = \"portable\""),
+        ("log = 'info'", "--log=warn", "log = \"warn\""),
+        ("log-format = 'text'", "--log-format=json", "log-format = \"json\""),
+    ];
+    for (file, flag, holds) in wins {
+        let summary = settle(file, &[flag]).unwrap().summary();
+        assert!(summary.lines().any(|line| line == holds), "{flag} over {file}:\n{summary}");
+    }
+    let external = settle("external-ip = ['198.51.100.1']", &["--external-ip=198.51.100.2"]);
+    assert_eq!(external.unwrap().relays[0].advertised, ip("198.51.100.2"));
+    let secrets = settle("secret = ['in-the-file']", &["--secret=on-the-line"]).unwrap().secrets;
+    assert_eq!(secrets.iter().map(|s| s.reveal()).collect::<Vec<_>>(), ["on-the-line"]);
+}
+
+/// Each file, the line that is named, the key, and a part of the problem.
+const BAD_FILES: [(&str, usize, &str, &str); 38] = [
+    ("relay-ports = '6000-5000'", 1, "relay-ports", "6000-5000 is reversed: write 5000-6000"),
+    ("relay-ports = '5000-5006'\nworkers = 4", 1, "relay-ports", "4 workers need 8"),
+    ("relay-ports = '5000'", 1, "relay-ports", "write LOW-HIGH"),
+    ("relay-ports = '80-5000'", 1, "relay-ports", "begins below 1024"),
+    ("relay-ports = '5000-70000'", 1, "relay-ports", "not a port range"),
+    ("relay-ports = 5000", 1, "relay-ports", "not a port range"),
+    ("\nrelay-ip = ['192.0.2.9']", 2, "relay-ip", "not an address of this machine"),
+    ("relay-ip = ['0.0.0.0']", 1, "relay-ip", "write the address itself"),
+    ("relay-ip = ['224.0.0.1']", 1, "relay-ip", "group address"),
+    ("relay-ip = ['::ffff:10.0.0.5']", 1, "relay-ip", "write it as 10.0.0.5"),
+    ("relay-ip = ['node-1']", 1, "relay-ip", "not an IP address"),
+    (
+        "external-ip = ['2001:db8::9']\nrelay-ip = ['10.0.0.5']",
+        1,
+        "external-ip",
+        "no relay address of the family",
+    ),
+    (
+        "external-ip = ['198.51.100.1']\nrelay-ip = ['10.0.0.5', '10.0.0.6']",
+        1,
+        "external-ip",
+        "several relay addresses",
+    ),
+    (
+        "external-ip = ['198.51.100.1/10.0.0.6']\nrelay-ip = ['10.0.0.5']",
+        1,
+        "external-ip",
+        "10.0.0.6 is not a relay address",
+    ),
+    ("external-ip = ['198.51.100.1/2001:db8::5']", 1, "external-ip", "mixes IPv4 with IPv6"),
+    (
+        "external-ip = ['198.51.100.1/192.0.2.9']",
+        1,
+        "external-ip",
+        "not an address of this machine",
+    ),
+    (
+        "external-ip = ['198.51.100.1',\n '198.51.100.2']",
+        2,
+        "external-ip",
+        "second external address",
+    ),
+    ("user = ['alice:a',\n  'bob:b',\n  'alice:c']", 3, "user", "'alice' is there twice"),
+    ("user = ['alice:']", 1, "user", "the password is empty"),
+    ("user = [':secret']", 1, "user", "the name is empty"),
+    ("user = ['alice']", 1, "user", "write NAME:PASSWORD"),
+    ("user = \"alice:a\"", 1, "user", "expected a sequence"),
+    ("secret = ['short']", 1, "secret", "has 5 bytes"),
+    ("secret = ['']", 1, "secret", "empty"),
+    ("realm = ''", 1, "realm", "it has 0 characters: write 1 to 127"),
+    ("workers = 0", 1, "workers", "0 is out of bounds: write 1-256"),
+    ("workers = 257", 1, "workers", "out of bounds"),
+    ("workers = -1", 1, "workers", "not a whole number"),
+    ("workers = 1.5", 1, "workers", "expected one value"),
+    ("max-lifetime = 0", 1, "max-lifetime", "write 1-86400"),
+    ("allow-peers = ['10.0.0.0/33']", 1, "allow-peers", "not a network"),
+    ("deny-peers = ['everything']", 1, "deny-peers", "not a network"),
+    ("listen = ['127.0.0.1:0']", 1, "listen", "port 0"),
+    ("listen = ['192.0.2.9:3478']", 1, "listen", "not an address of this machine"),
+    ("log = 'loud'", 1, "log", "write one of off, error"),
+    ("realm = 'a'\nrealm = 'b'", 2, "realm", "duplicate key"),
+    ("realm = 'a'\nrelam = 'b'", 2, "relam", "unknown field"),
+    ("realm = 'a'\nworkers 4", 2, "workers", "="),
+];
+
+#[test]
+fn a_bad_value_in_the_file_names_file_line_and_key() {
+    for (file, line, key, problem) in BAD_FILES {
+        let error = settle(file, &[]).expect_err(file);
+        assert_eq!(error.origin, format!("uturn.toml:{line}"), "{file}: {error}");
+        assert_eq!(error.key, key, "{file}: {error}");
+        assert!(error.problem.contains(problem), "{file}: {error}");
+        assert_eq!(error.to_string().lines().count(), 1, "{file}: {error}");
+    }
+}
+
+#[test]
+fn a_bad_value_on_the_command_line_is_named_after_its_flag() {
+    let bad = [
+        (["--workers", "300"], "command line: workers: 300 is out of bounds"),
+        (["--relay-ip", "192.0.2.9"], "command line: relay-ip: 192.0.2.9 is not an address"),
+        (
+            ["--external-ip", "2001:db8::9/::1"],
+            "command line: external-ip: ::1 is not a relay address",
+        ),
+    ];
+    for (words, start) in bad {
+        let error = settle("relay-ip = ['10.0.0.5']", &words).unwrap_err().to_string();
+        assert!(error.starts_with(start), "{error}");
+    }
+}
+
+#[test]
+fn a_password_never_stands_in_an_error_nor_in_the_summary() {
+    let long = "x".repeat(600);
+    for file in [format!("user = ['a:hidden{long}']"), format!("secret = ['hidden{long}']")] {
+        assert!(!settle(&file, &[]).unwrap_err().to_string().contains("hidden"));
+    }
+    let config = from_file("user = ['a:hidden-1']\nsecret = ['hidden-2']");
+    assert!(!config.summary().contains("hidden"));
+    assert!(!format!("{config:?}").contains("hidden"));
+}
+
+#[test]
+fn a_realm_has_127_characters_at_most() {
+    let realm = |length: usize| settle(&format!("realm = '{}'", "ä".repeat(length)), &[]);
+    assert!(realm(127).is_ok());
+    assert!(realm(128).is_err());
+}
+
+#[test]
+fn listening_everywhere_means_a_socket_on_every_address() {
+    let everywhere: Vec<_> = OWN.into_iter().map(|own| SocketAddr::new(ip(own), 3478)).collect();
+    assert_eq!(from_flags(&[]).listen, everywhere);
+    assert_eq!(from_flags(&["--listen=0.0.0.0:3478", "--listen=[::]:3478"]).listen, everywhere);
+    let v4 = from_flags(&["--listen=0.0.0.0:5000", "--listen=127.0.0.1:5000"]).listen;
+    assert_eq!(
+        v4,
+        everywhere[..3].iter().map(|a| (a.ip(), 5000).into()).collect::<Vec<SocketAddr>>()
+    );
+}
+
+#[test]
+fn the_relay_addresses_come_from_the_default_route_among_those_listened_on() {
+    assert_eq!(binds(&from_flags(&[])), [ip("10.0.0.6"), ip("2001:db8::5")]);
+    let one = from_flags(&["--listen=10.0.0.5:3478"]);
+    assert_eq!(binds(&one), [ip("10.0.0.5"), ip("2001:db8::5")]);
+}
+
+#[test]
+fn a_server_on_loopback_relays_on_loopback() {
+    assert_eq!(binds(&from_flags(&["--listen=127.0.0.1:3478"])), [ip("127.0.0.1"), ip("::1")]);
+}
+
+#[test]
+fn external_addresses_stand_in_for_relay_addresses() {
+    let words = ["--external-ip=198.51.100.1/10.0.0.5", "--external-ip=198.51.100.2/10.0.0.6"];
+    let relays = from_flags(&words).relays;
+    let told: Vec<_> = relays.iter().map(|relay| (relay.bind, relay.advertised)).collect();
+    assert_eq!(told[0], (ip("10.0.0.5"), ip("198.51.100.1")));
+    assert_eq!(told[1], (ip("10.0.0.6"), ip("198.51.100.2")));
+    assert_eq!(told[2], (ip("2001:db8::5"), ip("2001:db8::5")));
+}
+
+#[test]
+fn only_relays_that_nobody_can_reach_are_private() {
+    let private = from_flags(&["--relay-ip=10.0.0.5", "--relay-ip=2001:db8::5"]);
+    assert_eq!(private.private_relays().collect::<Vec<_>>(), [ip("10.0.0.5")]);
+    let mapped = from_flags(&["--relay-ip=10.0.0.5", "--external-ip=198.51.100.1"]);
+    assert_eq!(mapped.private_relays().count(), 0);
+}
+
+#[test]
+fn workers_share_the_cores_in_order() {
+    let cores = |words: &[&str]| {
+        from_flags(words).workers.iter().map(|place| place.core).collect::<Vec<_>>()
+    };
+    assert_eq!(cores(&[]), [0, 1, 2, 3]);
+    assert_eq!(cores(&["--workers=6"]), [0, 1, 2, 3, 0, 1]);
+}
+
+#[test]
+fn a_secret_is_made_only_when_nobody_could_log_in_otherwise() {
+    let made = from_flags(&[]);
+    assert!(made.secret_is_generated && made.secrets[0].reveal().len() == 32);
+    assert_ne!(made.secrets, from_flags(&[]).secrets);
+    assert!(from_flags(&["--user=a:b"]).secrets.is_empty());
+    assert!(!from_flags(&["--secret=long-enough"]).secret_is_generated);
+}
+
+#[test]
+fn a_quota_of_nothing_means_no_quota_and_never_more_than_the_ports() {
+    let quotas = from_flags(&["--user-quota=0", "--relay-ports=5000-5099"]).quotas;
+    assert_eq!((quotas.user_allocations, quotas.total_allocations), (u32::MAX, 200));
+    let above = from_flags(&["--total-quota=5000", "--relay-ports=5000-5099"]).quotas;
+    assert_eq!(above.total_allocations, 200);
+}
+
+#[test]
+fn peer_lists_may_repeat_and_name_single_addresses() {
+    let config = from_flags(&["--deny-peers=10.1.2.3/8", "--deny-peers=10.0.0.0/8"]);
+    assert_eq!(config.deny_peers[0], config.deny_peers[1]);
+    let single = from_flags(&["--allow-peers=::1"]);
+    assert_eq!(single.allow_peers[0].to_string(), "::1/128");
+}
+
+#[test]
+fn defaults_are_those_of_the_schema() {
+    let config = from_flags(&[]);
+    assert_eq!(config.relay_ports.to_string(), "49152-65535");
+    assert_eq!(config.max_lifetime_s, 3600);
+    assert_eq!(config.on_reallocate, OnReallocate::Refuse);
+    assert!(config.software);
+}
+
+proptest! {
+    #[test]
+    fn no_text_at_all_makes_the_file_panic(text in "\\PC{0,80}|[a-z-]{1,12} = [\\PC\\n]{0,40}") {
+        if let Err(error) = settle(&text, &[]) {
+            prop_assert_eq!(error.to_string().lines().count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_port_range_is_taken_or_refused_as_a_whole(low: u16, high: u16) {
+        let valid = low <= high && low >= 1024 && u32::from(high) - u32::from(low) + 1 >= 8;
+        let settled = settle(&format!("relay-ports = '{low}-{high}'"), &[]);
+        prop_assert_eq!(settled.is_ok(), valid);
+    }
+}
