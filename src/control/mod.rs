@@ -1,6 +1,39 @@
-//! Cold work: configuration, logging, signals.
+//! Cold work: command line, configuration, logging, signals.
 //!
 //! Everything here happens once, or a few times a second at most; it may allocate and it may log.
 //! Nothing here is called for a packet.
+//!
+//! ```text
+//! cli.rs          what is asked for: serve, check-config, credentials
+//! config/         options, read raw and settled once
+//! run.rs          start, serve, stop
+//! reports.rs      what workers tell the control thread
+//! signals.rs      SIGTERM and SIGINT
+//! diary.rs        what workers report, as log lines
+//! journal.rs      allocations opened and closed, as log lines
+//! drops.rs        what was dropped, one log line a minute
+//! rate.rs         so many lines a second, the rest counted
+//! logging.rs      where log lines go
+//! banner.rs       what a person sees at the start
+//! credentials.rs  time-limited usernames and passwords
+//! runtime.rs      tokio-uring where it works, else tokio
+//! ```
 
+mod banner;
+mod cli;
 pub mod config;
+mod credentials;
+mod diary;
+mod drops;
+mod journal;
+mod logging;
+mod rate;
+mod reports;
+mod run;
+mod runtime;
+mod signals;
+
+pub use cli::command_line;
+pub use credentials::{Credential, CredentialsArgs};
+pub use reports::{Closed, Opened, Report, Reporter, Totals, Traffic};
+pub use run::{Workers, run};

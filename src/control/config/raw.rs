@@ -82,84 +82,84 @@ fn flag<T: Value>(text: &str) -> Result<Given<T>, String> {
 #[derive(Args, Clone, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Options {
-    #[arg(long = key::LISTEN.name, value_name = key::LISTEN.unit, help = key::LISTEN.doc)]
+    #[arg(long = key::LISTEN.name, value_name = key::LISTEN.unit, help = key::LISTEN.help())]
     #[arg(value_parser = flag::<SocketAddr>)]
     pub(crate) listen: Option<Vec<Given<SocketAddr>>>,
 
-    #[arg(long = key::RELAY_IP.name, value_name = key::RELAY_IP.unit, help = key::RELAY_IP.doc)]
+    #[arg(long = key::RELAY_IP.name, value_name = key::RELAY_IP.unit, help = key::RELAY_IP.help())]
     #[arg(value_parser = flag::<IpAddr>)]
     pub(crate) relay_ip: Option<Vec<Given<IpAddr>>>,
 
     #[arg(long = key::EXTERNAL_IP.name, value_name = key::EXTERNAL_IP.unit)]
-    #[arg(help = key::EXTERNAL_IP.doc, value_parser = flag::<ExternalIp>)]
+    #[arg(help = key::EXTERNAL_IP.help(), value_parser = flag::<ExternalIp>)]
     pub(crate) external_ip: Option<Vec<Given<ExternalIp>>>,
 
     #[arg(long = key::RELAY_PORTS.name, value_name = key::RELAY_PORTS.unit)]
-    #[arg(help = key::RELAY_PORTS.doc, value_parser = flag::<PortRange>)]
+    #[arg(help = key::RELAY_PORTS.help(), value_parser = flag::<PortRange>)]
     pub(crate) relay_ports: Option<Given<PortRange>>,
 
-    #[arg(long = key::REALM.name, value_name = key::REALM.unit, help = key::REALM.doc)]
+    #[arg(long = key::REALM.name, value_name = key::REALM.unit, help = key::REALM.help())]
     #[arg(value_parser = flag::<Realm>)]
     pub(crate) realm: Option<Given<Realm>>,
 
-    #[arg(long = key::USER.name, value_name = key::USER.unit, help = key::USER.doc)]
+    #[arg(long = key::USER.name, value_name = key::USER.unit, help = key::USER.help())]
     #[arg(value_parser = flag::<User>)]
     pub(crate) user: Option<Vec<Given<User>>>,
 
-    #[arg(long = key::SECRET.name, value_name = key::SECRET.unit, help = key::SECRET.doc)]
+    #[arg(long = key::SECRET.name, value_name = key::SECRET.unit, help = key::SECRET.help())]
     #[arg(value_parser = flag::<Secret>)]
     pub(crate) secret: Option<Vec<Given<Secret>>>,
 
     #[arg(long = key::WORKERS.key.name, value_name = key::WORKERS.key.unit)]
-    #[arg(help = key::WORKERS.key.doc, value_parser = flag::<u32>)]
+    #[arg(help = key::WORKERS.key.help(), value_parser = flag::<u32>)]
     pub(crate) workers: Option<Given<u32>>,
 
     #[arg(long = key::ALLOW_PEERS.name, value_name = key::ALLOW_PEERS.unit)]
-    #[arg(help = key::ALLOW_PEERS.doc, value_parser = flag::<IpNet>)]
+    #[arg(help = key::ALLOW_PEERS.help(), value_parser = flag::<IpNet>)]
     pub(crate) allow_peers: Option<Vec<Given<IpNet>>>,
 
     #[arg(long = key::DENY_PEERS.name, value_name = key::DENY_PEERS.unit)]
-    #[arg(help = key::DENY_PEERS.doc, value_parser = flag::<IpNet>)]
+    #[arg(help = key::DENY_PEERS.help(), value_parser = flag::<IpNet>)]
     pub(crate) deny_peers: Option<Vec<Given<IpNet>>>,
 
     #[arg(long = key::USER_QUOTA.key.name, value_name = key::USER_QUOTA.key.unit)]
-    #[arg(help = key::USER_QUOTA.key.doc, value_parser = flag::<u32>)]
+    #[arg(help = key::USER_QUOTA.key.help(), value_parser = flag::<u32>)]
     pub(crate) user_quota: Option<Given<u32>>,
 
     #[arg(long = key::TOTAL_QUOTA.key.name, value_name = key::TOTAL_QUOTA.key.unit)]
-    #[arg(help = key::TOTAL_QUOTA.key.doc, value_parser = flag::<u32>)]
+    #[arg(help = key::TOTAL_QUOTA.key.help(), value_parser = flag::<u32>)]
     pub(crate) total_quota: Option<Given<u32>>,
 
     #[arg(long = key::PERMISSION_QUOTA.key.name, value_name = key::PERMISSION_QUOTA.key.unit)]
-    #[arg(help = key::PERMISSION_QUOTA.key.doc, value_parser = flag::<u32>)]
+    #[arg(help = key::PERMISSION_QUOTA.key.help(), value_parser = flag::<u32>)]
     pub(crate) permission_quota: Option<Given<u32>>,
 
     #[arg(long = key::CHANNEL_QUOTA.key.name, value_name = key::CHANNEL_QUOTA.key.unit)]
-    #[arg(help = key::CHANNEL_QUOTA.key.doc, value_parser = flag::<u32>)]
+    #[arg(help = key::CHANNEL_QUOTA.key.help(), value_parser = flag::<u32>)]
     pub(crate) channel_quota: Option<Given<u32>>,
 
     #[arg(long = key::MAX_LIFETIME.key.name, value_name = key::MAX_LIFETIME.key.unit)]
-    #[arg(help = key::MAX_LIFETIME.key.doc, value_parser = flag::<u32>)]
+    #[arg(help = key::MAX_LIFETIME.key.help(), value_parser = flag::<u32>)]
     pub(crate) max_lifetime: Option<Given<u32>>,
 
-    #[arg(long = key::SOFTWARE.name, value_name = key::SOFTWARE.unit, help = key::SOFTWARE.doc)]
+    #[arg(long = key::SOFTWARE.name, value_name = key::SOFTWARE.unit, help = key::SOFTWARE.help())]
     #[arg(value_parser = flag::<Switch>)]
     pub(crate) software: Option<Given<Switch>>,
 
     #[arg(long = key::ON_REALLOCATE.name, value_name = key::ON_REALLOCATE.unit)]
-    #[arg(help = key::ON_REALLOCATE.doc, value_parser = flag::<OnReallocate>)]
+    #[arg(help = key::ON_REALLOCATE.help(), value_parser = flag::<OnReallocate>)]
     pub(crate) on_reallocate: Option<Given<OnReallocate>>,
 
-    #[arg(long = key::IO.name, value_name = key::IO.unit, help = key::IO.doc)]
+    #[arg(long = key::IO.name, value_name = key::IO.unit, help = key::IO.help())]
     #[arg(value_parser = flag::<IoChoice>)]
     pub(crate) io: Option<Given<IoChoice>>,
 
-    #[arg(long = key::LOG.name, value_name = key::LOG.unit, help = key::LOG.doc)]
+    #[arg(long = key::LOG.name, value_name = key::LOG.unit, help = key::LOG.help())]
     #[arg(value_parser = flag::<LevelFilter>)]
     pub(crate) log: Option<Given<LevelFilter>>,
 
     #[arg(long = key::LOG_FORMAT.name, value_name = key::LOG_FORMAT.unit)]
-    #[arg(help = key::LOG_FORMAT.doc, value_parser = flag::<LogFormat>)]
+    #[arg(help = key::LOG_FORMAT.help(), value_parser = flag::<LogFormat>)]
     pub(crate) log_format: Option<Given<LogFormat>>,
 }
 

@@ -38,6 +38,14 @@ pub struct NumberKey {
     pub default: u32,
 }
 
+impl Key {
+    /// Writes the text of `--help`: what the option does, its default and its bounds.
+    pub fn help(&self) -> String {
+        let Self { default, bounds, doc, .. } = self;
+        format!("{doc} [default: {default}] [bounds: {bounds}]")
+    }
+}
+
 const ONE: Key =
     Key { name: "", unit: "", default: "", bounds: "", doc: "", example: "", is_list: false };
 const LIST: Key = Key { is_list: true, ..ONE };

@@ -9,7 +9,7 @@ use super::raw::Options;
 use super::schema::{KEYS, Key};
 use super::settle::Settling;
 use super::source::Source;
-use super::{Config, ConfigError, Machine, OnReallocate};
+use super::{Config, ConfigError, Machine, OnReallocate, Secret};
 
 #[derive(Parser)]
 struct Line {
@@ -82,7 +82,7 @@ fn the_command_line_has_exactly_the_keys_of_the_schema() {
     assert_eq!(names, keys);
     for key in KEYS {
         let arg = command.get_arguments().find(|arg| arg.get_long() == Some(key.name)).unwrap();
-        assert_eq!(arg.get_help().unwrap().to_string(), key.doc);
+        assert_eq!(arg.get_help().unwrap().to_string(), key.help());
         assert_eq!(
             matches!(arg.get_action(), clap::ArgAction::Append),
             key.is_list,
@@ -129,7 +129,7 @@ fn the_command_line_wins_for_every_key() {
     let external = settle("external-ip = ['198.51.100.1']", &["--external-ip=198.51.100.2"]);
     assert_eq!(external.unwrap().relays[0].advertised, ip("198.51.100.2"));
     let secrets = settle("secret = ['in-the-file']", &["--secret=on-the-line"]).unwrap().secrets;
-    assert_eq!(secrets.iter().map(|s| s.reveal()).collect::<Vec<_>>(), ["on-the-line"]);
+    assert_eq!(secrets.iter().map(Secret::reveal).collect::<Vec<_>>(), ["on-the-line"]);
 }
 
 /// Each file, the line that is named, the key, and a part of the problem.

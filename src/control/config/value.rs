@@ -38,6 +38,11 @@ impl Secret {
         Self(word)
     }
 
+    /// Reads a shared secret from the command line; 8-512 bytes.
+    pub(crate) fn read_flag(text: &str) -> Result<Self, String> {
+        Self::read(text)
+    }
+
     /// Shows the word, to make keys from or to print at the operator's own request.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -1,0 +1,155 @@
+//! The command line of the real binary: what it prints, where, and with which exit status.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::Write;
+use std::process::{Command, Output};
+
+fn uturn(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_uturn")).args(words).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A file with options, gone when dropped.
+struct File(std::path::PathBuf);
+
+impl File {
+    fn with(name: &str, text: &str) -> Self {
+        let name = format!("uturn-cli-{}-{name}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).unwrap();
+    }
+}
+
+/// Runs something that must be refused: status 2, nothing on standard output, one line on
+/// standard error, which is returned.
+fn refused(words: &[&str]) -> String {
+    let output = uturn(words);
+    assert_eq!(output.status.code(), Some(2), "{words:?}: {}", stderr(&output));
+    assert_eq!(stdout(&output), "", "{words:?}");
+    let line = stderr(&output);
+    assert_eq!(line.lines().count(), 1, "{words:?}: {line}");
+    line
+}
+
+#[test]
+fn check_config_prints_what_would_hold_without_secrets() {
+    let text = "listen = ['127.0.0.1:3478']\nuser = ['alice:wonderland']\n\
+                secret = ['looking-glass']\nrelay-ports = '50000-50999'\nworkers = 2\n";
+    let output = uturn(&["check-config", File::with("good", text).path()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let printed = stdout(&output);
+    for line in [
+        "listen = [\"127.0.0.1:3478\"]",
+        "relay-ports = \"50000-50999\"",
+        "user = [\"alice:***\"]",
+        "secret = [\"***\"]",
+        "max-lifetime = 3600",
+    ] {
+        assert!(printed.lines().any(|printed| printed == line), "{line} is not in:\n{printed}");
+    }
+    assert!(!printed.contains("wonderland") && !printed.contains("looking-glass"));
+}
+
+#[test]
+fn what_check_config_prints_is_a_file_again() {
+    let file = File::with("first", "listen = ['127.0.0.1:3478']\nrealm = 'say \"hello\"'\n");
+    let first = stdout(&uturn(&["check-config", file.path()]));
+    let again = File::with("again", &first);
+    assert_eq!(stdout(&uturn(&["check-config", again.path()])), first);
+}
+
+#[test]
+fn a_bad_file_is_refused_with_its_line() {
+    let file = File::with("bad", "realm = 'a'\n\nrelay-ports = '60000-50000'\n");
+    let expected = format!(
+        "uturn: {}:3: relay-ports: 60000-50000 is reversed: write 50000-60000\n",
+        file.path()
+    );
+    assert_eq!(refused(&["check-config", file.path()]), expected);
+    assert_eq!(refused(&["--config", file.path()]), expected);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_refused() {
+    let line = refused(&["check-config", "/nonexistent/uturn.toml"]);
+    assert!(line.contains("/nonexistent/uturn.toml: config: the file cannot be read"), "{line}");
+}
+
+#[test]
+fn bad_flags_are_refused_in_one_line_that_names_them() {
+    let refusals: [(&[&str], &str); 9] = [
+        (&["--relay-ports", "5-4"], "command line: relay-ports: 5-4 is reversed"),
+        (&["--workers", "0"], "command line: workers: 0 is out of bounds"),
+        (&["--workers", "many"], "command line: workers: 'many' is not a whole number"),
+        (&["--user", "alice"], "command line: user: there is no ':' in it"),
+        (&["--listen", "nowhere"], "command line: listen: 'nowhere' is not an address"),
+        (&["--deny-peers", "10.0.0.0/40"], "command line: deny-peers: '10.0.0.0/40' is not"),
+        (&["--realm"], "a value is required for '--realm <NAME>'"),
+        (&["--relam", "a"], "unexpected argument '--relam'"),
+        (&["credentials"], "--secret <SECRET>"),
+    ];
+    for (words, problem) in refusals {
+        let line = refused(words);
+        assert!(line.contains(problem), "{words:?}: {line}");
+    }
+}
+
+#[test]
+fn a_bad_password_is_not_repeated() {
+    assert!(!refused(&["--user", ":wonderland"]).contains("wonderland"));
+    let long = "wonderland".repeat(60);
+    assert!(!refused(&["--secret", &long]).contains("wonderland"));
+}
+
+#[test]
+fn credentials_can_be_used_as_they_are_printed() {
+    let words = ["--secret", "looking-glass", "--user", "alice", "--ttl", "60", "--host", "h"];
+    let output = uturn(&[&["credentials"], &words[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let printed = stdout(&output);
+    let value = |name: &str| {
+        let line = printed.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("{name} is not in:\n{printed}")).to_owned()
+    };
+    let (username, password) = (value("username: "), value("password: "));
+    let (expiry, user) = username.split_once(':').unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert!((0..=60).contains(&(expiry.parse::<i64>().unwrap() - now.as_secs().cast_signed())));
+    assert_eq!(user, "alice");
+    let ice: serde_json::Value = serde_json::from_str(&value("iceServers: ")).unwrap();
+    assert_eq!(ice[0]["urls"][1], "turn:h:3478?transport=udp");
+    assert_eq!(ice[0]["username"], username);
+    assert_eq!(ice[0]["credential"], password);
+    let expected = uturn::wire::time_limited_password(b"looking-glass", username.as_bytes());
+    assert_eq!(password, expected.as_str());
+}
+
+#[test]
+fn help_names_every_option() {
+    let output = uturn(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    let help = stdout(&output);
+    for key in uturn::control::config::schema::KEYS {
+        assert!(help.contains(&format!("--{}", key.name)), "--{} is missing", key.name);
+    }
+    assert!(stdout(&uturn(&["--version"])).starts_with("uturn "));
+}
