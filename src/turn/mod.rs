@@ -1,7 +1,6 @@
 //! The TURN state machine, pure.
 
 mod counters;
-mod datagram;
 mod effect;
 mod identity;
 mod now;
@@ -14,7 +13,6 @@ mod shard;
 mod verdict;
 
 pub use counters::{Counters, METHODS};
-pub use datagram::Datagram;
 pub use effect::{
     Bind, Cause, Closed, Effect, Load, Open, Opened, Outcome, Purpose, Redeem, Socket, Traffic,
 };
@@ -27,3 +25,7 @@ pub use server::Server;
 pub use settings::{OnReallocate, Settings};
 pub use shard::{PortPlan, RelayAddress, Shard};
 pub use verdict::{ToClient, Undelivered, Verdict};
+
+/// Bytes that every answer fits in: the longest is a signed 401 or 438 with realm and nonce, or an
+/// error that lists unknown attributes.
+pub const REPLY_BYTES: usize = 2048;

@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
 
 use super::{
-    Counters, Datagram, Effect, FiveTuple, NotReserved, Now, Outcome, PendingId, Reason, Redeemed,
-    RelayId, Settings, Shard, ToClient, Undelivered, Verdict, WorkerIndex,
+    Counters, Effect, FiveTuple, NotReserved, Now, Outcome, PendingId, Reason, Redeemed, RelayId,
+    Settings, Shard, ToClient, Undelivered, Verdict, WorkerIndex,
 };
 
 /// One worker's TURN server.
@@ -23,14 +23,17 @@ impl Server {
         Server { settings, shard, counters: Counters::default(), effects: VecDeque::new() }
     }
 
-    /// Judges a datagram that came to a listener.
+    /// Judges a datagram that came to a listener. It is only read, because it may be one segment of
+    /// a train that others share; an answer goes into `reply`, which the caller keeps for all of
+    /// them ([`REPLY_BYTES`](super::REPLY_BYTES) are always enough).
     pub fn from_client(
         &mut self,
         now: Now,
         flow: FiveTuple,
-        datagram: &mut Datagram<'_>,
+        datagram: &[u8],
+        reply: &mut [u8],
     ) -> Verdict {
-        let _ = (now, flow, datagram, &self.settings, &self.shard);
+        let _ = (now, flow, datagram, reply, &self.settings, &self.shard);
         Verdict::Drop(Reason::NotStun)
     }
 
@@ -60,8 +63,8 @@ impl Server {
         Err(Undelivered::Drop(Reason::HairpinNoAllocation))
     }
 
-    /// Goes on with an Allocate once the world has answered; `datagram` is any buffer with an
-    /// empty or spent payload, and the answer goes to the flow the effect named.
+    /// Goes on with an Allocate once the world has answered; the answer in `reply` goes to the flow
+    /// the effect named.
     ///
     /// Says [`Verdict::Reply`], or [`Verdict::Pending`] when another port is tried, or
     /// [`Verdict::Drop`].
@@ -70,9 +73,9 @@ impl Server {
         now: Now,
         pending: PendingId,
         outcome: Outcome<'_>,
-        datagram: &mut Datagram<'_>,
+        reply: &mut [u8],
     ) -> Verdict {
-        let _ = (now, pending, outcome, datagram);
+        let _ = (now, pending, outcome, reply);
         Verdict::Drop(Reason::NotPending)
     }
 

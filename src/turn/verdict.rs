@@ -5,8 +5,8 @@ use std::{net::SocketAddr, ops::Range};
 use super::{FiveTuple, Reason, RelayId, WorkerIndex};
 use crate::wire::Prefix;
 
-/// The one answer to one datagram from a client. Ranges count from the first byte of
-/// [`super::Datagram::buffer`].
+/// The one answer to one datagram from a client. Ranges count from the first byte of the
+/// datagram.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The payload leaves, bare, from a relay socket.
@@ -39,8 +39,8 @@ pub enum Verdict {
         /// What goes.
         payload: Range<usize>,
     },
-    /// An answer of so many bytes stands at the start of the payload and goes back where the
-    /// request came from.
+    /// An answer of so many bytes stands in the reply buffer and goes back where the request came
+    /// from.
     Reply(usize),
     /// The answer comes from [`super::Server::complete`], once an effect has been carried out.
     Pending,
