@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _, stdout};
 use std::net::SocketAddr;
 
-use super::config::{Config, RelayAddress, Secret};
+use super::config::{Config, Secret};
 use super::credentials::Credential;
+use crate::turn::RelayAddress;
 
 const INDENT: usize = 12;
 
@@ -77,10 +78,10 @@ fn relaying(config: &Config) -> Vec<String> {
 }
 
 fn relay(relay: &RelayAddress) -> String {
-    if relay.bind == relay.advertised {
-        return relay.bind.to_string();
+    if relay.local == relay.advertised {
+        return relay.local.to_string();
     }
-    format!("{} as {}", relay.bind, relay.advertised)
+    format!("{} as {}", relay.local, relay.advertised)
 }
 
 fn workers(config: &Config) -> String {
@@ -109,8 +110,8 @@ fn invitation(config: &Config, secret: &Secret, style: Style) -> String {
 fn endpoint(config: &Config) -> String {
     let port = config.listen.first().map_or(0, SocketAddr::port);
     let heard = |relay: &&RelayAddress| {
-        relay.bind != relay.advertised
-            || config.listen.iter().any(|address| address.ip() == relay.bind)
+        relay.local != relay.advertised
+            || config.listen.iter().any(|address| address.ip() == relay.local)
     };
     let relay =
         config.relays.iter().find(heard).map(|relay| SocketAddr::new(relay.advertised, port));

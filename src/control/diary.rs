@@ -1,5 +1,6 @@
 //! Everything that workers report, as log lines: all of it noted, none of it in a flood.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use tracing::{error, warn};
@@ -16,22 +17,23 @@ pub(super) struct Diary {
 }
 
 impl Diary {
-    /// Starts empty.
-    pub(super) fn new(now: Instant) -> Self {
-        Self { journal: Journal::new(now), drops: Drops::new(now) }
+    /// Starts empty; the addresses are those of the workers' listeners, in their order.
+    pub(super) fn new(now: Instant, listen: Vec<SocketAddr>) -> Self {
+        Self { journal: Journal::new(now, listen), drops: Drops::new(now) }
     }
 
     /// Notes a report. A worker's last one gives what the worker did in its life.
     pub(super) fn note(&mut self, now: Instant, report: Report) -> Option<Totals> {
         match report {
-            Report::Opened(opened) => self.journal.opened(now, &opened),
-            Report::Closed(closed) => self.journal.closed(now, &closed),
-            Report::Dropped { reasons } => self.drops.add(&reasons),
-            Report::Failed { worker, error } => {
-                error!(worker, error, "a worker failed");
+            Report::Opened(worker, opened) => self.journal.opened(now, worker, &opened),
+            Report::Closed(worker, closed) => self.journal.closed(now, worker, &closed),
+            Report::Dropped(reasons) => self.drops.add(&reasons),
+            Report::Warning(worker, what) => warn!(worker = worker.0, "{what}"),
+            Report::Failed(worker, error) => {
+                error!(worker = worker.0, error, "a worker failed");
                 return Some(Totals::default());
             }
-            Report::Stopped { totals, .. } => return Some(totals),
+            Report::Stopped(_, totals) => return Some(totals),
         }
         None
     }

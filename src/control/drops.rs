@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
+use crate::turn::Reason;
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Counts by reason, between two lines.
@@ -24,9 +26,9 @@ impl Drops {
     }
 
     /// Adds what a worker dropped since it last said so.
-    pub(super) fn add(&mut self, reasons: &[(&'static str, u64)]) {
+    pub(super) fn add(&mut self, reasons: &[(Reason, u64)]) {
         for &(reason, packets) in reasons {
-            *self.counts.entry(reason).or_default() += packets;
+            *self.counts.entry(reason.name()).or_default() += packets;
         }
     }
 
@@ -57,19 +59,19 @@ impl Drops {
 mod tests {
     use std::time::Instant;
 
-    use super::{Drops, MINUTE};
+    use super::{Drops, MINUTE, Reason};
 
     #[test]
     fn a_minute_has_one_line_and_no_count_is_lost() {
         let start = Instant::now();
         let mut drops = Drops::new(start);
         assert_eq!(drops.take(start), None);
-        drops.add(&[("no-cookie", 2), ("stale-nonce", 1)]);
-        assert_eq!(drops.take(start).unwrap(), "no-cookie 2, stale-nonce 1");
-        drops.add(&[("no-cookie", 1)]);
-        drops.add(&[("no-cookie", 1)]);
+        drops.add(&[(Reason::NoCookie, 2), (Reason::BadSend, 1)]);
+        assert_eq!(drops.take(start).unwrap(), "bad_send 1, no_cookie 2");
+        drops.add(&[(Reason::NoCookie, 1)]);
+        drops.add(&[(Reason::NoCookie, 1)]);
         assert_eq!((drops.take(start), drops.due()), (None, Some(start + MINUTE)));
-        assert_eq!(drops.take(start + MINUTE).unwrap(), "no-cookie 2");
+        assert_eq!(drops.take(start + MINUTE).unwrap(), "no_cookie 2");
         assert_eq!(drops.due(), None);
     }
 }

@@ -1,38 +1,68 @@
 //! Log lines of allocations: opened and closed, as structured fields, a bounded number a second.
 
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use tracing::info;
 
 use super::rate::{Admission, Rate};
-use super::reports::{Closed, Opened};
+use crate::turn::{Cause, Closed, FiveTuple, Opened, WorkerIndex};
 
 /// Lines about allocations that are logged each second; the rest is one more line.
 const ALLOCATION_LINES_PER_SECOND: u32 = 50;
+
+/// Every listener's transport; there is one kind so far.
+const TRANSPORT: &str = "udp";
 
 /// Logs allocations.
 #[derive(Debug)]
 pub(super) struct Journal {
     rate: Rate,
+    listen: Vec<SocketAddr>,
 }
 
 impl Journal {
-    /// Starts with a full budget.
-    pub(super) fn new(now: Instant) -> Self {
-        Self { rate: Rate::new(ALLOCATION_LINES_PER_SECOND, now) }
+    /// Starts with a full budget; the addresses are those of the listeners, in their order.
+    pub(super) fn new(now: Instant, listen: Vec<SocketAddr>) -> Self {
+        Self { rate: Rate::new(ALLOCATION_LINES_PER_SECOND, now), listen }
     }
 
     /// Logs that an allocation began, or counts it.
-    pub(super) fn opened(&mut self, now: Instant, opened: &Opened) {
+    pub(super) fn opened(&mut self, now: Instant, worker: WorkerIndex, opened: &Opened) {
         if self.admit(now) == Admission::Log {
-            log_opened(opened);
+            let Opened { user, flow, relayed, lifetime_s } = opened;
+            info!(
+                user = &**user,
+                transport = TRANSPORT,
+                client = %flow.client,
+                server = self.server(*flow),
+                relayed = words(relayed),
+                lifetime_s,
+                worker = worker.0,
+                "allocation opened"
+            );
         }
     }
 
     /// Logs that an allocation ended, or counts it.
-    pub(super) fn closed(&mut self, now: Instant, closed: &Closed) {
+    pub(super) fn closed(&mut self, now: Instant, worker: WorkerIndex, closed: &Closed) {
         if self.admit(now) == Admission::Log {
-            log_closed(closed);
+            let Closed { user, flow, relayed, duration_ms, traffic, cause } = closed;
+            info!(
+                user = &**user,
+                transport = TRANSPORT,
+                client = %flow.client,
+                server = self.server(*flow),
+                relayed = words(relayed),
+                reason = reason(*cause),
+                duration_s = Duration::from_millis(*duration_ms).as_secs_f64(),
+                to_peers_packets = traffic.to_peers.packets,
+                to_peers_bytes = traffic.to_peers.bytes,
+                to_client_packets = traffic.to_client.packets,
+                to_client_bytes = traffic.to_client.bytes,
+                worker = worker.0,
+                "allocation closed"
+            );
         }
     }
 
@@ -52,38 +82,128 @@ impl Journal {
         self.settle(now);
         self.rate.admit(now)
     }
+
+    fn server(&self, flow: FiveTuple) -> Option<String> {
+        self.listen.get(usize::from(flow.listener.0)).map(SocketAddr::to_string)
+    }
 }
 
-/// Strings of clients are given as string fields, which the log quotes and escapes.
-fn log_opened(opened: &Opened) {
-    info!(
-        user = opened.user.as_str(),
-        transport = opened.transport,
-        client = %opened.client,
-        server = %opened.server,
-        relayed = %opened.relayed,
-        also_relayed = opened.also_relayed.map(tracing::field::display),
-        worker = opened.worker,
-        "allocation opened"
-    );
+fn words(relayed: &[Option<SocketAddr>; 2]) -> String {
+    let words: Vec<_> = relayed.iter().flatten().map(SocketAddr::to_string).collect();
+    words.join(", ")
 }
 
-fn log_closed(closed: &Closed) {
-    let Closed { opened, duration, to_peers, to_client, reason } = closed;
-    info!(
-        user = opened.user.as_str(),
-        transport = opened.transport,
-        client = %opened.client,
-        server = %opened.server,
-        relayed = %opened.relayed,
-        also_relayed = opened.also_relayed.map(tracing::field::display),
-        worker = opened.worker,
-        reason,
-        duration_s = duration.as_secs_f64(),
-        to_peers_packets = to_peers.packets,
-        to_peers_bytes = to_peers.bytes,
-        to_client_packets = to_client.packets,
-        to_client_bytes = to_client.bytes,
-        "allocation closed"
-    );
+fn reason(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Expired => "expired",
+        Cause::Deleted => "deleted",
+        Cause::Replaced => "replaced",
+        Cause::Shutdown => "shutdown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::fmt;
+
+    use super::*;
+    use crate::turn::{ListenerId, Load, Traffic};
+
+    /// A log that can be read back.
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn flow() -> FiveTuple {
+        FiveTuple { listener: ListenerId(1), client: "192.0.2.7:5000".parse().unwrap() }
+    }
+
+    fn relayed() -> [Option<SocketAddr>; 2] {
+        [Some("198.51.100.1:50000".parse().unwrap()), None]
+    }
+
+    fn opened(user: &str) -> Opened {
+        Opened { user: user.into(), flow: flow(), relayed: relayed(), lifetime_s: 600 }
+    }
+
+    fn closed() -> Closed {
+        let load = |packets, bytes| Load { packets, bytes };
+        let traffic = Traffic { to_peers: load(2, 200), to_client: load(3, 300) };
+        let (user, cause) = ("alice".into(), Cause::Expired);
+        Closed { user, flow: flow(), relayed: relayed(), duration_ms: 1500, traffic, cause }
+    }
+
+    fn journal(now: Instant) -> Journal {
+        let listen = ["127.0.0.1:3478", "[::1]:3478"].map(|text| text.parse().unwrap());
+        Journal::new(now, listen.into())
+    }
+
+    /// What stands in the log, in one form or the other, after `write` has used the journal.
+    fn log(json: bool, write: impl FnOnce(&mut Journal, Instant)) -> String {
+        let paper = Paper::default();
+        let copy = paper.clone();
+        let lines = fmt().with_writer(move || copy.clone()).with_ansi(false);
+        let now = Instant::now();
+        let work = || write(&mut journal(now), now);
+        if json {
+            tracing::subscriber::with_default(lines.json().flatten_event(true).finish(), work);
+        } else {
+            tracing::subscriber::with_default(lines.finish(), work);
+        }
+        String::from_utf8(paper.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_closed_allocation_is_one_object_with_every_figure() {
+        let line = log(true, |journal, now| journal.closed(now, WorkerIndex(3), &closed()));
+        let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(object["message"], "allocation closed");
+        assert_eq!(object["user"], "alice");
+        assert_eq!(object["client"], "192.0.2.7:5000");
+        assert_eq!(object["server"], "[::1]:3478");
+        assert_eq!(object["relayed"], "198.51.100.1:50000");
+        assert_eq!((&object["reason"], &object["duration_s"]), (&"expired".into(), &1.5.into()));
+        assert_eq!(
+            (&object["to_peers_packets"], &object["to_peers_bytes"]),
+            (&2.into(), &200.into())
+        );
+        assert_eq!(
+            (&object["to_client_packets"], &object["to_client_bytes"]),
+            (&3.into(), &300.into())
+        );
+    }
+
+    #[test]
+    fn a_name_cannot_forge_a_line() {
+        let user = "mallory\n2026-01-01T00:00:00Z INFO allocation opened user=\"root\"\x1b[2J";
+        for json in [false, true] {
+            let text = log(json, |journal, now| journal.opened(now, WorkerIndex(0), &opened(user)));
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert!(!text.contains('\x1b'), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_flood_is_so_many_lines_and_one_count() {
+        let text = log(false, |journal, now| {
+            for _ in 0..1000 {
+                journal.opened(now, WorkerIndex(0), &opened("alice"));
+            }
+            journal.settle(journal.due().unwrap());
+        });
+        assert_eq!(text.lines().count(), ALLOCATION_LINES_PER_SECOND as usize + 1);
+        assert!(text.lines().last().unwrap().contains("left out lines=950"));
+    }
 }

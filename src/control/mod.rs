@@ -35,5 +35,5 @@ mod signals;
 
 pub use cli::command_line;
 pub use credentials::{Credential, CredentialsArgs};
-pub use reports::{Closed, Opened, Report, Reporter, Totals, Traffic};
+pub use reports::{Report, Reporter, Totals};
 pub use run::{Workers, run};

@@ -3,86 +3,33 @@
 //! The door is bounded and a worker never waits at it: a report that finds it full is counted as
 //! lost. Only a worker's last report waits, since somebody waits for it, too.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use tokio::sync::mpsc;
+
+use crate::turn::{Closed, Load, Opened, Reason, Traffic, WorkerIndex};
 
 /// Reports that fit in the door. A second of 4,096 allocations opened and closed is more than is
 /// logged anyway.
 const DOOR_REPORTS: usize = 8192;
 
-/// One thing that happened in a worker.
+/// One thing that happened in a worker, which is named by its index.
 #[derive(Debug)]
 pub enum Report {
     /// An allocation was made and its relay socket exists.
-    Opened(Opened),
+    Opened(WorkerIndex, Opened),
     /// An allocation ended.
-    Closed(Closed),
-    /// Datagrams were dropped. At most one report a minute from each worker.
-    Dropped {
-        /// Reasons, and datagrams since the worker's last such report.
-        reasons: Vec<(&'static str, u64)>,
-    },
-    /// A worker can go on no longer; the server ends.
-    Failed {
-        /// Index of the worker.
-        worker: usize,
-        /// What happened, in one line.
-        error: String,
-    },
-    /// A worker has ended after it was asked to; its last report.
-    Stopped {
-        /// Index of the worker.
-        worker: usize,
-        /// What it did in its life.
-        totals: Totals,
-    },
-}
-
-/// An allocation that has begun.
-#[derive(Clone, Debug)]
-pub struct Opened {
-    /// Index of the worker that owns it.
-    pub worker: usize,
-    /// USERNAME that it was made with.
-    pub user: String,
-    /// Client's side of the five-tuple.
-    pub client: SocketAddr,
-    /// Our side of the five-tuple.
-    pub server: SocketAddr,
-    /// Transport of the five-tuple, such as `udp`.
-    pub transport: &'static str,
-    /// Relayed address as the client was told.
-    pub relayed: SocketAddr,
-    /// Second relayed address, of the other family (RFC 8656 §7.1).
-    pub also_relayed: Option<SocketAddr>,
-}
-
-/// An allocation that has ended.
-#[derive(Clone, Debug)]
-pub struct Closed {
-    /// What was said when it began.
-    pub opened: Opened,
-    /// How long it lived.
-    pub duration: Duration,
-    /// Payload from the client to peers.
-    pub to_peers: Traffic,
-    /// Payload from peers to the client.
-    pub to_client: Traffic,
-    /// Why it ended, in a word or two, such as `expired`, `deleted`, `replaced`, `shutdown`.
-    pub reason: &'static str,
-}
-
-/// Payload in one direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Datagrams relayed.
-    pub packets: u64,
-    /// Payload bytes relayed, without any header.
-    pub bytes: u64,
+    Closed(WorkerIndex, Closed),
+    /// Datagrams were dropped: reasons, and datagrams since the worker's last such report. At most
+    /// one such report a minute from each worker.
+    Dropped(Vec<(Reason, u64)>),
+    /// Something an operator should know of, in one line; rare.
+    Warning(WorkerIndex, String),
+    /// The worker can go on no longer, and why; its last report. The server ends.
+    Failed(WorkerIndex, String),
+    /// The worker has ended after it was asked to, and what it did in its life; its last report.
+    Stopped(WorkerIndex, Totals),
 }
 
 /// What was done from start to end.
@@ -90,28 +37,24 @@ pub struct Traffic {
 pub struct Totals {
     /// Allocations made.
     pub allocations: u64,
-    /// Payload from clients to peers.
-    pub to_peers: Traffic,
-    /// Payload from peers to clients.
-    pub to_client: Traffic,
+    /// Payload relayed, both ways and between clients.
+    pub traffic: Traffic,
     /// Datagrams dropped, for any reason.
     pub dropped: u64,
-}
-
-impl std::ops::AddAssign for Traffic {
-    fn add_assign(&mut self, other: Self) {
-        self.packets += other.packets;
-        self.bytes += other.bytes;
-    }
 }
 
 impl std::ops::AddAssign for Totals {
     fn add_assign(&mut self, other: Self) {
         self.allocations += other.allocations;
-        self.to_peers += other.to_peers;
-        self.to_client += other.to_client;
+        add(&mut self.traffic.to_peers, other.traffic.to_peers);
+        add(&mut self.traffic.to_client, other.traffic.to_client);
         self.dropped += other.dropped;
     }
+}
+
+fn add(sum: &mut Load, more: Load) {
+    sum.packets += more.packets;
+    sum.bytes += more.bytes;
 }
 
 /// Where a worker leaves its reports. Cheap to clone; usable from any thread.
@@ -174,8 +117,8 @@ mod tests {
     #[test]
     fn a_full_door_loses_and_counts() {
         let (reporter, mut reports) = reports();
-        for worker in 0..DOOR_REPORTS + 3 {
-            reporter.tell(Report::Failed { worker, error: String::new() });
+        for _ in 0..DOOR_REPORTS + 3 {
+            reporter.tell(Report::Dropped(Vec::new()));
         }
         assert_eq!((reports.lost(), reports.lost()), (3, 0));
         drop(reporter);

@@ -62,7 +62,8 @@ fn try_run<W: Workers>(
     let workers = start(config, reporter)?;
     banner::print(config, workers.driver());
     log_start(config, workers.driver());
-    let life = Life { workers, reports, signals, diary: Diary::new(Instant::now()) };
+    let diary = Diary::new(Instant::now(), config.listen.clone());
+    let life = Life { workers, reports, signals, diary };
     Ok(runtime.block_on(life.live(config.workers.len())))
 }
 
@@ -172,10 +173,10 @@ fn log_totals(totals: Totals, lived: Duration) {
     info!(
         uptime_s = lived.as_secs(),
         allocations = totals.allocations,
-        to_peers_packets = totals.to_peers.packets,
-        to_peers_bytes = totals.to_peers.bytes,
-        to_client_packets = totals.to_client.packets,
-        to_client_bytes = totals.to_client.bytes,
+        to_peers_packets = totals.traffic.to_peers.packets,
+        to_peers_bytes = totals.traffic.to_peers.bytes,
+        to_client_packets = totals.traffic.to_client.packets,
+        to_client_bytes = totals.traffic.to_client.bytes,
         dropped = totals.dropped,
         "stopped"
     );
@@ -194,6 +195,7 @@ mod tests {
     use super::*;
     use crate::control::config::IoChoice;
     use crate::control::reports::Report;
+    use crate::turn::WorkerIndex;
 
     /// Workers that answer a stop with one allocation each.
     struct Obedient {
@@ -208,11 +210,10 @@ mod tests {
 
         fn stop(&mut self) {
             let totals = Totals { allocations: 1, ..Totals::default() };
-            for worker in 0..self.count {
-                let reporter = self.reporter.as_ref().expect("stopped once");
-                reporter.tell(Report::Stopped { worker, totals });
+            let reporter = self.reporter.take().expect("stopped once");
+            for _ in 0..self.count {
+                reporter.tell(Report::Stopped(WorkerIndex(0), totals));
             }
-            self.reporter = None;
         }
     }
 
@@ -224,7 +225,8 @@ mod tests {
         let runtime = Runtime::new(IoChoice::Portable).expect("epoll is everywhere");
         runtime.block_on(async {
             let signals = Signals::new().expect("signals can be caught");
-            let mut life = Life { workers, reports, signals, diary: Diary::new(Instant::now()) };
+            let diary = Diary::new(Instant::now(), Vec::new());
+            let mut life = Life { workers, reports, signals, diary };
             let (mut alive, mut totals) = (2, Totals::default());
             let served = timeout(Duration::from_millis(20), life.serve(&mut alive, &mut totals));
             let end = served.await.unwrap_or(End::Asked);
@@ -242,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_fails_ends_the_server_and_the_others_are_stopped() {
-        let failed = Report::Failed { worker: 0, error: "no more sockets".to_owned() };
+        let failed = Report::Failed(WorkerIndex(0), "no more sockets".to_owned());
         let (end, totals) = live(1, Some(failed));
         assert_eq!((end, totals.allocations), (End::Failed, 1));
     }

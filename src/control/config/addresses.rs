@@ -5,12 +5,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::RelayAddress;
 use super::raw::{Given, Place};
 use super::schema;
 use super::settle::Settling;
 use super::source::ConfigError;
 use super::value::{ExternalIp, Value};
+use crate::turn::RelayAddress;
 
 /// Where listening happens when nothing is said: every address of both families.
 const DEFAULT_LISTEN: [&str; 2] = ["0.0.0.0", "::"];
@@ -103,12 +103,12 @@ impl Settling<'_> {
         given: Option<&[Given<IpAddr>]>,
         externals: &[Given<ExternalIp>],
     ) -> Result<Vec<RelayAddress>, ConfigError> {
-        let binds = match given {
+        let locals = match given {
             Some(given) => self.given_relays(given)?,
             None => self.derived_relays(listen, externals)?,
         };
         let mut relays: Vec<_> =
-            binds.into_iter().map(|bind| RelayAddress { bind, advertised: bind }).collect();
+            locals.into_iter().map(|local| RelayAddress { local, advertised: local }).collect();
         for external in externals {
             self.advertise(external, &mut relays)?;
         }
@@ -182,18 +182,18 @@ impl Settling<'_> {
     ) -> Result<(), ConfigError> {
         let ExternalIp { public, private } = external.value;
         let fits = |relay: &&mut RelayAddress| match private {
-            Some(private) => relay.bind == private,
-            None => Family::of(relay.bind) == Family::of(public),
+            Some(private) => relay.local == private,
+            None => Family::of(relay.local) == Family::of(public),
         };
         let mut fitting: Vec<_> = relays.iter_mut().filter(fits).collect();
         let problem = match fitting.as_mut_slice() {
-            [relay] if relay.advertised == relay.bind => {
+            [relay] if relay.advertised == relay.local => {
                 relay.advertised = public;
                 return Ok(());
             }
             [relay] => format!(
                 "{public} would be the second external address of {}: write one",
-                relay.bind
+                relay.local
             ),
             [] => no_relay_for(external.value),
             [..] => {

@@ -29,9 +29,11 @@ use tracing::level_filters::LevelFilter;
 pub use machine::Machine;
 pub use raw::Options;
 pub use source::ConfigError;
-pub use value::{IoChoice, LogFormat, OnReallocate, PortRange, Secret, User};
+pub use value::{IoChoice, LogFormat, PortRange, Secret, User};
 
 use source::Source;
+
+use crate::turn::{OnReallocate, RelayAddress};
 
 /// Everything the server was told, resolved.
 #[derive(Clone, Debug)]
@@ -70,15 +72,6 @@ pub struct Config {
     pub log: LogSettings,
 }
 
-/// An address relay ports are opened on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RelayAddress {
-    /// Address the sockets are bound to; one of this machine.
-    pub bind: IpAddr,
-    /// Address clients are told; differs from `bind` behind 1:1 NAT only, and is of its family.
-    pub advertised: IpAddr,
-}
-
 /// Where a worker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerPlace {
@@ -89,14 +82,14 @@ pub struct WorkerPlace {
 /// Bounds on what clients may hold at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quotas {
-    /// Allocations of one user; `u32::MAX` for no quota.
-    pub user_allocations: u32,
+    /// Allocations of one user; `None` for as many as there may be in total.
+    pub user_allocations: Option<u32>,
     /// Allocations of everybody; never more than there are relay ports.
     pub total_allocations: u32,
     /// Permissions of one allocation; 1-4096.
-    pub permissions: u32,
+    pub permissions: u16,
     /// Channels of one allocation; 1-4096.
-    pub channels: u32,
+    pub channels: u16,
 }
 
 /// How the server logs.

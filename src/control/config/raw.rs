@@ -16,8 +16,9 @@ use tracing::level_filters::LevelFilter;
 
 use super::schema as key;
 use super::value::{
-    ExternalIp, IoChoice, LogFormat, OnReallocate, PortRange, Realm, Secret, Switch, User, Value,
+    ExternalIp, IoChoice, LogFormat, PortRange, Realm, Secret, Switch, User, Value,
 };
+use crate::turn::OnReallocate;
 
 /// Where a value was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

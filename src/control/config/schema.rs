@@ -136,13 +136,13 @@ pub const WORKERS: NumberKey = NumberKey {
         name: "workers",
         unit: "N",
         default: "one for each core",
-        bounds: "1-256",
+        bounds: "1-128",
         doc: "Worker threads; each is pinned to a core and owns its share of the clients.",
         example: "2",
         ..ONE
     },
     min: 1,
-    max: 256,
+    max: 128,
     default: 1,
 };
 

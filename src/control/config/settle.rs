@@ -71,6 +71,12 @@ impl Settling<'_> {
         Err(self.source.error(place, key.name, problem))
     }
 
+    /// Reads a number whose upper bound fits 16 bits.
+    fn small(&self, key: &NumberKey, given: Option<&Given<u32>>) -> Result<u16, ConfigError> {
+        let value = self.number(key, given)?;
+        Ok(u16::try_from(value).expect("the bounds of the schema are below 65536"))
+    }
+
     fn number(&self, key: &NumberKey, given: Option<&Given<u32>>) -> Result<u32, ConfigError> {
         let Some(&Given { value, place }) = given else {
             return Ok(key.default);
@@ -113,11 +119,15 @@ impl Settling<'_> {
         let user = self.number(&schema::USER_QUOTA, options.user_quota.as_ref())?;
         let total = self.number(&schema::TOTAL_QUOTA, options.total_quota.as_ref())?;
         Ok(Quotas {
-            user_allocations: limit_or(user, u32::MAX),
-            total_allocations: limit_or(total, most_allocations).min(most_allocations),
+            user_allocations: (user > 0).then_some(user),
+            total_allocations: if total == 0 {
+                most_allocations
+            } else {
+                total.min(most_allocations)
+            },
             permissions: self
-                .number(&schema::PERMISSION_QUOTA, options.permission_quota.as_ref())?,
-            channels: self.number(&schema::CHANNEL_QUOTA, options.channel_quota.as_ref())?,
+                .small(&schema::PERMISSION_QUOTA, options.permission_quota.as_ref())?,
+            channels: self.small(&schema::CHANNEL_QUOTA, options.channel_quota.as_ref())?,
         })
     }
 
@@ -144,11 +154,6 @@ impl Settling<'_> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Reads a quota, in which 0 stands for none.
-fn limit_or(quota: u32, none: u32) -> u32 {
-    if quota == 0 { none } else { quota }
 }
 
 fn size(len: usize) -> u32 {

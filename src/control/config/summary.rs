@@ -6,7 +6,8 @@
 use std::fmt::Display;
 
 use super::schema;
-use super::{Config, IoChoice, LogFormat, OnReallocate, RelayAddress};
+use super::{Config, IoChoice, LogFormat};
+use crate::turn::{OnReallocate, RelayAddress};
 
 impl Config {
     /// Writes every key with the value that holds, one line each, without passwords and secrets.
@@ -19,11 +20,11 @@ impl Config {
     }
 
     fn address_lines(&self) -> Vec<String> {
-        let externals = self.relays.iter().filter(|relay| relay.bind != relay.advertised);
-        let external = |relay: &RelayAddress| format!("{}/{}", relay.advertised, relay.bind);
+        let externals = self.relays.iter().filter(|relay| relay.local != relay.advertised);
+        let external = |relay: &RelayAddress| format!("{}/{}", relay.advertised, relay.local);
         vec![
             list(&schema::LISTEN, &self.listen),
-            list(&schema::RELAY_IP, self.relays.iter().map(|relay| relay.bind)),
+            list(&schema::RELAY_IP, self.relays.iter().map(|relay| relay.local)),
             list(&schema::EXTERNAL_IP, externals.map(external)),
             word(&schema::RELAY_PORTS, self.relay_ports),
         ]
@@ -42,14 +43,10 @@ impl Config {
 
     fn limit_lines(&self) -> Vec<String> {
         let quotas = &self.quotas;
-        let user_allocations = match quotas.user_allocations {
-            u32::MAX => 0,
-            quota => quota,
-        };
         vec![
             list(&schema::ALLOW_PEERS, &self.allow_peers),
             list(&schema::DENY_PEERS, &self.deny_peers),
-            number(&schema::USER_QUOTA.key, user_allocations),
+            number(&schema::USER_QUOTA.key, quotas.user_allocations.unwrap_or(0)),
             number(&schema::TOTAL_QUOTA.key, quotas.total_allocations),
             number(&schema::PERMISSION_QUOTA.key, quotas.permissions),
             number(&schema::CHANNEL_QUOTA.key, quotas.channels),
@@ -63,7 +60,7 @@ impl Config {
         vec![
             number(&schema::WORKERS.key, workers),
             word(&schema::SOFTWARE, if self.software { "on" } else { "off" }),
-            word(&schema::ON_REALLOCATE, self.on_reallocate),
+            word(&schema::ON_REALLOCATE, reallocate_word(self.on_reallocate)),
             word(&schema::IO, self.io),
             word(&schema::LOG, self.log.level),
             word(&schema::LOG_FORMAT, self.log.format),
@@ -84,12 +81,10 @@ fn list(key: &schema::Key, values: impl IntoIterator<Item: Display>) -> String {
     format!("{} = {}\n", key.name, toml::Value::Array(values.collect()))
 }
 
-impl Display for OnReallocate {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(match self {
-            Self::Refuse => "refuse",
-            Self::Replace => "replace",
-        })
+fn reallocate_word(choice: OnReallocate) -> &'static str {
+    match choice {
+        OnReallocate::Refuse => "refuse",
+        OnReallocate::Replace => "replace",
     }
 }
 

@@ -9,7 +9,8 @@ use super::raw::Options;
 use super::schema::{KEYS, Key};
 use super::settle::Settling;
 use super::source::Source;
-use super::{Config, ConfigError, Machine, OnReallocate, Secret};
+use super::{Config, ConfigError, Machine, Secret};
+use crate::turn::OnReallocate;
 
 #[derive(Parser)]
 struct Line {
@@ -61,7 +62,7 @@ fn line(key: &Key) -> String {
 }
 
 fn binds(config: &Config) -> Vec<IpAddr> {
-    config.relays.iter().map(|relay| relay.bind).collect()
+    config.relays.iter().map(|relay| relay.local).collect()
 }
 
 #[test]
@@ -184,8 +185,8 @@ const BAD_FILES: [(&str, usize, &str, &str); 38] = [
     ("secret = ['short']", 1, "secret", "has 5 bytes"),
     ("secret = ['']", 1, "secret", "empty"),
     ("realm = ''", 1, "realm", "it has 0 characters: write 1 to 127"),
-    ("workers = 0", 1, "workers", "0 is out of bounds: write 1-256"),
-    ("workers = 257", 1, "workers", "out of bounds"),
+    ("workers = 0", 1, "workers", "0 is out of bounds: write 1-128"),
+    ("workers = 129", 1, "workers", "out of bounds"),
     ("workers = -1", 1, "workers", "not a whole number"),
     ("workers = 1.5", 1, "workers", "expected one value"),
     ("max-lifetime = 0", 1, "max-lifetime", "write 1-86400"),
@@ -272,7 +273,7 @@ fn a_server_on_loopback_relays_on_loopback() {
 fn external_addresses_stand_in_for_relay_addresses() {
     let words = ["--external-ip=198.51.100.1/10.0.0.5", "--external-ip=198.51.100.2/10.0.0.6"];
     let relays = from_flags(&words).relays;
-    let told: Vec<_> = relays.iter().map(|relay| (relay.bind, relay.advertised)).collect();
+    let told: Vec<_> = relays.iter().map(|relay| (relay.local, relay.advertised)).collect();
     assert_eq!(told[0], (ip("10.0.0.5"), ip("198.51.100.1")));
     assert_eq!(told[1], (ip("10.0.0.6"), ip("198.51.100.2")));
     assert_eq!(told[2], (ip("2001:db8::5"), ip("2001:db8::5")));
@@ -307,7 +308,7 @@ fn a_secret_is_made_only_when_nobody_could_log_in_otherwise() {
 #[test]
 fn a_quota_of_nothing_means_no_quota_and_never_more_than_the_ports() {
     let quotas = from_flags(&["--user-quota=0", "--relay-ports=5000-5099"]).quotas;
-    assert_eq!((quotas.user_allocations, quotas.total_allocations), (u32::MAX, 200));
+    assert_eq!((quotas.user_allocations, quotas.total_allocations), (None, 200));
     let above = from_flags(&["--total-quota=5000", "--relay-ports=5000-5099"]).quotas;
     assert_eq!(above.total_allocations, 200);
 }

@@ -10,6 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
+use crate::turn::OnReallocate;
+
 /// Port of STUN and TURN over UDP (RFC 8489 §18.6).
 const STUN_PORT: u16 = 3478;
 /// Longest username: fewer than 509 bytes (RFC 8489 §14.3). Passwords get the same bound.
@@ -91,16 +93,6 @@ impl fmt::Display for PortRange {
 pub(crate) struct ExternalIp {
     pub(crate) public: IpAddr,
     pub(crate) private: Option<IpAddr>,
-}
-
-/// What an Allocate with a new transaction does on a five-tuple that has an allocation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnReallocate {
-    /// Answers 437 (RFC 8656 §7.2).
-    #[default]
-    Refuse,
-    /// Ends the old allocation, then allocates.
-    Replace,
 }
 
 /// Which driver moves the packets.
