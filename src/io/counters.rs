@@ -6,6 +6,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::{Received, errno::SendFate, outbox::Train};
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Totals of one driver since it was made.
@@ -85,6 +87,48 @@ counters! {
     buffers_low,
     /// Blank buffers asked for when none was left.
     blank_exhausted,
+}
+
+impl Counters {
+    pub(super) fn count_received(&mut self, received: &Received) {
+        let datagrams = received.segments() as u64;
+        self.received += 1;
+        self.received_datagrams += datagrams;
+        self.received_bytes += received.lease.range().len() as u64;
+        if datagrams > 1 {
+            self.trains_in += 1;
+            self.train_datagrams_in += datagrams;
+        }
+    }
+
+    pub(super) fn count_sent(&mut self, train: &Train) {
+        let datagrams = train.segments as u64;
+        self.sent += 1;
+        self.sent_datagrams += datagrams;
+        self.sent_bytes += train.bytes as u64;
+        if datagrams > 1 {
+            self.trains_out += 1;
+            self.train_datagrams_out += datagrams;
+        }
+    }
+
+    /// Counts one datagram that was sent by itself after its train was refused.
+    pub(super) fn count_datagram(&mut self, bytes: usize) {
+        self.sent += 1;
+        self.sent_datagrams += 1;
+        self.sent_bytes += bytes as u64;
+    }
+
+    pub(super) fn count_dropped(&mut self, fate: SendFate, datagrams: usize) {
+        let counter = match fate {
+            SendFate::Full => &mut self.dropped_full,
+            SendFate::Forbidden => &mut self.dropped_forbidden,
+            SendFate::Unreachable => &mut self.dropped_unreachable,
+            SendFate::TooLong => &mut self.dropped_too_long,
+            SendFate::Unjoin | SendFate::NoOffload | SendFate::Error => &mut self.dropped_error,
+        };
+        *counter += datagrams as u64;
+    }
 }
 
 /// A driver's counters where other threads can read them.

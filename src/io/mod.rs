@@ -17,13 +17,25 @@
 
 use std::{io, net::SocketAddr, net::UdpSocket, ops::Range, sync::Arc, time::Duration};
 
+mod address;
 mod counters;
+mod errno;
+mod gather;
+mod layout;
+mod mmsg;
+mod outbox;
 mod pool;
+mod settings;
+pub mod sockets;
 mod sys;
+mod table;
+mod uring;
 mod waker;
 
 pub use counters::{CounterBoard, Counters};
 pub use pool::Lease;
+pub use settings::{Batching, Settings};
+pub use uring::UringDriver;
 pub use waker::Waker;
 
 /// Writable bytes guaranteed in front of every received and every blank payload.

@@ -90,8 +90,7 @@ impl Pool {
 
     /// Takes a free receive buffer for the kernel to write to: its slot, address and length.
     ///
-    /// The buffer is out of safe code's reach until [`claim`](Self::claim)ed or put
-    /// [back](Self::unpublish).
+    /// The buffer is out of safe code's reach until it is [claimed](Self::claim).
     pub(super) fn publish(&self) -> Option<(u32, *mut u8)> {
         let slot = self.take_free(Class::Receive)?;
         self.slots[slot as usize].refs.set(KERNEL);
@@ -109,15 +108,11 @@ impl Pool {
         Lease::new(Rc::clone(self), slot, range)
     }
 
-    /// Puts a published buffer back that the kernel has given up without filling it.
-    ///
-    /// # Safety
-    /// The kernel no longer reads or writes this buffer.
-    pub(super) unsafe fn unpublish(&self, slot: u32) {
-        let owner = &self.slots[slot as usize].refs;
-        assert_eq!(owner.get(), KERNEL, "a buffer comes back from the kernel once");
-        owner.set(0);
-        self.put_free(slot);
+    /// A lease of a free receive buffer, for receiving without a ring.
+    pub(super) fn receive_lease(self: &Rc<Self>) -> Option<Lease> {
+        let slot = self.take_free(Class::Receive)?;
+        self.slots[slot as usize].refs.set(1);
+        Some(Lease::new(Rc::clone(self), slot, 0..0))
     }
 
     /// A private buffer whose payload is the `bytes` behind the headroom.
@@ -204,11 +199,9 @@ pub struct Lease {
 
 impl Lease {
     fn new(pool: Rc<Pool>, slot: u32, range: Range<usize>) -> Self {
-        assert!(range.start <= range.end, "a payload does not end before it starts");
-        assert!(range.end <= pool.bytes(slot), "a payload lies within its buffer");
-        let bound = |offset| u32::try_from(offset).expect("buffers are far smaller than 4 GiB");
-        let (start, end) = (bound(range.start), bound(range.end));
-        Self { pool, slot, start, end }
+        let mut lease = Self { pool, slot, start: 0, end: 0 };
+        lease.set_range(range);
+        lease
     }
 
     /// The payload.
@@ -260,6 +253,13 @@ impl Lease {
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.refs().get() > 1
+    }
+
+    /// Says where the payload is, for whoever has received into the buffer.
+    pub(super) fn set_range(&mut self, range: Range<usize>) {
+        assert!(range.start <= range.end, "a payload does not end before it starts");
+        assert!(range.end <= self.pool.bytes(self.slot), "a payload lies within its buffer");
+        (self.start, self.end) = (range.start as u32, range.end as u32);
     }
 
     fn refs(&self) -> &Cell<u32> {

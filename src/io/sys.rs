@@ -4,12 +4,14 @@
 #![expect(unsafe_code, reason = "calls into libc")]
 
 use std::{
-    io,
-    os::fd::{FromRawFd, OwnedFd},
+    ffi::c_int,
+    io, mem,
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    ptr,
 };
 
 /// Turns a libc result into an `io::Result`.
-pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+pub(super) fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
@@ -20,3 +22,76 @@ pub(super) fn eventfd() -> io::Result<OwnedFd> {
     // SAFETY: the kernel has just returned this descriptor, and nothing else holds it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
+
+/// Raises the soft limit of open files to the hard one. Returns the limit now in force.
+pub(super) fn raise_file_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a whole rlimit that lives through the call.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: as above, and setrlimit only reads it.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    Ok(limit.rlim_cur)
+}
+
+/// The soft limit of open files.
+pub(super) fn file_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a whole rlimit that lives through the call.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    Ok(limit.rlim_cur)
+}
+
+/// Sets an integer socket option.
+pub(super) fn set_option(
+    socket: impl AsFd,
+    level: c_int,
+    name: c_int,
+    value: c_int,
+) -> io::Result<()> {
+    let fd = socket.as_fd().as_raw_fd();
+    let bytes = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed, and the option value is one int that outlives the call.
+    check(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), bytes) })?;
+    Ok(())
+}
+
+/// Sets or clears the DF bit of what a socket sends; for IPv6, whether it fragments at all.
+///
+/// PROBE rather than DO: the datagram leaves even when an earlier ICMP message lowered the path's
+/// MTU, because the one who asked for DF is probing that very thing.
+pub(super) fn set_dont_fragment(socket: impl AsFd, v6: bool, on: bool) -> io::Result<()> {
+    if v6 {
+        let mode = if on { libc::IPV6_PMTUDISC_PROBE } else { libc::IPV6_PMTUDISC_DONT };
+        set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)?;
+        return set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, c_int::from(on));
+    }
+    let mode = if on { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_DONT };
+    set_option(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
+}
+
+/// Index of the drop count in the array that SO_MEMINFO returns (`SK_MEMINFO_DROPS`).
+const MEMINFO_DROPS: usize = 8;
+const MEMINFO_LEN: usize = 9;
+
+/// Datagrams a socket dropped because its receive buffer was full.
+pub(super) fn socket_drops(socket: impl AsFd) -> io::Result<u64> {
+    let fd = socket.as_fd().as_raw_fd();
+    let mut info = [0_u32; MEMINFO_LEN];
+    let mut bytes = size_of_val(&info) as libc::socklen_t;
+    let out = info.as_mut_ptr().cast();
+    // SAFETY: `out` points to `bytes` writable bytes, and both outlive the call.
+    check(unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, out, &raw mut bytes)
+    })?;
+    Ok(u64::from(info[MEMINFO_DROPS]))
+}
+
+/// A message header with nothing in it.
+pub(super) fn empty_message() -> libc::msghdr {
+    // SAFETY: msghdr is integers and raw pointers (and private padding), all valid as zero.
+    unsafe { mem::zeroed() }
+}
+
+/// A scatter-gather entry with nothing in it.
+pub(super) const EMPTY_IOVEC: libc::iovec = libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 };

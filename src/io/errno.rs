@@ -1,0 +1,118 @@
+//! What each errno of each operation means: the one place that decides.
+//!
+//! An operation on a datagram socket can fail for four kinds of reasons, and each has one answer:
+//! the moment (retry, or drop and count), the datagram (drop and count, or send it differently),
+//! the socket (report it broken), or ourselves (a bug: count it where someone looks).
+
+/// What to do about a failed send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SendFate {
+    /// The socket's buffer or the device's queue is full. Drop: late media is worse than lost.
+    Full,
+    /// A firewall rule or the kernel's policy forbids this destination. Drop.
+    Forbidden,
+    /// No route, or the other end was reported gone. Drop.
+    Unreachable,
+    /// Too long for the path and must not be fragmented, or longer than UDP carries. Drop.
+    TooLong,
+    /// The kernel does not take this train (a segment longer than the device's packets, mostly):
+    /// send its datagrams one by one, and do not join such ones for this flow.
+    Unjoin,
+    /// This socket or device has no segmentation offload: one by one from now on, for everyone.
+    NoOffload,
+    /// Anything else. Drop, and count it as an error.
+    Error,
+}
+
+/// Decides a failed send; `train` says whether it asked for segmentation.
+pub(super) fn of_send(errno: i32, train: bool) -> SendFate {
+    match errno {
+        libc::EINVAL | libc::EMSGSIZE if train => SendFate::Unjoin,
+        libc::EIO | libc::EOPNOTSUPP | libc::ENOPROTOOPT if train => SendFate::NoOffload,
+        libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM => SendFate::Full,
+        libc::EPERM | libc::EACCES => SendFate::Forbidden,
+        libc::ECONNREFUSED
+        | libc::EHOSTUNREACH
+        | libc::EHOSTDOWN
+        | libc::ENETUNREACH
+        | libc::ENETDOWN
+        | libc::EADDRNOTAVAIL
+        | libc::ENODEV
+        | libc::ENOPROTOOPT
+        | libc::EPROTO => SendFate::Unreachable,
+        libc::EMSGSIZE => SendFate::TooLong,
+        _ => SendFate::Error,
+    }
+}
+
+/// What to do about a receive that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReceiveFate {
+    /// No buffer was free: arm again once some are.
+    Starved,
+    /// Reports about earlier sends, or a passing shortage: arm again.
+    Again,
+    /// Cancelled, because we closed the socket.
+    Cancelled,
+    /// This socket will not receive again.
+    Broken,
+}
+
+/// Decides an ended receive.
+pub(super) fn of_receive(errno: i32) -> ReceiveFate {
+    match errno {
+        libc::ENOBUFS => ReceiveFate::Starved,
+        libc::ECANCELED => ReceiveFate::Cancelled,
+        libc::EAGAIN
+        | libc::EINTR
+        | libc::ENOMEM
+        | libc::ECONNREFUSED
+        | libc::EHOSTUNREACH
+        | libc::EHOSTDOWN
+        | libc::ENETUNREACH
+        | libc::ENETDOWN
+        | libc::EMSGSIZE
+        | libc::EPROTO
+        | libc::ENOPROTOOPT
+        | libc::EACCES => ReceiveFate::Again,
+        _ => ReceiveFate::Broken,
+    }
+}
+
+/// What to do when waiting in the kernel returned an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WaitFate {
+    /// The time is up, a signal came, or completions have to be collected first: all is well.
+    Return,
+    /// The ring or the epoll instance itself failed.
+    Fatal,
+}
+
+/// Decides a failed wait.
+pub(super) fn of_wait(errno: i32) -> WaitFate {
+    match errno {
+        libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN => WaitFate::Return,
+        _ => WaitFate::Fatal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_train_is_taken_apart_where_a_single_is_dropped() {
+        assert_eq!(of_send(libc::EMSGSIZE, true), SendFate::Unjoin);
+        assert_eq!(of_send(libc::EMSGSIZE, false), SendFate::TooLong);
+        assert_eq!(of_send(libc::EINVAL, false), SendFate::Error);
+        assert_eq!(of_send(libc::EIO, true), SendFate::NoOffload);
+        assert_eq!(of_send(libc::EAGAIN, true), SendFate::Full);
+    }
+
+    #[test]
+    fn only_the_socket_itself_breaks_a_receive() {
+        assert_eq!(of_receive(libc::ENOBUFS), ReceiveFate::Starved);
+        assert_eq!(of_receive(libc::ECONNREFUSED), ReceiveFate::Again);
+        assert_eq!(of_receive(libc::EBADF), ReceiveFate::Broken);
+    }
+}

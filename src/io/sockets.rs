@@ -1,0 +1,164 @@
+//! Opening the sockets a driver is given.
+//!
+//! Two kinds: *listening* sockets, which every worker opens for the same address and the kernel
+//! spreads clients over (SO_REUSEPORT), and *relay* sockets, each on a port of its own.
+//! Both are non-blocking, take trains (UDP_GRO), clear the DF bit, and for IPv6 take IPv6 only.
+
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    thread,
+    time::{Duration, Instant},
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::sys;
+
+/// The socket buffers asked for, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct BufferSizes {
+    /// SO_RCVBUF: what arrives while the worker is busy elsewhere waits here.
+    pub receive_bytes: usize,
+    /// SO_SNDBUF: what the device has not taken yet.
+    pub send_bytes: usize,
+}
+
+impl BufferSizes {
+    /// For listening sockets, which carry the traffic of thousands of clients.
+    pub const LISTENING: Self = Self { receive_bytes: 8 << 20, send_bytes: 8 << 20 };
+    /// For relay sockets, which carry one client's.
+    pub const RELAY: Self = Self { receive_bytes: 1 << 20, send_bytes: 1 << 20 };
+}
+
+/// A listening socket and the buffers the kernel granted it.
+#[derive(Debug)]
+pub struct Listening {
+    /// Bound and non-blocking.
+    pub socket: UdpSocket,
+    /// What was granted, in the unit it was asked for in. Less than asked for means that
+    /// `net.core.rmem_max` or `wmem_max` caps it and the process may not pass over them.
+    pub granted: BufferSizes,
+}
+
+/// How long a listening socket waits for its address to become free. A ring's sockets are released
+/// 40 to 150 ms after the process that had them is gone.
+const BIND_PATIENCE: Duration = Duration::from_secs(2);
+const BIND_PAUSE: Duration = Duration::from_millis(20);
+
+/// Opens a worker's socket for a listening address. It blocks for up to 2 s if the address is in
+/// use, as it is for a moment after a restart.
+///
+/// # Errors
+/// What the kernel says to the address: not ours, forbidden, or still in use.
+pub fn listening(address: SocketAddr, sizes: BufferSizes) -> io::Result<Listening> {
+    let give_up = Instant::now() + BIND_PATIENCE;
+    loop {
+        let socket = new(address)?;
+        socket.set_reuse_port(true)?;
+        match socket.bind(&address.into()) {
+            Err(error) if in_use(&error) && Instant::now() < give_up => thread::sleep(BIND_PAUSE),
+            bound => {
+                bound?;
+                let granted = size_buffers(&socket, sizes)?;
+                return Ok(Listening { socket: socket.into(), granted });
+            }
+        }
+    }
+}
+
+/// Opens a relay socket. Port 0 lets the kernel choose.
+///
+/// # Errors
+/// What the kernel says to the address; `EADDRINUSE` at once, for the caller to try another port.
+pub fn relay(address: SocketAddr, sizes: BufferSizes) -> io::Result<UdpSocket> {
+    let socket = new(address)?;
+    socket.bind(&address.into())?;
+    size_buffers(&socket, sizes)?;
+    Ok(socket.into())
+}
+
+/// Raises the limit of open files as far as the process may. Returns the limit now in force, which
+/// is also the most sockets one driver can hold.
+///
+/// # Errors
+/// If the kernel refuses, which it does not for its own hard limit.
+pub fn raise_file_limit() -> io::Result<u64> {
+    sys::raise_file_limit()
+}
+
+fn in_use(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}
+
+/// An unbound socket with everything but its buffers set.
+fn new(address: SocketAddr) -> io::Result<Socket> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+    let v6 = address.is_ipv6();
+    if v6 {
+        socket.set_only_v6(true)?;
+    }
+    sys::set_dont_fragment(&socket, v6, false)?;
+    match sys::set_option(&socket, libc::SOL_UDP, libc::UDP_GRO, 1) {
+        // Before kernel 5.0 trains do not arrive; everything else is the same.
+        Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Ok(socket),
+        set => set.map(|()| socket),
+    }
+}
+
+/// Asks for buffer sizes, over the sysctl's cap where the process may.
+fn size_buffers(socket: &Socket, sizes: BufferSizes) -> io::Result<BufferSizes> {
+    let (receive, send) = (int(sizes.receive_bytes), int(sizes.send_bytes));
+    if sys::set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, receive).is_err() {
+        socket.set_recv_buffer_size(sizes.receive_bytes)?;
+    }
+    if sys::set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, send).is_err() {
+        socket.set_send_buffer_size(sizes.send_bytes)?;
+    }
+    // The kernel doubles what it is asked for, to account for its own overhead.
+    let granted = BufferSizes {
+        receive_bytes: socket.recv_buffer_size()? / 2,
+        send_bytes: socket.send_buffer_size()? / 2,
+    };
+    Ok(granted)
+}
+
+fn int(bytes: usize) -> i32 {
+    i32::try_from(bytes).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: &str = "127.0.0.1:0";
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn workers_share_a_listening_address() {
+        let first = listening(address(ANY), BufferSizes::LISTENING).expect("loopback");
+        let shared = first.socket.local_addr().expect("bound");
+        let second = listening(shared, BufferSizes::LISTENING).expect("shared");
+        assert_eq!(second.socket.local_addr().expect("bound"), shared);
+        assert!(first.granted.receive_bytes > 0 && first.granted.send_bytes > 0);
+    }
+
+    #[test]
+    fn a_relay_port_has_one_owner() {
+        let first = relay(address(ANY), BufferSizes::RELAY).expect("loopback");
+        let taken = first.local_addr().expect("bound");
+        let error = relay(taken, BufferSizes::RELAY).expect_err("taken");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn both_families_can_have_one_port() {
+        let v6 = relay(address("[::1]:0"), BufferSizes::RELAY).expect("IPv6 loopback");
+        let port = v6.local_addr().expect("bound").port();
+        relay(SocketAddr::from(([127, 0, 0, 1], port)), BufferSizes::RELAY).expect("IPv4 too");
+    }
+}

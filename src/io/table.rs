@@ -1,0 +1,157 @@
+//! The table of a driver's sockets.
+//!
+//! Slots are reused, so whatever is under way for a socket carries the slot's generation too, and
+//! is recognised as stale when the two differ.
+
+use std::{io, net::UdpSocket};
+
+use super::{SocketId, sys};
+
+/// One socket from open to closed.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) socket: UdpSocket,
+    pub(super) v6: bool,
+    pub(super) phase: Phase,
+    /// A receive is with the kernel.
+    pub(super) armed: bool,
+    /// Whether datagrams now leave this socket with the DF bit.
+    dont_fragment: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// `close` was called; the kernel still holds the socket.
+    Closing,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    entry: Option<Entry>,
+}
+
+/// Sockets by slot, at most `capacity` of them.
+#[derive(Debug)]
+pub(super) struct Table {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    capacity: usize,
+}
+
+/// A slot at one point of its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+}
+
+impl Key {
+    pub(super) fn id(self) -> SocketId {
+        SocketId(self.slot)
+    }
+}
+
+impl Table {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { slots: Vec::with_capacity(capacity), free: Vec::with_capacity(capacity), capacity }
+    }
+
+    pub(super) fn insert(&mut self, socket: UdpSocket) -> io::Result<Key> {
+        let v6 = socket.local_addr()?.is_ipv6();
+        let slot = self.vacant().ok_or_else(|| io::Error::from_raw_os_error(libc::EMFILE))?;
+        let entry = Entry { socket, v6, phase: Phase::Open, armed: false, dont_fragment: false };
+        let place = &mut self.slots[slot as usize];
+        place.entry = Some(entry);
+        Ok(Key { slot, generation: place.generation })
+    }
+
+    fn vacant(&mut self) -> Option<u32> {
+        if let Some(slot) = self.free.pop() {
+            return Some(slot);
+        }
+        let slot = self.slots.len();
+        let room = slot < self.capacity;
+        room.then(|| self.slots.push(Slot::default()))?;
+        u32::try_from(slot).ok()
+    }
+
+    /// Forgets a socket: closes its descriptor and ends its generation. The slot is not used again
+    /// before it is [vacated](Self::vacate).
+    pub(super) fn remove(&mut self, key: Key) {
+        let slot = &mut self.slots[key.slot as usize];
+        debug_assert_eq!(slot.generation, key.generation, "a slot is removed once per life");
+        slot.entry = None;
+        slot.generation = slot.generation.wrapping_add(1) & GENERATION_MASK;
+    }
+
+    /// Frees the slot of a removed socket.
+    pub(super) fn vacate(&mut self, id: SocketId) {
+        debug_assert!(self.get(id).is_none(), "a slot is vacated after its socket was removed");
+        self.free.push(id.0);
+    }
+
+    /// The socket a key was made for, unless that life is over.
+    pub(super) fn at(&mut self, key: Key) -> Option<&mut Entry> {
+        let slot = self.slots.get_mut(key.slot as usize)?;
+        if slot.generation == key.generation { slot.entry.as_mut() } else { None }
+    }
+
+    /// The key of an open socket.
+    pub(super) fn open_key(&self, id: SocketId) -> Option<Key> {
+        let slot = self.slots.get(id.index())?;
+        let open = slot.entry.as_ref().is_some_and(|entry| entry.phase == Phase::Open);
+        open.then_some(Key { slot: id.0, generation: slot.generation })
+    }
+
+    pub(super) fn get(&self, id: SocketId) -> Option<&Entry> {
+        self.slots.get(id.index())?.entry.as_ref()
+    }
+}
+
+/// Generations travel in 24 bits of a completion's user data.
+pub(super) const GENERATION_MASK: u32 = 0x00FF_FFFF;
+
+impl Entry {
+    /// Whether the DF bit has to be switched before a datagram that wants it so.
+    pub(super) fn differs(&self, dont_fragment: bool) -> bool {
+        self.dont_fragment != dont_fragment
+    }
+
+    /// Switches the DF bit of everything this socket sends from now on.
+    pub(super) fn set_dont_fragment(&mut self, on: bool) -> io::Result<()> {
+        sys::set_dont_fragment(&self.socket, self.v6, on)?;
+        self.dont_fragment = on;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket() -> UdpSocket {
+        UdpSocket::bind("127.0.0.1:0").expect("loopback")
+    }
+
+    #[test]
+    fn a_reused_slot_is_another_life() {
+        let mut table = Table::new(4);
+        let first = table.insert(socket()).expect("room");
+        table.remove(first);
+        table.vacate(first.id());
+        let second = table.insert(socket()).expect("room");
+        assert_eq!(first.slot, second.slot);
+        assert!(table.at(first).is_none());
+        assert!(table.at(second).is_some());
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let mut table = Table::new(1);
+        table.insert(socket()).expect("room");
+        let error = table.insert(socket()).expect_err("full");
+        assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+    }
+}

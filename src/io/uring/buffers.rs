@@ -1,0 +1,118 @@
+//! The provided-buffer ring: how free receive buffers reach the kernel.
+//!
+//! A page-aligned array shared with the kernel. We write entries behind the tail and then move the
+//! tail; the kernel takes from the head, which it keeps to itself. There are as many entries as the
+//! next power of two holds all buffers, so the array cannot overflow.
+//!
+//! ```text
+//! entry   address 8 │ length 4 │ buffer id 2 │ tail 2 (of the first entry only)
+//! ```
+#![expect(unsafe_code, reason = "an array shared with the kernel")]
+
+use std::{
+    io,
+    ptr::{self, NonNull},
+    rc::Rc,
+    sync::atomic::{AtomicU16, Ordering::Release},
+};
+
+use io_uring::types::BufRingEntry;
+
+use super::ring::Ring;
+use crate::io::pool::{Pool, RECEIVE_BYTES};
+
+/// The only buffer group of a ring.
+pub(super) const GROUP: u16 = 0;
+/// The most entries a buffer ring can have.
+const ENTRIES_MAX: u32 = 32_768;
+
+/// The kernel's supply of receive buffers.
+pub(super) struct Buffers {
+    entries: NonNull<BufRingEntry>,
+    count: u16,
+    tail: u16,
+    published: u32,
+    pool: Rc<Pool>,
+}
+
+impl Buffers {
+    /// Registers a buffer ring that can hold the whole pool.
+    ///
+    /// # Safety
+    /// The caller drops this only after the ring has no receive under way any more, or never.
+    pub(super) unsafe fn register(ring: &Ring, pool: Rc<Pool>, buffers: u32) -> io::Result<Self> {
+        let count = buffers.clamp(1, ENTRIES_MAX).next_power_of_two() as u16;
+        let entries = map(usize::from(count) * size_of::<BufRingEntry>())?;
+        let buffers = Self { entries, count, tail: 0, published: 0, pool };
+        let address = entries.as_ptr().addr() as u64;
+        // SAFETY: the array is page-aligned, zeroed, `count` entries long, and unmapped only when
+        // `buffers` is dropped, by which time the kernel takes nothing from it (caller's promise).
+        unsafe { ring.submitter().register_buf_ring_with_flags(address, count, GROUP, 0) }?;
+        Ok(buffers)
+    }
+
+    /// Buffers with the kernel that it has not told us it filled.
+    pub(super) fn published(&self) -> u32 {
+        self.published
+    }
+
+    /// Gives every free receive buffer to the kernel.
+    pub(super) fn publish_free(&mut self) {
+        let mut added = 0;
+        while let Some((slot, address)) = self.pool.publish() {
+            self.write(self.tail.wrapping_add(added), slot as u16, address);
+            added += 1;
+        }
+        if added > 0 {
+            self.move_tail(added);
+        }
+    }
+
+    /// Notes that the kernel has given one buffer back.
+    pub(super) fn returned(&mut self) {
+        self.published -= 1;
+    }
+
+    fn write(&mut self, position: u16, slot: u16, address: *mut u8) {
+        let index = usize::from(position & (self.count - 1));
+        // SAFETY: the index is below `count`, the length of the mapped array.
+        let mut entry = unsafe { self.entries.add(index) };
+        // SAFETY: the entry is mapped and initialised, and the kernel does not look at it before
+        // the tail has moved past it.
+        let entry = unsafe { entry.as_mut() };
+        entry.set_addr(address.expose_provenance() as u64);
+        entry.set_len(RECEIVE_BYTES as u32);
+        entry.set_bid(slot);
+    }
+
+    fn move_tail(&mut self, added: u16) {
+        self.tail = self.tail.wrapping_add(added);
+        self.published += u32::from(added);
+        // SAFETY: the address is that of the array's first entry, which is mapped and initialised.
+        let tail = unsafe { BufRingEntry::tail(self.entries.as_ptr()) };
+        // SAFETY: the tail is an aligned u16 in the mapping, and only this thread and the kernel
+        // access it, both atomically.
+        let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
+        tail.store(self.tail, Release);
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        let bytes = usize::from(self.count) * size_of::<BufRingEntry>();
+        // SAFETY: this is the mapping `register` made, and no receive is under way (its promise).
+        unsafe { libc::munmap(self.entries.as_ptr().cast(), bytes) };
+    }
+}
+
+/// Page-aligned zeroed memory.
+fn map(bytes: usize) -> io::Result<NonNull<BufRingEntry>> {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a fresh anonymous mapping at an address the kernel chooses overlaps nothing.
+    let address = unsafe { libc::mmap(ptr::null_mut(), bytes, access, flags, -1, 0) };
+    match NonNull::new(address.cast()) {
+        Some(entries) if address != libc::MAP_FAILED => Ok(entries),
+        Some(_) | None => Err(io::Error::last_os_error()),
+    }
+}

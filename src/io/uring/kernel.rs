@@ -1,0 +1,193 @@
+//! Everything the kernel may touch, in one owner.
+//!
+//! The ring, the published buffers, the send queue's memory and the receive templates live and die
+//! together: nothing here is freed while an operation is under way. That, and the completions that
+//! only this file turns into [`Filled`] buffers, is what makes the rest of the driver safe code.
+#![expect(unsafe_code, reason = "vouches for the memory that operations name")]
+
+use std::{io, mem::ManuallyDrop, rc::Rc, time::Duration};
+
+use super::{
+    buffers::{Buffers, GROUP},
+    ring::{Patience, Ring, Target},
+    token::Token,
+};
+use crate::io::{
+    Lease, Settings,
+    layout::{CONTROL_BYTES, V4_NAME_BYTES, V6_NAME_BYTES},
+    outbox::Outbox,
+    pool::Pool,
+    sys,
+    table::Key,
+};
+
+/// How often, and how long each time, the end of a driver waits for the kernel to let go.
+const DRAIN_ROUNDS: u32 = 40;
+const DRAIN_WAIT: Duration = Duration::from_millis(50);
+
+/// The ring and all memory its operations name.
+pub(super) struct Kernel {
+    ring: Ring,
+    pool: Rc<Pool>,
+    shared: ManuallyDrop<Shared>,
+    /// Receives under way.
+    armed: usize,
+}
+
+struct Shared {
+    outbox: Outbox,
+    buffers: Buffers,
+    templates: Templates,
+}
+
+/// Message headers that only say how long the name and control areas are to be.
+struct Templates {
+    v4: Box<libc::msghdr>,
+    v6: Box<libc::msghdr>,
+}
+
+/// A buffer that the kernel has filled and given back. Only a completion makes one.
+#[derive(Debug)]
+pub(super) struct Filled {
+    slot: u16,
+    bytes: u32,
+}
+
+/// One step of one operation.
+pub(super) struct Completion {
+    pub(super) token: Token,
+    /// Bytes, or an errno below zero.
+    pub(super) result: i32,
+    pub(super) filled: Option<Filled>,
+    /// The operation goes on and will complete again.
+    pub(super) more: bool,
+}
+
+impl Kernel {
+    pub(super) fn new(settings: &Settings) -> io::Result<Self> {
+        let ring = Ring::new()?;
+        let pool = Pool::new(settings.buffers)?;
+        // SAFETY: `drop` below lets go of the buffers only once no receive is under way.
+        let buffers = unsafe { Buffers::register(&ring, Rc::clone(&pool), settings.buffers) }?;
+        let outbox = Outbox::new(settings.segmentation);
+        let templates = Templates { v4: template(V4_NAME_BYTES), v6: template(V6_NAME_BYTES) };
+        let shared = ManuallyDrop::new(Shared { outbox, buffers, templates });
+        Ok(Self { ring, pool, shared, armed: 0 })
+    }
+
+    pub(super) fn ring(&mut self) -> &mut Ring {
+        &mut self.ring
+    }
+
+    pub(super) fn pool(&self) -> &Rc<Pool> {
+        &self.pool
+    }
+
+    pub(super) fn outbox(&mut self) -> &mut Outbox {
+        &mut self.shared.outbox
+    }
+
+    /// Buffers the kernel can still receive into, as far as it has told us.
+    pub(super) fn published(&self) -> u32 {
+        self.shared.buffers.published()
+    }
+
+    /// Gives every free receive buffer to the kernel.
+    pub(super) fn publish_free(&mut self) {
+        self.shared.buffers.publish_free();
+    }
+
+    /// Starts receiving on a socket.
+    pub(super) fn arm(&mut self, target: Target, key: Key, v6: bool) -> io::Result<()> {
+        let templates = &self.shared.templates;
+        let template: *const libc::msghdr = if v6 { &*templates.v6 } else { &*templates.v4 };
+        let receive = target.receive(template, GROUP);
+        // SAFETY: the template and the buffer group live in `shared`, which `drop` keeps until the
+        // receive has ended. Published buffers are out of safe code's reach (see `Pool`).
+        unsafe { self.ring.push(receive, Token::Receive(key).pack()) }?;
+        self.armed += 1;
+        Ok(())
+    }
+
+    /// Submits a train of the outbox, which is finished when its completion has come.
+    pub(super) fn send(&mut self, train: usize, target: Target) -> io::Result<()> {
+        let outbox = &mut self.shared.outbox;
+        let name = outbox.name(train);
+        let send = match outbox.plain(train) {
+            Some(bytes) => target.send(bytes, name),
+            None => target.send_message(outbox.message(train)),
+        };
+        // SAFETY: name, message, gather entries, headers and leases are the outbox's, which keeps
+        // them until the train is finished, and lives in `shared`.
+        unsafe { self.ring.push(send, Token::Send(train as u32).pack()) }
+    }
+
+    /// Takes the next completion that is one of ours.
+    pub(super) fn pop(&mut self) -> Option<Completion> {
+        loop {
+            let entry = self.ring.pop()?;
+            let Some(token) = Token::unpack(entry.token) else { continue };
+            let filled = entry.buffer.map(|slot| {
+                self.shared.buffers.returned();
+                Filled { slot, bytes: entry.result.max(0) as u32 }
+            });
+            if matches!(token, Token::Receive(_)) && !entry.more {
+                self.armed -= 1;
+            }
+            return Some(Completion { token, result: entry.result, filled, more: entry.more });
+        }
+    }
+
+    /// The lease of a buffer that came back, and how much of it the kernel filled.
+    pub(super) fn lease(&self, filled: Filled) -> (Lease, usize) {
+        let Filled { slot, bytes } = filled;
+        // SAFETY: a completion said that the kernel is done with this buffer, and `filled`, which
+        // is made once per completion and used up here, is the proof.
+        let lease = unsafe { self.pool.claim(slot.into(), 0..bytes as usize) };
+        (lease, bytes as usize)
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.armed == 0 && self.shared.outbox.in_flight() == 0
+    }
+
+    /// Ends every operation and waits for it. Whether the kernel has let go of everything.
+    fn drain(&mut self) -> bool {
+        for _ in 0..DRAIN_ROUNDS {
+            while let Some(completion) = self.pop() {
+                if let Token::Send(train) = completion.token {
+                    self.outbox().finish(train as usize);
+                }
+            }
+            if self.is_quiet() {
+                return true;
+            }
+            // Whatever fails here is tried again, and in the end shows in not being quiet.
+            let _ = self.ring.cancel_all();
+            let wait = Patience { completions: 1, limit: Some(DRAIN_WAIT), batch_us: 0 };
+            let _ = self.ring.enter(wait);
+        }
+        false
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        let quiet = self.drain();
+        // There is no table when sockets are not registered; nothing else can go wrong here.
+        let _ = self.ring.unregister_table();
+        if quiet {
+            // SAFETY: this is the only place that drops `shared`, and it is not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.shared) };
+        }
+        // Otherwise the memory is left to the process: the kernel may still write to it. `shared`
+        // holds the pool, so the buffers stay mapped too.
+    }
+}
+
+fn template(name_bytes: usize) -> Box<libc::msghdr> {
+    let mut header = sys::empty_message();
+    header.msg_namelen = name_bytes as libc::socklen_t;
+    header.msg_controllen = CONTROL_BYTES as _;
+    Box::new(header)
+}

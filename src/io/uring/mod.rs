@@ -1,0 +1,337 @@
+//! The io_uring driver: one ring, one call into the kernel per turn.
+//!
+//! ```text
+//! turn   publish free buffers │ arm receives │ submit sends │ cancel closed   ─┐ one
+//!        wait for one completion, or for a batch while busy                    ─┘ enter
+//!        collect: sends end, receives queue up for `next`, ended ones arm again
+//! ```
+//!
+//! A receive is multishot: armed once, it completes for every datagram or train, each into a buffer
+//! of the shared pool. It ends when no buffer is free; ended ones are armed again first in, first
+//! out, a bounded number per turn, after buffers have been published.
+
+use std::{collections::VecDeque, io, net::SocketAddr, net::UdpSocket, os::fd::AsRawFd, sync::Arc};
+
+use io_uring::types::{Fd, Fixed};
+
+use super::{
+    CounterBoard, Counters, Driver, Event, Lease, Piece, Received, Settings, SocketId, Wait, Waker,
+    layout,
+    outbox::Run,
+    sys,
+    table::{Key, Phase, Table},
+};
+use kernel::{Filled, Kernel};
+use pace::Pace;
+use ring::{Patience, Target};
+use token::Token;
+
+mod buffers;
+mod collect;
+mod kernel;
+mod pace;
+mod ring;
+mod token;
+
+/// Receives armed in one turn; each may at once fill up to 32 buffers.
+const ARMS_PER_TURN: usize = 64;
+
+/// Datagrams through io_uring. See [`Driver`].
+pub struct UringDriver {
+    kernel: Kernel,
+    table: Table,
+    registered: bool,
+    pace: Pace,
+    /// Sockets whose receive is to be armed, first in, first out.
+    to_arm: VecDeque<Key>,
+    /// Closed sockets whose receive is to be cancelled.
+    to_cancel: Vec<Key>,
+    /// Closed sockets that have nothing under way any more.
+    to_release: Vec<Key>,
+    /// What was collected and not yet taken.
+    backlog: VecDeque<Collected>,
+    waker: Waker,
+    watching: bool,
+    counters: Counters,
+    board: Arc<CounterBoard>,
+}
+
+/// An event before it is looked at.
+enum Collected {
+    Filled(Key, Filled),
+    Woken,
+    Closed(SocketId),
+    Broken(Key, i32),
+    SegmentationOff,
+}
+
+impl UringDriver {
+    /// Makes the calling thread's ring and takes its memory.
+    ///
+    /// # Errors
+    /// When io_uring is not there, is forbidden, or is older than kernel 6.1; and when memory or
+    /// the file limit does not suffice. [`Facts::probe`](super::Facts::probe) tells which.
+    pub fn new(settings: &Settings) -> io::Result<Self> {
+        let mut kernel = Kernel::new(settings)?;
+        let sockets = settings.sockets.min(u32::try_from(sys::file_limit()?).unwrap_or(u32::MAX));
+        if settings.registered_files {
+            kernel.ring().register_table(sockets)?;
+        }
+        let min_wait = settings.min_wait && kernel.ring().has_min_wait();
+        Ok(Self {
+            kernel,
+            table: Table::new(sockets as usize),
+            registered: settings.registered_files,
+            pace: Pace::new(settings.batching, min_wait),
+            to_arm: VecDeque::with_capacity(sockets as usize),
+            to_cancel: Vec::with_capacity(sockets as usize),
+            to_release: Vec::with_capacity(sockets as usize),
+            backlog: VecDeque::with_capacity(settings.buffers as usize + ARMS_PER_TURN),
+            waker: Waker::new()?,
+            watching: false,
+            counters: Counters { buffers_low: settings.buffers.into(), ..Counters::default() },
+            board: Arc::new(CounterBoard::new()),
+        })
+    }
+
+    /// Queues everything that is to happen with the next call into the kernel.
+    fn prepare(&mut self) -> io::Result<()> {
+        self.kernel.publish_free();
+        self.watch_waker()?;
+        self.arm_receives()?;
+        self.submit_sends()?;
+        self.cancel_closed()
+    }
+
+    fn watch_waker(&mut self) -> io::Result<()> {
+        if !self.watching {
+            self.kernel.ring().push_watch(&self.waker, Token::Wake.pack())?;
+            self.watching = true;
+        }
+        Ok(())
+    }
+
+    /// Arms what waits for it, unless there is no buffer to receive into.
+    fn arm_receives(&mut self) -> io::Result<()> {
+        let free = self.kernel.published() as usize;
+        for _ in 0..free.min(ARMS_PER_TURN) {
+            let Some(key) = self.to_arm.pop_front() else { break };
+            let Some(entry) = self.table.at(key) else { continue };
+            if entry.phase == Phase::Closing {
+                continue;
+            }
+            entry.armed = true;
+            let v6 = entry.v6;
+            let target = self.target_of(key.id());
+            self.kernel.arm(target, key, v6)?;
+        }
+        Ok(())
+    }
+
+    fn target_of(&self, id: SocketId) -> Target {
+        if self.registered {
+            return Target::Registered(Fixed(id.0));
+        }
+        let entry = self.table.get(id).expect("a socket with work under way is in the table");
+        Target::Plain(Fd(entry.socket.as_raw_fd()))
+    }
+
+    fn submit_sends(&mut self) -> io::Result<()> {
+        while let Some(train) = self.kernel.outbox().hand_over() {
+            let socket = self.kernel.outbox().train(train).socket;
+            let target = self.target_of(socket);
+            self.kernel.send(train, target)?;
+        }
+        Ok(())
+    }
+
+    /// Cancels the receives of closed sockets; those that have none can be let go.
+    fn cancel_closed(&mut self) -> io::Result<()> {
+        while let Some(key) = self.to_cancel.pop() {
+            let Some(entry) = self.table.at(key) else { continue };
+            if !entry.armed {
+                self.to_release.push(key);
+                continue;
+            }
+            let (target, token) = (Token::Receive(key).pack(), Token::Cancel(key).pack());
+            self.kernel.ring().push_cancel(target, token)?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of sockets that have nothing under way.
+    ///
+    /// While submissions are left over, one of them may still name such a socket.
+    fn release_closed(&mut self) {
+        if self.kernel.ring().has_submissions() {
+            return;
+        }
+        while let Some(key) = self.to_release.pop() {
+            self.release(key);
+        }
+    }
+
+    fn release(&mut self, key: Key) {
+        if self.registered {
+            let taken_out = self.kernel.ring().unregister(key.id());
+            debug_assert!(taken_out.is_ok(), "a registered slot can be emptied: {taken_out:?}");
+        }
+        self.table.remove(key);
+        self.backlog.push_back(Collected::Closed(key.id()));
+    }
+
+    /// Hands the send queue over now and waits until the kernel has worked it off.
+    fn flush(&mut self) -> io::Result<()> {
+        self.kernel.publish_free();
+        self.submit_sends()?;
+        let mut patience = Patience::NONE;
+        loop {
+            self.enter(patience)?;
+            if self.kernel.outbox().in_flight() == 0 {
+                return Ok(());
+            }
+            patience.completions = 1;
+        }
+    }
+
+    fn enter(&mut self, patience: Patience) -> io::Result<()> {
+        self.counters.enters += 1;
+        self.kernel.ring().enter(patience)?;
+        self.collect();
+        self.release_closed();
+        Ok(())
+    }
+
+    /// Whether a turn has something to do that a sleep would delay.
+    fn has_work(&mut self) -> bool {
+        !self.backlog.is_empty()
+            || !self.to_release.is_empty()
+            || (!self.to_arm.is_empty() && self.kernel.published() > 0)
+    }
+
+    /// The datagram in a filled buffer, unless its socket was closed meanwhile.
+    fn received(&mut self, key: Key, filled: Filled) -> Option<Received> {
+        let (mut lease, bytes) = self.kernel.lease(filled);
+        let open = self.table.at(key).filter(|entry| entry.phase == Phase::Open);
+        let Some(v6) = open.map(|entry| entry.v6) else {
+            self.counters.received_after_close += 1;
+            return None;
+        };
+        let Some(layout) = layout::parse(lease.buffer(), bytes, v6) else {
+            self.counters.receive_errors += 1;
+            return None;
+        };
+        lease.set_range(layout.payload);
+        let (socket, from, segment_bytes) = (key.id(), layout.from, layout.segment_bytes);
+        let received = Received { socket, from, segment_bytes, lease };
+        self.counters.count_received(&received);
+        Some(received)
+    }
+
+    /// Makes the socket's DF bit what a piece asks for. Pieces queued before leave first.
+    fn switch_dont_fragment(&mut self, key: Key, on: bool) -> io::Result<()> {
+        let differs = self.table.at(key).is_some_and(|entry| entry.differs(on));
+        if !differs {
+            return Ok(());
+        }
+        if self.kernel.outbox().waiting() > 0 {
+            self.counters.early_flushes += 1;
+            self.flush()?;
+        }
+        self.table.at(key).map_or(Ok(()), |entry| entry.set_dont_fragment(on))
+    }
+}
+
+impl Driver for UringDriver {
+    fn open(&mut self, socket: UdpSocket) -> io::Result<SocketId> {
+        let key = self.table.insert(socket)?;
+        if self.registered {
+            let entry = self.table.get(key.id()).expect("just inserted");
+            if let Err(error) = self.kernel.ring().register(key.id(), &entry.socket) {
+                self.table.remove(key);
+                self.table.vacate(key.id());
+                return Err(error);
+            }
+        }
+        self.to_arm.push_back(key);
+        Ok(key.id())
+    }
+
+    fn close(&mut self, socket: SocketId) {
+        let Some(key) = self.table.open_key(socket) else { return };
+        if let Some(entry) = self.table.at(key) {
+            entry.phase = Phase::Closing;
+        }
+        self.to_cancel.push(key);
+    }
+
+    fn send(&mut self, socket: SocketId, to: SocketAddr, piece: Piece<'_>) {
+        let Some(key) = self.table.open_key(socket) else {
+            self.counters.dropped_error += piece.segments as u64;
+            return;
+        };
+        let switched = self.switch_dont_fragment(key, piece.dont_fragment);
+        let mut run = Run::new(piece);
+        let mut ready = switched.is_ok();
+        while ready && !self.kernel.outbox().queue(socket, to, &mut run, &mut self.counters) {
+            self.counters.early_flushes += 1;
+            ready = self.flush().is_ok();
+        }
+        self.counters.dropped_error += run.segments() as u64;
+    }
+
+    fn turn(&mut self, wait: Wait) -> io::Result<()> {
+        self.counters.turns += 1;
+        self.prepare()?;
+        let patience = if self.has_work() { Patience::NONE } else { self.pace.patience(wait) };
+        self.enter(patience)?;
+        self.pace.turn_ended();
+        self.board.write(&self.counters);
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<Event> {
+        loop {
+            match self.backlog.pop_front()? {
+                Collected::Filled(key, filled) => {
+                    if let Some(received) = self.received(key, filled) {
+                        return Some(Event::Received(received));
+                    }
+                }
+                Collected::Woken => return Some(Event::Woken),
+                Collected::Closed(socket) => {
+                    self.table.vacate(socket);
+                    return Some(Event::Closed(socket));
+                }
+                Collected::Broken(key, errno) => {
+                    if self.table.open_key(key.id()) == Some(key) {
+                        return Some(Event::Broken(key.id(), errno));
+                    }
+                }
+                Collected::SegmentationOff => return Some(Event::SegmentationOff),
+            }
+        }
+    }
+
+    fn blank(&mut self, bytes: usize) -> Option<Lease> {
+        let lease = self.kernel.pool().blank(bytes);
+        self.counters.blank_exhausted += u64::from(lease.is_none());
+        lease
+    }
+
+    fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn board(&self) -> Arc<CounterBoard> {
+        Arc::clone(&self.board)
+    }
+
+    fn kernel_drops(&self, socket: SocketId) -> Option<u64> {
+        sys::socket_drops(&self.table.get(socket)?.socket).ok()
+    }
+}

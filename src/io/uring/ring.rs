@@ -1,0 +1,223 @@
+//! The ring itself: submit, wait, collect.
+//!
+//! Set up for one owner: SINGLE_ISSUER, and DEFER_TASKRUN so that completions are worked off only
+//! inside our own calls (kernel 6.1). Every call carries GETEVENTS, without which deferred work
+//! would never run; a full completion queue is flushed by the same flag, so none is ever lost.
+#![expect(unsafe_code, reason = "submission entries point to memory the kernel reads and writes")]
+
+use std::{
+    io,
+    net::UdpSocket,
+    os::fd::{AsFd, AsRawFd},
+    time::Duration,
+};
+
+use io_uring::{
+    EnterFlags, IoUring, opcode, squeue,
+    types::{self, CancelBuilder, Fixed, SubmitArgs, Timespec},
+};
+
+use crate::io::{
+    SocketId,
+    errno::{self, WaitFate},
+};
+
+/// Submissions between two calls into the kernel; more of them cost a call more.
+const SUBMISSIONS: u32 = 1024;
+/// Completions that fit before the kernel has to queue them elsewhere.
+const COMPLETIONS: u32 = 8192;
+
+/// One io_uring instance of the calling thread.
+pub(super) struct Ring {
+    ring: IoUring,
+}
+
+/// How one call into the kernel waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Patience {
+    /// Completions to wait for.
+    pub(super) completions: u32,
+    /// The longest wait, if there is one.
+    pub(super) limit: Option<Duration>,
+    /// After this many microseconds one completion is enough; 0 means it never is.
+    pub(super) batch_us: u32,
+}
+
+impl Patience {
+    pub(super) const NONE: Self = Self { completions: 0, limit: None, batch_us: 0 };
+}
+
+/// What the kernel says about one operation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Completion {
+    pub(super) token: u64,
+    /// Bytes, or an errno below zero.
+    pub(super) result: i32,
+    /// The provided buffer it used.
+    pub(super) buffer: Option<u16>,
+    /// The operation goes on and will complete again.
+    pub(super) more: bool,
+}
+
+impl Ring {
+    pub(super) fn new() -> io::Result<Self> {
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_coop_taskrun()
+            .setup_submit_all()
+            .setup_cqsize(COMPLETIONS)
+            .build(SUBMISSIONS)?;
+        Ok(Self { ring })
+    }
+
+    /// Whether the kernel can wait for a batch by itself.
+    pub(super) fn has_min_wait(&self) -> bool {
+        self.ring.params().is_feature_min_timeout()
+    }
+
+    /// The ring, for registering with it.
+    pub(super) fn submitter(&self) -> io_uring::Submitter<'_> {
+        self.ring.submitter()
+    }
+
+    /// Makes an empty table of registered sockets.
+    pub(super) fn register_table(&self, sockets: u32) -> io::Result<()> {
+        self.submitter().register_files_sparse(sockets)
+    }
+
+    /// Puts a socket into the registered table.
+    pub(super) fn register(&self, id: SocketId, socket: &UdpSocket) -> io::Result<()> {
+        self.submitter().register_files_update(id.0, &[socket.as_raw_fd()]).map(drop)
+    }
+
+    /// Takes a socket out of the registered table.
+    pub(super) fn unregister(&self, id: SocketId) -> io::Result<()> {
+        self.submitter().register_files_update(id.0, &[-1]).map(drop)
+    }
+
+    /// Queues an operation; when the queue is full, what is in it is submitted first.
+    ///
+    /// # Errors
+    /// When the kernel takes no submissions. The operation is then not queued.
+    ///
+    /// # Safety
+    /// All memory the operation names stays valid, and unchanged by us where the kernel reads and
+    /// untouched where it writes, until the operation's last completion has been collected.
+    pub(super) unsafe fn push(&mut self, operation: squeue::Entry, token: u64) -> io::Result<()> {
+        let entry = operation.user_data(token);
+        if self.ring.submission().is_full() {
+            self.enter(Patience::NONE)?;
+        }
+        let mut queue = self.ring.submission();
+        // SAFETY: the caller vouches for the memory.
+        let pushed = unsafe { queue.push(&entry) };
+        pushed.map_err(|_full| io::Error::from_raw_os_error(libc::EBUSY))
+    }
+
+    /// Queues the cancellation of the operation with token `target`.
+    pub(super) fn push_cancel(&mut self, target: u64, token: u64) -> io::Result<()> {
+        let cancel = opcode::AsyncCancel::new(target).build();
+        // SAFETY: a cancellation names no memory.
+        unsafe { self.push(cancel, token) }
+    }
+
+    /// Queues a watch on `descriptor` that completes each time something is written to it.
+    pub(super) fn push_watch(&mut self, descriptor: impl AsFd, token: u64) -> io::Result<()> {
+        let descriptor = types::Fd(descriptor.as_fd().as_raw_fd());
+        let watch = opcode::PollAdd::new(descriptor, libc::POLLIN as u32).multi(true).build();
+        // SAFETY: a poll names no memory.
+        unsafe { self.push(watch, token) }
+    }
+
+    /// Submits everything queued, runs deferred work, and waits as `patience` says.
+    ///
+    /// Running out of time and being interrupted are no errors.
+    pub(super) fn enter(&mut self, patience: Patience) -> io::Result<()> {
+        let submissions = self.ring.submission().len() as u32;
+        let limit = patience.limit.map(Timespec::from);
+        let mut args = SubmitArgs::new().min_wait_usec(patience.batch_us);
+        if let Some(limit) = &limit {
+            args = args.timespec(limit);
+        }
+        let flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
+        let submitter = self.ring.submitter();
+        // SAFETY: EXT_ARG announces exactly this argument, which together with the time it points
+        // to lives through the call; the entries' memory was vouched for when they were pushed.
+        let entered = unsafe {
+            submitter.enter(submissions, patience.completions, flags.bits(), Some(&args))
+        };
+        entered.map(drop).or_else(|error| match errno::of_wait(error.raw_os_error().unwrap_or(0)) {
+            WaitFate::Return => Ok(()),
+            WaitFate::Fatal => Err(error),
+        })
+    }
+
+    /// Whether something queued has not been submitted.
+    pub(super) fn has_submissions(&mut self) -> bool {
+        !self.ring.submission().is_empty()
+    }
+
+    /// Takes the next completion.
+    pub(super) fn pop(&mut self) -> Option<Completion> {
+        let entry = self.ring.completion().next()?;
+        Some(Completion {
+            token: entry.user_data(),
+            result: entry.result(),
+            buffer: io_uring::cqueue::buffer_select(entry.flags()),
+            more: io_uring::cqueue::more(entry.flags()),
+        })
+    }
+
+    /// Takes all sockets out of the registered table, for the end of the driver: their ports are
+    /// free some 100 ms sooner than if the ring's own end did it.
+    pub(super) fn unregister_table(&self) -> io::Result<()> {
+        self.submitter().unregister_files()
+    }
+
+    /// Cancels everything at once, for the end of the driver.
+    pub(super) fn cancel_all(&self) -> io::Result<()> {
+        let all = CancelBuilder::any().all();
+        self.submitter().register_sync_cancel(Some(Timespec::new().sec(1)), all)
+    }
+}
+
+/// A socket as an operation names it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Target {
+    Registered(Fixed),
+    Plain(types::Fd),
+}
+
+impl Target {
+    /// A SEND with a destination, for one datagram in one place.
+    pub(super) fn send(
+        self,
+        bytes: &[u8],
+        (name, name_len): (*const libc::sockaddr, u32),
+    ) -> squeue::Entry {
+        let (start, len) = (bytes.as_ptr(), bytes.len() as u32);
+        let send = match self {
+            Self::Registered(socket) => opcode::Send::new(socket, start, len),
+            Self::Plain(socket) => opcode::Send::new(socket, start, len),
+        };
+        send.flags(libc::MSG_DONTWAIT).dest_addr(name).dest_addr_len(name_len).build()
+    }
+
+    /// A SENDMSG.
+    pub(super) fn send_message(self, message: *const libc::msghdr) -> squeue::Entry {
+        let send = match self {
+            Self::Registered(socket) => opcode::SendMsg::new(socket, message),
+            Self::Plain(socket) => opcode::SendMsg::new(socket, message),
+        };
+        send.flags(libc::MSG_DONTWAIT as u32).build()
+    }
+
+    /// A multishot RECVMSG into the buffers of `group`, with the area lengths of `template`.
+    pub(super) fn receive(self, template: *const libc::msghdr, group: u16) -> squeue::Entry {
+        match self {
+            Self::Registered(socket) => opcode::RecvMsgMulti::new(socket, template, group).build(),
+            Self::Plain(socket) => opcode::RecvMsgMulti::new(socket, template, group).build(),
+        }
+    }
+}
