@@ -347,7 +347,19 @@ fn row(key: &Key) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEYS, NumberKey};
+    use super::{KEYS, NumberKey, options_table};
+
+    const README: &str = include_str!("../../../README.md");
+    const TABLE_BEGINS: &str = "<!-- options: made from src/control/config/schema.rs -->\n";
+    const TABLE_ENDS: &str = "<!-- end of options -->";
+
+    #[test]
+    fn the_table_in_the_readme_is_this_list() {
+        let (_, rest) = README.split_once(TABLE_BEGINS).unwrap();
+        let (table, _) = rest.split_once(TABLE_ENDS).unwrap();
+        let made = options_table();
+        assert!(table == made, "the options table of README.md should be:\n{made}");
+    }
 
     #[test]
     fn every_key_is_documented_once() {
