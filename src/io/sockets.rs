@@ -46,25 +46,41 @@ pub struct Listening {
 const BIND_PATIENCE: Duration = Duration::from_secs(2);
 const BIND_PAUSE: Duration = Duration::from_millis(20);
 
+impl BufferSizes {
+    /// The smaller of each of the two sizes.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self {
+            receive_bytes: self.receive_bytes.min(other.receive_bytes),
+            send_bytes: self.send_bytes.min(other.send_bytes),
+        }
+    }
+}
+
+/// Finds out whether a listening address is free, before anything shares it. With SO_REUSEPORT
+/// alone a second server of the same user would be let in, and take half of the clients. It blocks
+/// as [`listening`] does.
+///
+/// # Errors
+/// What the kernel says to the address: not ours, forbidden, or still in use.
+pub fn ensure_free(address: SocketAddr) -> io::Result<()> {
+    patiently(|| new(address)?.bind(&address.into()))
+}
+
 /// Opens a worker's socket for a listening address. It blocks for up to 2 s if the address is in
 /// use, as it is for a moment after a restart.
 ///
 /// # Errors
 /// What the kernel says to the address: not ours, forbidden, or still in use.
 pub fn listening(address: SocketAddr, sizes: BufferSizes) -> io::Result<Listening> {
-    let give_up = Instant::now() + BIND_PATIENCE;
-    loop {
+    let socket = patiently(|| {
         let socket = new(address)?;
         socket.set_reuse_port(true)?;
-        match socket.bind(&address.into()) {
-            Err(error) if in_use(&error) && Instant::now() < give_up => thread::sleep(BIND_PAUSE),
-            bound => {
-                bound?;
-                let granted = size_buffers(&socket, sizes)?;
-                return Ok(Listening { socket: socket.into(), granted });
-            }
-        }
-    }
+        socket.bind(&address.into())?;
+        Ok(socket)
+    })?;
+    let granted = size_buffers(&socket, sizes)?;
+    Ok(Listening { socket: socket.into(), granted })
 }
 
 /// Opens a relay socket. Port 0 lets the kernel choose.
@@ -85,6 +101,17 @@ pub fn relay(address: SocketAddr, sizes: BufferSizes) -> io::Result<UdpSocket> {
 /// If the kernel refuses, which it does not for its own hard limit.
 pub fn raise_file_limit() -> io::Result<u64> {
     sys::raise_file_limit()
+}
+
+/// Tries again while the address is in use, but not for ever.
+fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let give_up = Instant::now() + BIND_PATIENCE;
+    loop {
+        match bind() {
+            Err(error) if in_use(&error) && Instant::now() < give_up => thread::sleep(BIND_PAUSE),
+            done => return done,
+        }
+    }
 }
 
 fn in_use(error: &io::Error) -> bool {

@@ -47,6 +47,9 @@ pub use writer::{Full, MessageWriter};
 /// IANA protocol number of UDP, the one transport a relay may be asked for here (RFC 8656 §18.8).
 pub const TRANSPORT_UDP: u8 = 17;
 
+/// The most zero bytes that follow an attribute's value or a stream frame's payload.
+pub const MAX_PADDING: usize = 3;
+
 /// Rounds a length up to the 4-byte boundary attributes and stream frames are padded to.
 pub const fn padded(bytes: usize) -> usize {
     (bytes + 3) & !3

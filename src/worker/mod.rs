@@ -1,1 +1,51 @@
-//! One pinned thread: one `turn::Server` and one `io` driver.
+//! One pinned thread: one `turn::Server`, one `io` driver, and the glue between them.
+//!
+//! No protocol rule and no `unsafe` lives here. A worker reaps a batch, gives each datagram to its
+//! state machine, carries out the verdict, and submits once. Workers share nothing: each owns one
+//! reuse-port socket per listening address, its slice of the relay ports, its allocations and its
+//! counters. What must cross goes through bounded mailboxes.
+//!
+//! ```text
+//!            ┌────────────── worker ──────────────┐
+//!  kernel ──▶│ io ──▶ inbound ──▶ turn ──▶ inbound │──▶ kernel
+//!            │                     │ effects       │
+//!            │                     ▼               │
+//!            │  sockets ◀──── effects.rs ──▶ tell  │──▶ control thread
+//!            │  letters ◀──── mailbox ──▶ post     │──▶ other workers
+//!            └─────────────────────────────────────┘
+//! ```
+//!
+//! ```text
+//! spawn.rs     every socket first, then one pinned thread each
+//! worker.rs    the loop
+//! inbound.rs   a datagram from socket to socket
+//! effects.rs   what the state machine needs the world to do
+//! letters.rs   what a worker does with its mail
+//! sockets.rs   which socket is which listener or relay
+//! mailbox.rs   the doors between threads
+//! outgoing.rs  hairpin payloads for other workers, packed into
+//! parcel.rs    parcels
+//! quota.rs     the counts all workers share
+//! clock.rs     time, read once a turn
+//! report.rs    what the control thread is told
+//! snapshot.rs  what it can ask for
+//! ```
+
+mod clock;
+mod effects;
+mod inbound;
+mod letters;
+mod mailbox;
+mod outgoing;
+mod parcel;
+mod quota;
+mod report;
+mod snapshot;
+mod sockets;
+mod spawn;
+mod worker;
+
+pub use report::{Report, Tell};
+pub use snapshot::{Counters, Snapshot};
+pub use sockets::Role;
+pub use spawn::{DriverKind, Plan, SpawnError, Workers, spawn};

@@ -1,0 +1,148 @@
+//! Carries out what the state machine needs the world to do.
+
+use std::net::{SocketAddr, UdpSocket};
+
+use super::{
+    mailbox::{Mail, Redemption},
+    report::Report,
+    sockets::{RelaySocket, Role},
+    worker::Worker,
+};
+use crate::{
+    io::{BufferSizes, Driver, sockets},
+    turn::{
+        Bind, Effect, FiveTuple, Now, Open, Outcome, PendingId, Purpose, Redeem, RelayId, Socket,
+        Verdict,
+    },
+};
+
+/// Sockets one Allocate can wait for: IPv4, IPv6, and the reserved next port.
+const OPEN_MAX: usize = 3;
+
+impl<D: Driver> Worker<D> {
+    /// Carries out every effect of the last calls, and of what they lead to.
+    pub(super) fn carry_out(&mut self, now: Now) {
+        while let Some(effect) = self.server.next_effect() {
+            match effect {
+                Effect::Open(open) => self.open(now, &open),
+                Effect::Activate(relay) => self.activate(relay),
+                Effect::Close(relay) => self.close_relay(relay),
+                Effect::Redeem(redeem) => self.redeem(now, redeem),
+                Effect::GiveBack { owner, local } => self.post(owner, Mail::Returned(local)),
+                Effect::Opened(opened) => self.report(Report::Opened(opened)),
+                Effect::Closed(closed) => self.report(Report::Closed(closed)),
+            }
+        }
+    }
+
+    fn open(&mut self, now: Now, open: &Open) {
+        let mut binds = [Bind::Failed; OPEN_MAX];
+        for (bind, socket) in binds.iter_mut().zip(&open.sockets) {
+            *bind = self.bind(*socket);
+        }
+        let outcome = Outcome::Opened(&binds[..open.sockets.len().min(OPEN_MAX)]);
+        self.complete(now, open.pending, open.flow, outcome);
+    }
+
+    fn bind(&mut self, wanted: Socket) -> Bind {
+        let socket = match sockets::relay(wanted.local, BufferSizes::RELAY) {
+            Ok(socket) => socket,
+            Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => return Bind::InUse,
+            Err(error) => return self.refused(wanted.relay, &error),
+        };
+        match wanted.purpose {
+            Purpose::Relay => match self.start(wanted.relay, socket) {
+                Ok(()) => Bind::Bound,
+                Err(error) => self.refused(wanted.relay, &error),
+            },
+            Purpose::Reserve => {
+                self.sockets.hold(wanted.relay, socket);
+                Bind::Bound
+            }
+        }
+    }
+
+    fn start(&mut self, relay: RelayId, socket: UdpSocket) -> std::io::Result<()> {
+        let id = self.driver.open(socket)?;
+        self.sockets.open(relay, id);
+        Ok(())
+    }
+
+    fn refused(&mut self, relay: RelayId, error: &std::io::Error) -> Bind {
+        self.counters.relays_broken += 1;
+        let errno = error.raw_os_error().unwrap_or_default();
+        self.report(Report::SocketBroken(Role::Relay(relay), errno));
+        Bind::Failed
+    }
+
+    fn activate(&mut self, relay: RelayId) {
+        if let RelaySocket::Held(socket) = self.sockets.take(relay)
+            && let Err(error) = self.start(relay, socket)
+        {
+            self.refused(relay, &error);
+        }
+    }
+
+    fn redeem(&mut self, now: Now, redeem: Redeem) {
+        let Redeem { pending, flow, owner, relay, token, user } = redeem;
+        let worker = self.index;
+        let redemption = Redemption { worker, owner, pending, flow, relay, token, user };
+        if self.post.try_post(owner, Mail::Redeem(redemption)).is_err() {
+            self.complete(now, pending, flow, Outcome::NotRedeemed);
+        }
+    }
+
+    /// Hands over a reserved socket, or says that there is none.
+    pub(super) fn on_redeem(&mut self, now: Now, redemption: Redemption) {
+        let worker = redemption.worker;
+        let redeemed = self.server.redeem(now, redemption.token, &redemption.user, worker);
+        let socket = redeemed.ok().and_then(|redeemed| {
+            let RelaySocket::Held(socket) = self.sockets.take(redeemed.relay) else { return None };
+            Some((socket, redeemed.local))
+        });
+        self.post(worker, Mail::Redeemed { redemption, socket });
+        self.carry_out(now);
+    }
+
+    /// Goes on with the Allocate that redeems.
+    pub(super) fn on_redeemed(
+        &mut self,
+        now: Now,
+        redemption: &Redemption,
+        socket: Option<(UdpSocket, SocketAddr)>,
+    ) {
+        let outcome = match socket {
+            Some((socket, local)) => self.start_borrowed(redemption, socket, local),
+            None => Outcome::NotRedeemed,
+        };
+        self.complete(now, redemption.pending, redemption.flow, outcome);
+        self.carry_out(now);
+    }
+
+    /// Starts a borrowed socket; a port that cannot be used here goes back.
+    fn start_borrowed(
+        &mut self,
+        redemption: &Redemption,
+        socket: UdpSocket,
+        local: SocketAddr,
+    ) -> Outcome<'static> {
+        match self.start(redemption.relay, socket) {
+            Ok(()) => Outcome::Redeemed(local),
+            Err(error) => {
+                self.refused(redemption.relay, &error);
+                self.post(redemption.owner, Mail::Returned(local));
+                Outcome::NotRedeemed
+            }
+        }
+    }
+
+    fn complete(&mut self, now: Now, pending: PendingId, flow: FiveTuple, outcome: Outcome<'_>) {
+        match self.server.complete(now, pending, outcome, &mut self.reply[..]) {
+            Verdict::Reply(bytes) => self.reply(flow, bytes),
+            Verdict::Pending | Verdict::Drop(_) => {}
+            Verdict::ToPeer { .. } | Verdict::ToClient { .. } | Verdict::HandOver { .. } => {
+                debug_assert!(false, "an Allocate relays nothing");
+            }
+        }
+    }
+}

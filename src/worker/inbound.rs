@@ -1,0 +1,149 @@
+//! From a received datagram, through the state machine, to the socket it leaves from.
+//!
+//! The bytes stay where the kernel put them. Towards a peer a payload leaves from the middle of its
+//! buffer; towards a client a prefix is put in front of it.
+
+use std::{net::SocketAddr, ops::Range};
+
+use super::worker::Worker;
+use crate::{
+    io::{Driver, HEADROOM, Lease, PAD_MAX, Piece, Received},
+    turn::{FiveTuple, ListenerId, Now, RelayId, ToClient, Verdict},
+    wire::{MAX_PADDING, Prefix},
+};
+
+// The two numbers floors 0 and 1 must agree on without knowing each other.
+const _: () = assert!(Prefix::MAX_BYTES <= HEADROOM && MAX_PADDING <= PAD_MAX);
+
+/// A run of equal datagrams in one buffer; only the last may be shorter.
+struct Train {
+    lease: Lease,
+    payload: Range<usize>,
+    segment_bytes: usize,
+}
+
+impl<D: Driver> Worker<D> {
+    /// Judges every segment of what came to a listener.
+    pub(super) fn from_client(&mut self, now: Now, listener: ListenerId, received: Received) {
+        let flow = FiveTuple { listener, client: received.from };
+        let payload = received.lease.range();
+        let step = received.segment_bytes.max(1);
+        let mut begin = payload.start;
+        while payload.end - begin > step {
+            let segment = begin..begin + step;
+            self.one_from_client(now, flow, received.lease.share(), segment);
+            begin += step;
+        }
+        self.one_from_client(now, flow, received.lease, begin..payload.end);
+    }
+
+    fn one_from_client(&mut self, now: Now, flow: FiveTuple, lease: Lease, at: Range<usize>) {
+        let datagram = &lease.buffer()[at.clone()];
+        let verdict = self.server.from_client(now, flow, datagram, &mut self.reply[..]);
+        match verdict {
+            Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
+                self.to_peer(relay, peer, lease, shifted(payload, at.start), dont_fragment);
+            }
+            Verdict::ToClient { to, payload } => {
+                let payload = shifted(payload, at.start);
+                let segment_bytes = payload.len();
+                self.to_client(to, Train { lease, payload, segment_bytes });
+            }
+            Verdict::HandOver { worker, from, to, payload } => {
+                let payload = &datagram[payload];
+                self.outgoing.pack(&self.post, worker, (from, to), payload);
+            }
+            Verdict::Reply(bytes) => self.reply_in(lease, flow, bytes),
+            Verdict::Pending | Verdict::Drop(_) => {}
+        }
+        self.carry_out(now);
+    }
+
+    /// Judges what came to a relay socket: one look for a whole train, which has one sender.
+    pub(super) fn from_peer(&mut self, now: Now, relay: RelayId, received: Received) {
+        let payload = received.lease.range();
+        let segments = received.segments();
+        let judged = self.server.from_peer(now, relay, received.from, payload.len(), segments);
+        if let Ok(to) = judged {
+            let segment_bytes = received.segment_bytes;
+            self.to_client(to, Train { lease: received.lease, payload, segment_bytes });
+        }
+    }
+
+    /// Delivers a payload another worker has handed over, from a buffer of this worker.
+    pub(super) fn from_worker(&mut self, to: ToClient, payload: &[u8]) {
+        let Some(mut lease) = self.driver.blank(payload.len()) else {
+            self.counters.no_buffer += 1;
+            return;
+        };
+        let range = lease.range();
+        if let Some(buffer) = lease.exclusive() {
+            buffer[range.clone()].copy_from_slice(payload);
+        }
+        self.to_client(to, Train { lease, payload: range, segment_bytes: payload.len() });
+    }
+
+    /// Sends an answer from a buffer of the server's own.
+    pub(super) fn reply(&mut self, flow: FiveTuple, bytes: usize) {
+        match self.driver.blank(bytes) {
+            Some(lease) => self.reply_in(lease, flow, bytes),
+            None => self.counters.no_buffer += 1,
+        }
+    }
+
+    /// Sends an answer from the buffer its request came in, unless others still read that one.
+    fn reply_in(&mut self, mut lease: Lease, flow: FiveTuple, bytes: usize) {
+        let start = lease.range().start;
+        let Some(room) = lease.exclusive().and_then(|b| b.get_mut(start..start + bytes)) else {
+            return self.reply(flow, bytes);
+        };
+        room.copy_from_slice(&self.reply[..bytes]);
+        if let Some(socket) = self.sockets.listener(flow.listener) {
+            self.driver.send(socket, flow.client, Piece::single(lease, start..start + bytes));
+        }
+    }
+
+    fn to_peer(
+        &mut self,
+        relay: RelayId,
+        peer: SocketAddr,
+        lease: Lease,
+        payload: Range<usize>,
+        dont_fragment: bool,
+    ) {
+        let Some(socket) = self.sockets.relay(relay) else { return };
+        let piece = Piece { dont_fragment, ..Piece::single(lease, payload) };
+        self.driver.send(socket, peer, piece);
+    }
+
+    /// Frames the equal segments of a train with one prefix, and a shorter last one with its own.
+    fn to_client(&mut self, to: ToClient, train: Train) {
+        let Train { lease, payload, segment_bytes } = train;
+        // An empty payload is one datagram too.
+        let equal = (payload.len() / segment_bytes.max(1)).max(1);
+        let first = payload.start..payload.start + segment_bytes;
+        let rest = payload.start + equal * segment_bytes..payload.end;
+        if rest.is_empty() {
+            self.frame(to, Piece::single(lease, first).repeated(equal, segment_bytes));
+        } else {
+            self.frame(to, Piece::single(lease.share(), first).repeated(equal, segment_bytes));
+            self.frame(to, Piece::single(lease, rest));
+        }
+    }
+
+    /// Puts the prefix in front of every body of a piece. The driver writes it into the headroom
+    /// where the buffer has one reader, and gathers it where others share the buffer.
+    fn frame(&mut self, to: ToClient, piece: Piece<'_>) {
+        let mut header = [0; Prefix::MAX_BYTES];
+        let Ok(bytes) = to.prefix.write(piece.body.len(), &mut header) else { return };
+        let pad = to.prefix.trailing_bytes(piece.body.len()) as u8;
+        let piece = piece.with_header(&header[..bytes]).with_pad(pad);
+        if let Some(socket) = self.sockets.listener(to.flow.listener) {
+            self.driver.send(socket, to.flow.client, piece);
+        }
+    }
+}
+
+fn shifted(range: Range<usize>, by: usize) -> Range<usize> {
+    range.start + by..range.end + by
+}

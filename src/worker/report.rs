@@ -1,0 +1,27 @@
+//! What workers tell the control thread: records for the log, and facts.
+
+use std::sync::Arc;
+
+use super::{snapshot::Snapshot, sockets::Role};
+use crate::turn::{Closed, Opened, WorkerIndex};
+
+/// One thing to be written down.
+#[derive(Debug)]
+pub enum Report {
+    /// An allocation was made.
+    Opened(Opened),
+    /// An allocation ended.
+    Closed(Closed),
+    /// The kernel refuses segmentation offload; trains leave datagram by datagram from now on.
+    SegmentationOff,
+    /// A socket could not be opened or no longer receives; the errno says why.
+    SocketBroken(Role, i32),
+    /// The worker ended as it was told to; its last report.
+    Stopped(Box<Snapshot>),
+    /// The worker cannot go on; its last report.
+    Failed(std::io::Error),
+}
+
+/// A worker's way to the control thread. It is called on the worker's thread and never waits,
+/// except for the last report.
+pub type Tell = Arc<dyn Fn(WorkerIndex, Report) + Send + Sync>;

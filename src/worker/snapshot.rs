@@ -1,0 +1,30 @@
+//! What a worker tells about itself when it is asked.
+//!
+//! The counters are the worker's own memory; nobody else reads them. Whoever wants to see them
+//! posts [`super::mailbox::Mail::Snapshot`] and gets a copy, so that they cost nothing until then.
+
+use crate::{io, turn};
+
+/// The state of one worker at one turn of its loop.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// What the protocol did.
+    pub turn: turn::Counters,
+    /// What the driver did.
+    pub io: io::Counters,
+    /// What went wrong between the two.
+    pub worker: Counters,
+}
+
+/// What a worker counts beside its two floors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Hairpin payloads handed to another worker and dropped, for want of room on the way.
+    pub hand_over_dropped: u64,
+    /// Replies and hairpin payloads dropped because no buffer was left to write them into.
+    pub no_buffer: u64,
+    /// Log records the control thread did not take in time.
+    pub records_lost: u64,
+    /// Relay sockets the driver refused or lost.
+    pub relays_broken: u64,
+}

@@ -1,0 +1,101 @@
+//! Which socket of the driver is which listener or relay of the state machine, and back.
+
+use std::net::UdpSocket;
+
+use crate::{
+    io::SocketId,
+    turn::{ListenerId, RelayId},
+};
+
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Clients talk to it.
+    Listener(ListenerId),
+    /// Peers talk to it.
+    Relay(RelayId),
+}
+
+/// A relay's socket.
+#[derive(Debug, Default)]
+pub enum RelaySocket {
+    /// There is none.
+    #[default]
+    None,
+    /// It holds a reserved port, and nothing is received on it.
+    Held(UdpSocket),
+    /// It relays.
+    Open(SocketId),
+}
+
+/// The two tables. Both indices are small and dense, so both ways are one look.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    roles: Vec<Option<Role>>,
+    listeners: Vec<SocketId>,
+    relays: Vec<RelaySocket>,
+}
+
+impl Sockets {
+    /// Notes the next listener; they are numbered in the order of these calls.
+    pub fn add_listener(&mut self, socket: SocketId) {
+        let listener = ListenerId(self.listeners.len() as u16);
+        self.listeners.push(socket);
+        self.set_role(socket, Role::Listener(listener));
+    }
+
+    /// What a socket is for.
+    pub fn role(&self, socket: SocketId) -> Option<Role> {
+        self.roles.get(socket.index()).copied().flatten()
+    }
+
+    /// The socket clients of a listener are answered from.
+    pub fn listener(&self, listener: ListenerId) -> Option<SocketId> {
+        self.listeners.get(usize::from(listener.0)).copied()
+    }
+
+    /// The socket a relay sends from, if it relays.
+    pub fn relay(&self, relay: RelayId) -> Option<SocketId> {
+        match self.relays.get(relay.0 as usize)? {
+            RelaySocket::Open(socket) => Some(*socket),
+            RelaySocket::None | RelaySocket::Held(_) => None,
+        }
+    }
+
+    /// Notes that a relay is open.
+    pub fn open(&mut self, relay: RelayId, socket: SocketId) {
+        *self.relay_mut(relay) = RelaySocket::Open(socket);
+        self.set_role(socket, Role::Relay(relay));
+    }
+
+    /// Keeps the socket of a reserved port.
+    pub fn hold(&mut self, relay: RelayId, socket: UdpSocket) {
+        *self.relay_mut(relay) = RelaySocket::Held(socket);
+    }
+
+    /// Takes whatever socket a relay has. The role of an open one stays until it is forgotten.
+    pub fn take(&mut self, relay: RelayId) -> RelaySocket {
+        std::mem::take(self.relay_mut(relay))
+    }
+
+    /// Forgets a socket the kernel has let go of, and says what it was.
+    pub fn forget(&mut self, socket: SocketId) -> Option<Role> {
+        self.roles.get_mut(socket.index()).and_then(Option::take)
+    }
+
+    fn relay_mut(&mut self, relay: RelayId) -> &mut RelaySocket {
+        let index = relay.0 as usize;
+        if self.relays.len() <= index {
+            self.relays.resize_with(index + 1, RelaySocket::default);
+        }
+        &mut self.relays[index]
+    }
+
+    fn set_role(&mut self, socket: SocketId, role: Role) {
+        let index = socket.index();
+        if self.roles.len() <= index {
+            self.roles.resize(index + 1, None);
+        }
+        self.roles[index] = Some(role);
+    }
+}

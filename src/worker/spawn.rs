@@ -1,0 +1,280 @@
+//! Brings the workers up: every socket first, then one pinned thread each.
+//!
+//! Whatever can go wrong goes wrong here, before the first packet is served: an address in use, a
+//! ring the kernel refuses. A ring belongs to the thread that made it, so each thread makes its own
+//! and tells whether it could; only then do the workers learn of each other and begin.
+
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use super::{
+    clock::Clock,
+    mailbox::{Address, Mail, Post, inbox},
+    outgoing::Outgoing,
+    parcel::{Home, Parcels},
+    quota::SharedQuota,
+    report::{Report, Tell},
+    snapshot::Snapshot,
+    worker::{Parts, Worker},
+};
+use crate::{
+    io::{self as net, BufferSizes, Driver, UringDriver, Waker, sockets},
+    turn::{Counts, PortPlan, RelayAddress, Server, Settings, Shard, WorkerIndex},
+};
+
+/// Which driver moves the packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DriverKind {
+    /// io_uring.
+    Uring,
+    /// epoll, recvmmsg and sendmmsg.
+    Portable,
+}
+
+/// Everything the workers are made from.
+pub struct Plan {
+    /// Addresses clients talk to; the listener ids count along this list.
+    pub listen: Vec<SocketAddr>,
+    /// Addresses relay ports are opened on.
+    pub relay_addresses: Vec<RelayAddress>,
+    /// How the relay ports are shared out.
+    pub ports: PortPlan,
+    /// The core each worker is pinned to, by worker.
+    pub cores: Vec<usize>,
+    /// The rules, the same for all.
+    pub settings: Arc<Settings>,
+    /// Allocations per user and in total.
+    pub counts: Counts,
+    /// Which driver.
+    pub driver: DriverKind,
+    /// The driver's sizes.
+    pub io: net::Settings,
+}
+
+/// The running workers.
+#[derive(Debug)]
+pub struct Workers {
+    addresses: Vec<Address>,
+    threads: Vec<JoinHandle<()>>,
+    granted: Option<BufferSizes>,
+}
+
+/// Why the workers did not come up.
+#[derive(Debug)]
+pub enum SpawnError {
+    /// A listening address cannot be opened.
+    Listen(SocketAddr, io::Error),
+    /// A worker cannot make its driver.
+    Driver(io::Error),
+    /// The kernel gives no random numbers, or no thread.
+    Start(io::Error),
+}
+
+impl std::fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SpawnError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            SpawnError::Driver(error) => write!(f, "cannot set up a worker's ring: {error}"),
+            SpawnError::Start(error) => write!(f, "cannot start a worker: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SpawnError {}
+
+/// What one thread is given to begin with.
+struct Seat {
+    index: WorkerIndex,
+    core: usize,
+    listeners: Vec<UdpSocket>,
+    io: net::Settings,
+    server: Server,
+    clock: Clock,
+    inbox: Receiver<Mail>,
+    parcels: Parcels,
+    tell: Tell,
+    ready: Sender<(WorkerIndex, io::Result<Waker>)>,
+    begin: Receiver<Vec<Address>>,
+}
+
+/// A seat's other side, kept until all threads are ready.
+struct Ticket {
+    inbox: Sender<Mail>,
+    home: Home,
+    begin: Sender<Vec<Address>>,
+}
+
+/// Starts the workers.
+///
+/// # Errors
+/// Names the address or the step that failed; whatever had been started is gone again.
+pub fn spawn(plan: Plan, tell: &Tell) -> Result<Workers, SpawnError> {
+    let (sockets, granted) = listen_all(&plan)?;
+    let (ready, readiness) = bounded(plan.cores.len());
+    let quota = SharedQuota::new(plan.counts.clone());
+    let clock = Clock::start();
+    let (mut tickets, mut threads) = (Vec::new(), Vec::new());
+    for (worker, listeners) in sockets.into_iter().enumerate() {
+        let index = WorkerIndex(worker as u8);
+        let (letters, inbox) = inbox();
+        let (parcels, home) = Parcels::new();
+        let (begin, begun) = bounded(1);
+        tickets.push(Ticket { inbox: letters, home, begin });
+        let seat = Seat {
+            index,
+            core: plan.cores[worker],
+            listeners,
+            io: plan.io.clone(),
+            server: server(&plan, index, quota.clone())?,
+            clock,
+            inbox,
+            parcels,
+            tell: Arc::clone(tell),
+            ready: ready.clone(),
+            begin: begun,
+        };
+        threads.push(start(plan.driver, seat).map_err(SpawnError::Start)?);
+    }
+    drop(ready);
+    let addresses = introduce(tickets, &readiness)?;
+    Ok(Workers { addresses, threads, granted })
+}
+
+impl Workers {
+    /// Tells every worker to end. Each then makes its last report.
+    pub fn stop(&self) {
+        for address in &self.addresses {
+            // A full inbox is emptied at the worker's next turn; a worker that has ended has made
+            // its last report already.
+            while let Err(TrySendError::Full(_)) = address.post(Mail::Stop) {
+                thread::yield_now();
+            }
+        }
+    }
+
+    /// Waits until every thread is gone.
+    pub fn join(self) {
+        for thread in self.threads {
+            // A panic has been printed by its thread, and its last report is missing.
+            drop(thread.join());
+        }
+    }
+
+    /// Asks every worker for its counters; those that answer within the channel's life do.
+    pub fn snapshots(&self) -> Receiver<Snapshot> {
+        let (answer, answers) = bounded(self.addresses.len());
+        for address in &self.addresses {
+            // A worker that cannot be asked is missing in the answer.
+            drop(address.post(Mail::Snapshot(answer.clone())));
+        }
+        answers
+    }
+
+    /// The smallest socket buffers the kernel granted a listening socket.
+    pub fn granted_buffers(&self) -> Option<BufferSizes> {
+        self.granted
+    }
+}
+
+/// Opens one socket per worker and address. A first one without SO_REUSEPORT finds out whether
+/// another process has the address: with it, two servers would share the clients silently.
+fn listen_all(plan: &Plan) -> Result<(Vec<Vec<UdpSocket>>, Option<BufferSizes>), SpawnError> {
+    for address in &plan.listen {
+        sockets::ensure_free(*address).map_err(|error| SpawnError::Listen(*address, error))?;
+    }
+    let mut granted: Option<BufferSizes> = None;
+    let mut workers = Vec::new();
+    for _ in &plan.cores {
+        let mut listeners = Vec::new();
+        for address in &plan.listen {
+            let listening = sockets::listening(*address, BufferSizes::LISTENING)
+                .map_err(|error| SpawnError::Listen(*address, error))?;
+            granted = Some(granted.map_or(listening.granted, |g| g.min(listening.granted)));
+            listeners.push(listening.socket);
+        }
+        workers.push(listeners);
+    }
+    Ok((workers, granted))
+}
+
+fn server(plan: &Plan, worker: WorkerIndex, quota: SharedQuota) -> Result<Server, SpawnError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| SpawnError::Start(error.into()))?;
+    let shard = Shard {
+        worker,
+        ports: plan.ports,
+        relay_addresses: plan.relay_addresses.clone(),
+        quota: Box::new(quota),
+    };
+    Ok(Server::new(Arc::clone(&plan.settings), shard, seed))
+}
+
+fn start(driver: DriverKind, seat: Seat) -> io::Result<JoinHandle<()>> {
+    let thread = thread::Builder::new().name(format!("uturn-{}", seat.index.0));
+    match driver {
+        DriverKind::Uring => thread.spawn(|| live(seat, UringDriver::new)),
+        DriverKind::Portable => thread.spawn(|| live(seat, UringDriver::new)),
+    }
+}
+
+/// Waits until every thread has its driver, and tells each the addresses of all.
+fn introduce(
+    tickets: Vec<Ticket>,
+    readiness: &Receiver<(WorkerIndex, io::Result<Waker>)>,
+) -> Result<Vec<Address>, SpawnError> {
+    let mut wakers: Vec<Option<Waker>> = tickets.iter().map(|_| None).collect();
+    for _ in &tickets {
+        let gone = || io::Error::other("a worker's thread ended before it was ready");
+        let (worker, waker) = readiness.recv().map_err(|_| SpawnError::Driver(gone()))?;
+        wakers[usize::from(worker.0)] = Some(waker.map_err(SpawnError::Driver)?);
+    }
+    let addresses: Vec<_> = tickets
+        .iter()
+        .zip(wakers.into_iter().flatten())
+        .map(|(t, waker)| Address { inbox: t.inbox.clone(), waker, home: t.home.clone() })
+        .collect();
+    for ticket in tickets {
+        // A thread that is gone by now makes itself known by its last report.
+        drop(ticket.begin.send(addresses.clone()));
+    }
+    Ok(addresses)
+}
+
+/// The whole life of a worker's thread.
+fn live<D: Driver>(seat: Seat, make: impl FnOnce(&net::Settings) -> io::Result<D>) {
+    core_affinity::set_for_current(core_affinity::CoreId { id: seat.core });
+    let mut driver = match make(&seat.io) {
+        Ok(driver) => driver,
+        Err(error) => return drop(seat.ready.send((seat.index, Err(error)))),
+    };
+    let opened = seat.listeners.into_iter().map(|socket| driver.open(socket)).collect();
+    let listeners: Vec<_> = match opened {
+        Ok(listeners) => listeners,
+        Err(error) => return drop(seat.ready.send((seat.index, Err(error)))),
+    };
+    drop(seat.ready.send((seat.index, Ok(driver.waker()))));
+    // The other side is dropped when another worker could not start.
+    let Ok(addresses) = seat.begin.recv() else { return };
+    let worker = Worker::new(Parts {
+        index: seat.index,
+        driver,
+        server: seat.server,
+        listeners,
+        clock: seat.clock,
+        inbox: seat.inbox,
+        outgoing: Outgoing::new(seat.parcels, addresses.len()),
+        post: Post::new(seat.index, addresses),
+        tell: Arc::clone(&seat.tell),
+    });
+    let last = match worker.run() {
+        Ok(snapshot) => Report::Stopped(Box::new(snapshot)),
+        Err(error) => Report::Failed(error),
+    };
+    (seat.tell)(seat.index, last);
+}

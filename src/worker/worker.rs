@@ -1,0 +1,195 @@
+//! The loop of one worker: reap a batch, act on it, submit once.
+
+use std::{io, time::Duration};
+
+use crossbeam_channel::Receiver;
+
+use super::{
+    clock::Clock,
+    mailbox::{Mail, Post},
+    outgoing::Outgoing,
+    report::{Report, Tell},
+    snapshot::{Counters, Snapshot},
+    sockets::{RelaySocket, Role, Sockets},
+};
+use crate::{
+    io::{Driver, Event, Received, SocketId, Wait},
+    turn::{Now, REPLY_BYTES, Server, WorkerIndex},
+};
+
+/// How soon a letter that found an inbox full is posted again.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// One worker: a state machine and a driver, and the glue between them.
+pub struct Worker<D> {
+    pub(super) index: WorkerIndex,
+    pub(super) driver: D,
+    pub(super) server: Server,
+    pub(super) sockets: Sockets,
+    pub(super) post: Post,
+    pub(super) outgoing: Outgoing,
+    pub(super) tell: Tell,
+    pub(super) reply: Box<[u8; REPLY_BYTES]>,
+    pub(super) counters: Counters,
+    pub(super) stopping: bool,
+    clock: Clock,
+    inbox: Receiver<Mail>,
+    letters_wait: bool,
+}
+
+/// What a worker is made of.
+pub struct Parts<D> {
+    /// Its place in the process.
+    pub index: WorkerIndex,
+    /// Its rings, buffers and sockets.
+    pub driver: D,
+    /// Its state machine.
+    pub server: Server,
+    /// Its listening sockets, already open in the driver, in the order of the listeners.
+    pub listeners: Vec<SocketId>,
+    /// The clock all workers share.
+    pub clock: Clock,
+    /// Where its mail arrives.
+    pub inbox: Receiver<Mail>,
+    /// Its way to the other workers.
+    pub post: Post,
+    /// Its parcels.
+    pub outgoing: Outgoing,
+    /// Its way to the control thread.
+    pub tell: Tell,
+}
+
+impl<D: Driver> Worker<D> {
+    /// Puts a worker together.
+    pub fn new(parts: Parts<D>) -> Worker<D> {
+        let mut sockets = Sockets::default();
+        parts.listeners.iter().for_each(|socket| sockets.add_listener(*socket));
+        Worker {
+            index: parts.index,
+            driver: parts.driver,
+            server: parts.server,
+            sockets,
+            post: parts.post,
+            outgoing: parts.outgoing,
+            tell: parts.tell,
+            reply: Box::new([0; REPLY_BYTES]),
+            counters: Counters::default(),
+            stopping: false,
+            clock: parts.clock,
+            inbox: parts.inbox,
+            letters_wait: false,
+        }
+    }
+
+    /// Serves until [`Mail::Stop`] arrives and says what was done.
+    ///
+    /// # Errors
+    /// When the ring itself fails, which leaves nothing to serve with.
+    pub fn run(mut self) -> io::Result<Snapshot> {
+        while !self.stopping {
+            self.turn()?;
+        }
+        // What the last calls queued, such as answers, still leaves.
+        self.driver.turn(Wait::None)?;
+        Ok(self.snapshot())
+    }
+
+    /// One turn of the loop: one entry into the kernel, one look at the clock.
+    pub fn turn(&mut self) -> io::Result<()> {
+        let wait = self.wait(self.clock.now());
+        self.driver.turn(wait)?;
+        let now = self.clock.now();
+        self.advance(now);
+        while let Some(event) = self.driver.next() {
+            self.on_event(now, event);
+        }
+        self.outgoing.flush(&self.post);
+        self.letters_wait = self.letters_wait && self.post.retry();
+        Ok(())
+    }
+
+    /// What this worker has done so far.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut worker = self.counters;
+        worker.hand_over_dropped = self.outgoing.dropped();
+        Snapshot {
+            turn: self.server.counters().clone(),
+            io: *self.driver.counters(),
+            worker,
+        }
+    }
+
+    fn wait(&self, now: Now) -> Wait {
+        if self.letters_wait {
+            return Wait::For(RETRY);
+        }
+        match self.server.next_deadline() {
+            Some(deadline_ms) => Wait::For(Clock::until(now, deadline_ms)),
+            None => Wait::Forever,
+        }
+    }
+
+    fn advance(&mut self, now: Now) {
+        if self.server.next_deadline().is_some_and(|deadline_ms| deadline_ms <= now.mono_ms) {
+            self.server.advance(now);
+            self.carry_out(now);
+        }
+    }
+
+    fn on_event(&mut self, now: Now, event: Event) {
+        match event {
+            Event::Received(received) => self.on_received(now, received),
+            Event::Woken => self.read_mail(now),
+            Event::Closed(socket) => self.on_closed(socket),
+            Event::Broken(socket, errno) => self.on_broken(socket, errno),
+            Event::SegmentationOff => self.report(Report::SegmentationOff),
+        }
+    }
+
+    fn on_received(&mut self, now: Now, received: Received) {
+        match self.sockets.role(received.socket) {
+            Some(Role::Listener(listener)) => self.from_client(now, listener, received),
+            Some(Role::Relay(relay)) => self.from_peer(now, relay, received),
+            None => debug_assert!(false, "an open socket has a role"),
+        }
+    }
+
+    /// The kernel let go of a socket: only now is its port free again.
+    fn on_closed(&mut self, socket: SocketId) {
+        if let Some(Role::Relay(relay)) = self.sockets.forget(socket) {
+            self.server.released(relay);
+        }
+    }
+
+    fn on_broken(&mut self, socket: SocketId, errno: i32) {
+        self.counters.relays_broken += 1;
+        if let Some(role) = self.sockets.role(socket) {
+            self.report(Report::SocketBroken(role, errno));
+        }
+    }
+
+    fn read_mail(&mut self, now: Now) {
+        while let Ok(mail) = self.inbox.try_recv() {
+            self.on_mail(now, mail);
+        }
+    }
+
+    /// Posts a letter that carries a port; one that finds the inbox full is tried again.
+    pub(super) fn post(&mut self, to: WorkerIndex, mail: Mail) {
+        self.post.post(to, mail);
+        self.letters_wait = self.post.has_waiting();
+    }
+
+    pub(super) fn report(&mut self, report: Report) {
+        (self.tell)(self.index, report);
+    }
+
+    /// Closes whatever socket a relay has. A held one is gone at once, an open one when the kernel
+    /// says so.
+    pub(super) fn close_relay(&mut self, relay: crate::turn::RelayId) {
+        match self.sockets.take(relay) {
+            RelaySocket::Open(socket) => self.driver.close(socket),
+            RelaySocket::Held(_) | RelaySocket::None => self.server.released(relay),
+        }
+    }
+}
