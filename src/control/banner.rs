@@ -42,8 +42,9 @@ fn banner(config: &Config, driver: &str, style: Style) -> String {
     if let Some(secret) = generated(config) {
         text.push_str(&invitation(config, secret, style));
     }
-    for relayed in config.private_relays() {
-        text.push_str(&private_warning(&relayed.to_string(), style));
+    let private: Vec<String> = config.private_relays().map(|ip| ip.to_string()).collect();
+    if !private.is_empty() {
+        text.push_str(&private_warning(&private.join(" and "), style));
     }
     text.push('\n');
     text
@@ -120,10 +121,10 @@ fn endpoint(config: &Config) -> String {
 
 fn private_warning(relayed: &str, style: Style) -> String {
     let Style { warning, end, .. } = style;
-    format!(
-        "\n  {warning}warning{end}     clients will be told {relayed}, a private address: only peers \
-         on its own\n              network can reach it. Behind 1:1 NAT add --external-ip PUBLIC.\n"
-    )
+    let told = format!("clients will be told {relayed}: private, so that only peers on its own");
+    let rest = "network can reach it. Behind 1:1 NAT add --external-ip PUBLIC.";
+    let label = "warning";
+    format!("\n  {warning}{label:<INDENT$}{end}{told}\n  {:<INDENT$}{rest}\n", "")
 }
 
 #[cfg(test)]
@@ -154,7 +155,7 @@ mod tests {
             "2, on cores 0 1",
             secret,
             "turn:10.0.0.5:3478?transport=udp",
-            "told 10.0.0.5, a private address",
+            "told 10.0.0.5: private",
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }

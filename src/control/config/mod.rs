@@ -16,6 +16,7 @@ pub mod schema;
 mod settle;
 mod source;
 mod summary;
+mod table;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -29,6 +30,7 @@ use tracing::level_filters::LevelFilter;
 pub use machine::Machine;
 pub use raw::Options;
 pub use source::ConfigError;
+pub use table::options_table;
 pub use value::{IoChoice, LogFormat, PortRange, Secret, User};
 
 use source::Source;

@@ -56,8 +56,9 @@ pub const LISTEN: Key = Key {
     unit: "ADDR:PORT",
     default: "every address, port 3478",
     bounds: "an address of this machine; port 1-65535",
-    doc: "Address that clients talk to. 0.0.0.0 and [::] stand for every address of that family, \
-          each with a socket of its own, so that an answer leaves from the address that was asked.",
+    doc: "Address that clients talk to. 0.0.0.0 and [::] stand for every address of that family at \
+          start, each with a socket of its own, so that an answer leaves from the address that was \
+          asked.",
     example: "127.0.0.1:3478",
     ..LIST
 };
@@ -331,35 +332,9 @@ pub const KEYS: [&Key; 20] = [
     &LOG_FORMAT,
 ];
 
-/// Writes the options table of `README.md`: one row per key, in Markdown.
-pub fn options_table() -> String {
-    let rows = KEYS.iter().map(|key| row(key));
-    let head = "| option | value | default | bounds | what it does |\n|---|---|---|---|---|\n";
-    rows.fold(head.to_owned(), |table, row| table + &row)
-}
-
-fn row(key: &Key) -> String {
-    let Key { name, default, bounds, doc, .. } = key;
-    let unit = key.unit.replace('|', "\\|");
-    let repeatable = if key.is_list { " Repeatable." } else { "" };
-    format!("| `--{name}` | `{unit}` | {default} | {bounds} | {doc}{repeatable} |\n")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{KEYS, NumberKey, options_table};
-
-    const README: &str = include_str!("../../../README.md");
-    const TABLE_BEGINS: &str = "<!-- options: made from src/control/config/schema.rs -->\n";
-    const TABLE_ENDS: &str = "<!-- end of options -->";
-
-    #[test]
-    fn the_table_in_the_readme_is_this_list() {
-        let (_, rest) = README.split_once(TABLE_BEGINS).unwrap();
-        let (table, _) = rest.split_once(TABLE_ENDS).unwrap();
-        let made = options_table();
-        assert!(table == made, "the options table of README.md should be:\n{made}");
-    }
+    use super::{KEYS, NumberKey};
 
     #[test]
     fn every_key_is_documented_once() {

@@ -1,0 +1,34 @@
+//! The options table of `README.md`, made from the schema and checked against what stands there.
+
+use super::schema::{KEYS, Key};
+
+/// Writes the options table of `README.md`: one row per key, in Markdown.
+pub fn options_table() -> String {
+    let rows = KEYS.iter().map(|key| row(key));
+    let head = "| option | value | default | bounds | what it does |\n|---|---|---|---|---|\n";
+    rows.fold(head.to_owned(), |table, row| table + &row)
+}
+
+fn row(key: &Key) -> String {
+    let Key { name, default, bounds, doc, .. } = key;
+    let unit = key.unit.replace('|', "\\|");
+    let repeatable = if key.is_list { " Repeatable." } else { "" };
+    format!("| `--{name}` | `{unit}` | {default} | {bounds} | {doc}{repeatable} |\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::options_table;
+
+    const README: &str = include_str!("../../../README.md");
+    const TABLE_BEGINS: &str = "<!-- options: made from src/control/config/schema.rs -->\n";
+    const TABLE_ENDS: &str = "<!-- end of options -->";
+
+    #[test]
+    fn the_table_in_the_readme_is_this_list() {
+        let (_, rest) = README.split_once(TABLE_BEGINS).unwrap();
+        let (table, _) = rest.split_once(TABLE_ENDS).unwrap();
+        let made = options_table();
+        assert!(table == made, "the options table of README.md should be:\n{made}");
+    }
+}
