@@ -7,7 +7,8 @@ use std::{
 };
 
 use uturn::io::{
-    Driver, Event, HEADROOM, Lease, Piece, Received, Settings, SocketId, UringDriver, Wait,
+    Driver, Event, HEADROOM, Lease, Piece, PortableDriver, Received, Settings, SocketId,
+    UringDriver, Wait,
     sockets::{self, BufferSizes},
 };
 
@@ -632,7 +633,12 @@ fn older_uring(settings: &Settings) -> UringDriver {
     UringDriver::new(&settings).expect("io_uring")
 }
 
+fn portable(settings: &Settings) -> PortableDriver {
+    PortableDriver::new(settings).expect("epoll")
+}
+
 suite! {
     io_uring: super::uring;
     io_uring_older: super::older_uring;
+    portable: super::portable;
 }

@@ -167,13 +167,23 @@ impl Incoming {
         check(arrived).map(|arrived| arrived as usize).map_err(|_| last_errno())
     }
 
-    /// Points header `index` to a free buffer. Whether there was one.
+    /// Points header `index` to a free buffer, if it has none. Whether there was one.
     fn make_ready(&mut self, index: usize, pool: &Rc<Pool>) -> bool {
-        let lease = &mut self.leases[index];
-        if lease.is_none() {
-            *lease = pool.receive_lease();
+        if self.leases[index].is_none() {
+            let lease = pool.receive_lease().or_else(|| self.spare_behind(index));
+            self.leases[index] = lease;
+            self.point(index);
         }
-        let Some(buffer) = lease.as_mut().and_then(Lease::exclusive) else { return false };
+        self.leases[index].is_some()
+    }
+
+    /// A buffer that was set aside for a later message than `index`.
+    fn spare_behind(&mut self, index: usize) -> Option<Lease> {
+        self.leases[index + 1..].iter_mut().rev().find_map(Option::take)
+    }
+
+    fn point(&mut self, index: usize) {
+        let Some(buffer) = self.leases[index].as_mut().and_then(Lease::exclusive) else { return };
         let room = &mut buffer[PAYLOAD_START..];
         self.iovecs[index] =
             libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
@@ -184,7 +194,6 @@ impl Incoming {
         header.msg_namelen = V6_NAME_BYTES as libc::socklen_t;
         header.msg_control = self.controls[index].0.as_mut_ptr().cast();
         header.msg_controllen = CONTROL_BYTES as _;
-        true
     }
 
     /// Takes message `index` of the last receive. `None` if it makes no sense or was cut short.

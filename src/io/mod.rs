@@ -19,12 +19,14 @@ use std::{io, net::SocketAddr, net::UdpSocket, ops::Range, sync::Arc, time::Dura
 
 mod address;
 mod counters;
+mod epoll;
 mod errno;
 mod gather;
 mod layout;
 mod mmsg;
 mod outbox;
 mod pool;
+mod portable;
 mod settings;
 pub mod sockets;
 mod sys;
@@ -34,6 +36,7 @@ mod waker;
 
 pub use counters::{CounterBoard, Counters};
 pub use pool::Lease;
+pub use portable::PortableDriver;
 pub use settings::{Batching, Settings};
 pub use sockets::BufferSizes;
 pub use uring::UringDriver;

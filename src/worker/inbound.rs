@@ -24,20 +24,25 @@ struct Train {
 
 impl<D: Driver> Worker<D> {
     /// Judges every segment of what came to a listener.
-    pub(super) fn from_client(&mut self, now: Now, listener: ListenerId, received: Received) {
+    pub(super) fn receive_from_client(
+        &mut self,
+        now: Now,
+        listener: ListenerId,
+        received: Received,
+    ) {
         let flow = FiveTuple { listener, client: received.from };
         let payload = received.lease.range();
         let step = received.segment_bytes.max(1);
         let mut begin = payload.start;
         while payload.end - begin > step {
             let segment = begin..begin + step;
-            self.one_from_client(now, flow, received.lease.share(), segment);
+            self.receive_one(now, flow, received.lease.share(), segment);
             begin += step;
         }
-        self.one_from_client(now, flow, received.lease, begin..payload.end);
+        self.receive_one(now, flow, received.lease, begin..payload.end);
     }
 
-    fn one_from_client(&mut self, now: Now, flow: FiveTuple, lease: Lease, at: Range<usize>) {
+    fn receive_one(&mut self, now: Now, flow: FiveTuple, lease: Lease, at: Range<usize>) {
         let datagram = &lease.buffer()[at.clone()];
         let verdict = self.server.from_client(now, flow, datagram, &mut self.reply[..]);
         match verdict {
@@ -60,7 +65,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Judges what came to a relay socket: one look for a whole train, which has one sender.
-    pub(super) fn from_peer(&mut self, now: Now, relay: RelayId, received: Received) {
+    pub(super) fn receive_from_peer(&mut self, now: Now, relay: RelayId, received: Received) {
         let payload = received.lease.range();
         let segments = received.segments();
         let judged = self.server.from_peer(now, relay, received.from, payload.len(), segments);
@@ -71,7 +76,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Delivers a payload another worker has handed over, from a buffer of this worker.
-    pub(super) fn from_worker(&mut self, to: ToClient, payload: &[u8]) {
+    pub(super) fn receive_from_worker(&mut self, to: ToClient, payload: &[u8]) {
         let Some(mut lease) = self.driver.blank(payload.len()) else {
             self.counters.no_buffer += 1;
             return;

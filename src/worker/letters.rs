@@ -25,7 +25,7 @@ impl<D: Driver> Worker<D> {
     fn unpack(&mut self, now: Now, parcel: &Parcel) {
         for (entry, payload) in parcel.entries() {
             match self.server.from_worker(now, entry.from, entry.to, payload.len()) {
-                Ok(to) => self.from_worker(to, payload),
+                Ok(to) => self.receive_from_worker(to, payload),
                 Err(Undelivered::HandOver(worker)) => {
                     self.outgoing.pack(&self.post, worker, (entry.from, entry.to), payload);
                 }

@@ -24,7 +24,7 @@ use super::{
     worker::{Parts, Worker},
 };
 use crate::{
-    io::{self as net, BufferSizes, Driver, UringDriver, Waker, sockets},
+    io::{self as net, BufferSizes, Driver, PortableDriver, UringDriver, Waker, sockets},
     turn::{Counts, PortPlan, RelayAddress, Server, Settings, Shard, WorkerIndex},
 };
 
@@ -219,7 +219,7 @@ fn start(driver: DriverKind, seat: Seat) -> io::Result<JoinHandle<()>> {
     let thread = thread::Builder::new().name(format!("uturn-{}", seat.index.0));
     match driver {
         DriverKind::Uring => thread.spawn(|| live(seat, UringDriver::new)),
-        DriverKind::Portable => thread.spawn(|| live(seat, UringDriver::new)),
+        DriverKind::Portable => thread.spawn(|| live(seat, PortableDriver::new)),
     }
 }
 

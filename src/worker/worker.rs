@@ -112,11 +112,7 @@ impl<D: Driver> Worker<D> {
     pub fn snapshot(&self) -> Snapshot {
         let mut worker = self.counters;
         worker.hand_over_dropped = self.outgoing.dropped();
-        Snapshot {
-            turn: self.server.counters().clone(),
-            io: *self.driver.counters(),
-            worker,
-        }
+        Snapshot { turn: self.server.counters().clone(), io: *self.driver.counters(), worker }
     }
 
     fn wait(&self, now: Now) -> Wait {
@@ -148,8 +144,8 @@ impl<D: Driver> Worker<D> {
 
     fn on_received(&mut self, now: Now, received: Received) {
         match self.sockets.role(received.socket) {
-            Some(Role::Listener(listener)) => self.from_client(now, listener, received),
-            Some(Role::Relay(relay)) => self.from_peer(now, relay, received),
+            Some(Role::Listener(listener)) => self.receive_from_client(now, listener, received),
+            Some(Role::Relay(relay)) => self.receive_from_peer(now, relay, received),
             None => debug_assert!(false, "an open socket has a role"),
         }
     }

@@ -53,6 +53,17 @@ pub(super) struct Filled {
     bytes: u32,
 }
 
+impl Filled {
+    /// The lease of the buffer, and how much of it the kernel filled.
+    pub(super) fn lease(self, kernel: &Kernel) -> (Lease, usize) {
+        let bytes = self.bytes as usize;
+        // SAFETY: a completion said that the kernel is done with this buffer, and `self`, which is
+        // made once per completion and used up here, is the proof.
+        let lease = unsafe { kernel.pool.claim(self.slot.into(), 0..bytes) };
+        (lease, bytes)
+    }
+}
+
 /// One step of one operation.
 pub(super) struct Completion {
     pub(super) token: Token,
@@ -136,15 +147,6 @@ impl Kernel {
             }
             return Some(Completion { token, result: entry.result, filled, more: entry.more });
         }
-    }
-
-    /// The lease of a buffer that came back, and how much of it the kernel filled.
-    pub(super) fn lease(&self, filled: Filled) -> (Lease, usize) {
-        let Filled { slot, bytes } = filled;
-        // SAFETY: a completion said that the kernel is done with this buffer, and `filled`, which
-        // is made once per completion and used up here, is the proof.
-        let lease = unsafe { self.pool.claim(slot.into(), 0..bytes as usize) };
-        (lease, bytes as usize)
     }
 
     fn is_quiet(&self) -> bool {

@@ -211,7 +211,7 @@ impl UringDriver {
 
     /// The datagram in a filled buffer, unless its socket was closed meanwhile.
     fn received(&mut self, key: Key, filled: Filled) -> Option<Received> {
-        let (mut lease, bytes) = self.kernel.lease(filled);
+        let (mut lease, bytes) = filled.lease(&self.kernel);
         let open = self.table.at(key).filter(|entry| entry.phase == Phase::Open);
         let Some(v6) = open.map(|entry| entry.v6) else {
             self.counters.received_after_close += 1;
