@@ -4,6 +4,7 @@ mod counters;
 mod effect;
 mod identity;
 mod now;
+pub mod policy;
 mod quota;
 mod reason;
 mod reservation;
