@@ -1,26 +1,35 @@
 //! The TURN state machine, pure.
 
+mod auth;
 mod counters;
+mod credentials;
 mod effect;
 mod identity;
+mod nonce;
 mod now;
-pub mod policy;
+mod policy;
 mod quota;
 mod reason;
+mod reply_budget;
 mod reservation;
 mod server;
 mod settings;
 mod shard;
 mod verdict;
 
+pub use auth::{Authenticated, Authenticator, Refusal};
 pub use counters::{Counters, METHODS};
+pub use credentials::{Credentials, MAX_SECRETS, MAX_USERNAME_BYTES, TooManySecrets};
 pub use effect::{
     Bind, Cause, Closed, Effect, Load, Open, Opened, Outcome, Purpose, Redeem, Socket, Traffic,
 };
 pub use identity::{FiveTuple, ListenerId, PendingId, RelayId, WorkerIndex};
+pub use nonce::{DEFAULT_NONCE_LIFETIME_S, NONCE_BYTES, Nonces};
 pub use now::Now;
+pub use policy::{Judgement, PeerPolicy};
 pub use quota::{Counts, Exhausted, Quota};
 pub use reason::Reason;
+pub use reply_budget::{ReplyBudget, ReplyRate};
 pub use reservation::{NotReserved, Redeemed};
 pub use server::Server;
 pub use settings::{OnReallocate, Settings};
