@@ -4,9 +4,9 @@ use std::net::{SocketAddr, UdpSocket};
 
 use super::{
     mailbox::{Mail, Redemption},
+    reactor::Worker,
     report::Report,
     sockets::{RelaySocket, Role},
-    worker::Worker,
 };
 use crate::{
     io::{BufferSizes, Driver, sockets},

@@ -5,7 +5,7 @@
 
 use std::{net::SocketAddr, ops::Range};
 
-use super::worker::Worker;
+use super::reactor::Worker;
 use crate::{
     io::{Driver, HEADROOM, Lease, PAD_MAX, Piece, Received},
     turn::{FiveTuple, ListenerId, Now, RelayId, ToClient, Verdict},
@@ -47,12 +47,12 @@ impl<D: Driver> Worker<D> {
         let verdict = self.server.from_client(now, flow, datagram, &mut self.reply[..]);
         match verdict {
             Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
-                self.to_peer(relay, peer, lease, shifted(payload, at.start), dont_fragment);
+                self.send_to_peer(relay, peer, lease, shifted(payload, at.start), dont_fragment);
             }
             Verdict::ToClient { to, payload } => {
                 let payload = shifted(payload, at.start);
                 let segment_bytes = payload.len();
-                self.to_client(to, Train { lease, payload, segment_bytes });
+                self.send_to_client(to, Train { lease, payload, segment_bytes });
             }
             Verdict::HandOver { worker, from, to, payload } => {
                 let payload = &datagram[payload];
@@ -71,7 +71,7 @@ impl<D: Driver> Worker<D> {
         let judged = self.server.from_peer(now, relay, received.from, payload.len(), segments);
         if let Ok(to) = judged {
             let segment_bytes = received.segment_bytes;
-            self.to_client(to, Train { lease: received.lease, payload, segment_bytes });
+            self.send_to_client(to, Train { lease: received.lease, payload, segment_bytes });
         }
     }
 
@@ -85,7 +85,7 @@ impl<D: Driver> Worker<D> {
         if let Some(buffer) = lease.exclusive() {
             buffer[range.clone()].copy_from_slice(payload);
         }
-        self.to_client(to, Train { lease, payload: range, segment_bytes: payload.len() });
+        self.send_to_client(to, Train { lease, payload: range, segment_bytes: payload.len() });
     }
 
     /// Sends an answer from a buffer of the server's own.
@@ -108,7 +108,7 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    fn to_peer(
+    fn send_to_peer(
         &mut self,
         relay: RelayId,
         peer: SocketAddr,
@@ -122,7 +122,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Frames the equal segments of a train with one prefix, and a shorter last one with its own.
-    fn to_client(&mut self, to: ToClient, train: Train) {
+    fn send_to_client(&mut self, to: ToClient, train: Train) {
         let Train { lease, payload, segment_bytes } = train;
         // An empty payload is one datagram too.
         let equal = (payload.len() / segment_bytes.max(1)).max(1);

@@ -1,6 +1,6 @@
 //! What a worker does with its mail.
 
-use super::{mailbox::Mail, parcel::Parcel, worker::Worker};
+use super::{mailbox::Mail, parcel::Parcel, reactor::Worker};
 use crate::{
     io::Driver,
     turn::{Now, Undelivered},

@@ -21,7 +21,7 @@ const INBOX_LETTERS: usize = 1024;
 
 /// What threads tell a worker.
 #[derive(Debug)]
-pub enum Mail {
+pub(super) enum Mail {
     /// Payloads for clients of this worker.
     Parcel {
         /// Whose parcel it is; it goes back there.
@@ -48,7 +48,7 @@ pub enum Mail {
 
 /// A reservation token on its way to the worker that made it, and back.
 #[derive(Debug)]
-pub struct Redemption {
+pub(super) struct Redemption {
     /// Who asks.
     pub worker: WorkerIndex,
     /// Who made the reservation, and gets the port back.
@@ -67,7 +67,7 @@ pub struct Redemption {
 
 /// One worker's address: where its mail goes, what wakes it, where its parcels live.
 #[derive(Debug, Clone)]
-pub struct Address {
+pub(super) struct Address {
     /// Its inbox.
     pub inbox: Sender<Mail>,
     /// Its driver's waker.
@@ -78,7 +78,7 @@ pub struct Address {
 
 impl Address {
     /// Posts a letter, or gives it back when the inbox is full or its worker has ended.
-    pub fn post(&self, mail: Mail) -> Result<(), TrySendError<Mail>> {
+    pub(super) fn post(&self, mail: Mail) -> Result<(), TrySendError<Mail>> {
         self.inbox.try_send(mail)?;
         self.waker.wake();
         Ok(())
@@ -86,13 +86,13 @@ impl Address {
 }
 
 /// Makes an inbox.
-pub fn inbox() -> (Sender<Mail>, Receiver<Mail>) {
+pub(super) fn inbox() -> (Sender<Mail>, Receiver<Mail>) {
     bounded(INBOX_LETTERS)
 }
 
 /// A worker's way to all others.
 #[derive(Debug)]
-pub struct Post {
+pub(super) struct Post {
     worker: WorkerIndex,
     addresses: Vec<Address>,
     /// Letters that must arrive and found the inbox full. Bounded by the relay ports there are:
@@ -102,12 +102,12 @@ pub struct Post {
 
 impl Post {
     /// The post office of one worker; `addresses` are those of all workers, by index.
-    pub fn new(worker: WorkerIndex, addresses: Vec<Address>) -> Post {
+    pub(super) fn new(worker: WorkerIndex, addresses: Vec<Address>) -> Post {
         Post { worker, addresses, waiting: VecDeque::new() }
     }
 
     /// Posts a letter that may be refused.
-    pub fn try_post(&self, to: WorkerIndex, mail: Mail) -> Result<(), TrySendError<Mail>> {
+    pub(super) fn try_post(&self, to: WorkerIndex, mail: Mail) -> Result<(), TrySendError<Mail>> {
         match self.addresses.get(usize::from(to.0)) {
             Some(address) => address.post(mail),
             None => Err(TrySendError::Disconnected(mail)),
@@ -116,7 +116,7 @@ impl Post {
 
     /// Posts a letter that carries a port and so must arrive; it waits here while the inbox is
     /// full.
-    pub fn post(&mut self, to: WorkerIndex, mail: Mail) {
+    pub(super) fn post(&mut self, to: WorkerIndex, mail: Mail) {
         match self.try_post(to, mail) {
             Ok(()) => {}
             Err(TrySendError::Full(mail)) => self.waiting.push_back((to, mail)),
@@ -126,12 +126,12 @@ impl Post {
     }
 
     /// True when a letter waits for room in an inbox.
-    pub fn has_waiting(&self) -> bool {
+    pub(super) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// Tries the waiting letters once more; true when some still wait.
-    pub fn retry(&mut self) -> bool {
+    pub(super) fn retry(&mut self) -> bool {
         for _ in 0..self.waiting.len() {
             let Some((to, mail)) = self.waiting.pop_front() else { break };
             self.post(to, mail);
@@ -140,14 +140,14 @@ impl Post {
     }
 
     /// Sends an emptied parcel back to the worker that owns it.
-    pub fn take_back(&self, owner: WorkerIndex, parcel: Parcel) {
+    pub(super) fn take_back(&self, owner: WorkerIndex, parcel: Parcel) {
         if let Some(address) = self.addresses.get(usize::from(owner.0)) {
             address.home.take_back(parcel);
         }
     }
 
     /// Whose post office this is.
-    pub fn worker(&self) -> WorkerIndex {
+    pub(super) fn worker(&self) -> WorkerIndex {
         self.worker
     }
 }

@@ -39,11 +39,11 @@ mod mailbox;
 mod outgoing;
 mod parcel;
 mod quota;
+mod reactor;
 mod report;
 mod snapshot;
 mod sockets;
 mod spawn;
-mod worker;
 
 pub use report::{Report, Tell};
 pub use snapshot::{Counters, Snapshot};

@@ -10,7 +10,7 @@ use crate::turn::WorkerIndex;
 
 /// The parcels being packed.
 #[derive(Debug)]
-pub struct Outgoing {
+pub(super) struct Outgoing {
     empties: Parcels,
     open: Vec<Option<Parcel>>,
     any_open: bool,
@@ -19,13 +19,13 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// Begins with nothing packed.
-    pub fn new(empties: Parcels, workers: usize) -> Outgoing {
+    pub(super) fn new(empties: Parcels, workers: usize) -> Outgoing {
         let open = (0..workers).map(|_| None).collect();
         Outgoing { empties, open, any_open: false, dropped: 0 }
     }
 
     /// Packs a payload for a client of another worker; posts a parcel that is full.
-    pub fn pack(
+    pub(super) fn pack(
         &mut self,
         post: &Post,
         worker: WorkerIndex,
@@ -42,7 +42,7 @@ impl Outgoing {
     }
 
     /// Posts every open parcel. Called once a turn, so that a batch costs one wake-up.
-    pub fn flush(&mut self, post: &Post) {
+    pub(super) fn flush(&mut self, post: &Post) {
         if !self.any_open {
             return;
         }
@@ -53,7 +53,7 @@ impl Outgoing {
     }
 
     /// Payloads dropped because no parcel was home or an inbox was full.
-    pub fn dropped(&self) -> u64 {
+    pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
 

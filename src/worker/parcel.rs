@@ -20,7 +20,7 @@ const PARCEL_ENTRIES: usize = 256;
 
 /// One payload from one of our relayed addresses to another.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub(super) struct Entry {
     /// The sender's relayed address, as it is advertised.
     pub from: SocketAddr,
     /// The receiver's relayed address.
@@ -30,7 +30,7 @@ pub struct Entry {
 
 /// A packed batch of payloads.
 #[derive(Debug)]
-pub struct Parcel {
+pub(super) struct Parcel {
     bytes: Box<[u8]>,
     used: usize,
     entries: Vec<Entry>,
@@ -38,7 +38,7 @@ pub struct Parcel {
 
 impl Parcel {
     /// Packs a payload; false when it does not fit any more.
-    pub fn pack(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> bool {
+    pub(super) fn pack(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> bool {
         let range = self.used..self.used + payload.len();
         if self.entries.len() == PARCEL_ENTRIES {
             return false;
@@ -51,12 +51,12 @@ impl Parcel {
     }
 
     /// The payloads in the order they were packed.
-    pub fn entries(&self) -> impl Iterator<Item = (&Entry, &[u8])> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&Entry, &[u8])> {
         self.entries.iter().map(|entry| (entry, &self.bytes[entry.bytes.clone()]))
     }
 
     /// How many payloads are in it.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
@@ -68,11 +68,11 @@ impl Parcel {
 
 /// Where the parcels of one worker go back to, from whichever worker has emptied them.
 #[derive(Debug, Clone)]
-pub struct Home(Sender<Parcel>);
+pub(super) struct Home(Sender<Parcel>);
 
 impl Home {
     /// Empties the parcel and sends it home.
-    pub fn take_back(&self, mut parcel: Parcel) {
+    pub(super) fn take_back(&self, mut parcel: Parcel) {
         parcel.empty();
         match self.0.try_send(parcel) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
@@ -83,13 +83,13 @@ impl Home {
 
 /// The empty parcels of one worker.
 #[derive(Debug)]
-pub struct Parcels {
+pub(super) struct Parcels {
     empties: Receiver<Parcel>,
 }
 
 impl Parcels {
     /// Makes all parcels a worker will ever have. Their memory is backed when first written.
-    pub fn new() -> (Parcels, Home) {
+    pub(super) fn new() -> (Parcels, Home) {
         let (home, empties) = bounded(PARCELS);
         for _ in 0..PARCELS {
             let bytes = vec![0; PARCEL_BYTES].into_boxed_slice();
@@ -100,7 +100,7 @@ impl Parcels {
     }
 
     /// An empty parcel, unless all are under way.
-    pub fn take(&self) -> Option<Parcel> {
+    pub(super) fn take(&self) -> Option<Parcel> {
         self.empties.try_recv().ok()
     }
 }

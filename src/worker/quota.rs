@@ -8,11 +8,11 @@ use crate::turn::{Counts, Exhausted, Quota};
 
 /// One worker's door to the counts.
 #[derive(Debug, Clone)]
-pub struct SharedQuota(Arc<Mutex<Counts>>);
+pub(super) struct SharedQuota(Arc<Mutex<Counts>>);
 
 impl SharedQuota {
     /// Puts the counts behind their lock.
-    pub fn new(counts: Counts) -> SharedQuota {
+    pub(super) fn new(counts: Counts) -> SharedQuota {
         SharedQuota(Arc::new(Mutex::new(counts)))
     }
 }

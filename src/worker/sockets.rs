@@ -18,7 +18,7 @@ pub enum Role {
 
 /// A relay's socket.
 #[derive(Debug, Default)]
-pub enum RelaySocket {
+pub(super) enum RelaySocket {
     /// There is none.
     #[default]
     None,
@@ -30,7 +30,7 @@ pub enum RelaySocket {
 
 /// The two tables. Both indices are small and dense, so both ways are one look.
 #[derive(Debug, Default)]
-pub struct Sockets {
+pub(super) struct Sockets {
     roles: Vec<Option<Role>>,
     listeners: Vec<SocketId>,
     relays: Vec<RelaySocket>,
@@ -38,24 +38,24 @@ pub struct Sockets {
 
 impl Sockets {
     /// Notes the next listener; they are numbered in the order of these calls.
-    pub fn add_listener(&mut self, socket: SocketId) {
+    pub(super) fn add_listener(&mut self, socket: SocketId) {
         let listener = ListenerId(self.listeners.len() as u16);
         self.listeners.push(socket);
         self.set_role(socket, Role::Listener(listener));
     }
 
     /// What a socket is for.
-    pub fn role(&self, socket: SocketId) -> Option<Role> {
+    pub(super) fn role(&self, socket: SocketId) -> Option<Role> {
         self.roles.get(socket.index()).copied().flatten()
     }
 
     /// The socket clients of a listener are answered from.
-    pub fn listener(&self, listener: ListenerId) -> Option<SocketId> {
+    pub(super) fn listener(&self, listener: ListenerId) -> Option<SocketId> {
         self.listeners.get(usize::from(listener.0)).copied()
     }
 
     /// The socket a relay sends from, if it relays.
-    pub fn relay(&self, relay: RelayId) -> Option<SocketId> {
+    pub(super) fn relay(&self, relay: RelayId) -> Option<SocketId> {
         match self.relays.get(relay.0 as usize)? {
             RelaySocket::Open(socket) => Some(*socket),
             RelaySocket::None | RelaySocket::Held(_) => None,
@@ -63,23 +63,23 @@ impl Sockets {
     }
 
     /// Notes that a relay is open.
-    pub fn open(&mut self, relay: RelayId, socket: SocketId) {
+    pub(super) fn open(&mut self, relay: RelayId, socket: SocketId) {
         *self.relay_mut(relay) = RelaySocket::Open(socket);
         self.set_role(socket, Role::Relay(relay));
     }
 
     /// Keeps the socket of a reserved port.
-    pub fn hold(&mut self, relay: RelayId, socket: UdpSocket) {
+    pub(super) fn hold(&mut self, relay: RelayId, socket: UdpSocket) {
         *self.relay_mut(relay) = RelaySocket::Held(socket);
     }
 
     /// Takes whatever socket a relay has. The role of an open one stays until it is forgotten.
-    pub fn take(&mut self, relay: RelayId) -> RelaySocket {
+    pub(super) fn take(&mut self, relay: RelayId) -> RelaySocket {
         std::mem::take(self.relay_mut(relay))
     }
 
     /// Forgets a socket the kernel has let go of, and says what it was.
-    pub fn forget(&mut self, socket: SocketId) -> Option<Role> {
+    pub(super) fn forget(&mut self, socket: SocketId) -> Option<Role> {
         self.roles.get_mut(socket.index()).and_then(Option::take)
     }
 

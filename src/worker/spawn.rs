@@ -19,9 +19,9 @@ use super::{
     outgoing::Outgoing,
     parcel::{Home, Parcels},
     quota::SharedQuota,
+    reactor::{Parts, Worker},
     report::{Report, Tell},
     snapshot::Snapshot,
-    worker::{Parts, Worker},
 };
 use crate::{
     io::{self as net, BufferSizes, Driver, PortableDriver, UringDriver, Waker, sockets},
@@ -114,8 +114,8 @@ struct Ticket {
 ///
 /// # Errors
 /// Names the address or the step that failed; whatever had been started is gone again.
-pub fn spawn(plan: Plan, tell: &Tell) -> Result<Workers, SpawnError> {
-    let (sockets, granted) = listen_all(&plan)?;
+pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
+    let (sockets, granted) = listen_all(plan)?;
     let (ready, readiness) = bounded(plan.cores.len());
     let quota = SharedQuota::new(plan.counts.clone());
     let clock = Clock::start();
@@ -131,7 +131,7 @@ pub fn spawn(plan: Plan, tell: &Tell) -> Result<Workers, SpawnError> {
             core: plan.cores[worker],
             listeners,
             io: plan.io.clone(),
-            server: server(&plan, index, quota.clone())?,
+            server: server(plan, index, quota.clone())?,
             clock,
             inbox,
             parcels,

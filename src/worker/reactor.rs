@@ -21,7 +21,7 @@ use crate::{
 const RETRY: Duration = Duration::from_millis(1);
 
 /// One worker: a state machine and a driver, and the glue between them.
-pub struct Worker<D> {
+pub(super) struct Worker<D> {
     pub(super) index: WorkerIndex,
     pub(super) driver: D,
     pub(super) server: Server,
@@ -38,7 +38,7 @@ pub struct Worker<D> {
 }
 
 /// What a worker is made of.
-pub struct Parts<D> {
+pub(super) struct Parts<D> {
     /// Its place in the process.
     pub index: WorkerIndex,
     /// Its rings, buffers and sockets.
@@ -61,7 +61,7 @@ pub struct Parts<D> {
 
 impl<D: Driver> Worker<D> {
     /// Puts a worker together.
-    pub fn new(parts: Parts<D>) -> Worker<D> {
+    pub(super) fn new(parts: Parts<D>) -> Worker<D> {
         let mut sockets = Sockets::default();
         parts.listeners.iter().for_each(|socket| sockets.add_listener(*socket));
         Worker {
@@ -85,7 +85,7 @@ impl<D: Driver> Worker<D> {
     ///
     /// # Errors
     /// When the ring itself fails, which leaves nothing to serve with.
-    pub fn run(mut self) -> io::Result<Snapshot> {
+    pub(super) fn run(mut self) -> io::Result<Snapshot> {
         while !self.stopping {
             self.turn()?;
         }
@@ -95,7 +95,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// One turn of the loop: one entry into the kernel, one look at the clock.
-    pub fn turn(&mut self) -> io::Result<()> {
+    pub(super) fn turn(&mut self) -> io::Result<()> {
         let wait = self.wait(self.clock.now());
         self.driver.turn(wait)?;
         let now = self.clock.now();
@@ -109,7 +109,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// What this worker has done so far.
-    pub fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self) -> Snapshot {
         let mut worker = self.counters;
         worker.hand_over_dropped = self.outgoing.dropped();
         Snapshot { turn: self.server.counters().clone(), io: *self.driver.counters(), worker }
