@@ -42,7 +42,7 @@ fn uring(settings: &Settings) -> UringDriver {
 
 /// As on kernels from 6.1 to 6.12.
 fn older_uring(settings: &Settings) -> UringDriver {
-    let settings = Settings { registered_files: false, min_wait: false, ..settings.clone() };
+    let settings = Settings { registered_files: false, min_wait: false, ..*settings };
     UringDriver::new(&settings).expect("io_uring")
 }
 
