@@ -1,20 +1,65 @@
 //! The TURN state machine, pure.
+//!
+//! A datagram goes in, one [`Verdict`] comes out. Time is an argument, chance is one seed, sockets
+//! are numbers: a run is repeated by repeating its calls. What needs the world is an [`Effect`],
+//! taken after each call; nothing is answered as done before the world has done it.
+//!
+//! ```text
+//! server.rs        every datagram from a client is judged here
+//!   request.rs       a verified request and the allocation it is about
+//!   method/          one TURN method per file
+//!   answer.rs        the one place where answers are written
+//! relay.rs         payload in both directions, hairpin.rs between two of our own relays
+//! lifecycle.rs     how allocations end and the time passes, on the wheel of timer.rs
+//!
+//! allocations.rs   by slot and by five-tuple; allocation.rs is one of them, with its
+//!                  permission.rs and channel.rs
+//! relays.rs        relay sockets by number and by port, drawn from ports.rs
+//! openings.rs      Allocates that wait for a socket, reservation.rs ports that wait for a client
+//!
+//! auth.rs          who sent a request: credentials.rs, nonce.rs
+//! policy/          which peers may be reached
+//! reply_budget.rs  how much a stranger's network may be answered
+//! quota.rs         how much a user may hold
+//! settings.rs      what the operator decides; shard.rs what one worker owns
+//! effect.rs, verdict.rs, reason.rs, counters.rs, identity.rs   what is said to the worker
+//! ```
+//!
+//! Per packet: no heap, no clock, no log, and nothing that grows with the number of allocations.
+//! Nothing is kept for whoever has not proved who he is.
 
+mod allocation;
+mod allocations;
+mod answer;
+mod attributes;
 mod auth;
+mod chance;
+mod channel;
 mod counters;
 mod credentials;
 mod effect;
+mod hairpin;
 mod identity;
+mod lifecycle;
+mod method;
 mod nonce;
 mod now;
+mod openings;
+mod peer;
+mod permission;
 mod policy;
+mod ports;
 mod quota;
 mod reason;
+mod relay;
+mod relays;
 mod reply_budget;
+mod request;
 mod reservation;
 mod server;
 mod settings;
 mod shard;
+mod timer;
 mod verdict;
 
 pub use auth::{Authenticated, Authenticator, Refusal};
@@ -35,6 +80,8 @@ pub use server::Server;
 pub use settings::{OnReallocate, Settings};
 pub use shard::{PortPlan, RelayAddress, Shard};
 pub use verdict::{ToClient, Undelivered, Verdict};
+
+use chance::Chance;
 
 /// Bytes that every answer fits in: the longest is a signed 401 or 438 with realm and nonce, or an
 /// error that lists unknown attributes.

@@ -7,8 +7,6 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use foldhash::fast::FixedState;
-
 /// Counts allocations on behalf of every worker.
 pub trait Quota: Send {
     /// Takes one place for `user`, or says which limit is reached.
@@ -33,7 +31,7 @@ pub enum Exhausted {
 pub struct Counts {
     per_user: u32,
     total: u32,
-    held: HashMap<Arc<str>, u32, FixedState>,
+    held: HashMap<Arc<str>, u32>,
     held_total: u32,
 }
 
@@ -43,7 +41,7 @@ impl Counts {
         Counts {
             per_user: per_user.unwrap_or(u32::MAX),
             total: total.unwrap_or(u32::MAX),
-            held: HashMap::default(),
+            held: HashMap::new(),
             held_total: 0,
         }
     }

@@ -1,26 +1,56 @@
-//! The state machine of one worker: dispatch, and nothing else.
+//! The state machine of one worker: where every datagram from a client is judged.
 
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    Counters, Effect, FiveTuple, NotReserved, Now, Outcome, PendingId, Reason, Redeemed, RelayId,
-    Settings, Shard, ToClient, Undelivered, Verdict, WorkerIndex,
+    Authenticated, Chance, Counters, Effect, FiveTuple, Now, Reason, Refusal, ReplyBudget,
+    Settings, Shard, Verdict,
+    allocations::Allocations,
+    answer::{Answer, Envelope, Refused},
+    attributes::Unknown,
+    openings::Openings,
+    relays::{Relays, Target},
+    request::Request,
+    reservation::Reservations,
+    timer::Wheel,
+};
+use crate::wire::{
+    Class, ErrorCode, Fingerprint, Header, HeaderError, Message, Method, PacketKind, ParseError,
 };
 
 /// One worker's TURN server.
 pub struct Server {
-    settings: Arc<Settings>,
-    shard: Shard,
-    counters: Counters,
-    effects: VecDeque<Effect>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) shard: Shard,
+    pub(super) chance: Chance,
+    pub(super) allocations: Allocations,
+    pub(super) openings: Openings,
+    pub(super) relays: Relays,
+    pub(super) reservations: Reservations,
+    pub(super) timers: Wheel,
+    pub(super) budget: ReplyBudget,
+    pub(super) counters: Counters,
+    pub(super) effects: VecDeque<Effect>,
 }
 
 impl Server {
     /// Begins with no allocation. `seed` is the only chance there is: 32 bytes from the kernel's
     /// generator, different in every worker.
     pub fn new(settings: Arc<Settings>, shard: Shard, seed: [u8; 32]) -> Server {
-        let _ = seed;
-        Server { settings, shard, counters: Counters::default(), effects: VecDeque::new() }
+        let mut chance = Chance::new(seed);
+        Server {
+            allocations: Allocations::new(chance.hash_state()),
+            openings: Openings::new(&mut chance),
+            relays: Relays::new(shard.worker, shard.ports, &shard.relay_addresses, &mut chance),
+            reservations: Reservations::new(shard.worker, chance.hash_state()),
+            timers: Wheel::new(),
+            budget: ReplyBudget::new(settings.reply_rate, chance.bits()),
+            counters: Counters::default(),
+            effects: VecDeque::new(),
+            settings,
+            shard,
+            chance,
+        }
     }
 
     /// Judges a datagram that came to a listener. It is only read, because it may be one segment of
@@ -33,73 +63,15 @@ impl Server {
         datagram: &[u8],
         reply: &mut [u8],
     ) -> Verdict {
-        let _ = (now, flow, datagram, reply, &self.settings, &self.shard);
-        Verdict::Drop(Reason::NotStun)
-    }
-
-    /// Judges a datagram, or a train of `segments` equal ones with `payload_bytes` together, that
-    /// came to a relay socket.
-    pub fn from_peer(
-        &mut self,
-        now: Now,
-        relay: RelayId,
-        peer: SocketAddr,
-        payload_bytes: usize,
-        segments: usize,
-    ) -> Result<ToClient, Reason> {
-        let _ = (now, relay, peer, payload_bytes, segments);
-        Err(Reason::NoRelay)
-    }
-
-    /// Judges a hairpin payload that another worker handed over.
-    pub fn from_worker(
-        &mut self,
-        now: Now,
-        from: SocketAddr,
-        to: SocketAddr,
-        payload_bytes: usize,
-    ) -> Result<ToClient, Undelivered> {
-        let _ = (now, from, to, payload_bytes);
-        Err(Undelivered::Drop(Reason::HairpinNoAllocation))
-    }
-
-    /// Goes on with an Allocate once the world has answered; the answer in `reply` goes to the flow
-    /// the effect named.
-    ///
-    /// Says [`Verdict::Reply`], or [`Verdict::Pending`] when another port is tried, or
-    /// [`Verdict::Drop`].
-    pub fn complete(
-        &mut self,
-        now: Now,
-        pending: PendingId,
-        outcome: Outcome<'_>,
-        reply: &mut [u8],
-    ) -> Verdict {
-        let _ = (now, pending, outcome, reply);
-        Verdict::Drop(Reason::NotPending)
-    }
-
-    /// Gives a reserved port to the worker that asks with its token. The socket behind
-    /// [`Redeemed::relay`] moves there, and the name is free here at once.
-    pub fn redeem(
-        &mut self,
-        now: Now,
-        token: [u8; 8],
-        user: &str,
-        worker: WorkerIndex,
-    ) -> Result<Redeemed, NotReserved> {
-        let _ = (now, token, user, worker);
-        Err(NotReserved)
-    }
-
-    /// Takes back a port that another worker had borrowed and whose socket is gone.
-    pub fn returned(&mut self, local: SocketAddr) {
-        let _ = local;
-    }
-
-    /// Frees the port of a closed relay: the kernel has let go of it.
-    pub fn released(&mut self, relay: RelayId) {
-        let _ = relay;
+        let verdict = match PacketKind::of(datagram) {
+            PacketKind::ChannelData => self.channel_data(now, flow, datagram),
+            PacketKind::Stun => self.stun(now, flow, datagram, reply),
+            PacketKind::Other => Verdict::Drop(Reason::NotStun),
+        };
+        if let Verdict::Drop(reason) = verdict {
+            self.counters.drop(reason);
+        }
+        verdict
     }
 
     /// Takes the oldest effect. Drained after every call that takes `&mut self`.
@@ -107,23 +79,207 @@ impl Server {
         self.effects.pop_front()
     }
 
-    /// When [`Server::advance`] has something to do, in [`Now::mono_ms`]; `None` while idle.
-    pub fn next_deadline(&self) -> Option<u64> {
-        None
-    }
-
-    /// Ends what is over.
-    pub fn advance(&mut self, now: Now) {
-        let _ = now;
-    }
-
-    /// Ends every allocation and reservation, for the log's sake, before the process ends.
-    pub fn shut_down(&mut self, now: Now) {
-        let _ = now;
-    }
-
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    fn stun(&mut self, now: Now, flow: FiveTuple, datagram: &[u8], reply: &mut [u8]) -> Verdict {
+        let message = match Message::parse(datagram) {
+            Ok(message) => message,
+            Err(ParseError::Header(error)) => return Verdict::Drop(reason(error)),
+            Err(ParseError::Attributes(header)) => {
+                return self.unreadable(now, flow, header, reply);
+            }
+        };
+        if message.fingerprint() == Fingerprint::Wrong {
+            return Verdict::Drop(Reason::WrongFingerprint);
+        }
+        match message.class() {
+            Class::Request => self.request(now, flow, &message, reply),
+            Class::Indication if message.method() == Method::Send => self.send(now, flow, &message),
+            Class::Indication => Verdict::Drop(Reason::Indication),
+            Class::Success | Class::Error => Verdict::Drop(Reason::Response),
+        }
+    }
+
+    /// A message whose attributes do not add up: a request of a known method is told so.
+    fn unreadable(
+        &mut self,
+        now: Now,
+        flow: FiveTuple,
+        header: Header,
+        reply: &mut [u8],
+    ) -> Verdict {
+        if header.class != Class::Request || !is_answered(header.method) {
+            return Verdict::Drop(Reason::BadAttributes);
+        }
+        if let Err(reason) = self.may_answer(flow) {
+            return Verdict::Drop(reason);
+        }
+        let envelope = Envelope {
+            now,
+            client: flow.client,
+            method: header.method,
+            transaction: header.transaction,
+            fingerprint: false,
+            key: None,
+        };
+        self.write_unproved(&envelope, &Answer::Error(ErrorCode::BadRequest), reply)
+    }
+
+    fn request(
+        &mut self,
+        now: Now,
+        flow: FiveTuple,
+        message: &Message<'_>,
+        reply: &mut [u8],
+    ) -> Verdict {
+        if !is_answered(message.method()) {
+            return Verdict::Drop(Reason::UnknownMethod);
+        }
+        if let Err(reason) = self.may_answer(flow) {
+            return Verdict::Drop(reason);
+        }
+        let stranger = Envelope::of(now, flow.client, message, None);
+        if message.method() == Method::Binding {
+            let answer = self.binding(message);
+            return self.write_unproved(&stranger, &answer, reply);
+        }
+        match self.authenticate(now, flow, message) {
+            Ok(authenticated) => self.verified(now, flow, message, &authenticated, reply),
+            Err(refusal) => self.write_unproved(&stranger, &refused(refusal), reply),
+        }
+    }
+
+    /// Two servers must not be able to send each other answers for ever, and nobody can be answered
+    /// at port 0.
+    fn may_answer(&self, flow: FiveTuple) -> Result<(), Reason> {
+        if flow.client.port() == 0 {
+            return Err(Reason::SourcePortZero);
+        }
+        let relay = matches!(self.relays.target(flow.client), Target::Here(_));
+        if relay || self.settings.own_addresses.contains(&flow.client) {
+            return Err(Reason::OwnSource);
+        }
+        Ok(())
+    }
+
+    /// Finds out who signed; the user of a five-tuple's allocation by the key kept with it.
+    fn authenticate<'m>(
+        &mut self,
+        now: Now,
+        flow: FiveTuple,
+        message: &Message<'m>,
+    ) -> Result<Authenticated<'m>, Refusal> {
+        let known = self.live_allocation(now, flow);
+        let authenticator = &self.settings.authenticator;
+        match known.and_then(|id| self.allocations.at(id)) {
+            Some(allocation) => {
+                let owner = &allocation.owner;
+                let (user, key) = (&owner.user, &owner.key);
+                authenticator.authenticate_known(now, flow.client, message, user, key)
+            }
+            None => authenticator.authenticate(now, flow.client, message),
+        }
+    }
+
+    /// Answers a request whose sender is known; every answer from here on is signed.
+    fn verified(
+        &mut self,
+        now: Now,
+        flow: FiveTuple,
+        message: &Message<'_>,
+        authenticated: &Authenticated<'_>,
+        reply: &mut [u8],
+    ) -> Verdict {
+        let answer = match Unknown::of(message) {
+            Some(unknown) => Answer::Unknown(unknown),
+            None => self.handle(&Request { now, flow, message, authenticated }),
+        };
+        let envelope = Envelope::of(now, flow.client, message, Some(authenticated.key()));
+        self.write(&envelope, &answer, reply)
+    }
+
+    fn handle(&mut self, request: &Request<'_>) -> Answer {
+        let handled = match request.message.method() {
+            Method::Allocate => self.allocate(request),
+            Method::Refresh => self.refresh(request),
+            Method::CreatePermission => self.create_permission(request),
+            Method::ChannelBind => self.channel_bind(request),
+            Method::Binding | Method::Send | Method::Data | Method::Unknown(_) => {
+                Ok(Answer::Silence(Reason::UnknownMethod))
+            }
+        };
+        handled.unwrap_or_else(|Refused(code)| Answer::Error(code))
+    }
+
+    /// Writes an answer to somebody who has proved nothing, within the budget of his network.
+    fn write_unproved(
+        &mut self,
+        envelope: &Envelope<'_>,
+        answer: &Answer,
+        reply: &mut [u8],
+    ) -> Verdict {
+        if !self.budget.allow(envelope.now, envelope.client.ip()) {
+            return Verdict::Drop(Reason::ReplyBudget);
+        }
+        self.write(envelope, answer, reply)
+    }
+
+    /// Writes an answer and counts it.
+    pub(super) fn write(
+        &mut self,
+        envelope: &Envelope<'_>,
+        answer: &Answer,
+        reply: &mut [u8],
+    ) -> Verdict {
+        match answer {
+            Answer::Later => return Verdict::Pending,
+            Answer::Silence(reason) => return Verdict::Drop(*reason),
+            Answer::Mapped
+            | Answer::Allocated(_)
+            | Answer::Refreshed { .. }
+            | Answer::Done
+            | Answer::Error(_)
+            | Answer::Unknown(_)
+            | Answer::Challenge(_) => {}
+        }
+        let Ok(bytes) = envelope.write(answer, &self.settings, reply) else {
+            return Verdict::Drop(Reason::NoRoom);
+        };
+        match answer.error_code() {
+            Some(code) => self.counters.error(envelope.method, code),
+            None => self.counters.success(envelope.method),
+        }
+        Verdict::Reply(bytes)
+    }
+}
+
+/// The methods whose requests are answered; any other is silently discarded (RFC 8489 §6.3).
+const fn is_answered(method: Method) -> bool {
+    match method {
+        Method::Binding
+        | Method::Allocate
+        | Method::Refresh
+        | Method::CreatePermission
+        | Method::ChannelBind => true,
+        Method::Send | Method::Data | Method::Unknown(_) => false,
+    }
+}
+
+const fn reason(error: HeaderError) -> Reason {
+    match error {
+        HeaderError::NotStun => Reason::NotStun,
+        HeaderError::NoCookie => Reason::NoCookie,
+        HeaderError::Length => Reason::BadLength,
+    }
+}
+
+const fn refused(refusal: Refusal) -> Answer {
+    if refusal.is_challenge() {
+        Answer::Challenge(refusal.code())
+    } else {
+        Answer::Error(refusal.code())
     }
 }

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use super::{Authenticator, PeerPolicy, ReplyRate};
+
 /// Rules and limits of one server.
 #[derive(Debug)]
 pub struct Settings {
@@ -18,9 +20,40 @@ pub struct Settings {
     pub channels_per_allocation: u16,
     /// What a new Allocate on a five-tuple in use does.
     pub on_reallocate: OnReallocate,
-    /// Sockets of this server that are never a peer, whatever the policy says: listening, metrics
-    /// and admin addresses, wildcards spelt out.
+    /// Sockets of this process, the same as [`PeerPolicy::new`] is given: listening, metrics and
+    /// admin addresses, wildcards spelt out. Nothing that comes from one of them is answered.
     pub own_addresses: Vec<SocketAddr>,
+    /// Who may come in.
+    pub authenticator: Authenticator,
+    /// Which peers may be reached.
+    pub policy: PeerPolicy,
+    /// How fast unauthenticated answers leave towards one network, for each worker.
+    pub reply_rate: ReplyRate,
+}
+
+impl Settings {
+    /// The defaults, with who may come in and what may be reached.
+    pub fn new(authenticator: Authenticator, policy: PeerPolicy) -> Settings {
+        Settings {
+            software: Some("uturn".into()),
+            default_lifetime_s: 600,
+            max_lifetime_s: 3600,
+            permissions_per_allocation: 64,
+            channels_per_allocation: 64,
+            on_reallocate: OnReallocate::Refuse,
+            own_addresses: Vec::new(),
+            authenticator,
+            policy,
+            reply_rate: ReplyRate::default(),
+        }
+    }
+
+    /// The lifetime granted for one asked for, seconds: more than the maximum becomes the maximum,
+    /// less than the default, or nothing, the default (RFC 8656 §7.2).
+    pub(super) fn lifetime_s(&self, asked_s: Option<u32>) -> u32 {
+        let longest_s = self.max_lifetime_s.max(self.default_lifetime_s);
+        asked_s.unwrap_or(0).clamp(self.default_lifetime_s, longest_s)
+    }
 }
 
 /// What becomes of an allocation whose client allocates again on the same five-tuple, with the
@@ -31,18 +64,4 @@ pub enum OnReallocate {
     Refuse,
     /// It ends and a new one takes its place: a client that restarted is not locked out.
     Replace,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            software: Some("uturn".into()),
-            default_lifetime_s: 600,
-            max_lifetime_s: 3600,
-            permissions_per_allocation: 64,
-            channels_per_allocation: 64,
-            on_reallocate: OnReallocate::Refuse,
-            own_addresses: Vec::new(),
-        }
-    }
 }

@@ -44,6 +44,11 @@ impl PortPlan {
         PortPlan { low: low.min(high), high: low.max(high), workers: workers.max(1) }
     }
 
+    /// True for a worker that takes part.
+    pub fn has_worker(&self, worker: WorkerIndex) -> bool {
+        worker.0 < self.workers
+    }
+
     /// The worker whose slice holds a port, or `None` outside of the range.
     pub fn owner(&self, port: u16) -> Option<WorkerIndex> {
         if !(self.low..=self.high).contains(&port) {

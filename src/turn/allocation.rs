@@ -1,0 +1,114 @@
+//! One allocation: a five-tuple, its relayed addresses, and who may use them (RFC 8656 §3.2).
+//!
+//! A dual allocation has an IPv4 and an IPv6 end with a lifetime each, because a Refresh may name
+//! one family (RFC 8656 §8.1); permissions and channels belong to the end of their family.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use super::{
+    Authenticated, FiveTuple, RelayId, Traffic, channel::Channels, permission::Permissions,
+};
+use crate::wire::{ErrorCode, Family, IntegrityKey, TransactionId};
+
+/// Place of a family in every pair of ends.
+pub(super) const fn index(family: Family) -> usize {
+    match family {
+        Family::V4 => 0,
+        Family::V6 => 1,
+    }
+}
+
+/// One relayed address.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct End {
+    pub(super) relay: RelayId,
+    pub(super) expires_ms: u64,
+}
+
+/// Whose an allocation is.
+#[derive(Debug, Clone)]
+pub(super) struct Owner {
+    /// USERNAME; every later request must bear the same (RFC 8656 §5).
+    pub(super) user: Arc<str>,
+    /// Whose quota it counts against.
+    pub(super) account: Arc<str>,
+    /// What the user signs with.
+    pub(super) key: IntegrityKey,
+}
+
+impl Owner {
+    pub(super) fn of(authenticated: &Authenticated<'_>) -> Owner {
+        let user: Arc<str> = authenticated.user().into();
+        let account = if authenticated.account() == authenticated.user() {
+            user.clone()
+        } else {
+            authenticated.account().into()
+        };
+        Owner { user, account, key: authenticated.key().clone() }
+    }
+}
+
+/// What an Allocate was answered, for its retransmissions (RFC 8656 §7.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Granted {
+    pub(super) transaction: TransactionId,
+    /// As advertised: IPv4, IPv6.
+    pub(super) relayed: [Option<SocketAddr>; 2],
+    pub(super) lifetime_s: u32,
+    pub(super) reservation: Option<[u8; 8]>,
+    /// Why the other half of a dual allocation is missing.
+    pub(super) missing: Option<(Family, ErrorCode)>,
+}
+
+/// One allocation.
+#[derive(Debug)]
+pub(super) struct Allocation {
+    pub(super) flow: FiveTuple,
+    pub(super) owner: Owner,
+    /// IPv4, IPv6; at least one while the allocation is in the table.
+    pub(super) ends: [Option<End>; 2],
+    pub(super) permissions: Permissions,
+    pub(super) channels: Channels,
+    pub(super) traffic: Traffic,
+    pub(super) opened_ms: u64,
+    pub(super) granted: Granted,
+}
+
+impl Allocation {
+    /// The relay of a family, while it lives.
+    pub(super) fn relay(&self, family: Family, now_ms: u64) -> Option<RelayId> {
+        let end = self.ends[index(family)]?;
+        (end.expires_ms > now_ms).then_some(end.relay)
+    }
+
+    /// True while any end lives.
+    pub(super) fn is_live(&self, now_ms: u64) -> bool {
+        self.ends.iter().flatten().any(|end| end.expires_ms > now_ms)
+    }
+
+    /// The relayed address of a family as advertised, gone ends included.
+    pub(super) fn relayed(&self, family: Family) -> Option<SocketAddr> {
+        self.granted.relayed[index(family)]
+    }
+
+    /// Takes out the end of a family, with the permissions and channels that go by it.
+    pub(super) fn take_end(&mut self, family: Family) -> Option<End> {
+        self.permissions.remove_family(family);
+        self.channels.remove_family(family);
+        self.ends[index(family)].take()
+    }
+
+    /// Forgets permissions and channels that are over.
+    pub(super) fn purge(&mut self, now_ms: u64) {
+        self.permissions.purge(now_ms);
+        self.channels.purge(now_ms);
+    }
+
+    /// When something of this allocation is over next; `None` when nothing is left of it.
+    pub(super) fn next_deadline_ms(&self) -> Option<u64> {
+        let ends = self.ends.iter().flatten().map(|end| end.expires_ms);
+        ends.chain(self.permissions.next_deadline_ms())
+            .chain(self.channels.next_deadline_ms())
+            .min()
+    }
+}

@@ -1,0 +1,80 @@
+//! All allocations of one worker, by slot and by five-tuple.
+//!
+//! One hash finds the allocation of a flow, and none when the flow is that of the packet before:
+//! packets come in runs. A slot has no generation: everything that names one (a flow, a live
+//! relay, a timer) is taken back in the same call that frees it.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+
+use super::{FiveTuple, allocation::Allocation};
+
+/// The slot of an allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct AllocationId(pub(super) u32);
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct Allocations {
+    /// Boxed, so that growing moves pointers and freeing gives memory back.
+    slots: Vec<Option<Box<Allocation>>>,
+    free: Vec<AllocationId>,
+    flows: HashMap<FiveTuple, AllocationId, FixedState>,
+    latest: Option<(FiveTuple, AllocationId)>,
+}
+
+impl Allocations {
+    pub(super) fn new(hash: FixedState) -> Allocations {
+        Allocations {
+            slots: Vec::new(),
+            free: Vec::new(),
+            flows: HashMap::with_hasher(hash),
+            latest: None,
+        }
+    }
+
+    /// The allocation of a flow, whether its lifetime is over or not.
+    pub(super) fn find(&mut self, flow: FiveTuple) -> Option<AllocationId> {
+        if let Some((latest, id)) = self.latest
+            && latest == flow
+        {
+            return Some(id);
+        }
+        let id = *self.flows.get(&flow)?;
+        self.latest = Some((flow, id));
+        Some(id)
+    }
+
+    /// The slot the next [`Allocations::insert`] takes.
+    pub(super) fn insert(&mut self, allocation: Allocation) -> AllocationId {
+        let flow = allocation.flow;
+        let id = self.free.pop().unwrap_or(AllocationId(self.slots.len() as u32));
+        match self.slots.get_mut(id.0 as usize) {
+            Some(slot) => *slot = Some(Box::new(allocation)),
+            None => self.slots.push(Some(Box::new(allocation))),
+        }
+        self.flows.insert(flow, id);
+        id
+    }
+
+    /// The allocation in a slot.
+    pub(super) fn at(&mut self, id: AllocationId) -> Option<&mut Allocation> {
+        self.slots.get_mut(id.0 as usize)?.as_deref_mut()
+    }
+
+    /// Takes an allocation out; its five-tuple is free at once.
+    pub(super) fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
+        let allocation = self.slots.get_mut(id.0 as usize)?.take()?;
+        self.flows.remove(&allocation.flow);
+        self.latest = None;
+        self.free.push(id);
+        Some(allocation)
+    }
+
+    /// Every slot in use, in order.
+    pub(super) fn ids(&self) -> Vec<AllocationId> {
+        let used = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_some());
+        used.map(|(index, _)| AllocationId(index as u32)).collect()
+    }
+}

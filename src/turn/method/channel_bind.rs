@@ -1,0 +1,72 @@
+//! ChannelBind: four bytes in front of a payload instead of 36 or 48 (RFC 8656 §12).
+
+use std::net::SocketAddr;
+
+use crate::turn::{
+    Server,
+    allocations::AllocationId,
+    answer::{Answer, Refused},
+    peer::canonical,
+    permission::Reach,
+    relays::Target,
+    request::Request,
+};
+use crate::wire::{ChannelNumber, ErrorCode, Message};
+
+impl Server {
+    /// Answers a ChannelBind request. A binding installs or refreshes the permission of its peer
+    /// (RFC 8656 §12.2).
+    pub(in crate::turn) fn channel_bind(
+        &mut self,
+        request: &Request<'_>,
+    ) -> Result<Answer, Refused> {
+        let id = self.own_allocation(request)?;
+        let (number, peer) = wanted(request.message)?;
+        self.end_for(id, peer.ip(), request.now)?;
+        let reach = self.permit_socket(peer)?;
+        self.make_room(id, number, peer, request.now.mono_ms)?;
+        self.install(id, vec![(peer.ip(), reach)], request.now)?;
+        if let Some(allocation) = self.allocations.at(id) {
+            allocation.channels.bind(number, peer, request.now.mono_ms);
+        }
+        self.rearm(id);
+        Ok(Answer::Done)
+    }
+
+    /// As [`Server::permit`], and for an own address the very socket counts: a relay port, or one
+    /// the policy opens.
+    fn permit_socket(&self, peer: SocketAddr) -> Result<Reach, Refused> {
+        let reach = self.permit(peer.ip())?;
+        let outside = self.relays.target(peer) == Target::Outside;
+        if reach == Reach::Own && outside && !self.is_open_socket(peer) {
+            return Err(Refused(ErrorCode::Forbidden));
+        }
+        Ok(reach)
+    }
+
+    /// 400 when number or peer is bound to something else, 508 when no more may be bound.
+    fn make_room(
+        &mut self,
+        id: AllocationId,
+        number: ChannelNumber,
+        peer: SocketAddr,
+        now_ms: u64,
+    ) -> Result<(), Refused> {
+        let limit = usize::from(self.settings.channels_per_allocation);
+        let allocation = self.allocations.at(id).ok_or(ErrorCode::AllocationMismatch)?;
+        allocation.channels.purge(now_ms);
+        let bound = allocation.channels.fits(number, peer);
+        let bound = bound.map_err(|_| ErrorCode::BadRequest)?;
+        if !bound && allocation.channels.count() >= limit {
+            return Err(Refused(ErrorCode::InsufficientCapacity));
+        }
+        Ok(())
+    }
+}
+
+/// Both halves, well-formed, or 400 (RFC 8656 §12.2).
+fn wanted(message: &Message<'_>) -> Result<(ChannelNumber, SocketAddr), Refused> {
+    let number = message.channel_number()?.and_then(ChannelNumber::new);
+    let peer = message.peer()?.map(canonical).filter(|peer| peer.port() != 0);
+    Ok((number.ok_or(ErrorCode::BadRequest)?, peer.ok_or(ErrorCode::BadRequest)?))
+}

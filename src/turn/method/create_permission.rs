@@ -1,0 +1,89 @@
+//! CreatePermission: which peers may reach a client, all of those named or none (RFC 8656 §10).
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::turn::{
+    Now, Server,
+    allocations::AllocationId,
+    answer::{Answer, Refused},
+    peer::canonical,
+    permission::Reach,
+    policy::Judgement,
+    request::Request,
+};
+use crate::wire::{ErrorCode, Family};
+
+impl Server {
+    /// Answers a CreatePermission request.
+    pub(in crate::turn) fn create_permission(
+        &mut self,
+        request: &Request<'_>,
+    ) -> Result<Answer, Refused> {
+        let id = self.own_allocation(request)?;
+        let peers = request.message.peers().collect::<Result<Vec<SocketAddr>, _>>()?;
+        if peers.is_empty() {
+            return Err(Refused(ErrorCode::BadRequest));
+        }
+        let mut permitted = Vec::with_capacity(peers.len());
+        for peer in peers {
+            let ip = canonical(peer).ip();
+            self.end_for(id, ip, request.now)?;
+            permitted.push((ip, self.permit(ip)?));
+        }
+        self.install(id, permitted, request.now)?;
+        Ok(Answer::Done)
+    }
+
+    /// 443 unless the allocation has a relayed address of the peer's family (RFC 8656 §10.2).
+    pub(in crate::turn) fn end_for(
+        &mut self,
+        id: AllocationId,
+        peer: IpAddr,
+        now: Now,
+    ) -> Result<(), Refused> {
+        let allocation = self.allocations.at(id).ok_or(ErrorCode::AllocationMismatch)?;
+        let relay = allocation.relay(Family::of(peer), now.mono_ms);
+        relay.map(|_| ()).ok_or(Refused(ErrorCode::PeerAddressFamilyMismatch))
+    }
+
+    /// Asks the policy, once for the life of a permission: 403 unless the address may be reached.
+    /// An own relay address may, whatever the built-in default says, because behind it are
+    /// clients; which of its ports, the hairpin decides. A deny entry of the operator always wins.
+    pub(in crate::turn) fn permit(&self, peer: IpAddr) -> Result<Reach, Refused> {
+        let judgement = self.settings.policy.judge(peer);
+        let relay = self.relays.is_relay_address(peer);
+        let own = relay || self.settings.own_addresses.iter().any(|own| own.ip() == peer);
+        match judgement {
+            Judgement::Allowed if own => Ok(Reach::Own),
+            Judgement::Allowed => Ok(Reach::Outside),
+            Judgement::DeniedByDefault if relay => Ok(Reach::Own),
+            Judgement::DeniedByDefault | Judgement::DeniedExplicitly => {
+                Err(Refused(ErrorCode::Forbidden))
+            }
+        }
+    }
+
+    /// Installs permissions, all or, when there is no room for them, none (508).
+    pub(in crate::turn) fn install(
+        &mut self,
+        id: AllocationId,
+        mut permitted: Vec<(IpAddr, Reach)>,
+        now: Now,
+    ) -> Result<(), Refused> {
+        let limit = usize::from(self.settings.permissions_per_allocation);
+        let allocation = self.allocations.at(id).ok_or(ErrorCode::AllocationMismatch)?;
+        permitted.sort_unstable_by_key(|(peer, _)| *peer);
+        permitted.dedup_by_key(|(peer, _)| *peer);
+        let permissions = &mut allocation.permissions;
+        permissions.purge(now.mono_ms);
+        let new = permitted.iter().filter(|(peer, _)| !permissions.holds(*peer)).count();
+        if new > 0 && permissions.count() + new > limit {
+            return Err(Refused(ErrorCode::InsufficientCapacity));
+        }
+        for (peer, reach) in permitted {
+            permissions.install(peer, reach, now.mono_ms);
+        }
+        self.rearm(id);
+        Ok(())
+    }
+}

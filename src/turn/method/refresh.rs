@@ -1,0 +1,67 @@
+//! Refresh: a longer life for an allocation, or none (RFC 8656 §8).
+
+use crate::turn::{
+    Server,
+    allocation::index,
+    allocations::AllocationId,
+    answer::{Answer, Refused},
+    effect::Cause,
+    request::Request,
+};
+use crate::wire::{ErrorCode, Family, Message};
+
+impl Server {
+    /// Answers a Refresh request.
+    pub(in crate::turn) fn refresh(&mut self, request: &Request<'_>) -> Result<Answer, Refused> {
+        let id = self.own_allocation(request)?;
+        let asked_s = request.message.lifetime_s()?;
+        let families = self.families(id, request)?;
+        if asked_s == Some(0) {
+            for family in families.into_iter().flatten() {
+                self.end_family(request.now, id, family, Cause::Deleted);
+            }
+            return Ok(Answer::Refreshed { lifetime_s: 0 });
+        }
+        let lifetime_s = self.settings.lifetime_s(asked_s);
+        self.extend(id, families, request.now.mono_ms + u64::from(lifetime_s) * 1000);
+        Ok(Answer::Refreshed { lifetime_s })
+    }
+
+    /// The ends a Refresh is about: the family it names, or all there are.
+    fn families(
+        &mut self,
+        id: AllocationId,
+        request: &Request<'_>,
+    ) -> Result<[Option<Family>; 2], Refused> {
+        let named = named_family(request.message)?;
+        let allocation = self.allocations.at(id).ok_or(ErrorCode::AllocationMismatch)?;
+        let present = [Family::V4, Family::V6].map(|family| {
+            let wanted = named.is_none_or(|named| named == family);
+            (wanted && allocation.relay(family, request.now.mono_ms).is_some()).then_some(family)
+        });
+        if present == [None, None] {
+            return Err(Refused(ErrorCode::PeerAddressFamilyMismatch));
+        }
+        Ok(present)
+    }
+
+    fn extend(&mut self, id: AllocationId, families: [Option<Family>; 2], expires_ms: u64) {
+        if let Some(allocation) = self.allocations.at(id) {
+            for family in families.into_iter().flatten() {
+                if let Some(end) = &mut allocation.ends[index(family)] {
+                    end.expires_ms = expires_ms;
+                }
+            }
+        }
+        self.rearm(id);
+    }
+}
+
+/// REQUESTED-ADDRESS-FAMILY; a family that does not exist is none of the allocation's (443).
+fn named_family(message: &Message<'_>) -> Result<Option<Family>, Refused> {
+    match message.requested_family()? {
+        Some(None) => Err(Refused(ErrorCode::PeerAddressFamilyMismatch)),
+        Some(Some(family)) => Ok(Some(family)),
+        None => Ok(None),
+    }
+}

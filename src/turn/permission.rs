@@ -1,0 +1,106 @@
+//! Which peers may reach a client: by address, 300 seconds at a time (RFC 8656 §9).
+//!
+//! A permission is also the proof that the peer policy was asked: nobody asks it again for a
+//! packet.
+
+use std::net::IpAddr;
+
+use crate::wire::Family;
+
+/// Lifetime of a permission (RFC 8656 §9).
+pub(super) const PERMISSION_MS: u64 = 300_000;
+
+/// How a permitted address is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Through the relay socket.
+    Outside,
+    /// It is one of our own addresses: relay ports only by hairpin, any other port only if the
+    /// policy allows that very socket.
+    Own,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Permission {
+    peer: IpAddr,
+    expires_ms: u64,
+    reach: Reach,
+}
+
+/// The permissions of one allocation, sorted by address; never more than its quota.
+#[derive(Debug, Default)]
+pub(super) struct Permissions(Vec<Permission>);
+
+impl Permissions {
+    /// How a peer is reached, if it may be.
+    pub(super) fn reach(&self, peer: IpAddr, now_ms: u64) -> Option<Reach> {
+        let place = self.place(peer).ok()?;
+        let permission = self.0.get(place)?;
+        (permission.expires_ms > now_ms).then_some(permission.reach)
+    }
+
+    /// True when an address holds a place, live or not yet purged.
+    pub(super) fn holds(&self, peer: IpAddr) -> bool {
+        self.place(peer).is_ok()
+    }
+
+    /// Places held.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Installs a permission or refreshes it.
+    pub(super) fn install(&mut self, peer: IpAddr, reach: Reach, now_ms: u64) {
+        let permission = Permission { peer, expires_ms: now_ms + PERMISSION_MS, reach };
+        match self.place(peer) {
+            Ok(place) => self.0[place] = permission,
+            Err(place) => self.0.insert(place, permission),
+        }
+    }
+
+    /// Forgets what has expired.
+    pub(super) fn purge(&mut self, now_ms: u64) {
+        self.0.retain(|permission| permission.expires_ms > now_ms);
+    }
+
+    /// Forgets a family whose relayed address is gone.
+    pub(super) fn remove_family(&mut self, family: Family) {
+        self.0.retain(|permission| Family::of(permission.peer) != family);
+    }
+
+    /// When the next one expires.
+    pub(super) fn next_deadline_ms(&self) -> Option<u64> {
+        self.0.iter().map(|permission| permission.expires_ms).min()
+    }
+
+    fn place(&self, peer: IpAddr) -> Result<usize, usize> {
+        self.0.binary_search_by(|permission| permission.peer.cmp(&peer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 9));
+
+    // RFC 8656 §9: "The permission expires [...] The Permission Lifetime MUST be 300 seconds".
+    #[test]
+    fn lasts_300_seconds_and_not_a_millisecond_more() {
+        let mut permissions = Permissions::default();
+        permissions.install(PEER, Reach::Outside, 1_000);
+        assert_eq!(permissions.reach(PEER, 300_999), Some(Reach::Outside));
+        assert_eq!(permissions.reach(PEER, 301_000), None);
+        permissions.purge(301_000);
+        assert_eq!(permissions.count(), 0);
+    }
+
+    #[test]
+    fn a_refresh_takes_no_second_place() {
+        let mut permissions = Permissions::default();
+        permissions.install(PEER, Reach::Outside, 0);
+        permissions.install(PEER, Reach::Outside, 200_000);
+        assert_eq!(permissions.count(), 1);
+        assert_eq!(permissions.next_deadline_ms(), Some(500_000));
+    }
+}

@@ -1,0 +1,146 @@
+//! Payload in both directions: ChannelData and Send towards a peer, anything from a peer towards
+//! the client. This is the whole cost of a packet: one lookup of the flow or the relay, one of the
+//! channel, one of the permission, and no heap, clock or log.
+
+use std::{net::SocketAddr, ops::Range};
+
+use super::{
+    FiveTuple, Now, Reason, RelayId, Server, ToClient, Verdict, allocations::AllocationId,
+    peer::canonical, permission::Reach, relays::Target,
+};
+use crate::wire::{ChannelData, Family, Prefix};
+
+/// A payload on its way out of an allocation.
+#[derive(Debug, Clone)]
+pub(super) struct Outgoing {
+    pub(super) peer: SocketAddr,
+    pub(super) payload: Range<usize>,
+    pub(super) dont_fragment: bool,
+}
+
+impl Server {
+    /// Judges a datagram, or a train of `segments` equal ones with `payload_bytes` together, that
+    /// came to a relay socket.
+    pub fn from_peer(
+        &mut self,
+        now: Now,
+        relay: RelayId,
+        peer: SocketAddr,
+        payload_bytes: usize,
+        segments: usize,
+    ) -> Result<ToClient, Reason> {
+        let judged = self.deliver_from_peer(now, relay, canonical(peer));
+        match judged {
+            Ok((id, to)) => {
+                self.counters.to_clients.add(segments, payload_bytes);
+                if let Some(allocation) = self.allocations.at(id) {
+                    allocation.traffic.to_client.add(segments, payload_bytes);
+                }
+                Ok(to)
+            }
+            Err(reason) => {
+                self.counters.drop(reason);
+                Err(reason)
+            }
+        }
+    }
+
+    /// A ChannelData frame from a client (RFC 8656 §12.6).
+    pub(super) fn channel_data(&mut self, now: Now, flow: FiveTuple, datagram: &[u8]) -> Verdict {
+        let Ok(frame) = ChannelData::parse(datagram) else {
+            return Verdict::Drop(Reason::BadChannelData);
+        };
+        let Some(id) = self.allocations.find(flow) else {
+            return Verdict::Drop(Reason::NoAllocation);
+        };
+        let bound =
+            self.allocations.at(id).and_then(|a| a.channels.peer(frame.channel, now.mono_ms));
+        let Some(peer) = bound else { return Verdict::Drop(Reason::NoChannel) };
+        self.towards_peer(
+            now,
+            id,
+            Outgoing { peer, payload: frame.payload(), dont_fragment: false },
+        )
+    }
+
+    /// Sends a payload from an allocation to a canonical peer, if it may.
+    pub(super) fn towards_peer(
+        &mut self,
+        now: Now,
+        id: AllocationId,
+        outgoing: Outgoing,
+    ) -> Verdict {
+        let Outgoing { peer, payload, dont_fragment } = outgoing;
+        let Some(allocation) = self.allocations.at(id) else {
+            return Verdict::Drop(Reason::NoAllocation);
+        };
+        let Some(relay) = allocation.relay(Family::of(peer.ip()), now.mono_ms) else {
+            return Verdict::Drop(Reason::PeerFamily);
+        };
+        match allocation.permissions.reach(peer.ip(), now.mono_ms) {
+            Some(Reach::Outside) => {}
+            Some(Reach::Own) => match self.hairpin(now, id, peer, payload.clone()) {
+                Some(verdict) => return verdict,
+                None => {}
+            },
+            None => return Verdict::Drop(Reason::NoPermission),
+        }
+        if peer.port() == 0 {
+            return Verdict::Drop(Reason::PeerPortZero);
+        }
+        self.count_out(id, payload.len());
+        Verdict::ToPeer { relay, peer, payload, dont_fragment }
+    }
+
+    /// How a payload from `peer` is framed for the client of an allocation: by its channel, or as
+    /// a Data indication (RFC 8656 §11.3, §12.7).
+    pub(super) fn frame(
+        &mut self,
+        now: Now,
+        id: AllocationId,
+        peer: SocketAddr,
+    ) -> Option<ToClient> {
+        let allocation = self.allocations.at(id)?;
+        let flow = allocation.flow;
+        let prefix = match allocation.channels.number(peer, now.mono_ms) {
+            Some(number) => Prefix::Channel(number),
+            None => Prefix::DataIndication { peer, transaction: self.chance.indication() },
+        };
+        Some(ToClient { flow, prefix })
+    }
+
+    fn deliver_from_peer(
+        &mut self,
+        now: Now,
+        relay: RelayId,
+        peer: SocketAddr,
+    ) -> Result<(AllocationId, ToClient), Reason> {
+        let id = self.relays.live(relay).ok_or(Reason::NoRelay)?;
+        let allocation = self.allocations.at(id).ok_or(Reason::NoRelay)?;
+        allocation.relay(Family::of(peer.ip()), now.mono_ms).ok_or(Reason::NoRelay)?;
+        match allocation.permissions.reach(peer.ip(), now.mono_ms) {
+            Some(Reach::Outside) => {}
+            Some(Reach::Own) => self.may_come_from_own(peer)?,
+            None => return Err(Reason::NoPermission),
+        }
+        let to = self.frame(now, id, peer).ok_or(Reason::NoRelay)?;
+        Ok((id, to))
+    }
+
+    /// A relay port of ours never sends through the kernel: whoever claims to be one is not.
+    fn may_come_from_own(&self, peer: SocketAddr) -> Result<(), Reason> {
+        match self.relays.target(peer) {
+            Target::Outside if self.is_open_socket(peer) => Ok(()),
+            Target::Outside | Target::Here(_) | Target::Nobody | Target::Elsewhere(_) => {
+                Err(Reason::OwnPeer)
+            }
+        }
+    }
+
+    fn count_out(&mut self, id: AllocationId, payload_bytes: usize) {
+        self.counters.to_peers.add(1, payload_bytes);
+        if let Some(allocation) = self.allocations.at(id) {
+            allocation.traffic.to_peers.add(1, payload_bytes);
+        }
+    }
+}
