@@ -5,50 +5,73 @@ use std::time::Instant;
 
 use tracing::{error, warn};
 
-use super::drops::Drops;
 use super::journal::Journal;
-use super::reports::{Report, Totals};
+use super::totals::Totals;
+use crate::turn::WorkerIndex;
+use crate::worker::{Report, Role};
 
 /// Logs reports.
 #[derive(Debug)]
 pub(super) struct Diary {
     journal: Journal,
-    drops: Drops,
+    totals: Totals,
+}
+
+/// Whether a worker has more to report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Worker {
+    Alive,
+    Gone,
 }
 
 impl Diary {
     /// Starts empty; the addresses are those of the workers' listeners, in their order.
     pub(super) fn new(now: Instant, listen: Vec<SocketAddr>) -> Self {
-        Self { journal: Journal::new(now, listen), drops: Drops::new(now) }
+        Self { journal: Journal::new(now, listen), totals: Totals::default() }
     }
 
-    /// Notes a report. A worker's last one gives what the worker did in its life.
-    pub(super) fn note(&mut self, now: Instant, report: Report) -> Option<Totals> {
+    /// Notes a report, and says whether it was the worker's last one.
+    pub(super) fn note(&mut self, now: Instant, worker: WorkerIndex, report: Report) -> Worker {
         match report {
-            Report::Opened(worker, opened) => self.journal.opened(now, worker, &opened),
-            Report::Closed(worker, closed) => self.journal.closed(now, worker, &closed),
-            Report::Dropped(reasons) => self.drops.add(&reasons),
-            Report::Warning(worker, what) => warn!(worker = worker.0, "{what}"),
-            Report::Failed(worker, error) => {
-                error!(worker = worker.0, error, "a worker failed");
-                return Some(Totals::default());
+            Report::Opened(opened) => self.journal.opened(now, worker, &opened),
+            Report::Closed(closed) => self.journal.closed(now, worker, &closed),
+            Report::SegmentationOff => warn!(
+                worker = worker.0,
+                "the kernel refuses segmentation offload: every datagram leaves by itself"
+            ),
+            Report::SocketBroken(role, errno) => broken(worker, role, errno),
+            Report::Failed(error) => {
+                error!(worker = worker.0, %error, "a worker failed");
+                return Worker::Gone;
             }
-            Report::Stopped(_, totals) => return Some(totals),
+            Report::Stopped(snapshot) => {
+                self.totals += &*snapshot;
+                return Worker::Gone;
+            }
         }
-        None
+        Worker::Alive
+    }
+
+    /// What the workers that have ended did in their lives.
+    pub(super) fn totals(&self) -> Totals {
+        self.totals
     }
 
     /// Says when there is something to sum up.
     pub(super) fn due(&self) -> Option<Instant> {
-        [self.journal.due(), self.drops.due()].into_iter().flatten().min()
+        self.journal.due()
     }
 
     /// Sums up what is due, and says how many reports never arrived.
-    pub(super) fn settle(&mut self, now: Instant, reports: u64) {
+    pub(super) fn settle(&mut self, now: Instant, lost_reports: u64) {
         self.journal.settle(now);
-        self.drops.settle(now);
-        if reports > 0 {
-            warn!(reports, "reports of workers were lost");
+        if lost_reports > 0 {
+            warn!(reports = lost_reports, "reports of workers were lost");
         }
     }
+}
+
+fn broken(worker: WorkerIndex, role: Role, errno: i32) {
+    let error = std::io::Error::from_raw_os_error(errno);
+    warn!(worker = worker.0, socket = ?role, %error, "a socket is of no more use");
 }

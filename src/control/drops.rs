@@ -1,77 +1,64 @@
 //! One log line a minute about everything that was dropped, however much it was.
 //!
-//! What strangers send must not decide how much is logged: workers count, and their counts meet
-//! here.
+//! What strangers send must not decide how much is logged: workers count, once a minute they are
+//! asked, and what has changed is one line.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use crate::turn::Reason;
+use super::totals::drops;
+use crate::worker::Snapshot;
 
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// Counts by reason, between two lines.
-#[derive(Debug)]
+/// The counts of the last time, summed over the workers.
+#[derive(Debug, Default)]
 pub(super) struct Drops {
-    next_line: Instant,
-    counts: BTreeMap<&'static str, u64>,
+    last: BTreeMap<&'static str, u64>,
 }
 
 impl Drops {
-    /// Starts with nothing dropped; the first line may come at once.
-    pub(super) fn new(now: Instant) -> Self {
-        Self { next_line: now, counts: BTreeMap::new() }
-    }
-
-    /// Adds what a worker dropped since it last said so.
-    pub(super) fn add(&mut self, reasons: &[(Reason, u64)]) {
-        for &(reason, packets) in reasons {
-            *self.counts.entry(reason.name()).or_default() += packets;
-        }
-    }
-
-    /// Says when there will be a line to log; `None` when nothing was dropped.
-    pub(super) fn due(&self) -> Option<Instant> {
-        (!self.counts.is_empty()).then_some(self.next_line)
-    }
-
-    /// Logs the counts if a minute is over since the last line.
-    pub(super) fn settle(&mut self, now: Instant) {
-        if let Some(reasons) = self.take(now) {
+    /// Logs what the workers dropped since the last time, if anything.
+    pub(super) fn log(&mut self, snapshots: &[Snapshot]) {
+        let reasons = self.since_last(snapshots.iter().flat_map(drops));
+        if !reasons.is_empty() {
             info!(reasons, "datagrams dropped");
         }
     }
 
-    fn take(&mut self, now: Instant) -> Option<String> {
-        if self.due().is_none_or(|due| now < due) {
-            return None;
+    /// Compares with the last time. A worker that did not answer makes a sum fall; it is then
+    /// missing in this line and its drops are in the next one.
+    fn since_last(&mut self, counts: impl Iterator<Item = (&'static str, u64)>) -> String {
+        let mut sums = BTreeMap::new();
+        for (reason, packets) in counts {
+            *sums.entry(reason).or_insert(0) += packets;
         }
-        self.next_line = now + MINUTE;
-        let counts = std::mem::take(&mut self.counts).into_iter();
-        let words: Vec<_> = counts.map(|(reason, packets)| format!("{reason} {packets}")).collect();
-        Some(words.join(", "))
+        let mut words = Vec::new();
+        for (reason, sum) in sums {
+            let last = self.last.entry(reason).or_default();
+            if sum > *last {
+                words.push(format!("{reason} {}", sum - *last));
+                *last = sum;
+            }
+        }
+        words.join(", ")
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
-    use super::{Drops, MINUTE, Reason};
+    use super::Drops;
 
     #[test]
-    fn a_minute_has_one_line_and_no_count_is_lost() {
-        let start = Instant::now();
-        let mut drops = Drops::new(start);
-        assert_eq!(drops.take(start), None);
-        drops.add(&[(Reason::NoCookie, 2), (Reason::BadSend, 1)]);
-        assert_eq!(drops.take(start).unwrap(), "bad_send 1, no_cookie 2");
-        drops.add(&[(Reason::NoCookie, 1)]);
-        drops.add(&[(Reason::NoCookie, 1)]);
-        assert_eq!((drops.take(start), drops.due()), (None, Some(start + MINUTE)));
-        assert_eq!(drops.take(start + MINUTE).unwrap(), "no_cookie 2");
-        assert_eq!(drops.due(), None);
+    fn a_line_has_what_is_new_in_all_workers_together() {
+        let mut drops = Drops::default();
+        let mut line = |counts: &[(&'static str, u64)]| drops.since_last(counts.iter().copied());
+        assert_eq!(line(&[("no_cookie", 0), ("no_cookie", 0)]), "");
+        assert_eq!(
+            line(&[("no_cookie", 2), ("bad_send", 1), ("no_cookie", 1)]),
+            "bad_send 1, no_cookie 3"
+        );
+        assert_eq!(line(&[("no_cookie", 2), ("bad_send", 1), ("no_cookie", 1)]), "");
+        assert_eq!(line(&[("no_cookie", 2)]), "");
+        assert_eq!(line(&[("no_cookie", 5), ("no_cookie", 1)]), "no_cookie 3");
     }
 }

@@ -6,13 +6,16 @@
 //! ```text
 //! cli.rs          what is asked for: serve, check-config, credentials
 //! config/         options, read raw and settled once
-//! run.rs          start, serve, stop
-//! reports.rs      what workers tell the control thread
+//! serve.rs        brings a server up
+//! plan.rs         what the workers are made from
+//! run.rs          its life: serve, stop
 //! signals.rs      SIGTERM and SIGINT
+//! reports.rs      the door through which workers' reports come
 //! diary.rs        what workers report, as log lines
 //! journal.rs      allocations opened and closed, as log lines
-//! drops.rs        what was dropped, one log line a minute
 //! rate.rs         so many lines a second, the rest counted
+//! drops.rs        what was dropped, one log line a minute
+//! totals.rs       what was done, summed over the workers
 //! logging.rs      where log lines go
 //! banner.rs       what a person sees at the start
 //! credentials.rs  time-limited usernames and passwords
@@ -27,13 +30,15 @@ mod diary;
 mod drops;
 mod journal;
 mod logging;
+mod plan;
 mod rate;
 mod reports;
 mod run;
 mod runtime;
+mod serve;
 mod signals;
+mod totals;
 
 pub use cli::command_line;
 pub use credentials::{Credential, CredentialsArgs};
-pub use reports::{Report, Reporter, Totals};
-pub use run::{Workers, run};
+pub use serve::serve;

@@ -1,106 +1,56 @@
-//! What workers tell the control thread, and the door it goes through.
+//! The door through which workers' reports reach the control thread.
 //!
-//! The door is bounded and a worker never waits at it: a report that finds it full is counted as
-//! lost. Only a worker's last report waits, since somebody waits for it, too.
+//! It is bounded and a worker never waits at it: a report that finds it full is counted as lost.
+//! Only a worker's last report waits, since somebody waits for it, too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::turn::{Closed, Load, Opened, Reason, Traffic, WorkerIndex};
+use crate::turn::WorkerIndex;
+use crate::worker::{Report, Tell};
 
-/// Reports that fit in the door. A second of 4,096 allocations opened and closed is more than is
-/// logged anyway.
+/// Reports that fit in the door: more than a second's worth of those that are logged.
 const DOOR_REPORTS: usize = 8192;
 
-/// One thing that happened in a worker, which is named by its index.
-#[derive(Debug)]
-pub enum Report {
-    /// An allocation was made and its relay socket exists.
-    Opened(WorkerIndex, Opened),
-    /// An allocation ended.
-    Closed(WorkerIndex, Closed),
-    /// Datagrams were dropped: reasons, and datagrams since the worker's last such report. At most
-    /// one such report a minute from each worker.
-    Dropped(Vec<(Reason, u64)>),
-    /// Something an operator should know of, in one line; rare.
-    Warning(WorkerIndex, String),
-    /// The worker can go on no longer, and why; its last report. The server ends.
-    Failed(WorkerIndex, String),
-    /// The worker has ended after it was asked to, and what it did in its life; its last report.
-    Stopped(WorkerIndex, Totals),
-}
-
-/// What was done from start to end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Allocations made.
-    pub allocations: u64,
-    /// Payload relayed, both ways and between clients.
-    pub traffic: Traffic,
-    /// Datagrams dropped, for any reason.
-    pub dropped: u64,
-}
-
-impl std::ops::AddAssign for Totals {
-    fn add_assign(&mut self, other: Self) {
-        self.allocations += other.allocations;
-        add(&mut self.traffic.to_peers, other.traffic.to_peers);
-        add(&mut self.traffic.to_client, other.traffic.to_client);
-        self.dropped += other.dropped;
-    }
-}
-
-fn add(sum: &mut Load, more: Load) {
-    sum.packets += more.packets;
-    sum.bytes += more.bytes;
-}
-
-/// Where a worker leaves its reports. Cheap to clone; usable from any thread.
-#[derive(Clone, Debug)]
-pub struct Reporter {
-    door: mpsc::Sender<Report>,
-    lost: Arc<AtomicU64>,
-}
-
-/// Where the control thread finds them.
+/// Where the control thread finds reports.
 #[derive(Debug)]
 pub(super) struct Reports {
-    door: mpsc::Receiver<Report>,
+    door: Receiver<(WorkerIndex, Report)>,
     lost: Arc<AtomicU64>,
 }
 
-/// Makes the door.
-pub(super) fn reports() -> (Reporter, Reports) {
-    let (sender, receiver) = mpsc::channel(DOOR_REPORTS);
+/// Makes the door: what workers call, and where their reports come out. It closes when the last
+/// worker has let go of its side.
+pub(super) fn reports() -> (Tell, Reports) {
+    let (sender, receiver) = channel(DOOR_REPORTS);
     let lost = Arc::new(AtomicU64::new(0));
-    (Reporter { door: sender, lost: Arc::clone(&lost) }, Reports { door: receiver, lost })
+    let reports = Reports { door: receiver, lost: Arc::clone(&lost) };
+    (Arc::new(move |worker, report| leave(&sender, &lost, worker, report)), reports)
 }
 
-impl Reporter {
-    /// Leaves a report without waiting; it is counted as lost when the door is full.
-    pub fn tell(&self, report: Report) {
-        if self.door.try_send(report).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Leaves a worker's last report, and waits until there is room for it.
-    ///
-    /// # Panics
-    ///
-    /// On a thread that runs an asynchronous runtime; workers do not.
-    pub fn tell_last(&self, report: Report) {
-        if self.door.blocking_send(report).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
+/// Runs on the worker's thread.
+fn leave(
+    door: &Sender<(WorkerIndex, Report)>,
+    lost: &AtomicU64,
+    worker: WorkerIndex,
+    report: Report,
+) {
+    let is_last = matches!(report, Report::Stopped(_) | Report::Failed(_));
+    let left = if is_last {
+        door.blocking_send((worker, report)).is_ok()
+    } else {
+        door.try_send((worker, report)).is_ok()
+    };
+    if !left {
+        lost.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl Reports {
-    /// Waits for the next report; `None` when every worker's reporter is gone.
-    pub(super) async fn next(&mut self) -> Option<Report> {
+    /// Waits for the next report; `None` when every worker is gone.
+    pub(super) async fn next(&mut self) -> Option<(WorkerIndex, Report)> {
         self.door.recv().await
     }
 
@@ -112,21 +62,40 @@ impl Reports {
 
 #[cfg(test)]
 mod tests {
-    use super::{DOOR_REPORTS, Report, reports};
+    use super::{DOOR_REPORTS, Report, WorkerIndex, reports};
 
     #[test]
     fn a_full_door_loses_and_counts() {
-        let (reporter, mut reports) = reports();
+        let (tell, mut reports) = reports();
         for _ in 0..DOOR_REPORTS + 3 {
-            reporter.tell(Report::Dropped(Vec::new()));
+            tell(WorkerIndex(0), Report::SegmentationOff);
         }
         assert_eq!((reports.lost(), reports.lost()), (3, 0));
-        drop(reporter);
+        drop(tell);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut kept = 0;
         while runtime.block_on(reports.next()).is_some() {
             kept += 1;
         }
         assert_eq!(kept, DOOR_REPORTS);
+    }
+
+    #[test]
+    fn a_last_report_waits_for_room() {
+        let (tell, mut reports) = reports();
+        for _ in 0..DOOR_REPORTS {
+            tell(WorkerIndex(0), Report::SegmentationOff);
+        }
+        let worker = std::thread::spawn(move || {
+            tell(WorkerIndex(7), Report::Failed(std::io::ErrorKind::OutOfMemory.into()));
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut last = None;
+        while let Some(report) = runtime.block_on(reports.next()) {
+            last = Some(report);
+        }
+        worker.join().unwrap();
+        assert!(matches!(last, Some((WorkerIndex(7), Report::Failed(_)))));
+        assert_eq!(reports.lost(), 0);
     }
 }

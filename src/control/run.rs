@@ -1,91 +1,46 @@
-//! The life of a server, as the control thread sees it: start, serve, stop.
+//! The life of a server, as the control thread sees it: serve, stop.
 //!
 //! ```text
-//! start ── banner ── reports and signals ── first signal: stop every worker ── totals
-//!                                           second signal: leave at once
+//! banner ── reports and signals ── first signal: stop every worker ── totals
+//!                                  second signal: leave at once
 //! ```
 
-use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{error, info, warn};
 
-use super::config::Config;
-use super::diary::Diary;
-use super::reports::{Reporter, Reports, Totals, reports};
-use super::runtime::Runtime;
+use super::diary::{Diary, Worker};
+use super::drops::Drops;
+use super::reports::Reports;
 use super::signals::{Caught, Signals};
-use super::{banner, logging};
+use super::totals::Totals;
+use crate::worker::Snapshot;
 
 /// Time that workers get to end after the first signal; they only close sockets.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How often workers are asked what they dropped.
+const DROPS_EVERY: Duration = Duration::from_secs(60);
+/// How long they have to answer.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(200);
 
-/// The workers of a running server.
-pub trait Workers {
-    /// Says which driver moves the packets, in a word or two for people.
-    fn driver(&self) -> &str;
+/// The workers of a running server, as far as the control thread deals with them.
+pub(super) trait Workers {
+    /// Asks every worker to end and returns at once.
+    fn stop(&self);
 
-    /// Asks every worker to end and returns at once. Each of them then sends
-    /// [`Report::Stopped`](super::Report::Stopped) or drops its reporter.
-    fn stop(&mut self);
+    /// Asks every worker for its counters; the answers come in time.
+    fn snapshots(&self) -> crossbeam_channel::Receiver<Snapshot>;
 }
 
-/// Serves until a signal comes or a worker fails.
-///
-/// `start` brings the workers up and is called once, after the log has been set up; each worker
-/// keeps a clone of the reporter for as long as it lives. Standard output gets the banner,
-/// standard error the log.
-pub fn run<W: Workers>(
-    config: &Config,
-    start: impl FnOnce(&Config, Reporter) -> io::Result<W>,
-) -> ExitCode {
-    logging::start(&config.log);
-    match try_run(config, start) {
-        Ok(code) => code,
-        Err(error) => {
-            error!(%error, "the server cannot start");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn try_run<W: Workers>(
-    config: &Config,
-    start: impl FnOnce(&Config, Reporter) -> io::Result<W>,
-) -> io::Result<ExitCode> {
-    let runtime = Runtime::new(config.io)?;
-    // Handlers are in place before there is anything that a signal could leave half done.
-    let signals = runtime.block_on(async { Signals::new() })?;
-    let (reporter, reports) = reports();
-    let workers = start(config, reporter)?;
-    banner::print(config, workers.driver());
-    log_start(config, workers.driver());
-    let diary = Diary::new(Instant::now(), config.listen.clone());
-    let life = Life { workers, reports, signals, diary };
-    Ok(runtime.block_on(life.live(config.workers.len())))
-}
-
-fn log_start(config: &Config, driver: &str) {
-    info!(
-        version = env!("CARGO_PKG_VERSION"),
-        listen = ?config.listen,
-        relay_ports = %config.relay_ports,
-        workers = config.workers.len(),
-        driver,
-        "started"
-    );
-    for relayed in config.private_relays() {
-        warn!(%relayed, "the advertised relay address is private: behind 1:1 NAT set external-ip");
-    }
-}
-
-struct Life<W> {
-    workers: W,
-    reports: Reports,
-    signals: Signals,
-    diary: Diary,
+/// A server that is up.
+pub(super) struct Life<W> {
+    pub(super) workers: W,
+    pub(super) reports: Reports,
+    pub(super) signals: Signals,
+    pub(super) diary: Diary,
+    pub(super) drops: Drops,
 }
 
 /// Why serving ended.
@@ -96,22 +51,22 @@ enum End {
 }
 
 impl<W: Workers> Life<W> {
-    async fn live(mut self, mut alive: usize) -> ExitCode {
+    /// Serves with so many workers until a signal comes or one of them is gone, then stops the rest.
+    pub(super) async fn live(mut self, mut alive: usize) -> ExitCode {
         let begun = Instant::now();
-        let mut totals = Totals::default();
-        let end = self.serve(&mut alive, &mut totals).await;
+        let end = self.serve(&mut alive).await;
         info!("stopping");
         self.workers.stop();
-        self.stop(alive, &mut totals).await;
-        log_totals(totals, begun.elapsed());
+        self.stop(alive).await;
+        log_totals(self.diary.totals(), begun.elapsed());
         match end {
             End::Asked => ExitCode::SUCCESS,
             End::Failed => ExitCode::FAILURE,
         }
     }
 
-    /// Notes what is reported until a signal comes or a worker is gone.
-    async fn serve(&mut self, alive: &mut usize, totals: &mut Totals) -> End {
+    async fn serve(&mut self, alive: &mut usize) -> End {
+        let mut next_drops = Instant::now() + DROPS_EVERY;
         loop {
             tokio::select! {
                 caught = self.signals.next() => {
@@ -119,25 +74,37 @@ impl<W: Workers> Life<W> {
                     return End::Asked;
                 }
                 report = self.reports.next() => {
-                    let Some(last) = report.map(|report| self.diary.note(Instant::now(), report))
-                    else {
+                    let Some((worker, report)) = report else {
+                        error!("every worker is gone");
                         *alive = 0;
                         return End::Failed;
                     };
-                    if let Some(last) = last {
-                        error!("a worker ended by itself");
-                        (*alive, *totals) = (*alive - 1, last);
+                    if self.diary.note(Instant::now(), worker, report) == Worker::Gone {
+                        error!(worker = worker.0, "a worker ended by itself");
+                        *alive -= 1;
                         return End::Failed;
                     }
                 }
                 () = until(self.diary.due()) => self.settle(),
+                () = until(Some(next_drops)) => {
+                    self.log_drops().await;
+                    next_drops += DROPS_EVERY;
+                }
             }
         }
     }
 
+    async fn log_drops(&mut self) {
+        let answers = self.workers.snapshots();
+        sleep(ANSWERS_WITHIN).await;
+        let snapshots: Vec<_> = answers.try_iter().collect();
+        self.drops.log(&snapshots);
+        self.settle();
+    }
+
     /// Waits for the last reports of the workers that are alive, but not for ever.
-    async fn stop(&mut self, alive: usize, totals: &mut Totals) {
-        let collect = collect(&mut self.reports, &mut self.diary, alive, totals);
+    async fn stop(&mut self, alive: usize) {
+        let collect = collect(&mut self.reports, &mut self.diary, alive);
         let collected = tokio::select! {
             collected = timeout(STOP_GRACE, collect) => collected,
             caught = self.signals.next() => leave_at_once(caught),
@@ -153,12 +120,11 @@ impl<W: Workers> Life<W> {
     }
 }
 
-async fn collect(reports: &mut Reports, diary: &mut Diary, mut alive: usize, totals: &mut Totals) {
+async fn collect(reports: &mut Reports, diary: &mut Diary, mut alive: usize) {
     while alive > 0
-        && let Some(report) = reports.next().await
+        && let Some((worker, report)) = reports.next().await
     {
-        if let Some(last) = diary.note(Instant::now(), report) {
-            *totals += last;
+        if diary.note(Instant::now(), worker, report) == Worker::Gone {
             alive -= 1;
         }
     }
@@ -170,14 +136,17 @@ fn leave_at_once(caught: Caught) -> ! {
 }
 
 fn log_totals(totals: Totals, lived: Duration) {
+    let Totals { allocations, to_peers, to_clients, between_clients, dropped } = totals;
     info!(
         uptime_s = lived.as_secs(),
-        allocations = totals.allocations,
-        to_peers_packets = totals.traffic.to_peers.packets,
-        to_peers_bytes = totals.traffic.to_peers.bytes,
-        to_client_packets = totals.traffic.to_client.packets,
-        to_client_bytes = totals.traffic.to_client.bytes,
-        dropped = totals.dropped,
+        allocations,
+        to_peers_packets = to_peers.packets,
+        to_peers_bytes = to_peers.bytes,
+        to_clients_packets = to_clients.packets,
+        to_clients_bytes = to_clients.bytes,
+        between_clients_packets = between_clients.packets,
+        between_clients_bytes = between_clients.bytes,
+        dropped,
         "stopped"
     );
 }
@@ -192,66 +161,80 @@ async fn until(moment: Option<Instant>) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::io;
+
     use super::*;
     use crate::control::config::IoChoice;
-    use crate::control::reports::Report;
+    use crate::control::reports::reports;
+    use crate::control::runtime::Runtime;
     use crate::turn::WorkerIndex;
+    use crate::worker::{Report, Tell};
 
-    /// Workers that answer a stop with one allocation each.
+    /// So many workers, which end when they are told to, each having made one allocation.
     struct Obedient {
-        reporter: Option<Reporter>,
-        count: usize,
+        tell: RefCell<Option<Tell>>,
+        count: u8,
     }
 
     impl Workers for Obedient {
-        fn driver(&self) -> &str {
-            "nothing"
+        fn stop(&self) {
+            let tell = self.tell.take().unwrap();
+            for worker in 0..self.count {
+                let last = Report::Stopped(Box::new(one_allocation()));
+                let tell = Tell::clone(&tell);
+                std::thread::spawn(move || tell(WorkerIndex(worker), last));
+            }
         }
 
-        fn stop(&mut self) {
-            let totals = Totals { allocations: 1, ..Totals::default() };
-            let reporter = self.reporter.take().expect("stopped once");
-            for _ in 0..self.count {
-                reporter.tell(Report::Stopped(WorkerIndex(0), totals));
-            }
+        fn snapshots(&self) -> crossbeam_channel::Receiver<Snapshot> {
+            crossbeam_channel::never()
         }
     }
 
+    fn one_allocation() -> Snapshot {
+        let mut snapshot = Snapshot {
+            turn: crate::turn::Counters::default(),
+            io: crate::io::Counters::default(),
+            worker: crate::worker::Counters::default(),
+        };
+        snapshot.turn.opened = 1;
+        snapshot
+    }
+
     /// Lives with two workers of which `count` are there to be stopped, after `first` was told.
-    fn live(count: usize, first: Option<Report>) -> (End, Totals) {
-        let (reporter, reports) = reports();
-        first.into_iter().for_each(|first| reporter.tell(first));
-        let workers = Obedient { reporter: Some(reporter), count };
-        let runtime = Runtime::new(IoChoice::Portable).expect("epoll is everywhere");
-        runtime.block_on(async {
-            let signals = Signals::new().expect("signals can be caught");
+    fn live(count: u8, first: Option<Report>) -> (End, u64) {
+        let (tell, reports) = reports();
+        if let Some(first) = first {
+            let tell = Tell::clone(&tell);
+            std::thread::spawn(move || tell(WorkerIndex(0), first)).join().unwrap();
+        }
+        let workers = Obedient { tell: RefCell::new(Some(tell)), count };
+        Runtime::new(IoChoice::Portable).unwrap().block_on(async {
+            let signals = Signals::new().unwrap();
             let diary = Diary::new(Instant::now(), Vec::new());
-            let mut life = Life { workers, reports, signals, diary };
-            let (mut alive, mut totals) = (2, Totals::default());
-            let served = timeout(Duration::from_millis(20), life.serve(&mut alive, &mut totals));
-            let end = served.await.unwrap_or(End::Asked);
+            let mut life = Life { workers, reports, signals, diary, drops: Drops::default() };
+            let mut alive = 2;
+            let served = timeout(Duration::from_millis(20), life.serve(&mut alive)).await;
             life.workers.stop();
-            life.stop(alive, &mut totals).await;
-            (end, totals)
+            life.stop(alive).await;
+            (served.unwrap_or(End::Asked), life.diary.totals().allocations)
         })
     }
 
     #[test]
     fn the_totals_of_all_workers_are_summed() {
-        let (end, totals) = live(2, None);
-        assert_eq!((end, totals.allocations), (End::Asked, 2));
+        assert_eq!(live(2, None), (End::Asked, 2));
     }
 
     #[test]
     fn a_worker_that_fails_ends_the_server_and_the_others_are_stopped() {
-        let failed = Report::Failed(WorkerIndex(0), "no more sockets".to_owned());
-        let (end, totals) = live(1, Some(failed));
-        assert_eq!((end, totals.allocations), (End::Failed, 1));
+        let failed = Report::Failed(io::ErrorKind::OutOfMemory.into());
+        assert_eq!(live(1, Some(failed)), (End::Failed, 1));
     }
 
     #[test]
-    fn a_worker_that_says_nothing_is_not_waited_for_once_it_is_gone() {
-        let (end, totals) = live(0, None);
-        assert_eq!((end, totals.allocations), (End::Asked, 0));
+    fn workers_that_are_gone_without_a_word_are_not_waited_for() {
+        assert_eq!(live(0, None), (End::Asked, 0));
     }
 }

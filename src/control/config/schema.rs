@@ -124,7 +124,7 @@ pub const SECRET: Key = Key {
     name: "secret",
     unit: "SECRET",
     default: "generated for this run if there is no user either",
-    bounds: "8-512 bytes",
+    bounds: "8-512 bytes; 16 secrets at most",
     doc: "Secret shared with the service that hands out time-limited credentials (`uturn \
           credentials`). Several at once let you rotate: each of them is accepted.",
     example: "a-long-shared-secret",

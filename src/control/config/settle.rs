@@ -12,6 +12,7 @@ use super::schema::{self, Key, NumberKey};
 use super::source::{ConfigError, Source};
 use super::value::{PortRange, Realm, Secret, Switch, User, Value};
 use super::{Config, LogSettings, Machine, Quotas, WorkerPlace};
+use crate::turn::MAX_SECRETS;
 
 /// An even port and the odd one above it: the least a worker needs for EVEN-PORT.
 const PORTS_PER_WORKER: u32 = 2;
@@ -34,7 +35,7 @@ impl Settling<'_> {
         let quotas = self.quotas(&options, most_allocations)?;
         let max_lifetime_s = self.number(&schema::MAX_LIFETIME, options.max_lifetime.as_ref())?;
         let users = self.users(options.user)?;
-        let mut secrets = values(options.secret);
+        let mut secrets = self.secrets(options.secret)?;
         let secret_is_generated = users.is_empty() && secrets.is_empty();
         if secret_is_generated {
             secrets.push(self.generate_secret()?);
@@ -138,6 +139,15 @@ impl Settling<'_> {
                 let problem = format!("'{}' is there twice: write each user once", value.name);
                 return self.fail(&schema::USER, Some(*place), problem);
             }
+        }
+        Ok(values(given))
+    }
+
+    /// Every secret costs a check of each message that none of them has signed.
+    fn secrets(&self, given: Option<Vec<Given<Secret>>>) -> Result<Vec<Secret>, ConfigError> {
+        if let Some(Given { place, .. }) = given.iter().flatten().nth(MAX_SECRETS) {
+            let problem = format!("there are more than {MAX_SECRETS}: take the oldest ones out");
+            return self.fail(&schema::SECRET, Some(*place), problem);
         }
         Ok(values(given))
     }

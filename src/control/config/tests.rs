@@ -10,7 +10,7 @@ use super::schema::{KEYS, Key};
 use super::settle::Settling;
 use super::source::Source;
 use super::{Config, ConfigError, Machine, Secret};
-use crate::turn::OnReallocate;
+use crate::turn::{MAX_SECRETS, OnReallocate};
 
 #[derive(Parser)]
 struct Line {
@@ -303,6 +303,15 @@ fn a_secret_is_made_only_when_nobody_could_log_in_otherwise() {
     assert_ne!(made.secrets, from_flags(&[]).secrets);
     assert!(from_flags(&["--user=a:b"]).secrets.is_empty());
     assert!(!from_flags(&["--secret=long-enough"]).secret_is_generated);
+}
+
+#[test]
+fn so_many_secrets_and_no_more() {
+    let secrets =
+        |count: usize| settle(&format!("secret = [{}]", "'long-enough', ".repeat(count)), &[]);
+    assert_eq!(secrets(MAX_SECRETS).unwrap().secrets.len(), MAX_SECRETS);
+    assert_eq!(secrets(MAX_SECRETS + 1).unwrap_err().key, "secret");
+    assert!(super::schema::SECRET.bounds.ends_with(&format!("{MAX_SECRETS} secrets at most")));
 }
 
 #[test]

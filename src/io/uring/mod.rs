@@ -77,7 +77,7 @@ impl UringDriver {
         if settings.registered_files {
             kernel.ring().register_table(sockets)?;
         }
-        let min_wait = settings.min_wait && kernel.ring().has_min_wait();
+        let min_wait = settings.min_wait && kernel.has_min_wait();
         Ok(Self {
             kernel,
             table: Table::new(sockets as usize),
@@ -126,6 +126,16 @@ impl UringDriver {
             self.kernel.arm(target, key, v6)?;
         }
         Ok(())
+    }
+
+    /// Whether the kernel can wait for a batch by itself.
+    pub(super) fn has_min_wait(&self) -> bool {
+        self.kernel.has_min_wait()
+    }
+
+    /// Whether a ring of the kind we need can be made, buffers aside.
+    pub(super) fn has_ring() -> bool {
+        ring::Ring::new().is_ok()
     }
 
     fn target_of(&self, id: SocketId) -> Target {

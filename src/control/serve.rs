@@ -1,0 +1,121 @@
+//! Brings a server up: the log, the workers, the banner, and then its life.
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+use tracing::{error, info, warn};
+
+use super::config::{Config, IoChoice};
+use super::diary::Diary;
+use super::drops::Drops;
+use super::plan::{plan, settings};
+use super::reports::reports;
+use super::run::{self, Life};
+use super::runtime::Runtime;
+use super::signals::Signals;
+use super::{banner, logging};
+use crate::io::BufferSizes;
+use crate::turn::Settings;
+use crate::worker::{self, DriverKind, Snapshot, SpawnError, Tell, Workers};
+
+/// Serves until a signal comes or a worker fails. Standard output gets the banner, standard error
+/// the log.
+///
+/// Exit status: 0 when asked to stop, 1 when the server could not start or failed, 128 and the
+/// signal's number when a second signal came before the end.
+pub fn serve(config: &Config) -> ExitCode {
+    logging::start(&config.log);
+    try_serve(config).unwrap_or_else(|error| {
+        error!("the server cannot start: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn try_serve(config: &Config) -> io::Result<ExitCode> {
+    let runtime = Runtime::new(config.io)?;
+    // Handlers are in place before there is anything that a signal could leave half done.
+    let signals = runtime.block_on(async { Signals::new() })?;
+    let (tell, reports) = reports();
+    let settings = Arc::new(settings(config)?);
+    let (workers, driver) = spawn(config, &settings, &tell).map_err(io::Error::other)?;
+    drop(tell);
+    let name = driver_name(driver);
+    banner::print(config, name);
+    log_start(config, name, workers.granted_buffers());
+    let diary = Diary::new(Instant::now(), config.listen.clone());
+    let life = Life { workers, reports, signals, diary, drops: Drops::default() };
+    Ok(runtime.block_on(life.live(config.workers.len())))
+}
+
+/// Tries io_uring first unless it is not wanted; the probe is the attempt itself.
+fn spawn(
+    config: &Config,
+    settings: &Arc<Settings>,
+    tell: &Tell,
+) -> Result<(Workers, DriverKind), SpawnError> {
+    let with = |driver| {
+        let workers = worker::spawn(&plan(config, settings, driver), tell);
+        workers.map(|workers| (workers, driver))
+    };
+    match config.io {
+        IoChoice::Uring => with(DriverKind::Uring),
+        IoChoice::Portable => with(DriverKind::Portable),
+        IoChoice::Auto => match with(DriverKind::Uring) {
+            Err(SpawnError::Driver(error)) => {
+                warn!(%error, "no io_uring here: the portable driver moves the packets");
+                with(DriverKind::Portable)
+            }
+            outcome => outcome,
+        },
+    }
+}
+
+fn driver_name(driver: DriverKind) -> &'static str {
+    match driver {
+        DriverKind::Uring => "io_uring",
+        DriverKind::Portable => "epoll",
+    }
+}
+
+fn log_start(config: &Config, driver: &str, granted: Option<BufferSizes>) {
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = ?config.listen,
+        relay_ports = %config.relay_ports,
+        workers = config.workers.len(),
+        driver,
+        "started"
+    );
+    for relayed in config.private_relays() {
+        warn!(%relayed, "the advertised relay address is private: behind 1:1 NAT set external-ip");
+    }
+    if let Some(granted) = granted {
+        log_buffers(granted);
+    }
+}
+
+/// Says which sysctl holds socket buffers below what was asked for.
+fn log_buffers(granted: BufferSizes) {
+    let wanted = BufferSizes::LISTENING;
+    for (sysctl, granted, wanted) in [
+        ("net.core.rmem_max", granted.receive_bytes, wanted.receive_bytes),
+        ("net.core.wmem_max", granted.send_bytes, wanted.send_bytes),
+    ] {
+        if granted < wanted {
+            warn!(sysctl, granted, wanted, "socket buffers are smaller than asked for: raise it");
+        }
+    }
+}
+
+impl run::Workers for Workers {
+    fn stop(&self) {
+        Workers::stop(self);
+    }
+
+    fn snapshots(&self) -> Receiver<Snapshot> {
+        Workers::snapshots(self)
+    }
+}

@@ -1,0 +1,57 @@
+//! What every driver of `uturn::io` does, run for each of them over loopback.
+
+mod flow;
+mod life;
+mod node;
+
+use uturn::io::{PortableDriver, Settings, UringDriver};
+
+macro_rules! suite {
+    ($($driver:ident: $new:expr;)*) => { $(suite!(@each $driver, $new,
+        flow: [
+            echo_v4, echo_v6, extremes_of_length, a_train_leaves_as_one_send,
+            a_train_arrives_as_one_receive, headers_and_pads_are_gathered,
+            a_lone_shared_piece_with_a_header, a_repeated_piece_is_a_train,
+            order_within_a_flow_holds, a_full_queue_is_flushed_not_dropped,
+            starvation_recovers, held_buffers_stop_receiving_and_nothing_else,
+        ],
+        life: [
+            a_closed_socket_is_silent_and_its_port_free, many_sockets_close_at_once,
+            a_socket_closed_before_it_was_armed, the_table_is_bounded,
+            another_thread_wakes_it, no_wake_is_lost, a_wait_ends_in_time,
+            idle_costs_no_wake_up, leases_come_back,
+            without_segmentation_every_datagram_is_a_send,
+            a_refused_train_goes_out_singly, the_board_follows,
+            drops_of_a_full_socket_are_known,
+            a_driver_ends_with_everything_under_way,
+        ],
+    );)* };
+    (@each $driver:ident, $new:expr, $($module:ident: [$($test:ident,)*],)*) => {
+        mod $driver {
+            $($(#[test]
+            fn $test() {
+                crate::$module::$test($new);
+            })*)*
+        }
+    };
+}
+
+fn uring(settings: &Settings) -> UringDriver {
+    UringDriver::new(settings).expect("io_uring")
+}
+
+/// As on kernels from 6.1 to 6.12.
+fn older_uring(settings: &Settings) -> UringDriver {
+    let settings = Settings { registered_files: false, min_wait: false, ..*settings };
+    UringDriver::new(&settings).expect("io_uring")
+}
+
+fn portable(settings: &Settings) -> PortableDriver {
+    PortableDriver::new(settings).expect("epoll")
+}
+
+suite! {
+    io_uring: super::uring;
+    io_uring_older: super::older_uring;
+    portable: super::portable;
+}

@@ -1,0 +1,114 @@
+//! A driver with a socket to try, and plain sockets outside of it.
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    time::{Duration, Instant},
+};
+
+use uturn::io::{
+    Driver, Event, Lease, Piece, Received, SocketId, Wait,
+    sockets::{self, BufferSizes},
+};
+
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const V4: &str = "127.0.0.1:0";
+pub(super) const V6: &str = "[::1]:0";
+
+/// A driver with one relay socket.
+pub(super) struct Node<D> {
+    pub(super) driver: D,
+    pub(super) socket: SocketId,
+    pub(super) address: SocketAddr,
+}
+
+impl<D: Driver> Node<D> {
+    pub(super) fn new(driver: D) -> Self {
+        Self::on(driver, V4)
+    }
+
+    pub(super) fn on(mut driver: D, local: &str) -> Self {
+        let (socket, address) = open(&mut driver, local);
+        let mut node = Self { driver, socket, address };
+        node.driver.turn(Wait::None).expect("turn");
+        node
+    }
+
+    /// Turns until `enough` of the events says so.
+    pub(super) fn until(&mut self, mut enough: impl FnMut(&mut D, Event) -> bool) {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            while let Some(event) = self.driver.next() {
+                if enough(&mut self.driver, event) {
+                    return;
+                }
+            }
+            assert!(Instant::now() < give_up, "nothing more came: {:?}", self.driver.counters());
+            self.driver.turn(Wait::For(Duration::from_millis(100))).expect("turn");
+        }
+    }
+
+    /// The next `count` datagrams, trains taken apart.
+    pub(super) fn datagrams(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        self.until(|_, event| {
+            if let Event::Received(received) = event {
+                all.extend(taken_apart(&received));
+            }
+            all.len() >= count
+        });
+        all
+    }
+
+    /// A lease that holds `bytes` as its payload.
+    pub(super) fn lease(&mut self, bytes: &[u8]) -> Lease {
+        let mut lease = self.driver.blank(bytes.len()).expect("a blank buffer");
+        let range = lease.range();
+        lease.exclusive().expect("not shared")[range].copy_from_slice(bytes);
+        lease
+    }
+
+    pub(super) fn queue(&mut self, to: SocketAddr, bytes: &[u8]) {
+        let lease = self.lease(bytes);
+        let body = lease.range();
+        self.driver.send(self.socket, to, Piece::single(lease, body));
+    }
+
+    pub(super) fn turn(&mut self) {
+        self.driver.turn(Wait::None).expect("turn");
+    }
+}
+
+pub(super) fn open(driver: &mut impl Driver, local: &str) -> (SocketId, SocketAddr) {
+    let socket = sockets::relay(local.parse().expect("an address"), BufferSizes::RELAY);
+    let socket = socket.expect("loopback");
+    let address = socket.local_addr().expect("bound");
+    (driver.open(socket).expect("room in the table"), address)
+}
+
+pub(super) fn taken_apart(received: &Received) -> Vec<Vec<u8>> {
+    let payload = received.lease.payload();
+    let datagrams: Vec<_> =
+        payload.chunks(received.segment_bytes.max(1)).map(<[u8]>::to_vec).collect();
+    assert_eq!(datagrams.len().max(1), received.segments());
+    if datagrams.is_empty() { vec![Vec::new()] } else { datagrams }
+}
+
+/// A plain socket, without UDP_GRO.
+pub(super) fn outside(local: &str) -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind(local).expect("loopback");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let address = socket.local_addr().expect("bound");
+    (socket, address)
+}
+
+pub(super) fn heard(socket: &UdpSocket) -> Vec<u8> {
+    let mut buffer = vec![0; 65_536];
+    let (bytes, _) = socket.recv_from(&mut buffer).expect("a datagram");
+    buffer.truncate(bytes);
+    buffer
+}
+
+/// `bytes` bytes that tell a datagram's number.
+pub(super) fn numbered(number: usize, bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|i| (number * 31 + i) as u8).collect()
+}
