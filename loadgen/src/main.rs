@@ -1,3 +1,61 @@
-//! `loadgen` offers load to a TURN relay and reports what came through.
+//! `loadgen` offers load to a TURN relay, any TURN relay, and reports what came through.
+//!
+//! ```text
+//! run, sweep, compare, plan      the subcommands
+//! spec, shape, schedule          what is offered, and when each packet is due
+//! turn/, rig                     allocations and everything they need, set up once
+//! measure, lane, sender, sink    one measurement: threads that send and receive
+//! packet, framing, tally         what a packet carries, and what became of it
+//! socket                         batches through the kernel; the one home of `unsafe`
+//! procfs                         what the server and the generator used
+//! outcome, verdict, report/      the result, whether it held and whether to trust it, as text and page
+//! ```
+//!
+//! It stands on `uturn::wire` alone and has sockets of its own: what it measures it does not share.
+//! Exit status: 0 when the limits held, 1 when one did not, 2 when there is no result.
 
-fn main() {}
+mod args;
+mod clock;
+mod fault;
+mod framing;
+mod lane;
+mod latency;
+mod measure;
+mod outcome;
+mod packet;
+mod procfs;
+mod report;
+mod rig;
+mod run;
+mod schedule;
+mod sender;
+mod shape;
+mod sink;
+mod socket;
+mod spec;
+mod tally;
+mod turn;
+mod verdict;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let held = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Sweep(_) | Command::Compare(_) | Command::Plan(_) => {
+            Err(fault::Fault::usage("not there yet"))
+        }
+    };
+    match held {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(fault) => {
+            eprintln!("loadgen: {fault}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! One share of the load: a sending and a receiving side, on one thread or on two.
+//!
+//! On one thread the two take turns and sleep, when nothing is due, until the next packet arrives
+//! or is to be sent. On two, each waits for its own.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    clock::{Clock, MILLI_NS},
+    fault::Fault,
+    procfs,
+    sender::{Sender, Window},
+    sink::Sink,
+    socket,
+};
+
+/// Shorter waits are not worth going to sleep for.
+const SHORTEST_SLEEP_NS: u64 = 5_000;
+
+/// Longest wait, so that a thread notices the end.
+const LONGEST_SLEEP_NS: u64 = 10 * MILLI_NS;
+
+/// Silence after which what is missing is lost, and the longest wait for that silence.
+const QUIET_NS: u64 = 100 * MILLI_NS;
+const LONGEST_DRAIN_NS: u64 = 2_000 * MILLI_NS;
+
+/// What a lane shows to whoever watches: written once per turn, by one thread each.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Gauge {
+    pub(crate) sent: AtomicU64,
+    pub(crate) behind_ns: AtomicU64,
+    pub(crate) sent_all: AtomicBool,
+    received: Received,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Received {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Gauge {
+    /// Packets and payload bytes that arrived so far.
+    pub(crate) fn received(&self) -> (u64, u64) {
+        let Received { packets, bytes } = &self.received;
+        (packets.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed))
+    }
+}
+
+/// How a thread spent the measurement, warm-up and drain included.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ThreadUse {
+    pub(crate) role: &'static str,
+    pub(crate) core: Option<usize>,
+    pub(crate) wall_ns: u64,
+    pub(crate) cpu_ns: u64,
+    /// Time with something to do; less than `cpu_ns` for a thread that spins.
+    pub(crate) busy_ns: u64,
+}
+
+/// One share of the load.
+pub(crate) struct Lane {
+    pub(crate) sender: Sender,
+    pub(crate) sink: Sink,
+    pub(crate) gauge: Arc<Gauge>,
+}
+
+/// How lanes run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    pub(crate) clock: Clock,
+    pub(crate) window: Window,
+    pub(crate) spin: bool,
+}
+
+impl Lane {
+    /// Runs on the calling thread.
+    pub(crate) fn run(&mut self, manner: Manner, core: Option<usize>) -> Result<ThreadUse, Fault> {
+        let Lane { sender, sink, gauge } = self;
+        let mut watch = Watch::start("send, receive", core, manner.clock);
+        while manner.clock.now() < manner.window.until_ns {
+            let due_ns = sender.poll()?;
+            publish_sent(gauge, sender, manner.clock);
+            sink.poll(manner.wait_ns(due_ns))?;
+            publish_received(gauge, sink);
+        }
+        gauge.sent_all.store(true, Ordering::Release);
+        watch.active_ns = manner.clock.now() - watch.begin_ns;
+        drain(sink, gauge, manner)?;
+        Ok(watch.stop(sender.busy_ns + sink.busy_ns))
+    }
+
+    /// Runs on two threads, the caller's for sending.
+    pub(crate) fn run_parted(
+        &mut self,
+        manner: Manner,
+        cores: [usize; 2],
+    ) -> Result<[ThreadUse; 2], Fault> {
+        let Lane { sender, sink, gauge } = self;
+        let gauge = &*gauge;
+        thread::scope(|scope| {
+            let receiving = scope.spawn(move || receive(sink, gauge, manner, cores[1]));
+            let sent = send(sender, gauge, manner, cores[0]);
+            gauge.sent_all.store(true, Ordering::Release);
+            let received = receiving.join().expect("a thread that panics ends the program");
+            Ok([sent?, received?])
+        })
+    }
+}
+
+impl Manner {
+    /// How long there is nothing to do before `due_ns`.
+    fn wait_ns(&self, due_ns: u64) -> u64 {
+        let until_due = due_ns.saturating_sub(self.clock.now());
+        let too_short = self.spin || until_due < SHORTEST_SLEEP_NS;
+        if too_short { 0 } else { until_due.min(LONGEST_SLEEP_NS) }
+    }
+}
+
+fn send(
+    sender: &mut Sender,
+    gauge: &Gauge,
+    manner: Manner,
+    core: usize,
+) -> Result<ThreadUse, Fault> {
+    let watch = Watch::start("send", Some(core), manner.clock);
+    while manner.clock.now() < manner.window.until_ns {
+        let due_ns = sender.poll()?;
+        publish_sent(gauge, sender, manner.clock);
+        match manner.wait_ns(due_ns) {
+            0 => {}
+            wait_ns => thread::sleep(Duration::from_nanos(wait_ns)),
+        }
+    }
+    Ok(watch.stop(sender.busy_ns))
+}
+
+fn receive(
+    sink: &mut Sink,
+    gauge: &Gauge,
+    manner: Manner,
+    core: usize,
+) -> Result<ThreadUse, Fault> {
+    let mut watch = Watch::start("receive", Some(core), manner.clock);
+    let wait_ns = if manner.spin { 0 } else { LONGEST_SLEEP_NS };
+    while manner.clock.now() < manner.window.until_ns {
+        sink.poll(wait_ns)?;
+        publish_received(gauge, sink);
+    }
+    watch.active_ns = manner.clock.now() - watch.begin_ns;
+    drain(sink, gauge, manner)?;
+    Ok(watch.stop(sink.busy_ns))
+}
+
+/// Receives what is still under way: until all is there, or nothing has come for a while.
+fn drain(sink: &mut Sink, gauge: &Gauge, manner: Manner) -> Result<(), Fault> {
+    let until_ns = manner.window.until_ns;
+    loop {
+        let now = manner.clock.now();
+        let quiet = now > sink.last_ns().max(until_ns) + QUIET_NS;
+        let sent_all = gauge.sent_all.load(Ordering::Acquire);
+        let complete = sent_all && gauge.received().0 >= gauge.sent.load(Ordering::Relaxed);
+        if quiet || complete || now > until_ns + LONGEST_DRAIN_NS {
+            return Ok(());
+        }
+        sink.poll(MILLI_NS)?;
+        publish_received(gauge, sink);
+    }
+}
+
+fn publish_sent(gauge: &Gauge, sender: &Sender, clock: Clock) {
+    gauge.sent.store(sender.ways[0].all + sender.ways[1].all, Ordering::Relaxed);
+    gauge.behind_ns.store(sender.behind_ns(clock.now()), Ordering::Relaxed);
+}
+
+fn publish_received(gauge: &Gauge, sink: &Sink) {
+    let [up, down] = sink.ways();
+    gauge.received.packets.store(up.all + down.all, Ordering::Relaxed);
+    gauge.received.bytes.store(up.all_bytes + down.all_bytes, Ordering::Relaxed);
+}
+
+/// Measures the thread it was started on.
+struct Watch {
+    role: &'static str,
+    core: Option<usize>,
+    clock: Clock,
+    begin_ns: u64,
+    /// Length of the part that was to be busy; 0: all of it.
+    active_ns: u64,
+    cpu_ns: u64,
+}
+
+impl Watch {
+    fn start(role: &'static str, core: Option<usize>, clock: Clock) -> Watch {
+        if let Some(id) = core {
+            core_affinity::set_for_current(core_affinity::CoreId { id });
+        }
+        socket::exact_timers();
+        let cpu_ns = procfs::own_thread_cpu_ns();
+        Watch { role, core, clock, begin_ns: clock.now(), active_ns: 0, cpu_ns }
+    }
+
+    fn stop(self, busy_ns: u64) -> ThreadUse {
+        let whole_ns = self.clock.now() - self.begin_ns;
+        ThreadUse {
+            role: self.role,
+            core: self.core,
+            wall_ns: if self.active_ns > 0 { self.active_ns } else { whole_ns }.max(1),
+            cpu_ns: procfs::own_thread_cpu_ns().saturating_sub(self.cpu_ns),
+            busy_ns,
+        }
+    }
+}

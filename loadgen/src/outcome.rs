@@ -1,0 +1,300 @@
+//! The result of a run as it is reported: what the table, the JSON and the page are made from.
+
+use serde::{Deserialize, Serialize};
+use uturn::wire::MAGIC_COOKIE;
+
+use crate::{
+    latency::{self, Latency},
+    measure::{Look, Measured, ServerUse, WayTotal},
+    rig::{Rig, SetUp},
+    shape::Shape,
+    spec::{Route, Spec},
+    turn::Request,
+    verdict::{Limits, Verdict, warnings},
+};
+
+/// Goes up when a field changes its meaning.
+pub(crate) const FORMAT: u32 = 1;
+
+// The generator speaks the same STUN as the server it is built with.
+const _: () = assert!(MAGIC_COOKIE == 0x2112_A442);
+
+/// One run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    pub(crate) format: u32,
+    pub(crate) title: String,
+    pub(crate) offered: Offered,
+    pub(crate) ways: Vec<WayOutcome>,
+    pub(crate) set_up: Option<SetUpOutcome>,
+    pub(crate) server: Option<ServerOutcome>,
+    pub(crate) generator: GeneratorOutcome,
+    pub(crate) verdict: Verdict,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) series: Vec<Sample>,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Offered {
+    pub(crate) shape: Shape,
+    pub(crate) allocations: usize,
+    /// Packets/s each way; `None` as fast as it goes.
+    pub(crate) pps: Option<f64>,
+    pub(crate) payload_bytes: u16,
+    pub(crate) trains: bool,
+    pub(crate) gro: bool,
+    pub(crate) duration_s: f64,
+}
+
+/// One direction.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct WayOutcome {
+    pub(crate) direction: String,
+    pub(crate) sent: u64,
+    pub(crate) relayed: u64,
+    pub(crate) lost: u64,
+    pub(crate) loss_percent: f64,
+    pub(crate) reordered: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) corrupt: u64,
+    pub(crate) misrouted: u64,
+    /// Too late to tell a duplicate from a reordered packet; counted as neither.
+    pub(crate) ancient: u64,
+    /// Not taken by the generator's own kernel; not in `sent`.
+    pub(crate) refused: u64,
+    pub(crate) pps: f64,
+    /// Payload only.
+    pub(crate) gbps: f64,
+    pub(crate) latency: Latency,
+    /// Share of packets, and the latency none of them exceeded, µs.
+    pub(crate) curve: Vec<(f64, f64)>,
+}
+
+/// How long requests took before the load began.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SetUpOutcome {
+    pub(crate) took_ms: f64,
+    pub(crate) requests: Vec<(String, Latency)>,
+}
+
+/// What the server used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ServerOutcome {
+    pub(crate) cpu_ns_per_packet: f64,
+    /// The same in user and in system, split by clock ticks; `None` when there were none.
+    pub(crate) user_ns_per_packet: Option<f64>,
+    pub(crate) system_ns_per_packet: Option<f64>,
+    pub(crate) cores_busy: f64,
+    pub(crate) resident_bytes: u64,
+    pub(crate) bytes_per_allocation: Option<f64>,
+    pub(crate) switches_per_packet: f64,
+    pub(crate) voluntary_switches: u64,
+    pub(crate) involuntary_switches: u64,
+    pub(crate) socket_drops: u64,
+}
+
+/// What the generator used, and whether it kept to its schedule.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct GeneratorOutcome {
+    pub(crate) threads: Vec<ThreadOutcome>,
+    /// From due to sent.
+    pub(crate) lag: Latency,
+    pub(crate) unsent: u64,
+    pub(crate) socket_drops: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ThreadOutcome {
+    pub(crate) role: String,
+    pub(crate) core: Option<usize>,
+    /// Share of the time it had work.
+    pub(crate) busy: f64,
+    /// Share of the time it was on a core.
+    pub(crate) cpu: f64,
+}
+
+/// Rates over one look.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    pub(crate) at_s: f64,
+    pub(crate) sent_pps: f64,
+    pub(crate) relayed_pps: f64,
+    pub(crate) gbps: f64,
+}
+
+/// What is known of the server beside the measurement.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Memory {
+    pub(crate) before_bytes: u64,
+    pub(crate) set_up_bytes: u64,
+}
+
+impl Outcome {
+    pub(crate) fn new(
+        rig: &Rig,
+        spec: &Spec,
+        measured: &Measured,
+        memory: Option<Memory>,
+        limits: Limits,
+    ) -> Outcome {
+        let ways = (0..2).filter(|way| spec.ways[*way]);
+        let ways: Vec<WayOutcome> =
+            ways.map(|way| way_outcome(spec.route, way, measured)).collect();
+        let generator = generator(measured);
+        Outcome {
+            format: FORMAT,
+            title: title(spec),
+            offered: offered(spec),
+            verdict: Verdict::of(&limits, &ways),
+            warnings: warnings(spec, &ways, &generator, measured),
+            set_up: set_up(&rig.set_up),
+            server: measured.server.map(|used| server(&used, spec, measured, memory)),
+            series: series(&measured.looks),
+            ways,
+            generator,
+        }
+    }
+}
+
+/// One line that says what ran.
+fn title(spec: &Spec) -> String {
+    let shape = format!("{:?}", spec.shape).to_lowercase();
+    let who = match spec.route {
+        Route::Relay | Route::Pair => "allocations",
+        Route::Direct | Route::Binding => "clients",
+    };
+    let how = match spec.route {
+        Route::Direct => ", no relay",
+        Route::Binding => "",
+        Route::Relay | Route::Pair if spec.indications => ", Send and Data indications",
+        Route::Relay | Route::Pair => ", channels",
+    };
+    let pair = if spec.route == Route::Pair { ", relay to relay" } else { "" };
+    let trains = if spec.trains { ", sent as trains" } else { "" };
+    let gro = if spec.gro { "" } else { ", received one by one" };
+    let seconds = spec.duration_ns as f64 / 1e9;
+    format!("{shape}: {} {who}{how}{pair}{trains}{gro}, {seconds} s", spec.allocations)
+}
+
+fn offered(spec: &Spec) -> Offered {
+    let rates: Vec<f64> = spec.streams.iter().filter_map(|s| s.packets_per_second()).collect();
+    let flows = spec.route.flows(spec.allocations) as f64 / 2.0;
+    let paced = rates.len() == spec.streams.len();
+    let pps = rates.iter().sum::<f64>() * flows / spec.streams.len().max(1) as f64;
+    Offered {
+        shape: spec.shape,
+        allocations: spec.allocations,
+        pps: paced.then_some(pps),
+        payload_bytes: spec.streams.iter().map(|s| s.payload_bytes).max().unwrap_or_default(),
+        trains: spec.trains,
+        gro: spec.gro,
+        duration_s: spec.duration_ns as f64 / 1e9,
+    }
+}
+
+fn direction(route: Route, way: usize) -> &'static str {
+    match (route, way) {
+        (Route::Binding, _) => "requests",
+        (Route::Pair, 0) => "A → B",
+        (Route::Pair, _) => "B → A",
+        (Route::Direct | Route::Relay, 0) => "client → peer",
+        (Route::Direct | Route::Relay, _) => "peer → client",
+    }
+}
+
+fn way_outcome(route: Route, way: usize, measured: &Measured) -> WayOutcome {
+    let WayTotal { sent, received } = &measured.ways[way];
+    let seconds = measured.measured_ns as f64 / 1e9;
+    let lost = sent.packets.saturating_sub(received.packets);
+    WayOutcome {
+        direction: direction(route, way).to_owned(),
+        sent: sent.packets,
+        relayed: received.packets,
+        lost,
+        loss_percent: 100.0 * ratio(lost, sent.packets),
+        reordered: received.reordered,
+        duplicates: received.duplicates,
+        corrupt: received.corrupt,
+        misrouted: received.misrouted,
+        ancient: received.ancient,
+        refused: sent.refused,
+        pps: received.packets as f64 / seconds,
+        gbps: received.payload_bytes as f64 * 8e-9 / seconds,
+        latency: Latency::of(&received.latency),
+        curve: latency::curve(&received.latency),
+    }
+}
+
+fn set_up(set_up: &SetUp) -> Option<SetUpOutcome> {
+    let each = set_up.timings.iter().flat_map(|timings| &timings.each);
+    let requests: Vec<_> = each
+        .map(|(request, histogram): &(Request, _)| {
+            (request.name().to_owned(), Latency::of(histogram))
+        })
+        .collect();
+    let any = !requests.is_empty();
+    any.then(|| SetUpOutcome { took_ms: set_up.took_ns as f64 / 1e6, requests })
+}
+
+fn server(
+    used: &ServerUse,
+    spec: &Spec,
+    measured: &Measured,
+    memory: Option<Memory>,
+) -> ServerOutcome {
+    let packets = measured.delivered();
+    let cpu_ns = ratio(used.whole.cpu_ns, packets);
+    let user = used.whole.user_share();
+    let switches = used.whole.voluntary_switches + used.whole.involuntary_switches;
+    ServerOutcome {
+        cpu_ns_per_packet: cpu_ns,
+        user_ns_per_packet: user.map(|share| cpu_ns * share),
+        system_ns_per_packet: user.map(|share| cpu_ns * (1.0 - share)),
+        cores_busy: ratio(used.measured_cpu_ns, measured.measured_ns),
+        resident_bytes: used.whole.resident_bytes,
+        bytes_per_allocation: memory.map(|memory| {
+            let grown = memory.set_up_bytes.saturating_sub(memory.before_bytes);
+            ratio(grown, spec.allocations as u64)
+        }),
+        switches_per_packet: ratio(switches, packets),
+        voluntary_switches: used.whole.voluntary_switches,
+        involuntary_switches: used.whole.involuntary_switches,
+        socket_drops: used.drops,
+    }
+}
+
+fn generator(measured: &Measured) -> GeneratorOutcome {
+    let threads = measured.threads.iter().map(|thread| ThreadOutcome {
+        role: thread.role.to_owned(),
+        core: thread.core,
+        busy: ratio(thread.busy_ns, thread.wall_ns).min(1.0),
+        cpu: ratio(thread.cpu_ns, thread.wall_ns).min(1.0),
+    });
+    GeneratorOutcome {
+        threads: threads.collect(),
+        lag: Latency::of(&measured.lag),
+        unsent: measured.unsent,
+        socket_drops: measured.own_drops,
+    }
+}
+
+fn series(looks: &[Look]) -> Vec<Sample> {
+    let pairs = looks.iter().zip(looks.iter().skip(1));
+    let sample = |(before, after): (&Look, &Look)| {
+        let seconds = (after.at_ns - before.at_ns) as f64 / 1e9;
+        Sample {
+            at_s: after.at_ns as f64 / 1e9,
+            sent_pps: (after.sent - before.sent) as f64 / seconds,
+            relayed_pps: (after.received - before.received) as f64 / seconds,
+            gbps: (after.received_bytes - before.received_bytes) as f64 * 8e-9 / seconds,
+        }
+    };
+    // Looks close together would be rates over next to nothing.
+    let apart = |(before, after): &(&Look, &Look)| after.at_ns > before.at_ns + 20_000_000;
+    pairs.filter(apart).map(sample).collect()
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}

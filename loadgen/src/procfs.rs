@@ -1,0 +1,165 @@
+//! What the kernel says about a process: CPU time to the nanosecond, memory, switches, and datagrams
+//! its sockets had no room for.
+
+use std::{collections::HashSet, fs, io, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+/// One look at a process; counters count from its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Usage {
+    /// Time on a core, all threads, ns. From `schedstat`: ticks are too coarse for short runs.
+    pub(crate) cpu_ns: u64,
+    /// User and system time in ticks of 10 ms: good for their proportion only.
+    pub(crate) user_ticks: u64,
+    pub(crate) system_ticks: u64,
+    pub(crate) resident_bytes: u64,
+    pub(crate) voluntary_switches: u64,
+    pub(crate) involuntary_switches: u64,
+}
+
+impl Usage {
+    /// What was used since an earlier look; memory stays what it is now.
+    pub(crate) fn since(&self, earlier: &Usage) -> Usage {
+        Usage {
+            cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
+            user_ticks: self.user_ticks.saturating_sub(earlier.user_ticks),
+            system_ticks: self.system_ticks.saturating_sub(earlier.system_ticks),
+            resident_bytes: self.resident_bytes,
+            voluntary_switches: self.voluntary_switches.saturating_sub(earlier.voluntary_switches),
+            involuntary_switches: self
+                .involuntary_switches
+                .saturating_sub(earlier.involuntary_switches),
+        }
+    }
+
+    /// Share of the CPU time spent in user space, by ticks; `None` before the first tick.
+    pub(crate) fn user_share(&self) -> Option<f64> {
+        let ticks = self.user_ticks + self.system_ticks;
+        (ticks > 0).then(|| self.user_ticks as f64 / ticks as f64)
+    }
+}
+
+/// Looks at a process. Threads that ended in between are missing from `cpu_ns`.
+pub(crate) fn usage(pid: u32) -> io::Result<Usage> {
+    let root = format!("/proc/{pid}");
+    let stat = fs::read_to_string(format!("{root}/stat"))?;
+    let mut usage = Usage {
+        user_ticks: stat_field(&stat, 14),
+        system_ticks: stat_field(&stat, 15),
+        resident_bytes: status_field(&fs::read_to_string(format!("{root}/status"))?, "VmRSS:")
+            * 1_024,
+        ..Usage::default()
+    };
+    for task in fs::read_dir(format!("{root}/task"))? {
+        let path = task?.path();
+        add_task(&mut usage, &path);
+    }
+    Ok(usage)
+}
+
+/// A thread may end while it is looked at: then it adds nothing.
+fn add_task(usage: &mut Usage, task: &Path) {
+    let read = |file: &str| fs::read_to_string(task.join(file)).unwrap_or_default();
+    usage.cpu_ns += first_number(&read("schedstat"));
+    let status = read("status");
+    usage.voluntary_switches += status_field(&status, "voluntary_ctxt_switches:");
+    usage.involuntary_switches += status_field(&status, "nonvoluntary_ctxt_switches:");
+}
+
+/// CPU time of the calling thread, ns.
+pub(crate) fn own_thread_cpu_ns() -> u64 {
+    first_number(&fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default())
+}
+
+/// CPU time of a process, ns, all threads: the one figure that is read often.
+pub(crate) fn cpu_ns(pid: u32) -> io::Result<u64> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))?.filter_map(Result::ok);
+    let read = tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
+    Ok(read.map(|text| first_number(&text)).sum())
+}
+
+/// Datagrams that found the receive buffers of a process's UDP sockets full, since each was opened.
+pub(crate) fn socket_drops(pid: u32) -> io::Result<u64> {
+    let inodes = socket_inodes(pid)?;
+    let tables = ["udp", "udp6"].map(|table| format!("/proc/{pid}/net/{table}"));
+    let texts = tables.iter().filter_map(|table| fs::read_to_string(table).ok());
+    Ok(texts.map(|text| drops_of(&text, &inodes)).sum())
+}
+
+fn socket_inodes(pid: u32) -> io::Result<HashSet<u64>> {
+    let files = fs::read_dir(format!("/proc/{pid}/fd"))?.filter_map(Result::ok);
+    let targets = files.filter_map(|file| fs::read_link(file.path()).ok());
+    let inode =
+        |target: &Path| target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
+    Ok(targets.filter_map(|target| inode(&target)).collect())
+}
+
+/// Sums the last column of the rows whose tenth names one of the sockets.
+fn drops_of(table: &str, inodes: &HashSet<u64>) -> u64 {
+    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let own = rows.filter(|row| {
+        row.get(9).and_then(|inode| inode.parse().ok()).is_some_and(|inode| inodes.contains(&inode))
+    });
+    own.filter_map(|row| row.last()?.parse::<u64>().ok()).sum()
+}
+
+/// Field of /proc/PID/stat by its number in proc(5); the name before it may contain spaces.
+fn stat_field(stat: &str, number: usize) -> u64 {
+    let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let field = behind_name.split_whitespace().nth(number - 3);
+    field.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+fn status_field(status: &str, name: &str) -> u64 {
+    let value = status.lines().find_map(|line| line.strip_prefix(name));
+    first_number(value.unwrap_or_default())
+}
+
+fn first_number(text: &str) -> u64 {
+    text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    #[test]
+    fn own_process_uses_time_and_memory() {
+        let before = usage(std::process::id()).unwrap();
+        let mut sum = 0_u64;
+        while own_thread_cpu_ns() == 0 || sum < 20_000_000 {
+            sum += std::hint::black_box(1);
+        }
+        let after = usage(std::process::id()).unwrap();
+        assert!(after.since(&before).cpu_ns > 0);
+        assert!(after.resident_bytes > 1 << 20);
+    }
+
+    #[test]
+    fn a_full_receive_buffer_shows_as_drops() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket2::SockRef::from(&receiver).set_recv_buffer_size(4_096).unwrap();
+        let before = socket_drops(std::process::id()).unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..100 {
+            sender.send_to(&[0; 1_000], receiver.local_addr().unwrap()).unwrap();
+        }
+        let drops = socket_drops(std::process::id()).unwrap() - before;
+        assert!((80..100).contains(&drops), "{drops}");
+    }
+
+    #[test]
+    fn a_name_with_spaces_does_not_shift_the_fields() {
+        let stat = "7 (a b) c) S 1 2 3 4 5 6 7 8 9 10 140 150 0";
+        assert_eq!((stat_field(stat, 14), stat_field(stat, 15)), (140, 150));
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_an_error() {
+        assert!(usage(u32::MAX / 2).is_err());
+        assert!(socket_drops(u32::MAX / 2).is_err());
+    }
+}

@@ -1,0 +1,70 @@
+//! Numbers as people read them.
+
+/// 1,234,567
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// 950, 12.3 k, 1.25 M
+pub(crate) fn short(number: f64) -> String {
+    match number.abs() {
+        magnitude if magnitude >= 1e6 => format!("{:.2} M", number / 1e6),
+        magnitude if magnitude >= 1e4 => format!("{:.1} k", number / 1e3),
+        magnitude if magnitude >= 1e3 => format!("{:.2} k", number / 1e3),
+        _ => format!("{number:.0}"),
+    }
+}
+
+/// 850 ns, 12.3 µs, 4.56 ms, 1.20 s
+pub(crate) fn time_us(micros: f64) -> String {
+    match micros {
+        _ if micros >= 1e6 => format!("{:.2} s", micros / 1e6),
+        _ if micros >= 1e3 => format!("{:.2} ms", micros / 1e3),
+        _ if micros >= 1.0 => format!("{micros:.1} µs"),
+        _ => format!("{:.0} ns", micros * 1e3),
+    }
+}
+
+/// 512 B, 12.5 KiB, 1.50 MiB, 2.00 GiB
+pub(crate) fn bytes(bytes: f64) -> String {
+    match bytes {
+        _ if bytes >= 1_073_741_824.0 => format!("{:.2} GiB", bytes / 1_073_741_824.0),
+        _ if bytes >= 1_048_576.0 => format!("{:.2} MiB", bytes / 1_048_576.0),
+        _ if bytes >= 1_024.0 => format!("{:.1} KiB", bytes / 1_024.0),
+        _ => format!("{bytes:.0} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_come_in_threes() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn units_follow_the_size() {
+        assert_eq!(
+            [950.0, 1_250.0, 12_340.0, 1_250_000.0].map(short),
+            ["950", "1.25 k", "12.3 k", "1.25 M"]
+        );
+        assert_eq!(
+            [0.5, 12.34, 4_560.0, 1.2e6].map(time_us),
+            ["500 ns", "12.3 µs", "4.56 ms", "1.20 s"]
+        );
+        assert_eq!(
+            [512.0, 12_800.0, 1.5 * 1_048_576.0].map(bytes),
+            ["512 B", "12.5 KiB", "1.50 MiB"]
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! The table at the end of a run.
+
+use super::number::{bytes, count, short, time_us};
+use crate::{
+    latency::Latency,
+    outcome::{Outcome, ServerOutcome, WayOutcome},
+};
+
+/// Rows of cells: the first column to the left, the others to the right, as wide as they must be.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn row(&mut self, name: &str, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(std::iter::once(name.to_owned()).chain(cells).collect());
+    }
+
+    pub(crate) fn render(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+                if column == 0 { format!("{cell:<width$}") } else { format!("  {cell:>width$}") }
+            });
+            cells.collect::<String>().trim_end().to_owned() + "\n"
+        };
+        self.rows.iter().map(line).collect()
+    }
+}
+
+/// Everything a run has to say, as text.
+pub(crate) fn render(outcome: &Outcome) -> String {
+    let mut text = format!("{}\n\n{}", outcome.title, ways(&outcome.ways).render());
+    if let Some(set_up) = &outcome.set_up {
+        let mut table = Table::default();
+        table.row("set-up", ["p50", "p99", "max"].map(str::to_owned));
+        for (name, latency) in &set_up.requests {
+            let Latency { p50_us, p99_us, max_us, .. } = *latency;
+            table.row(&format!("  {name}"), [p50_us, p99_us, max_us].map(time_us));
+        }
+        text += &format!("\n{}", table.render());
+    }
+    if let Some(server) = &outcome.server {
+        text += &format!("\n{}", self::server(server).render());
+    }
+    text += &format!("\n{}", generator(outcome).render());
+    for warning in &outcome.warnings {
+        text += &format!("\n!! {warning}");
+    }
+    for broken in &outcome.verdict.broken {
+        text += &format!("\nlimit broken: {broken}");
+    }
+    text.trim_end().to_owned() + "\n"
+}
+
+fn ways(ways: &[WayOutcome]) -> Table {
+    type Cell = fn(&WayOutcome) -> String;
+    let rows: [(&str, Cell); 14] = [
+        ("", |way| way.direction.clone()),
+        ("sent", |way| count(way.sent)),
+        ("relayed", |way| count(way.relayed)),
+        ("lost", |way| count(way.lost)),
+        ("loss", |way| format!("{:.4} %", way.loss_percent)),
+        ("reordered", |way| count(way.reordered)),
+        ("duplicated", |way| count(way.duplicates)),
+        ("corrupt or misrouted", |way| count(way.corrupt + way.misrouted)),
+        ("packets/s", |way| short(way.pps)),
+        ("payload Gbit/s", |way| format!("{:.3}", way.gbps)),
+        ("latency p50", |way| time_us(way.latency.p50_us)),
+        ("        p90", |way| time_us(way.latency.p90_us)),
+        ("        p99", |way| time_us(way.latency.p99_us)),
+        ("        p99.9, max", |way| {
+            format!("{}, {}", time_us(way.latency.p999_us), time_us(way.latency.max_us))
+        }),
+    ];
+    let mut table = Table::default();
+    for (name, cell) in rows {
+        table.row(name, ways.iter().map(cell));
+    }
+    table
+}
+
+fn server(server: &ServerOutcome) -> Table {
+    let mut table = Table::default();
+    let part = |ns: Option<f64>| ns.map_or("?".to_owned(), |ns| format!("{ns:.0}"));
+    table.row("server CPU per relayed packet", [format!("{:.0} ns", server.cpu_ns_per_packet)]);
+    let parts = (part(server.user_ns_per_packet), part(server.system_ns_per_packet));
+    table.row("  user, system", [format!("{}, {} ns", parts.0, parts.1)]);
+    table.row("  cores busy", [format!("{:.2}", server.cores_busy)]);
+    table.row("  resident memory", [bytes(server.resident_bytes as f64)]);
+    if let Some(each) = server.bytes_per_allocation {
+        table.row("  memory per allocation", [bytes(each)]);
+    }
+    table.row("  context switches per packet", [format!("{:.3}", server.switches_per_packet)]);
+    table.row("  socket drops", [count(server.socket_drops)]);
+    table
+}
+
+fn generator(outcome: &Outcome) -> Table {
+    let generator = &outcome.generator;
+    let mut table = Table::default();
+    for thread in &generator.threads {
+        let core = thread.core.map_or(String::new(), |core| format!(" on core {core}"));
+        let share = format!("busy {:.0} %, CPU {:.0} %", 100.0 * thread.busy, 100.0 * thread.cpu);
+        table.row(&format!("generator: {}{core}", thread.role), [share]);
+    }
+    let lag = (time_us(generator.lag.p50_us), time_us(generator.lag.p99_us));
+    table.row("  sent after due, p50 and p99", [format!("{}, {}", lag.0, lag.1)]);
+    table.row("  socket drops", [count(generator.socket_drops)]);
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::default();
+        table.row("", ["a → b".to_owned(), "x".to_owned()]);
+        table.row("sent", ["1".to_owned(), "1,000".to_owned()]);
+        assert_eq!(table.render(), "      a → b      x\nsent      1  1,000\n");
+    }
+}

@@ -1,0 +1,47 @@
+//! A session and the socket its datagrams travel through.
+
+use std::{io, net::UdpSocket, sync::Arc};
+
+use super::{Answer, Request, Session};
+
+/// One TURN client: its socket is connected to the server and never blocks.
+pub(crate) struct Member {
+    pub(crate) socket: Arc<UdpSocket>,
+    pub(crate) session: Session,
+}
+
+impl Member {
+    /// Sends a new request.
+    pub(crate) fn start(&mut self, request: Request, now_ns: u64) -> io::Result<()> {
+        self.session.start(request, now_ns);
+        self.send_pending()
+    }
+
+    /// Takes a datagram from the server and sends what follows from it.
+    pub(crate) fn take(&mut self, datagram: &[u8], now_ns: u64) -> io::Result<Answer> {
+        let answer = self.session.answer(datagram, now_ns);
+        self.follow(answer)
+    }
+
+    /// Sends what is due: a request once more, or a refresh.
+    pub(crate) fn tick(&mut self, now_ns: u64) -> io::Result<Answer> {
+        let answer = self.session.tick(now_ns);
+        self.follow(answer)
+    }
+
+    fn follow(&mut self, answer: Answer) -> io::Result<Answer> {
+        if answer == Answer::Again {
+            self.send_pending()?;
+        }
+        Ok(answer)
+    }
+
+    /// A full send buffer counts as a lost datagram: it is sent again in time.
+    fn send_pending(&self) -> io::Result<()> {
+        let Some(datagram) = self.session.pending() else { return Ok(()) };
+        match self.socket.send(datagram) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
