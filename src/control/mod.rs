@@ -8,6 +8,7 @@
 //! config/         options, read raw and settled once
 //! serve.rs        brings a server up
 //! plan.rs         what the workers are made from
+//! files.rs        the limit of open files
 //! run.rs          its life: serve, stop
 //! signals.rs      SIGTERM and SIGINT
 //! reports.rs      the door through which workers' reports come
@@ -28,6 +29,7 @@ pub mod config;
 mod credentials;
 mod diary;
 mod drops;
+mod files;
 mod journal;
 mod logging;
 mod plan;

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::config::Config;
+use crate::io::{self as net, Facts};
 use crate::turn::{
     Authenticator, Counts, Credentials, DEFAULT_NONCE_LIFETIME_S, Nonces, PeerPolicy, PortPlan,
     Settings,
@@ -15,8 +16,19 @@ const SOFTWARE: &str = "uturn";
 /// Lifetime of an allocation that asked for none (RFC 8656 §3.2), in seconds.
 const DEFAULT_LIFETIME_S: u32 = 600;
 
-/// Makes the plan of a server that is moved by one driver or the other.
-pub(super) fn plan(config: &Config, settings: &Arc<Settings>, driver: DriverKind) -> Plan {
+/// Sockets beside a worker's own share: ports borrowed from other workers, and closed ones that the
+/// kernel has not let go of.
+const SPARE_SOCKETS: u32 = 1024;
+/// Descriptors that are not sockets of workers: rings, wakers, standard streams, the control thread's.
+const BESIDE_SOCKETS: u64 = 512;
+
+/// Makes the plan of a server, with the rules and with sizes for a driver.
+pub(super) fn plan(
+    config: &Config,
+    settings: &Arc<Settings>,
+    driver: DriverKind,
+    facts: &Facts,
+) -> Plan {
     let ports = config.relay_ports;
     let workers = u8::try_from(config.workers.len()).expect("the schema has 128 workers at most");
     let total = config.quotas.total_allocations;
@@ -28,8 +40,20 @@ pub(super) fn plan(config: &Config, settings: &Arc<Settings>, driver: DriverKind
         settings: Arc::clone(settings),
         counts: Counts::new(config.quotas.user_allocations, Some(total)),
         driver,
-        io: crate::io::Settings::default(),
+        io: facts.adapt(net::Settings { sockets: sockets(config), ..net::Settings::default() }),
     }
+}
+
+/// Descriptors the whole process may have open at once.
+pub(super) fn descriptors(config: &Config) -> u64 {
+    u64::from(sockets(config)) * config.workers.len() as u64 + BESIDE_SOCKETS
+}
+
+/// Sockets one worker may have open at once: its slice of the ports on every relay address.
+fn sockets(config: &Config) -> u32 {
+    let size = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+    let relays = config.relay_ports.count() * size(config.relays.len());
+    relays.div_ceil(size(config.workers.len())) + size(config.listen.len()) + SPARE_SOCKETS
 }
 
 /// Makes the rules of a server, with a key of its own for nonces.

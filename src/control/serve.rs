@@ -11,13 +11,13 @@ use tracing::{error, info, warn};
 use super::config::{Config, IoChoice};
 use super::diary::Diary;
 use super::drops::Drops;
-use super::plan::{plan, settings};
+use super::plan::{descriptors, plan, settings};
 use super::reports::reports;
 use super::run::{self, Life};
 use super::runtime::Runtime;
 use super::signals::Signals;
-use super::{banner, logging};
-use crate::io::BufferSizes;
+use super::{banner, files, logging};
+use crate::io::{BufferSizes, Facts};
 use crate::turn::Settings;
 use crate::worker::{self, DriverKind, Snapshot, SpawnError, Tell, Workers};
 
@@ -38,6 +38,7 @@ fn try_serve(config: &Config) -> io::Result<ExitCode> {
     let runtime = Runtime::new(config.io)?;
     // Handlers are in place before there is anything that a signal could leave half done.
     let signals = runtime.block_on(async { Signals::new() })?;
+    files::raise_limit(descriptors(config));
     let (tell, reports) = reports();
     let settings = Arc::new(settings(config)?);
     let (workers, driver) = spawn(config, &settings, &tell).map_err(io::Error::other)?;
@@ -50,26 +51,41 @@ fn try_serve(config: &Config) -> io::Result<ExitCode> {
     Ok(runtime.block_on(life.live(config.workers.len())))
 }
 
-/// Tries io_uring first unless it is not wanted; the probe is the attempt itself.
+/// Takes io_uring if it is wanted and works, else the portable driver.
 fn spawn(
     config: &Config,
     settings: &Arc<Settings>,
     tell: &Tell,
 ) -> Result<(Workers, DriverKind), SpawnError> {
+    let facts = facts(config.io);
+    facts.missing().for_each(|line| warn!("{line}"));
     let with = |driver| {
-        let workers = worker::spawn(&plan(config, settings, driver), tell);
+        let workers = worker::spawn(&plan(config, settings, driver, &facts), tell);
         workers.map(|workers| (workers, driver))
     };
-    match config.io {
-        IoChoice::Uring => with(DriverKind::Uring),
-        IoChoice::Portable => with(DriverKind::Portable),
-        IoChoice::Auto => match with(DriverKind::Uring) {
+    match (config.io, facts.uring) {
+        (IoChoice::Portable, _) | (IoChoice::Auto, Err(_)) => with(DriverKind::Portable),
+        (IoChoice::Uring, Err(obstacle)) => Err(SpawnError::Driver(io::Error::other(obstacle))),
+        (IoChoice::Uring, Ok(())) => with(DriverKind::Uring),
+        (IoChoice::Auto, Ok(())) => match with(DriverKind::Uring) {
+            // A trial ring may fit into the limits where those of the workers do not.
             Err(SpawnError::Driver(error)) => {
-                warn!(%error, "no io_uring here: the portable driver moves the packets");
+                warn!(%error, "the rings of the workers cannot be made: epoll takes their place");
                 with(DriverKind::Portable)
             }
             outcome => outcome,
         },
+    }
+}
+
+/// Finds out what the kernel can do; what a ring would lack is nothing to the portable driver.
+fn facts(choice: IoChoice) -> Facts {
+    let facts = Facts::probe();
+    match choice {
+        IoChoice::Portable => {
+            Facts { uring: Ok(()), min_wait: true, registered_files: true, ..facts }
+        }
+        IoChoice::Uring | IoChoice::Auto => facts,
     }
 }
 
