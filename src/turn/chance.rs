@@ -26,7 +26,7 @@ impl Chance {
 
     /// A number below `count`, each equally likely to within 2^-32; `None` when there is none.
     pub(super) fn below(&mut self, count: usize) -> Option<usize> {
-        let drawn = u64::from(self.generator.next_u32()) * count as u64 >> 32;
+        let drawn = (u64::from(self.generator.next_u32()) * count as u64) >> 32;
         (count > 0).then_some(drawn as usize)
     }
 

@@ -24,7 +24,7 @@ impl Server {
             self.walk(now, AllocationId(timer));
         }
         while let Some(reservation) = self.reservations.next_over(now.mono_ms) {
-            self.give_up(reservation);
+            self.give_up(&reservation);
         }
     }
 
@@ -34,7 +34,7 @@ impl Server {
             self.end_allocation(now, id, Cause::Shutdown);
         }
         while let Some(reservation) = self.reservations.next_of_all() {
-            self.give_up(reservation);
+            self.give_up(&reservation);
         }
     }
 
@@ -80,10 +80,10 @@ impl Server {
     pub(super) fn end_allocation(&mut self, now: Now, id: AllocationId, cause: Cause) {
         let Some(mut allocation) = self.allocations.remove(id) else { return };
         self.timers.disarm(id.0);
-        for end in [Family::V4, Family::V6].map(|family| allocation.take_end(family)) {
-            if let Some(end) = end {
-                self.close_relay(end.relay);
-            }
+        for end in
+            [Family::V4, Family::V6].map(|family| allocation.take_end(family)).into_iter().flatten()
+        {
+            self.close_relay(end.relay);
         }
         self.shard.quota.leave(&allocation.owner.account);
         self.counters.closed += 1;
@@ -136,7 +136,7 @@ impl Server {
         }
     }
 
-    fn give_up(&mut self, reservation: Reservation) {
+    fn give_up(&mut self, reservation: &Reservation) {
         self.shard.quota.leave(&reservation.account);
         self.close_relay(reservation.relay);
     }

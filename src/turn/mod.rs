@@ -56,6 +56,8 @@ mod relays;
 mod reply_budget;
 mod request;
 mod reservation;
+#[cfg(test)]
+mod scenario;
 mod server;
 mod settings;
 mod shard;

@@ -203,8 +203,8 @@ mod tests {
                         let drawn = pool.take(parity, &mut chance);
                         let fits = |port: &u16| match parity {
                             Parity::Any => true,
-                            Parity::Even => port % 2 == 0,
-                            Parity::Pair => port % 2 == 0
+                            Parity::Even => port.is_multiple_of(2),
+                            Parity::Pair => port.is_multiple_of(2)
                                 && slice.contains(&(port + 1)) && !taken.contains(&(port + 1)),
                         };
                         let mut free = slice.clone().filter(|port| !taken.contains(port));

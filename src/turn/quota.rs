@@ -29,8 +29,8 @@ pub enum Exhausted {
 /// the number ever seen.
 #[derive(Debug, Clone)]
 pub struct Counts {
-    per_user: u32,
-    total: u32,
+    most_per_user: u32,
+    most: u32,
     held: HashMap<Arc<str>, u32>,
     held_total: u32,
 }
@@ -39,8 +39,8 @@ impl Counts {
     /// Begins with none held; `None` is no limit.
     pub fn new(per_user: Option<u32>, total: Option<u32>) -> Counts {
         Counts {
-            per_user: per_user.unwrap_or(u32::MAX),
-            total: total.unwrap_or(u32::MAX),
+            most_per_user: per_user.unwrap_or(u32::MAX),
+            most: total.unwrap_or(u32::MAX),
             held: HashMap::new(),
             held_total: 0,
         }
@@ -59,10 +59,10 @@ impl Counts {
 
 impl Quota for Counts {
     fn admit(&mut self, user: &Arc<str>) -> Result<(), Exhausted> {
-        if self.of(user) >= self.per_user {
+        if self.of(user) >= self.most_per_user {
             return Err(Exhausted::User);
         }
-        if self.held_total >= self.total {
+        if self.held_total >= self.most {
             return Err(Exhausted::Total);
         }
         *self.held.entry(user.clone()).or_insert(0) += 1;

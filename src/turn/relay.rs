@@ -79,10 +79,11 @@ impl Server {
         };
         match allocation.permissions.reach(peer.ip(), now.mono_ms) {
             Some(Reach::Outside) => {}
-            Some(Reach::Own) => match self.hairpin(now, id, peer, payload.clone()) {
-                Some(verdict) => return verdict,
-                None => {}
-            },
+            Some(Reach::Own) => {
+                if let Some(verdict) = self.hairpin(now, id, peer, payload.clone()) {
+                    return verdict;
+                }
+            }
             None => return Verdict::Drop(Reason::NoPermission),
         }
         if peer.port() == 0 {

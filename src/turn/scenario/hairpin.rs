@@ -1,0 +1,119 @@
+//! Relay to relay: both callers are clients of this process.
+
+use super::*;
+use crate::turn::{PeerPolicy, Reason, Verdict};
+use crate::wire::{ErrorCode, Prefix};
+
+/// Ann and Bob with an allocation each; the relayed addresses as advertised.
+fn two(world: &mut World, ann: Client, bob: Client) -> (String, String) {
+    let ann = world.allocate(ann).expect_success().relayed().to_string();
+    let bob = world.allocate(bob).expect_success().relayed().to_string();
+    (ann, bob)
+}
+
+#[test]
+fn a_payload_goes_from_client_to_client_without_a_socket() {
+    let mut world = World::new();
+    let (ann, bob) = two(&mut world, Client::ANN, Client::BOB);
+    world.permit(Client::ANN, &[&bob]).expect_success();
+    world.permit(Client::BOB, &[&ann]).expect_success();
+    let heard = world.send(Client::ANN, &bob, b"hello");
+    let Verdict::ToClient { to, payload } = &heard.verdict else { panic!("{heard:?}") };
+    assert_eq!(&heard.bytes[payload.clone()], b"hello");
+    assert_eq!(to.flow, Client::BOB.flow());
+    let Prefix::DataIndication { peer, .. } = to.prefix else { panic!("{to:?}") };
+    assert_eq!(peer.to_string(), ann);
+    assert_eq!((world.counters().hairpin.packets, world.counters().hairpin.bytes), (1, 5));
+    assert_eq!(world.counters().to_peers.packets, 0);
+}
+
+#[test]
+fn channels_work_between_relays() {
+    let mut world = World::new();
+    let (ann, bob) = two(&mut world, Client::ANN, Client::BOB);
+    world.bind(Client::ANN, 0x4000, &bob).expect_success();
+    world.bind(Client::BOB, 0x4777, &ann).expect_success();
+    let heard = world.channel_data(Client::ANN, 0x4000, b"hello");
+    let Verdict::ToClient { to, .. } = heard.verdict else { panic!("{heard:?}") };
+    assert!(matches!(to.prefix, Prefix::Channel(number) if number.number() == 0x4777));
+}
+
+#[test]
+fn both_sides_must_have_agreed() {
+    let mut world = World::new();
+    let (ann, bob) = two(&mut world, Client::ANN, Client::BOB);
+    world.send(Client::ANN, &bob, b"x").expect_drop(Reason::NoPermission);
+    world.permit(Client::ANN, &[&bob]).expect_success();
+    let drop = world.send(Client::ANN, &bob, b"x");
+    drop.expect_drop(Reason::HairpinNoPermission);
+    world.permit(Client::BOB, &[&ann]).expect_success();
+    assert!(matches!(world.send(Client::ANN, &bob, b"x").verdict, Verdict::ToClient { .. }));
+    world.at(300).permit(Client::ANN, &[&bob]).expect_success();
+    world.send(Client::ANN, &bob, b"x").expect_drop(Reason::HairpinNoPermission);
+}
+
+#[test]
+fn the_local_address_behind_a_nat_reaches_the_same_relay() {
+    let mut world = World::new();
+    let (ann, bob) = two(&mut world, Client::ANN, Client::BOB);
+    let inside = bob.replace("45.0.0.1", "10.0.0.1");
+    world.permit(Client::ANN, &[&inside]).expect_success();
+    world.permit(Client::BOB, &[&ann]).expect_success();
+    let heard = world.send(Client::ANN, &inside, b"x");
+    assert!(matches!(heard.verdict, Verdict::ToClient { .. }), "{heard:?}");
+}
+
+#[test]
+fn a_relay_port_without_an_allocation_is_reached_by_nobody() {
+    let allow = ["0.0.0.0/0".parse().unwrap()];
+    let mut world = World::with(1, 9, |settings| {
+        settings.policy = PeerPolicy::new(&allow, &[], &settings.own_addresses);
+    });
+    let relayed = world.allocate(Client::ANN).expect_success().relayed();
+    let dead = if relayed.port() == 50_010 { "45.0.0.1:50011" } else { "45.0.0.1:50010" };
+    world.permit(Client::ANN, &[dead]).expect_success();
+    world.send(Client::ANN, dead, b"x").expect_drop(Reason::HairpinNoAllocation);
+    assert_eq!(world.peer_says(relayed, dead, 1), Err(Reason::OwnPeer));
+}
+
+#[test]
+fn other_ports_of_an_own_address_are_for_the_policy_to_open() {
+    let mut world = World::new();
+    world.allocate(Client::ANN).expect_success();
+    let inside = "10.0.0.1:22";
+    world.permit(Client::ANN, &["10.0.0.1:50000"]).expect_success();
+    world.send(Client::ANN, inside, b"x").expect_drop(Reason::OwnPeer);
+    world.bind(Client::ANN, 0x4000, inside).expect_error(ErrorCode::Forbidden);
+    world.permit(Client::ANN, &["45.0.0.1:1"]).expect_success();
+    world.send(Client::ANN, "45.0.0.1:3478", b"x").expect_drop(Reason::OwnPeer);
+    world.bind(Client::ANN, 0x4000, "45.0.0.1:3478").expect_error(ErrorCode::Forbidden);
+}
+
+#[test]
+fn a_deny_entry_closes_even_our_own_relays() {
+    let deny = ["45.0.0.1/32".parse().unwrap()];
+    let mut world = World::with(1, 9, |settings| {
+        settings.policy = PeerPolicy::new(&[], &deny, &settings.own_addresses);
+    });
+    let (_, bob) = two(&mut world, Client::ANN, Client::BOB);
+    world.permit(Client::ANN, &[&bob]).expect_error(ErrorCode::Forbidden);
+    world.bind(Client::ANN, 0x4000, &bob).expect_error(ErrorCode::Forbidden);
+}
+
+#[test]
+fn another_workers_client_is_reached_through_its_worker() {
+    let mut world = World::with(2, 9, |_| {});
+    let (ann, bob) = (Client::ANN.on(0), Client::BOB.on(1));
+    let (ann_relayed, bob_relayed) = two(&mut world, ann, bob);
+    world.permit(ann, &[&bob_relayed]).expect_success();
+    let heard = world.send(ann, &bob_relayed, b"hello");
+    assert_eq!(world.hand_over(&heard.verdict).1, Err(Reason::HairpinNoPermission));
+    world.permit(bob, &[&ann_relayed]).expect_success();
+    let (way, to) = world.hand_over(&heard.verdict);
+    assert_eq!(way.len(), 1);
+    assert_eq!(to.unwrap().flow, bob.flow());
+    assert_eq!(world.servers[0].counters().handed_over.bytes, 5);
+    assert_eq!(world.servers[1].counters().taken_over.bytes, 5);
+    world.refresh(bob, 0).expect_success();
+    assert_eq!(world.hand_over(&heard.verdict).1, Err(Reason::HairpinNoAllocation));
+}

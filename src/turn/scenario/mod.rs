@@ -1,0 +1,17 @@
+//! Rules of the protocol, told as scenes: who asks what, when, and what must come of it.
+//!
+//! A [`World`] is one process with a few workers, a virtual clock and a kernel that binds what it
+//! is asked to, except the ports somebody else uses. Relays are bound to 10.0.0.1 and advertised
+//! as 45.0.0.1 (a 1:1 NAT), and to 2a0a::1.
+
+mod allocate;
+mod channels;
+mod hairpin;
+mod hostile;
+mod lifetimes;
+mod permissions;
+mod reservations;
+mod size;
+mod world;
+
+use world::{Client, Heard, PEER, PEER_V6, World};

@@ -1,0 +1,163 @@
+//! EVEN-PORT and RESERVATION-TOKEN (RFC 8656 §7.2, §18.7, §18.10).
+
+use super::*;
+use crate::turn::{Reason, RelayId};
+use crate::wire::{ErrorCode, Method};
+
+fn pair(world: &mut World, who: Client) -> Heard {
+    world.ask(who, Method::Allocate, |writer| {
+        writer.requested_transport(17).even_port(true);
+    })
+}
+
+fn claim(world: &mut World, who: Client, token: [u8; 8]) -> Heard {
+    world.ask(who, Method::Allocate, |writer| {
+        writer.requested_transport(17).reservation_token(token);
+    })
+}
+
+const SECOND: Client = Client { address: "198.51.100.1:5001", ..Client::ANN };
+
+#[test]
+fn an_even_port_is_even() {
+    let mut world = World::new();
+    for n in 1..=32_u16 {
+        let client = Client { address: format!("198.51.100.1:{n}").leak(), ..Client::ANN };
+        let heard = world.ask(client, Method::Allocate, |writer| {
+            writer.requested_transport(17).even_port(false);
+        });
+        assert_eq!(heard.expect_success().relayed().port() % 2, 0);
+    }
+    let none_left = world.ask(Client::ANN, Method::Allocate, |writer| {
+        writer.requested_transport(17).even_port(false);
+    });
+    none_left.expect_error(ErrorCode::InsufficientCapacity);
+    world.allocate(Client::ANN).expect_success();
+}
+
+#[test]
+fn the_next_port_waits_for_its_token() {
+    let mut world = World::new();
+    let first = pair(&mut world, Client::ANN).expect_success();
+    assert_eq!((world.bound.len(), world.held()), (2, 2));
+    let second = claim(&mut world, SECOND, first.token()).expect_success();
+    assert_eq!(second.relayed().port(), first.relayed().port() + 1);
+    assert_eq!((world.bound.len(), world.held()), (2, 2));
+    claim(&mut world, Client::BOB, first.token()).expect_error(ErrorCode::InsufficientCapacity);
+    world.permit(SECOND, &[PEER]).expect_success();
+    world.peer_says(second.relayed(), PEER, 1).unwrap();
+}
+
+#[test]
+fn a_reserved_port_is_silent_and_nobody_elses() {
+    let mut world = World::new();
+    let first = pair(&mut world, Client::ANN).expect_success();
+    let mut next = first.relayed();
+    next.set_port(next.port() + 1);
+    assert_eq!(world.peer_says(next, PEER, 1), Err(Reason::NoRelay));
+    claim(&mut world, Client::BOB, first.token()).expect_error(ErrorCode::InsufficientCapacity);
+    claim(&mut world, SECOND, first.token()).expect_success();
+}
+
+// RFC 8656 §7.2: the reservation lasts at least 30 seconds.
+#[test]
+fn a_reservation_ends_after_30_seconds() {
+    let mut world = World::new();
+    let first = pair(&mut world, Client::ANN).expect_success();
+    assert_eq!(world.servers[0].next_deadline(), Some(30_000));
+    world.at_ms(29_999);
+    assert_eq!(world.bound.len(), 2);
+    world.at_ms(30_000);
+    assert_eq!((world.bound.len(), world.held()), (1, 1));
+    claim(&mut world, SECOND, first.token()).expect_error(ErrorCode::InsufficientCapacity);
+}
+
+#[test]
+fn a_pair_is_bound_whole_or_not_at_all() {
+    let mut world = World::new();
+    world.busy.extend((50_000..=50_063).filter(|port| port % 2 == 1));
+    pair(&mut world, Client::ANN).expect_error(ErrorCode::InsufficientCapacity);
+    assert_eq!((world.bound.len(), world.held()), (0, 0));
+    world.let_go();
+    world.busy.remove(&50_031);
+    world.busy.extend((50_000..=50_063).filter(|port| port % 8 == 3));
+    let mut got = 0;
+    for _ in 0..20 {
+        let heard = pair(&mut world, Client::ANN);
+        world.let_go();
+        if heard.code() == 200 {
+            assert_eq!(heard.relayed().port(), 50_030);
+            got += 1;
+            break;
+        }
+    }
+    assert_eq!(got, 1);
+}
+
+#[test]
+fn a_quota_of_one_is_not_enough_for_a_pair_and_no_place_is_lost() {
+    let mut world = World::with(1, 1, |_| {});
+    pair(&mut world, Client::ANN).expect_error(ErrorCode::AllocationQuotaReached);
+    assert_eq!(world.held(), 0);
+    world.allocate(Client::ANN).expect_success();
+}
+
+#[test]
+fn a_token_is_redeemed_at_another_worker_and_the_port_comes_back() {
+    let mut world = World::with(3, 9, |_| {});
+    let first = pair(&mut world, Client::ANN.on(2)).expect_success();
+    let guest = SECOND.on(0);
+    let second = claim(&mut world, guest, first.token()).expect_success();
+    assert_eq!(second.relayed().port(), first.relayed().port() + 1);
+    assert_eq!((world.bound.len(), world.held()), (2, 2));
+    world.permit(guest, &[PEER]).expect_success();
+    world.peer_says(second.relayed(), PEER, 1).unwrap();
+    claim(&mut world, Client::BOB.on(1), first.token())
+        .expect_error(ErrorCode::InsufficientCapacity);
+    world.refresh(guest, 0).expect_success();
+    world.refresh(Client::ANN.on(2), 0).expect_success();
+    world.let_go();
+    assert_eq!((world.bound.len(), world.held()), (0, 0));
+    every_pair_can_be_had(&mut world, 2);
+}
+
+#[test]
+fn a_token_nobody_gave_is_508_at_any_worker() {
+    let mut world = World::with(3, 9, |_| {});
+    for owner in [0, 1, 2, 3, 255] {
+        let token = [owner, 1, 2, 3, 4, 5, 6, 7];
+        claim(&mut world, Client::ANN, token).expect_error(ErrorCode::InsufficientCapacity);
+    }
+    assert_eq!((world.bound.len(), world.held()), (0, 0));
+    assert_eq!(world.servers[0].relays.live(RelayId(0)), None);
+    every_pair_can_be_had(&mut world, 0);
+}
+
+#[test]
+fn a_lent_port_is_handed_over_to_its_borrower() {
+    let mut world = World::with(3, 9, |_| {});
+    let first = pair(&mut world, Client::ANN.on(2)).expect_success();
+    let guest = SECOND.on(0);
+    let second = claim(&mut world, guest, first.token()).expect_success();
+    let sender = Client::BOB.on(1);
+    let from = world.allocate(sender).expect_success().relayed();
+    let own = &second.relayed().to_string();
+    world.permit(sender, &[own]).expect_success();
+    world.permit(guest, &[&from.to_string()]).expect_success();
+    let heard = world.send(sender, own, b"hi");
+    let (way, to) = world.hand_over(&heard.verdict);
+    assert_eq!(way.iter().map(|worker| worker.0).collect::<Vec<_>>(), [2, 0]);
+    assert_eq!(to.unwrap().flow, guest.flow());
+}
+
+/// No port of a worker has leaked: every pair of its slice can still be allocated.
+fn every_pair_can_be_had(world: &mut World, worker: u8) {
+    let plan = crate::turn::PortPlan::new(50_000, 50_063, 3);
+    let ports = plan.slice(crate::turn::WorkerIndex(worker)).len() as u16;
+    let server = &mut world.servers[usize::from(worker)];
+    let drawn = std::iter::from_fn(|| {
+        let pair = crate::turn::ports::Parity::Pair;
+        server.relays.draw(crate::wire::Family::V4, pair, &mut server.chance)
+    });
+    assert_eq!(drawn.count() as u16, ports / 2);
+}
