@@ -1,0 +1,71 @@
+//! What the tests take from the machine: free ports, a folder, and what it can and cannot do.
+
+use std::io::Write;
+use std::net::{Ipv6Addr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// Ports that no other test uses while this value lives.
+///
+/// They lie below the range from which the kernel draws the ports of clients and peers (32768 and
+/// up): a peer with a port inside the relay's own range could only be reached by hairpin. A TCP
+/// listener on the last port is the claim, and it holds between processes too; the tests of this
+/// crate may each run in one of its own.
+pub struct Ports {
+    base: u16,
+    _claim: TcpListener,
+}
+
+impl Ports {
+    const FIRST: u16 = 10_000;
+    const SLICE: u16 = 200;
+    const SLICES: u16 = 110;
+
+    pub fn claim() -> Self {
+        static TURN: AtomicU16 = AtomicU16::new(0);
+        let start = u16::try_from(std::process::id() % 1_000).expect("below 1,000");
+        for _ in 0..10 * Self::SLICES {
+            let slice = (start + TURN.fetch_add(1, Ordering::Relaxed)) % Self::SLICES;
+            let base = Self::FIRST + slice * Self::SLICE;
+            if let Ok(claim) = TcpListener::bind((Ipv6Addr::LOCALHOST, base + Self::SLICE - 1)) {
+                return Self { base, _claim: claim };
+            }
+        }
+        panic!("no free ports between {} and 32767", Self::FIRST);
+    }
+
+    pub fn listening(&self) -> u16 {
+        self.base
+    }
+
+    /// A port of this slice that is neither the listening port nor a relay port.
+    pub fn spare(&self) -> u16 {
+        self.base + 1
+    }
+
+    /// The ports for relayed addresses, as `LOW-HIGH`; the first is even.
+    pub fn relay_range(&self) -> (u16, u16) {
+        (self.base + 10, self.base + Self::SLICE - 5)
+    }
+}
+
+/// Notes that a test could not run here and why; `tests/run` prints the notes at its end.
+pub fn skip(test: &str, missing: &str) {
+    let note = format!("{test}: this machine lacks {missing}");
+    eprintln!("skipped: {note}");
+    let Some(path) = std::env::var_os("UTURN_SKIPPED") else { return };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    let written = file.and_then(|mut file| writeln!(file, "{note}"));
+    written.expect("the list of skipped tests can be written");
+}
+
+pub fn has_ipv6() -> bool {
+    UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
+/// Resident memory of a process, in bytes.
+pub fn resident_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it is running");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS is there");
+    let kib: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
+    kib * 1024
+}

@@ -1,0 +1,40 @@
+//! The real binary, driven from outside over loopback: one test per rule that can be seen there.
+//!
+//! `relay` starts and stops it, `client` speaks TURN with it, `stun` is a second and independent
+//! reading of the RFCs. Tests marked `ignore` want the machine for themselves; `tests/run` runs
+//! them one after the other.
+
+#![expect(
+    unreachable_pub,
+    reason = "a test binary exports nothing; `pub` marks what a module offers"
+)]
+
+mod client;
+mod machine;
+mod relay;
+mod stun;
+
+mod allocate;
+mod auth;
+mod binding;
+mod channel;
+mod data;
+mod dual;
+mod families;
+mod faults;
+mod hairpin;
+mod listening;
+mod permission;
+mod policy;
+mod quota;
+mod refresh;
+mod reservation;
+mod silence;
+mod start;
+mod stop;
+mod time_limited;
+mod workers;
+
+mod browser;
+mod flood;
+mod hostile;

@@ -1,0 +1,73 @@
+//! Workers as a machine sees them: pinned to cores, all of them serving, none of them awake for
+//! nothing.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::client::{Client, Peer};
+use crate::relay::{Relay, Setup};
+
+/// The `status` of each thread of the relay.
+fn threads(relay: &Relay) -> Vec<String> {
+    let folder = format!("/proc/{}/task", relay.process.pid);
+    let threads = fs::read_dir(folder).expect("it is running");
+    let status = |thread: std::io::Result<fs::DirEntry>| {
+        fs::read_to_string(thread.expect("a thread").path().join("status")).unwrap_or_default()
+    };
+    threads.map(status).collect()
+}
+
+fn value<'a>(status: &'a str, name: &str) -> &'a str {
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    line.split_whitespace().nth(1).unwrap_or_default()
+}
+
+#[test]
+fn each_worker_has_a_core_of_its_own() {
+    let cores = std::thread::available_parallelism().expect("it is known").get();
+    let relay = Setup::new().with(&["--workers", &cores.to_string()]).start();
+    let mut pinned: Vec<_> = threads(&relay)
+        .iter()
+        .map(|status| value(status, "Cpus_allowed_list:").to_owned())
+        .filter(|list| list.parse::<u32>().is_ok())
+        .collect();
+    pinned.sort();
+    pinned.dedup();
+    assert!(pinned.len() >= cores, "pinned to {pinned:?} of {cores} cores");
+}
+
+// With nothing to do, nothing is to be done: an idle relay lets its cores sleep.
+#[test]
+fn an_idle_relay_sleeps() {
+    let relay = Setup::new().with(&["--workers", "2"]).start();
+    let mut client = Client::new(relay.v4());
+    client.allocate();
+    std::thread::sleep(Duration::from_millis(500));
+    let wake_ups = || -> u64 {
+        let count =
+            |status: &String| value(status, "voluntary_ctxt_switches:").parse().unwrap_or(0);
+        threads(&relay).iter().map(count).sum()
+    };
+    let before = wake_ups();
+    std::thread::sleep(Duration::from_secs(2));
+    let count = wake_ups() - before;
+    assert!(count <= 20, "{count} wake-ups in 2 s");
+}
+
+#[test]
+fn every_client_is_served_whichever_worker_it_meets() {
+    let relay = Setup::new().with(&["--workers", "4"]).start();
+    let peer = Peer::new();
+    let mut clients: Vec<_> = (0..40)
+        .map(|number| Client::new(if number % 2 == 0 { relay.v4() } else { relay.v6() }))
+        .collect();
+    for client in &mut clients {
+        let relayed = client.allocate();
+        client.bind(0x4000, peer.address());
+        client.send_channel(0x4000, b"out");
+        assert_eq!(peer.receive(), (relayed, b"out".to_vec()));
+        peer.send(relayed, b"in");
+        assert_eq!(client.channel_data(), (0x4000, b"in".to_vec()));
+    }
+    clients.iter_mut().for_each(|client| assert_eq!(client.refresh(0).lifetime_s(), 0));
+}
