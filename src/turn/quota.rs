@@ -7,6 +7,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use foldhash::fast::FixedState;
+
 /// Counts allocations on behalf of every worker.
 pub trait Quota: Send {
     /// Takes one place for `user`, or says which limit is reached.
@@ -31,7 +33,7 @@ pub enum Exhausted {
 pub struct Counts {
     most_per_user: u32,
     most: u32,
-    held: HashMap<Arc<str>, u32>,
+    held: HashMap<Arc<str>, u32, FixedState>,
     held_total: u32,
 }
 
@@ -41,7 +43,7 @@ impl Counts {
         Counts {
             most_per_user: per_user.unwrap_or(u32::MAX),
             most: total.unwrap_or(u32::MAX),
-            held: HashMap::new(),
+            held: HashMap::default(),
             held_total: 0,
         }
     }

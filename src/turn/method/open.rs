@@ -31,8 +31,21 @@ impl Server {
         outcome: Outcome<'_>,
         reply: &mut [u8],
     ) -> Verdict {
+        let verdict = self.go_on(now, pending, outcome, reply);
+        if let Verdict::Drop(reason) = verdict {
+            self.counters.drop(reason);
+        }
+        verdict
+    }
+
+    fn go_on(
+        &mut self,
+        now: Now,
+        pending: PendingId,
+        outcome: Outcome<'_>,
+        reply: &mut [u8],
+    ) -> Verdict {
         let Some(mut opening) = self.openings.take(pending) else {
-            self.counters.drop(Reason::NotPending);
             return Verdict::Drop(Reason::NotPending);
         };
         match outcome {
