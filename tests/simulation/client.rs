@@ -1,0 +1,297 @@
+//! Clients that allocate, refresh, permit, bind, send, move and crash, and the peers they talk to.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use uturn::wire::{Class, Family, Message, Method, TransactionId};
+
+use super::{
+    chance::Chance,
+    packet::{Ask, Packet, Request, Signature, Wish},
+    run::{Event, Story},
+    model::relayed_addresses,
+    scenario::{Scenario, User},
+};
+
+const FIRST_RETRY_MS: u64 = 500;
+const RETRIES: u32 = 5;
+
+/// A request that waits for its answer.
+struct Waiting {
+    packet: Packet,
+    tries: u32,
+}
+
+/// One client, and what it believes.
+pub(crate) struct Client {
+    address: SocketAddr,
+    user: User,
+    nonce: Option<Vec<u8>>,
+    relayed: Vec<SocketAddr>,
+    channels: Vec<(u16, SocketAddr)>,
+    waiting: BTreeMap<[u8; 12], Waiting>,
+}
+
+impl Client {
+    pub(crate) fn new(at: usize, scenario: &Scenario, chance: &mut Chance) -> Client {
+        let port = 20_000 + at as u16;
+        let address = match chance.percent(70) {
+            true => SocketAddr::from(([77, 1, 1, at as u8 % 5], port)),
+            false => SocketAddr::from(([0x2A00, 3, 0, 0, 0, 0, 0, at as u16], port)),
+        };
+        Client {
+            address,
+            user: chance.pick(&scenario.users).clone(),
+            nonce: None,
+            relayed: Vec::new(),
+            channels: Vec::new(),
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    fn forget(&mut self) {
+        self.relayed.clear();
+        self.channels.clear();
+        self.waiting.clear();
+    }
+}
+
+impl Story {
+    /// A client does something, and will again.
+    pub(crate) fn act(&mut self, at: usize) {
+        if self.now_ms >= self.model.scenario.active_ms {
+            return;
+        }
+        let rest_ms = match self.chance.below(100) {
+            0..70 => self.chance.within(5..4_000),
+            70..95 => self.chance.within(4_000..100_000),
+            _ => self.chance.within(100_000..1_000_000),
+        };
+        self.network.schedule(self.now_ms + rest_ms, Event::Act(at));
+        if self.clients[at].relayed.is_empty() {
+            return match self.chance.below(10) {
+                0 => self.request(at, Ask::Binding),
+                1 => self.junk(at),
+                2 => {
+                    let ask = self.any_ask(at);
+                    self.request(at, ask);
+                }
+                _ => self.allocate(at),
+            };
+        }
+        match self.chance.below(100) {
+            0..40 => self.speak(at),
+            40..85 => {
+                let ask = self.any_ask(at);
+                self.request(at, ask);
+            }
+            85..88 => self.allocate(at),
+            88..91 => self.clients[at].forget(),
+            91..94 => {
+                // The NAT gives another port: same belief, another five-tuple.
+                let address = &mut self.clients[at].address;
+                address.set_port(address.port() ^ 0x400 | (self.chance.below(4) as u16) << 11);
+            }
+            94..97 => self.stranger(),
+            97 => self.clients[at].user = self.chance.pick(&self.model.scenario.users).clone(),
+            _ => self.junk(at),
+        }
+    }
+
+    fn allocate(&mut self, at: usize) {
+        let chance = &mut self.chance;
+        let mut wish = Wish {
+            lifetime_s: chance.percent(50).then(|| chance.below(5_000) as u32),
+            ..Wish::default()
+        };
+        match chance.below(20) {
+            0..3 => wish.even = Some(true),
+            3 => wish.even = Some(false),
+            4..7 => wish.is_dual = true,
+            7..10 => wish.family = Some(Family::V6),
+            10..13 if !self.tokens.is_empty() => {
+                // The one its own user reserved, if there is one: a second stream of a call.
+                let own = self.clients[at].user.name.clone();
+                let of_own = self.model.reservations.iter().find(|(_, held)| held.user == own);
+                let any = *chance.pick(&self.tokens);
+                wish.token = Some(of_own.map_or(any, |(token, _)| *token));
+            }
+            13 => {
+                wish.is_dual = true;
+                wish.even = Some(chance.percent(50));
+            }
+            14 => wish.token = Some(chance.array()),
+            _ => {}
+        }
+        self.request(at, Ask::Allocate(wish));
+    }
+
+    fn any_ask(&mut self, at: usize) -> Ask {
+        match self.chance.below(10) {
+            0..3 => {
+                let chance = &mut self.chance;
+                let lifetime_s = match chance.below(10) {
+                    0 => Some(0),
+                    1..6 => None,
+                    _ => Some(chance.below(5_000) as u32),
+                };
+                let family = match chance.below(10) {
+                    0 => Some(Family::V6),
+                    1 => Some(Family::V4),
+                    _ => None,
+                };
+                Ask::Refresh { lifetime_s, family }
+            }
+            3..6 => Ask::Permit((0..self.chance.below(4)).map(|_| self.any_peer()).collect()),
+            _ => {
+                let number = match self.chance.below(30) {
+                    0 => 0x3FFF,
+                    1 => 0x5000,
+                    n => 0x4000 + (n % 6) as u16,
+                };
+                let known = self.clients[at].channels.clone();
+                if !known.is_empty() && self.chance.percent(60) {
+                    let (number, peer) = *self.chance.pick(&known);
+                    return Ask::Bind { number, peer };
+                }
+                Ask::Bind { number, peer: self.any_peer() }
+            }
+        }
+    }
+
+    fn any_peer(&mut self) -> SocketAddr {
+        match self.chance.below(20) {
+            0 => *self.chance.pick(&self.model.scenario.forbidden),
+            1..8 if !self.known.is_empty() => *self.chance.pick(&self.known),
+            _ => *self.chance.pick(&self.model.scenario.peers),
+        }
+    }
+
+    /// Sends a payload, to whomever.
+    fn speak(&mut self, at: usize) {
+        let bytes = self.chance.below(40) as usize;
+        let payload = self.chance.bytes(bytes);
+        let client = &self.clients[at];
+        let packet = if !client.channels.is_empty() && self.chance.percent(60) {
+            let (number, _) = *self.chance.pick(&client.channels);
+            Packet::Channel { number, payload, is_padded: self.chance.percent(50) }
+        } else {
+            let dont_fragment = self.chance.percent(10);
+            Packet::Send { peer: self.any_peer(), payload, dont_fragment }
+        };
+        self.transmit(at, packet);
+    }
+
+    fn junk(&mut self, at: usize) {
+        let bytes = self.chance.below(60) as usize;
+        let mut junk = self.chance.bytes(bytes);
+        if let Some(first) = junk.first_mut() {
+            // Neither a request nor on a channel that may be bound.
+            *first = 0x80 | *first;
+        }
+        self.transmit(at, Packet::Junk(junk));
+    }
+
+    /// Somebody whom nobody asked sends to a relayed address.
+    fn stranger(&mut self) {
+        if self.known.is_empty() {
+            return;
+        }
+        let relayed = *self.chance.pick(&self.known);
+        let peer = match relayed.is_ipv4() {
+            true => *self.chance.pick(&["8.8.8.8:1000", "5.5.5.5:5", "9.9.9.9:50004", "9.9.9.9:3478"]),
+            false => *self.chance.pick(&["[2a00:2::1]:1000", "[2a00:7::1]:1"]),
+        };
+        self.send_train(super::scenario::parse(peer), relayed);
+    }
+
+    fn send_train(&mut self, peer: SocketAddr, relayed: SocketAddr) {
+        let count = 1 + self.chance.below(3);
+        let bytes = self.chance.below(30) as usize;
+        let segments = (0..count).map(|_| self.chance.bytes(bytes)).collect();
+        let event = Event::ToRelay { peer, relayed, segments };
+        self.network.send(self.now_ms, &mut self.chance, event);
+    }
+
+    /// A peer hears something, and may answer.
+    pub(crate) fn to_peer(&mut self, relayed: SocketAddr, peer: SocketAddr, _payload: Vec<u8>) {
+        if self.chance.percent(60) {
+            self.send_train(peer, relayed);
+        }
+    }
+
+    fn request(&mut self, at: usize, ask: Ask) {
+        let transaction = TransactionId(self.chance.array());
+        let is_right = !self.chance.percent(3);
+        let client = &self.clients[at];
+        let user = client.user.clone();
+        let signature = client.nonce.clone().map(|nonce| Signature { user, is_right, nonce });
+        let has_fingerprint = self.chance.percent(30);
+        let signature = signature.filter(|_| ask != Ask::Binding);
+        let request = Request { ask, transaction, signature, has_fingerprint };
+        let packet = Packet::Request(request);
+        let waiting = Waiting { packet: packet.clone(), tries: 0 };
+        self.clients[at].waiting.insert(transaction.0, waiting);
+        self.transmit(at, packet);
+        let retry = Event::Retry { client: at, transaction: transaction.0 };
+        self.network.schedule(self.now_ms + FIRST_RETRY_MS, retry);
+    }
+
+    fn transmit(&mut self, at: usize, packet: Packet) {
+        let event = Event::ToServer { from: self.clients[at].address, packet };
+        self.network.send(self.now_ms, &mut self.chance, event);
+    }
+
+    pub(crate) fn retry(&mut self, at: usize, transaction: [u8; 12]) {
+        let Some(waiting) = self.clients[at].waiting.get_mut(&transaction) else { return };
+        waiting.tries += 1;
+        let (packet, tries) = (waiting.packet.clone(), waiting.tries);
+        if tries > RETRIES {
+            self.clients[at].waiting.remove(&transaction);
+            return;
+        }
+        self.transmit(at, packet);
+        let retry = Event::Retry { client: at, transaction };
+        self.network.schedule(self.now_ms + (FIRST_RETRY_MS << tries), retry);
+    }
+
+    /// Something reaches a client, if the NAT still knows it.
+    pub(crate) fn to_client(&mut self, to: SocketAddr, bytes: &[u8]) {
+        let Some(at) = self.clients.iter().position(|client| client.address == to) else { return };
+        let Ok(message) = Message::parse(bytes) else { return };
+        if message.class() == Class::Indication {
+            return;
+        }
+        let waiting = self.clients[at].waiting.remove(&message.transaction().0);
+        let Some(Waiting { packet: Packet::Request(request), .. }) = waiting else { return };
+        match message.error_code().expect("well-formed") {
+            Some(401 | 438) => {
+                let nonce = message.nonce().expect("a challenge has a nonce").to_vec();
+                let is_first = self.clients[at].nonce.replace(nonce).is_none();
+                if is_first || self.chance.percent(80) {
+                    self.request(at, request.ask);
+                }
+            }
+            Some(437) => self.clients[at].forget(),
+            Some(_) => {}
+            None => self.believe(at, &request.ask, &message),
+        }
+    }
+
+    fn believe(&mut self, at: usize, ask: &Ask, answer: &Message<'_>) {
+        let client = &mut self.clients[at];
+        match ask {
+            Ask::Allocate(_) => {
+                client.relayed = relayed_addresses(answer);
+                self.known.extend(&client.relayed);
+                if self.known.len() > 12 {
+                    self.known.drain(..4);
+                }
+                self.tokens.extend(answer.reservation_token().expect("well-formed"));
+            }
+            Ask::Refresh { lifetime_s: Some(0), family: None } => client.forget(),
+            Ask::Bind { number, peer } => client.channels.push((*number, *peer)),
+            Ask::Binding | Ask::Refresh { .. } | Ask::Permit(_) => {}
+        }
+        debug_assert_ne!(answer.method(), Method::Send);
+    }
+}

@@ -1,0 +1,112 @@
+//! Quotas, sockets and counters, added up.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
+
+use uturn::turn::{Cause, Closed, Counts};
+
+use super::{LATE_MS, Model};
+use crate::scenario::{ADVERTISED_V4, LOCAL_V4, ip};
+
+impl Model {
+    /// Places of the quota an account holds.
+    pub(crate) fn held_by(&self, account: &str) -> u32 {
+        let places = self.places();
+        places.iter().filter(|(holder, _)| *holder == account).map(|(_, places)| places).sum()
+    }
+
+    pub(crate) fn held_in_total(&self) -> u32 {
+        self.places().iter().map(|(_, places)| places).sum()
+    }
+
+    fn places(&self) -> Vec<(&str, u32)> {
+        let allocations = self.allocations.values().map(|a| (&*a.account, 1));
+        let reservations = self.reservations.values().map(|r| (&*r.account, 1));
+        let openings = self.openings.values().map(|o| (&*o.account, o.places));
+        let moving = self.moving.iter().map(|account| (&**account, 1));
+        allocations.chain(reservations).chain(openings).chain(moving).collect()
+    }
+
+    pub(crate) fn check_quota(&self, counts: &Counts) {
+        assert_eq!(counts.total(), self.held_in_total(), "places of all");
+        for user in &self.scenario.users {
+            assert_eq!(counts.of(&user.account), self.held_by(&user.account), "{}", user.account);
+        }
+    }
+
+    /// What must be bound, and what may still be.
+    pub(crate) fn check_sockets(&self, now_ms: u64, bound: &BTreeSet<SocketAddr>, held: &BTreeSet<SocketAddr>) {
+        let ends = || self.allocations.values().flat_map(|allocation| &allocation.ends);
+        for end in ends().filter(|end| end.expires_ms > now_ms) {
+            assert!(bound.contains(&self.local(end.relayed)), "{} has no socket", end.relayed);
+        }
+        let lingers = |expires_ms: u64| expires_ms + LATE_MS > now_ms;
+        for local in bound {
+            let has_end = ends().any(|end| self.local(end.relayed) == *local && lingers(end.expires_ms));
+            assert!(has_end, "{local} is bound for nobody");
+        }
+        let reservations = || self.reservations.values();
+        for reservation in reservations().filter(|r| r.expires_ms > now_ms) {
+            assert!(held.contains(&self.local(reservation.relayed)), "{reservation:?} is not held");
+        }
+        for local in held {
+            let mut kept = reservations().filter(|r| self.local(r.relayed) == *local);
+            assert!(kept.any(|r| lingers(r.expires_ms)), "{local} is held for nobody");
+        }
+    }
+
+    /// The log was told that an allocation ended: rightly?
+    pub(crate) fn closed(&mut self, now_ms: u64, closed: &Closed) {
+        let client = closed.flow.client;
+        let place = self.to_close.iter().position(|(one, cause, _)| {
+            *one == client && (*cause == closed.cause || closed.cause == Cause::Shutdown)
+        });
+        let allocation = match place {
+            Some(place) => self.to_close.remove(place).2,
+            None => {
+                let allocation = self.allocations.remove(&client).expect("one that was there");
+                let is_over = !allocation.is_live(now_ms) && closed.cause == Cause::Expired;
+                assert!(is_over || closed.cause == Cause::Shutdown, "{closed:?} {allocation:?}");
+                allocation
+            }
+        };
+        assert_eq!(*closed.user, *allocation.user);
+        assert_eq!(closed.traffic, allocation.traffic, "{client}");
+        assert_eq!(closed.duration_ms, now_ms - allocation.opened_ms);
+        self.sums.closed += 1;
+    }
+
+    /// The socket of a reserved port is to be closed: nobody came for it.
+    pub(crate) fn unreserved(&mut self, now_ms: u64, local: SocketAddr, is_shut_down: bool) {
+        let found = self.reservations.iter().find(|(_, r)| self.local(r.relayed) == local);
+        if let Some((token, reservation)) = found.map(|(token, r)| (*token, r.clone())) {
+            assert!(is_shut_down || reservation.expires_ms <= now_ms, "{reservation:?} given up");
+            self.reservations.remove(&token);
+        }
+    }
+
+    /// What the socket of an advertised address is bound to.
+    pub(crate) fn local(&self, relayed: SocketAddr) -> SocketAddr {
+        let local = if relayed.ip() == ip(ADVERTISED_V4) { ip(LOCAL_V4) } else { relayed.ip() };
+        SocketAddr::new(local, relayed.port())
+    }
+
+    pub(crate) fn advertised(&self, local: SocketAddr) -> SocketAddr {
+        let ip: IpAddr = if local.ip() == ip(LOCAL_V4) { ip(ADVERTISED_V4) } else { local.ip() };
+        SocketAddr::new(ip, local.port())
+    }
+
+    pub(crate) fn owner_of(&self, port: u16) -> Option<u8> {
+        self.scenario.plan().owner(port).map(|worker| worker.0)
+    }
+
+    /// Nothing is left of anybody.
+    pub(crate) fn check_empty(&self) {
+        assert!(self.allocations.is_empty(), "{:?}", self.allocations);
+        assert!(self.reservations.is_empty(), "{:?}", self.reservations);
+        assert!(self.openings.is_empty(), "{:?}", self.openings);
+        assert!(self.lent.is_empty() && self.borrowed.is_empty() && self.moving.is_empty());
+    }
+}

@@ -1,0 +1,144 @@
+//! Where a payload must go.
+
+use std::net::SocketAddr;
+
+use uturn::turn::Load;
+
+use super::{Allocation, Model};
+use crate::packet::Packet;
+
+/// The one thing that may become of a payload.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Fate {
+    /// It leaves from this relayed address.
+    ToPeer { relayed: SocketAddr, peer: SocketAddr, dont_fragment: bool },
+    /// It goes to a client, as of this sender, in this channel if one is bound.
+    ToClient { client: SocketAddr, sender: SocketAddr, channel: Option<u16> },
+    /// Another worker is asked.
+    HandOver { worker: u8, from: SocketAddr, to: SocketAddr },
+    Dropped,
+}
+
+impl Model {
+    /// A payload from a client, in a Send indication or on a channel.
+    pub(crate) fn from_client(&mut self, now_ms: u64, client: SocketAddr, packet: &Packet) -> Fate {
+        let Some(allocation) = self.live(client, now_ms) else { return Fate::Dropped };
+        let (peer, dont_fragment, bytes) = match packet {
+            Packet::Send { peer, payload, dont_fragment } => (*peer, *dont_fragment, payload.len()),
+            Packet::Channel { number, payload, .. } => {
+                let channel = allocation.channels.get(number);
+                let Some(channel) = channel.filter(|c| c.until_ms > now_ms) else {
+                    return Fate::Dropped;
+                };
+                (channel.peer, false, payload.len())
+            }
+            Packet::Request(_) | Packet::Junk(_) => return Fate::Dropped,
+        };
+        let Some(end) = allocation.end_for(peer.ip(), now_ms) else { return Fate::Dropped };
+        if !allocation.permits(peer.ip(), now_ms) {
+            return Fate::Dropped;
+        }
+        let (worker, relayed) = (allocation.worker, end.relayed);
+        let fate = if self.is_relay_ip(peer.ip()) && self.owner_of(peer.port()).is_some() {
+            self.hairpin(now_ms, worker, relayed, peer)
+        } else if self.is_own_socket(peer) {
+            Fate::Dropped
+        } else {
+            Fate::ToPeer { relayed, peer, dont_fragment }
+        };
+        self.book(client, fate, bytes);
+        fate
+    }
+
+    /// A payload from one relayed address to another.
+    fn hairpin(&self, now_ms: u64, worker: u8, from: SocketAddr, to: SocketAddr) -> Fate {
+        let local = self.local(to);
+        let at = if self.borrowed.get(&local) == Some(&worker) {
+            worker
+        } else if self.owner_of(to.port()) == Some(worker) {
+            self.lent.get(&local).copied().unwrap_or(worker)
+        } else {
+            self.owner_of(to.port()).unwrap_or(worker)
+        };
+        if at == worker { self.receive(now_ms, from, to) } else { Fate::HandOver { worker: at, from, to } }
+    }
+
+    /// A payload another worker has handed over.
+    pub(crate) fn from_worker(
+        &mut self,
+        now_ms: u64,
+        worker: u8,
+        (from, to): (SocketAddr, SocketAddr),
+        bytes: usize,
+    ) -> Fate {
+        let local = self.local(to);
+        let is_borrowed = self.borrowed.get(&local) == Some(&worker);
+        let is_home = self.owner_of(to.port()) == Some(worker);
+        let fate = match self.lent.get(&local) {
+            Some(borrower) if is_home && !is_borrowed => {
+                Fate::HandOver { worker: *borrower, from, to }
+            }
+            _ if is_home || is_borrowed => self.receive(now_ms, from, to),
+            _ => Fate::Dropped,
+        };
+        if let Fate::ToClient { client, .. } = fate {
+            self.traffic(client, |allocation| &mut allocation.traffic.to_client).add(1, bytes);
+            tally(&mut self.sums.taken_over, 1, bytes);
+        }
+        fate
+    }
+
+    /// A payload, or a train of them, from a peer to a relayed address.
+    pub(crate) fn from_peer(
+        &mut self,
+        now_ms: u64,
+        (peer, relayed): (SocketAddr, SocketAddr),
+        (segments, bytes): (usize, usize),
+    ) -> Fate {
+        let is_relay = self.is_relay_ip(peer.ip()) && self.owner_of(peer.port()).is_some();
+        if is_relay || self.is_own_socket(peer) {
+            return Fate::Dropped;
+        }
+        let fate = self.receive(now_ms, peer, relayed);
+        if let Fate::ToClient { client, .. } = fate {
+            self.traffic(client, |allocation| &mut allocation.traffic.to_client).add(segments, bytes);
+            tally(&mut self.sums.to_clients, segments, bytes);
+        }
+        fate
+    }
+
+    /// Through a permission or not at all.
+    fn receive(&self, now_ms: u64, sender: SocketAddr, relayed: SocketAddr) -> Fate {
+        let client = self.client_of(relayed, now_ms);
+        let found = client.and_then(|client| Some((client, self.live(client, now_ms)?)));
+        let Some((client, allocation)) = found else { return Fate::Dropped };
+        if !allocation.permits(sender.ip(), now_ms) {
+            return Fate::Dropped;
+        }
+        let mut channels = allocation.channels.iter();
+        let bound = channels.find(|(_, c)| c.peer == sender && c.until_ms > now_ms);
+        Fate::ToClient { client, sender, channel: bound.map(|(number, _)| *number) }
+    }
+
+    fn book(&mut self, from: SocketAddr, fate: Fate, bytes: usize) {
+        match fate {
+            Fate::Dropped => return,
+            Fate::ToPeer { .. } => tally(&mut self.sums.to_peers, 1, bytes),
+            Fate::HandOver { .. } => tally(&mut self.sums.handed_over, 1, bytes),
+            Fate::ToClient { client, .. } => {
+                tally(&mut self.sums.hairpin, 1, bytes);
+                self.traffic(client, |allocation| &mut allocation.traffic.to_client).add(1, bytes);
+            }
+        }
+        self.traffic(from, |allocation| &mut allocation.traffic.to_peers).add(1, bytes);
+    }
+
+    fn traffic(&mut self, client: SocketAddr, of: fn(&mut Allocation) -> &mut Load) -> &mut Load {
+        of(self.allocations.get_mut(&client).expect("whoever is sent to has an allocation"))
+    }
+}
+
+fn tally(sum: &mut (u64, u64), packets: usize, bytes: usize) {
+    sum.0 += packets as u64;
+    sum.1 += bytes as u64;
+}

@@ -1,0 +1,359 @@
+//! What a request must be answered, and what is so afterwards.
+
+use std::net::{IpAddr, SocketAddr};
+
+use uturn::{
+    turn::{Cause, OnReallocate, Reason},
+    wire::{AttributeType, Family, Message},
+};
+
+use super::{Allocation, CHANNEL_MS, Channel, End, GUARD_MS, Model, Opening, PERMISSION_MS, Reservation};
+use crate::{
+    packet::{Ask, Request, Signature, Wish},
+    scenario::{ADVERTISED_V4, BEGIN_S, LOCAL_V6, ip},
+};
+
+const RESERVATION_MS: u64 = 30_000;
+
+/// The one answer that is right.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Expect {
+    Success,
+    /// The answer that was given before, byte for byte.
+    Again,
+    Code(u16),
+    /// Accepted; the answer follows. Or 508 at once, if there is no port.
+    Later,
+    Silence(Reason),
+}
+
+/// A request, where it came from and where it was handled.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival<'r> {
+    pub(crate) now_ms: u64,
+    pub(crate) worker: u8,
+    pub(crate) client: SocketAddr,
+    pub(crate) request: &'r Request,
+}
+
+impl Model {
+    /// Says what must be answered, and takes for granted that it will be.
+    pub(crate) fn judge(&mut self, arrival: Arrival<'_>) -> Expect {
+        let Arrival { now_ms, client, request, .. } = arrival;
+        if request.ask == Ask::Binding {
+            return Expect::Success;
+        }
+        let Some(signature) = &request.signature else { return Expect::Code(401) };
+        if let Some(code) = self.distrust(now_ms, client, signature) {
+            return Expect::Code(code);
+        }
+        match &request.ask {
+            Ask::Binding => Expect::Success,
+            Ask::Allocate(wish) => self.allocate(arrival, signature, wish),
+            Ask::Refresh { .. } | Ask::Permit(_) | Ask::Bind { .. } => {
+                match self.change(arrival, signature) {
+                    Ok(()) => Expect::Success,
+                    Err(code) => Expect::Code(code),
+                }
+            }
+        }
+    }
+
+    fn distrust(&self, now_ms: u64, client: SocketAddr, signature: &Signature) -> Option<u16> {
+        let now_s = BEGIN_S + now_ms / 1000;
+        let is_fresh = self.nonces.get(&signature.nonce).is_some_and(|(given_to, issued_s)| {
+            *given_to == client && now_s - issued_s <= self.scenario.nonce_lifetime_s
+        });
+        let is_kept = self.live(client, now_ms).is_some_and(|a| a.user == signature.user.name);
+        let is_over = signature.user.expires_s.is_some_and(|expires_s| expires_s <= now_s);
+        if !is_fresh {
+            Some(438)
+        } else if !signature.is_right || (is_over && !is_kept) {
+            Some(401)
+        } else {
+            None
+        }
+    }
+
+    fn allocate(&mut self, arrival: Arrival<'_>, signature: &Signature, wish: &Wish) -> Expect {
+        let Arrival { now_ms, worker, client, request } = arrival;
+        if let Some(opening) = self.openings.get(&client) {
+            let again = opening.request.transaction == request.transaction;
+            return if again { Expect::Silence(Reason::AlreadyPending) } else { Expect::Code(437) };
+        }
+        if let Some(allocation) = self.live(client, now_ms) {
+            let is_own = allocation.user == signature.user.name;
+            if is_own && allocation.request.transaction == request.transaction {
+                return Expect::Again;
+            }
+            if !is_own || self.scenario.on_reallocate == OnReallocate::Refuse {
+                return Expect::Code(437);
+            }
+        }
+        if wish.is_nonsense() {
+            return Expect::Code(400);
+        }
+        let cause = if self.live(client, now_ms).is_some() { Cause::Replaced } else { Cause::Expired };
+        self.end(client, cause);
+        let expect = match wish.token {
+            Some(token) => self.redeem_by(arrival, signature, token),
+            None => self.draw(signature, wish),
+        };
+        if expect == Expect::Later {
+            let places = match (wish.token, wish.even) {
+                (Some(_), _) => 0,
+                (None, Some(true)) => 2,
+                (None, _) => 1,
+            };
+            let account = signature.user.account.clone();
+            let opening = Opening { worker, request: request.clone(), account, places };
+            self.openings.insert(client, opening);
+        }
+        expect
+    }
+
+    fn redeem_by(&self, arrival: Arrival<'_>, signature: &Signature, token: [u8; 8]) -> Expect {
+        if token[0] != arrival.worker && token[0] < self.scenario.workers {
+            return Expect::Later;
+        }
+        match self.redeemable(arrival.now_ms, token, &signature.user.name) {
+            true => Expect::Success,
+            false => Expect::Code(508),
+        }
+    }
+
+    pub(crate) fn redeemable(&self, now_ms: u64, token: [u8; 8], user: &str) -> bool {
+        let reservation = self.reservations.get(&token);
+        reservation.is_some_and(|held| held.user == user && held.expires_ms > now_ms)
+    }
+
+    fn draw(&self, signature: &Signature, wish: &Wish) -> Expect {
+        if wish.family == Some(Family::V6) && !self.scenario.has_v6 {
+            return Expect::Code(440);
+        }
+        let places = if wish.even == Some(true) { 2 } else { 1 };
+        let mut held = self.held_by(&signature.user.account);
+        let mut total = self.held_in_total();
+        for _ in 0..places {
+            if held >= self.scenario.user_quota {
+                return Expect::Code(486);
+            }
+            if total >= self.scenario.total_quota {
+                return Expect::Code(508);
+            }
+            held += 1;
+            total += 1;
+        }
+        Expect::Later
+    }
+
+    fn change(&mut self, arrival: Arrival<'_>, signature: &Signature) -> Result<(), u16> {
+        let Arrival { now_ms, client, request, .. } = arrival;
+        let user = self.live(client, now_ms).map(|allocation| allocation.user.clone());
+        if user.as_ref() != Some(&signature.user.name) {
+            return Err(if user.is_none() { 437 } else { 441 });
+        }
+        match &request.ask {
+            Ask::Refresh { lifetime_s, family } => self.refresh(arrival, *lifetime_s, *family),
+            Ask::Permit(peers) => self.permit(now_ms, client, peers),
+            Ask::Bind { number, peer } => self.bind(now_ms, client, *number, *peer),
+            Ask::Binding | Ask::Allocate(_) => Ok(()),
+        }
+    }
+
+    fn refresh(
+        &mut self,
+        arrival: Arrival<'_>,
+        lifetime_s: Option<u32>,
+        family: Option<Family>,
+    ) -> Result<(), u16> {
+        let Arrival { now_ms, client, .. } = arrival;
+        let granted_ms = self.granted_ms(lifetime_s);
+        let Some(allocation) = self.allocations.get_mut(&client) else { return Err(437) };
+        let is_meant = |end: &End| {
+            family.is_none_or(|family| Family::of(end.relayed.ip()) == family)
+                && end.expires_ms > now_ms
+        };
+        if !allocation.ends.iter().any(is_meant) {
+            return Err(443);
+        }
+        if lifetime_s != Some(0) {
+            let ends = allocation.ends.iter_mut().filter(|end| is_meant(end));
+            ends.for_each(|end| end.expires_ms = now_ms + granted_ms);
+            return Ok(());
+        }
+        let gone: Vec<End> = allocation.ends.iter().copied().filter(is_meant).collect();
+        allocation.ends.retain(|end| !is_meant(end));
+        for end in gone {
+            let is_v4 = end.relayed.is_ipv4();
+            allocation.permissions.retain(|ip, _| ip.is_ipv4() != is_v4);
+            allocation.channels.retain(|_, channel| channel.peer.is_ipv4() != is_v4);
+        }
+        if allocation.ends.is_empty() {
+            self.end(client, Cause::Deleted);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn granted_ms(&self, asked_s: Option<u32>) -> u64 {
+        let least = self.scenario.default_lifetime_s;
+        u64::from(asked_s.unwrap_or(least).max(least).min(self.scenario.max_lifetime_s)) * 1000
+    }
+
+    fn permit(&mut self, now_ms: u64, client: SocketAddr, peers: &[SocketAddr]) -> Result<(), u16> {
+        if peers.is_empty() {
+            return Err(400);
+        }
+        for peer in peers {
+            self.may_reach(now_ms, client, peer.ip())?;
+        }
+        let ips: Vec<IpAddr> = peers.iter().map(SocketAddr::ip).collect();
+        self.install(now_ms, client, &ips)
+    }
+
+    fn may_reach(&self, now_ms: u64, client: SocketAddr, peer: IpAddr) -> Result<(), u16> {
+        let allocation = self.live(client, now_ms).ok_or(437_u16)?;
+        allocation.end_for(peer, now_ms).ok_or(443_u16)?;
+        let closed = ["10.0.0.5", "127.0.0.1", "fe80::1", "7.7.7.7"];
+        if closed.iter().any(|closed| ip(closed) == peer) { Err(403) } else { Ok(()) }
+    }
+
+    fn install(&mut self, now_ms: u64, client: SocketAddr, ips: &[IpAddr]) -> Result<(), u16> {
+        let limit = usize::from(self.scenario.permission_quota);
+        let Some(allocation) = self.allocations.get_mut(&client) else { return Err(437) };
+        let mut after = allocation.permissions.clone();
+        after.retain(|_, expires_ms| *expires_ms > now_ms);
+        let before = after.len();
+        after.extend(ips.iter().map(|ip| (*ip, now_ms + PERMISSION_MS)));
+        if after.len() > before && after.len() > limit {
+            return Err(508);
+        }
+        allocation.permissions = after;
+        Ok(())
+    }
+
+    fn bind(
+        &mut self,
+        now_ms: u64,
+        client: SocketAddr,
+        number: u16,
+        peer: SocketAddr,
+    ) -> Result<(), u16> {
+        if !(0x4000..=0x4FFF).contains(&number) || peer.port() == 0 {
+            return Err(400);
+        }
+        self.may_reach(now_ms, client, peer.ip())?;
+        if self.is_own_socket(peer) {
+            return Err(403);
+        }
+        let limit = usize::from(self.scenario.channel_quota);
+        let Some(allocation) = self.allocations.get_mut(&client) else { return Err(437) };
+        allocation.channels.retain(|_, channel| channel.until_ms + GUARD_MS > now_ms);
+        let by_number = allocation.channels.get(&number).map(|channel| channel.peer);
+        let by_peer = allocation.channels.iter().find(|(_, channel)| channel.peer == peer);
+        if by_number.is_some_and(|bound| bound != peer) || by_peer.is_some_and(|(n, _)| *n != number) {
+            return Err(400);
+        }
+        if by_number.is_none() && allocation.channels.len() >= limit {
+            return Err(508);
+        }
+        self.install(now_ms, client, &[peer.ip()])?;
+        if let Some(allocation) = self.allocations.get_mut(&client) {
+            let channel = Channel { peer, until_ms: now_ms + CHANNEL_MS };
+            allocation.channels.insert(number, channel);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_own_socket(&self, peer: SocketAddr) -> bool {
+        self.scenario.listeners().contains(&peer)
+    }
+
+    pub(crate) fn is_relay_ip(&self, peer: IpAddr) -> bool {
+        peer == ip(ADVERTISED_V4) || (self.scenario.has_v6 && peer == ip(LOCAL_V6))
+    }
+
+    /// An Allocate was answered with a success: checks what it says, and believes it.
+    pub(crate) fn opened(&mut self, arrival: Arrival<'_>, answer: &Message<'_>, bytes: &[u8]) {
+        let Arrival { now_ms, worker, client, request } = arrival;
+        let (Ask::Allocate(wish), Some(signature)) = (&request.ask, &request.signature) else {
+            panic!("only a signed Allocate is answered so");
+        };
+        let relayed = relayed_addresses(answer);
+        wish.check(&relayed, answer);
+        let lifetime_ms = self.granted_ms(wish.lifetime_s);
+        assert_eq!(answer.lifetime_s(), Ok(Some((lifetime_ms / 1000) as u32)));
+        assert_eq!(answer.xor_address(AttributeType::XOR_MAPPED_ADDRESS), Ok(Some(client)));
+        for address in &relayed {
+            assert!(self.client_of(*address, now_ms).is_none(), "{address} is somebody else's");
+        }
+        let (user, account) = (signature.user.name.clone(), signature.user.account.clone());
+        if let Ok(Some(token)) = answer.reservation_token() {
+            let relayed = SocketAddr::new(relayed[0].ip(), relayed[0].port() + 1);
+            let expires_ms = now_ms + RESERVATION_MS;
+            let (user, account) = (user.clone(), account.clone());
+            self.reservations.insert(token, Reservation { user, account, relayed, expires_ms });
+            self.sums.reserved += 1;
+        }
+        let end = |relayed: &SocketAddr| End { relayed: *relayed, expires_ms: now_ms + lifetime_ms };
+        let allocation = Allocation {
+            worker,
+            request: request.clone(),
+            answer: bytes.to_vec(),
+            user,
+            account,
+            ends: relayed.iter().map(end).collect(),
+            permissions: Default::default(),
+            channels: Default::default(),
+            traffic: Default::default(),
+            opened_ms: now_ms,
+        };
+        let before = self.allocations.insert(client, allocation);
+        assert!(before.is_none(), "two allocations on one five-tuple");
+        self.sums.opened += 1;
+    }
+}
+
+pub(crate) fn relayed_addresses(answer: &Message<'_>) -> Vec<SocketAddr> {
+    let mut found = Vec::new();
+    let kind = AttributeType::XOR_RELAYED_ADDRESS;
+    let first = answer.xor_address(kind).expect("well-formed").expect("a relayed address");
+    found.push(first);
+    let others = answer.attributes().filter(|attribute| attribute.kind == kind).count();
+    if others > 1 {
+        found.push(SocketAddr::new(ip(LOCAL_V6), second_port(answer)));
+    }
+    found
+}
+
+/// The port of the second relayed address, un-xored by hand (RFC 8489 §14.2).
+fn second_port(answer: &Message<'_>) -> u16 {
+    let kind = AttributeType::XOR_RELAYED_ADDRESS;
+    let second = answer.attributes().filter(|attribute| attribute.kind == kind).nth(1);
+    let value = second.expect("two").value;
+    u16::from_be_bytes([value[2], value[3]]) ^ 0x2112
+}
+
+impl Wish {
+    fn is_nonsense(&self) -> bool {
+        let has_more = self.even.is_some() || self.family.is_some() || self.is_dual;
+        (self.token.is_some() && has_more)
+            || (self.is_dual && (self.family.is_some() || self.even == Some(true)))
+    }
+
+    /// RFC 8656 §7.2 and §7.3: the relayed addresses are those that were asked for.
+    fn check(&self, relayed: &[SocketAddr], answer: &Message<'_>) {
+        assert!(relayed.iter().all(|address| address.ip() == ip(ADVERTISED_V4) || address.is_ipv6()));
+        if self.even.is_some() {
+            assert!(relayed.iter().all(|address| address.port() % 2 == 0), "{relayed:?}");
+        }
+        let has_token = answer.reservation_token().expect("well-formed").is_some();
+        assert_eq!(has_token, self.even == Some(true));
+        if self.token.is_none() && !self.is_dual {
+            let family = self.family.unwrap_or(Family::V4);
+            assert!(relayed.len() == 1 && Family::of(relayed[0].ip()) == family);
+        }
+        let missing = answer.first(AttributeType::ADDRESS_ERROR_CODE).is_some();
+        assert_eq!(missing, self.is_dual && relayed.len() == 1);
+    }
+}

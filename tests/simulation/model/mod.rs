@@ -1,0 +1,169 @@
+//! What must come of every packet, kept from the meaning of packets alone.
+//!
+//! ```text
+//! judge.rs    what a request must be answered, and what is so afterwards
+//! flow.rs     where a payload must go
+//! books.rs    quotas, sockets and counters, added up
+//! ```
+//!
+//! Nothing here reads a byte the server reads or shares a line with it.
+
+mod books;
+mod flow;
+mod judge;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, SocketAddr},
+};
+
+use uturn::turn::{Cause, Traffic};
+
+pub(crate) use flow::Fate;
+pub(crate) use judge::{Arrival, Expect, relayed_addresses};
+
+use super::{packet::Request, scenario::Scenario};
+
+/// The second a timer may be late, and the time a worker may oversleep.
+pub(crate) const LATE_MS: u64 = 1_100;
+
+const PERMISSION_MS: u64 = 300_000;
+const CHANNEL_MS: u64 = 600_000;
+const GUARD_MS: u64 = 300_000;
+
+/// One relayed address.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct End {
+    pub(crate) relayed: SocketAddr,
+    pub(crate) expires_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Channel {
+    pub(crate) peer: SocketAddr,
+    pub(crate) until_ms: u64,
+}
+
+/// One allocation, expired ones that have not been ended yet included.
+#[derive(Debug, Clone)]
+pub(crate) struct Allocation {
+    pub(crate) worker: u8,
+    pub(crate) request: Request,
+    /// The answer, byte for byte, for whoever asks again.
+    pub(crate) answer: Vec<u8>,
+    pub(crate) user: String,
+    pub(crate) account: String,
+    pub(crate) ends: Vec<End>,
+    pub(crate) permissions: HashMap<IpAddr, u64>,
+    pub(crate) channels: BTreeMap<u16, Channel>,
+    pub(crate) traffic: Traffic,
+    pub(crate) opened_ms: u64,
+}
+
+impl Allocation {
+    pub(crate) fn is_live(&self, now_ms: u64) -> bool {
+        self.ends.iter().any(|end| end.expires_ms > now_ms)
+    }
+
+    /// The live end of the family of an address.
+    pub(crate) fn end_for(&self, ip: IpAddr, now_ms: u64) -> Option<End> {
+        let fits = |end: &&End| end.relayed.is_ipv4() == ip.is_ipv4() && end.expires_ms > now_ms;
+        self.ends.iter().find(fits).copied()
+    }
+
+    fn permits(&self, ip: IpAddr, now_ms: u64) -> bool {
+        self.permissions.get(&ip).is_some_and(|expires_ms| *expires_ms > now_ms)
+    }
+}
+
+/// A reserved port that has not been redeemed.
+#[derive(Debug, Clone)]
+pub(crate) struct Reservation {
+    pub(crate) user: String,
+    pub(crate) account: String,
+    pub(crate) relayed: SocketAddr,
+    pub(crate) expires_ms: u64,
+}
+
+/// An Allocate that has been accepted and not answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Opening {
+    pub(crate) worker: u8,
+    pub(crate) request: Request,
+    pub(crate) account: String,
+    pub(crate) places: u32,
+}
+
+/// What the counters of all workers together must say.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Sums {
+    pub(crate) to_peers: (u64, u64),
+    pub(crate) to_clients: (u64, u64),
+    pub(crate) hairpin: (u64, u64),
+    pub(crate) handed_over: (u64, u64),
+    pub(crate) taken_over: (u64, u64),
+    pub(crate) opened: u64,
+    pub(crate) closed: u64,
+    pub(crate) live: u64,
+    pub(crate) reserved: u64,
+    pub(crate) redeemed: u64,
+    pub(crate) dropped: u64,
+    pub(crate) successes: u64,
+    pub(crate) errors: u64,
+}
+
+/// The truth.
+pub(crate) struct Model {
+    pub(crate) scenario: Scenario,
+    /// By the client's address as the server sees it.
+    pub(crate) allocations: BTreeMap<SocketAddr, Allocation>,
+    pub(crate) reservations: BTreeMap<[u8; 8], Reservation>,
+    pub(crate) openings: BTreeMap<SocketAddr, Opening>,
+    /// Who was given a nonce, and when.
+    pub(crate) nonces: HashMap<Vec<u8>, (SocketAddr, u64)>,
+    /// Reservations on their way to another worker, by account.
+    pub(crate) moving: Vec<String>,
+    /// Ports away from home: from `redeem` to `returned`, and who has them.
+    pub(crate) lent: BTreeMap<SocketAddr, u8>,
+    /// The same, from the borrower's side: until its socket is gone.
+    pub(crate) borrowed: BTreeMap<SocketAddr, u8>,
+    /// Ends that must be reported before this step is over.
+    pub(crate) to_close: Vec<(SocketAddr, Cause, Allocation)>,
+    pub(crate) sums: Sums,
+}
+
+impl Model {
+    pub(crate) fn new(scenario: Scenario) -> Model {
+        Model {
+            scenario,
+            allocations: BTreeMap::new(),
+            reservations: BTreeMap::new(),
+            openings: BTreeMap::new(),
+            nonces: HashMap::new(),
+            moving: Vec::new(),
+            lent: BTreeMap::new(),
+            borrowed: BTreeMap::new(),
+            to_close: Vec::new(),
+            sums: Sums::default(),
+        }
+    }
+
+    pub(crate) fn live(&self, client: SocketAddr, now_ms: u64) -> Option<&Allocation> {
+        self.allocations.get(&client).filter(|allocation| allocation.is_live(now_ms))
+    }
+
+    /// The client that owns a live relayed address.
+    pub(crate) fn client_of(&self, relayed: SocketAddr, now_ms: u64) -> Option<SocketAddr> {
+        let owns = |allocation: &Allocation| {
+            allocation.ends.iter().any(|end| end.relayed == relayed && end.expires_ms > now_ms)
+        };
+        self.allocations.iter().find(|(_, allocation)| owns(allocation)).map(|(client, _)| *client)
+    }
+
+    /// Ends an allocation that must now be reported as ended.
+    pub(crate) fn end(&mut self, client: SocketAddr, cause: Cause) {
+        if let Some(allocation) = self.allocations.remove(&client) {
+            self.to_close.push((client, cause, allocation));
+        }
+    }
+}

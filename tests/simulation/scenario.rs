@@ -1,0 +1,168 @@
+//! What a seed decides: how many, how much, how bad.
+
+use std::net::{IpAddr, SocketAddr};
+
+use uturn::{
+    turn::{
+        Authenticator, Credentials, Nonces, OnReallocate, PeerPolicy, PortPlan, RelayAddress,
+        ReplyRate, Settings,
+    },
+    wire::time_limited_password,
+};
+
+use super::{chance::Chance, network::Weather};
+
+pub(crate) const REALM: &str = "simulated";
+pub(crate) const SECRET: &str = "shared secret";
+
+/// The wall clock when the virtual clock says 0.
+pub(crate) const BEGIN_S: u64 = 1_800_000_000;
+
+/// Behind 1:1 NAT for IPv4, plain for IPv6.
+pub(crate) const LOCAL_V4: &str = "10.1.1.1";
+pub(crate) const ADVERTISED_V4: &str = "9.9.9.9";
+pub(crate) const LOCAL_V6: &str = "2a00:1::9";
+
+/// Somebody who may allocate.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) account: String,
+    pub(crate) password: String,
+    pub(crate) expires_s: Option<u64>,
+}
+
+/// Everything that is settled before the clock starts.
+#[derive(Debug, Clone)]
+pub(crate) struct Scenario {
+    pub(crate) workers: u8,
+    pub(crate) clients: usize,
+    pub(crate) users: Vec<User>,
+    pub(crate) peers: Vec<SocketAddr>,
+    pub(crate) forbidden: Vec<SocketAddr>,
+    pub(crate) weather: Weather,
+    pub(crate) ports: (u16, u16),
+    /// Ports of the range that other programs use.
+    pub(crate) foreign_ports: Vec<u16>,
+    pub(crate) has_v6: bool,
+    pub(crate) user_quota: u32,
+    pub(crate) total_quota: u32,
+    pub(crate) permission_quota: u16,
+    pub(crate) channel_quota: u16,
+    pub(crate) default_lifetime_s: u32,
+    pub(crate) max_lifetime_s: u32,
+    pub(crate) nonce_lifetime_s: u64,
+    pub(crate) on_reallocate: OnReallocate,
+    /// How long clients are active.
+    pub(crate) active_ms: u64,
+    /// Whether the process is shut down when they cease, or outlives them all.
+    pub(crate) is_shut_down: bool,
+}
+
+impl Scenario {
+    pub(crate) fn of(chance: &mut Chance) -> Scenario {
+        let workers = chance.within(1..5) as u8;
+        let low = chance.within(50_000..50_010) as u16;
+        let ports_each = *chance.pick(&[8, 24, 200]);
+        let high = low + ports_each * u16::from(workers);
+        let foreign = if chance.percent(30) { high - low } else { 0 } / 4;
+        let default_lifetime_s = *chance.pick(&[60, 600]);
+        Scenario {
+            workers,
+            clients: chance.within(4..24) as usize,
+            users: users(chance),
+            peers: ["8.8.8.8:1000", "8.8.8.8:1001", "8.8.4.4:1000", "[2a00:2::1]:1000", "[2a00:2::2]:7"]
+                .map(parse)
+                .to_vec(),
+            forbidden: ["10.0.0.5:80", "127.0.0.1:53", "[fe80::1]:9", "7.7.7.7:9", "9.9.9.9:3478"]
+                .map(parse)
+                .to_vec(),
+            weather: Weather {
+                loss_percent: *chance.pick(&[0, 2, 10, 30]),
+                double_percent: *chance.pick(&[0, 2, 20]),
+                delay_ms: 1..*chance.pick(&[2, 50, 400]),
+            },
+            ports: (low, high),
+            foreign_ports: (0..foreign).map(|_| chance.within(low.into()..high.into()) as u16).collect(),
+            has_v6: chance.percent(80),
+            user_quota: *chance.pick(&[3, 6, 1000]),
+            total_quota: *chance.pick(&[10, 1000]),
+            permission_quota: *chance.pick(&[2, 4, 64]),
+            channel_quota: *chance.pick(&[2, 4, 64]),
+            default_lifetime_s,
+            max_lifetime_s: default_lifetime_s * *chance.pick(&[1, 2, 6]),
+            nonce_lifetime_s: *chance.pick(&[20, 300, 3600]),
+            on_reallocate: *chance.pick(&[OnReallocate::Refuse, OnReallocate::Replace]),
+            active_ms: *chance.pick(&[300_000, 2_000_000, 5_000_000]),
+            is_shut_down: chance.percent(30),
+        }
+    }
+
+    pub(crate) fn plan(&self) -> PortPlan {
+        PortPlan::new(self.ports.0, self.ports.1, self.workers)
+    }
+
+    pub(crate) fn relay_addresses(&self) -> Vec<RelayAddress> {
+        let v4 = RelayAddress { local: ip(LOCAL_V4), advertised: ip(ADVERTISED_V4) };
+        let v6 = RelayAddress { local: ip(LOCAL_V6), advertised: ip(LOCAL_V6) };
+        if self.has_v6 { vec![v4, v6] } else { vec![v4] }
+    }
+
+    pub(crate) fn settings(&self, master: [u8; 32]) -> Settings {
+        let mut credentials = Credentials::new(REALM).with_secret(SECRET.as_bytes()).expect("one");
+        for user in self.users.iter().filter(|user| user.expires_s.is_none()) {
+            credentials = credentials.with_user(&user.name, &user.password);
+        }
+        let nonces = Nonces::new(master, self.nonce_lifetime_s);
+        let own = self.listeners();
+        let deny = ["7.7.7.0/24".parse().expect("a prefix")];
+        let policy = PeerPolicy::new(&[], &deny, &own);
+        let authenticator = Authenticator::new(credentials, nonces);
+        Settings {
+            default_lifetime_s: self.default_lifetime_s,
+            max_lifetime_s: self.max_lifetime_s,
+            permissions_per_allocation: self.permission_quota,
+            channels_per_allocation: self.channel_quota,
+            on_reallocate: self.on_reallocate,
+            own_addresses: own,
+            reply_rate: ReplyRate { per_s: 0, burst: 0 },
+            ..Settings::new(authenticator, policy)
+        }
+    }
+
+    /// The STUN sockets, one for each family.
+    pub(crate) fn listeners(&self) -> Vec<SocketAddr> {
+        vec![parse("9.9.9.9:3478"), parse("[2a00:1::9]:3478")]
+    }
+
+    /// The longest anything lives after the last packet: an allocation, or the guard time of a
+    /// channel within it, a reservation, and the second a timer may be late.
+    pub(crate) fn afterlife_ms(&self) -> u64 {
+        u64::from(self.max_lifetime_s.max(self.default_lifetime_s)) * 1000 + 40_000
+    }
+}
+
+fn users(chance: &mut Chance) -> Vec<User> {
+    let fixed = ["ann", "bob", "7:cyd"].map(|name| User {
+        name: name.to_owned(),
+        account: name.trim_start_matches("7:").to_owned(),
+        password: format!("{name}'s password"),
+        expires_s: None,
+    });
+    let timed = ["dan", "eve", "eve"].map(|id| {
+        let expires_s = BEGIN_S + chance.within(100..10_000);
+        let name = format!("{expires_s}:{id}");
+        let password = time_limited_password(SECRET.as_bytes(), name.as_bytes());
+        let password = password.as_str().to_owned();
+        User { name, account: id.to_owned(), password, expires_s: Some(expires_s) }
+    });
+    fixed.into_iter().chain(timed).collect()
+}
+
+pub(crate) fn parse(address: &str) -> SocketAddr {
+    address.parse().expect("an address and a port")
+}
+
+pub(crate) fn ip(address: &str) -> IpAddr {
+    address.parse().expect("an address")
+}
