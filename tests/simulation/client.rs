@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use uturn::wire::{Class, Family, Message, Method, TransactionId};
+use uturn::wire::{Class, Family, Message, TransactionId};
 
 use super::{
     chance::Chance,
+    model::relayed_addresses,
     packet::{Ask, Packet, Request, Signature, Wish},
     run::{Event, Story},
-    model::relayed_addresses,
     scenario::{Scenario, User},
 };
 
@@ -27,6 +27,7 @@ pub(crate) struct Client {
     user: User,
     nonce: Option<Vec<u8>>,
     relayed: Vec<SocketAddr>,
+    permitted: Vec<SocketAddr>,
     channels: Vec<(u16, SocketAddr)>,
     waiting: BTreeMap<[u8; 12], Waiting>,
 }
@@ -43,6 +44,7 @@ impl Client {
             user: chance.pick(&scenario.users).clone(),
             nonce: None,
             relayed: Vec::new(),
+            permitted: Vec::new(),
             channels: Vec::new(),
             waiting: BTreeMap::new(),
         }
@@ -50,6 +52,7 @@ impl Client {
 
     fn forget(&mut self) {
         self.relayed.clear();
+        self.permitted.clear();
         self.channels.clear();
         self.waiting.clear();
     }
@@ -62,8 +65,8 @@ impl Story {
             return;
         }
         let rest_ms = match self.chance.below(100) {
-            0..70 => self.chance.within(5..4_000),
-            70..95 => self.chance.within(4_000..100_000),
+            0..80 => self.chance.within(5..2_000),
+            80..97 => self.chance.within(2_000..60_000),
             _ => self.chance.within(100_000..1_000_000),
         };
         self.network.schedule(self.now_ms + rest_ms, Event::Act(at));
@@ -79,8 +82,8 @@ impl Story {
             };
         }
         match self.chance.below(100) {
-            0..40 => self.speak(at),
-            40..85 => {
+            0..65 => self.speak(at),
+            65..85 => {
                 let ask = self.any_ask(at);
                 self.request(at, ask);
             }
@@ -161,7 +164,7 @@ impl Story {
     fn any_peer(&mut self) -> SocketAddr {
         match self.chance.below(20) {
             0 => *self.chance.pick(&self.model.scenario.forbidden),
-            1..8 if !self.known.is_empty() => *self.chance.pick(&self.known),
+            1..10 if !self.known.is_empty() => *self.chance.pick(&self.known),
             _ => *self.chance.pick(&self.model.scenario.peers),
         }
     }
@@ -176,7 +179,10 @@ impl Story {
             Packet::Channel { number, payload, is_padded: self.chance.percent(50) }
         } else {
             let dont_fragment = self.chance.percent(10);
-            Packet::Send { peer: self.any_peer(), payload, dont_fragment }
+            let permitted = self.clients[at].permitted.clone();
+            let is_permitted = !permitted.is_empty() && self.chance.percent(80);
+            let peer = if is_permitted { *self.chance.pick(&permitted) } else { self.any_peer() };
+            Packet::Send { peer, payload, dont_fragment }
         };
         self.transmit(at, packet);
     }
@@ -186,7 +192,7 @@ impl Story {
         let mut junk = self.chance.bytes(bytes);
         if let Some(first) = junk.first_mut() {
             // Neither a request nor on a channel that may be bound.
-            *first = 0x80 | *first;
+            *first |= 0x80;
         }
         self.transmit(at, Packet::Junk(junk));
     }
@@ -198,7 +204,9 @@ impl Story {
         }
         let relayed = *self.chance.pick(&self.known);
         let peer = match relayed.is_ipv4() {
-            true => *self.chance.pick(&["8.8.8.8:1000", "5.5.5.5:5", "9.9.9.9:50004", "9.9.9.9:3478"]),
+            true => {
+                *self.chance.pick(&["8.8.8.8:1000", "5.5.5.5:5", "9.9.9.9:50004", "9.9.9.9:3478"])
+            }
             false => *self.chance.pick(&["[2a00:2::1]:1000", "[2a00:7::1]:1"]),
         };
         self.send_train(super::scenario::parse(peer), relayed);
@@ -213,7 +221,7 @@ impl Story {
     }
 
     /// A peer hears something, and may answer.
-    pub(crate) fn to_peer(&mut self, relayed: SocketAddr, peer: SocketAddr, _payload: Vec<u8>) {
+    pub(crate) fn reach_peer(&mut self, relayed: SocketAddr, peer: SocketAddr) {
         if self.chance.percent(60) {
             self.send_train(peer, relayed);
         }
@@ -255,7 +263,7 @@ impl Story {
     }
 
     /// Something reaches a client, if the NAT still knows it.
-    pub(crate) fn to_client(&mut self, to: SocketAddr, bytes: &[u8]) {
+    pub(crate) fn reach_client(&mut self, to: SocketAddr, bytes: &[u8]) {
         let Some(at) = self.clients.iter().position(|client| client.address == to) else { return };
         let Ok(message) = Message::parse(bytes) else { return };
         if message.class() == Class::Indication {
@@ -277,6 +285,19 @@ impl Story {
         }
     }
 
+    /// What a client does with a fresh allocation: it permits somebody, and binds a channel.
+    fn get_going(&mut self, at: usize) {
+        let is_v4 = self.clients[at].relayed[0].is_ipv4();
+        let mut peers: Vec<_> = (0..6).map(|_| self.any_peer()).collect();
+        peers.retain(|peer| {
+            peer.is_ipv4() == is_v4 && !self.model.scenario.forbidden.contains(peer)
+        });
+        let Some(peer) = peers.pop() else { return };
+        peers.truncate(usize::from(self.model.scenario.permission_quota) - 1);
+        self.request(at, Ask::Permit(peers));
+        self.request(at, Ask::Bind { number: 0x4000, peer });
+    }
+
     fn believe(&mut self, at: usize, ask: &Ask, answer: &Message<'_>) {
         let client = &mut self.clients[at];
         match ask {
@@ -290,8 +311,11 @@ impl Story {
             }
             Ask::Refresh { lifetime_s: Some(0), family: None } => client.forget(),
             Ask::Bind { number, peer } => client.channels.push((*number, *peer)),
-            Ask::Binding | Ask::Refresh { .. } | Ask::Permit(_) => {}
+            Ask::Permit(peers) => client.permitted.extend(peers),
+            Ask::Binding | Ask::Refresh { .. } => {}
         }
-        debug_assert_ne!(answer.method(), Method::Send);
+        if matches!(ask, Ask::Allocate(_)) {
+            self.get_going(at);
+        }
     }
 }

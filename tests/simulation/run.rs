@@ -10,9 +10,10 @@ use uturn::{
 use super::{
     chance::Chance,
     client::Client,
+    mail::Mail,
     model::{Model, Sums},
     network::Network,
-    node::{Mail, Node},
+    node::Node,
     packet::Packet,
     scenario::Scenario,
 };
@@ -20,17 +21,42 @@ use super::{
 /// Something that happens.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    ToServer { from: SocketAddr, packet: Packet },
-    ToClient { to: SocketAddr, bytes: Vec<u8> },
-    ToPeer { relayed: SocketAddr, peer: SocketAddr, payload: Vec<u8> },
-    ToRelay { peer: SocketAddr, relayed: SocketAddr, segments: Vec<Vec<u8>> },
-    Complete { worker: u8, open: Open },
-    Released { worker: u8, relay: RelayId },
-    Mail { worker: u8, mail: Mail },
+    ToServer {
+        from: SocketAddr,
+        packet: Packet,
+    },
+    ToClient {
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    ToPeer {
+        relayed: SocketAddr,
+        peer: SocketAddr,
+    },
+    ToRelay {
+        peer: SocketAddr,
+        relayed: SocketAddr,
+        segments: Vec<Vec<u8>>,
+    },
+    Complete {
+        worker: u8,
+        open: Open,
+    },
+    Released {
+        worker: u8,
+        relay: RelayId,
+    },
+    Mail {
+        worker: u8,
+        mail: Mail,
+    },
     /// A client does something of its own accord.
     Act(usize),
     /// A client has waited long enough for an answer.
-    Retry { client: usize, transaction: [u8; 12] },
+    Retry {
+        client: usize,
+        transaction: [u8; 12],
+    },
 }
 
 /// What a story has seen: a story in which nothing happened proves nothing.
@@ -69,8 +95,14 @@ impl Tally {
     /// Every path was taken by some story.
     pub(crate) fn assert_rich(&self) {
         let seen = [
-            self.later, self.to_peers, self.to_clients, self.hairpins, self.hand_overs,
-            self.taken_over, self.redeemed_elsewhere, self.closed,
+            self.later,
+            self.to_peers,
+            self.to_clients,
+            self.hairpins,
+            self.hand_overs,
+            self.taken_over,
+            self.redeemed_elsewhere,
+            self.closed,
         ];
         assert!(seen.iter().all(|count| *count > 0), "{self:?}");
         for code in [400, 401, 403, 437, 438, 440, 441, 443, 486, 508] {
@@ -116,7 +148,8 @@ impl Story {
     fn new(scenario: Scenario, mut chance: Chance) -> Story {
         let node = Node::new(&scenario, &mut chance);
         let mut network = Network::new(scenario.weather.clone());
-        let clients: Vec<_> = (0..scenario.clients).map(|at| Client::new(at, &scenario, &mut chance)).collect();
+        let clients: Vec<_> =
+            (0..scenario.clients).map(|at| Client::new(at, &scenario, &mut chance)).collect();
         for client in 0..clients.len() {
             network.schedule(chance.below(10_000), Event::Act(client));
         }
@@ -164,7 +197,10 @@ impl Story {
             if server.next_deadline().is_some_and(|deadline_ms| deadline_ms <= now.mono_ms) {
                 server.advance(now);
                 let next = server.next_deadline();
-                assert!(next.is_none_or(|next_ms| next_ms > now.mono_ms), "a timer that never ends");
+                assert!(
+                    next.is_none_or(|next_ms| next_ms > now.mono_ms),
+                    "a timer that never ends"
+                );
                 self.carry_out(worker);
             }
         }
@@ -172,10 +208,12 @@ impl Story {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::ToServer { from, packet } => self.to_server(from, &packet),
-            Event::ToClient { to, bytes } => self.to_client(to, &bytes),
-            Event::ToPeer { relayed, peer, payload } => self.to_peer(relayed, peer, payload),
-            Event::ToRelay { peer, relayed, segments } => self.to_relay(peer, relayed, &segments),
+            Event::ToServer { from, packet } => self.reach_server(from, &packet),
+            Event::ToClient { to, bytes } => self.reach_client(to, &bytes),
+            Event::ToPeer { relayed, peer } => self.reach_peer(relayed, peer),
+            Event::ToRelay { peer, relayed, segments } => {
+                self.reach_relay(peer, relayed, &segments);
+            }
             Event::Complete { worker, open } => self.complete(worker, &open),
             Event::Released { worker, relay } => self.released(worker, relay),
             Event::Mail { worker, mail } => self.on_mail(worker, mail),
@@ -196,7 +234,7 @@ impl Story {
 
     fn check(&self) {
         assert!(self.model.to_close.is_empty(), "{:?} was not reported", self.model.to_close);
-        self.model.check_quota(&self.node.counts.lock().unwrap());
+        self.model.check_quota(&self.node.counts.lock().expect("nobody panics with it"));
         self.model.check_sockets(self.now_ms, &self.node.bound(), &self.node.held());
         assert_eq!(self.sums(), self.expected_sums());
     }
@@ -242,7 +280,7 @@ impl Story {
         self.model.check_empty();
         assert!(self.node.is_silent());
         assert_eq!(self.sums().live, 0);
-        assert_eq!(self.node.counts.lock().unwrap().total(), 0);
+        assert_eq!(self.node.counts.lock().expect("nobody panics with it").total(), 0);
         for worker in &self.node.workers {
             assert_eq!(worker.server.next_deadline(), None);
         }

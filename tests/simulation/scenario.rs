@@ -71,9 +71,15 @@ impl Scenario {
             workers,
             clients: chance.within(4..24) as usize,
             users: users(chance),
-            peers: ["8.8.8.8:1000", "8.8.8.8:1001", "8.8.4.4:1000", "[2a00:2::1]:1000", "[2a00:2::2]:7"]
-                .map(parse)
-                .to_vec(),
+            peers: [
+                "8.8.8.8:1000",
+                "8.8.8.8:1001",
+                "8.8.4.4:1000",
+                "[2a00:2::1]:1000",
+                "[2a00:2::2]:7",
+            ]
+            .map(parse)
+            .to_vec(),
             forbidden: ["10.0.0.5:80", "127.0.0.1:53", "[fe80::1]:9", "7.7.7.7:9", "9.9.9.9:3478"]
                 .map(parse)
                 .to_vec(),
@@ -83,7 +89,9 @@ impl Scenario {
                 delay_ms: 1..*chance.pick(&[2, 50, 400]),
             },
             ports: (low, high),
-            foreign_ports: (0..foreign).map(|_| chance.within(low.into()..high.into()) as u16).collect(),
+            foreign_ports: (0..foreign)
+                .map(|_| chance.within(low.into()..high.into()) as u16)
+                .collect(),
             has_v6: chance.percent(80),
             user_quota: *chance.pick(&[3, 6, 1000]),
             total_quota: *chance.pick(&[10, 1000]),
@@ -93,7 +101,7 @@ impl Scenario {
             max_lifetime_s: default_lifetime_s * *chance.pick(&[1, 2, 6]),
             nonce_lifetime_s: *chance.pick(&[20, 300, 3600]),
             on_reallocate: *chance.pick(&[OnReallocate::Refuse, OnReallocate::Replace]),
-            active_ms: *chance.pick(&[300_000, 2_000_000, 5_000_000]),
+            active_ms: *chance.pick(&[200_000, 800_000, 2_000_000]),
             is_shut_down: chance.percent(30),
         }
     }

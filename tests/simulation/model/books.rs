@@ -1,9 +1,6 @@
 //! Quotas, sockets and counters, added up.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use uturn::turn::{Cause, Closed, Counts};
 
@@ -37,14 +34,20 @@ impl Model {
     }
 
     /// What must be bound, and what may still be.
-    pub(crate) fn check_sockets(&self, now_ms: u64, bound: &BTreeSet<SocketAddr>, held: &BTreeSet<SocketAddr>) {
+    pub(crate) fn check_sockets(
+        &self,
+        now_ms: u64,
+        bound: &BTreeSet<SocketAddr>,
+        held: &BTreeSet<SocketAddr>,
+    ) {
         let ends = || self.allocations.values().flat_map(|allocation| &allocation.ends);
         for end in ends().filter(|end| end.expires_ms > now_ms) {
             assert!(bound.contains(&self.local(end.relayed)), "{} has no socket", end.relayed);
         }
         let lingers = |expires_ms: u64| expires_ms + LATE_MS > now_ms;
         for local in bound {
-            let has_end = ends().any(|end| self.local(end.relayed) == *local && lingers(end.expires_ms));
+            let has_end =
+                ends().any(|end| self.local(end.relayed) == *local && lingers(end.expires_ms));
             assert!(has_end, "{local} is bound for nobody");
         }
         let reservations = || self.reservations.values();
@@ -91,11 +94,6 @@ impl Model {
     pub(crate) fn local(&self, relayed: SocketAddr) -> SocketAddr {
         let local = if relayed.ip() == ip(ADVERTISED_V4) { ip(LOCAL_V4) } else { relayed.ip() };
         SocketAddr::new(local, relayed.port())
-    }
-
-    pub(crate) fn advertised(&self, local: SocketAddr) -> SocketAddr {
-        let ip: IpAddr = if local.ip() == ip(LOCAL_V4) { ip(ADVERTISED_V4) } else { local.ip() };
-        SocketAddr::new(ip, local.port())
     }
 
     pub(crate) fn owner_of(&self, port: u16) -> Option<u8> {

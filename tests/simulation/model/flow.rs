@@ -11,17 +11,29 @@ use crate::packet::Packet;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Fate {
     /// It leaves from this relayed address.
-    ToPeer { relayed: SocketAddr, peer: SocketAddr, dont_fragment: bool },
+    ToPeer {
+        relayed: SocketAddr,
+        peer: SocketAddr,
+        dont_fragment: bool,
+    },
     /// It goes to a client, as of this sender, in this channel if one is bound.
-    ToClient { client: SocketAddr, sender: SocketAddr, channel: Option<u16> },
+    ToClient {
+        client: SocketAddr,
+        sender: SocketAddr,
+        channel: Option<u16>,
+    },
     /// Another worker is asked.
-    HandOver { worker: u8, from: SocketAddr, to: SocketAddr },
+    HandOver {
+        worker: u8,
+        from: SocketAddr,
+        to: SocketAddr,
+    },
     Dropped,
 }
 
 impl Model {
     /// A payload from a client, in a Send indication or on a channel.
-    pub(crate) fn from_client(&mut self, now_ms: u64, client: SocketAddr, packet: &Packet) -> Fate {
+    pub(crate) fn client_sent(&mut self, now_ms: u64, client: SocketAddr, packet: &Packet) -> Fate {
         let Some(allocation) = self.live(client, now_ms) else { return Fate::Dropped };
         let (peer, dont_fragment, bytes) = match packet {
             Packet::Send { peer, payload, dont_fragment } => (*peer, *dont_fragment, payload.len()),
@@ -60,11 +72,15 @@ impl Model {
         } else {
             self.owner_of(to.port()).unwrap_or(worker)
         };
-        if at == worker { self.receive(now_ms, from, to) } else { Fate::HandOver { worker: at, from, to } }
+        if at == worker {
+            self.receive(now_ms, from, to)
+        } else {
+            Fate::HandOver { worker: at, from, to }
+        }
     }
 
     /// A payload another worker has handed over.
-    pub(crate) fn from_worker(
+    pub(crate) fn worker_sent(
         &mut self,
         now_ms: u64,
         worker: u8,
@@ -89,7 +105,7 @@ impl Model {
     }
 
     /// A payload, or a train of them, from a peer to a relayed address.
-    pub(crate) fn from_peer(
+    pub(crate) fn peer_sent(
         &mut self,
         now_ms: u64,
         (peer, relayed): (SocketAddr, SocketAddr),
@@ -101,7 +117,8 @@ impl Model {
         }
         let fate = self.receive(now_ms, peer, relayed);
         if let Fate::ToClient { client, .. } = fate {
-            self.traffic(client, |allocation| &mut allocation.traffic.to_client).add(segments, bytes);
+            self.traffic(client, |allocation| &mut allocation.traffic.to_client)
+                .add(segments, bytes);
             tally(&mut self.sums.to_clients, segments, bytes);
         }
         fate

@@ -7,7 +7,9 @@ use uturn::{
     wire::{AttributeType, Family, Message},
 };
 
-use super::{Allocation, CHANNEL_MS, Channel, End, GUARD_MS, Model, Opening, PERMISSION_MS, Reservation};
+use super::{
+    Allocation, CHANNEL_MS, Channel, End, GUARD_MS, Model, Opening, PERMISSION_MS, Reservation,
+};
 use crate::{
     packet::{Ask, Request, Signature, Wish},
     scenario::{ADVERTISED_V4, BEGIN_S, LOCAL_V6, ip},
@@ -93,7 +95,8 @@ impl Model {
         if wish.is_nonsense() {
             return Expect::Code(400);
         }
-        let cause = if self.live(client, now_ms).is_some() { Cause::Replaced } else { Cause::Expired };
+        let cause =
+            if self.live(client, now_ms).is_some() { Cause::Replaced } else { Cause::Expired };
         self.end(client, cause);
         let expect = match wish.token {
             Some(token) => self.redeem_by(arrival, signature, token),
@@ -132,17 +135,15 @@ impl Model {
             return Expect::Code(440);
         }
         let places = if wish.even == Some(true) { 2 } else { 1 };
-        let mut held = self.held_by(&signature.user.account);
-        let mut total = self.held_in_total();
-        for _ in 0..places {
-            if held >= self.scenario.user_quota {
+        let held = self.held_by(&signature.user.account);
+        let total = self.held_in_total();
+        for place in 0..places {
+            if held + place >= self.scenario.user_quota {
                 return Expect::Code(486);
             }
-            if total >= self.scenario.total_quota {
+            if total + place >= self.scenario.total_quota {
                 return Expect::Code(508);
             }
-            held += 1;
-            total += 1;
         }
         Expect::Later
     }
@@ -251,7 +252,9 @@ impl Model {
         allocation.channels.retain(|_, channel| channel.until_ms + GUARD_MS > now_ms);
         let by_number = allocation.channels.get(&number).map(|channel| channel.peer);
         let by_peer = allocation.channels.iter().find(|(_, channel)| channel.peer == peer);
-        if by_number.is_some_and(|bound| bound != peer) || by_peer.is_some_and(|(n, _)| *n != number) {
+        if by_number.is_some_and(|bound| bound != peer)
+            || by_peer.is_some_and(|(n, _)| *n != number)
+        {
             return Err(400);
         }
         if by_number.is_none() && allocation.channels.len() >= limit {
@@ -295,7 +298,8 @@ impl Model {
             self.reservations.insert(token, Reservation { user, account, relayed, expires_ms });
             self.sums.reserved += 1;
         }
-        let end = |relayed: &SocketAddr| End { relayed: *relayed, expires_ms: now_ms + lifetime_ms };
+        let end =
+            |relayed: &SocketAddr| End { relayed: *relayed, expires_ms: now_ms + lifetime_ms };
         let allocation = Allocation {
             worker,
             request: request.clone(),
@@ -343,9 +347,11 @@ impl Wish {
 
     /// RFC 8656 §7.2 and §7.3: the relayed addresses are those that were asked for.
     fn check(&self, relayed: &[SocketAddr], answer: &Message<'_>) {
-        assert!(relayed.iter().all(|address| address.ip() == ip(ADVERTISED_V4) || address.is_ipv6()));
+        assert!(
+            relayed.iter().all(|address| address.ip() == ip(ADVERTISED_V4) || address.is_ipv6())
+        );
         if self.even.is_some() {
-            assert!(relayed.iter().all(|address| address.port() % 2 == 0), "{relayed:?}");
+            assert!(relayed.iter().all(|address| address.port().is_multiple_of(2)), "{relayed:?}");
         }
         let has_token = answer.reservation_token().expect("well-formed").is_some();
         assert_eq!(has_token, self.even == Some(true));

@@ -1,0 +1,97 @@
+//! What workers tell each other: reservations, ports that come home, hairpin payloads.
+
+use std::net::SocketAddr;
+
+use uturn::turn::{Outcome, Redeem, Undelivered, WorkerIndex};
+
+use super::{
+    model::Fate,
+    node::State,
+    run::{Event, Story},
+};
+
+/// What workers tell each other.
+#[derive(Debug, Clone)]
+pub(crate) enum Mail {
+    Redeem { asker: u8, redeem: Redeem },
+    Redeemed { redeem: Redeem, local: Option<SocketAddr> },
+    Returned(SocketAddr),
+    Parcel { from: SocketAddr, to: SocketAddr, payload: Vec<u8> },
+}
+
+impl Story {
+    pub(crate) fn post(&mut self, worker: u8, mail: Mail) {
+        let at_ms = self.now_ms + self.chance.below(5);
+        self.network.schedule(at_ms, Event::Mail { worker, mail });
+    }
+
+    pub(crate) fn on_mail(&mut self, worker: u8, mail: Mail) {
+        match mail {
+            Mail::Redeem { asker, redeem } => self.on_redeem(worker, asker, redeem),
+            Mail::Redeemed { redeem, local } => self.on_redeemed(worker, &redeem, local),
+            Mail::Returned(local) => {
+                assert_eq!(self.model.owner_of(local.port()), Some(worker));
+                assert!(self.model.lent.remove(&local).is_some(), "{local} was not lent");
+                self.node.workers[usize::from(worker)].server.returned(local);
+            }
+            Mail::Parcel { from, to, payload } => self.on_parcel(worker, from, to, payload),
+        }
+        self.carry_out(worker);
+    }
+
+    fn on_redeem(&mut self, worker: u8, asker: u8, redeem: Redeem) {
+        let now = self.now();
+        let is_right = self.model.redeemable(self.now_ms, redeem.token, &redeem.user);
+        let node = &mut self.node.workers[usize::from(worker)];
+        let redeemed = node.server.redeem(now, redeem.token, &redeem.user, WorkerIndex(asker));
+        assert_eq!(redeemed.is_ok(), is_right, "{redeem:?}");
+        let local = redeemed.ok().map(|redeemed| {
+            let socket = node.sockets.remove(&redeemed.relay).expect("a held socket");
+            assert_eq!(socket, (redeemed.local, State::Held));
+            redeemed.local
+        });
+        if let Some(local) = local {
+            let reservation = self.model.reservations.remove(&redeem.token).expect("redeemable");
+            self.model.moving.push(reservation.account);
+            self.model.lent.insert(local, asker);
+            self.model.sums.redeemed += 1;
+        }
+        self.post(asker, Mail::Redeemed { redeem, local });
+    }
+
+    fn on_redeemed(&mut self, worker: u8, redeem: &Redeem, local: Option<SocketAddr>) {
+        let outcome = match local {
+            Some(local) => {
+                let sockets = &mut self.node.workers[usize::from(worker)].sockets;
+                assert!(sockets.insert(redeem.relay, (local, State::Relay)).is_none());
+                self.model.borrowed.insert(local, worker);
+                self.model.moving.pop();
+                self.tally.redeemed_elsewhere += 1;
+                Outcome::Redeemed(local)
+            }
+            None => Outcome::NotRedeemed,
+        };
+        self.conclude(worker, redeem.flow, redeem.pending, outcome, local.is_some());
+    }
+
+    fn on_parcel(&mut self, worker: u8, from: SocketAddr, to: SocketAddr, payload: Vec<u8>) {
+        let now = self.now();
+        let server = &mut self.node.workers[usize::from(worker)].server;
+        let judged = server.from_worker(now, from, to, payload.len());
+        let fate = self.model.worker_sent(self.now_ms, worker, (from, to), payload.len());
+        match judged {
+            Ok(to) => {
+                self.tally.taken_over += 1;
+                self.deliver(fate, to, &payload);
+            }
+            Err(Undelivered::HandOver(next)) => {
+                assert_eq!(fate, Fate::HandOver { worker: next.0, from, to });
+                self.post(next.0, Mail::Parcel { from, to, payload });
+            }
+            Err(Undelivered::Drop(_)) => {
+                assert_eq!(fate, Fate::Dropped);
+                self.model.sums.dropped += 1;
+            }
+        }
+    }
+}
