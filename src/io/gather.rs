@@ -75,8 +75,8 @@ impl Gather {
         train: &Train,
         nodes: Nodes<'_>,
     ) -> *const libc::msghdr {
-        let iovecs = &mut self.iovecs[self.used..self.used + train.iovecs];
-        self.used += train.iovecs;
+        let iovecs = &mut self.iovecs[self.used..self.used + train.parts];
+        self.used += train.parts;
         fill(iovecs, nodes);
         let message = &mut self.messages[index];
         message.set_iovecs(iovecs);
@@ -123,7 +123,7 @@ fn fill(iovecs: &mut [libc::iovec], nodes: Nodes<'_>) {
         *entry = libc::iovec { iov_base: readable(bytes), iov_len: bytes.len() };
     };
     for (header, node) in nodes {
-        let pad = &ZEROS[..usize::from(node.pad)];
+        let pad = &ZEROS[..node.pad_bytes()];
         for body in node.bodies() {
             if !header.is_empty() {
                 put(header);

@@ -14,8 +14,9 @@ use super::{
     epoll::{Epoll, Readable},
     errno::{self, ReceiveFate, SendFate},
     mmsg::{Incoming, MESSAGES_MAX, Outgoing, send_singly},
-    outbox::{Outbox, Run, TRAINS_MAX},
+    outbox::{Outbox, TRAINS_MAX},
     pool::Pool,
+    run::Run,
     sys,
     table::{Key, Phase, Table},
 };

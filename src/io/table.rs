@@ -15,6 +15,8 @@ pub(super) struct Entry {
     pub(super) phase: Phase,
     /// A receive is with the kernel.
     pub(super) armed: bool,
+    /// Receives in a row that failed.
+    pub(super) failures: u32,
     /// Whether datagrams now leave this socket with the DF bit.
     dont_fragment: bool,
 }
@@ -61,7 +63,9 @@ impl Table {
     pub(super) fn insert(&mut self, socket: UdpSocket) -> io::Result<Key> {
         let v6 = socket.local_addr()?.is_ipv6();
         let slot = self.vacant().ok_or_else(|| io::Error::from_raw_os_error(libc::EMFILE))?;
-        let entry = Entry { socket, v6, phase: Phase::Open, armed: false, dont_fragment: false };
+        let phase = Phase::Open;
+        let (armed, failures, dont_fragment) = (false, 0, false);
+        let entry = Entry { socket, v6, phase, armed, failures, dont_fragment };
         let place = &mut self.slots[slot as usize];
         place.entry = Some(entry);
         Ok(Key { slot, generation: place.generation })

@@ -1,26 +1,32 @@
 //! Working off completions: sends end, receives queue up, ended receives are decided.
 
-use super::{Collected, UringDriver, kernel::Completion};
+use super::{
+    Collected, UringDriver,
+    kernel::{Filled, Sent, Step},
+};
 use crate::io::{
     errno::{self, ReceiveFate, SendFate},
-    mmsg, outbox,
     table::{Key, Phase},
-    uring::token::Token,
 };
+
+/// Failed receives in a row after which a socket is given up, so that none can keep us spinning.
+const FAILURES_MAX: u32 = 100;
 
 impl UringDriver {
     /// Takes every completion there is.
     pub(super) fn collect(&mut self) {
-        while let Some(completion) = self.kernel.pop() {
-            match completion.token {
-                Token::Receive(key) => {
-                    self.pace.received();
-                    self.receive_stepped(key, completion);
+        while let Some(step) = self.kernel.pop() {
+            match step {
+                Step::Received { key, result, filled, more } => {
+                    self.received_step(key, filled);
+                    if !more {
+                        self.receive_ended(key, result);
+                    }
                 }
-                Token::Send(train) => self.send_ended(train as usize, completion.result),
-                Token::Cancel(key) if completion.result < 0 => self.cancel_failed(key),
-                Token::Cancel(_) => {}
-                Token::Wake => self.woken(completion.more),
+                Step::Sent { sent, result } => self.send_ended(sent, result),
+                Step::Cancelled { key, result } if result < 0 => self.cancel_failed(key),
+                Step::Cancelled { .. } => {}
+                Step::Woken { more } => self.woken(more),
             }
         }
         self.note_low_water();
@@ -31,12 +37,10 @@ impl UringDriver {
         self.counters.buffers_low = self.counters.buffers_low.min(free.into());
     }
 
-    fn receive_stepped(&mut self, key: Key, completion: Completion) {
-        if let Some(filled) = completion.filled {
+    fn received_step(&mut self, key: Key, filled: Option<Filled>) {
+        self.pace.received();
+        if let Some(filled) = filled {
             self.backlog.push_back(Collected::Filled(key, filled));
-        }
-        if !completion.more {
-            self.receive_ended(key, completion.result);
         }
     }
 
@@ -48,15 +52,16 @@ impl UringDriver {
             return;
         }
         let fate = if result < 0 { errno::of_receive(-result) } else { ReceiveFate::Again };
+        let failed = result < 0 && fate != ReceiveFate::Starved;
+        entry.failures = if failed { entry.failures + 1 } else { 0 };
+        self.counters.receive_errors += u64::from(failed);
         self.counters.starved += u64::from(fate == ReceiveFate::Starved);
-        self.counters.receive_errors += u64::from(result < 0 && fate != ReceiveFate::Starved);
-        match fate {
-            ReceiveFate::Starved | ReceiveFate::Again | ReceiveFate::Cancelled => {
-                self.counters.rearmed += 1;
-                self.to_arm.push_back(key);
-            }
-            ReceiveFate::Broken => self.backlog.push_back(Collected::Broken(key, -result)),
+        if fate == ReceiveFate::Broken || entry.failures > FAILURES_MAX {
+            self.backlog.push_back(Collected::Broken(key, -result));
+            return;
         }
+        self.counters.rearmed += 1;
+        self.to_arm.push_back(key);
     }
 
     /// A cancellation that found nothing may have met the receive between two of its steps: as long
@@ -73,21 +78,22 @@ impl UringDriver {
         self.backlog.push_back(Collected::Woken);
     }
 
-    fn send_ended(&mut self, index: usize, result: i32) {
-        let train = *self.kernel.outbox().train(index);
+    fn send_ended(&mut self, sent: Sent, result: i32) {
         if result >= 0 {
-            self.counters.count_sent(&train);
+            self.counters.count_sent(self.kernel.train(&sent));
         } else {
-            self.send_failed(index, &train, -result);
+            self.send_failed(&sent, -result);
         }
-        self.kernel.outbox().finish(index);
+        sent.finish(&mut self.kernel);
     }
 
-    fn send_failed(&mut self, index: usize, train: &outbox::Train, errno: i32) {
-        let fate = errno::of_send(errno, train.segments > 1);
+    fn send_failed(&mut self, sent: &Sent, errno: i32) {
+        let train = self.kernel.train(sent);
+        let (socket, segments) = (train.socket, train.segments);
+        let fate = errno::of_send(errno, segments > 1);
         match fate {
-            SendFate::Unjoin => self.kernel.outbox().refuse(index),
-            SendFate::NoOffload if self.kernel.outbox().stop_segmentation() => {
+            SendFate::Unjoin => self.kernel.refuse(sent),
+            SendFate::NoOffload if self.kernel.stop_segmentation() => {
                 self.backlog.push_back(Collected::SegmentationOff);
             }
             SendFate::NoOffload => {}
@@ -95,10 +101,9 @@ impl UringDriver {
             | SendFate::Forbidden
             | SendFate::Unreachable
             | SendFate::TooLong
-            | SendFate::Error => return self.counters.count_dropped(fate, train.segments),
+            | SendFate::Error => return self.counters.count_dropped(fate, segments),
         }
-        let Some(entry) = self.table.get(train.socket) else { return };
-        let outbox = self.kernel.outbox();
-        mmsg::send_singly(&entry.socket, outbox, index, &mut self.counters);
+        let Some(entry) = self.table.get(socket) else { return };
+        self.kernel.send_singly(sent, &entry.socket, &mut self.counters);
     }
 }

@@ -1,22 +1,25 @@
 //! Everything the kernel may touch, in one owner.
 //!
 //! The ring, the published buffers, the send queue's memory and the receive templates live and die
-//! together: nothing here is freed while an operation is under way. That, and the completions that
-//! only this file turns into [`Filled`] buffers, is what makes the rest of the driver safe code.
+//! together: nothing here is freed while an operation is under way. That, and the proofs that only
+//! this file makes from completions ([`Filled`] buffers, [`Sent`] trains), is what makes the rest
+//! of the driver safe code.
 #![expect(unsafe_code, reason = "vouches for the memory that operations name")]
 
-use std::{io, mem::ManuallyDrop, rc::Rc, time::Duration};
+use std::{io, mem::ManuallyDrop, net::SocketAddr, net::UdpSocket, rc::Rc, time::Duration};
 
 use super::{
     buffers::{Buffers, GROUP},
-    ring::{Patience, Ring, Target},
+    ring::{Completion, Patience, Ring, Target},
     token::Token,
 };
 use crate::io::{
-    Lease, Settings,
+    Counters, Lease, Settings, SocketId,
     layout::{CONTROL_BYTES, V4_NAME_BYTES, V6_NAME_BYTES},
-    outbox::Outbox,
+    mmsg,
+    outbox::{Outbox, Train},
     pool::Pool,
+    run::Run,
     sys,
     table::Key,
 };
@@ -53,25 +56,22 @@ pub(super) struct Filled {
     bytes: u32,
 }
 
-impl Filled {
-    /// The lease of the buffer, and how much of it the kernel filled.
-    pub(super) fn lease(self, kernel: &Kernel) -> (Lease, usize) {
-        let bytes = self.bytes as usize;
-        // SAFETY: a completion said that the kernel is done with this buffer, and `self`, which is
-        // made once per completion and used up here, is the proof.
-        let lease = unsafe { kernel.pool.claim(self.slot.into(), 0..bytes) };
-        (lease, bytes)
-    }
+/// A train that the kernel no longer reads. Only a completion makes one.
+#[derive(Debug)]
+pub(super) struct Sent {
+    train: usize,
 }
 
 /// One step of one operation.
-pub(super) struct Completion {
-    pub(super) token: Token,
-    /// Bytes, or an errno below zero.
-    pub(super) result: i32,
-    pub(super) filled: Option<Filled>,
-    /// The operation goes on and will complete again.
-    pub(super) more: bool,
+pub(super) enum Step {
+    /// A receive: an errno below zero, the buffer it filled, and whether it goes on.
+    Received { key: Key, result: i32, filled: Option<Filled>, more: bool },
+    /// A send has ended, with an errno below zero if it failed.
+    Sent { sent: Sent, result: i32 },
+    /// A cancellation has ended, with an errno below zero if there was nothing to cancel.
+    Cancelled { key: Key, result: i32 },
+    /// The waker was written to; and whether it is still watched.
+    Woken { more: bool },
 }
 
 impl Kernel {
@@ -98,8 +98,24 @@ impl Kernel {
         &self.pool
     }
 
-    pub(super) fn outbox(&mut self) -> &mut Outbox {
-        &mut self.shared.outbox
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.shared.outbox
+    }
+
+    /// Queues as much of `run` as there is room for; whether that was all of it.
+    pub(super) fn queue(
+        &mut self,
+        socket: SocketId,
+        to: SocketAddr,
+        run: &mut Run<'_>,
+        counters: &mut Counters,
+    ) -> bool {
+        self.shared.outbox.queue(socket, to, run, counters)
+    }
+
+    /// See [`Outbox::stop_segmentation`].
+    pub(super) fn stop_segmentation(&mut self) -> bool {
+        self.shared.outbox.stop_segmentation()
     }
 
     /// Buffers the kernel can still receive into, as far as it has told us.
@@ -124,32 +140,62 @@ impl Kernel {
         Ok(())
     }
 
-    /// Submits a train of the outbox, which is finished when its completion has come.
-    pub(super) fn send(&mut self, train: usize, target: Target) -> io::Result<()> {
-        let outbox = &mut self.shared.outbox;
-        let name = outbox.name(train);
-        let send = match outbox.plain(train) {
-            Some(bytes) => target.send(bytes, name),
-            None => target.send_message(outbox.message(train)),
-        };
-        // SAFETY: name, message, gather entries, headers and leases are the outbox's, which keeps
-        // them until the train is finished, and lives in `shared`.
-        unsafe { self.ring.push(send, Token::Send(train as u32).pack()) }
+    /// Submits the trains of the outbox; `target` names their sockets.
+    pub(super) fn send_waiting(&mut self, target: impl Fn(SocketId) -> Target) -> io::Result<()> {
+        while let Some(train) = self.shared.outbox.hand_over() {
+            let target = target(self.shared.outbox.train(train).socket);
+            let outbox = &mut self.shared.outbox;
+            let send = match outbox.plain(train).map(|bytes| (bytes.as_ptr(), bytes.len())) {
+                Some(bytes) => target.send(bytes, outbox.name(train)),
+                None => target.send_message(outbox.message(train)),
+            };
+            // SAFETY: name, message, gather entries, headers and leases are the outbox's, which
+            // keeps them until the train is finished, and lives in `shared`. Only a completion's
+            // `Sent` finishes a train.
+            unsafe { self.ring.push(send, Token::Send(train as u32).pack()) }?;
+        }
+        Ok(())
     }
 
-    /// Takes the next completion that is one of ours.
-    pub(super) fn pop(&mut self) -> Option<Completion> {
+    /// The train that a send was of.
+    pub(super) fn train(&self, sent: &Sent) -> &Train {
+        self.shared.outbox.train(sent.train)
+    }
+
+    /// Sends a refused train again, datagram by datagram.
+    pub(super) fn send_singly(&mut self, sent: &Sent, socket: &UdpSocket, counters: &mut Counters) {
+        mmsg::send_singly(socket, &mut self.shared.outbox, sent.train, counters);
+    }
+
+    /// See [`Outbox::refuse`].
+    pub(super) fn refuse(&mut self, sent: &Sent) {
+        self.shared.outbox.refuse(sent.train);
+    }
+
+    /// Takes the next step of one of our operations.
+    pub(super) fn pop(&mut self) -> Option<Step> {
         loop {
             let entry = self.ring.pop()?;
-            let Some(token) = Token::unpack(entry.token) else { continue };
-            let filled = entry.buffer.map(|slot| {
-                self.shared.buffers.returned();
-                Filled { slot, bytes: entry.result.max(0) as u32 }
-            });
-            if matches!(token, Token::Receive(_)) && !entry.more {
-                self.armed -= 1;
+            if let Some(token) = Token::unpack(entry.token) {
+                return Some(self.step(token, entry));
             }
-            return Some(Completion { token, result: entry.result, filled, more: entry.more });
+        }
+    }
+
+    fn step(&mut self, token: Token, entry: Completion) -> Step {
+        let Completion { result, more, buffer, .. } = entry;
+        match token {
+            Token::Receive(key) => {
+                self.armed -= usize::from(!more);
+                let filled = buffer.map(|slot| {
+                    self.shared.buffers.returned();
+                    Filled { slot, bytes: result.max(0) as u32 }
+                });
+                Step::Received { key, result, filled, more }
+            }
+            Token::Send(train) => Step::Sent { sent: Sent { train: train as usize }, result },
+            Token::Cancel(key) => Step::Cancelled { key, result },
+            Token::Wake => Step::Woken { more },
         }
     }
 
@@ -160,9 +206,9 @@ impl Kernel {
     /// Ends every operation and waits for it. Whether the kernel has let go of everything.
     fn drain(&mut self) -> bool {
         for _ in 0..DRAIN_ROUNDS {
-            while let Some(completion) = self.pop() {
-                if let Token::Send(train) = completion.token {
-                    self.outbox().finish(train as usize);
+            while let Some(step) = self.pop() {
+                if let Step::Sent { sent, .. } = step {
+                    sent.finish(self);
                 }
             }
             if self.is_quiet() {
@@ -174,6 +220,24 @@ impl Kernel {
             let _ = self.ring.enter(wait);
         }
         false
+    }
+}
+
+impl Filled {
+    /// The lease of the buffer, and how much of it the kernel filled.
+    pub(super) fn lease(self, kernel: &Kernel) -> (Lease, usize) {
+        let bytes = self.bytes as usize;
+        // SAFETY: a completion said that the kernel is done with this buffer, and `self`, which is
+        // made once per completion and used up here, is the proof.
+        let lease = unsafe { kernel.pool.claim(self.slot.into(), 0..bytes) };
+        (lease, bytes)
+    }
+}
+
+impl Sent {
+    /// Drops the train's leases. Its memory is used again once all of its batch have ended.
+    pub(super) fn finish(self, kernel: &mut Kernel) {
+        kernel.shared.outbox.finish(self.train);
     }
 }
 

@@ -17,7 +17,7 @@ use io_uring::types::{Fd, Fixed};
 use super::{
     CounterBoard, Counters, Driver, Event, Lease, Piece, Received, Settings, SocketId, Wait, Waker,
     layout,
-    outbox::Run,
+    run::Run,
     sys,
     table::{Key, Phase, Table},
 };
@@ -139,20 +139,11 @@ impl UringDriver {
     }
 
     fn target_of(&self, id: SocketId) -> Target {
-        if self.registered {
-            return Target::Registered(Fixed(id.0));
-        }
-        let entry = self.table.get(id).expect("a socket with work under way is in the table");
-        Target::Plain(Fd(entry.socket.as_raw_fd()))
+        target_of(&self.table, self.registered, id)
     }
 
     fn submit_sends(&mut self) -> io::Result<()> {
-        while let Some(train) = self.kernel.outbox().hand_over() {
-            let socket = self.kernel.outbox().train(train).socket;
-            let target = self.target_of(socket);
-            self.kernel.send(train, target)?;
-        }
-        Ok(())
+        self.kernel.send_waiting(|socket| target_of(&self.table, self.registered, socket))
     }
 
     /// Cancels the receives of closed sockets; those that have none can be let go.
@@ -252,6 +243,14 @@ impl UringDriver {
     }
 }
 
+fn target_of(table: &Table, registered: bool, id: SocketId) -> Target {
+    if registered {
+        return Target::Registered(Fixed(id.0));
+    }
+    let entry = table.get(id).expect("a socket with work under way is in the table");
+    Target::Plain(Fd(entry.socket.as_raw_fd()))
+}
+
 impl Driver for UringDriver {
     fn open(&mut self, socket: UdpSocket) -> io::Result<SocketId> {
         let key = self.table.insert(socket)?;
@@ -283,7 +282,7 @@ impl Driver for UringDriver {
         let switched = self.switch_dont_fragment(key, piece.dont_fragment);
         let mut run = Run::new(piece);
         let mut ready = switched.is_ok();
-        while ready && !self.kernel.outbox().queue(socket, to, &mut run, &mut self.counters) {
+        while ready && !self.kernel.queue(socket, to, &mut run, &mut self.counters) {
             self.counters.early_flushes += 1;
             ready = self.flush().is_ok();
         }

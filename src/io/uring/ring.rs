@@ -193,10 +193,10 @@ impl Target {
     /// A SEND with a destination, for one datagram in one place.
     pub(super) fn send(
         self,
-        bytes: &[u8],
+        (start, len): (*const u8, usize),
         (name, name_len): (*const libc::sockaddr, u32),
     ) -> squeue::Entry {
-        let (start, len) = (bytes.as_ptr(), bytes.len() as u32);
+        let len = len as u32;
         let send = match self {
             Self::Registered(socket) => opcode::Send::new(socket, start, len),
             Self::Plain(socket) => opcode::Send::new(socket, start, len),

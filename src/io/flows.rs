@@ -1,0 +1,131 @@
+//! The table that finds a flow's newest train.
+//!
+//! Direct-mapped: a flow has one place, and two flows that meet there take it from each other,
+//! which costs joins and never order. An adversary who makes them meet gains as little.
+
+use std::net::SocketAddr;
+
+use super::SocketId;
+
+/// Entries of the table. A power of two.
+const FLOWS: usize = 1024;
+
+/// The newest train of each flow, and what the kernel refused to join for it.
+pub(super) struct Flows {
+    entries: Box<[Entry; FLOWS]>,
+    batch: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    /// The batch that `train` belongs to.
+    batch: u32,
+    train: u32,
+    /// Tells which flow was refused, as far as 32 bits of its hash can.
+    refused_tag: u32,
+    /// The shortest datagrams the kernel did not take as a train.
+    refused_bytes: u32,
+}
+
+/// Where a flow is in the table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    index: usize,
+    tag: u32,
+}
+
+impl Flows {
+    pub(super) fn new() -> Self {
+        let entry = Entry { batch: 0, train: 0, refused_tag: 0, refused_bytes: u32::MAX };
+        Self { entries: Box::new([entry; FLOWS]), batch: 1 }
+    }
+
+    /// The train last noted at this place in this batch; of this flow or of another.
+    pub(super) fn newest(&self, place: Place) -> Option<usize> {
+        let entry = &self.entries[place.index];
+        (entry.batch == self.batch).then_some(entry.train as usize)
+    }
+
+    pub(super) fn set_newest(&mut self, place: Place, train: usize) {
+        let entry = &mut self.entries[place.index];
+        (entry.batch, entry.train) = (self.batch, train as u32);
+    }
+
+    /// Whether the kernel refused a train of such datagrams for this flow.
+    pub(super) fn is_refused(&self, place: Place, datagram_bytes: usize) -> bool {
+        let entry = &self.entries[place.index];
+        entry.refused_tag == place.tag && datagram_bytes >= entry.refused_bytes as usize
+    }
+
+    pub(super) fn refuse(&mut self, place: Place, datagram_bytes: usize) {
+        let entry = &mut self.entries[place.index];
+        (entry.refused_tag, entry.refused_bytes) = (place.tag, datagram_bytes as u32);
+    }
+
+    /// Forgets all trains, and keeps what was refused.
+    pub(super) fn next_batch(&mut self) {
+        self.batch = self.batch.wrapping_add(1);
+        if self.batch == 0 {
+            self.batch = 1;
+            self.entries.iter_mut().for_each(|entry| entry.batch = 0);
+        }
+    }
+}
+
+impl Place {
+    pub(super) fn of(socket: SocketId, to: SocketAddr) -> Self {
+        let hash = hash(socket, to);
+        Self { index: (hash >> 32) as usize % FLOWS, tag: (hash >> 16) as u32 | 1 }
+    }
+}
+
+/// A multiplicative hash: cheap, and good enough for what a collision costs.
+fn hash(socket: SocketId, to: SocketAddr) -> u64 {
+    const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let address = match to {
+        SocketAddr::V4(v4) => u64::from(v4.ip().to_bits()),
+        SocketAddr::V6(v6) => {
+            let bits = v6.ip().to_bits();
+            (bits >> 64) as u64 ^ (bits as u64).rotate_left(32)
+        }
+    };
+    let endpoint = u64::from(to.port()) << 32 | u64::from(socket.0);
+    (address.wrapping_mul(ODD) ^ endpoint).wrapping_mul(ODD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(port: u16) -> Place {
+        Place::of(SocketId(1), SocketAddr::from(([192, 0, 2, 1], port)))
+    }
+
+    #[test]
+    fn a_batch_forgets_its_trains_and_keeps_what_was_refused() {
+        let mut flows = Flows::new();
+        flows.set_newest(place(5), 3);
+        flows.refuse(place(5), 1500);
+        assert_eq!(flows.newest(place(5)), Some(3));
+        flows.next_batch();
+        assert_eq!(flows.newest(place(5)), None);
+        assert!(flows.is_refused(place(5), 1500) && !flows.is_refused(place(5), 1499));
+        assert!(!flows.is_refused(place(6), 1500));
+    }
+
+    #[test]
+    fn no_train_of_an_old_batch_comes_back_when_the_count_wraps() {
+        let mut flows = Flows::new();
+        flows.set_newest(place(5), 3);
+        flows.batch = u32::MAX;
+        flows.next_batch();
+        assert_eq!(flows.newest(place(5)), None);
+    }
+
+    #[test]
+    fn ports_spread_over_the_table() {
+        let places = (40_000..40_512).map(|port| place(port).index);
+        let distinct: std::collections::HashSet<_> = places.collect();
+        assert!(distinct.len() > 300, "{}", distinct.len());
+    }
+}
