@@ -9,8 +9,6 @@ use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::FixedState;
 
-use foldhash::fast::FixedState;
-
 /// Counts allocations on behalf of every worker.
 pub trait Quota: Send {
     /// Takes one place for `user`, or says which limit is reached.
