@@ -49,6 +49,12 @@ struct Received {
 }
 
 impl Gauge {
+    /// Shows counts of things that have no bytes.
+    pub(crate) fn publish(&self, sent: u64, received: u64) {
+        self.sent.store(sent, Ordering::Relaxed);
+        self.received.packets.store(received, Ordering::Relaxed);
+    }
+
     /// Packets and payload bytes that arrived so far.
     pub(crate) fn received(&self) -> (u64, u64) {
         let Received { packets, bytes } = &self.received;
@@ -189,7 +195,7 @@ fn publish_received(gauge: &Gauge, sink: &Sink) {
 }
 
 /// Measures the thread it was started on.
-struct Watch {
+pub(crate) struct Watch {
     role: &'static str,
     core: Option<usize>,
     clock: Clock,
@@ -200,7 +206,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(role: &'static str, core: Option<usize>, clock: Clock) -> Watch {
+    pub(crate) fn start(role: &'static str, core: Option<usize>, clock: Clock) -> Watch {
         if let Some(id) = core {
             core_affinity::set_for_current(core_affinity::CoreId { id });
         }
@@ -209,7 +215,7 @@ impl Watch {
         Watch { role, core, clock, begin_ns: clock.now(), active_ns: 0, cpu_ns }
     }
 
-    fn stop(self, busy_ns: u64) -> ThreadUse {
+    pub(crate) fn stop(self, busy_ns: u64) -> ThreadUse {
         let whole_ns = self.clock.now() - self.begin_ns;
         ThreadUse {
             role: self.role,

@@ -5,6 +5,8 @@
 //! spec, shape, schedule          what is offered, and when each packet is due
 //! turn/, rig                     allocations and everything they need, set up once
 //! measure, lane, sender, sink    one measurement: threads that send and receive
+//! observe                        the main thread meanwhile: progress, and what the server uses
+//! churn/                         the shape whose load is the set-up itself
 //! packet, framing, tally         what a packet carries, and what became of it
 //! socket                         batches through the kernel; the one home of `unsafe`
 //! procfs                         what the server and the generator used
@@ -15,14 +17,18 @@
 //! Exit status: 0 when the limits held, 1 when one did not, 2 when there is no result.
 
 mod args;
+mod churn;
 mod clock;
+mod compare;
 mod fault;
 mod framing;
 mod lane;
 mod latency;
 mod measure;
+mod observe;
 mod outcome;
 mod packet;
+mod plan;
 mod procfs;
 mod report;
 mod rig;
@@ -33,6 +39,8 @@ mod shape;
 mod sink;
 mod socket;
 mod spec;
+mod stats;
+mod sweep;
 mod tally;
 mod turn;
 mod verdict;
@@ -46,9 +54,9 @@ use crate::args::{Cli, Command};
 fn main() -> ExitCode {
     let held = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
-        Command::Sweep(_) | Command::Compare(_) | Command::Plan(_) => {
-            Err(fault::Fault::usage("not there yet"))
-        }
+        Command::Sweep(args) => sweep::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Plan(args) => plan::run(&args),
     };
     match held {
         Ok(true) => ExitCode::SUCCESS,

@@ -5,12 +5,13 @@ use uturn::wire::MAGIC_COOKIE;
 
 use crate::{
     latency::{self, Latency},
-    measure::{Look, Measured, ServerUse, WayTotal},
-    rig::{Rig, SetUp},
+    measure::{Measured, WayTotal},
+    observe::{Look, ServerUse},
+    rig::SetUp,
     shape::Shape,
     spec::{Route, Spec},
     turn::Request,
-    verdict::{Limits, Verdict, warnings},
+    verdict::{BUSY, LATE_US, Limits, Verdict, warnings},
 };
 
 /// Goes up when a field changes its meaning.
@@ -130,17 +131,24 @@ pub(crate) struct Memory {
     pub(crate) set_up_bytes: u64,
 }
 
+impl Memory {
+    /// What the set-up added, for each allocation, bytes.
+    pub(crate) fn per_allocation(&self, spec: &Spec) -> f64 {
+        let grown = self.set_up_bytes.saturating_sub(self.before_bytes);
+        ratio(grown, spec.allocations as u64)
+    }
+}
+
 impl Outcome {
     pub(crate) fn new(
-        rig: &Rig,
+        set_up: &SetUp,
         spec: &Spec,
         measured: &Measured,
         memory: Option<Memory>,
         limits: Limits,
     ) -> Outcome {
         let ways = (0..2).filter(|way| spec.ways[*way]);
-        let ways: Vec<WayOutcome> =
-            ways.map(|way| way_outcome(spec.route, way, measured)).collect();
+        let ways: Vec<WayOutcome> = ways.map(|way| way_outcome(spec, way, measured)).collect();
         let generator = generator(measured);
         Outcome {
             format: FORMAT,
@@ -148,18 +156,36 @@ impl Outcome {
             offered: offered(spec),
             verdict: Verdict::of(&limits, &ways),
             warnings: warnings(spec, &ways, &generator, measured),
-            set_up: set_up(&rig.set_up),
-            server: measured.server.map(|used| server(&used, spec, measured, memory)),
-            series: series(&measured.looks),
+            set_up: requests(set_up),
+            server: measured.observed.server.map(|used| server(&used, spec, measured, memory)),
+            series: series(&measured.observed.looks),
             ways,
             generator,
         }
     }
 }
 
+impl Outcome {
+    /// True when the generator, not the server, was what could do no more.
+    pub(crate) fn generator_was_limit(&self) -> bool {
+        let generator = &self.generator;
+        let paced = self.offered.pps.is_some();
+        let behind = generator.unsent > 0 || generator.lag.p99_us > LATE_US;
+        let dropped = generator.socket_drops > 0;
+        paced && (behind || dropped || generator.threads.iter().any(|thread| thread.busy > BUSY))
+    }
+}
+
 /// One line that says what ran.
-fn title(spec: &Spec) -> String {
+pub(crate) fn title(spec: &Spec) -> String {
     let shape = format!("{:?}", spec.shape).to_lowercase();
+    let seconds = spec.duration_ns as f64 / 1e9;
+    if spec.shape == Shape::Churn {
+        let window = spec.window * spec.threads;
+        return format!(
+            "{shape}: allocate, permit, bind, refresh, close, {window} at once, {seconds} s"
+        );
+    }
     let who = match spec.route {
         Route::Relay | Route::Pair => "allocations",
         Route::Direct | Route::Binding => "clients",
@@ -173,11 +199,17 @@ fn title(spec: &Spec) -> String {
     let pair = if spec.route == Route::Pair { ", relay to relay" } else { "" };
     let trains = if spec.trains { ", sent as trains" } else { "" };
     let gro = if spec.gro { "" } else { ", received one by one" };
-    let seconds = spec.duration_ns as f64 / 1e9;
     format!("{shape}: {} {who}{how}{pair}{trains}{gro}, {seconds} s", spec.allocations)
 }
 
-fn offered(spec: &Spec) -> Offered {
+pub(crate) fn offered(spec: &Spec) -> Offered {
+    if spec.shape == Shape::Churn {
+        return Offered { pps: spec.rate, ..offered_packets(spec) };
+    }
+    offered_packets(spec)
+}
+
+fn offered_packets(spec: &Spec) -> Offered {
     let rates: Vec<f64> = spec.streams.iter().filter_map(|s| s.packets_per_second()).collect();
     let flows = spec.route.flows(spec.allocations) as f64 / 2.0;
     let paced = rates.len() == spec.streams.len();
@@ -193,8 +225,9 @@ fn offered(spec: &Spec) -> Offered {
     }
 }
 
-fn direction(route: Route, way: usize) -> &'static str {
-    match (route, way) {
+fn direction(spec: &Spec, way: usize) -> &'static str {
+    match (spec.route, way) {
+        _ if spec.shape == Shape::Churn => "cycles",
         (Route::Binding, _) => "requests",
         (Route::Pair, 0) => "A → B",
         (Route::Pair, _) => "B → A",
@@ -203,12 +236,12 @@ fn direction(route: Route, way: usize) -> &'static str {
     }
 }
 
-fn way_outcome(route: Route, way: usize, measured: &Measured) -> WayOutcome {
+fn way_outcome(spec: &Spec, way: usize, measured: &Measured) -> WayOutcome {
     let WayTotal { sent, received } = &measured.ways[way];
     let seconds = measured.measured_ns as f64 / 1e9;
     let lost = sent.packets.saturating_sub(received.packets);
     WayOutcome {
-        direction: direction(route, way).to_owned(),
+        direction: direction(spec, way).to_owned(),
         sent: sent.packets,
         relayed: received.packets,
         lost,
@@ -226,7 +259,7 @@ fn way_outcome(route: Route, way: usize, measured: &Measured) -> WayOutcome {
     }
 }
 
-fn set_up(set_up: &SetUp) -> Option<SetUpOutcome> {
+fn requests(set_up: &SetUp) -> Option<SetUpOutcome> {
     let each = set_up.timings.iter().flat_map(|timings| &timings.each);
     let requests: Vec<_> = each
         .map(|(request, histogram): &(Request, _)| {
@@ -253,10 +286,7 @@ fn server(
         system_ns_per_packet: user.map(|share| cpu_ns * (1.0 - share)),
         cores_busy: ratio(used.measured_cpu_ns, measured.measured_ns),
         resident_bytes: used.whole.resident_bytes,
-        bytes_per_allocation: memory.map(|memory| {
-            let grown = memory.set_up_bytes.saturating_sub(memory.before_bytes);
-            ratio(grown, spec.allocations as u64)
-        }),
+        bytes_per_allocation: memory.map(|memory| memory.per_allocation(spec)),
         switches_per_packet: ratio(switches, packets),
         voluntary_switches: used.whole.voluntary_switches,
         involuntary_switches: used.whole.involuntary_switches,
@@ -265,7 +295,7 @@ fn server(
 }
 
 fn generator(measured: &Measured) -> GeneratorOutcome {
-    let threads = measured.threads.iter().map(|thread| ThreadOutcome {
+    let threads = measured.observed.threads.iter().map(|thread| ThreadOutcome {
         role: thread.role.to_owned(),
         core: thread.core,
         busy: ratio(thread.busy_ns, thread.wall_ns).min(1.0),
@@ -275,7 +305,7 @@ fn generator(measured: &Measured) -> GeneratorOutcome {
         threads: threads.collect(),
         lag: Latency::of(&measured.lag),
         unsent: measured.unsent,
-        socket_drops: measured.own_drops,
+        socket_drops: measured.observed.own_drops,
     }
 }
 

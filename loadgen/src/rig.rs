@@ -94,7 +94,7 @@ fn peers(spec: &Spec, server: Option<SocketAddr>) -> Result<Vec<Option<Arc<UdpSo
 }
 
 /// The address peers have: as asked for, or the one this machine reaches the server from.
-fn peer_ip(spec: &Spec, server: Option<SocketAddr>) -> Result<IpAddr, Fault> {
+pub(crate) fn peer_ip(spec: &Spec, server: Option<SocketAddr>) -> Result<IpAddr, Fault> {
     match (spec.peer_ip, server) {
         (Some(ip), _) => Ok(ip),
         (None, None) => Ok(Ipv4Addr::LOCALHOST.into()),

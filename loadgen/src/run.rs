@@ -2,6 +2,7 @@
 
 use crate::{
     args::{ReportArgs, RunArgs, ServerArgs},
+    churn,
     clock::Clock,
     fault::Fault,
     measure::measure,
@@ -9,22 +10,48 @@ use crate::{
     procfs,
     report::{self, progress::Progress, table},
     rig::Rig,
+    shape::Shape,
     spec::Spec,
 };
 
+/// How long is measured when nothing else is said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) duration_s: f64,
+    pub(crate) warmup_s: f64,
+}
+
+/// Of one run: long enough to see the tail of the latencies.
+pub(crate) const TIMES: Times = Times { duration_s: 10.0, warmup_s: 1.0 };
+
 /// Runs, reports, and says whether the limits held.
 pub(crate) fn run(args: &RunArgs) -> Result<bool, Fault> {
-    let spec = Spec::settle(&args.load)?;
-    let pid = args.server.pid;
-    let (mut rig, memory) = set_up(&spec, &args.server)?;
+    let spec = Spec::settle(&args.load, TIMES)?;
     let mut progress = Progress::new(spec.quiet, spec.warmup_ns + spec.duration_ns);
-    let measured = measure(&mut rig, &spec, pid, &mut |look| progress.show(look));
+    let outcome = match spec.shape {
+        Shape::Churn => churned(&spec, args, &mut progress),
+        _ => relayed(&spec, args, &mut progress),
+    };
     progress.finish();
-    let measured = measured?;
-    let outcome = Outcome::new(&rig, &spec, &measured, memory, (&args.limits).into());
-    rig.close()?;
+    let outcome = outcome?;
     publish(&outcome, &args.report)?;
     Ok(outcome.verdict.held())
+}
+
+fn relayed(spec: &Spec, args: &RunArgs, progress: &mut Progress) -> Result<Outcome, Fault> {
+    let (mut rig, memory) = set_up(spec, &args.server)?;
+    let measured = measure(&mut rig, spec, args.server.pid, &mut |look| progress.show(look))?;
+    let limits = (&args.limits).into();
+    let outcome = Outcome::new(&rig.set_up, spec, &measured, memory, limits);
+    rig.close()?;
+    Ok(outcome)
+}
+
+fn churned(spec: &Spec, args: &RunArgs, progress: &mut Progress) -> Result<Outcome, Fault> {
+    let server = args.server.server.ok_or_else(|| Fault::usage("churn needs --server"))?;
+    let (measured, set_up) =
+        churn::measure(spec, server, args.server.pid, &mut |look| progress.show(look))?;
+    Ok(Outcome::new(&set_up, spec, &measured, None, (&args.limits).into()))
 }
 
 /// Builds the rig and says what memory the server had before and after.
@@ -41,6 +68,9 @@ fn publish(outcome: &Outcome, report: &ReportArgs) -> Result<(), Fault> {
     print!("{}", table::render(outcome));
     if let Some(path) = &report.json {
         report::write_json(path, outcome)?;
+    }
+    if let Some(path) = &report.report {
+        report::html::write(path, &report::html::run(outcome))?;
     }
     Ok(())
 }

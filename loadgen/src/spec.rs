@@ -7,6 +7,7 @@ use crate::{
     clock::{SECOND_NS, nanoseconds},
     fault::Fault,
     packet,
+    run::Times,
     shape::{Changes, Shape, Stream, pace},
     turn::{Account, Pace},
 };
@@ -95,7 +96,7 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
-    pub(crate) fn settle(args: &LoadArgs) -> Result<Spec, Fault> {
+    pub(crate) fn settle(args: &LoadArgs, usual: Times) -> Result<Spec, Fault> {
         let route = route(args);
         let mut spec = Spec {
             shape: args.shape,
@@ -108,8 +109,8 @@ impl Spec {
             ways: ways(args, route)?,
             trains: args.trains,
             indications: args.indications,
-            duration_ns: seconds("--duration", args.duration)?,
-            warmup_ns: seconds("--warmup", args.warmup)?,
+            duration_ns: seconds("--duration", args.duration.unwrap_or(usual.duration_s))?,
+            warmup_ns: seconds("--warmup", args.warmup.unwrap_or(usual.warmup_s))?,
             pace: pace_of(args)?,
             window: args.window.max(1),
             threads: args.threads.clamp(1, args.allocations.unwrap_or(usize::MAX).max(1)),
@@ -258,7 +259,7 @@ mod tests {
     fn settle(line: &str) -> Result<Spec, Fault> {
         let words = ["loadgen", "run"].into_iter().chain(line.split_whitespace());
         let Command::Run(run) = Cli::try_parse_from(words).unwrap().command else { panic!() };
-        Spec::settle(&run.load)
+        Spec::settle(&run.load, crate::run::TIMES)
     }
 
     #[test]
@@ -287,7 +288,7 @@ mod tests {
             "voice --size 31",
             "voice --c2c -n 3",
             "voice --duration 0",
-            "voice --duration -1",
+            "voice --duration=-1",
             "binding --direction both",
             "churn --size 100",
             "voice --user nobody",

@@ -10,10 +10,10 @@ use crate::{
 };
 
 /// A thread above this share of its time is a limit itself.
-const BUSY: f64 = 0.9;
+pub(crate) const BUSY: f64 = 0.9;
 
 /// A schedule later than this, at the 99th percentile, is not kept.
-const LATE_US: f64 = 1_000.0;
+pub(crate) const LATE_US: f64 = 1_000.0;
 
 /// Loss in percent below which a server is taken to have kept up.
 const KEPT_UP_PERCENT: f64 = 0.1;
@@ -73,7 +73,7 @@ pub(crate) fn warnings(
     pace_warnings(spec, ways, generator, &mut warnings);
     drop_warnings(ways, generator, &mut warnings);
     if let (count @ 1.., Some(text)) = &measured.failures {
-        warnings.push(format!("{count} refreshes failed while the load ran ({text})"));
+        warnings.push(format!("{count} requests failed while the load ran ({text})"));
     }
     warnings
 }

@@ -1,6 +1,9 @@
 //! Results for people: a progress line, a table, a page.
 
-pub(crate) mod number;
+pub(crate) mod html;
+pub(crate) mod lists;
+mod number;
+mod plot;
 pub(crate) mod progress;
 pub(crate) mod table;
 

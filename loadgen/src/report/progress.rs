@@ -3,7 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::number::{short, time_us};
-use crate::measure::Look;
+use crate::observe::Look;
 
 /// A line on standard error, or nothing.
 pub(crate) struct Progress {
@@ -40,8 +40,9 @@ impl Progress {
         self.before = *look;
     }
 
-    /// Says one thing, for what has no looks.
-    pub(crate) fn say(&self, text: String) {
+    /// Shows how far a work of steps has come.
+    pub(crate) fn step(&self, done: u64, text: String) {
+        self.bar.set_position(done);
         self.bar.set_message(text);
     }
 

@@ -3,7 +3,7 @@
 use super::number::{bytes, count, short, time_us};
 use crate::{
     latency::Latency,
-    outcome::{Outcome, ServerOutcome, WayOutcome},
+    outcome::{Outcome, ServerOutcome, SetUpOutcome, WayOutcome},
 };
 
 /// Rows of cells: the first column to the left, the others to the right, as wide as they must be.
@@ -15,6 +15,10 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) fn row(&mut self, name: &str, cells: impl IntoIterator<Item = String>) {
         self.rows.push(std::iter::once(name.to_owned()).chain(cells).collect());
+    }
+
+    pub(crate) fn rows(&self) -> &[Vec<String>] {
+        &self.rows
     }
 
     pub(crate) fn render(&self) -> String {
@@ -34,22 +38,20 @@ impl Table {
     }
 }
 
-/// Everything a run has to say, as text.
+/// Everything a run has to say, in tables: both ways, set-up, server, generator.
+pub(super) fn sections(outcome: &Outcome) -> Vec<Table> {
+    let set_up = outcome.set_up.iter().map(set_up);
+    let server = outcome.server.iter().map(server);
+    let ends = [generator(outcome)];
+    [ways(&outcome.ways)].into_iter().chain(set_up).chain(server).chain(ends).collect()
+}
+
+/// The same as text.
 pub(crate) fn render(outcome: &Outcome) -> String {
-    let mut text = format!("{}\n\n{}", outcome.title, ways(&outcome.ways).render());
-    if let Some(set_up) = &outcome.set_up {
-        let mut table = Table::default();
-        table.row("set-up", ["p50", "p99", "max"].map(str::to_owned));
-        for (name, latency) in &set_up.requests {
-            let Latency { p50_us, p99_us, max_us, .. } = *latency;
-            table.row(&format!("  {name}"), [p50_us, p99_us, max_us].map(time_us));
-        }
-        text += &format!("\n{}", table.render());
+    let mut text = outcome.title.clone() + "\n";
+    for section in sections(outcome) {
+        text += &format!("\n{}", section.render());
     }
-    if let Some(server) = &outcome.server {
-        text += &format!("\n{}", self::server(server).render());
-    }
-    text += &format!("\n{}", generator(outcome).render());
     for warning in &outcome.warnings {
         text += &format!("\n!! {warning}");
     }
@@ -57,6 +59,16 @@ pub(crate) fn render(outcome: &Outcome) -> String {
         text += &format!("\nlimit broken: {broken}");
     }
     text.trim_end().to_owned() + "\n"
+}
+
+fn set_up(set_up: &SetUpOutcome) -> Table {
+    let mut table = Table::default();
+    table.row("requests", ["p50", "p99", "max"].map(str::to_owned));
+    for (name, latency) in &set_up.requests {
+        let Latency { p50_us, p99_us, max_us, .. } = *latency;
+        table.row(&format!("  {name}"), [p50_us, p99_us, max_us].map(time_us));
+    }
+    table
 }
 
 fn ways(ways: &[WayOutcome]) -> Table {

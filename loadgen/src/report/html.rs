@@ -1,0 +1,247 @@
+//! One self-contained page: no script, no font, no picture from elsewhere.
+
+use super::{
+    number::{bytes, short, time_us},
+    plot::{Plot, Series},
+};
+use crate::{
+    compare::{Comparison, Contender},
+    fault::Fault,
+    outcome::{Outcome, Sample, WayOutcome},
+    sweep::{Step, Sweep},
+};
+
+const STYLE: &str = include_str!("page.css");
+
+/// Writes a page.
+pub(crate) fn write(path: &str, page: &str) -> Result<(), Fault> {
+    std::fs::write(path, page).map_err(|error| Fault::file(path, error))
+}
+
+/// Text as it may stand in HTML.
+pub(super) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// The page of a run.
+pub(crate) fn run(outcome: &Outcome) -> String {
+    let mut body = cards(&run_figures(outcome));
+    body += &notes(&outcome.verdict.broken, "bad");
+    body += &notes(&outcome.warnings, "warn");
+    body += &figure("Latency, from due to received", &latency_plot(&outcome.ways));
+    body += &figure("Throughput over time", &series_plot(&outcome.series));
+    let sections = super::table::sections(outcome);
+    body += &sections.iter().map(table).collect::<String>();
+    page(&outcome.title, &body)
+}
+
+/// The page of a sweep.
+pub(crate) fn sweep(sweep: &Sweep) -> String {
+    let mut body = cards(&sweep_figures(sweep));
+    body += &notes(&sweep.warnings, "warn");
+    body += &figure("Loss against offered load", &loss_plot(&sweep.steps));
+    body += &figure("Latency against offered load", &load_latency_plot(&sweep.steps));
+    let cpu = cpu_plot(&sweep.steps);
+    if !cpu.series.is_empty() {
+        body += &figure("Server CPU time per packet against offered load", &cpu);
+    }
+    body += &table(&super::lists::sweep_rows(sweep));
+    page(&sweep.title, &body)
+}
+
+/// The page of a comparison.
+pub(crate) fn comparison(comparison: &Comparison) -> String {
+    let figure_of = |server: &Contender| {
+        let label = format!("{}: packets per CPU second", server.name);
+        (label, format!("{:.2}x", server.packets_ratio.median))
+    };
+    let figures: Figures = comparison.servers.iter().map(figure_of).collect();
+    let mut body = cards(&figures);
+    body += &notes(&comparison.warnings, "warn");
+    body += &figure("Server CPU time per packet, round by round", &rounds_plot(comparison));
+    body += &table(&super::lists::comparison_rows(comparison));
+    body += &format!(
+        "<p class=\"note\">Medians of {} rounds with first and third quartile. Ratios are taken \
+         inside each round, to the first server.</p>",
+        comparison.rounds
+    );
+    page(&comparison.title, &body)
+}
+
+type Figures = Vec<(String, String)>;
+
+fn run_figures(outcome: &Outcome) -> Figures {
+    let mut figures = Figures::new();
+    for way in &outcome.ways {
+        let name = |what: &str| format!("{}: {what}", way.direction);
+        figures.push((name("relayed/s"), short(way.pps)));
+        figures.push((name("loss"), format!("{:.4} %", way.loss_percent)));
+        figures.push((name("p50"), time_us(way.latency.p50_us)));
+        figures.push((name("p99"), time_us(way.latency.p99_us)));
+    }
+    if let Some(server) = &outcome.server {
+        let cpu = format!("{:.0} ns", server.cpu_ns_per_packet);
+        figures.push(("server CPU per packet".to_owned(), cpu));
+    }
+    figures
+}
+
+fn sweep_figures(sweep: &Sweep) -> Figures {
+    let mut figures = Figures::new();
+    let Some(best) = &sweep.best else { return figures };
+    figures.push(("highest load that held, packets/s".to_owned(), short(best.relayed_pps)));
+    figures.push(("payload Gbit/s".to_owned(), format!("{:.2}", best.gbps)));
+    figures.push(("p99 there".to_owned(), time_us(best.p99_us)));
+    if let Some(cpu_ns) = best.cpu_ns_per_packet {
+        figures.push(("server CPU per packet".to_owned(), format!("{cpu_ns:.0} ns")));
+    }
+    if let Some(each) = sweep.bytes_per_allocation {
+        figures.push(("memory per allocation".to_owned(), bytes(each)));
+    }
+    figures
+}
+
+/// Quantiles at equal distances by their nines.
+fn latency_plot(ways: &[WayOutcome]) -> Plot<'static> {
+    let nines = |share: f64| -(1.0 - share).log10();
+    let line = |way: &WayOutcome| Series {
+        name: way.direction.clone(),
+        points: way.curve.iter().map(|(share, us)| (nines(*share), us.max(0.1))).collect(),
+    };
+    Plot {
+        x_title: "share of packets that took no longer",
+        y_title: "latency",
+        x_label: percentile,
+        y_label: time_us,
+        y_log: true,
+        dots: false,
+        series: ways.iter().map(line).collect(),
+    }
+}
+
+/// 1 is 90 %, 2 is 99 %, and what lies between is not named.
+fn percentile(nines: f64) -> String {
+    let whole = nines.round();
+    if (nines - whole).abs() > 0.01 {
+        return String::new();
+    }
+    let share = 100.0 * (1.0 - 10_f64.powf(-whole));
+    format!("{share:.*} %", (whole as usize).saturating_sub(2))
+}
+
+fn series_plot(samples: &[Sample]) -> Plot<'static> {
+    let line = |name: &str, value: fn(&Sample) -> f64| Series {
+        name: name.to_owned(),
+        points: samples.iter().map(|sample| (sample.at_s, value(sample))).collect(),
+    };
+    Plot {
+        x_title: "seconds since the first packet",
+        y_title: "packets/s",
+        x_label: |seconds| format!("{seconds:.1}"),
+        y_label: short,
+        y_log: false,
+        dots: false,
+        series: vec![
+            line("sent", |sample| sample.sent_pps),
+            line("relayed", |sample| sample.relayed_pps),
+        ],
+    }
+}
+
+fn against_load(
+    steps: &[Step],
+    y_title: &'static str,
+    y_label: fn(f64) -> String,
+    lines: &[(&str, fn(&Step) -> Option<f64>)],
+) -> Plot<'static> {
+    let line = |(name, value): &(&str, fn(&Step) -> Option<f64>)| Series {
+        name: (*name).to_owned(),
+        points: steps.iter().filter_map(|step| Some((step.offered_pps, value(step)?))).collect(),
+    };
+    let series = lines.iter().map(line).filter(|series| !series.points.is_empty());
+    Plot {
+        x_title: "offered packets/s",
+        y_title,
+        x_label: short,
+        y_label,
+        y_log: false,
+        dots: true,
+        series: series.collect(),
+    }
+}
+
+fn loss_plot(steps: &[Step]) -> Plot<'static> {
+    let percent = |percent| format!("{percent:.1} %");
+    against_load(steps, "lost", percent, &[("loss", |step| Some(step.loss_percent))])
+}
+
+fn load_latency_plot(steps: &[Step]) -> Plot<'static> {
+    let lines: [(&str, fn(&Step) -> Option<f64>); 2] =
+        [("p50", |step| Some(step.p50_us.max(0.1))), ("p99", |step| Some(step.p99_us.max(0.1)))];
+    Plot { y_log: true, ..against_load(steps, "latency", time_us, &lines) }
+}
+
+fn cpu_plot(steps: &[Step]) -> Plot<'static> {
+    let ns = |ns| format!("{ns:.0} ns");
+    against_load(steps, "CPU per packet", ns, &[("server CPU", |step| step.cpu_ns_per_packet)])
+}
+
+fn rounds_plot(comparison: &Comparison) -> Plot<'static> {
+    let line = |server: &Contender| Series {
+        name: server.name.clone(),
+        points: (1..)
+            .zip(&server.runs)
+            .map(|(round, run)| (f64::from(round), run.cpu_ns))
+            .collect(),
+    };
+    Plot {
+        x_title: "round",
+        y_title: "CPU per packet",
+        x_label: |round| if round.fract() == 0.0 { format!("{round}") } else { String::new() },
+        y_label: |ns| format!("{ns:.0} ns"),
+        y_log: false,
+        dots: true,
+        series: comparison.servers.iter().map(line).collect(),
+    }
+}
+
+fn figure(title: &str, plot: &Plot<'_>) -> String {
+    let (title, legend, svg) = (escape(title), plot.legend(), plot.svg());
+    if svg.is_empty() {
+        return String::new();
+    }
+    format!("<figure><figcaption><b>{title}</b>{legend}</figcaption>{svg}</figure>\n")
+}
+
+fn cards(figures: &[(String, String)]) -> String {
+    let card = |(label, value): &(String, String)| {
+        format!("<div><b>{}</b><span>{}</span></div>", escape(value), escape(label))
+    };
+    format!("<section class=\"cards\">{}</section>\n", figures.iter().map(card).collect::<String>())
+}
+
+fn notes(lines: &[String], class: &str) -> String {
+    let note = |line: &String| format!("<p class=\"{class}\">{}</p>\n", escape(line));
+    lines.iter().map(note).collect()
+}
+
+fn table(table: &super::table::Table) -> String {
+    let row = |row: &Vec<String>| {
+        let cells = row.iter().map(|cell| format!("<td>{}</td>", escape(cell)));
+        format!("<tr>{}</tr>\n", cells.collect::<String>())
+    };
+    let rows: String = table.rows().iter().map(row).collect();
+    format!("<div class=\"scroll\"><table>\n{rows}</table></div>\n")
+}
+
+fn page(title: &str, body: &str) -> String {
+    let title = escape(title);
+    let version = env!("CARGO_PKG_VERSION");
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n<main>\n<h1>{title}</h1>\n{body}\
+         <footer>loadgen {version}. Open loop: latency counts from when a packet was due; loss, order \
+         and content are checked for every packet.</footer>\n</main>\n</html>\n"
+    )
+}

@@ -1,0 +1,72 @@
+//! Which rate to try next: up by a factor until one fails, then narrower between the highest that
+//! held and the lowest that failed.
+
+/// The bounds of a search.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Search {
+    pub(super) from: f64,
+    pub(super) to: f64,
+    pub(super) factor: f64,
+    /// Steps after the first that failed.
+    pub(super) narrow: u32,
+}
+
+/// A rate that was tried.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tried {
+    pub(super) rate: f64,
+    pub(super) held: bool,
+}
+
+impl Search {
+    /// The next rate, or `None` when the search is over.
+    pub(super) fn next(&self, tried: &[Tried]) -> Option<f64> {
+        let Some(last) = tried.last() else { return Some(self.from) };
+        let held = tried.iter().filter(|step| step.held).map(|step| step.rate).fold(0.0, f64::max);
+        let failed = tried.iter().filter(|step| !step.held);
+        let lowest = failed.map(|step| step.rate).fold(f64::INFINITY, f64::min);
+        if lowest.is_infinite() {
+            let next = (last.rate * self.factor).min(self.to);
+            return (next > last.rate).then_some(next);
+        }
+        let first_failure = tried.iter().position(|step| !step.held).unwrap_or_default();
+        let narrowed = tried.len() - first_failure - 1;
+        let next = if held > 0.0 { (held * lowest).sqrt() } else { lowest / self.factor };
+        (narrowed < self.narrow as usize && next >= 1.0).then_some(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEARCH: Search = Search { from: 100.0, to: 10_000.0, factor: 2.0, narrow: 5 };
+
+    fn rates(limit: f64) -> Vec<f64> {
+        let mut tried = Vec::new();
+        while let Some(rate) = SEARCH.next(&tried) {
+            tried.push(Tried { rate, held: rate <= limit });
+            assert!(tried.len() < 50);
+        }
+        tried.iter().map(|step| step.rate.round()).collect()
+    }
+
+    #[test]
+    fn climbs_and_then_closes_in() {
+        let rates = rates(1_000.0);
+        assert_eq!(rates[..5], [100.0, 200.0, 400.0, 800.0, 1_600.0]);
+        assert_eq!(rates.len(), 5 + 5);
+        let best = rates.iter().filter(|rate| **rate <= 1_000.0).fold(0.0, |a, b| f64::max(a, *b));
+        assert!((950.0..=1_000.0).contains(&best), "{rates:?}");
+    }
+
+    #[test]
+    fn stops_at_the_highest_rate_allowed() {
+        assert_eq!(rates(1e9).last(), Some(&10_000.0));
+    }
+
+    #[test]
+    fn goes_down_when_the_first_fails() {
+        assert_eq!(rates(30.0)[..4], [100.0, 50.0, 25.0, 35.0]);
+    }
+}
