@@ -27,6 +27,10 @@ const SHORTEST_SLEEP_NS: u64 = 5_000;
 /// Longest wait, so that a thread notices the end.
 const LONGEST_SLEEP_NS: u64 = 10 * MILLI_NS;
 
+/// How long a receiving thread of its own keeps looking after the last packet before it goes to
+/// sleep: waking it costs the sender more than the packet does.
+const LOOK_NS: u64 = 100_000;
+
 /// Silence after which what is missing is lost, and the longest wait for that silence.
 const QUIET_NS: u64 = 100 * MILLI_NS;
 const LONGEST_DRAIN_NS: u64 = 2_000 * MILLI_NS;
@@ -157,9 +161,13 @@ fn receive(
     core: usize,
 ) -> Result<ThreadUse, Fault> {
     let mut watch = Watch::start("receive", Some(core), manner.clock);
-    let wait_ns = if manner.spin { 0 } else { LONGEST_SLEEP_NS };
-    while manner.clock.now() < manner.window.until_ns {
-        sink.poll(wait_ns)?;
+    loop {
+        let now = manner.clock.now();
+        if now >= manner.window.until_ns {
+            break;
+        }
+        let looking = manner.spin || now < sink.last_ns() + LOOK_NS;
+        sink.poll(if looking { 0 } else { LONGEST_SLEEP_NS })?;
         publish_received(gauge, sink);
     }
     watch.active_ns = manner.clock.now() - watch.begin_ns;

@@ -11,7 +11,7 @@ use crate::{
     shape::Shape,
     spec::{Route, Spec},
     turn::Request,
-    verdict::{BUSY, LATE_US, Limits, Verdict, warnings},
+    verdict::{Limits, Verdict, generator_limited, warnings},
 };
 
 /// Goes up when a field changes its meaning.
@@ -25,11 +25,15 @@ const _: () = assert!(MAGIC_COOKIE == 0x2112_A442);
 pub(crate) struct Outcome {
     pub(crate) format: u32,
     pub(crate) title: String,
+    /// What is counted: a packet, an answer, a cycle.
+    pub(crate) unit: String,
     pub(crate) offered: Offered,
     pub(crate) ways: Vec<WayOutcome>,
     pub(crate) set_up: Option<SetUpOutcome>,
     pub(crate) server: Option<ServerOutcome>,
     pub(crate) generator: GeneratorOutcome,
+    /// The generator, not the server, was what could do no more.
+    pub(crate) generator_limited: bool,
     pub(crate) verdict: Verdict,
     pub(crate) warnings: Vec<String>,
     pub(crate) series: Vec<Sample>,
@@ -153,7 +157,9 @@ impl Outcome {
         Outcome {
             format: FORMAT,
             title: title(spec),
+            unit: unit(spec).to_owned(),
             offered: offered(spec),
+            generator_limited: generator_limited(spec, &ways, &generator),
             verdict: Verdict::of(&limits, &ways),
             warnings: warnings(spec, &ways, &generator, measured),
             set_up: requests(set_up),
@@ -165,14 +171,12 @@ impl Outcome {
     }
 }
 
-impl Outcome {
-    /// True when the generator, not the server, was what could do no more.
-    pub(crate) fn generator_was_limit(&self) -> bool {
-        let generator = &self.generator;
-        let paced = self.offered.pps.is_some();
-        let behind = generator.unsent > 0 || generator.lag.p99_us > LATE_US;
-        let dropped = generator.socket_drops > 0;
-        paced && (behind || dropped || generator.threads.iter().any(|thread| thread.busy > BUSY))
+/// What one of the counted things is called.
+pub(crate) fn unit(spec: &Spec) -> &'static str {
+    match (spec.shape, spec.route) {
+        (Shape::Churn, _) => "cycle",
+        (_, Route::Binding) => "answer",
+        (_, Route::Direct | Route::Relay | Route::Pair) => "packet",
     }
 }
 

@@ -168,11 +168,16 @@ impl Outbox {
     /// Makes the kernel's view of the messages. All vectors reach their final length before a
     /// pointer into them is taken.
     fn prepare(&mut self) {
+        // An empty view costs the kernel as much as a full one.
+        let padded = self.pieces.iter().any(|piece| piece.pad_bytes > 0);
+        let views = if padded { 3 } else { 2 };
         let iovecs = &mut self.scratch.iovecs;
         for (piece, head) in self.pieces.iter().zip(&self.heads) {
             iovecs.push(view(&head[..piece.head_bytes]));
             iovecs.push(view(piece.body));
-            iovecs.push(view(&ZEROS[..piece.pad_bytes]));
+            if padded {
+                iovecs.push(view(&ZEROS[..piece.pad_bytes]));
+            }
         }
         for message in &self.messages {
             let segment = self.pieces.get(message.pieces.start).map_or(0, Piece::bytes);
@@ -184,8 +189,8 @@ impl Outbox {
                 header.msg_hdr.msg_name = to.as_ptr().cast_mut().cast();
                 header.msg_hdr.msg_namelen = to.len();
             }
-            header.msg_hdr.msg_iov = iovecs[message.pieces.start * 3..].as_mut_ptr();
-            header.msg_hdr.msg_iovlen = message.pieces.len() * 3;
+            header.msg_hdr.msg_iov = iovecs[message.pieces.start * views..].as_mut_ptr();
+            header.msg_hdr.msg_iovlen = message.pieces.len() * views;
             if message.pieces.len() > 1 {
                 header.msg_hdr.msg_control = control.as_mut_ptr().cast();
                 header.msg_hdr.msg_controllen = 24;

@@ -135,6 +135,14 @@ impl Spec {
         Ok(spec)
     }
 
+    /// True when anything is sent as fast as it goes.
+    pub(crate) fn is_unpaced(&self) -> bool {
+        match self.shape {
+            Shape::Churn => self.rate.is_none(),
+            _ => self.streams.iter().any(|stream| stream.interval_ns == 0),
+        }
+    }
+
     /// Sets the rate that all flows of one direction offer together, packets/s.
     pub(crate) fn offer(&mut self, rate: f64) {
         let flows = self.route.flows(self.allocations) / 2;

@@ -10,10 +10,13 @@ use crate::{
 };
 
 /// A thread above this share of its time is a limit itself.
-pub(crate) const BUSY: f64 = 0.9;
+const BUSY: f64 = 0.9;
 
 /// A schedule later than this, at the 99th percentile, is not kept.
-pub(crate) const LATE_US: f64 = 1_000.0;
+const LATE_US: f64 = 1_000.0;
+
+/// A share of packets never sent above this is more than an accident.
+const UNSENT: f64 = 0.001;
 
 /// Loss in percent below which a server is taken to have kept up.
 const KEPT_UP_PERCENT: f64 = 0.1;
@@ -62,6 +65,20 @@ fn broken(limits: &Limits, way: &WayOutcome) -> impl Iterator<Item = String> {
     loss.into_iter().chain(p99).chain(silence)
 }
 
+/// True when the generator, not the server, was what could do no more.
+pub(crate) fn generator_limited(
+    spec: &Spec,
+    ways: &[WayOutcome],
+    generator: &GeneratorOutcome,
+) -> bool {
+    if spec.is_unpaced() {
+        return ways.iter().all(|way| way.loss_percent < KEPT_UP_PERCENT);
+    }
+    let sent: u64 = ways.iter().map(|way| way.sent).sum();
+    let behind = generator.unsent as f64 > sent as f64 * UNSENT || generator.lag.p50_us > LATE_US;
+    behind || generator.socket_drops > 0 || generator.threads.iter().any(|t| t.busy > BUSY)
+}
+
 /// Everything that makes the numbers say less than they seem to.
 pub(crate) fn warnings(
     spec: &Spec,
@@ -70,7 +87,15 @@ pub(crate) fn warnings(
     measured: &Measured,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
-    pace_warnings(spec, ways, generator, &mut warnings);
+    if generator_limited(spec, ways, generator) {
+        warnings.push(limit_warning(spec, generator));
+    } else if !spec.is_unpaced() && generator.lag.p99_us > LATE_US {
+        warnings.push(format!(
+            "the generator was late now and then: 1 % of the bursts left more than {:.1} ms after \
+             they were due; latencies contain that (--spin, or a core of its own, help)",
+            generator.lag.p99_us / 1e3
+        ));
+    }
     drop_warnings(ways, generator, &mut warnings);
     if let (count @ 1.., Some(text)) = &measured.failures {
         warnings.push(format!("{count} requests failed while the load ran ({text})"));
@@ -78,37 +103,20 @@ pub(crate) fn warnings(
     warnings
 }
 
-fn pace_warnings(
-    spec: &Spec,
-    ways: &[WayOutcome],
-    generator: &GeneratorOutcome,
-    warnings: &mut Vec<String>,
-) {
-    let unpaced = spec.streams.iter().any(|stream| stream.interval_ns == 0);
-    let kept_up = ways.iter().all(|way| way.loss_percent < KEPT_UP_PERCENT);
-    if unpaced && kept_up {
-        warnings.push(
-            "GENERATOR WAS THE LIMIT: it sent as fast as it could and (nearly) all arrived; \
-             more --threads, or --trains, offer more"
-                .to_owned(),
-        );
+fn limit_warning(spec: &Spec, generator: &GeneratorOutcome) -> String {
+    if spec.is_unpaced() {
+        return "GENERATOR WAS THE LIMIT: it sent as fast as it could and (nearly) all arrived; more \
+                --threads, or --trains, offer more"
+            .to_owned();
     }
-    for thread in generator.threads.iter().filter(|thread| thread.busy > BUSY && !unpaced) {
-        warnings.push(format!(
-            "GENERATOR WAS THE LIMIT: its thread that does \"{}\" was busy {:.0} % of the time; \
-             give it more --threads or a core of its own (--pin)",
-            thread.role,
-            100.0 * thread.busy
-        ));
-    }
-    if !unpaced && (generator.unsent > 0 || generator.lag.p99_us > LATE_US) {
-        warnings.push(format!(
-            "GENERATOR WAS BEHIND ITS SCHEDULE: {} packets were never sent, 1 % of the bursts left \
-             more than {:.1} ms late; latencies contain that",
-            generator.unsent,
-            generator.lag.p99_us / 1e3
-        ));
-    }
+    let busiest = generator.threads.iter().map(|thread| thread.busy).fold(0.0, f64::max);
+    format!(
+        "GENERATOR WAS THE LIMIT: busiest thread {:.0} %, {} packets never sent, half of the bursts \
+         more than {:.1} ms late; give it more --threads, or cores of its own (--pin)",
+        100.0 * busiest,
+        generator.unsent,
+        generator.lag.p50_us / 1e3
+    )
 }
 
 fn drop_warnings(ways: &[WayOutcome], generator: &GeneratorOutcome, warnings: &mut Vec<String>) {

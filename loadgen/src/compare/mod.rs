@@ -15,7 +15,7 @@ use crate::{
     clock::Clock,
     fault::Fault,
     measure::measure,
-    outcome::{FORMAT, Outcome, title},
+    outcome::{FORMAT, Outcome, title, unit},
     report::{self, progress::Progress},
     rig::{self, Rig},
     run::Times,
@@ -35,6 +35,8 @@ const TIMES: Times = Times { duration_s: 0.2, warmup_s: 0.05 };
 pub(crate) struct Comparison {
     pub(crate) format: u32,
     pub(crate) title: String,
+    /// What CPU time is counted for.
+    pub(crate) unit: String,
     pub(crate) rounds: usize,
     pub(crate) servers: Vec<Contender>,
     pub(crate) warnings: Vec<String>,
@@ -123,6 +125,7 @@ fn compare(spec: &Spec, servers: &[Server], rounds: usize) -> Result<Comparison,
     Ok(Comparison {
         format: FORMAT,
         title: title(spec),
+        unit: unit(spec).to_owned(),
         rounds,
         servers: contenders.collect(),
         warnings,
@@ -131,7 +134,7 @@ fn compare(spec: &Spec, servers: &[Server], rounds: usize) -> Result<Comparison,
 
 /// Keeps each warning once per server; figures in it are those of the first time.
 fn note(warnings: &mut Vec<String>, name: &str, outcome: &Outcome) {
-    let kind = |text: &str| text.split(':').take(2).collect::<String>();
+    let kind = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     for warning in &outcome.warnings {
         let line = format!("{name}: {warning}");
         if !warnings.iter().any(|known| kind(known) == kind(&line)) {

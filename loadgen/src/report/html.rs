@@ -74,14 +74,14 @@ fn run_figures(outcome: &Outcome) -> Figures {
     let mut figures = Figures::new();
     for way in &outcome.ways {
         let name = |what: &str| format!("{}: {what}", way.direction);
-        figures.push((name("relayed/s"), short(way.pps)));
+        figures.push((name("delivered/s"), short(way.pps)));
         figures.push((name("loss"), format!("{:.4} %", way.loss_percent)));
         figures.push((name("p50"), time_us(way.latency.p50_us)));
         figures.push((name("p99"), time_us(way.latency.p99_us)));
     }
     if let Some(server) = &outcome.server {
         let cpu = format!("{:.0} ns", server.cpu_ns_per_packet);
-        figures.push(("server CPU per packet".to_owned(), cpu));
+        figures.push((format!("server CPU per {}", outcome.unit), cpu));
     }
     figures
 }

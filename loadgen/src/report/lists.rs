@@ -77,8 +77,10 @@ fn cells(step: &Step) -> [String; 8] {
 /// The servers of a comparison.
 pub(super) fn comparison_rows(comparison: &Comparison) -> Table {
     let mut table = Table::default();
-    let heads = ["CPU/packet", "CPU ratio", "packets per CPU s", "relayed/s", "loss", "p50", "p99"];
-    table.row("", words(heads));
+    let unit = &comparison.unit;
+    let heads = [format!("CPU/{unit}"), "CPU ratio".to_owned(), format!("{unit}s per CPU s")];
+    let rest = words([&format!("{unit}s/s"), "lost", "p50", "p99"]);
+    table.row("", heads.into_iter().chain(rest));
     for server in &comparison.servers {
         table.row(&server.name, contender(server));
     }

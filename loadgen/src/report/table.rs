@@ -41,7 +41,7 @@ impl Table {
 /// Everything a run has to say, in tables: both ways, set-up, server, generator.
 pub(super) fn sections(outcome: &Outcome) -> Vec<Table> {
     let set_up = outcome.set_up.iter().map(set_up);
-    let server = outcome.server.iter().map(server);
+    let server = outcome.server.iter().map(|used| server(used, &outcome.unit));
     let ends = [generator(outcome)];
     [ways(&outcome.ways)].into_iter().chain(set_up).chain(server).chain(ends).collect()
 }
@@ -76,13 +76,13 @@ fn ways(ways: &[WayOutcome]) -> Table {
     let rows: [(&str, Cell); 14] = [
         ("", |way| way.direction.clone()),
         ("sent", |way| count(way.sent)),
-        ("relayed", |way| count(way.relayed)),
+        ("delivered", |way| count(way.relayed)),
         ("lost", |way| count(way.lost)),
         ("loss", |way| format!("{:.4} %", way.loss_percent)),
         ("reordered", |way| count(way.reordered)),
         ("duplicated", |way| count(way.duplicates)),
         ("corrupt or misrouted", |way| count(way.corrupt + way.misrouted)),
-        ("packets/s", |way| short(way.pps)),
+        ("delivered/s", |way| short(way.pps)),
         ("payload Gbit/s", |way| format!("{:.3}", way.gbps)),
         ("latency p50", |way| time_us(way.latency.p50_us)),
         ("        p90", |way| time_us(way.latency.p90_us)),
@@ -98,10 +98,10 @@ fn ways(ways: &[WayOutcome]) -> Table {
     table
 }
 
-fn server(server: &ServerOutcome) -> Table {
+fn server(server: &ServerOutcome, unit: &str) -> Table {
     let mut table = Table::default();
     let part = |ns: Option<f64>| ns.map_or("?".to_owned(), |ns| format!("{ns:.0}"));
-    table.row("server CPU per relayed packet", [format!("{:.0} ns", server.cpu_ns_per_packet)]);
+    table.row(&format!("server CPU per {unit}"), [format!("{:.0} ns", server.cpu_ns_per_packet)]);
     let parts = (part(server.user_ns_per_packet), part(server.system_ns_per_packet));
     table.row("  user, system", [format!("{}, {} ns", parts.0, parts.1)]);
     table.row("  cores busy", [format!("{:.2}", server.cores_busy)]);
@@ -109,7 +109,10 @@ fn server(server: &ServerOutcome) -> Table {
     if let Some(each) = server.bytes_per_allocation {
         table.row("  memory per allocation", [bytes(each)]);
     }
-    table.row("  context switches per packet", [format!("{:.3}", server.switches_per_packet)]);
+    table.row(
+        &format!("  context switches per {unit}"),
+        [format!("{:.3}", server.switches_per_packet)],
+    );
     table.row("  socket drops", [count(server.socket_drops)]);
     table
 }

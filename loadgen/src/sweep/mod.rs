@@ -129,7 +129,7 @@ fn step(outcome: &Outcome) -> Step {
         outcome.ways.iter().map(value).fold(0.0, f64::max)
     };
     let server = outcome.server.as_ref();
-    let generator_limited = outcome.generator_was_limit();
+    let generator_limited = outcome.generator_limited;
     Step {
         offered_pps: outcome.offered.pps.unwrap_or_default() * outcome.ways.len() as f64,
         relayed_pps: outcome.ways.iter().map(|way| way.pps).sum(),
