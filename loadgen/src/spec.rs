@@ -137,10 +137,7 @@ impl Spec {
 
     /// True when anything is sent as fast as it goes.
     pub(crate) fn is_unpaced(&self) -> bool {
-        match self.shape {
-            Shape::Churn => self.rate.is_none(),
-            _ => self.streams.iter().any(|stream| stream.interval_ns == 0),
-        }
+        self.streams.iter().any(|stream| stream.interval_ns == 0)
     }
 
     /// Sets the rate that all flows of one direction offer together, packets/s.

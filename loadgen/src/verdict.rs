@@ -6,6 +6,7 @@ use crate::{
     args::LimitArgs,
     measure::Measured,
     outcome::{GeneratorOutcome, WayOutcome},
+    shape::Shape,
     spec::Spec,
 };
 
@@ -74,9 +75,14 @@ pub(crate) fn generator_limited(
     if spec.is_unpaced() {
         return ways.iter().all(|way| way.loss_percent < KEPT_UP_PERCENT);
     }
+    let busy = generator.threads.iter().any(|thread| thread.busy > BUSY);
+    if spec.shape == Shape::Churn {
+        // A cycle that waits for a free place waits for the server.
+        return busy;
+    }
     let sent: u64 = ways.iter().map(|way| way.sent).sum();
     let behind = generator.unsent as f64 > sent as f64 * UNSENT || generator.lag.p50_us > LATE_US;
-    behind || generator.socket_drops > 0 || generator.threads.iter().any(|t| t.busy > BUSY)
+    behind || busy || generator.socket_drops > 0
 }
 
 /// Everything that makes the numbers say less than they seem to.
@@ -89,7 +95,7 @@ pub(crate) fn warnings(
     let mut warnings = Vec::new();
     if generator_limited(spec, ways, generator) {
         warnings.push(limit_warning(spec, generator));
-    } else if !spec.is_unpaced() && generator.lag.p99_us > LATE_US {
+    } else if spec.shape != Shape::Churn && generator.lag.p99_us > LATE_US && !spec.is_unpaced() {
         warnings.push(format!(
             "the generator was late now and then: 1 % of the bursts left more than {:.1} ms after \
              they were due; latencies contain that (--spin, or a core of its own, help)",
