@@ -81,22 +81,50 @@ impl Story {
                 _ => self.allocate(at),
             };
         }
-        match self.chance.below(100) {
-            0..65 => self.speak(at),
-            65..85 => {
+        match self.chance.below(1_000) {
+            0..780 => self.speak(at),
+            780..930 => {
                 let ask = self.any_ask(at);
                 self.request(at, ask);
             }
-            85..88 => self.allocate(at),
-            88..91 => self.clients[at].forget(),
-            91..94 => {
+            930..935 => self.allocate(at),
+            935..940 => self.clients[at].forget(),
+            940..945 => {
                 // The NAT gives another port: same belief, another five-tuple.
                 let address = &mut self.clients[at].address;
                 address.set_port(address.port() ^ 0x400 | (self.chance.below(4) as u16) << 11);
             }
-            94..97 => self.stranger(),
-            97 => self.clients[at].user = self.chance.pick(&self.model.scenario.users).clone(),
+            945..985 => self.stranger(),
+            985..990 => {
+                self.clients[at].user = self.chance.pick(&self.model.scenario.users).clone();
+            }
             _ => self.junk(at),
+        }
+    }
+
+    /// A client keeps its allocation, as it should, and goes on.
+    pub(crate) fn keep(&mut self, at: usize) {
+        if self.now_ms >= self.model.scenario.active_ms {
+            return;
+        }
+        if !self.clients[at].relayed.is_empty() {
+            self.request(at, Ask::Refresh { lifetime_s: None, family: None });
+        }
+        let half_ms = u64::from(self.model.scenario.default_lifetime_s) * 500;
+        self.network.schedule(self.now_ms + half_ms, Event::Keep(at));
+    }
+
+    /// Speaks around the moment a permission or a channel ends, when it matters most.
+    fn probe_later(&mut self, at: usize, packet: &Packet) {
+        for end_ms in [300_000, 600_000, 900_000] {
+            let at_ms = self.now_ms + end_ms - 700 + self.chance.below(1_400);
+            self.network.schedule(at_ms, Event::Probe { client: at, packet: packet.clone() });
+        }
+    }
+
+    pub(crate) fn probe(&mut self, at: usize, packet: Packet) {
+        if self.now_ms < self.model.scenario.active_ms {
+            self.transmit(at, packet);
         }
     }
 
@@ -107,23 +135,24 @@ impl Story {
             ..Wish::default()
         };
         match chance.below(20) {
-            0..3 => wish.even = Some(true),
-            3 => wish.even = Some(false),
-            4..7 => wish.is_dual = true,
+            0..4 => wish.even = Some(true),
+            4 => wish.even = Some(false),
+            5..7 => wish.is_dual = true,
             7..10 => wish.family = Some(Family::V6),
-            10..13 if !self.tokens.is_empty() => {
-                // The one its own user reserved, if there is one: a second stream of a call.
-                let own = self.clients[at].user.name.clone();
-                let of_own = self.model.reservations.iter().find(|(_, held)| held.user == own);
-                let any = *chance.pick(&self.tokens);
-                wish.token = Some(of_own.map_or(any, |(token, _)| *token));
-            }
+            10 if !self.tokens.is_empty() => wish.token = Some(*chance.pick(&self.tokens)),
             13 => {
                 wish.is_dual = true;
                 wish.even = Some(chance.percent(50));
             }
             14 => wish.token = Some(chance.array()),
             _ => {}
+        }
+        // The second stream of a call: the port its own user has reserved.
+        let user = &self.clients[at].user.name;
+        let reserved = self.model.reservations.iter().find(|(_, held)| held.user == *user);
+        if let Some((token, _)) = reserved.filter(|_| chance.percent(60)) {
+            let lifetime_s = wish.lifetime_s;
+            wish = Wish { token: Some(*token), lifetime_s, ..Wish::default() };
         }
         self.request(at, Ask::Allocate(wish));
     }
@@ -310,8 +339,21 @@ impl Story {
                 self.tokens.extend(answer.reservation_token().expect("well-formed"));
             }
             Ask::Refresh { lifetime_s: Some(0), family: None } => client.forget(),
-            Ask::Bind { number, peer } => client.channels.push((*number, *peer)),
-            Ask::Permit(peers) => client.permitted.extend(peers),
+            Ask::Bind { number, peer } => {
+                client.channels.push((*number, *peer));
+                let payload = number.to_be_bytes().to_vec();
+                self.probe_later(
+                    at,
+                    &Packet::Channel { number: *number, payload, is_padded: false },
+                );
+            }
+            Ask::Permit(peers) => {
+                client.permitted.extend(peers);
+                if let Some(&peer) = peers.first() {
+                    let payload = vec![1, 2, 3];
+                    self.probe_later(at, &Packet::Send { peer, payload, dont_fragment: false });
+                }
+            }
             Ask::Binding | Ask::Refresh { .. } => {}
         }
         if matches!(ask, Ask::Allocate(_)) {

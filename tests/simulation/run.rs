@@ -52,6 +52,13 @@ pub(crate) enum Event {
     },
     /// A client does something of its own accord.
     Act(usize),
+    /// A client refreshes its allocation.
+    Keep(usize),
+    /// A client says what it has put off.
+    Probe {
+        client: usize,
+        packet: Packet,
+    },
     /// A client has waited long enough for an answer.
     Retry {
         client: usize,
@@ -152,6 +159,9 @@ impl Story {
             (0..scenario.clients).map(|at| Client::new(at, &scenario, &mut chance)).collect();
         for client in 0..clients.len() {
             network.schedule(chance.below(10_000), Event::Act(client));
+            if chance.percent(70) {
+                network.schedule(10_000, Event::Keep(client));
+            }
         }
         let fault_percent = *chance.pick(&[0, 0, 5]);
         Story {
@@ -218,6 +228,8 @@ impl Story {
             Event::Released { worker, relay } => self.released(worker, relay),
             Event::Mail { worker, mail } => self.on_mail(worker, mail),
             Event::Act(client) => self.act(client),
+            Event::Keep(client) => self.keep(client),
+            Event::Probe { client, packet } => self.probe(client, packet),
             Event::Retry { client, transaction } => self.retry(client, transaction),
         }
     }
