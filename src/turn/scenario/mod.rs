@@ -8,10 +8,13 @@ mod allocate;
 mod channels;
 mod hairpin;
 mod hostile;
+mod kernel;
 mod lifetimes;
+mod people;
 mod permissions;
 mod reservations;
 mod size;
 mod world;
 
-use world::{Client, Heard, PEER, PEER_V6, World};
+use people::{Client, Heard};
+use world::{PEER, PEER_V6, World};

@@ -9,15 +9,14 @@ use std::{
     },
 };
 
+use super::{Client, Heard};
 use crate::turn::{
-    Authenticator, Bind, Closed, Counters, Credentials, Effect, Exhausted, FiveTuple, ListenerId,
-    Nonces, Now, Open, Opened, Outcome, PeerPolicy, PendingId, PortPlan, Quota, REPLY_BYTES,
-    Reason, Redeem, RelayAddress, RelayId, Server, Settings, Shard, ToClient, Undelivered, Verdict,
-    WorkerIndex,
+    Authenticator, Closed, Counters, Credentials, Exhausted, Nonces, Now, Open, Opened, PeerPolicy,
+    PortPlan, Quota, REPLY_BYTES, Reason, RelayAddress, RelayId, Server, Settings, Shard, ToClient,
+    Undelivered, Verdict, WorkerIndex,
 };
 use crate::wire::{
-    AttributeType, ChannelData, ChannelNumber, Class, ErrorCode, Fingerprint, IntegrityKey,
-    Message, MessageWriter, Method, TransactionId,
+    AttributeType, ChannelData, ChannelNumber, Class, MessageWriter, Method, TransactionId,
 };
 
 pub(super) const PEER: &str = "9.9.9.9:7000";
@@ -43,86 +42,6 @@ impl Quota for Tally {
 
     fn leave(&mut self, _: &Arc<str>) {
         self.held.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Somebody with an address and credentials, whom the kernel steered to a worker.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Client {
-    pub(super) address: &'static str,
-    pub(super) user: &'static str,
-    pub(super) worker: u8,
-}
-
-impl Client {
-    pub(super) const ANN: Client = Client { address: "198.51.100.1:5000", user: "ann", worker: 0 };
-    pub(super) const BOB: Client = Client { address: "198.51.100.2:5000", user: "bob", worker: 0 };
-
-    pub(super) fn on(self, worker: u8) -> Client {
-        Client { worker, ..self }
-    }
-
-    pub(super) fn at(self, address: &'static str) -> Client {
-        Client { address, ..self }
-    }
-
-    pub(super) fn flow(&self) -> FiveTuple {
-        FiveTuple { listener: ListenerId(0), client: self.address.parse().unwrap() }
-    }
-
-    pub(super) fn key(&self) -> IntegrityKey {
-        IntegrityKey::long_term(self.user.as_bytes(), REALM.as_bytes(), b"secret")
-    }
-}
-
-/// What came of a datagram.
-#[derive(Debug, Clone)]
-pub(super) struct Heard {
-    pub(super) verdict: Verdict,
-    pub(super) bytes: Vec<u8>,
-}
-
-impl Heard {
-    pub(super) fn message(&self) -> Message<'_> {
-        Message::parse(&self.bytes).unwrap_or_else(|_| panic!("no answer: {:?}", self.verdict))
-    }
-
-    pub(super) fn code(&self) -> u16 {
-        self.message().error_code().unwrap().unwrap_or(200)
-    }
-
-    pub(super) fn relayed(&self) -> SocketAddr {
-        self.message().xor_address(AttributeType::XOR_RELAYED_ADDRESS).unwrap().expect("a relay")
-    }
-
-    pub(super) fn token(&self) -> [u8; 8] {
-        self.message().reservation_token().unwrap().expect("a token")
-    }
-
-    #[track_caller]
-    pub(super) fn expect_success(self) -> Heard {
-        assert_eq!(self.code(), 200);
-        assert_eq!(self.message().class(), Class::Success);
-        self
-    }
-
-    #[track_caller]
-    pub(super) fn expect_error(&self, code: ErrorCode) {
-        assert_eq!(self.message().class(), Class::Error);
-        assert_eq!(self.code(), code.number());
-    }
-
-    #[track_caller]
-    pub(super) fn expect_drop(&self, reason: Reason) {
-        assert_eq!(self.verdict, Verdict::Drop(reason));
-    }
-
-    #[track_caller]
-    pub(super) fn expect_to_peer(&self, peer: &str, payload: &[u8]) {
-        let Verdict::ToPeer { peer: to, payload: range, .. } = &self.verdict else {
-            panic!("not to a peer: {:?}", self.verdict)
-        };
-        assert_eq!((*to, &self.bytes[range.clone()]), (peer.parse().unwrap(), payload));
     }
 }
 
@@ -312,7 +231,7 @@ impl World {
         self.carry_out(who.worker, &mut answers);
         match (verdict, answers.pop()) {
             (Verdict::Pending, Some(heard)) => heard,
-            (Verdict::Reply(bytes), _) => answered(Verdict::Reply(bytes), &reply, datagram),
+            (Verdict::Reply(bytes), _) => Heard::answer(Verdict::Reply(bytes), &reply, datagram),
             (verdict, _) => Heard { verdict, bytes: datagram.to_vec() },
         }
     }
@@ -361,82 +280,6 @@ impl World {
         }
         answers
     }
-
-    fn carry_out(&mut self, worker: u8, answers: &mut Vec<Heard>) {
-        while let Some(effect) = self.servers[usize::from(worker)].next_effect() {
-            match effect {
-                Effect::Open(open) if self.is_slow => self.waiting.push((worker, open)),
-                Effect::Open(open) => self.open(worker, &open, answers),
-                Effect::Activate(relay) => assert!(self.bound.contains_key(&(worker, relay))),
-                Effect::Close(relay) => {
-                    self.bound.remove(&(worker, relay)).expect("only bound sockets are closed");
-                    self.lingering.push((worker, relay));
-                }
-                Effect::Redeem(redeem) => self.redeem(worker, &redeem, answers),
-                Effect::GiveBack { owner, local } => {
-                    self.servers[usize::from(owner.0)].returned(local);
-                }
-                Effect::Opened(opened) => self.opened.push(opened),
-                Effect::Closed(closed) => self.closed.push(closed),
-            }
-        }
-    }
-
-    fn open(&mut self, worker: u8, open: &Open, answers: &mut Vec<Heard>) {
-        let mut results = Vec::new();
-        for socket in &open.sockets {
-            let taken = self.bound.values().any(|bound| *bound == socket.local);
-            if taken || self.busy.contains(&socket.local.port()) {
-                results.push(Bind::InUse);
-            } else {
-                self.bound.insert((worker, socket.relay), socket.local);
-                results.push(Bind::Bound);
-            }
-        }
-        self.complete(worker, open.pending, Outcome::Opened(&results), answers);
-    }
-
-    fn redeem(&mut self, worker: u8, redeem: &Redeem, answers: &mut Vec<Heard>) {
-        let now = self.now();
-        let owner = &mut self.servers[usize::from(redeem.owner.0)];
-        let outcome = match owner.redeem(now, redeem.token, &redeem.user, WorkerIndex(worker)) {
-            Ok(redeemed) => {
-                self.bound.remove(&(redeem.owner.0, redeemed.relay)).expect("a reserved socket");
-                self.bound.insert((worker, redeem.relay), redeemed.local);
-                Outcome::Redeemed(redeemed.local)
-            }
-            Err(_) => Outcome::NotRedeemed,
-        };
-        self.complete(worker, redeem.pending, outcome, answers);
-    }
-
-    fn complete(
-        &mut self,
-        worker: u8,
-        pending: PendingId,
-        outcome: Outcome<'_>,
-        answers: &mut Vec<Heard>,
-    ) {
-        let mut reply = vec![0; REPLY_BYTES];
-        let now = self.now();
-        let server = &mut self.servers[usize::from(worker)];
-        let verdict = server.complete(now, pending, outcome, &mut reply);
-        if verdict != Verdict::Pending {
-            answers.push(answered(verdict, &reply, &[]));
-        }
-    }
-}
-
-fn answered(verdict: Verdict, reply: &[u8], datagram: &[u8]) -> Heard {
-    let Verdict::Reply(bytes) = verdict else { panic!("no answer: {verdict:?}") };
-    let bytes = reply[..bytes].to_vec();
-    let message = Message::parse(&bytes).expect("every answer is a message");
-    assert_ne!(message.fingerprint(), Fingerprint::Wrong);
-    if let Ok(request) = Message::parse(datagram) {
-        assert_eq!(message.transaction(), request.transaction());
-        assert_eq!(message.fingerprint(), request.fingerprint());
-    }
-    Heard { verdict, bytes }
 }
 
 pub(super) fn nonces() -> Nonces {

@@ -1,0 +1,75 @@
+//! The world a server acts upon: a kernel that binds what it is asked to, and the other workers.
+
+use super::{Heard, World};
+use crate::turn::{
+    Bind, Effect, Open, Outcome, PendingId, REPLY_BYTES, Redeem, Verdict, WorkerIndex,
+};
+
+impl World {
+    /// Does what a worker wants done, and what follows from it; answers that were waited for are
+    /// added to `answers`.
+    pub(super) fn carry_out(&mut self, worker: u8, answers: &mut Vec<Heard>) {
+        while let Some(effect) = self.servers[usize::from(worker)].next_effect() {
+            match effect {
+                Effect::Open(open) if self.is_slow => self.waiting.push((worker, open)),
+                Effect::Open(open) => self.open(worker, &open, answers),
+                Effect::Activate(relay) => assert!(self.bound.contains_key(&(worker, relay))),
+                Effect::Close(relay) => {
+                    self.bound.remove(&(worker, relay)).expect("only bound sockets are closed");
+                    self.lingering.push((worker, relay));
+                }
+                Effect::Redeem(redeem) => self.redeem(worker, &redeem, answers),
+                Effect::GiveBack { owner, local } => {
+                    self.servers[usize::from(owner.0)].returned(local);
+                }
+                Effect::Opened(opened) => self.opened.push(opened),
+                Effect::Closed(closed) => self.closed.push(closed),
+            }
+        }
+    }
+
+    /// Binds what is asked for, unless somebody else has the port.
+    pub(super) fn open(&mut self, worker: u8, open: &Open, answers: &mut Vec<Heard>) {
+        let mut results = Vec::new();
+        for socket in &open.sockets {
+            let taken = self.bound.values().any(|bound| *bound == socket.local);
+            if taken || self.busy.contains(&socket.local.port()) {
+                results.push(Bind::InUse);
+            } else {
+                self.bound.insert((worker, socket.relay), socket.local);
+                results.push(Bind::Bound);
+            }
+        }
+        self.complete(worker, open.pending, Outcome::Opened(&results), answers);
+    }
+
+    fn redeem(&mut self, worker: u8, redeem: &Redeem, answers: &mut Vec<Heard>) {
+        let now = self.now();
+        let owner = &mut self.servers[usize::from(redeem.owner.0)];
+        let outcome = match owner.redeem(now, redeem.token, &redeem.user, WorkerIndex(worker)) {
+            Ok(redeemed) => {
+                self.bound.remove(&(redeem.owner.0, redeemed.relay)).expect("a reserved socket");
+                self.bound.insert((worker, redeem.relay), redeemed.local);
+                Outcome::Redeemed(redeemed.local)
+            }
+            Err(_) => Outcome::NotRedeemed,
+        };
+        self.complete(worker, redeem.pending, outcome, answers);
+    }
+
+    fn complete(
+        &mut self,
+        worker: u8,
+        pending: PendingId,
+        outcome: Outcome<'_>,
+        answers: &mut Vec<Heard>,
+    ) {
+        let mut reply = vec![0; REPLY_BYTES];
+        let now = self.now();
+        let server = &mut self.servers[usize::from(worker)];
+        let verdict = server.complete(now, pending, outcome, &mut reply);
+        if verdict != Verdict::Pending {
+            answers.push(Heard::answer(verdict, &reply, &[]));
+        }
+    }
+}
