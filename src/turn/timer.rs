@@ -78,12 +78,15 @@ impl Wheel {
         }
     }
 
-    /// Takes one timer that is due, disarmed; `None` when all of them have been taken. The clock
-    /// of the wheel goes on only then.
+    /// Takes one timer that is due, disarmed; `None` when all of them have been taken.
+    ///
+    /// The wheel's clock follows from slot to slot, so that a timer that is armed again meanwhile
+    /// lands ahead of it however long nobody had asked.
     pub(super) fn next_due(&mut self, now_ms: u64) -> Option<u32> {
         let now_tick = now_ms / SLOT_MS;
         match self.next_tick() {
             Some(tick) if tick <= now_tick => {
+                self.now_tick = tick - 1;
                 let timer = self.heads[(tick % SLOTS) as usize];
                 self.disarm(timer);
                 Some(timer)
@@ -193,6 +196,19 @@ mod tests {
             wheel.arm(timer, u64::from(timer) * 40_000);
         }
         assert_eq!(due(&mut wheel, 40_000_000).len(), 100);
+    }
+
+    #[test]
+    fn a_timer_that_walks_through_a_long_sleep_arrives() {
+        let mut wheel = Wheel::new();
+        wheel.arm(0, 90_000_000);
+        let mut fired = 0;
+        while let Some(timer) = wheel.next_due(80_000_000) {
+            wheel.arm(timer, 90_000_000);
+            fired += 1;
+        }
+        assert_eq!(fired, 80_000 / 4_095);
+        assert_eq!(wheel.next_deadline_ms(), Some(20 * 4_094_000 + 1_000));
     }
 
     #[derive(Debug, Clone)]

@@ -20,6 +20,16 @@ fn an_allocation_ends_when_its_time_is_over() {
 }
 
 #[test]
+fn a_lifetime_longer_than_the_timer_wheel_is_kept_to() {
+    let mut world = World::with(1, 9, |settings| settings.max_lifetime_s = 100_000);
+    world.allocate(Client::ANN).expect_success();
+    world.at(9).refresh(Client::ANN, 100_000).expect_success();
+    world.at(100_008).permit(Client::ANN, &[PEER]).expect_success();
+    world.at(100_009);
+    assert_eq!(world.closed[0].duration_ms, 100_009_000);
+}
+
+#[test]
 fn what_is_over_is_over_even_before_the_timer_fires() {
     let mut world = World::new();
     world.at_ms(500).allocate(Client::ANN).expect_success();
