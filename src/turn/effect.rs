@@ -92,6 +92,9 @@ pub enum Outcome<'a> {
     Opened(&'a [Bind]),
     /// The owner gave the socket, bound to this address, and it now relays here.
     Redeemed(SocketAddr),
+    /// The owner gave the socket, but it cannot be used here: its port went back to the owner. The
+    /// place in the quota that came with it is given up.
+    Returned,
     /// The owner knows no such reservation, or could not be asked.
     NotRedeemed,
 }

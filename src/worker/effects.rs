@@ -131,7 +131,7 @@ impl<D: Driver> Worker<D> {
             Err(error) => {
                 self.refused(redemption.relay, &error);
                 self.post(redemption.owner, Mail::Returned(local));
-                Outcome::NotRedeemed
+                Outcome::Returned
             }
         }
     }

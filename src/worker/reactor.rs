@@ -136,7 +136,7 @@ impl<D: Driver> Worker<D> {
         match event {
             Event::Received(received) => self.on_received(now, received),
             Event::Woken => self.read_mail(now),
-            Event::Closed(socket) => self.on_closed(socket),
+            Event::Closed(socket) => self.on_closed(now, socket),
             Event::Broken(socket, errno) => self.on_broken(socket, errno),
             Event::SegmentationOff => self.report(Report::SegmentationOff),
         }
@@ -151,9 +151,10 @@ impl<D: Driver> Worker<D> {
     }
 
     /// The kernel let go of a socket: only now is its port free again.
-    fn on_closed(&mut self, socket: SocketId) {
+    fn on_closed(&mut self, now: Now, socket: SocketId) {
         if let Some(Role::Relay(relay)) = self.sockets.forget(socket) {
             self.server.released(relay);
+            self.carry_out(now);
         }
     }
 

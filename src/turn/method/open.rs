@@ -51,6 +51,10 @@ impl Server {
         match outcome {
             Outcome::Opened(results) => self.note_results(&mut opening, results),
             Outcome::Redeemed(local) => self.note_redeemed(&mut opening, local),
+            Outcome::Returned => {
+                opening.places = 1;
+                self.note_results(&mut opening, &[]);
+            }
             Outcome::NotRedeemed => self.note_results(&mut opening, &[]),
         }
         if !opening.asked.is_empty() {

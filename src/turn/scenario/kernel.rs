@@ -47,6 +47,11 @@ impl World {
         let now = self.now();
         let owner = &mut self.servers[usize::from(redeem.owner.0)];
         let outcome = match owner.redeem(now, redeem.token, &redeem.user, WorkerIndex(worker)) {
+            Ok(redeemed) if self.is_out_of_files => {
+                owner.returned(redeemed.local);
+                self.bound.remove(&(redeem.owner.0, redeemed.relay)).expect("a reserved socket");
+                Outcome::Returned
+            }
             Ok(redeemed) => {
                 self.bound.remove(&(redeem.owner.0, redeemed.relay)).expect("a reserved socket");
                 self.bound.insert((worker, redeem.relay), redeemed.local);

@@ -122,6 +122,19 @@ fn a_token_is_redeemed_at_another_worker_and_the_port_comes_back() {
 }
 
 #[test]
+fn a_port_that_cannot_be_used_where_it_is_redeemed_goes_back() {
+    let mut world = World::with(3, 9, |_| {});
+    let first = pair(&mut world, Client::ANN.on(2)).expect_success();
+    world.is_out_of_files = true;
+    let refused = claim(&mut world, SECOND.on(0), first.token());
+    refused.expect_error(ErrorCode::InsufficientCapacity);
+    assert_eq!((world.bound.len(), world.held()), (1, 1));
+    world.refresh(Client::ANN.on(2), 0).expect_success();
+    world.let_go();
+    every_pair_can_be_had(&mut world, 2);
+}
+
+#[test]
 fn a_token_nobody_gave_is_508_at_any_worker() {
     let mut world = World::with(3, 9, |_| {});
     for owner in [0, 1, 2, 3, 255] {

@@ -59,6 +59,8 @@ pub(super) struct World {
     /// What was asked of the kernel and not yet done, when it is slow.
     pub(super) waiting: Vec<(u8, Open)>,
     pub(super) is_slow: bool,
+    /// No worker can open another socket.
+    pub(super) is_out_of_files: bool,
     held: Arc<AtomicU32>,
     now_ms: u64,
     transactions: u64,
@@ -90,6 +92,7 @@ impl World {
             lingering: Vec::new(),
             waiting: Vec::new(),
             is_slow: false,
+            is_out_of_files: false,
             held,
             now_ms: 0,
             transactions: 0,
