@@ -103,6 +103,8 @@ impl Lane {
             sink.poll(manner.wait_ns(due_ns))?;
             publish_received(gauge, sink);
         }
+        sender.finish()?;
+        publish_sent(gauge, sender, manner.clock);
         gauge.sent_all.store(true, Ordering::Release);
         watch.active_ns = manner.clock.now() - watch.begin_ns;
         drain(sink, gauge, manner)?;
@@ -151,6 +153,8 @@ fn send(
             wait_ns => thread::sleep(Duration::from_nanos(wait_ns)),
         }
     }
+    sender.finish()?;
+    publish_sent(gauge, sender, manner.clock);
     Ok(watch.stop(sender.busy_ns))
 }
 

@@ -7,8 +7,8 @@
 //! measure, lane, sender, sink    one measurement: threads that send and receive
 //! observe                        the main thread meanwhile: progress, and what the server uses
 //! churn/                         the shape whose load is the set-up itself
-//! packet, framing, tally         what a packet carries, and what became of it
-//! socket                         batches through the kernel; the one home of `unsafe`
+//! packet, framing, ledger, tally what a packet carries, and what became of it
+//! socket/, endpoint              batches through the kernel, the one home of `unsafe`; sockets as wanted
 //! procfs                         what the server and the generator used
 //! outcome, verdict, report/      the result, whether it held and whether to trust it, as text and page
 //! ```
@@ -20,10 +20,12 @@ mod args;
 mod churn;
 mod clock;
 mod compare;
+mod endpoint;
 mod fault;
 mod framing;
 mod lane;
 mod latency;
+mod ledger;
 mod measure;
 mod observe;
 mod outcome;

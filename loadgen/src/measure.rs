@@ -9,11 +9,11 @@ use crate::{
     fault::Fault,
     lane::{Lane, Manner, ThreadUse},
     latency,
+    ledger::Way,
     observe::{Look, Observed, Scene, observe},
     rig::Rig,
     schedule::Schedule,
     sender::{SentCount, Window},
-    sink::Way,
     spec::Spec,
 };
 

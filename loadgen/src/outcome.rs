@@ -7,6 +7,7 @@ use crate::{
     latency::{self, Latency},
     measure::{Measured, WayTotal},
     observe::{Look, ServerUse},
+    procfs,
     rig::SetUp,
     shape::Shape,
     spec::{Route, Spec},
@@ -25,6 +26,8 @@ const _: () = assert!(MAGIC_COOKIE == 0x2112_A442);
 pub(crate) struct Outcome {
     pub(crate) format: u32,
     pub(crate) title: String,
+    /// Where the generator ran.
+    pub(crate) machine: String,
     /// What is counted: a packet, an answer, a cycle.
     pub(crate) unit: String,
     pub(crate) offered: Offered,
@@ -156,7 +159,8 @@ impl Outcome {
         let generator = generator(measured);
         Outcome {
             format: FORMAT,
-            title: title(spec),
+            title: format!("{}, {} s", title(spec), spec.duration_ns as f64 / 1e9),
+            machine: procfs::machine(),
             unit: unit(spec).to_owned(),
             offered: offered(spec),
             generator_limited: generator_limited(spec, &ways, &generator),
@@ -180,15 +184,12 @@ pub(crate) fn unit(spec: &Spec) -> &'static str {
     }
 }
 
-/// One line that says what ran.
+/// What ran, in half a line.
 pub(crate) fn title(spec: &Spec) -> String {
     let shape = format!("{:?}", spec.shape).to_lowercase();
-    let seconds = spec.duration_ns as f64 / 1e9;
     if spec.shape == Shape::Churn {
         let window = spec.window * spec.threads;
-        return format!(
-            "{shape}: allocate, permit, bind, refresh, close, {window} at once, {seconds} s"
-        );
+        return format!("{shape}: allocate, permit, bind, refresh, close, {window} at once");
     }
     let who = match spec.route {
         Route::Relay | Route::Pair => "allocations",
@@ -203,7 +204,7 @@ pub(crate) fn title(spec: &Spec) -> String {
     let pair = if spec.route == Route::Pair { ", relay to relay" } else { "" };
     let trains = if spec.trains { ", sent as trains" } else { "" };
     let gro = if spec.gro { "" } else { ", received one by one" };
-    format!("{shape}: {} {who}{how}{pair}{trains}{gro}, {seconds} s", spec.allocations)
+    format!("{shape}: {} {who}{how}{pair}{trains}{gro}", spec.allocations)
 }
 
 pub(crate) fn offered(spec: &Spec) -> Offered {

@@ -21,7 +21,8 @@ pub(crate) const HEADER_BYTES: usize = 32;
 /// The longest payload: what a datagram can carry behind the longest framing.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 65_000;
 
-const MAGIC: u32 = 0xA575_544C;
+/// `A5 75 54 4C` as it stands in memory.
+const MAGIC: u32 = u32::from_le_bytes([0xA5, 0x75, 0x54, 0x4C]);
 
 /// Distinct places a body can begin at: few enough to stay in the cache.
 const OFFSETS: usize = 1_024;

@@ -67,6 +67,16 @@ fn add_task(usage: &mut Usage, task: &Path) {
     usage.involuntary_switches += status_field(&status, "nonvoluntary_ctxt_switches:");
 }
 
+/// Kernel, cores and processor of this machine.
+pub(crate) fn machine() -> String {
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("", |(_, name)| name);
+    let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
+    format!("Linux {}, {cores} cores, {model}", kernel.trim())
+}
+
 /// CPU time of the calling thread, ns.
 pub(crate) fn own_thread_cpu_ns() -> u64 {
     first_number(&fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default())
@@ -129,12 +139,12 @@ mod tests {
     #[test]
     fn own_process_uses_time_and_memory() {
         let before = usage(std::process::id()).unwrap();
-        let mut sum = 0_u64;
-        while own_thread_cpu_ns() == 0 || sum < 20_000_000 {
-            sum += std::hint::black_box(1);
+        let begin = own_thread_cpu_ns();
+        while own_thread_cpu_ns() < begin + 1_000_000 {
+            std::hint::black_box((0..100_000_u64).sum::<u64>());
         }
         let after = usage(std::process::id()).unwrap();
-        assert!(after.since(&before).cpu_ns > 0);
+        assert!(after.since(&before).cpu_ns >= 1_000_000);
         assert!(after.resident_bytes > 1 << 20);
     }
 

@@ -1,14 +1,15 @@
 //! Sockets, allocations and flows of one server, set up once and measured as often as wanted.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     sync::Arc,
 };
 
-use socket2::{SockAddr, SockRef};
+use socket2::SockAddr;
 
 use crate::{
     clock::Clock,
+    endpoint,
     fault::Fault,
     framing::{Framing, IndicationFront},
     lane::Lane,
@@ -19,10 +20,6 @@ use crate::{
     spec::{End, Route, Spec},
     turn::{Member, Request, Session, Timings, drive},
 };
-
-/// Receive buffer of the peer, which hears all flows, and of each client, which hears one.
-const PEER_BUFFER_BYTES: usize = 32 << 20;
-const CLIENT_BUFFER_BYTES: usize = 4 << 20;
 
 /// Files the program has open beside the sockets of clients.
 const OTHER_FILES: u64 = 32;
@@ -89,7 +86,7 @@ pub(crate) fn allow_sockets(sockets: u64) -> Result<(), Fault> {
 /// One peer for each thread, if the route has any.
 fn peers(spec: &Spec, server: Option<SocketAddr>) -> Result<Vec<Option<Arc<UdpSocket>>>, Fault> {
     let ip = peer_ip(spec, server)?;
-    let open = |_| spec.route.has_peer().then(|| open_peer(ip, spec.gro)).transpose();
+    let open = |_| spec.route.has_peer().then(|| endpoint::open_peer(ip, spec.gro)).transpose();
     spec.shares().into_iter().map(open).collect()
 }
 
@@ -99,49 +96,12 @@ pub(crate) fn peer_ip(spec: &Spec, server: Option<SocketAddr>) -> Result<IpAddr,
         (Some(ip), _) => Ok(ip),
         (None, None) => Ok(Ipv4Addr::LOCALHOST.into()),
         (None, Some(server)) => {
-            let probe = open_client(server, false)?;
+            let probe = endpoint::open_client(server, false)?;
             let local =
                 probe.local_addr().map_err(|error| Fault::io("find the peer's address", error))?;
             Ok(local.ip())
         }
     }
-}
-
-fn open_peer(ip: IpAddr, gro: bool) -> Result<Arc<UdpSocket>, Fault> {
-    let socket = UdpSocket::bind(SocketAddr::new(ip, 0))
-        .map_err(|error| Fault::io("open a socket at the peer's address", error))?;
-    prepare(&socket, PEER_BUFFER_BYTES, gro)?;
-    Ok(Arc::new(socket))
-}
-
-/// A socket that talks to one address only.
-pub(crate) fn open_client(to: SocketAddr, gro: bool) -> Result<Arc<UdpSocket>, Fault> {
-    let any: IpAddr = match to.ip() {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0));
-    let socket = socket.map_err(|error| Fault::io("open a client's socket", error))?;
-    socket.connect(to).map_err(|error| Fault::io("find a way to the server", error))?;
-    prepare(&socket, CLIENT_BUFFER_BYTES, gro)?;
-    Ok(Arc::new(socket))
-}
-
-/// Never blocking, a large receive buffer (beyond the system's limit where that is allowed), and
-/// trains received whole.
-fn prepare(socket: &UdpSocket, buffer_bytes: usize, gro: bool) -> Result<(), Fault> {
-    socket.set_nonblocking(true).map_err(|error| Fault::io("prepare a socket", error))?;
-    let forced =
-        socket::set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, buffer_bytes as i32);
-    if forced.is_err() {
-        // The kernel takes as much of this as its limit allows; drops are counted and said.
-        let _ = SockRef::from(socket).set_recv_buffer_size(buffer_bytes);
-    }
-    if gro {
-        // Without GRO (Linux 5.0) packets come one by one.
-        let _ = socket::set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
-    }
-    Ok(())
 }
 
 type Peers = [Option<Arc<UdpSocket>>];
@@ -157,55 +117,48 @@ fn clients(
     clock: Clock,
     timings: &mut Vec<Timings>,
 ) -> Result<Vec<Client>, Fault> {
-    let sockets = client_sockets(spec, server, peers)?;
     match (spec.route, server) {
+        (Route::Direct, _) => bare_clients(spec, peers, None),
+        (_, None) => Err(Fault::usage("give --server ADDR:PORT, or --direct")),
+        (Route::Binding, Some(server)) => bare_clients(spec, peers, Some(server)),
         (Route::Relay | Route::Pair, Some(server)) => {
-            let mut members = members(spec, server, sockets)?;
+            let mut members = members(spec, server)?;
             timings.push(drive(&mut members, &[Request::Allocate], spec.window, server, clock)?);
             introduce(&mut members, spec, peers)?;
-            let requests: &[Request] = if spec.indications {
-                &[Request::Permit]
-            } else {
-                &[Request::Permit, Request::Bind]
-            };
+            let requests = [Request::Permit, Request::Bind];
+            let requests = if spec.indications { &requests[..1] } else { &requests };
             timings.push(drive(&mut members, requests, spec.window, server, clock)?);
             Ok(members.into_iter().map(Client::Turn).collect())
         }
-        _ => Ok(sockets.into_iter().map(Client::Bare).collect()),
     }
 }
 
-fn client_sockets(
+/// Clients that talk to the server, or else each to the peer of its thread.
+fn bare_clients(
     spec: &Spec,
-    server: Option<SocketAddr>,
     peers: &Peers,
-) -> Result<Vec<Arc<UdpSocket>>, Fault> {
-    let mut sockets = Vec::with_capacity(spec.allocations);
+    server: Option<SocketAddr>,
+) -> Result<Vec<Client>, Fault> {
+    let mut clients = Vec::with_capacity(spec.allocations);
     for (share, peer) in spec.shares().into_iter().zip(peers) {
-        let to = match (spec.route, server, peer) {
-            (Route::Direct, _, Some(peer)) => local(peer)?,
-            (_, Some(server), _) => server,
-            (_, None, _) => return Err(Fault::usage("give --server ADDR:PORT, or --direct")),
-        };
+        let peer = peer.as_deref().map(local).transpose()?;
+        let to = server.or(peer).expect("a route without a server has peers");
         for _ in 0..share {
-            sockets.push(open_client(to, spec.gro)?);
+            clients.push(Client::Bare(endpoint::open_client(to, spec.gro)?));
         }
     }
-    Ok(sockets)
+    Ok(clients)
 }
 
-fn members(
-    spec: &Spec,
-    server: SocketAddr,
-    sockets: Vec<Arc<UdpSocket>>,
-) -> Result<Vec<Member>, Fault> {
+fn members(spec: &Spec, server: SocketAddr) -> Result<Vec<Member>, Fault> {
     let peer_ip = peer_ip(spec, Some(server))?;
     let seed = seed();
-    let member = |(at, socket)| Member {
-        socket,
-        session: Session::new(spec.account.clone(), spec.pace, peer_ip, mix(seed ^ mix(at))),
+    let member = |at| {
+        let seed = mix(seed ^ mix(at));
+        let session = Session::new(spec.account.clone(), spec.pace, peer_ip, seed);
+        Member::open(server, spec.gro, session)
     };
-    Ok((0..).zip(sockets).map(member).collect())
+    (0..spec.allocations as u64).map(member).collect()
 }
 
 /// A different number in every process: two generators must not share transaction ids.

@@ -29,7 +29,7 @@ pub(crate) struct OutFlow {
 }
 
 /// When a measurement begins and ends, on the clock of the run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Window {
     /// Goes into every packet.
     pub(crate) run: u16,
@@ -91,7 +91,7 @@ impl Sender {
             clock,
             trains,
             schedule: Schedule::default(),
-            window: Window { run: 0, start_ns: 0, from_ns: 0, until_ns: 0 },
+            window: Window::default(),
             outbox: Outbox::new(),
             aim: None,
         }
@@ -109,7 +109,19 @@ impl Sender {
 
     /// Sends what is due by now and says when the next burst is.
     pub(crate) fn poll(&mut self) -> Result<u64, Fault> {
-        let begin = self.clock.now();
+        self.send_due(self.clock.now())
+    }
+
+    /// Sends what became due while the end was not yet noticed; most of it if that is much.
+    pub(crate) fn finish(&mut self) -> Result<(), Fault> {
+        let last_ns = self.window.until_ns.saturating_sub(1);
+        if self.schedule.next_due(u64::MAX) <= last_ns {
+            self.send_due(last_ns)?;
+        }
+        Ok(())
+    }
+
+    fn send_due(&mut self, begin: u64) -> Result<u64, Fault> {
         let mut now = begin;
         for _ in 0..BURSTS_PER_POLL {
             let Some(burst) = self.schedule.pop(now) else { break };
@@ -118,12 +130,12 @@ impl Sender {
             }
             self.emit(burst)?;
             now = self.clock.now();
-            self.lag.saturating_record(now - burst.due_ns);
+            self.lag.saturating_record(now.saturating_sub(burst.due_ns));
         }
         if self.aim.is_some() {
             self.flush()?;
             now = self.clock.now();
-            self.busy_ns += now - begin;
+            self.busy_ns += now.saturating_sub(begin);
         }
         Ok(self.schedule.next_due(now))
     }

@@ -2,18 +2,14 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, io, net::UdpSocket, sync::Arc, time::Duration};
 
-use hdrhistogram::Histogram;
-
 use crate::{
     clock::{Clock, MILLI_NS},
     fault::Fault,
     framing::{Arrived, unwrap},
-    latency,
-    packet::Packet,
+    ledger::{Ledger, Way},
     sender::Window,
     socket::{Inbox, Poller},
     spec::{End, Route},
-    tally::{Arrival, Tally, window_for},
     turn::{Answer, Member},
 };
 
@@ -39,125 +35,6 @@ impl Client {
             Client::Turn(member) => &member.socket,
             Client::Bare(socket) => socket,
         }
-    }
-}
-
-/// What arrived one way, of what was due within the measurement unless said otherwise.
-#[derive(Debug)]
-pub(crate) struct Way {
-    /// Distinct packets, warm-up included.
-    pub(crate) all: u64,
-    pub(crate) all_bytes: u64,
-    /// Distinct packets.
-    pub(crate) packets: u64,
-    pub(crate) payload_bytes: u64,
-    pub(crate) reordered: u64,
-    pub(crate) duplicates: u64,
-    /// Too old to tell whether they came before.
-    pub(crate) ancient: u64,
-    /// Payloads that are not what was sent, warm-up included.
-    pub(crate) corrupt: u64,
-    /// Intact, but delivered to a socket of someone else; warm-up included.
-    pub(crate) misrouted: u64,
-    /// From due to received.
-    pub(crate) latency: Histogram<u64>,
-}
-
-impl Way {
-    pub(crate) fn new() -> Way {
-        Way {
-            all: 0,
-            all_bytes: 0,
-            packets: 0,
-            payload_bytes: 0,
-            reordered: 0,
-            duplicates: 0,
-            ancient: 0,
-            corrupt: 0,
-            misrouted: 0,
-            latency: latency::empty(),
-        }
-    }
-
-    pub(crate) fn add(&mut self, other: &Way) {
-        self.all += other.all;
-        self.all_bytes += other.all_bytes;
-        self.packets += other.packets;
-        self.payload_bytes += other.payload_bytes;
-        self.reordered += other.reordered;
-        self.duplicates += other.duplicates;
-        self.ancient += other.ancient;
-        self.corrupt += other.corrupt;
-        self.misrouted += other.misrouted;
-        latency::add(&mut self.latency, &other.latency);
-    }
-
-    fn count(&mut self, packet: &Packet, arrival: Arrival, measured: bool, latency_ns: u64) {
-        let fresh = matches!(arrival, Arrival::InOrder | Arrival::Reordered);
-        self.all += u64::from(fresh);
-        self.all_bytes += u64::from(fresh) * u64::from(packet.payload_bytes);
-        if !measured {
-            return;
-        }
-        match arrival {
-            Arrival::InOrder => {}
-            Arrival::Reordered => self.reordered += 1,
-            Arrival::Duplicate => self.duplicates += 1,
-            Arrival::Ancient => self.ancient += 1,
-        }
-        if fresh {
-            self.packets += 1;
-            self.payload_bytes += u64::from(packet.payload_bytes);
-            self.latency.saturating_record(latency_ns);
-        }
-    }
-}
-
-/// Everything the receiving side counts in one measurement.
-struct Ledger {
-    route: Route,
-    window: Window,
-    /// The id of the first flow: those of other threads do not belong here.
-    first_flow: u32,
-    tallies: Vec<Tally>,
-    ways: [Way; 2],
-    last_ns: u64,
-}
-
-impl Ledger {
-    /// Counts a payload that arrived at one end.
-    fn payload(&mut self, payload: &[u8], at: End, now_ns: u64) {
-        match Packet::decode(payload) {
-            Ok(packet) => self.packet(&packet, at, now_ns),
-            Err(_) => self.way_to(at).corrupt += 1,
-        }
-    }
-
-    fn packet(&mut self, packet: &Packet, at: End, now_ns: u64) {
-        if packet.run != self.window.run || packet.due_ns < self.window.start_ns {
-            return;
-        }
-        let flow = packet.flow.wrapping_sub(self.first_flow) as usize;
-        let Some(tally) = self.tallies.get_mut(flow).filter(|_| self.route.receiver(flow) == at)
-        else {
-            self.way_to(at).misrouted += 1;
-            return;
-        };
-        let arrival = tally.note(packet.sequence);
-        let measured = packet.due_ns >= self.window.from_ns;
-        let latency_ns = now_ns.saturating_sub(packet.due_ns);
-        self.ways[flow % 2].count(packet, arrival, measured, latency_ns);
-        self.last_ns = now_ns;
-    }
-
-    /// The direction of what arrives at one end.
-    fn way_to(&mut self, at: End) -> &mut Way {
-        let way = match (self.route, at) {
-            (Route::Pair, End::Client(client)) => (client + 1) % 2,
-            (Route::Direct | Route::Relay, End::Client(_)) => 1,
-            (Route::Binding, End::Client(_)) | (_, End::Peer) => 0,
-        };
-        &mut self.ways[way]
     }
 }
 
@@ -199,9 +76,6 @@ impl Sink {
             Client::Bare(_) => None,
         });
         let timers = timers.collect();
-        let window = Window { run: 0, start_ns: 0, from_ns: 0, until_ns: 0 };
-        let ways = [Way::new(), Way::new()];
-        let ledger = Ledger { route, window, first_flow, tallies: Vec::new(), ways, last_ns: 0 };
         Ok(Sink {
             clients,
             busy_ns: 0,
@@ -211,7 +85,7 @@ impl Sink {
             poller,
             ready: Vec::new(),
             inbox: Inbox::new(),
-            ledger,
+            ledger: Ledger::new(route, first_flow),
             timers,
             tend_ns: 0,
         })
@@ -219,12 +93,7 @@ impl Sink {
 
     /// Forgets the last measurement and takes up the next.
     pub(crate) fn begin(&mut self, window: Window) {
-        let flows = self.ledger.route.flows(self.clients.len());
-        let bits = window_for(flows);
-        self.ledger.tallies = (0..flows).map(|_| Tally::new(bits)).collect();
-        self.ledger.ways = [Way::new(), Way::new()];
-        self.ledger.window = window;
-        self.ledger.last_ns = window.start_ns;
+        self.ledger.begin(window, self.clients.len());
         self.busy_ns = 0;
         self.failures = (0, None);
     }
@@ -294,12 +163,12 @@ impl Sink {
                 inbox.datagrams().for_each(|payload| ledger.payload(payload, End::Client(at), now));
             }
             Client::Bare(_) => {
-                inbox.datagrams().for_each(|datagram| ledger.datagram(datagram, at, None, now));
+                inbox.datagrams().for_each(|datagram| sort(ledger, datagram, at, None, now));
             }
             Client::Turn(member) => {
                 for datagram in inbox.datagrams() {
                     let mut failed = None;
-                    ledger.datagram(datagram, at, Some((&mut *member, &mut failed)), now);
+                    sort(ledger, datagram, at, Some((&mut *member, &mut failed)), now);
                     note_failure(failures, failed);
                 }
             }
@@ -317,7 +186,10 @@ impl Sink {
             let mut failed = None;
             note_answer(member.tick(now), &mut failed);
             note_failure(&mut self.failures, failed);
-            self.timers.push(Reverse((member.session.next_due().max(now + TEND_NS), at)));
+            // An answer may make the next refresh due before the retransmission would have been.
+            let waits = member.session.pending().is_some();
+            let next = if waits { now } else { member.session.next_due() };
+            self.timers.push(Reverse((next.max(now + TEND_NS), at)));
         }
     }
 }
@@ -325,17 +197,15 @@ impl Sink {
 /// A member and where a failed request of it is noted.
 type Session<'a> = (&'a mut Member, &'a mut Option<String>);
 
-impl Ledger {
-    /// Takes one datagram from the server.
-    fn datagram(&mut self, datagram: &[u8], at: usize, session: Option<Session<'_>>, now: u64) {
-        match unwrap(datagram, self.window.run) {
-            Arrived::Payload(payload) => self.payload(payload, End::Client(at), now),
-            Arrived::Answered(packet) => self.packet(&packet, End::Client(at), now),
-            Arrived::Noise => self.way_to(End::Client(at)).corrupt += 1,
-            Arrived::Control(message) => {
-                if let Some((member, failed)) = session {
-                    note_answer(member.take(message, now), failed);
-                }
+/// Takes one datagram from the server.
+fn sort(ledger: &mut Ledger, datagram: &[u8], at: usize, session: Option<Session<'_>>, now: u64) {
+    match unwrap(datagram, ledger.run()) {
+        Arrived::Payload(payload) => ledger.payload(payload, End::Client(at), now),
+        Arrived::Answered(packet) => ledger.packet(&packet, End::Client(at), now),
+        Arrived::Noise => ledger.noise(End::Client(at)),
+        Arrived::Control(message) => {
+            if let Some((member, failed)) = session {
+                note_answer(member.take(message, now), failed);
             }
         }
     }

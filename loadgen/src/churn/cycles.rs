@@ -13,10 +13,10 @@ use crate::{
     fault::Fault,
     lane::{Gauge, ThreadUse, Watch},
     latency,
+    ledger::Way,
     packet::mix,
     rig,
     sender::{SentCount, Window},
-    sink::Way,
     socket::Poller,
     spec::Spec,
     turn::{Answer, Member, Request, Session},
@@ -145,19 +145,24 @@ impl<'a> Churn<'a> {
 
     fn open(&mut self, due_ns: u64) -> Result<(), Fault> {
         let Some(slot) = self.free.pop() else { return Ok(()) };
-        let socket = rig::open_client(self.server, false)?;
-        let added = self.poller.add(&*socket, slot as u64);
-        added.map_err(|error| Fault::io("watch a socket", error))?;
         self.seed = mix(self.seed);
         let account = self.spec.account.clone();
         let mut session = Session::new(account, self.spec.pace, self.peer.ip(), self.seed);
         session.talk_to(self.peer);
+        let member = Member::open(self.server, false, session)?;
         let now = self.clock.now();
         self.count.lag.saturating_record(now.saturating_sub(due_ns));
         self.count.started.all += 1;
         self.count.started.packets += u64::from(due_ns >= self.window.from_ns);
-        self.slots[slot] = Some(Slot { member: Member { socket, session }, due_ns, done: 0 });
+        self.slots[slot] = Some(Slot { member, due_ns, done: 0 });
+        self.watch(slot)?;
         self.proceed(slot)
+    }
+
+    fn watch(&self, slot: usize) -> Result<(), Fault> {
+        let Some(cycle) = &self.slots[slot] else { return Ok(()) };
+        let added = self.poller.add(&*cycle.member.socket, slot as u64);
+        added.map_err(|error| Fault::io("watch a socket", error))
     }
 
     /// Sends the next request of a cycle, or ends it.
@@ -176,6 +181,11 @@ impl<'a> Churn<'a> {
                 Ok(())
             }
         }
+    }
+
+    fn reopen(&mut self, slot: usize) -> Result<bool, Fault> {
+        let Some(cycle) = &mut self.slots[slot] else { return Ok(false) };
+        cycle.member.reopen(self.server)
     }
 
     fn release(&mut self, slot: usize) {
@@ -204,6 +214,12 @@ impl<'a> Churn<'a> {
                 let Some(cycle) = &mut self.slots[slot] else { return Ok(()) };
                 self.count.requests[cycle.done].saturating_record(took_ns);
                 cycle.done += 1;
+                self.proceed(slot)
+            }
+            Answer::Failed(request, rejection)
+                if rejection.is_old_port(request) && self.reopen(slot)? =>
+            {
+                self.watch(slot)?;
                 self.proceed(slot)
             }
             Answer::Failed(request, rejection) => {

@@ -9,11 +9,11 @@ use crate::{
     clock::Clock,
     fault::Fault,
     lane::{Gauge, ThreadUse},
+    ledger::Way,
     measure::{Measured, WayTotal, window},
     observe::{Look, Scene, observe},
     rig::{self, SetUp},
     sender::SentCount,
-    sink::Way,
     spec::Spec,
     turn::{Member, Session, Timings, drive},
 };
@@ -65,8 +65,7 @@ fn try_once(
     peer_ip: std::net::IpAddr,
     clock: Clock,
 ) -> Result<(), Fault> {
-    let socket = rig::open_client(server, false)?;
     let mut session = Session::new(spec.account.clone(), spec.pace, peer_ip, rig::seed());
     session.talk_to(SocketAddr::new(peer_ip, cycles::DISCARD_PORT));
-    drive(&mut [Member { socket, session }], &CYCLE, 1, server, clock).map(drop)
+    drive(&mut [Member::open(server, false, session)?], &CYCLE, 1, server, clock).map(drop)
 }

@@ -16,6 +16,7 @@ use crate::{
     fault::Fault,
     measure::measure,
     outcome::{FORMAT, Outcome, title, unit},
+    procfs,
     report::{self, progress::Progress},
     rig::{self, Rig},
     run::Times,
@@ -35,6 +36,8 @@ const TIMES: Times = Times { duration_s: 0.2, warmup_s: 0.05 };
 pub(crate) struct Comparison {
     pub(crate) format: u32,
     pub(crate) title: String,
+    /// Where the generator ran.
+    pub(crate) machine: String,
     /// What CPU time is counted for.
     pub(crate) unit: String,
     pub(crate) rounds: usize,
@@ -124,7 +127,8 @@ fn compare(spec: &Spec, servers: &[Server], rounds: usize) -> Result<Comparison,
         servers.iter().zip(&runs).map(|(server, own)| contender(&server.name, own, &runs[0]));
     Ok(Comparison {
         format: FORMAT,
-        title: title(spec),
+        title: format!("comparison, {}", title(spec)),
+        machine: procfs::machine(),
         unit: unit(spec).to_owned(),
         rounds,
         servers: contenders.collect(),

@@ -32,7 +32,7 @@ pub(crate) fn run(outcome: &Outcome) -> String {
     body += &figure("Throughput over time", &series_plot(&outcome.series));
     let sections = super::table::sections(outcome);
     body += &sections.iter().map(table).collect::<String>();
-    page(&outcome.title, &body)
+    page(&outcome.title, &outcome.machine, &body)
 }
 
 /// The page of a sweep.
@@ -46,7 +46,7 @@ pub(crate) fn sweep(sweep: &Sweep) -> String {
         body += &figure("Server CPU time per packet against offered load", &cpu);
     }
     body += &table(&super::lists::sweep_rows(sweep));
-    page(&sweep.title, &body)
+    page(&sweep.title, &sweep.machine, &body)
 }
 
 /// The page of a comparison.
@@ -65,7 +65,7 @@ pub(crate) fn comparison(comparison: &Comparison) -> String {
          inside each round, to the first server.</p>",
         comparison.rounds
     );
-    page(&comparison.title, &body)
+    page(&comparison.title, &comparison.machine, &body)
 }
 
 type Figures = Vec<(String, String)>;
@@ -182,7 +182,7 @@ fn load_latency_plot(steps: &[Step]) -> Plot<'static> {
 }
 
 fn cpu_plot(steps: &[Step]) -> Plot<'static> {
-    let ns = |ns| format!("{ns:.0} ns");
+    let ns = |ns: f64| time_us(ns / 1e3);
     against_load(steps, "CPU per packet", ns, &[("server CPU", |step| step.cpu_ns_per_packet)])
 }
 
@@ -198,7 +198,7 @@ fn rounds_plot(comparison: &Comparison) -> Plot<'static> {
         x_title: "round",
         y_title: "CPU per packet",
         x_label: |round| if round.fract() == 0.0 { format!("{round}") } else { String::new() },
-        y_label: |ns| format!("{ns:.0} ns"),
+        y_label: |ns| time_us(ns / 1e3),
         y_log: false,
         dots: true,
         series: comparison.servers.iter().map(line).collect(),
@@ -234,14 +234,14 @@ fn table(table: &super::table::Table) -> String {
     format!("<div class=\"scroll\"><table>\n{rows}</table></div>\n")
 }
 
-fn page(title: &str, body: &str) -> String {
-    let title = escape(title);
+fn page(title: &str, machine: &str, body: &str) -> String {
+    let (title, machine) = (escape(title), escape(machine));
     let version = env!("CARGO_PKG_VERSION");
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n<main>\n<h1>{title}</h1>\n{body}\
          <footer>loadgen {version}. Open loop: latency counts from when a packet was due; loss, order \
-         and content are checked for every packet.</footer>\n</main>\n</html>\n"
+         and content are checked for every packet. Generator on {machine}.</footer>\n</main>\n</html>\n"
     )
 }

@@ -63,7 +63,9 @@ impl Plot<'_> {
         }
         let x_max = points().map(|point| point.0).fold(f64::MIN, f64::max);
         let x_min = points().map(|point| point.0).fold(f64::MAX, f64::min);
-        let y_max = points().map(|point| point.1).fold(f64::MIN_POSITIVE, f64::max) * 1.08;
+        let y_max = points().map(|point| point.1).fold(0.0, f64::max) * 1.08;
+        // A line of zeros still needs a height to lie at the bottom of.
+        let y_max = if y_max > 0.0 { y_max } else { 1.0 };
         let y_min = points().map(|point| point.1).filter(|y| *y > 0.0).fold(y_max, f64::min);
         let mut svg = String::new();
         {

@@ -11,6 +11,7 @@ use crate::{
     measure::measure,
     observe::Look,
     outcome::{FORMAT, Memory, Offered, Outcome},
+    procfs,
     report::{self, progress::Progress},
     rig::Rig,
     run::{self, Times},
@@ -31,6 +32,8 @@ const TIMES: Times = Times { duration_s: 3.0, warmup_s: 0.5 };
 pub(crate) struct Sweep {
     pub(crate) format: u32,
     pub(crate) title: String,
+    /// Where the generator ran.
+    pub(crate) machine: String,
     pub(crate) offered: Offered,
     pub(crate) limits: Limits,
     /// In ascending order of load.
@@ -154,7 +157,8 @@ fn summary(
     let best = steps.iter().rev().find(|step| step.held).cloned();
     Sweep {
         format: FORMAT,
-        title: crate::outcome::title(spec),
+        title: format!("sweep of {}", crate::outcome::title(spec)),
+        machine: procfs::machine(),
         offered: crate::outcome::offered(spec),
         limits,
         warnings: warnings(&steps, best.as_ref(), watched),

@@ -1,16 +1,44 @@
 //! A session and the socket its datagrams travel through.
 
-use std::{io, net::UdpSocket, sync::Arc};
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+};
 
 use super::{Answer, Request, Session};
+use crate::{endpoint, fault::Fault};
+
+/// Ports that are tried before a server's 437 is believed.
+const MAX_PORTS: u32 = 8;
 
 /// One TURN client: its socket is connected to the server and never blocks.
 pub(crate) struct Member {
     pub(crate) socket: Arc<UdpSocket>,
     pub(crate) session: Session,
+    gro: bool,
+    ports: u32,
 }
 
 impl Member {
+    /// A client with a new socket to the server.
+    pub(crate) fn open(server: SocketAddr, gro: bool, session: Session) -> Result<Member, Fault> {
+        let socket = endpoint::open_client(server, gro)?;
+        Ok(Member { socket, session, gro, ports: 1 })
+    }
+
+    /// Takes another port, for a server that remembers the present one from a client before us
+    /// (437). False after too many.
+    pub(crate) fn reopen(&mut self, server: SocketAddr) -> Result<bool, Fault> {
+        if self.ports == MAX_PORTS {
+            return Ok(false);
+        }
+        self.socket = endpoint::open_client(server, self.gro)?;
+        self.session.forget();
+        self.ports += 1;
+        Ok(true)
+    }
+
     /// Sends a new request.
     pub(crate) fn start(&mut self, request: Request, now_ns: u64) -> io::Result<()> {
         self.session.start(request, now_ns);

@@ -10,11 +10,11 @@ use std::{
 };
 
 use uturn::wire::{
-    AttributeType, ChannelNumber, Class, Family, IntegrityKey, Message, MessageWriter, Method,
+    AttributeType, ChannelNumber, Class, Family, IntegrityKey, Message, MessageWriter,
     TRANSPORT_UDP, TransactionId,
 };
 
-use super::Account;
+use super::{Account, Answer, Pace, Rejection, Request};
 use crate::{
     clock::{MILLI_NS, SECOND_NS},
     packet::mix,
@@ -31,80 +31,6 @@ const MAX_TEXT_BYTES: usize = 763;
 
 /// Longest request: a name, a realm and a nonce of the longest allowed length fit.
 const REQUEST_BYTES: usize = 2_560;
-
-/// What can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Request {
-    /// A relayed address (RFC 8656 §7).
-    Allocate,
-    /// That the peer may send (RFC 8656 §10).
-    Permit,
-    /// A channel to the peer (RFC 8656 §12).
-    Bind,
-    /// More time (RFC 8656 §8).
-    Refresh,
-    /// The end: a refresh with lifetime 0.
-    Close,
-}
-
-impl Request {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Request::Allocate => "Allocate",
-            Request::Permit => "CreatePermission",
-            Request::Bind => "ChannelBind",
-            Request::Refresh => "Refresh",
-            Request::Close => "Refresh with lifetime 0",
-        }
-    }
-
-    fn method(self) -> Method {
-        match self {
-            Request::Allocate => Method::Allocate,
-            Request::Permit => Method::CreatePermission,
-            Request::Bind => Method::ChannelBind,
-            Request::Refresh | Request::Close => Method::Refresh,
-        }
-    }
-}
-
-/// Why a request came to nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rejection {
-    /// The server answered with this code.
-    Code(u16),
-    /// The credentials were used and refused.
-    Credentials,
-    /// No answer within the patience.
-    Silence,
-    /// A success without what it must carry.
-    Nonsense,
-}
-
-/// What a datagram meant to the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// Nothing: not an answer to what is under way.
-    Ignored,
-    /// The request must be sent once more, with the new challenge: [`Session::pending`].
-    Again,
-    /// Done, this long after it was first sent.
-    Done(Request, u64),
-    /// Refused.
-    Failed(Request, Rejection),
-}
-
-/// When things are refreshed and given up, ns.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    pub(crate) patience_ns: u64,
-    /// Before permissions expire after 300 s (RFC 8656 §9).
-    pub(crate) permission_ns: u64,
-    /// Before channels expire after 600 s (RFC 8656 §12).
-    pub(crate) channel_ns: u64,
-    /// None: at half the lifetime the server granted.
-    pub(crate) allocation_ns: Option<u64>,
-}
 
 struct Pending {
     request: Request,
@@ -180,6 +106,11 @@ impl Session {
     /// Says whom permission and channel are for.
     pub(crate) fn talk_to(&mut self, peer: SocketAddr) {
         self.peer = Some(peer);
+    }
+
+    /// Forgets the challenge: nonces belong to an address.
+    pub(crate) fn forget(&mut self) {
+        self.challenge = None;
     }
 
     /// Begins a request; [`Session::pending`] is what to send.

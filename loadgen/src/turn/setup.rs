@@ -82,10 +82,14 @@ impl Crew<'_> {
     }
 
     fn enter(&mut self, index: usize) -> Result<(), Fault> {
-        let watched = self.poller.add(&*self.members[index].socket, index as u64);
-        watched.map_err(|error| Fault::io("watch a socket", error))?;
         self.active.push_back(index);
+        self.watch(index)?;
         self.begin(index)
+    }
+
+    fn watch(&self, index: usize) -> Result<(), Fault> {
+        let watched = self.poller.add(&*self.members[index].socket, index as u64);
+        watched.map_err(|error| Fault::io("watch a socket", error))
     }
 
     /// Sends the member's next request, if one is left.
@@ -133,6 +137,12 @@ impl Crew<'_> {
             Answer::Done(request, took_ns) => {
                 self.timings.note(request, took_ns);
                 self.done[index] += 1;
+                self.begin(index)
+            }
+            Answer::Failed(request, rejection)
+                if rejection.is_old_port(request) && self.members[index].reopen(self.server)? =>
+            {
+                self.watch(index)?;
                 self.begin(index)
             }
             Answer::Failed(request, rejection) => Err(self.failed(request, rejection)),

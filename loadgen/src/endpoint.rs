@@ -1,0 +1,52 @@
+//! Sockets of clients and peers: bound, never blocking, with room for bursts.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::Arc,
+};
+
+use socket2::SockRef;
+
+use crate::{fault::Fault, socket};
+
+/// Receive buffer of the peer, which hears all flows, and of each client, which hears one.
+const PEER_BUFFER_BYTES: usize = 32 << 20;
+const CLIENT_BUFFER_BYTES: usize = 4 << 20;
+
+/// The socket of a peer.
+pub(crate) fn open_peer(ip: IpAddr, gro: bool) -> Result<Arc<UdpSocket>, Fault> {
+    let socket = UdpSocket::bind(SocketAddr::new(ip, 0))
+        .map_err(|error| Fault::io("open a socket at the peer's address", error))?;
+    prepare(&socket, PEER_BUFFER_BYTES, gro)?;
+    Ok(Arc::new(socket))
+}
+
+/// A socket that talks to one address only.
+pub(crate) fn open_client(to: SocketAddr, gro: bool) -> Result<Arc<UdpSocket>, Fault> {
+    let any: IpAddr = match to.ip() {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0));
+    let socket = socket.map_err(|error| Fault::io("open a client's socket", error))?;
+    socket.connect(to).map_err(|error| Fault::io("find a way to the server", error))?;
+    prepare(&socket, CLIENT_BUFFER_BYTES, gro)?;
+    Ok(Arc::new(socket))
+}
+
+/// Never blocking, a large receive buffer (beyond the system's limit where that is allowed), and
+/// trains received whole.
+fn prepare(socket: &UdpSocket, buffer_bytes: usize, gro: bool) -> Result<(), Fault> {
+    socket.set_nonblocking(true).map_err(|error| Fault::io("prepare a socket", error))?;
+    let forced =
+        socket::set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, buffer_bytes as i32);
+    if forced.is_err() {
+        // The kernel takes as much of this as its limit allows; drops are counted and said.
+        let _ = SockRef::from(socket).set_recv_buffer_size(buffer_bytes);
+    }
+    if gro {
+        // Without GRO (Linux 5.0) packets come one by one.
+        let _ = socket::set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
+    }
+    Ok(())
+}

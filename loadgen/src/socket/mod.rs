@@ -1,0 +1,73 @@
+//! Sockets in batches: `sendmmsg` with UDP_SEGMENT, `recvmmsg` with UDP_GRO, epoll.
+//!
+//! ```text
+//! outbox.rs   packets of one socket, gathered into messages and trains
+//! inbox.rs    messages received at once, trains taken apart
+//! poller.rs   which sockets have something to read
+//! ```
+//!
+//! The one folder of the generator that holds `unsafe`. Every function is sound for every argument:
+//! pointers handed to the kernel are made from live borrows inside the call that uses them, and
+//! forgotten before it returns.
+#![expect(unsafe_code, reason = "sendmmsg, recvmmsg and epoll are not in std or socket2")]
+
+mod inbox;
+mod outbox;
+mod poller;
+
+use std::{
+    io, mem,
+    os::fd::{AsFd, AsRawFd},
+};
+
+pub(crate) use inbox::Inbox;
+pub(crate) use outbox::{HEAD_BYTES, Outbox, TRAIN_BYTES, TRAIN_PACKETS};
+pub(crate) use poller::Poller;
+
+/// A control area of the one message that is used here: an int, or a u16.
+type Control = [u64; 4];
+
+/// Pointers for one system call; empty between calls.
+#[derive(Default)]
+struct Scratch {
+    iovecs: Vec<libc::iovec>,
+    headers: Vec<libc::mmsghdr>,
+}
+
+// SAFETY: the vectors hold pointers only inside a call that borrows what they point to; between
+// calls both are empty, so nothing but capacity changes threads.
+unsafe impl Send for Scratch {}
+
+fn empty_header() -> libc::mmsghdr {
+    // SAFETY: mmsghdr is integers and pointers; all zeros mean absent.
+    unsafe { mem::zeroed() }
+}
+
+/// Sets an integer option of a socket.
+pub(crate) fn set_option(socket: &impl AsFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+    let fd = socket.as_fd().as_raw_fd();
+    let bytes = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: the kernel reads the four bytes of `value` during the call.
+    check(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), bytes) }).map(drop)
+}
+
+/// Lets this thread's timers fire on time instead of up to 50 µs late.
+pub(crate) fn exact_timers() {
+    // SAFETY: takes integers only; a failure leaves the timers as they were.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_usize) };
+}
+
+/// Raises the number of open files to what the hard limit allows and says what that is.
+pub(crate) fn raise_open_files() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes the limit during the call.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the kernel reads the limit during the call; a failure leaves the old one.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+    limit.rlim_cur
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

@@ -1,0 +1,84 @@
+//! What a client asks of a server, and what can become of it.
+
+use uturn::wire::Method;
+
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// A relayed address (RFC 8656 §7).
+    Allocate,
+    /// That the peer may send (RFC 8656 §10).
+    Permit,
+    /// A channel to the peer (RFC 8656 §12).
+    Bind,
+    /// More time (RFC 8656 §8).
+    Refresh,
+    /// The end: a refresh with lifetime 0.
+    Close,
+}
+
+impl Request {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Request::Allocate => "Allocate",
+            Request::Permit => "CreatePermission",
+            Request::Bind => "ChannelBind",
+            Request::Refresh => "Refresh",
+            Request::Close => "Refresh with lifetime 0",
+        }
+    }
+
+    pub(super) fn method(self) -> Method {
+        match self {
+            Request::Allocate => Method::Allocate,
+            Request::Permit => Method::CreatePermission,
+            Request::Bind => Method::ChannelBind,
+            Request::Refresh | Request::Close => Method::Refresh,
+        }
+    }
+}
+
+/// Why a request came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rejection {
+    /// The server answered with this code.
+    Code(u16),
+    /// The credentials were used and refused.
+    Credentials,
+    /// No answer within the patience.
+    Silence,
+    /// A success without what it must carry.
+    Nonsense,
+}
+
+impl Rejection {
+    /// 437 to an Allocate: the server still holds an allocation for this address and port.
+    pub(crate) fn is_old_port(self, request: Request) -> bool {
+        request == Request::Allocate && self == Rejection::Code(437)
+    }
+}
+
+/// What a datagram meant to the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Nothing: not an answer to what is under way.
+    Ignored,
+    /// The request must be sent once more, with the new challenge: [`Session::pending`].
+    Again,
+    /// Done, this long after it was first sent.
+    Done(Request, u64),
+    /// Refused.
+    Failed(Request, Rejection),
+}
+
+/// When things are refreshed and given up, ns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) patience_ns: u64,
+    /// Before permissions expire after 300 s (RFC 8656 §9).
+    pub(crate) permission_ns: u64,
+    /// Before channels expire after 600 s (RFC 8656 §12).
+    pub(crate) channel_ns: u64,
+    /// None: at half the lifetime the server granted.
+    pub(crate) allocation_ns: Option<u64>,
+}

@@ -1,0 +1,256 @@
+//! The binary from outside: what it counts is what happened, and what is wrong is one line.
+
+mod support;
+
+use std::{
+    net::UdpSocket,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use support::{Relay, Script};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_loadgen");
+
+fn loadgen(line: &str) -> Output {
+    Command::new(BINARY).args(line.split_whitespace()).output().unwrap()
+}
+
+/// Runs against a relay and reads the JSON.
+fn measure(relay: &Relay, line: &str) -> (Output, Value) {
+    let file = scratch("run.json");
+    let server = format!("--server {} --user user:pass -q", relay.address);
+    let output = loadgen(&format!("{line} {server} --json {}", file.display()));
+    let text = std::fs::read_to_string(&file)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    (output, serde_json::from_str(&text).unwrap())
+}
+
+/// A file of this test's own.
+fn scratch(name: &str) -> PathBuf {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("test").replace("::", "-");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder.join(name)
+}
+
+/// The one line an unsuccessful start says.
+fn complaint(line: &str) -> String {
+    let output = loadgen(line);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.starts_with("loadgen: "), "{text}");
+    text
+}
+
+fn refused_by(script: Script, line: &str) -> String {
+    let relay = Relay::start(script);
+    complaint(&format!("run voice --server {} -q {line}", relay.address))
+}
+
+#[test]
+fn injected_faults_are_found_exactly() {
+    let relay = Relay::start(Script { faults: true, ..Script::default() });
+    let line = "run custom --rate 800 --size 200 -n 4 -t 1 --warmup 0 --direction both";
+    let (output, result) = measure(&relay, line);
+    assert_eq!(output.status.code(), Some(0));
+    let done = relay.done();
+    for way in 0..2 {
+        let count = |field: &str| result["ways"][way][field].as_u64().unwrap();
+        assert_eq!(count("sent"), 800, "{result:#}");
+        assert_eq!(count("lost"), done.dropped[way] + done.broken[way], "{result:#}");
+        assert_eq!(count("duplicates"), done.doubled[way], "{result:#}");
+        assert_eq!(count("reordered"), done.swapped[way], "{result:#}");
+        assert_eq!(count("corrupt"), done.broken[way], "{result:#}");
+        assert_eq!(count("relayed"), 800 - count("lost"), "{result:#}");
+        assert_eq!((count("misrouted"), count("refused"), count("ancient")), (0, 0, 0));
+        assert_eq!((done.dropped[way], done.swapped[way]), (80, 80));
+    }
+    assert_eq!(done.closed, 4);
+}
+
+#[test]
+fn a_faultless_relay_is_found_faultless() {
+    for line in [
+        "run voice -n 8 -t 0.5 --warmup 0.1 --direction both",
+        "run voice -n 8 -t 0.5 --warmup 0.1 --direction both --indications",
+        "run voice -n 8 -t 0.5 --warmup 0.1 --direction both --c2c",
+        "run video -n 2 -t 0.5 --warmup 0.1 --direction up --trains",
+        "run mixed -n 4 -t 0.5 --warmup 0.1 --direction down --no-gro",
+        "run voice -n 8 -t 0.5 --warmup 0.1 --direction both --threads 2",
+        "run binding -n 4 --rate 500 -t 0.5 --warmup 0.1",
+    ] {
+        let relay = Relay::start(Script::default());
+        let (output, result) = measure(&relay, &format!("{line} --max-loss 0"));
+        assert_eq!(output.status.code(), Some(0), "{line}: {result:#}");
+        for way in result["ways"].as_array().unwrap() {
+            assert!(way["relayed"].as_u64().unwrap() >= 100, "{line}: {way:#}");
+            for field in ["lost", "reordered", "duplicates", "corrupt", "misrouted"] {
+                assert_eq!(way[field], 0, "{line}: {way:#}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_broken_limit_is_the_exit_status() {
+    let relay = Relay::start(Script { faults: true, ..Script::default() });
+    let (output, result) = measure(&relay, "run voice -n 4 -t 0.5 --warmup 0 --max-loss 1");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(result["verdict"]["broken"].as_array().unwrap().len(), 1);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("limit broken: client → peer: loss"), "{text}");
+}
+
+#[test]
+fn sessions_are_refreshed_while_the_load_runs() {
+    let relay = Relay::start(Script::default());
+    let line = "run voice -n 3 -t 1.2 --warmup 0 --refresh-every 0.4 --max-loss 0";
+    let (output, _) = measure(&relay, line);
+    assert_eq!(output.status.code(), Some(0));
+    let refreshes = relay.done().refreshes;
+    assert!((6..=9).contains(&refreshes), "{refreshes}");
+}
+
+#[test]
+fn cycles_are_opened_and_closed() {
+    let relay = Relay::start(Script::default());
+    let (_, result) = measure(&relay, "run churn --rate 100 -t 0.5 --warmup 0");
+    let way = &result["ways"][0];
+    assert_eq!((way["sent"].as_u64(), way["relayed"].as_u64()), (Some(50), Some(50)), "{way:#}");
+    // One more to see that all is well.
+    assert_eq!((relay.done().closed, relay.done().refreshes), (51, 51));
+}
+
+#[test]
+fn a_port_the_server_still_remembers_is_given_up() {
+    let relay = Relay::start(Script { old_ports: 3, ..Script::default() });
+    let (output, _) = measure(&relay, "run voice -n 4 -t 0.3 --warmup 0 --max-loss 0");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_wrong_password_is_one_line() {
+    let line = refused_by(Script::default(), "-n 2 --user user:wrong");
+    assert!(line.contains("wrong user, password"), "{line}");
+    let line = refused_by(Script::default(), "-n 2");
+    assert!(line.contains("--user NAME:PASSWORD"), "{line}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_one_line() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let line = complaint(&format!("run voice --server {address} --timeout 0.7 -n 2 -q"));
+    assert!(line.contains("no answer to Allocate"), "{line}");
+    drop(silent);
+    let line = complaint(&format!("run voice --server {address} -n 2 -q"));
+    assert!(line.contains("nothing listens"), "{line}");
+    let line = complaint("run voice -q");
+    assert!(line.contains("--server"), "{line}");
+}
+
+#[test]
+fn too_few_ports_and_a_forbidden_peer_are_one_line() {
+    let few = Script { max_allocations: Some(5), ..Script::default() };
+    let line = refused_by(few, "-n 20 --user user:pass --window 1");
+    assert!(line.contains("no more relay ports after 5 allocations"), "{line}");
+    let forbidden = Script { forbid_peers: true, ..Script::default() };
+    let line = refused_by(forbidden, "-n 2 --user user:pass");
+    assert!(line.contains("403") && line.contains("allow-peers"), "{line}");
+}
+
+#[test]
+fn too_few_open_files_are_one_line() {
+    let script = format!("ulimit -n 64; exec {BINARY} run voice -n 100 --direct -t 0.1 -q");
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("132 sockets are needed but only 64"), "{text}");
+}
+
+#[test]
+fn without_a_relay_the_generator_is_measured() {
+    let (json, page) = (scratch("direct.json"), scratch("direct.html"));
+    let line = "run bulk --direct --rate 5000 --trains -n 4 -t 0.5 --warmup 0.1 --max-loss 0 -q";
+    let output = loadgen(&format!("{line} --json {} --report {}", json.display(), page.display()));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.matches("<svg").count() == 2);
+    assert!(
+        !page.contains("http:")
+            || page.matches("http").count() == page.matches("www.w3.org").count()
+    );
+}
+
+#[test]
+fn a_sweep_is_what_a_plan_is_made_from() {
+    let relay = Relay::start(Script::default());
+    let (sweep, page) = (scratch("sweep.json"), scratch("sweep.html"));
+    let line = format!(
+        "sweep voice -n 4 --server {} --user user:pass --pid {} --from 200 --to 400 --factor 2 -t 0.3 \
+         --warmup 0 --max-loss 5 --max-p99 1000 -q --json {} --report {}",
+        relay.address,
+        std::process::id(),
+        sweep.display(),
+        page.display()
+    );
+    let output = loadgen(&line);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let plan =
+        format!("plan --from {} --streams 5000 --kbps 64 --pps 50 --cores 8", sweep.display());
+    let output = loadgen(&plan);
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(text.contains("5,000 streams need") && text.contains("runs out first"), "{text}");
+    let plan = format!("plan --from {}", page.display());
+    assert!(complaint(&plan).contains("not a sweep's JSON"));
+}
+
+/// A server nobody here has written.
+#[test]
+fn coturn_is_measured_over_both_families() {
+    if Command::new("turnserver").arg("--version").output().is_err() {
+        eprintln!("skipped: turnserver (Debian package coturn) is not installed");
+        return;
+    }
+    for ip in ["127.0.0.1", "::1"] {
+        let command = format!(
+            "coturn=turnserver -n --listening-ip={{ip}} --relay-ip={{ip}} -p {{port}} --lt-cred-mech \
+             -u user:pass -r realm --allow-loopback-peers --no-tls --no-dtls --no-cli \
+             --log-file=/dev/null --simple-log --pidfile={0} --db={1}",
+            scratch("pid").display(),
+            scratch("db").display()
+        );
+        let again = command.replacen("coturn", "again", 1);
+        let output = Command::new(BINARY)
+            .args(["compare", "voice", "-n", "20", "--user", "user:pass", "--rounds", "3", "-q"])
+            .args(["--listen-ip", ip, "--server-cmd", &command, "--server-cmd", &again])
+            .output()
+            .unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{ip}: {text}");
+        assert!(text.contains("again") && text.contains("median of 3 rounds"), "{ip}: {text}");
+    }
+}
+
+#[test]
+fn two_servers_are_compared() {
+    let relays = [Script::default(), Script::default()].map(Relay::start);
+    let pid = std::process::id();
+    let line = format!(
+        "compare voice -n 4 --user user:pass -q --rounds 3 -t 0.1 --warmup 0 --server a={},{pid} \
+         --server b={},{pid}",
+        relays[0].address, relays[1].address
+    );
+    let output = loadgen(&line);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("median of 3 rounds"),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(relays.map(|relay| relay.done().closed), [4, 4]);
+}
