@@ -72,6 +72,7 @@ pub(super) fn settings(config: &Config) -> io::Result<Settings> {
         max_lifetime_s: config.max_lifetime_s,
         permissions_per_allocation: config.quotas.permissions,
         channels_per_allocation: config.quotas.channels,
+        channel_numbers: config.channel_numbers,
         on_reallocate: config.on_reallocate,
         own_addresses: config.listen.clone(),
         ..Settings::new(authenticator, policy)

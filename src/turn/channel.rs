@@ -105,9 +105,10 @@ mod tests {
     use proptest::prelude::{prop, proptest};
 
     use super::*;
+    use crate::wire::ChannelRange;
 
     fn number(n: u16) -> ChannelNumber {
-        ChannelNumber::new(0x4000 + n).unwrap()
+        ChannelNumber::new(0x4000 + n, ChannelRange::Rfc8656).unwrap()
     }
 
     fn peer(n: u8) -> SocketAddr {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Authenticator, PeerPolicy, ReplyRate};
+use crate::wire::ChannelRange;
 
 /// Rules and limits of one server.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Settings {
     pub permissions_per_allocation: u16,
     /// Channels one allocation may have bound at a time, those in their guard time included.
     pub channels_per_allocation: u16,
+    /// Which channel numbers may be bound.
+    pub channel_numbers: ChannelRange,
     /// What a new Allocate on a five-tuple in use does.
     pub on_reallocate: OnReallocate,
     /// Sockets of this process, the same as [`PeerPolicy::new`] is given: listening, metrics and
@@ -40,6 +43,7 @@ impl Settings {
             max_lifetime_s: 3600,
             permissions_per_allocation: 64,
             channels_per_allocation: 64,
+            channel_numbers: ChannelRange::Rfc8656,
             on_reallocate: OnReallocate::Refuse,
             own_addresses: Vec::new(),
             authenticator,

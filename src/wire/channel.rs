@@ -8,8 +8,28 @@ use std::ops::Range;
 
 use super::{padded, u16_at};
 
-/// A number that is a channel: 0x4000..=0x4FFF (RFC 8656 §12). It can only come from
-/// [`ChannelNumber::new`].
+/// Which numbers a client may bind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChannelRange {
+    /// 0x4000..=0x4FFF (RFC 8656 §12).
+    #[default]
+    Rfc8656,
+    /// 0x4000..=0x7FFF (RFC 5766 §11), which clients written before 2020 may pick from. Nothing
+    /// else on a TURN port begins with these bytes, since DTLS stays below and media does not
+    /// come here bare.
+    Rfc5766,
+}
+
+impl ChannelRange {
+    const fn last(self) -> u16 {
+        match self {
+            ChannelRange::Rfc8656 => 0x4FFF,
+            ChannelRange::Rfc5766 => 0x7FFF,
+        }
+    }
+}
+
+/// A number that is a channel. It can only come from [`ChannelNumber::new`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelNumber(u16);
 
@@ -17,9 +37,13 @@ impl ChannelNumber {
     /// The lowest channel.
     pub const MIN: ChannelNumber = ChannelNumber(0x4000);
 
-    /// Takes a number that is a channel.
-    pub const fn new(number: u16) -> Option<ChannelNumber> {
-        if matches!(number, 0x4000..=0x4FFF) { Some(ChannelNumber(number)) } else { None }
+    /// Takes a number that is a channel of the range.
+    pub const fn new(number: u16, range: ChannelRange) -> Option<ChannelNumber> {
+        if ChannelNumber::MIN.0 <= number && number <= range.last() {
+            Some(ChannelNumber(number))
+        } else {
+            None
+        }
     }
 
     /// The number on the wire.
@@ -49,10 +73,12 @@ impl ChannelData {
     /// Bytes in front of the payload.
     pub const HEADER_BYTES: usize = 4;
 
-    /// Checks a frame. Padding to a multiple of 4 may be there or not (RFC 8656 §12.5).
+    /// Checks a frame. Any number that ever was a channel frames data: whether it is bound is what
+    /// decides about the payload, and which may be bound is decided there. Padding to a multiple of 4 may be there or not (RFC 8656 §12.5).
     pub fn parse(datagram: &[u8]) -> Result<ChannelData, ChannelDataError> {
         let number = u16_at(datagram, 0).ok_or(ChannelDataError::Length)?;
-        let channel = ChannelNumber::new(number).ok_or(ChannelDataError::Number)?;
+        let channel =
+            ChannelNumber::new(number, ChannelRange::Rfc5766).ok_or(ChannelDataError::Number)?;
         let payload_bytes = u16_at(datagram, 2).ok_or(ChannelDataError::Length)?;
         let frame_bytes = ChannelData::HEADER_BYTES + usize::from(payload_bytes);
         if !(frame_bytes..=padded(frame_bytes)).contains(&datagram.len()) {
@@ -72,12 +98,18 @@ impl ChannelData {
 mod tests {
     use super::*;
 
-    // RFC 8656 §12: "the channel number […] 0x4000 through 0x4FFF".
+    // RFC 8656 §12: 0x4000 through 0x4FFF; RFC 5766 §11: 0x4000 through 0x7FFF.
     #[test]
-    fn only_the_range_of_rfc_8656_is_a_channel() {
+    fn a_channel_is_what_its_range_says() {
         for number in 0..=u16::MAX {
-            let expected = (0x4000..=0x4FFF).contains(&number);
-            assert_eq!(ChannelNumber::new(number).is_some(), expected, "{number:#06x}");
+            let is_channel = |range| ChannelNumber::new(number, range).is_some();
+            let (narrow, wide) = (0x4000..=0x4FFF, 0x4000..=0x7FFF);
+            assert_eq!(
+                is_channel(ChannelRange::Rfc8656),
+                narrow.contains(&number),
+                "{number:#06x}"
+            );
+            assert_eq!(is_channel(ChannelRange::Rfc5766), wide.contains(&number), "{number:#06x}");
         }
     }
 
@@ -96,7 +128,7 @@ mod tests {
         let frame = [0x40, 0, 0, 4, 1, 2, 3, 4, 0];
         assert_eq!(ChannelData::parse(&frame), Err(ChannelDataError::Length));
         assert!(ChannelData::parse(&[0x4F, 0xFF, 0, 0]).is_ok());
-        assert_eq!(ChannelData::parse(&[0x50, 0, 0, 0]), Err(ChannelDataError::Number));
+        assert_eq!(ChannelData::parse(&[0x80, 0, 0, 0]), Err(ChannelDataError::Number));
         assert_eq!(ChannelData::parse(&[0x40, 0, 0]), Err(ChannelDataError::Length));
     }
 }

@@ -20,7 +20,8 @@ pub const MAGIC_COOKIE: u32 = 0x2112_A442;
 pub enum PacketKind {
     /// 0..=3: a STUN message.
     Stun,
-    /// 64..=79: a ChannelData frame.
+    /// 64..=127: a ChannelData frame. RFC 7983 ends at 79, for ports that media shares; on a TURN
+    /// port the rest of RFC 5766's channels is told apart as well.
     ChannelData,
     /// Anything else, the empty datagram included.
     Other,
@@ -31,7 +32,7 @@ impl PacketKind {
     pub fn of(datagram: &[u8]) -> PacketKind {
         match datagram.first() {
             Some(0..=3) => PacketKind::Stun,
-            Some(64..=79) => PacketKind::ChannelData,
+            Some(64..=127) => PacketKind::ChannelData,
             Some(_) | None => PacketKind::Other,
         }
     }
@@ -226,8 +227,9 @@ mod tests {
         assert_eq!(PacketKind::of(&[0]), PacketKind::Stun);
         assert_eq!(PacketKind::of(&[3]), PacketKind::Stun);
         assert_eq!(PacketKind::of(&[64]), PacketKind::ChannelData);
-        assert_eq!(PacketKind::of(&[79]), PacketKind::ChannelData);
+        assert_eq!(PacketKind::of(&[127]), PacketKind::ChannelData);
         assert_eq!(PacketKind::of(&[22]), PacketKind::Other);
+        assert_eq!(PacketKind::of(&[128]), PacketKind::Other);
         assert_eq!(PacketKind::of(&[]), PacketKind::Other);
     }
 }

@@ -33,7 +33,7 @@ mod writer;
 
 pub use address::Family;
 pub use attribute::{Attribute, AttributeType, Attributes};
-pub use channel::{ChannelData, ChannelDataError, ChannelNumber};
+pub use channel::{ChannelData, ChannelDataError, ChannelNumber, ChannelRange};
 pub use error_code::ErrorCode;
 pub use fingerprint::Fingerprint;
 pub use header::{

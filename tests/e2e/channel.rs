@@ -65,6 +65,20 @@ fn first_and_last_number_are_channels() {
     assert_eq!(last.receive(), (relayed, b"last".to_vec()));
 }
 
+// RFC 5766 §11: 0x4000 through 0x7FFF, for clients that were written by it.
+#[test]
+fn numbers_of_the_older_rfc_are_channels_where_they_are_allowed() {
+    let relay = Setup::new().with(&["--channel-numbers", "rfc5766"]).start();
+    let peer = Peer::new();
+    let mut client = Client::new(relay.v4());
+    let relayed = client.allocate();
+    client.bind(0x7FFF, peer.address());
+    client.send_channel(0x7FFF, b"out");
+    assert_eq!(peer.receive(), (relayed, b"out".to_vec()));
+    peer.send(relayed, b"back");
+    assert_eq!(client.channel_data(), (0x7FFF, b"back".to_vec()));
+}
+
 // RFC 8656 §12.5: over UDP, padding may be there or not; the payload is exactly `length` bytes.
 #[test]
 fn the_relayed_payload_is_never_the_padding() {

@@ -36,6 +36,7 @@ pub use value::{IoChoice, LogFormat, PortRange, Secret, User};
 use source::Source;
 
 use crate::turn::{OnReallocate, RelayAddress};
+use crate::wire::ChannelRange;
 
 /// Everything the server was told, resolved.
 #[derive(Clone, Debug)]
@@ -66,6 +67,8 @@ pub struct Config {
     pub max_lifetime_s: u32,
     /// Whether authenticated Allocate and Refresh answers carry SOFTWARE.
     pub software: bool,
+    /// Which channel numbers may be bound.
+    pub channel_numbers: ChannelRange,
     /// What an Allocate with a new transaction does on a live five-tuple.
     pub on_reallocate: OnReallocate,
     /// Which driver moves the packets.

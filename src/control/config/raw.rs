@@ -19,6 +19,7 @@ use super::value::{
     ExternalIp, IoChoice, LogFormat, PortRange, Realm, Secret, Switch, User, Value,
 };
 use crate::turn::OnReallocate;
+use crate::wire::ChannelRange;
 
 /// Where a value was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +148,10 @@ pub struct Options {
     #[arg(value_parser = flag::<Switch>)]
     pub(crate) software: Option<Given<Switch>>,
 
+    #[arg(long = key::CHANNEL_NUMBERS.name, value_name = key::CHANNEL_NUMBERS.unit)]
+    #[arg(help = key::CHANNEL_NUMBERS.help(), value_parser = flag::<ChannelRange>)]
+    pub(crate) channel_numbers: Option<Given<ChannelRange>>,
+
     #[arg(long = key::ON_REALLOCATE.name, value_name = key::ON_REALLOCATE.unit)]
     #[arg(help = key::ON_REALLOCATE.help(), value_parser = flag::<OnReallocate>)]
     pub(crate) on_reallocate: Option<Given<OnReallocate>>,
@@ -184,6 +189,7 @@ impl Options {
             channel_quota: self.channel_quota.or(below.channel_quota),
             max_lifetime: self.max_lifetime.or(below.max_lifetime),
             software: self.software.or(below.software),
+            channel_numbers: self.channel_numbers.or(below.channel_numbers),
             on_reallocate: self.on_reallocate.or(below.on_reallocate),
             io: self.io.or(below.io),
             log: self.log.or(below.log),

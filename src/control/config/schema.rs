@@ -261,6 +261,18 @@ pub const SOFTWARE: Key = Key {
     ..ONE
 };
 
+/// Which channel numbers may be bound.
+pub const CHANNEL_NUMBERS: Key = Key {
+    name: "channel-numbers",
+    unit: "rfc8656|rfc5766",
+    default: "rfc8656",
+    bounds: "rfc8656, rfc5766",
+    doc: "Channel numbers clients may bind: 0x4000-0x4FFF of RFC 8656, or 0x4000-0x7FFF of its \
+          predecessor, which older clients pick from (Debian's turnutils_uclient is one).",
+    example: "rfc5766",
+    ..ONE
+};
+
 /// What a second Allocate on a live five-tuple does.
 pub const ON_REALLOCATE: Key = Key {
     name: "on-reallocate",
@@ -309,7 +321,7 @@ pub const LOG_FORMAT: Key = Key {
 };
 
 /// Every key, in the order of the options table.
-pub const KEYS: [&Key; 20] = [
+pub const KEYS: [&Key; 21] = [
     &LISTEN,
     &RELAY_IP,
     &EXTERNAL_IP,
@@ -326,6 +338,7 @@ pub const KEYS: [&Key; 20] = [
     &CHANNEL_QUOTA.key,
     &MAX_LIFETIME.key,
     &SOFTWARE,
+    &CHANNEL_NUMBERS,
     &ON_REALLOCATE,
     &IO,
     &LOG,

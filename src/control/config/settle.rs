@@ -54,6 +54,7 @@ impl Settling<'_> {
             quotas,
             max_lifetime_s,
             software: value_or_default::<Switch>(options.software, &schema::SOFTWARE).0,
+            channel_numbers: value_or_default(options.channel_numbers, &schema::CHANNEL_NUMBERS),
             on_reallocate: value_or_default(options.on_reallocate, &schema::ON_REALLOCATE),
             io: value_or_default(options.io, &schema::IO),
             log: LogSettings {

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use super::schema;
 use super::{Config, IoChoice, LogFormat};
 use crate::turn::{OnReallocate, RelayAddress};
+use crate::wire::ChannelRange;
 
 impl Config {
     /// Writes every key with the value that holds, one line each, without passwords and secrets.
@@ -60,6 +61,7 @@ impl Config {
         vec![
             number(&schema::WORKERS.key, workers),
             word(&schema::SOFTWARE, if self.software { "on" } else { "off" }),
+            word(&schema::CHANNEL_NUMBERS, channels_word(self.channel_numbers)),
             word(&schema::ON_REALLOCATE, reallocate_word(self.on_reallocate)),
             word(&schema::IO, self.io),
             word(&schema::LOG, self.log.level),
@@ -79,6 +81,13 @@ fn number(key: &schema::Key, value: impl Display) -> String {
 fn list(key: &schema::Key, values: impl IntoIterator<Item: Display>) -> String {
     let values = values.into_iter().map(|value| toml::Value::String(value.to_string()));
     format!("{} = {}\n", key.name, toml::Value::Array(values.collect()))
+}
+
+fn channels_word(choice: ChannelRange) -> &'static str {
+    match choice {
+        ChannelRange::Rfc8656 => "rfc8656",
+        ChannelRange::Rfc5766 => "rfc5766",
+    }
 }
 
 fn reallocate_word(choice: OnReallocate) -> &'static str {

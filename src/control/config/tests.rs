@@ -118,6 +118,11 @@ fn the_command_line_wins_for_every_key() {
         ("channel-quota = 1", "--channel-quota=2", "channel-quota = 2"),
         ("max-lifetime = 1", "--max-lifetime=2", "max-lifetime = 2"),
         ("software = true", "--software=off", "software = \"off\""),
+        (
+            "channel-numbers = 'rfc8656'",
+            "--channel-numbers=rfc5766",
+            "channel-numbers = \"rfc5766\"",
+        ),
         ("on-reallocate = 'refuse'", "--on-reallocate=replace", "on-reallocate = \"replace\""),
         ("io = 'uring'", "--io=portable", "io = \"portable\""),
         ("log = 'info'", "--log=warn", "log = \"warn\""),

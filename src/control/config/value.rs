@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
 use crate::turn::OnReallocate;
+use crate::wire::ChannelRange;
 
 /// Port of STUN and TURN over UDP (RFC 8489 §18.6).
 const STUN_PORT: u16 = 3478;
@@ -266,6 +267,12 @@ impl Value for Switch {
                 ("false", Self(false)),
             ],
         )
+    }
+}
+
+impl Value for ChannelRange {
+    fn read(text: &str) -> Result<Self, String> {
+        one_of(text, &[("rfc8656", Self::Rfc8656), ("rfc5766", Self::Rfc5766)])
     }
 }
 

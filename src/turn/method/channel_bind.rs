@@ -21,7 +21,7 @@ impl Server {
         request: &Request<'_>,
     ) -> Result<Answer, Refused> {
         let id = self.own_allocation(request)?;
-        let (number, peer) = wanted(request.message)?;
+        let (number, peer) = self.wanted(request.message)?;
         self.end_for(id, peer.ip(), request.now)?;
         let reach = self.permit_socket(peer)?;
         self.make_room(id, number, peer, request.now.mono_ms)?;
@@ -62,11 +62,12 @@ impl Server {
         }
         Ok(())
     }
-}
 
-/// Both halves, well-formed, or 400 (RFC 8656 §12.2).
-fn wanted(message: &Message<'_>) -> Result<(ChannelNumber, SocketAddr), Refused> {
-    let number = message.channel_number()?.and_then(ChannelNumber::new);
-    let peer = message.peer()?.map(canonical).filter(|peer| peer.port() != 0);
-    Ok((number.ok_or(ErrorCode::BadRequest)?, peer.ok_or(ErrorCode::BadRequest)?))
+    /// Both halves, well-formed, or 400 (RFC 8656 §12.2).
+    fn wanted(&self, message: &Message<'_>) -> Result<(ChannelNumber, SocketAddr), Refused> {
+        let range = self.settings.channel_numbers;
+        let number = message.channel_number()?.and_then(|n| ChannelNumber::new(n, range));
+        let peer = message.peer()?.map(canonical).filter(|peer| peer.port() != 0);
+        Ok((number.ok_or(ErrorCode::BadRequest)?, peer.ok_or(ErrorCode::BadRequest)?))
+    }
 }

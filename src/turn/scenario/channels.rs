@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::turn::Reason;
-use crate::wire::{ChannelNumber, ErrorCode, Method, Prefix};
+use crate::wire::{ChannelNumber, ChannelRange, ErrorCode, Method, Prefix};
 
 fn bound() -> (World, std::net::SocketAddr) {
     let mut world = World::new();
@@ -16,7 +16,10 @@ fn a_channel_carries_both_ways() {
     let (mut world, relayed) = bound();
     world.channel_data(Client::ANN, 0x4001, b"hello").expect_to_peer(PEER, b"hello");
     let to = world.peer_says(relayed, PEER, 2).unwrap();
-    assert_eq!(to.prefix, Prefix::Channel(ChannelNumber::new(0x4001).unwrap()));
+    assert_eq!(
+        to.prefix,
+        Prefix::Channel(ChannelNumber::new(0x4001, ChannelRange::Rfc8656).unwrap())
+    );
     world.channel_data(Client::ANN, 0x4002, b"hello").expect_drop(Reason::NoChannel);
     world.channel_data(Client::BOB, 0x4001, b"hello").expect_drop(Reason::NoAllocation);
     world.says(Client::ANN, &[0x40, 1, 0, 9, 1]).expect_drop(Reason::BadChannelData);

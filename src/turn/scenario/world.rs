@@ -16,7 +16,8 @@ use crate::turn::{
     Undelivered, Verdict, WorkerIndex,
 };
 use crate::wire::{
-    AttributeType, ChannelData, ChannelNumber, Class, MessageWriter, Method, TransactionId,
+    AttributeType, ChannelData, ChannelNumber, ChannelRange, Class, MessageWriter, Method,
+    TransactionId,
 };
 
 pub(super) const PEER: &str = "9.9.9.9:7000";
@@ -219,7 +220,10 @@ impl World {
         let mut frame = number.to_be_bytes().to_vec();
         frame.extend((payload.len() as u16).to_be_bytes());
         frame.extend(payload);
-        assert!(ChannelNumber::new(number).is_none() || ChannelData::parse(&frame).is_ok());
+        assert!(
+            ChannelNumber::new(number, ChannelRange::Rfc5766).is_none()
+                || ChannelData::parse(&frame).is_ok()
+        );
         self.says(who, &frame)
     }
 
