@@ -152,7 +152,7 @@ fn packets(criterion: &mut Criterion) {
     for size in SIZES {
         let mut node = Node::with(size);
         let mut next = (0..size).cycle();
-        let mut judge = |node: &mut Node, client: u32, datagram: &[u8]| {
+        let judge = |node: &mut Node, client: u32, datagram: &[u8]| {
             let verdict = node.server.from_client(NOW, flow(client), datagram, &mut node.reply);
             assert!(matches!(verdict, Verdict::ToPeer { .. }));
             black_box(verdict);
