@@ -1,17 +1,22 @@
 //! What a driver costs per relayed packet over loopback: receive a batch, send it on.
 //!
-//! Only the driver's part is timed. Clients and peers live on the same thread and are served
-//! between the timed parts, so a number is server CPU: the receive calls, the whole transmit path,
-//! and the peer's receive stack, which loopback runs in the sender's context. The peers take
-//! trains, as a network card with segmentation offload would.
+//! Only the driver's part is counted. Clients and peers live on the same thread and are served in
+//! between, so a number is server CPU time: the receive calls, the whole transmit path, and the
+//! peer's receive stack, which loopback runs in the sender's context. The peers take trains, as a
+//! network card with segmentation offload would. `bare` is the floor of the same run: one
+//! `recvfrom` and one `sendto` per packet and nothing else.
 
 use std::{
     hint::black_box,
-    net::SocketAddr,
-    time::{Duration, Instant},
+    net::{SocketAddr, UdpSocket},
+    time::Duration,
 };
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    time::TimeValLike,
+};
 use uturn::io::{
     Driver, Event, Piece, PortableDriver, Received, Settings, SocketId, UringDriver, Wait,
     sockets::{self, BufferSizes},
@@ -33,26 +38,96 @@ const SHAPES: [Shape; 3] = [
     Shape { name: "video_trains", flows: 8, burst: 10, bytes: 1200, as_train: true },
 ];
 
-/// Clients, peers, and the relay between them with a socket per client, as TURN has.
-struct World<D> {
-    relay: D,
-    outside: PortableDriver,
-    clients: Vec<SocketId>,
-    targets: Vec<SocketAddr>,
+/// What takes everything in and sends it on.
+trait Relay {
+    /// Gives it a socket; what arrives there is to go to `peer`.
+    fn add(&mut self, socket: UdpSocket, peer: SocketAddr);
+    /// Relays `packets` datagrams.
+    fn relay(&mut self, packets: usize);
+}
+
+/// A driver and the peer of each of its sockets.
+struct Driven<D> {
+    driver: D,
     peers: Vec<SocketAddr>,
 }
 
-impl<D: Driver> World<D> {
-    fn new(mut relay: D, flows: usize) -> Self {
-        let mut outside = PortableDriver::new(&Settings::default()).expect("epoll");
-        let targets = (0..flows).map(|_| open(&mut relay).1).collect();
-        let clients = (0..flows).map(|_| open(&mut outside).0).collect();
-        let peers = (0..flows).map(|_| open(&mut outside).1).collect();
-        relay.turn(Wait::None).expect("turn");
-        Self { relay, outside, clients, targets, peers }
+impl<D: Driver> Driven<D> {
+    fn send_on(&mut self, received: Received) {
+        let to = self.peers[received.socket.index()];
+        let (segments, stride) = (received.segments(), received.segment_bytes);
+        let start = received.lease.range().start;
+        let piece = Piece::single(received.lease, start..start + stride)
+            .repeated(segments, stride)
+            .with_header(b"head");
+        self.driver.send(received.socket, to, piece);
+    }
+}
+
+impl<D: Driver> Relay for Driven<D> {
+    fn add(&mut self, socket: UdpSocket, peer: SocketAddr) {
+        self.driver.open(socket).expect("room in the table");
+        self.driver.turn(Wait::None).expect("turn");
+        self.peers.push(peer);
     }
 
-    /// Every client sends its burst; untimed.
+    fn relay(&mut self, packets: usize) {
+        let mut relayed = 0;
+        while relayed < packets {
+            self.driver.turn(Wait::For(Duration::from_millis(1))).expect("turn");
+            while let Some(event) = self.driver.next() {
+                let Event::Received(received) = event else { continue };
+                relayed += received.segments();
+                self.send_on(received);
+            }
+        }
+        self.driver.turn(Wait::None).expect("turn");
+    }
+}
+
+/// One receive and one send per packet, with no thought of which socket has something.
+struct Bare {
+    routes: Vec<(UdpSocket, SocketAddr)>,
+}
+
+impl Relay for Bare {
+    fn add(&mut self, socket: UdpSocket, peer: SocketAddr) {
+        self.routes.push((socket, peer));
+    }
+
+    fn relay(&mut self, packets: usize) {
+        let mut buffer = [0; 2048];
+        for _ in 0..packets / self.routes.len() {
+            for (socket, peer) in &self.routes {
+                let (bytes, _) = socket.recv_from(&mut buffer[4..]).expect("a datagram");
+                socket.send_to(&buffer[..bytes + 4], peer).expect("sent");
+            }
+        }
+    }
+}
+
+/// Clients, peers, and the relay between them with a socket per client, as TURN has.
+struct World<R> {
+    relay: R,
+    outside: PortableDriver,
+    clients: Vec<SocketId>,
+    targets: Vec<SocketAddr>,
+}
+
+impl<R: Relay> World<R> {
+    fn new(mut relay: R, flows: usize, gro: bool) -> Self {
+        let mut outside = PortableDriver::new(&Settings::default()).expect("epoll");
+        let clients = (0..flows).map(|_| open(&mut outside).0).collect();
+        let mut targets = Vec::new();
+        for _ in 0..flows {
+            let socket = if gro { relay_socket() } else { plain_socket() };
+            targets.push(socket.local_addr().expect("bound"));
+            relay.add(socket, open(&mut outside).1);
+        }
+        Self { relay, outside, clients, targets }
+    }
+
+    /// Every client sends its burst.
     fn arrive(&mut self, shape: &Shape) {
         for _ in 0..shape.burst {
             for (client, target) in self.clients.iter().zip(&self.targets) {
@@ -67,33 +142,7 @@ impl<D: Driver> World<D> {
         self.outside.turn(Wait::None).expect("turn");
     }
 
-    /// The relay takes everything in and sends it on; timed.
-    fn relay(&mut self, packets: usize) -> Duration {
-        let start = Instant::now();
-        let mut relayed = 0;
-        while relayed < packets {
-            self.relay.turn(Wait::For(Duration::from_millis(1))).expect("turn");
-            while let Some(event) = self.relay.next() {
-                let Event::Received(received) = event else { continue };
-                relayed += received.segments();
-                self.send_on(received);
-            }
-        }
-        self.relay.turn(Wait::None).expect("turn");
-        start.elapsed()
-    }
-
-    fn send_on(&mut self, received: Received) {
-        let to = self.peers[received.socket.index()];
-        let (segments, stride) = (received.segments(), received.segment_bytes);
-        let start = received.lease.range().start;
-        let piece = Piece::single(received.lease, start..start + stride)
-            .repeated(segments, stride)
-            .with_header(b"head");
-        self.relay.send(received.socket, to, piece);
-    }
-
-    /// The peers take what was relayed; untimed.
+    /// The peers take what was relayed.
     fn settle(&mut self, packets: usize) {
         let mut heard = 0;
         while heard < packets {
@@ -106,45 +155,72 @@ impl<D: Driver> World<D> {
             }
         }
     }
+
+    /// One round; returns the CPU time of the relay.
+    fn round(&mut self, shape: &Shape) -> Duration {
+        let packets = shape.flows * shape.burst;
+        self.arrive(shape);
+        let before = cpu_time();
+        self.relay.relay(packets);
+        let spent = cpu_time() - before;
+        self.settle(packets);
+        spent
+    }
 }
 
-fn open(driver: &mut impl Driver) -> (SocketId, SocketAddr) {
+/// CPU time of this thread, in its own code and in the kernel on its behalf.
+fn cpu_time() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("a running thread");
+    let us = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Duration::from_micros(us as u64)
+}
+
+fn relay_socket() -> UdpSocket {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let socket = sockets::relay(any, BufferSizes::RELAY).expect("loopback");
+    sockets::relay(any, BufferSizes::RELAY).expect("loopback")
+}
+
+/// Without UDP_GRO, for who could not take a train apart.
+fn plain_socket() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+    socket.set_nonblocking(true).expect("non-blocking");
+    socket
+}
+
+fn open(driver: &mut PortableDriver) -> (SocketId, SocketAddr) {
+    let socket = relay_socket();
     let address = socket.local_addr().expect("bound");
     (driver.open(socket).expect("room in the table"), address)
 }
 
-fn measure<D: Driver>(criterion: &mut Criterion, name: &str, new: impl Fn() -> D) {
+fn measure<R: Relay>(criterion: &mut Criterion, name: &str, gro: bool, new: impl Fn() -> R) {
     let mut group = criterion.benchmark_group(name);
     for shape in &SHAPES {
-        let packets = shape.flows * shape.burst;
-        let mut world = World::new(new(), shape.flows);
-        group.throughput(Throughput::Elements(packets as u64));
+        let mut world = World::new(new(), shape.flows, gro);
+        group.throughput(Throughput::Elements((shape.flows * shape.burst) as u64));
         group.bench_function(shape.name, |bencher| {
-            bencher.iter_custom(|rounds| {
-                let mut spent = Duration::ZERO;
-                for _ in 0..rounds {
-                    world.arrive(shape);
-                    spent += world.relay(packets);
-                    world.settle(packets);
-                }
-                spent
-            });
+            bencher.iter_custom(|rounds| (0..rounds).map(|_| world.round(shape)).sum());
         });
     }
     group.finish();
 }
 
-fn drivers(criterion: &mut Criterion) {
+fn relays(criterion: &mut Criterion) {
     let settings = Settings::default();
-    measure(criterion, "io_uring", || UringDriver::new(&settings).expect("io_uring"));
-    measure(criterion, "portable", || PortableDriver::new(&settings).expect("epoll"));
+    measure(criterion, "bare", false, || Bare { routes: Vec::new() });
+    measure(criterion, "portable", true, || Driven {
+        driver: PortableDriver::new(&settings).expect("epoll"),
+        peers: Vec::new(),
+    });
+    measure(criterion, "io_uring", true, || Driven {
+        driver: UringDriver::new(&settings).expect("io_uring"),
+        peers: Vec::new(),
+    });
 }
 
 criterion_group! {
     name = benches;
     config = Criterion::default().measurement_time(Duration::from_secs(2)).sample_size(20);
-    targets = drivers
+    targets = relays
 }
 criterion_main!(benches);

@@ -25,6 +25,9 @@ use crate::io::pool::{Pool, RECEIVE_BYTES};
 pub(super) const GROUP: u16 = 0;
 /// The most entries a buffer ring can have.
 const ENTRIES_MAX: u32 = 32_768;
+/// Buffers published at first. The kernel takes them in turn, so every published one is written to
+/// before the first comes round again: few of them stay in the cache and cost little memory.
+const PUBLISHED_FROM: u32 = 128;
 
 /// The kernel's supply of receive buffers.
 pub(super) struct Buffers {
@@ -32,6 +35,8 @@ pub(super) struct Buffers {
     count: u16,
     tail: u16,
     published: u32,
+    /// Buffers to keep published; doubled whenever the sockets starve.
+    wanted: u32,
     pool: Rc<Pool>,
 }
 
@@ -43,7 +48,7 @@ impl Buffers {
     pub(super) unsafe fn register(ring: &Ring, pool: Rc<Pool>, buffers: u32) -> io::Result<Self> {
         let count = buffers.clamp(1, ENTRIES_MAX).next_power_of_two() as u16;
         let entries = map(usize::from(count) * size_of::<BufRingEntry>())?;
-        let buffers = Self { entries, count, tail: 0, published: 0, pool };
+        let buffers = Self { entries, count, tail: 0, published: 0, wanted: PUBLISHED_FROM, pool };
         let address = entries.as_ptr().addr() as u64;
         // SAFETY: the array is page-aligned, zeroed, `count` entries long, and unmapped only when
         // `buffers` is dropped, by which time the kernel takes nothing from it (caller's promise).
@@ -56,10 +61,16 @@ impl Buffers {
         self.published
     }
 
-    /// Gives every free receive buffer to the kernel.
+    /// Has more buffers published from now on, as far as there are more.
+    pub(super) fn want_more(&mut self) {
+        self.wanted = (self.wanted * 2).min(self.count.into());
+    }
+
+    /// Gives free receive buffers to the kernel, those that were in use last first.
     pub(super) fn publish_free(&mut self) {
         let mut added = 0;
-        while let Some((slot, address)) = self.pool.publish() {
+        while self.published + u32::from(added) < self.wanted {
+            let Some((slot, address)) = self.pool.publish() else { break };
             self.write(self.tail.wrapping_add(added), slot as u16, address);
             added += 1;
         }

@@ -15,6 +15,7 @@ const FAILURES_MAX: u32 = 100;
 impl UringDriver {
     /// Takes every completion there is.
     pub(super) fn collect(&mut self) {
+        let starved_before = self.counters.starved;
         while let Some(step) = self.kernel.pop() {
             match step {
                 Step::Received { key, result, filled, more } => {
@@ -28,6 +29,9 @@ impl UringDriver {
                 Step::Cancelled { .. } => {}
                 Step::Woken { more } => self.woken(more),
             }
+        }
+        if self.counters.starved > starved_before {
+            self.kernel.want_more_buffers();
         }
         self.note_low_water();
     }

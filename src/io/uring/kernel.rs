@@ -123,7 +123,12 @@ impl Kernel {
         self.shared.buffers.published()
     }
 
-    /// Gives every free receive buffer to the kernel.
+    /// See [`Buffers::want_more`].
+    pub(super) fn want_more_buffers(&mut self) {
+        self.shared.buffers.want_more();
+    }
+
+    /// Gives free receive buffers to the kernel.
     pub(super) fn publish_free(&mut self) {
         self.shared.buffers.publish_free();
     }
