@@ -84,9 +84,14 @@ fn trouble(name: &str, trouble: impl Into<String>) -> Fault {
     Fault::Server { name: name.to_owned(), trouble: trouble.into() }
 }
 
+/// A port nobody has here. A server in another network namespace has an address that is not ours:
+/// then any free port of ours is as good a guess.
 fn free_port(ip: IpAddr) -> Result<SocketAddr, Fault> {
-    let socket = UdpSocket::bind(SocketAddr::new(ip, 0)).and_then(|socket| socket.local_addr());
-    socket.map_err(|error| Fault::io("find a free port", error))
+    let any = if ip.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(SocketAddr::new(ip, 0)).or_else(|_| UdpSocket::bind(any));
+    let port = socket.and_then(|socket| socket.local_addr()).map(|address| address.port());
+    let port = port.map_err(|error| Fault::io("find a free port", error))?;
+    Ok(SocketAddr::new(ip, port))
 }
 
 /// How a process ended, if it did.
