@@ -9,7 +9,7 @@ use crate::{
     observe::{Look, ServerUse},
     procfs,
     rig::SetUp,
-    shape::Shape,
+    shape::{Shape, Stream},
     spec::{Route, Spec},
     turn::Request,
     verdict::{Limits, Verdict, generator_limited, warnings},
@@ -215,7 +215,7 @@ pub(crate) fn offered(spec: &Spec) -> Offered {
 }
 
 fn offered_packets(spec: &Spec) -> Offered {
-    let rates: Vec<f64> = spec.streams.iter().filter_map(|s| s.packets_per_second()).collect();
+    let rates: Vec<f64> = spec.streams.iter().filter_map(Stream::packets_per_second).collect();
     let flows = spec.route.flows(spec.allocations) as f64 / 2.0;
     let paced = rates.len() == spec.streams.len();
     let pps = rates.iter().sum::<f64>() * flows / spec.streams.len().max(1) as f64;

@@ -64,7 +64,7 @@ impl Rig {
         let Some(server) = self.server else { return Ok(()) };
         let clients = self.lanes.into_iter().flat_map(|lane| lane.sink.clients);
         let members = clients.filter_map(|client| match client {
-            Client::Turn(member) => Some(member),
+            Client::Turn(member) => Some(*member),
             Client::Bare(_) => None,
         });
         let mut members: Vec<Member> = members.collect();
@@ -128,7 +128,7 @@ fn clients(
             let requests = [Request::Permit, Request::Bind];
             let requests = if spec.indications { &requests[..1] } else { &requests };
             timings.push(drive(&mut members, requests, spec.window, server, clock)?);
-            Ok(members.into_iter().map(Client::Turn).collect())
+            Ok(members.into_iter().map(|member| Client::Turn(Box::new(member))).collect())
         }
     }
 }
@@ -170,14 +170,14 @@ pub(crate) fn seed() -> u64 {
 /// Tells every member who its peer is.
 fn introduce(members: &mut [Member], spec: &Spec, peers: &Peers) -> Result<(), Fault> {
     let relayed: Vec<_> = members.iter().map(|member| member.session.relayed()).collect();
-    let mut first = 0;
+    let mut members = members.iter_mut().enumerate();
     for (share, peer) in spec.shares().into_iter().zip(peers) {
-        for at in first..first + share {
+        let peer = peer.as_deref().map(local).transpose()?;
+        for (at, member) in members.by_ref().take(share) {
             let partner = relayed.get(at ^ 1).copied().flatten();
-            let peer = peer.as_deref().map(local).transpose()?.or(partner);
-            peer.into_iter().for_each(|peer| members[at].session.talk_to(peer));
+            let peer = peer.or(partner).expect("set-up allocated every member");
+            member.session.talk_to(peer);
         }
-        first += share;
     }
     Ok(())
 }

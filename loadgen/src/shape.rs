@@ -121,7 +121,7 @@ impl Stream {
     /// Packets of the `frame`-th burst.
     pub(crate) fn packets_of(&self, frame: u64) -> u32 {
         match self.keyframes {
-            Some(key) if frame % key.every == 0 => self.packets * key.times,
+            Some(key) if frame.is_multiple_of(key.every) => self.packets * key.times,
             Some(_) | None => self.packets,
         }
     }

@@ -25,7 +25,7 @@ const TEND_NS: u64 = 20 * MILLI_NS;
 
 /// A client's socket, with an allocation behind it or without.
 pub(crate) enum Client {
-    Turn(Member),
+    Turn(Box<Member>),
     Bare(Arc<UdpSocket>),
 }
 

@@ -51,7 +51,7 @@ impl Route {
         match self {
             Route::Pair => End::Client(flow),
             Route::Binding => End::Client(flow / 2),
-            Route::Direct | Route::Relay if flow % 2 == 0 => End::Client(flow / 2),
+            Route::Direct | Route::Relay if flow.is_multiple_of(2) => End::Client(flow / 2),
             Route::Direct | Route::Relay => End::Peer,
         }
     }
@@ -60,7 +60,7 @@ impl Route {
         match self {
             Route::Pair => End::Client(flow ^ 1),
             Route::Binding => End::Client(flow / 2),
-            Route::Direct | Route::Relay if flow % 2 == 0 => End::Peer,
+            Route::Direct | Route::Relay if flow.is_multiple_of(2) => End::Peer,
             Route::Direct | Route::Relay => End::Client(flow / 2),
         }
     }

@@ -136,7 +136,7 @@ impl<'a> Churn<'a> {
             let due_ns = if self.interval_ns == 0 { now } else { self.next_ns };
             self.next_ns += self.interval_ns;
             self.open(due_ns)?;
-            if self.interval_ns == 0 && self.free.len() % 8 == 0 {
+            if self.interval_ns == 0 && self.free.len().is_multiple_of(8) {
                 return Ok(());
             }
         }

@@ -148,13 +148,16 @@ fn series_plot(samples: &[Sample]) -> Plot<'static> {
     }
 }
 
+/// A name, and what of a step it shows.
+type Line = (&'static str, fn(&Step) -> Option<f64>);
+
 fn against_load(
     steps: &[Step],
     y_title: &'static str,
     y_label: fn(f64) -> String,
-    lines: &[(&str, fn(&Step) -> Option<f64>)],
+    lines: &[Line],
 ) -> Plot<'static> {
-    let line = |(name, value): &(&str, fn(&Step) -> Option<f64>)| Series {
+    let line = |(name, value): &Line| Series {
         name: (*name).to_owned(),
         points: steps.iter().filter_map(|step| Some((step.offered_pps, value(step)?))).collect(),
     };
@@ -176,7 +179,7 @@ fn loss_plot(steps: &[Step]) -> Plot<'static> {
 }
 
 fn load_latency_plot(steps: &[Step]) -> Plot<'static> {
-    let lines: [(&str, fn(&Step) -> Option<f64>); 2] =
+    let lines: [Line; 2] =
         [("p50", |step| Some(step.p50_us.max(0.1))), ("p99", |step| Some(step.p99_us.max(0.1)))];
     Plot { y_log: true, ..against_load(steps, "latency", time_us, &lines) }
 }

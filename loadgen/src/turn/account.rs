@@ -11,13 +11,16 @@ use uturn::wire::{IntegrityKey, time_limited_password};
 /// How long time-limited credentials are good: longer than any run.
 const VALID: Duration = Duration::from_secs(86_400);
 
+/// A realm, and the key in it.
+type RealmKey = (Vec<u8>, IntegrityKey);
+
 /// A name and a password, and the key of the realm they were last used in.
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
     name: Arc<str>,
     password: Arc<str>,
     /// Every session of a server is in one realm; hashing it once is enough.
-    last: Arc<Mutex<Option<(Vec<u8>, IntegrityKey)>>>,
+    last: Arc<Mutex<Option<RealmKey>>>,
 }
 
 impl Account {

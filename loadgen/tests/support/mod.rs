@@ -1,5 +1,6 @@
 //! A relay of a few hundred lines that does what a test asks for: it drops, doubles, swaps and
 //! breaks known packets, and says how many of each.
+#![expect(clippy::unwrap_used, reason = "what the relay of a test cannot do fails the test")]
 
 use std::{
     collections::HashMap,
@@ -14,8 +15,8 @@ use std::{
 };
 
 use uturn::wire::{
-    AttributeType, ChannelData, ChannelNumber, Class, ErrorCode, IntegrityKey, Message,
-    MessageWriter, Method, PacketKind, Prefix, TransactionId,
+    AttributeType, ChannelData, ChannelNumber, ChannelRange, Class, ErrorCode, IntegrityKey,
+    Message, MessageWriter, Method, PacketKind, Prefix, TransactionId,
 };
 
 /// What the relay is told to do wrong.
@@ -105,19 +106,19 @@ impl Work {
         let mut buffer = [0; 65_536];
         while let Some((bytes, from)) = receive(&self.socket, &mut buffer) {
             any = true;
-            self.from_client(&buffer[..bytes], from);
+            self.hear_client(&buffer[..bytes], from);
         }
         let clients: Vec<SocketAddr> = self.allocations.keys().copied().collect();
         for client in clients {
             while let Some((bytes, peer)) = receive(&self.allocations[&client].relay, &mut buffer) {
                 any = true;
-                self.from_peer(client, peer, &buffer[..bytes]);
+                self.hear_peer(client, peer, &buffer[..bytes]);
             }
         }
         any
     }
 
-    fn from_client(&mut self, datagram: &[u8], client: SocketAddr) {
+    fn hear_client(&mut self, datagram: &[u8], client: SocketAddr) {
         if PacketKind::of(datagram) == PacketKind::ChannelData {
             let frame = ChannelData::parse(datagram).unwrap();
             let Some(allocation) = self.allocations.get(&client) else { return };
@@ -170,8 +171,8 @@ impl Work {
                 Ok(Box::new(|_| {}))
             }
             Method::ChannelBind => {
-                let number =
-                    ChannelNumber::new(message.channel_number().unwrap().unwrap()).unwrap();
+                let number = message.channel_number().unwrap().unwrap();
+                let number = ChannelNumber::new(number, ChannelRange::default()).unwrap();
                 let peer = message.peer().unwrap().unwrap();
                 self.allocations.get_mut(&client).unwrap().channel = Some((number, peer));
                 Ok(Box::new(|_| {}))
@@ -248,7 +249,7 @@ impl Work {
         }
     }
 
-    fn from_peer(&mut self, client: SocketAddr, peer: SocketAddr, payload: &[u8]) {
+    fn hear_peer(&mut self, client: SocketAddr, peer: SocketAddr, payload: &[u8]) {
         for payload in self.meddle(client, 1, payload) {
             let prefix = match self.allocations[&client].channel {
                 Some((number, _)) => Prefix::Channel(number),
