@@ -4,11 +4,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::client::{Client, Peer, channel_bind, create_permission};
-use crate::relay::{Relay, Setup};
+use crate::relay::{LOOPBACK6, Relay, Setup};
+use crate::stun::{Builder, method};
 
-/// A relay with the built-in policy; what is allowed beside it is in `arguments`.
+/// A relay with the built-in policy; what is allowed beside it is in `arguments`. Its IPv4 relay
+/// address is not that of the peers: its own one may be permitted, for calls between its clients.
 fn secure(arguments: &[&str]) -> Relay {
-    Setup::new().secure().with(arguments).start()
+    let relay_ips = [peer("127.0.0.99").ip(), LOOPBACK6];
+    Setup::new().relay_ips(&relay_ips).secure().with(arguments).start()
 }
 
 fn peer(ip: &str) -> SocketAddr {
@@ -53,9 +56,8 @@ const DENIED_IPV4: [&str; 27] = [
     "255.255.255.255",
 ];
 
-const DENIED_IPV6: [&str; 14] = [
+const DENIED_IPV6: [&str; 13] = [
     "::",
-    "::1",
     "100::1",
     "2001:2::1",
     "2001:db8::1",
@@ -142,19 +144,35 @@ fn loopback_is_refused_in_both_directions() {
     it.expect_silence();
 }
 
-// The relay's own addresses lead into it again.
+// Two clients of one relay must be able to permit each other, whatever network it is in; but its
+// address leads to relayed ports alone, never to what else listens there.
+#[test]
+fn the_own_relay_address_leads_to_relayed_ports_alone() {
+    let relay = Setup::new().secure().start();
+    for (server, it) in [(relay.v4(), Peer::new()), (relay.v6(), Peer::v6())] {
+        let mut client = Client::new(server);
+        let relayed = if server.is_ipv4() { client.allocate() } else { client.allocate_v6() };
+        client.permit(relayed);
+        client.send_indication(it.address(), b"out");
+        it.expect_silence();
+        it.send(relayed, b"in");
+        client.expect_silence();
+        assert_eq!(client.fail(channel_bind(0x4000, it.address())), 403);
+        client.send_indication(relayed, b"to itself");
+        assert_eq!(client.data_indication(), (relayed, b"to itself".to_vec()));
+    }
+}
+
+// The relay's own listening addresses lead into it again.
 #[test]
 fn own_listening_addresses_are_refused() {
-    let relay = Relay::start();
+    let relay = Setup::new().secure().start();
     let mut client = Client::new(relay.v4());
-    client.allocate();
-    let own = relay.v4();
-    let bound = client.authenticated(channel_bind(0x4000, own)).code();
-    assert_eq!(bound, Some(403), "ChannelBind to {own}");
-    client.permit(Peer::new().address());
-    // A Binding request that the relay would send to itself must not come back.
-    client
-        .send_indication(own, &crate::stun::Builder::request(crate::stun::method::BINDING).bytes());
+    let relayed = client.allocate();
+    assert_eq!(client.fail(channel_bind(0x4000, relay.v4())), 403);
+    client.permit(relayed);
+    let binding = Builder::request(method::BINDING).bytes();
+    client.send_indication(relay.v4(), &binding);
     client.expect_silence();
 }
 
@@ -205,7 +223,7 @@ fn opening_ipv4_opens_no_ipv6() {
     let relay = secure(&["--allow-peers", "0.0.0.0/0"]);
     let mut client = Client::new(relay.v6());
     client.allocate_v6();
-    refuses(&mut client, "::1");
+    refuses(&mut client, "fe80::1");
     refuses(&mut client, "fd00::1");
 }
 

@@ -98,7 +98,7 @@ impl Setup {
             relay_range: (low, high),
             ports: self.ports,
         };
-        relay.wait_until_it_serves();
+        relay.addresses.iter().for_each(|address| relay.process.wait_until_it_serves(*address));
         relay
     }
 }
@@ -133,20 +133,9 @@ impl Relay {
     pub fn v6(&self) -> SocketAddr {
         *self.addresses.iter().find(|it| it.is_ipv6()).expect("it listens on IPv6")
     }
-
-    /// Asks every listening address until it answers.
-    fn wait_until_it_serves(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        for address in &self.addresses {
-            while !answers_binding(*address) {
-                let late = Instant::now() > deadline || self.process.has_ended();
-                assert!(!late, "{address} never served:\n{}", self.process.output());
-            }
-        }
-    }
 }
 
-pub fn answers_binding(address: SocketAddr) -> bool {
+fn answers_binding(address: SocketAddr) -> bool {
     let any: IpAddr = if address.is_ipv4() { LOOPBACK4 } else { LOOPBACK6 };
     let any = if address.ip().is_loopback() { any } else { address.ip() };
     let socket = UdpSocket::bind((any, 0)).expect("a free port");
@@ -175,6 +164,26 @@ impl Process {
         ];
         let pid = child.id();
         Self { child: Mutex::new(child), stdout, stderr, readers, pid }
+    }
+
+    /// Asks until it is answered.
+    pub fn wait_until_it_serves(&self, address: SocketAddr) {
+        let deadline = Instant::now() + PATIENCE;
+        while !answers_binding(address) {
+            let late = Instant::now() > deadline || self.has_ended();
+            assert!(!late, "{address} never served:\n{}", self.output());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for words on stdout; they may come a moment after the first answer.
+    pub fn wait_until_it_says(&self, words: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.stdout().contains(words) {
+            assert!(Instant::now() < deadline, "'{words}' was never said:\n{}", self.output());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.output()
     }
 
     pub fn stdout(&self) -> String {

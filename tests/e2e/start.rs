@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 
 use crate::client::{Client, allocate};
 use crate::machine::Ports;
-use crate::relay::{LOOPBACK4, Process, REALM, Relay, Setup, answers_binding, command};
+use crate::relay::{LOOPBACK4, Process, REALM, Relay, Setup, command};
 use crate::stun::{attribute, long_term_key};
 use crate::time_limited::{field, ice_server};
 
@@ -29,27 +29,22 @@ fn failure(arguments: &[&str]) -> String {
     said.stderr
 }
 
-/// Without configuration, apart from ports that do not collide with anything on this machine.
+/// Serves without configuration, apart from ports that collide with nothing on this machine.
 fn newcomer(ports: &Ports) -> Process {
     let mut command = command();
     let (low, high) = ports.relay_range();
     command.args(["--listen", &format!("127.0.0.1:{}", ports.listening())]);
     command.args(["--relay-ports", &format!("{low}-{high}"), "--relay-ip", "127.0.0.1"]);
-    Process::spawn(command)
-}
-
-fn wait_for(ports: &Ports) {
-    let address = (LOOPBACK4, ports.listening()).into();
-    let served = (0..100).any(|_| answers_binding(address));
-    assert!(served, "it never served");
+    let process = Process::spawn(command);
+    process.wait_until_it_serves((LOOPBACK4, ports.listening()).into());
+    process
 }
 
 #[test]
 fn a_newcomer_is_shown_a_credential_that_works() {
     let ports = Ports::claim();
     let relay = newcomer(&ports);
-    wait_for(&ports);
-    let text = relay.output();
+    let text = relay.wait_until_it_says("iceServers");
     let server = ice_server(&banner(&text));
     let (user, password) = (field(&server, "username"), field(&server, "credential"));
     assert!(text.contains("secret"), "{text}");
@@ -72,11 +67,11 @@ fn banner(text: &str) -> String {
 fn a_newcomer_is_shown_where_and_how_it_runs() {
     let ports = Ports::claim();
     let relay = newcomer(&ports);
-    wait_for(&ports);
-    let text = relay.output();
+    let text = relay.wait_until_it_says("private");
     assert!(text.contains(&format!("127.0.0.1:{}", ports.listening())), "addresses: {text}");
     assert!(text.contains("worker") && text.contains("core"), "workers and cores: {text}");
-    assert!(text.contains("private"), "a warning that 127.0.0.1 is private: {text}");
+    let warning = text.lines().find(|line| line.contains("private")).expect("just seen");
+    assert!(warning.contains("127.0.0.1"), "a warning that 127.0.0.1 is private: {text}");
 }
 
 // Each run has a secret of its own.
@@ -85,8 +80,7 @@ fn no_two_runs_share_a_secret() {
     let banners = [0, 1].map(|_| {
         let ports = Ports::claim();
         let relay = newcomer(&ports);
-        wait_for(&ports);
-        field(&ice_server(&banner(&relay.output())), "credential")
+        field(&ice_server(&banner(&relay.wait_until_it_says("iceServers"))), "credential")
     });
     assert_ne!(banners[0], banners[1]);
 }
@@ -195,8 +189,9 @@ fn a_file_is_read_and_the_command_line_wins() {
     let mut command = command();
     command.args(["--config", file.to_str().expect("UTF-8"), "--realm", REALM]);
     let relay = Process::spawn(command);
-    wait_for(&ports);
-    let mut client = Client::new((LOOPBACK4, ports.listening()).into());
+    let address = (LOOPBACK4, ports.listening()).into();
+    relay.wait_until_it_serves(address);
+    let mut client = Client::new(address);
     let answer = client.succeed(allocate().lifetime(5000));
     assert_eq!(answer.lifetime_s(), 900, "from the file");
     assert!(answer.has(attribute::XOR_RELAYED_ADDRESS));

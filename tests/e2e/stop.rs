@@ -69,8 +69,7 @@ fn it_can_be_started_again_at_once() {
         command.args(["--relay-ports", &format!("{low}-{high}"), "--realm", crate::relay::REALM]);
         command.args(["--user", "alice:wonderland", "--workers", "2"]);
         let mut process = crate::relay::Process::spawn(command);
-        let served = (0..100).any(|_| crate::relay::answers_binding(address));
-        assert!(served, "it never served:\n{}", process.output());
+        process.wait_until_it_serves(address);
         Client::new(address).allocate();
         process.signal(libc::SIGTERM);
         assert!(process.wait().success(), "{}", process.output());
