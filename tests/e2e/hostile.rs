@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 
 use crate::client::{
     Client, Peer, V6, allocate, channel_bind, channel_data, create_permission, send_indication,
+    socket,
 };
 use crate::machine::resident_bytes;
-use crate::relay::{Relay, Setup};
+use crate::relay::{PASSWORD, Relay, Setup, USER};
 use crate::stun::{Builder, Class, attribute, method};
 
 /// Datagrams of each of the two halves: before and after authentication.
@@ -126,6 +127,12 @@ fn settle(probe: &mut Client) {
     assert_eq!(answer.class, Class::Success);
 }
 
+/// A client in a network of its own: what strangers are answered is limited for each network, and
+/// the life signs must not suffer for the attack.
+fn attacker(relay: &Relay, user: &str, password: &str) -> Client {
+    Client::on(socket([127, 0, 7, 7].into()), relay.v4(), user, password)
+}
+
 fn drain(client: &Client) {
     client.socket.set_nonblocking(true).expect("a socket");
     while client.socket.recv(&mut [0; 2048]).is_ok() {}
@@ -172,7 +179,7 @@ fn strangers_can_send_anything() {
     let relay = Relay::start();
     let peer = Peer::new();
     without_growth(&relay, || {
-        let stranger = Client::login(relay.v4(), "hatter", "wrong");
+        let stranger = attacker(&relay, "hatter", "wrong");
         let corpus = corpus(&stranger, peer.address());
         bombard(&relay, &stranger, || {
             let mut datagram = chance.pick(&corpus);
@@ -189,7 +196,7 @@ fn an_authenticated_client_can_send_anything() {
     let relay = Relay::start();
     let peer = Peer::new();
     without_growth(&relay, || {
-        let mut client = Client::new(relay.v4());
+        let mut client = attacker(&relay, USER, PASSWORD);
         client.allocate();
         let corpus = corpus(&client, peer.address());
         let peers =
