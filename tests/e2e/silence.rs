@@ -1,14 +1,17 @@
 //! What the relay never answers, because an answer could be turned against somebody: responses,
 //! indications, what is not STUN, and what claims to come from where nobody can be.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::client::{Client, allocate, channel_data, send_indication};
 use crate::machine;
-use crate::relay::Relay;
+use crate::relay::{Relay, Setup};
 use crate::stun::{Builder, Class, attribute, method, random_transaction};
+
+/// Where the tests with raw sockets listen.
+const ALONE: Ipv4Addr = Ipv4Addr::new(127, 9, 9, 9);
 
 /// Sends each datagram from a fresh socket, wants silence, and then the relay's life sign.
 fn expect_silence_for(datagrams: &[Vec<u8>]) {
@@ -118,10 +121,10 @@ fn source_port_0_is_never_answered() {
     let Some((sender, listener)) = raw_sockets() else {
         return machine::skip(name, "the right to open raw sockets (CAP_NET_RAW)");
     };
-    let relay = Relay::start();
+    let relay = Setup::new().listen(&[ALONE.into()]).start();
     let request = Builder::request(method::BINDING).bytes();
     let destination = relay.v4();
-    let anybody: SocketAddr = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0).into();
+    let anybody = SocketAddr::from((ALONE, 0));
     sender
         .send_to(&udp_datagram(0, destination.port(), &request), &anybody.into())
         .expect("a raw datagram leaves");
@@ -140,9 +143,9 @@ fn own_addresses_are_never_answered() {
     let Some((sender, listener)) = raw_sockets() else {
         return machine::skip(name, "the right to open raw sockets (CAP_NET_RAW)");
     };
-    let relay = Relay::start();
+    let relay = Setup::new().listen(&[ALONE.into()]).start();
     let destination = relay.v4().port();
-    let anybody: SocketAddr = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0).into();
+    let anybody = SocketAddr::from((ALONE, 0));
     let request = Builder::request(method::BINDING).bytes();
     for source in [destination, relay.ports.spare()] {
         let datagram = udp_datagram(source, destination, &request);
@@ -153,10 +156,14 @@ fn own_addresses_are_never_answered() {
     assert!(!answered.contains(&destination), "an answer to itself");
 }
 
-/// One to send UDP datagrams with a source port of our choice, one that sees all that arrive.
+/// One to send UDP datagrams with a source port of our choice, one that sees all that arrive; both
+/// on an address that no other test has traffic on.
 fn raw_sockets() -> Option<(Socket, Socket)> {
     let open = || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP));
     let (sender, listener) = (open().ok()?, open().ok()?);
+    for socket in [&sender, &listener] {
+        socket.bind(&SocketAddr::from((ALONE, 0)).into()).expect("an address of loopback");
+    }
     let patience = std::time::Duration::from_millis(300);
     listener.set_read_timeout(Some(patience)).expect("a timeout");
     Some((sender, listener))
