@@ -130,7 +130,7 @@ pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
             index,
             core: plan.cores[worker],
             listeners,
-            io: plan.io.clone(),
+            io: plan.io,
             server: server(plan, index, quota.clone())?,
             clock,
             inbox,
