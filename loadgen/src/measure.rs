@@ -88,7 +88,7 @@ fn begin(rig: &mut Rig, spec: &Spec) -> Window {
         let all = 0..lane.sender.flows.len();
         let own: Vec<usize> = all.filter(|flow| spec.ways[flow % 2]).collect();
         lane.sender.begin(Schedule::new(&spec.streams, &own, window.start_ns), window);
-        lane.sink.begin(window);
+        lane.sink.begin(window, spec.ways);
         lane.gauge = Arc::default();
     }
     window

@@ -59,16 +59,17 @@ impl Rig {
         Ok(Rig { spec: spec.clone(), clock, lanes, set_up, run: 0, server })
     }
 
-    /// Gives the allocations back.
-    pub(crate) fn close(self) -> Result<(), Fault> {
-        let Some(server) = self.server else { return Ok(()) };
+    /// Gives the allocations back; what is in the way is worth a warning, not a result.
+    pub(crate) fn close(self) -> Option<String> {
+        let server = self.server?;
         let clients = self.lanes.into_iter().flat_map(|lane| lane.sink.clients);
         let members = clients.filter_map(|client| match client {
             Client::Turn(member) => Some(*member),
             Client::Bare(_) => None,
         });
         let mut members: Vec<Member> = members.collect();
-        drive(&mut members, &[Request::Close], self.spec.window, server, self.clock).map(drop)
+        let closed = drive(&mut members, &[Request::Close], self.spec.window, server, self.clock);
+        closed.err().map(|fault| format!("allocations were not given back: {fault}"))
     }
 
     /// Lets the sessions refresh what is due while nothing is measured.

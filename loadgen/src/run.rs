@@ -11,7 +11,7 @@ use crate::{
     report::{self, progress::Progress, table},
     rig::Rig,
     shape::Shape,
-    spec::Spec,
+    spec::{Route, Spec},
 };
 
 /// How long is measured when nothing else is said.
@@ -42,8 +42,8 @@ fn relayed(spec: &Spec, args: &RunArgs, progress: &mut Progress) -> Result<Outco
     let (mut rig, memory) = set_up(spec, &args.server)?;
     let measured = measure(&mut rig, spec, args.server.pid, &mut |look| progress.show(look))?;
     let limits = (&args.limits).into();
-    let outcome = Outcome::new(&rig.set_up, spec, &measured, memory, limits);
-    rig.close()?;
+    let mut outcome = Outcome::new(&rig.set_up, spec, &measured, memory, limits);
+    outcome.warnings.extend(rig.close());
     Ok(outcome)
 }
 
@@ -56,6 +56,11 @@ fn churned(spec: &Spec, args: &RunArgs, progress: &mut Progress) -> Result<Outco
 
 /// Builds the rig and says what memory the server had before and after.
 pub(crate) fn set_up(spec: &Spec, server: &ServerArgs) -> Result<(Rig, Option<Memory>), Fault> {
+    if spec.route == Route::Direct && (server.server.is_some() || server.pid.is_some()) {
+        return Err(Fault::usage(
+            "--direct measures without a server: leave --server and --pid out",
+        ));
+    }
     let resident = || server.pid.and_then(|pid| procfs::usage(pid).ok()).map(|u| u.resident_bytes);
     let before = resident();
     let rig = Rig::build(spec, server.server, Clock::start())?;

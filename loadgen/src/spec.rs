@@ -97,6 +97,7 @@ pub(crate) struct Spec {
 
 impl Spec {
     pub(crate) fn settle(args: &LoadArgs, usual: Times) -> Result<Spec, Fault> {
+        refuse_idle_options(args)?;
         let route = route(args);
         let mut spec = Spec {
             shape: args.shape,
@@ -106,7 +107,7 @@ impl Spec {
             peer_ip: args.peer_ip,
             allocations: allocations(args, route)?,
             rate: args.rate,
-            ways: ways(args, route)?,
+            ways: ways(args),
             trains: args.trains,
             indications: args.indications,
             duration_ns: seconds("--duration", args.duration.unwrap_or(usual.duration_s))?,
@@ -160,6 +161,35 @@ impl Spec {
     }
 }
 
+/// An option that would do nothing is a mistake.
+fn refuse_idle_options(args: &LoadArgs) -> Result<(), Fault> {
+    let name = match args.shape {
+        Shape::Churn => "churn",
+        Shape::Binding => "binding",
+        Shape::Voice | Shape::Video | Shape::Bulk | Shape::Mixed | Shape::Custom => return Ok(()),
+    };
+    let churn = args.shape == Shape::Churn;
+    let options = [
+        ("--direct", args.direct),
+        ("--c2c", args.c2c),
+        ("--indications", args.indications),
+        ("--trains", args.trains),
+        ("--size", args.size.is_some()),
+        ("--burst", args.burst.is_some()),
+        ("--direction", args.direction != Direction::Up),
+        ("--allocations", churn && args.allocations.is_some()),
+        ("--spin", churn && args.spin),
+        ("--no-gro", churn && args.no_gro),
+        ("--user", !churn && args.user.is_some()),
+        ("--secret", !churn && args.secret.is_some()),
+        ("--peer-ip", !churn && args.peer_ip.is_some()),
+    ];
+    match options.iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(Fault::usage(format!("{name} has no use for {option}"))),
+        None => Ok(()),
+    }
+}
+
 fn route(args: &LoadArgs) -> Route {
     match args.shape {
         Shape::Binding => Route::Binding,
@@ -169,14 +199,11 @@ fn route(args: &LoadArgs) -> Route {
     }
 }
 
-fn ways(args: &LoadArgs, route: Route) -> Result<[bool; 2], Fault> {
-    match (route, args.direction) {
-        (Route::Binding, Direction::Up) | (_, Direction::Up) => Ok([true, false]),
-        (Route::Binding, Direction::Down | Direction::Both) => {
-            Err(Fault::usage("binding has no --direction: every request is answered"))
-        }
-        (_, Direction::Down) => Ok([false, true]),
-        (_, Direction::Both) => Ok([true, true]),
+fn ways(args: &LoadArgs) -> [bool; 2] {
+    match args.direction {
+        Direction::Up => [true, false],
+        Direction::Down => [false, true],
+        Direction::Both => [true, true],
     }
 }
 
@@ -187,12 +214,6 @@ fn changes(args: &LoadArgs) -> Result<Changes, Fault> {
     }
     if args.burst == Some(0) {
         return Err(Fault::usage("--burst must be at least 1"));
-    }
-    let sized = !matches!(args.shape, Shape::Binding | Shape::Churn);
-    if !sized && (args.size.is_some() || args.burst.is_some()) {
-        return Err(Fault::usage(
-            "binding and churn carry no payload: leave --size and --burst out",
-        ));
     }
     Ok(Changes { payload_bytes: args.size, burst: args.burst })
 }
@@ -296,6 +317,8 @@ mod tests {
             "voice --duration=-1",
             "binding --direction both",
             "churn --size 100",
+            "churn -n 4",
+            "binding --trains",
             "voice --user nobody",
             "voice -n 0",
             "voice --pin 4000",

@@ -122,7 +122,7 @@ fn compare(spec: &Spec, servers: &[Server], rounds: usize) -> Result<Comparison,
     }
     progress.finish();
     let runs: Vec<Vec<Run>> = entrants.iter().map(|entrant| entrant.runs.clone()).collect();
-    entrants.into_iter().try_for_each(Entrant::leave)?;
+    warnings.extend(entrants.into_iter().filter_map(Entrant::leave));
     let contenders =
         servers.iter().zip(&runs).map(|(server, own)| contender(&server.name, own, &runs[0]));
     Ok(Comparison {
@@ -183,8 +183,9 @@ impl<'a> Entrant<'a> {
         self.rig.as_mut().map_or(Ok(()), Rig::tend)
     }
 
-    fn leave(self) -> Result<(), Fault> {
-        self.rig.map_or(Ok(()), Rig::close)
+    fn leave(self) -> Option<String> {
+        let trouble = self.rig.and_then(Rig::close)?;
+        Some(format!("{}: {trouble}", self.server.name))
     }
 }
 

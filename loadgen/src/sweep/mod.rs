@@ -76,8 +76,8 @@ pub(crate) fn run(args: &SweepArgs) -> Result<bool, Fault> {
     };
     let (mut rig, memory) = run::set_up(&spec, &args.server)?;
     let steps = climb(&mut rig, &mut spec, args, limits)?;
-    let sweep = summary(&spec, limits, steps, memory, args.server.pid.is_some());
-    rig.close()?;
+    let mut sweep = summary(&spec, limits, steps, memory, args.server.pid.is_some());
+    sweep.warnings.extend(rig.close());
     print!("{}", report::lists::sweep(&sweep));
     if let Some(path) = &args.report.json {
         report::write_json(path, &sweep)?;
