@@ -60,18 +60,29 @@ impl Story {
     }
 
     fn on_redeemed(&mut self, worker: u8, redeem: &Redeem, local: Option<SocketAddr>) {
-        let outcome = match local {
-            Some(local) => {
-                let sockets = &mut self.node.workers[usize::from(worker)].sockets;
-                assert!(sockets.insert(redeem.relay, (local, State::Relay)).is_none());
-                self.model.borrowed.insert(local, worker);
-                self.model.moving.pop();
-                self.tally.redeemed_elsewhere += 1;
-                Outcome::Redeemed(local)
-            }
-            None => Outcome::NotRedeemed,
+        let Some(local) = local else {
+            return self.conclude(worker, redeem.flow, redeem.pending, Outcome::NotRedeemed, false);
         };
-        self.conclude(worker, redeem.flow, redeem.pending, outcome, local.is_some());
+        let account = self.account_of(&redeem.user);
+        let moving = self.model.moving.iter().position(|moving| *moving == account);
+        self.model.moving.swap_remove(moving.expect("one on its way"));
+        let is_refused = self.chance.percent(self.fault_percent * 5);
+        let outcome = if is_refused {
+            self.post(redeem.owner.0, Mail::Returned(local));
+            Outcome::Returned
+        } else {
+            let sockets = &mut self.node.workers[usize::from(worker)].sockets;
+            assert!(sockets.insert(redeem.relay, (local, State::Relay)).is_none());
+            self.model.borrowed.insert(local, worker);
+            self.tally.redeemed_elsewhere += 1;
+            Outcome::Redeemed(local)
+        };
+        self.conclude(worker, redeem.flow, redeem.pending, outcome, !is_refused);
+    }
+
+    fn account_of(&self, name: &str) -> String {
+        let mut users = self.model.scenario.users.iter();
+        users.find(|user| user.name == name).expect("a user of the story").account.clone()
     }
 
     fn on_parcel(&mut self, worker: u8, from: SocketAddr, to: SocketAddr, payload: Vec<u8>) {

@@ -31,7 +31,7 @@ mod verdicts;
 use std::{env, panic};
 
 /// Seeds played when nobody asks for others.
-const SEEDS: u64 = 30;
+const SEEDS: u64 = 20;
 
 #[test]
 fn nothing_goes_wrong_whatever_the_weather() {

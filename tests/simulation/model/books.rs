@@ -70,7 +70,9 @@ impl Model {
             Some(place) => self.to_close.remove(place).2,
             None => {
                 let allocation = self.allocations.remove(&client).expect("one that was there");
-                let is_over = !allocation.is_live(now_ms) && closed.cause == Cause::Expired;
+                // Deleted: a Refresh took the last end but one that had already expired.
+                let is_told = matches!(closed.cause, Cause::Expired | Cause::Deleted);
+                let is_over = !allocation.is_live(now_ms) && is_told;
                 assert!(is_over || closed.cause == Cause::Shutdown, "{closed:?} {allocation:?}");
                 allocation
             }
