@@ -21,7 +21,8 @@ fn loadgen(line: &str) -> Output {
 /// Runs against a relay and reads the JSON.
 fn measure(relay: &Relay, line: &str) -> (Output, Value) {
     let file = scratch("run.json");
-    let server = format!("--server {} --user user:pass -q", relay.address);
+    let user = if line.starts_with("run binding") { "" } else { "--user user:pass" };
+    let server = format!("--server {} {user} -q", relay.address);
     let output = loadgen(&format!("{line} {server} --json {}", file.display()));
     let text = std::fs::read_to_string(&file)
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));

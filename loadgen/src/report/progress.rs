@@ -15,7 +15,8 @@ impl Progress {
     /// A line for a run that takes `total_ns`; silent when asked for, and without a terminal.
     pub(crate) fn new(quiet: bool, total_ns: u64) -> Progress {
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(total_ns) };
-        let style = ProgressStyle::with_template("{bar:24} {msg}").expect("the template is fixed");
+        let style =
+            ProgressStyle::with_template("{bar:10} {wide_msg}").expect("the template is fixed");
         bar.set_style(style.progress_chars("━╸─"));
         Progress { bar, before: Look::default() }
     }
@@ -30,7 +31,7 @@ impl Progress {
         let gbps = rate(look.received_bytes, self.before.received_bytes) * 8e-9;
         self.bar.set_position(look.at_ns);
         self.bar.set_message(format!(
-            "{:5.1} s   sent {}/s   relayed {}/s   {gbps:.2} Gbit/s   missing {}   behind {}",
+            "{:.1} s  sent {}/s  relayed {}/s  {gbps:.2} Gbit/s  missing {}  behind {}",
             look.at_ns as f64 / 1e9,
             short(rate(look.sent, self.before.sent)),
             short(rate(look.received, self.before.received)),
