@@ -203,6 +203,18 @@ pub(crate) struct SweepArgs {
     #[arg(long, value_name = "TIMES", default_value_t = 1.5, help_heading = "Steps")]
     pub(crate) factor: f64,
 
+    /// Write p99 against offered load as an SVG picture
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(crate) plot: Option<String>,
+
+    /// What this server is called in the picture
+    #[arg(long, value_name = "NAME", default_value = "this server", help_heading = "Report")]
+    pub(crate) name: String,
+
+    /// Another server's sweep for the same picture: `NAME=FILE`, its JSON
+    #[arg(long, value_name = "NAME=FILE", requires = "plot", help_heading = "Report")]
+    pub(crate) beside: Vec<String>,
+
     /// Steps that narrow the limit down after the first that failed
     #[arg(long, value_name = "N", default_value_t = 4, help_heading = "Steps")]
     pub(crate) narrow: u32,

@@ -95,10 +95,7 @@ pub(crate) struct Plan {
 
 /// Plans and reports.
 pub(crate) fn run(args: &PlanArgs) -> Result<bool, Fault> {
-    let text = std::fs::read_to_string(&args.from);
-    let text = text.map_err(|error| Fault::file(&args.from, error))?;
-    let sweep: Sweep = serde_json::from_str(&text)
-        .map_err(|error| Fault::file(&args.from, format!("not a sweep's JSON: {error}")))?;
+    let sweep = Sweep::read(&args.from)?;
     let measurement = measurement(&sweep).map_err(|text| Fault::file(&args.from, text))?;
     let (demand, node) = asked(args)?;
     let capacity = capacity(&measurement, &demand, &node);

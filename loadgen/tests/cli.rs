@@ -202,6 +202,12 @@ fn a_sweep_is_what_a_plan_is_made_from() {
     );
     let output = loadgen(&line);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let picture = scratch("sweep.svg");
+    let other = format!("--plot {} --beside other={}", picture.display(), sweep.display());
+    let output = loadgen(&format!("{line} {other}"));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let picture = std::fs::read_to_string(picture).unwrap();
+    assert!(picture.contains(">this server<") && picture.contains(">other<"), "{picture}");
     let plan =
         format!("plan --from {} --streams 5000 --kbps 64 --pps 50 --cores 8", sweep.display());
     let output = loadgen(&plan);

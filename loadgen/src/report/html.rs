@@ -26,7 +26,8 @@ pub(super) fn escape(text: &str) -> String {
 /// The page of a run.
 pub(crate) fn run(outcome: &Outcome) -> String {
     let mut body = cards(&run_figures(outcome));
-    body += &notes(&outcome.verdict.broken, "bad");
+    let broken = outcome.verdict.broken.iter().map(|text| format!("limit broken: {text}"));
+    body += &notes(&broken.collect::<Vec<_>>(), "bad");
     body += &notes(&outcome.warnings, "warn");
     body += &figure("Latency, from due to received", &latency_plot(&outcome.ways));
     body += &figure("Throughput over time", &series_plot(&outcome.series));
@@ -47,6 +48,19 @@ pub(crate) fn sweep(sweep: &Sweep) -> String {
     }
     body += &table(&super::lists::sweep_rows(sweep));
     page(&sweep.title, &sweep.machine, &body)
+}
+
+/// The 99th percentile of several servers against offered load, as a picture of its own.
+pub(crate) fn sweeps_picture(sweeps: &[(String, Sweep)]) -> String {
+    let line = |(name, sweep): &(String, Sweep)| {
+        let steps = sweep.steps.iter().filter(|step| !step.generator_limited);
+        let points = steps.map(|step| (step.offered_pps, step.p99_us.max(0.1))).collect();
+        Series { name: name.clone(), points }
+    };
+    let latency = load_latency_plot(&[]);
+    let plot =
+        Plot { y_title: "p99 latency", series: sweeps.iter().map(line).collect(), ..latency };
+    plot.picture()
 }
 
 /// The page of a comparison.
@@ -234,7 +248,8 @@ fn table(table: &super::table::Table) -> String {
         format!("<tr>{}</tr>\n", cells.collect::<String>())
     };
     let rows: String = table.rows().iter().map(row).collect();
-    format!("<div class=\"scroll\"><table>\n{rows}</table></div>\n")
+    let class = if table.is_headed() { " class=\"headed\"" } else { "" };
+    format!("<div class=\"scroll\"><table{class}>\n{rows}</table></div>\n")
 }
 
 fn page(title: &str, machine: &str, body: &str) -> String {

@@ -23,9 +23,8 @@ fn warn(text: &mut String, warnings: &[String]) {
 
 /// The steps of a sweep.
 pub(super) fn sweep_rows(sweep: &Sweep) -> Table {
-    let mut table = Table::default();
     let heads = ["relayed/s", "Gbit/s", "loss", "p50", "p99", "CPU/packet", "cores", ""];
-    table.row("offered/s", words(heads));
+    let mut table = Table::headed("offered/s", words(heads));
     for step in &sweep.steps {
         table.row(&short(step.offered_pps), cells(step));
     }
@@ -76,11 +75,10 @@ fn cells(step: &Step) -> [String; 8] {
 
 /// The servers of a comparison.
 pub(super) fn comparison_rows(comparison: &Comparison) -> Table {
-    let mut table = Table::default();
     let unit = &comparison.unit;
     let heads = [format!("CPU/{unit}"), "CPU ratio".to_owned(), format!("{unit}s per CPU s")];
     let rest = words([&format!("{unit}s/s"), "lost", "p50", "p99"]);
-    table.row("", heads.into_iter().chain(rest));
+    let mut table = Table::headed("", heads.into_iter().chain(rest));
     for server in &comparison.servers {
         table.row(&server.name, contender(server));
     }
@@ -153,8 +151,8 @@ pub(crate) fn plan(plan: &Plan) -> String {
 }
 
 fn resources(plan: &Plan) -> Table {
-    let mut table = Table::default();
-    table.row("", words(["per node", "per 1,000 streams", "streams a node carries"]));
+    let heads = ["per node", "per 1,000 streams", "streams a node carries"];
+    let mut table = Table::headed("", words(heads));
     for Resource { name, unit, per_stream, per_node, streams } in &plan.capacity.resources {
         let cells = [
             format!("{per_node:.1} {unit}"),

@@ -32,6 +32,11 @@ const VARIABLES: [(&str, &str); 6] = [
     ("#060606", "var(--s4)"),
 ];
 
+/// The page's variables, for a picture that has no page around it.
+const PALETTE: &str = ":root{--muted:#5c6470;--line:#dfe3e8;--s1:#2563c9;--s2:#d9730d;\
+    --s3:#14866d;--s4:#a83279}@media(prefers-color-scheme:dark){:root{--muted:#98a1ae;\
+    --line:#313843;--s1:#6aa3ff;--s2:#ffa657;--s3:#4fd1b0;--s4:#ee8ac8}}";
+
 /// A named line.
 pub(super) struct Series {
     pub(super) name: String,
@@ -78,6 +83,23 @@ impl Plot<'_> {
             }
         }
         VARIABLES.iter().fold(svg, |svg, (colour, variable)| svg.replace(colour, variable))
+    }
+
+    /// The plot as a file of its own, with a legend and colours for light and dark.
+    pub(super) fn picture(&self) -> String {
+        let names = self.series.iter().enumerate().map(|(at, series)| {
+            let (y, colour) = (24 + 20 * at, at % SERIES.len() + 1);
+            let name = super::html::escape(&series.name);
+            format!(
+                "<rect x=\"96\" y=\"{}\" width=\"16\" height=\"3\" fill=\"var(--s{colour})\"/>\
+                 <text x=\"120\" y=\"{y}\" font-family=\"sans-serif\" font-size=\"13\" \
+                 fill=\"var(--muted)\">{name}</text>\n",
+                y - 5
+            )
+        });
+        let names: String = names.collect();
+        let svg = self.svg().replacen('>', &format!("><style>{PALETTE}</style>"), 1);
+        svg.replace("</svg>", &format!("{names}</svg>"))
     }
 
     fn draw<X, Y>(&self, area: &DrawingArea<SVGBackend<'_>, Shift>, x: X, y: Y)

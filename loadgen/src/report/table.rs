@@ -10,9 +10,22 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
+    /// The first row names the columns.
+    headed: bool,
 }
 
 impl Table {
+    /// A table whose columns have names.
+    pub(crate) fn headed(name: &str, cells: impl IntoIterator<Item = String>) -> Table {
+        let mut table = Table { rows: Vec::new(), headed: true };
+        table.row(name, cells);
+        table
+    }
+
+    pub(crate) fn is_headed(&self) -> bool {
+        self.headed
+    }
+
     pub(crate) fn row(&mut self, name: &str, cells: impl IntoIterator<Item = String>) {
         self.rows.push(std::iter::once(name.to_owned()).chain(cells).collect());
     }
@@ -62,8 +75,7 @@ pub(crate) fn render(outcome: &Outcome) -> String {
 }
 
 fn set_up(set_up: &SetUpOutcome) -> Table {
-    let mut table = Table::default();
-    table.row("requests", ["p50", "p99", "max"].map(str::to_owned));
+    let mut table = Table::headed("requests", ["p50", "p99", "max"].map(str::to_owned));
     for (name, latency) in &set_up.requests {
         let Latency { p50_us, p99_us, max_us, .. } = *latency;
         table.row(&format!("  {name}"), [p50_us, p99_us, max_us].map(time_us));
@@ -73,8 +85,7 @@ fn set_up(set_up: &SetUpOutcome) -> Table {
 
 fn ways(ways: &[WayOutcome]) -> Table {
     type Cell = fn(&WayOutcome) -> String;
-    let rows: [(&str, Cell); 14] = [
-        ("", |way| way.direction.clone()),
+    let rows: [(&str, Cell); 13] = [
         ("sent", |way| count(way.sent)),
         ("delivered", |way| count(way.relayed)),
         ("lost", |way| count(way.lost)),
@@ -91,7 +102,7 @@ fn ways(ways: &[WayOutcome]) -> Table {
             format!("{}, {}", time_us(way.latency.p999_us), time_us(way.latency.max_us))
         }),
     ];
-    let mut table = Table::default();
+    let mut table = Table::headed("", ways.iter().map(|way| way.direction.clone()));
     for (name, cell) in rows {
         table.row(name, ways.iter().map(cell));
     }

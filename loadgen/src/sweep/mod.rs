@@ -70,6 +70,7 @@ pub(crate) struct Step {
 pub(crate) fn run(args: &SweepArgs) -> Result<bool, Fault> {
     let mut spec = Spec::settle(&args.load, TIMES)?;
     check(args, &spec)?;
+    let others = others(&args.beside)?;
     let limits = Limits {
         loss_percent: args.limits.max_loss.or(Some(USUAL_LOSS_PERCENT)),
         p99_ms: args.limits.max_p99.or(Some(USUAL_P99_MS)),
@@ -85,7 +86,31 @@ pub(crate) fn run(args: &SweepArgs) -> Result<bool, Fault> {
     if let Some(path) = &args.report.report {
         report::html::write(path, &report::html::sweep(&sweep))?;
     }
-    Ok(sweep.best.is_some())
+    let held = sweep.best.is_some();
+    if let Some(path) = &args.plot {
+        let all = std::iter::once((args.name.clone(), sweep)).chain(others).collect::<Vec<_>>();
+        report::html::write(path, &report::html::sweeps_picture(&all))?;
+    }
+    Ok(held)
+}
+
+/// Sweeps of other servers, read before hours are spent on one's own.
+fn others(beside: &[String]) -> Result<Vec<(String, Sweep)>, Fault> {
+    let read = |option: &String| {
+        let usage = || Fault::usage(format!("--beside {option}: expected NAME=FILE"));
+        let (name, path) = option.split_once('=').ok_or_else(usage)?;
+        Ok((name.to_owned(), Sweep::read(path)?))
+    };
+    beside.iter().map(read).collect()
+}
+
+impl Sweep {
+    /// Reads a sweep's JSON.
+    pub(crate) fn read(path: &str) -> Result<Sweep, Fault> {
+        let text = std::fs::read_to_string(path).map_err(|error| Fault::file(path, error))?;
+        serde_json::from_str(&text)
+            .map_err(|error| Fault::file(path, format!("not a sweep's JSON: {error}")))
+    }
 }
 
 fn check(args: &SweepArgs, spec: &Spec) -> Result<(), Fault> {
