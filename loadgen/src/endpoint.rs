@@ -9,7 +9,7 @@ use socket2::SockRef;
 
 use crate::{fault::Fault, socket};
 
-/// Receive buffer of the peer, which hears all flows, and of each client, which hears one.
+/// Buffers of the peer, which carries all flows, and of each client, which carries one.
 const PEER_BUFFER_BYTES: usize = 32 << 20;
 const CLIENT_BUFFER_BYTES: usize = 4 << 20;
 
@@ -34,15 +34,18 @@ pub(crate) fn open_client(to: SocketAddr, gro: bool) -> Result<Arc<UdpSocket>, F
     Ok(Arc::new(socket))
 }
 
-/// Never blocking, a large receive buffer (beyond the system's limit where that is allowed), and
-/// trains received whole.
+/// Never blocking, with large buffers (beyond the system's limit where that is allowed), and trains
+/// received whole.
 fn prepare(socket: &UdpSocket, buffer_bytes: usize, gro: bool) -> Result<(), Fault> {
     socket.set_nonblocking(true).map_err(|error| Fault::io("prepare a socket", error))?;
-    let forced =
-        socket::set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, buffer_bytes as i32);
-    if forced.is_err() {
-        // The kernel takes as much of this as its limit allows; drops are counted and said.
+    let force =
+        |option| socket::set_option(socket, libc::SOL_SOCKET, option, buffer_bytes as i32).is_ok();
+    // The kernel takes as much of this as its limit allows; drops and refusals are counted.
+    if !force(libc::SO_RCVBUFFORCE) {
         let _ = SockRef::from(socket).set_recv_buffer_size(buffer_bytes);
+    }
+    if !force(libc::SO_SNDBUFFORCE) {
+        let _ = SockRef::from(socket).set_send_buffer_size(buffer_bytes);
     }
     if gro {
         // Without GRO (Linux 5.0) packets come one by one.

@@ -136,10 +136,11 @@ pub(crate) fn plan(plan: &Plan) -> String {
     );
     if let Some(fleet) = &plan.fleet {
         text += &format!(
-            "\n{} streams need {} such nodes: {:.1} cores busy, {:.2} Gbit/s each way, {:.2} GiB, {} \
+            "\n{} streams need {} such node{}: {:.1} cores busy, {:.2} Gbit/s each way, {:.2} GiB, {} \
              relay ports, all nodes together\n",
             count(fleet.streams),
             fleet.nodes,
+            if fleet.nodes == 1 { "" } else { "s" },
             fleet.cores,
             fleet.nic_gbps,
             fleet.memory_gib,
