@@ -57,7 +57,11 @@ impl Counters {
     }
 
     pub(super) fn drop(&mut self, reason: Reason) {
-        self.drops[reason as usize] += 1;
+        self.drop_run(reason, 1);
+    }
+
+    pub(super) fn drop_run(&mut self, reason: Reason, packets: usize) {
+        self.drops[reason as usize] += packets as u64;
     }
 
     pub(super) fn success(&mut self, method: Method) {

@@ -102,9 +102,7 @@ impl Server {
     }
 
     fn count_sent(&mut self, sender: AllocationId, payload_bytes: usize) {
-        if let Some(allocation) = self.allocations.at(sender) {
-            allocation.traffic.to_peers.add(1, payload_bytes);
-        }
+        self.count_sent_run(sender, 1, payload_bytes);
     }
 
     fn owns(&self, port: u16) -> bool {

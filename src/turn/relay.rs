@@ -63,6 +63,29 @@ impl Server {
         )
     }
 
+    /// Counts `more` further frames of a train that have the header of the one just judged
+    /// ([`ChannelData::run`]). Flow, channel and time being the same, so is the verdict.
+    pub fn repeat(&mut self, flow: FiveTuple, verdict: &Verdict, more: usize) {
+        match verdict {
+            Verdict::ToPeer { payload, .. } => {
+                self.counters.to_peers.add(more, more * payload.len());
+                self.count_sent_by(flow, more, payload.len());
+            }
+            Verdict::ToClient { to, payload } => {
+                self.counters.hairpin.add(more, more * payload.len());
+                self.count_sent_by(flow, more, payload.len());
+                self.count_received_by(to.flow, more, payload.len());
+            }
+            Verdict::HandOver { payload, .. } => {
+                self.counters.handed_over.add(more, more * payload.len());
+                self.count_sent_by(flow, more, payload.len());
+            }
+            Verdict::Drop(reason) => self.counters.drop_run(*reason, more),
+            // Nothing of the kind comes of ChannelData.
+            Verdict::Reply(_) | Verdict::Pending => {}
+        }
+    }
+
     /// Sends a payload from an allocation to a canonical peer, if it may.
     pub(super) fn towards_peer(
         &mut self,
@@ -140,8 +163,26 @@ impl Server {
 
     fn count_out(&mut self, id: AllocationId, payload_bytes: usize) {
         self.counters.to_peers.add(1, payload_bytes);
+        self.count_sent_run(id, 1, payload_bytes);
+    }
+
+    fn count_sent_by(&mut self, flow: FiveTuple, packets: usize, packet_bytes: usize) {
+        if let Some(id) = self.allocations.find(flow) {
+            self.count_sent_run(id, packets, packet_bytes);
+        }
+    }
+
+    /// Counts packets of one size that an allocation has sent.
+    pub(super) fn count_sent_run(&mut self, id: AllocationId, packets: usize, packet_bytes: usize) {
         if let Some(allocation) = self.allocations.at(id) {
-            allocation.traffic.to_peers.add(1, payload_bytes);
+            allocation.traffic.to_peers.add(packets, packets * packet_bytes);
+        }
+    }
+
+    fn count_received_by(&mut self, flow: FiveTuple, packets: usize, packet_bytes: usize) {
+        let id = self.allocations.find(flow);
+        if let Some(allocation) = id.and_then(|id| self.allocations.at(id)) {
+            allocation.traffic.to_client.add(packets, packets * packet_bytes);
         }
     }
 }

@@ -9,7 +9,7 @@ use super::reactor::Worker;
 use crate::{
     io::{Driver, HEADROOM, Lease, PAD_MAX, Piece, Received},
     turn::{FiveTuple, ListenerId, Now, RelayId, ToClient, Verdict},
-    wire::{MAX_PADDING, Prefix},
+    wire::{ChannelData, MAX_PADDING, Prefix},
 };
 
 // The two numbers floors 0 and 1 must agree on without knowing each other.
@@ -22,8 +22,18 @@ struct Train {
     segment_bytes: usize,
 }
 
+/// Datagrams of a client that are judged as one: a single one, or frames of a train that have the
+/// same header.
+struct Run {
+    lease: Lease,
+    /// The first of them.
+    first: Range<usize>,
+    frames: usize,
+}
+
 impl<D: Driver> Worker<D> {
-    /// Judges every segment of what came to a listener.
+    /// Judges what came to a listener, run by run: in a train of one channel's frames the lookups
+    /// are made once.
     pub(super) fn receive_from_client(
         &mut self,
         now: Now,
@@ -34,29 +44,40 @@ impl<D: Driver> Worker<D> {
         let payload = received.lease.range();
         let step = received.segment_bytes.max(1);
         let mut begin = payload.start;
-        while payload.end - begin > step {
-            let segment = begin..begin + step;
-            self.receive_one(now, flow, received.lease.share(), segment);
-            begin += step;
+        loop {
+            let frames = ChannelData::run(&received.lease.buffer()[begin..payload.end], step);
+            let first = begin..payload.end.min(begin + step);
+            begin += frames * step;
+            if begin >= payload.end {
+                return self.receive_run(now, flow, Run { lease: received.lease, first, frames });
+            }
+            let lease = received.lease.share();
+            self.receive_run(now, flow, Run { lease, first, frames });
         }
-        self.receive_one(now, flow, received.lease, begin..payload.end);
     }
 
-    fn receive_one(&mut self, now: Now, flow: FiveTuple, lease: Lease, at: Range<usize>) {
-        let datagram = &lease.buffer()[at.clone()];
+    fn receive_run(&mut self, now: Now, flow: FiveTuple, run: Run) {
+        let Run { lease, first, frames } = run;
+        let datagram = &lease.buffer()[first.clone()];
         let verdict = self.server.from_client(now, flow, datagram, &mut self.reply[..]);
+        if frames > 1 {
+            self.server.repeat(flow, &verdict, frames - 1);
+        }
+        let stride = first.len();
         match verdict {
             Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
-                self.send_to_peer(relay, peer, lease, shifted(payload, at.start), dont_fragment);
+                let piece = Piece::single(lease, shifted(payload, first.start));
+                let piece = Piece { dont_fragment, ..piece.repeated(frames, stride) };
+                self.send_to_peer(relay, peer, piece);
             }
             Verdict::ToClient { to, payload } => {
-                let payload = shifted(payload, at.start);
-                let segment_bytes = payload.len();
-                self.send_to_client(to, Train { lease, payload, segment_bytes });
+                let piece = Piece::single(lease, shifted(payload, first.start));
+                self.frame(to, piece.repeated(frames, stride));
             }
             Verdict::HandOver { worker, from, to, payload } => {
-                let payload = &datagram[payload];
-                self.outgoing.pack(&self.post, worker, (from, to), payload);
+                for frame in lease.buffer()[first.start..].chunks(stride.max(1)).take(frames) {
+                    self.outgoing.pack(&self.post, worker, (from, to), &frame[payload.clone()]);
+                }
             }
             Verdict::Reply(bytes) => self.reply_in(lease, flow, bytes),
             Verdict::Pending | Verdict::Drop(_) => {}
@@ -108,17 +129,10 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    fn send_to_peer(
-        &mut self,
-        relay: RelayId,
-        peer: SocketAddr,
-        lease: Lease,
-        payload: Range<usize>,
-        dont_fragment: bool,
-    ) {
-        let Some(socket) = self.sockets.relay(relay) else { return };
-        let piece = Piece { dont_fragment, ..Piece::single(lease, payload) };
-        self.driver.send(socket, peer, piece);
+    fn send_to_peer(&mut self, relay: RelayId, peer: SocketAddr, piece: Piece<'_>) {
+        if let Some(socket) = self.sockets.relay(relay) {
+            self.driver.send(socket, peer, piece);
+        }
     }
 
     /// Frames the equal segments of a train with one prefix, and a shorter last one with its own.

@@ -14,6 +14,7 @@ mod people;
 mod permissions;
 mod reservations;
 mod size;
+mod trains;
 mod world;
 
 use people::{Client, Heard};
