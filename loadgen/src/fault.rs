@@ -24,6 +24,14 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// True when a server answered, only not as wanted.
+    pub(crate) fn is_an_answer(&self) -> bool {
+        match self {
+            Fault::Refused { rejection, .. } => *rejection != Rejection::Silence,
+            _ => false,
+        }
+    }
+
     pub(crate) fn io(doing: &'static str, error: io::Error) -> Fault {
         Fault::Io { doing, error }
     }

@@ -124,13 +124,40 @@ fn clients(
         (Route::Binding, Some(server)) => bare_clients(spec, peers, Some(server)),
         (Route::Relay | Route::Pair, Some(server)) => {
             let mut members = members(spec, server)?;
-            timings.push(drive(&mut members, &[Request::Allocate], spec.window, server, clock)?);
-            introduce(&mut members, spec, peers)?;
-            let requests = [Request::Permit, Request::Bind];
-            let requests = if spec.indications { &requests[..1] } else { &requests };
-            timings.push(drive(&mut members, requests, spec.window, server, clock)?);
+            match prepare(&mut members, spec, server, peers, clock) {
+                Ok(both) => timings.extend(both),
+                Err(fault) => {
+                    give_back(members, spec, server, clock, &fault);
+                    return Err(fault);
+                }
+            }
             Ok(members.into_iter().map(|member| Client::Turn(Box::new(member))).collect())
         }
+    }
+}
+
+/// Makes the allocations and what packets need to pass through them.
+fn prepare(
+    members: &mut [Member],
+    spec: &Spec,
+    server: SocketAddr,
+    peers: &Peers,
+    clock: Clock,
+) -> Result<[Timings; 2], Fault> {
+    let allocated = drive(members, &[Request::Allocate], spec.window, server, clock)?;
+    introduce(members, spec, peers)?;
+    let requests = [Request::Permit, Request::Bind];
+    let requests = if spec.indications { &requests[..1] } else { &requests };
+    Ok([allocated, drive(members, requests, spec.window, server, clock)?])
+}
+
+/// Gives back what a set-up that failed had got already: the next attempt must not find the server's
+/// ports taken by this one. A server that is silent is not asked.
+fn give_back(members: Vec<Member>, spec: &Spec, server: SocketAddr, clock: Clock, fault: &Fault) {
+    if fault.is_an_answer() {
+        let held = members.into_iter().filter(|member| member.session.relayed().is_some());
+        // The fault that led here is the one to report.
+        let _ = drive(&mut held.collect::<Vec<_>>(), &[Request::Close], spec.window, server, clock);
     }
 }
 

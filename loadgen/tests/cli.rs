@@ -80,7 +80,7 @@ fn a_faultless_relay_is_found_faultless() {
         "run voice -n 8 -t 0.5 --warmup 0.1 --direction both",
         "run voice -n 8 -t 0.5 --warmup 0.1 --direction both --indications",
         "run voice -n 8 -t 0.5 --warmup 0.1 --direction both --c2c",
-        "run video -n 2 -t 0.5 --warmup 0.1 --direction up --trains",
+        "run video -n 2 --burst 4 -t 0.5 --warmup 0.1 --direction up --trains",
         "run mixed -n 4 -t 0.5 --warmup 0.1 --direction down --no-gro",
         "run voice -n 8 -t 0.5 --warmup 0.1 --direction both --threads 2",
         "run binding -n 4 --rate 500 -t 0.5 --warmup 0.1",
@@ -157,9 +157,11 @@ fn a_server_that_is_not_there_is_one_line() {
 
 #[test]
 fn too_few_ports_and_a_forbidden_peer_are_one_line() {
-    let few = Script { max_allocations: Some(5), ..Script::default() };
-    let line = refused_by(few, "-n 20 --user user:pass --window 1");
+    let relay = Relay::start(Script { max_allocations: Some(5), ..Script::default() });
+    let run = format!("run voice -n 20 --user user:pass --window 1 -q --server {}", relay.address);
+    let line = complaint(&run);
     assert!(line.contains("no more relay ports after 5 allocations"), "{line}");
+    assert_eq!(relay.done().closed, 5, "what it got it gives back");
     let forbidden = Script { forbid_peers: true, ..Script::default() };
     let line = refused_by(forbidden, "-n 2 --user user:pass");
     assert!(line.contains("403") && line.contains("allow-peers"), "{line}");

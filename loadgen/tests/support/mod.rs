@@ -52,8 +52,7 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) fn start(script: Script) -> Relay {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_nonblocking(true).unwrap();
+        let socket = open();
         let address = socket.local_addr().unwrap();
         let (done, stop) = (Arc::<Mutex<Done>>::default(), Arc::<AtomicBool>::default());
         let mut work =
@@ -193,8 +192,7 @@ impl Work {
         if self.script.max_allocations.is_some_and(|most| self.allocations.len() >= most) {
             return Err(ErrorCode::InsufficientCapacity);
         }
-        let relay = UdpSocket::bind("127.0.0.1:0").unwrap();
-        relay.set_nonblocking(true).unwrap();
+        let relay = open();
         let relayed = relay.local_addr().unwrap();
         let allocation = Allocation { relay, channel: None, flows: Default::default() };
         self.allocations.insert(client, allocation);
@@ -292,6 +290,14 @@ impl Work {
             (_, None) => vec![payload],
         }
     }
+}
+
+/// A socket with as much room as it gets: a busy machine may not run the relay for a while.
+fn open() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20).unwrap();
+    socket
 }
 
 fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
