@@ -1,6 +1,7 @@
 //! Sockets of clients and peers: bound, never blocking, with room for bursts.
 
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::Arc,
 };
@@ -13,12 +14,22 @@ use crate::{fault::Fault, socket};
 const PEER_BUFFER_BYTES: usize = 32 << 20;
 const CLIENT_BUFFER_BYTES: usize = 4 << 20;
 
+/// Where peers live: outside 49152-65535, the usual range of relay ports. A peer on the server's own
+/// address with a port in there is a relay port to the server, and one that nobody has allocated.
+const PEER_PORTS: std::ops::Range<u16> = 30_000..32_768;
+
 /// The socket of a peer.
 pub(crate) fn open_peer(ip: IpAddr, gro: bool) -> Result<Arc<UdpSocket>, Fault> {
-    let socket = UdpSocket::bind(SocketAddr::new(ip, 0))
-        .map_err(|error| Fault::io("open a socket at the peer's address", error))?;
+    let socket =
+        bind_low(ip).map_err(|error| Fault::io("open a socket at the peer's address", error))?;
     prepare(&socket, PEER_BUFFER_BYTES, gro)?;
     Ok(Arc::new(socket))
+}
+
+/// Takes one of [`PEER_PORTS`], or any port when they are all in use.
+fn bind_low(ip: IpAddr) -> io::Result<UdpSocket> {
+    let low = PEER_PORTS.into_iter().find_map(|port| UdpSocket::bind((ip, port)).ok());
+    low.map_or_else(|| UdpSocket::bind((ip, 0)), Ok)
 }
 
 /// A socket that talks to one address only.

@@ -135,6 +135,12 @@ fn drop_warnings(ways: &[WayOutcome], generator: &GeneratorOutcome, warnings: &m
     }
     for way in ways {
         let name = &way.direction;
+        if way.relayed == 0 && way.sent > 0 {
+            warnings.push(format!(
+                "{name}: NOTHING ARRIVED; is the server's way to the peer open, and the peer's address \
+                 none of the server's own relay ports?"
+            ));
+        }
         if way.refused > 0 {
             let refused = way.refused;
             warnings.push(format!("{name}: the generator's own kernel refused {refused} packets"));
