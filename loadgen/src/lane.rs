@@ -31,6 +31,10 @@ const LONGEST_SLEEP_NS: u64 = 10 * MILLI_NS;
 /// sleep: waking it costs the sender more than the packet does.
 const LOOK_NS: u64 = 100_000;
 
+/// Between two looks at the sockets: looking takes the lock the sender needs to deliver. Singles of
+/// 160 B: 15 to 30 % more of them than without a pause.
+const LOOK_EVERY_NS: u64 = 20_000;
+
 /// Silence after which what is missing is lost, and the longest wait for that silence.
 const QUIET_NS: u64 = 100 * MILLI_NS;
 const LONGEST_DRAIN_NS: u64 = 2_000 * MILLI_NS;
@@ -173,6 +177,10 @@ fn receive(
         let looking = manner.spin || now < sink.last_ns() + LOOK_NS;
         sink.poll(if looking { 0 } else { LONGEST_SLEEP_NS })?;
         publish_received(gauge, sink);
+        let again_ns = now + LOOK_EVERY_NS;
+        while looking && !manner.spin && manner.clock.now() < again_ns {
+            std::hint::spin_loop();
+        }
     }
     watch.active_ns = manner.clock.now() - watch.begin_ns;
     drain(sink, gauge, manner)?;
