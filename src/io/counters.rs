@@ -9,16 +9,19 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::{Received, errno::SendFate, outbox::Train};
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($(#[doc = $doc:literal] $name:ident,)*) => {
         /// Totals of one driver since it was made.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         pub struct Counters {
-            $($(#[$doc])* pub $name: u64,)*
+            $(#[doc = $doc] pub $name: u64,)*
         }
 
         impl Counters {
             /// Every counter's name, in the order of [`Counters::values`].
             pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            /// What every counter counts, in the order of [`Counters::NAMES`].
+            pub const DOCS: &'static [&'static str] = &[$($doc),*];
 
             /// Every counter's value, in the order of [`Counters::NAMES`].
             #[must_use]

@@ -112,7 +112,12 @@ impl<D: Driver> Worker<D> {
     pub(super) fn snapshot(&self) -> Snapshot {
         let mut worker = self.counters;
         worker.hand_over_dropped = self.outgoing.dropped();
-        Snapshot { turn: self.server.counters().clone(), io: *self.driver.counters(), worker }
+        Snapshot {
+            index: self.index,
+            turn: self.server.counters().clone(),
+            io: *self.driver.counters(),
+            worker,
+        }
     }
 
     fn wait(&self, now: Now) -> Wait {

@@ -3,11 +3,16 @@
 //! The counters are the worker's own memory; nobody else reads them. Whoever wants to see them
 //! posts [`super::mailbox::Mail::Snapshot`] and gets a copy, so that they cost nothing until then.
 
-use crate::{io, turn};
+use crate::{
+    io,
+    turn::{self, WorkerIndex},
+};
 
 /// The state of one worker at one turn of its loop.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
+    /// Whose it is.
+    pub index: WorkerIndex,
     /// What the protocol did.
     pub turn: turn::Counters,
     /// What the driver did.
