@@ -39,6 +39,7 @@ fn banner(config: &Config, driver: &str, style: Style) -> String {
     field(&mut text, style, "relaying", &relaying(config));
     field(&mut text, style, "realm", std::slice::from_ref(&config.realm));
     field(&mut text, style, "workers", &[workers(config)]);
+    field(&mut text, style, "metrics", &columns(&config.metrics));
     if let Some(secret) = generated(config) {
         text.push_str(&invitation(config, secret, style));
     }

@@ -17,6 +17,7 @@
 //! rate.rs         so many lines a second, the rest counted
 //! drops.rs        what was dropped, one log line a minute
 //! totals.rs       what was done, summed over the workers
+//! metrics/        numbers for Prometheus, and whether the server is ready, over HTTP
 //! logging.rs      where log lines go
 //! banner.rs       what a person sees at the start
 //! credentials.rs  time-limited usernames and passwords
@@ -32,6 +33,7 @@ mod drops;
 mod files;
 mod journal;
 mod logging;
+mod metrics;
 mod plan;
 mod rate;
 mod reports;

@@ -65,7 +65,8 @@ pub(super) fn settings(config: &Config) -> io::Result<Settings> {
     getrandom::fill(&mut nonce_key)?;
     let nonces = Nonces::new(nonce_key, DEFAULT_NONCE_LIFETIME_S);
     let authenticator = Authenticator::new(credentials(config), nonces);
-    let policy = PeerPolicy::new(&config.allow_peers, &config.deny_peers, &config.listen);
+    let own_addresses = config.own_addresses();
+    let policy = PeerPolicy::new(&config.allow_peers, &config.deny_peers, &own_addresses);
     Ok(Settings {
         software: config.software.then(|| SOFTWARE.into()),
         default_lifetime_s: DEFAULT_LIFETIME_S.min(config.max_lifetime_s),
@@ -74,7 +75,7 @@ pub(super) fn settings(config: &Config) -> io::Result<Settings> {
         channels_per_allocation: config.quotas.channels,
         channel_numbers: config.channel_numbers,
         on_reallocate: config.on_reallocate,
-        own_addresses: config.listen.clone(),
+        own_addresses,
         ..Settings::new(authenticator, policy)
     })
 }
@@ -89,4 +90,36 @@ fn credentials(config: &Config) -> Credentials {
         credentials = with.expect("there are MAX_SECRETS at most since the configuration settled");
     }
     credentials
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::settings;
+    use crate::control::config::{Config, Machine, Options};
+    use crate::turn::Judgement;
+
+    #[test]
+    fn no_client_reaches_a_listener_or_the_metrics_as_a_peer() {
+        let machine = Machine {
+            addresses: vec!["8.8.8.8".parse().unwrap()],
+            routed: vec!["8.8.8.8".parse().unwrap()],
+            cores: vec![0],
+            binds: |_| true,
+        };
+        let mut config = Config::load(Options::default(), None, &machine).unwrap();
+        config.metrics = vec!["8.8.8.8:9641".parse().unwrap()];
+        let settings = settings(&config).unwrap();
+        for (port, judgement) in [
+            (3478, Judgement::DeniedByDefault),
+            (9641, Judgement::DeniedByDefault),
+            (9642, Judgement::Allowed),
+        ] {
+            let peer = SocketAddr::from(([8, 8, 8, 8], port));
+            assert_eq!(settings.policy.judge_socket(peer), judgement, "{peer}");
+            let own = settings.own_addresses.contains(&peer);
+            assert_eq!(own, judgement != Judgement::Allowed, "{peer}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 use super::diary::{Diary, Worker};
 use super::drops::Drops;
+use super::metrics::Readiness;
 use super::reports::Reports;
 use super::signals::{Caught, Signals};
 use super::totals::Totals;
@@ -41,6 +42,7 @@ pub(super) struct Life<W> {
     pub(super) signals: Signals,
     pub(super) diary: Diary,
     pub(super) drops: Drops,
+    pub(super) readiness: Readiness,
 }
 
 /// Why serving ended.
@@ -56,6 +58,7 @@ impl<W: Workers> Life<W> {
         let begun = Instant::now();
         let end = self.serve(&mut alive).await;
         info!("stopping");
+        self.readiness.withdraw();
         self.workers.stop();
         self.stop(alive).await;
         log_totals(self.diary.totals(), begun.elapsed());
@@ -214,7 +217,8 @@ mod tests {
         Runtime::new(IoChoice::Portable).unwrap().block_on(async {
             let signals = Signals::new().unwrap();
             let diary = Diary::new(Instant::now(), Vec::new());
-            let mut life = Life { workers, reports, signals, diary, drops: Drops::default() };
+            let (drops, readiness) = (Drops::default(), Readiness::new());
+            let mut life = Life { workers, reports, signals, diary, drops, readiness };
             let mut alive = 2;
             let served = timeout(Duration::from_millis(20), life.serve(&mut alive)).await;
             life.workers.stop();

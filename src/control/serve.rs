@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use crossbeam_channel::Receiver;
 use tracing::{error, info, warn};
@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use super::config::{Config, IoChoice};
 use super::diary::Diary;
 use super::drops::Drops;
+use super::metrics::{About, Doors, Node, Readiness, Sampler};
 use super::plan::{descriptors, plan, settings};
 use super::reports::reports;
 use super::run::{self, Life};
@@ -38,17 +39,40 @@ fn try_serve(config: &Config) -> io::Result<ExitCode> {
     let runtime = Runtime::new(config.io)?;
     // Handlers are in place before there is anything that a signal could leave half done.
     let signals = runtime.block_on(async { Signals::new() })?;
+    let doors = Doors::bind(&config.metrics)?;
     files::raise_limit(descriptors(config));
     let (tell, reports) = reports();
     let settings = Arc::new(settings(config)?);
     let (workers, driver) = spawn(config, &settings, &tell).map_err(io::Error::other)?;
     drop(tell);
-    let name = driver_name(driver);
+    let (workers, name) = (Arc::new(workers), driver_name(driver));
+    let readiness = Readiness::new();
+    let node = node(config, &workers, name, &readiness);
+    runtime.block_on(async { doors.open(node) })?;
     banner::print(config, name);
     log_start(config, name, workers.granted_buffers());
     let diary = Diary::new(Instant::now(), config.listen.clone());
-    let life = Life { workers, reports, signals, diary, drops: Drops::default() };
+    let life = Life { workers, reports, signals, diary, drops: Drops::default(), readiness };
     Ok(runtime.block_on(life.live(config.workers.len())))
+}
+
+/// What is shown on the metrics addresses, if there are any.
+fn node(
+    config: &Config,
+    workers: &Arc<Workers>,
+    driver: &'static str,
+    readiness: &Readiness,
+) -> Node {
+    let asked = Arc::clone(workers);
+    let about = About {
+        driver,
+        workers: config.workers.len(),
+        allocations_limit: config.quotas.total_allocations,
+        started: SystemTime::now(),
+        begun: Instant::now(),
+    };
+    let sampler = Sampler::new(move || asked.snapshots());
+    Node { about, sampler, readiness: readiness.clone() }
 }
 
 /// Takes io_uring if it is wanted and works, else the portable driver.
@@ -103,6 +127,7 @@ fn log_start(config: &Config, driver: &str, granted: Option<BufferSizes>) {
         relay_ports = %config.relay_ports,
         workers = config.workers.len(),
         driver,
+        metrics = ?config.metrics,
         "started"
     );
     for relayed in config.private_relays() {
@@ -126,7 +151,7 @@ fn log_buffers(granted: BufferSizes) {
     }
 }
 
-impl run::Workers for Workers {
+impl run::Workers for Arc<Workers> {
     fn stop(&self) {
         Workers::stop(self);
     }

@@ -24,6 +24,7 @@ mod families;
 mod faults;
 mod hairpin;
 mod listening;
+mod metrics;
 mod permission;
 mod policy;
 mod quota;

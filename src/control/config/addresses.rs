@@ -9,7 +9,7 @@ use super::raw::{Given, Place};
 use super::schema;
 use super::settle::Settling;
 use super::source::ConfigError;
-use super::value::{ExternalIp, Value};
+use super::value::{ExternalIp, MetricsAddress, Value};
 use crate::turn::RelayAddress;
 
 /// Where listening happens when nothing is said: every address of both families.
@@ -46,17 +46,35 @@ impl Settling<'_> {
             Some(given) => given.iter().map(|given| (given.value, Some(given.place))).collect(),
             None => DEFAULT_LISTEN.into_iter().filter_map(default_listen).collect(),
         };
-        let mut listen = Vec::new();
+        self.expand_all(&schema::LISTEN, asked).and_then(|listen| self.bounded(listen))
+    }
+
+    /// Expands the addresses that numbers are shown on; every one can be bound.
+    pub(super) fn metrics(
+        &self,
+        given: &[Given<MetricsAddress>],
+    ) -> Result<Vec<SocketAddr>, ConfigError> {
+        let asked = given.iter().map(|given| (given.value.0, Some(given.place)));
+        self.expand_all(&schema::METRICS, asked)
+    }
+
+    fn expand_all(
+        &self,
+        key: &schema::Key,
+        asked: impl IntoIterator<Item = (SocketAddr, Option<Place>)>,
+    ) -> Result<Vec<SocketAddr>, ConfigError> {
+        let mut addresses = Vec::new();
         for (address, place) in asked {
-            listen.extend(self.expand(address, place)?);
+            addresses.extend(self.expand(key, address, place)?);
         }
-        listen.sort();
-        listen.dedup();
-        self.bounded(listen)
+        addresses.sort();
+        addresses.dedup();
+        Ok(addresses)
     }
 
     fn expand(
         &self,
+        key: &schema::Key,
         address: SocketAddr,
         place: Option<Place>,
     ) -> Result<Vec<SocketAddr>, ConfigError> {
@@ -66,7 +84,7 @@ impl Settling<'_> {
                 self.machine.addresses.iter().filter(|own| Family::of(**own) == Family::of(ip));
             return Ok(own.map(|own| SocketAddr::new(*own, address.port())).collect());
         }
-        self.must_bind(&schema::LISTEN, address, place, "")?;
+        self.must_bind(key, address, place, "")?;
         Ok(vec![address])
     }
 

@@ -73,6 +73,8 @@ pub struct Config {
     pub on_reallocate: OnReallocate,
     /// Which driver moves the packets.
     pub io: IoChoice,
+    /// Addresses that numbers are shown on; concrete, sorted, each once, none by default.
+    pub metrics: Vec<SocketAddr>,
     /// How the server logs.
     pub log: LogSettings,
 }
@@ -118,6 +120,12 @@ impl Config {
         let source = file.map_or_else(|| Ok(Source::default()), Source::open)?;
         let options = flags.over(source.options()?);
         settle::Settling { source: &source, machine }.settle(options)
+    }
+
+    /// Names the sockets of this process that no client has any business with, whether as a peer or
+    /// as a source.
+    pub fn own_addresses(&self) -> Vec<SocketAddr> {
+        [self.listen.as_slice(), &self.metrics].concat()
     }
 
     /// Names the advertised relay addresses that no peer on the Internet can reach.

@@ -16,7 +16,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::schema as key;
 use super::value::{
-    ExternalIp, IoChoice, LogFormat, PortRange, Realm, Secret, Switch, User, Value,
+    ExternalIp, IoChoice, LogFormat, MetricsAddress, PortRange, Realm, Secret, Switch, User, Value,
 };
 use crate::turn::OnReallocate;
 use crate::wire::ChannelRange;
@@ -160,6 +160,10 @@ pub struct Options {
     #[arg(value_parser = flag::<IoChoice>)]
     pub(crate) io: Option<Given<IoChoice>>,
 
+    #[arg(long = key::METRICS.name, value_name = key::METRICS.unit, help = key::METRICS.help())]
+    #[arg(value_parser = flag::<MetricsAddress>)]
+    pub(crate) metrics: Option<Vec<Given<MetricsAddress>>>,
+
     #[arg(long = key::LOG.name, value_name = key::LOG.unit, help = key::LOG.help())]
     #[arg(value_parser = flag::<LevelFilter>)]
     pub(crate) log: Option<Given<LevelFilter>>,
@@ -192,6 +196,7 @@ impl Options {
             channel_numbers: self.channel_numbers.or(below.channel_numbers),
             on_reallocate: self.on_reallocate.or(below.on_reallocate),
             io: self.io.or(below.io),
+            metrics: self.metrics.or(below.metrics),
             log: self.log.or(below.log),
             log_format: self.log_format.or(below.log_format),
         }

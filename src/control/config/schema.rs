@@ -298,6 +298,19 @@ pub const IO: Key = Key {
     ..ONE
 };
 
+/// Addresses that numbers are shown on.
+pub const METRICS: Key = Key {
+    name: "metrics",
+    unit: "[ADDR:]PORT",
+    default: "none",
+    bounds: "an address of this machine; port 1-65535",
+    doc: "Address on which `/metrics` (for Prometheus), `/live` and `/ready` are served over HTTP. A \
+          port alone is on 127.0.0.1; 0.0.0.0 and [::] stand for every address of that family at \
+          start. No client can name it as a peer.",
+    example: "127.0.0.1:9641",
+    ..LIST
+};
+
 /// How much is logged.
 pub const LOG: Key = Key {
     name: "log",
@@ -321,7 +334,7 @@ pub const LOG_FORMAT: Key = Key {
 };
 
 /// Every key, in the order of the options table.
-pub const KEYS: [&Key; 21] = [
+pub const KEYS: [&Key; 22] = [
     &LISTEN,
     &RELAY_IP,
     &EXTERNAL_IP,
@@ -341,6 +354,7 @@ pub const KEYS: [&Key; 21] = [
     &CHANNEL_NUMBERS,
     &ON_REALLOCATE,
     &IO,
+    &METRICS,
     &LOG,
     &LOG_FORMAT,
 ];

@@ -27,6 +27,7 @@ pub(super) struct Settling<'a> {
 impl Settling<'_> {
     pub(super) fn settle(&self, options: Options) -> Result<Config, ConfigError> {
         let listen = self.listen(options.listen.as_deref())?;
+        let metrics = self.metrics(options.metrics.as_deref().unwrap_or_default())?;
         let externals = options.external_ip.as_deref().unwrap_or_default();
         let relays = self.relays(&listen, options.relay_ip.as_deref(), externals)?;
         let workers = self.workers(options.workers.as_ref())?;
@@ -57,6 +58,7 @@ impl Settling<'_> {
             channel_numbers: value_or_default(options.channel_numbers, &schema::CHANNEL_NUMBERS),
             on_reallocate: value_or_default(options.on_reallocate, &schema::ON_REALLOCATE),
             io: value_or_default(options.io, &schema::IO),
+            metrics,
             log: LogSettings {
                 level: value_or_default::<LevelFilter>(options.log, &schema::LOG),
                 format: value_or_default(options.log_format, &schema::LOG_FORMAT),

@@ -64,6 +64,7 @@ impl Config {
             word(&schema::CHANNEL_NUMBERS, channels_word(self.channel_numbers)),
             word(&schema::ON_REALLOCATE, reallocate_word(self.on_reallocate)),
             word(&schema::IO, self.io),
+            list(&schema::METRICS, &self.metrics),
             word(&schema::LOG, self.log.level),
             word(&schema::LOG_FORMAT, self.log.format),
         ]

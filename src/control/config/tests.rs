@@ -125,6 +125,7 @@ fn the_command_line_wins_for_every_key() {
         ),
         ("on-reallocate = 'refuse'", "--on-reallocate=replace", "on-reallocate = \"replace\""),
         ("io = 'uring'", "--io=portable", "io = \"portable\""),
+        ("metrics = [1]", "--metrics=10.0.0.5:2", "metrics = [\"10.0.0.5:2\"]"),
         ("log = 'info'", "--log=warn", "log = \"warn\""),
         ("log-format = 'text'", "--log-format=json", "log-format = \"json\""),
     ];
@@ -139,7 +140,7 @@ fn the_command_line_wins_for_every_key() {
 }
 
 /// Each file, the line that is named, the key, and a part of the problem.
-const BAD_FILES: [(&str, usize, &str, &str); 38] = [
+const BAD_FILES: [(&str, usize, &str, &str); 41] = [
     ("relay-ports = '6000-5000'", 1, "relay-ports", "6000-5000 is reversed: write 5000-6000"),
     ("relay-ports = '5000-5006'\nworkers = 4", 1, "relay-ports", "4 workers need 8"),
     ("relay-ports = '5000'", 1, "relay-ports", "write LOW-HIGH"),
@@ -199,6 +200,9 @@ const BAD_FILES: [(&str, usize, &str, &str); 38] = [
     ("deny-peers = ['everything']", 1, "deny-peers", "not a network"),
     ("listen = ['127.0.0.1:0']", 1, "listen", "port 0"),
     ("listen = ['192.0.2.9:3478']", 1, "listen", "not an address of this machine"),
+    ("metrics = ['127.0.0.1']", 1, "metrics", "write 9641 or"),
+    ("metrics = [0]", 1, "metrics", "port 0"),
+    ("metrics = ['192.0.2.9:9641']", 1, "metrics", "not an address of this machine"),
     ("log = 'loud'", 1, "log", "write one of off, error"),
     ("realm = 'a'\nrealm = 'b'", 2, "realm", "duplicate key"),
     ("realm = 'a'\nrelam = 'b'", 2, "relam", "unknown field"),
@@ -260,6 +264,15 @@ fn listening_everywhere_means_a_socket_on_every_address() {
         v4,
         everywhere[..3].iter().map(|a| (a.ip(), 5000).into()).collect::<Vec<SocketAddr>>()
     );
+}
+
+#[test]
+fn metrics_are_off_and_a_port_alone_is_on_loopback() {
+    let own = |words: &[&str]| from_flags(words).metrics;
+    assert_eq!(own(&[]), []);
+    assert_eq!(own(&["--metrics=9641"]), [SocketAddr::from(([127, 0, 0, 1], 9641))]);
+    let everywhere = own(&["--metrics=0.0.0.0:9641", "--metrics=9641"]);
+    assert_eq!(everywhere, OWN[..3].iter().map(|own| (ip(own), 9641).into()).collect::<Vec<_>>());
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! wrong and what would be right, in one line; it never repeats a password or a secret.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
@@ -128,6 +128,23 @@ impl Value for SocketAddr {
         }
         plain_unicast_or_any(address.ip(), text)?;
         Ok(address)
+    }
+}
+
+/// Where numbers are shown; a port alone is on loopback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MetricsAddress(pub(crate) SocketAddr);
+
+impl Value for MetricsAddress {
+    fn read(text: &str) -> Result<Self, String> {
+        let on_loopback = || text.parse().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let wrong = || format!("'{text}' is not an address: write 9641 or 192.0.2.1:9641");
+        let address: SocketAddr = text.parse().or_else(|_| on_loopback()).map_err(|_| wrong())?;
+        if address.port() == 0 {
+            return Err(format!("'{text}' has port 0: write a port between 1 and 65535"));
+        }
+        plain_unicast_or_any(address.ip(), text)?;
+        Ok(Self(address))
     }
 }
 

@@ -1,0 +1,182 @@
+//! The small HTTP server in front of the numbers: three pages, GET and HEAD, one request for each
+//! connection.
+//!
+//! Whoever can reach the address can at most hold [`CONNECTIONS`] places of it for
+//! [`PATIENCE`] each; the relay does not notice.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tracing::debug;
+
+use super::{Node, families, text};
+
+/// Connections to one address at a time; whoever comes next waits.
+const CONNECTIONS: usize = 16;
+/// How long a connection may last, from its beginning to the last byte of the answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How soon a connection is taken again after none could be.
+const RETRY: Duration = Duration::from_millis(100);
+/// Longest head of a request.
+const HEAD_BYTES: usize = 8192;
+
+/// A page that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Page {
+    Metrics,
+    Live,
+    Ready,
+}
+
+/// Answers whoever connects, for ever.
+pub(super) async fn serve(listener: TcpListener, node: Arc<Node>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let node = Arc::clone(&node);
+                tokio::spawn(async move {
+                    converse(stream, &node).await;
+                    drop(place);
+                });
+            }
+            // Out of descriptors, mostly, or the other end is gone already.
+            Err(error) => {
+                debug!(%error, "a connection for metrics cannot be taken");
+                sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Answers one request. What goes wrong here is the client's business.
+async fn converse(stream: TcpStream, node: &Node) {
+    let service = service_fn(|request: hyper::Request<_>| async move {
+        Ok::<_, Infallible>(answer(node, request.method(), request.uri().path()).await)
+    });
+    let connection = http1::Builder::new()
+        .keep_alive(false)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    match timeout(PATIENCE, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "a request for metrics failed"),
+        Err(_) => debug!("a request for metrics took too long"),
+    }
+}
+
+async fn answer(node: &Node, method: &Method, path: &str) -> Response<String> {
+    let page = match path {
+        "/metrics" => Page::Metrics,
+        "/live" => Page::Live,
+        "/ready" => Page::Ready,
+        _ => return plain(StatusCode::NOT_FOUND, "try /metrics, /live or /ready\n".to_owned()),
+    };
+    if ![Method::GET, Method::HEAD].contains(method) {
+        let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n".to_owned());
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refusal;
+    }
+    match page {
+        Page::Metrics => metrics(node).await,
+        Page::Live => plain(StatusCode::OK, "live\n".to_owned()),
+        Page::Ready => ready(node).await,
+    }
+}
+
+async fn metrics(node: &Node) -> Response<String> {
+    let text = families::text(&node.about, &node.sampler.sample().await);
+    let mut response = Response::new(text);
+    let format = HeaderValue::from_static(text::CONTENT_TYPE);
+    response.headers_mut().insert(CONTENT_TYPE, format);
+    response
+}
+
+/// Ready is a server that wants clients and whose workers all answer.
+async fn ready(node: &Node) -> Response<String> {
+    if !node.readiness.holds() {
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "not ready: stopping\n".to_owned());
+    }
+    let (answering, workers) = (node.sampler.sample().await.answered.len(), node.about.workers);
+    if answering < workers {
+        let problem = format!("not ready: {answering} of {workers} workers answer\n");
+        return plain(StatusCode::SERVICE_UNAVAILABLE, problem);
+    }
+    plain(StatusCode::OK, "ready\n".to_owned())
+}
+
+fn plain(status: StatusCode, body: String) -> Response<String> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let words = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, words);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use super::super::sampler::{Sampler, snapshot};
+    use super::super::{About, Readiness};
+    use super::*;
+
+    /// Two workers of which so many answer and the rest are gone.
+    fn node(answering: u8) -> Node {
+        let about = About {
+            driver: "epoll",
+            workers: 2,
+            allocations_limit: 1,
+            started: SystemTime::now(),
+            begun: Instant::now(),
+        };
+        let sampler = Sampler::new(move || {
+            let (answer, answers) = crossbeam_channel::bounded(2);
+            (0..answering).for_each(|index| answer.send(snapshot(index, 1)).unwrap());
+            answers
+        });
+        Node { about, sampler, readiness: Readiness::new() }
+    }
+
+    fn ask(node: &Node, method: &Method, path: &str) -> (u16, String) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let response = runtime.unwrap().block_on(answer(node, method, path));
+        (response.status().as_u16(), response.into_body())
+    }
+
+    #[test]
+    fn only_what_exists_is_answered_and_only_by_get_and_head() {
+        let node = node(2);
+        for path in ["/", "/metrics/", "/metricsx", "/../live", "", "*"] {
+            assert_eq!(ask(&node, &Method::GET, path).0, 404, "{path}");
+        }
+        for path in ["/metrics", "/live", "/ready"] {
+            assert_eq!(ask(&node, &Method::GET, path).0, 200, "{path}");
+            assert_eq!(ask(&node, &Method::HEAD, path).0, 200, "{path}");
+            for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+                assert_eq!(ask(&node, &method, path).0, 405, "{method} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn ready_is_who_wants_clients_and_whose_workers_answer() {
+        let whole = node(2);
+        assert_eq!(ask(&whole, &Method::GET, "/ready"), (200, "ready\n".to_owned()));
+        let half = "not ready: 1 of 2 workers answer\n".to_owned();
+        assert_eq!(ask(&node(1), &Method::GET, "/ready"), (503, half));
+        whole.readiness.withdraw();
+        assert_eq!(ask(&whole, &Method::GET, "/ready").0, 503);
+        assert_eq!(ask(&whole, &Method::GET, "/live").0, 200);
+    }
+}

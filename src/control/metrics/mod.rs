@@ -1,0 +1,118 @@
+//! What a server shows of itself over HTTP: numbers for Prometheus, and whether it is ready.
+//!
+//! ```text
+//! GET /metrics ──▶ http.rs ──▶ sampler.rs ── mail ──▶ every worker
+//!                     ▲                                   │ a copy of its counters
+//!                     └── text.rs ◀── families.rs ◀───────┘
+//! ```
+//!
+//! Workers count in words of their own and are asked when somebody looks, so that nothing is shared
+//! with them and nothing is done between two scrapes. All of this runs on the control thread.
+//!
+//! Law: no label takes values that an outsider can make more of; no user, no address, no peer.
+
+mod families;
+mod http;
+mod sampler;
+mod text;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime};
+
+pub(super) use sampler::Sampler;
+
+/// The sockets on which numbers will be shown; bound, and silent until [`Doors::open`].
+#[derive(Debug)]
+pub(super) struct Doors(Vec<TcpListener>);
+
+/// What is shown, and who is asked for it.
+pub(super) struct Node {
+    pub(super) about: About,
+    pub(super) sampler: Sampler,
+    pub(super) readiness: Readiness,
+}
+
+/// What does not change while a server runs.
+#[derive(Clone, Debug)]
+pub(super) struct About {
+    /// What moves the packets.
+    pub(super) driver: &'static str,
+    /// Workers that were started; at least one.
+    pub(super) workers: usize,
+    /// Allocations that the server holds at most.
+    pub(super) allocations_limit: u32,
+    /// When it was started, by the machine's clock.
+    pub(super) started: SystemTime,
+    /// The same moment, by a clock that nobody sets.
+    pub(super) begun: Instant,
+}
+
+/// Whether clients should be sent here: said by the life of the server, told by `/ready`.
+#[derive(Clone, Debug)]
+pub(super) struct Readiness(Arc<AtomicBool>);
+
+impl Doors {
+    /// Binds every address.
+    ///
+    /// # Errors
+    /// Names the address that cannot be bound.
+    pub(super) fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
+        addresses.iter().map(|address| bind(*address)).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// Shows a node until the runtime ends. Has to be called on one.
+    ///
+    /// # Errors
+    /// The runtime takes no more sockets.
+    pub(super) fn open(self, node: Node) -> io::Result<()> {
+        let node = Arc::new(node);
+        for door in self.0 {
+            let listener = tokio::net::TcpListener::from_std(door)?;
+            tokio::spawn(http::serve(listener, Arc::clone(&node)));
+        }
+        Ok(())
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot show metrics on {address}: {error}"))
+    })
+}
+
+impl Readiness {
+    /// A server whose workers are up is ready.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
+    /// From now on no client should be sent here.
+    pub(super) fn withdraw(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    fn holds(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Doors, TcpListener};
+
+    #[test]
+    fn an_address_in_use_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = Doors::bind(&[address]).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot show metrics on {address}: ")), "{error}");
+        assert_eq!(error.lines().count(), 1);
+    }
+}

@@ -1,0 +1,196 @@
+//! What a server shows of itself: numbers that are true while it relays, and whether it is ready.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use crate::client::{Client, Peer};
+use crate::machine::Ports;
+use crate::relay::{LOOPBACK4, LOOPBACK6, Process, Relay, Setup, command};
+
+const CHANNEL: u16 = 0x4000;
+
+/// An answer, its head in lower case.
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+/// Says something to a server and reads until it closes.
+fn say(to: SocketAddr, words: &str) -> String {
+    let mut stream = TcpStream::connect(to).expect("somebody listens");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    stream.write_all(words.as_bytes()).expect("it is taken");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer, and its end");
+    answer
+}
+
+fn ask(to: SocketAddr, method: &str, path: &str) -> Answer {
+    let answer = say(to, &format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\n\r\n"));
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+}
+
+/// Every sample by its name and labels, as they are written.
+fn scrape(from: SocketAddr) -> BTreeMap<String, f64> {
+    let answer = ask(from, "GET", "/metrics");
+    assert_eq!(answer.status, 200);
+    assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);
+    let samples = answer.body.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let (name, value) = line.rsplit_once(' ').expect("a value");
+        (name.to_owned(), value.parse().expect("a number"))
+    });
+    samples.collect()
+}
+
+/// A relay that shows its numbers on a port of its own, written without an address.
+fn shown(arguments: &[&str]) -> (Relay, SocketAddr) {
+    let port = TcpListener::bind((LOOPBACK4, 0)).expect("a free port");
+    let address = port.local_addr().expect("it is bound");
+    drop(port);
+    let metrics = address.port().to_string();
+    (Setup::new().with(&["--metrics", &metrics]).with(arguments).start(), address)
+}
+
+fn sum(samples: &BTreeMap<String, f64>, name: &str, label: &str) -> f64 {
+    let is_meant = |key: &str| key.starts_with(&format!("{name}{{")) && key.contains(label);
+    let meant: Vec<_> = samples.iter().filter(|(key, _)| is_meant(key)).collect();
+    assert!(!meant.is_empty(), "there is no {name} with {label}");
+    meant.into_iter().map(|(_, value)| value).sum()
+}
+
+/// Allocates and relays so many packets of 100 bytes each way.
+fn relay_some(relay: &Relay, packets: usize) -> Client {
+    let (mut client, peer) = (Client::new(relay.v4()), Peer::new());
+    let relayed = client.allocate();
+    client.bind(CHANNEL, peer.address());
+    for _ in 0..packets {
+        client.send_channel(CHANNEL, &[7; 100]);
+        assert_eq!(peer.receive().1.len(), 100);
+        peer.send(relayed, &[7; 100]);
+        assert_eq!(client.channel_data().1.len(), 100);
+    }
+    client
+}
+
+#[test]
+fn the_numbers_are_those_of_what_was_relayed() {
+    for io in ["auto", "portable"] {
+        let (relay, metrics) = shown(&["--workers", "2", "--io", io]);
+        let mut client = relay_some(&relay, 5);
+        client.send(b"\xFFneither STUN nor ChannelData");
+        let samples = scrape(metrics);
+        for direction in ["direction=\"to_peers\"", "direction=\"to_clients\""] {
+            assert_eq!(sum(&samples, "uturn_packets_total", direction), 5.0);
+            assert_eq!(sum(&samples, "uturn_bytes_total", direction), 500.0);
+        }
+        assert_eq!(samples["uturn_workers"], 2.0);
+        assert_eq!(samples["uturn_workers_answering"], 2.0);
+        assert_eq!(sum(&samples, "uturn_allocations", "worker"), 1.0);
+        assert_eq!(samples["uturn_requests_succeeded_total{method=\"allocate\"}"], 1.0);
+        assert_eq!(samples["uturn_requests_succeeded_total{method=\"channel_bind\"}"], 1.0);
+        assert!(samples["uturn_requests_failed_total{method=\"refresh\",code=\"401\"}"] >= 1.0);
+        assert!(sum(&samples, "uturn_io_received_datagrams_total", "worker") >= 10.0);
+        client.refresh(0);
+        let later = scrape(metrics);
+        assert_eq!(sum(&later, "uturn_allocations", "worker"), 0.0);
+        assert_eq!(sum(&later, "uturn_allocations_closed_total", "worker"), 1.0);
+        assert_eq!(sum(&later, "uturn_dropped_total", "not_stun"), 1.0);
+    }
+}
+
+// The set of series is the same before and after strangers and users came.
+#[test]
+fn nothing_that_outsiders_do_adds_a_series() {
+    let (relay, metrics) = shown(&[]);
+    let names = || scrape(metrics).into_keys().collect::<Vec<_>>();
+    let before = names();
+    let mut stranger = Client::login(relay.v4(), "mallory\"} 1\nuturn_workers 9", "guess");
+    stranger.challenge();
+    assert_eq!(stranger.fail(crate::client::allocate()), 401);
+    drop(relay_some(&relay, 1));
+    assert_eq!(names(), before);
+}
+
+#[test]
+fn live_and_ready_say_so() {
+    let (_relay, metrics) = shown(&[]);
+    for (path, body) in [("/live", "live\n"), ("/ready", "ready\n")] {
+        let answer = ask(metrics, "GET", path);
+        assert_eq!((answer.status, answer.body.as_str()), (200, body));
+    }
+}
+
+// RFC 9110 §9.3.2: HEAD is as GET, without the content.
+#[test]
+fn head_is_get_without_the_content() {
+    let (_relay, metrics) = shown(&[]);
+    let answer = ask(metrics, "HEAD", "/live");
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    assert!(answer.head.contains("content-length: 5"), "{}", answer.head);
+}
+
+// RFC 9110 §15.5.6: a 405 names in Allow what is allowed.
+#[test]
+fn other_paths_and_methods_are_refused() {
+    let (_relay, metrics) = shown(&[]);
+    assert_eq!(ask(metrics, "GET", "/").status, 404);
+    assert_eq!(ask(metrics, "POST", "/nothing").status, 404);
+    let refused = ask(metrics, "POST", "/metrics");
+    assert_eq!(refused.status, 405);
+    assert!(refused.head.contains("allow: get, head"), "{}", refused.head);
+    assert!(say(metrics, "what is this\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    assert_eq!(ask(metrics, "GET", "/live").status, 200, "it lives on");
+}
+
+// Those who open connections and say nothing cost places for a while, and the relay nothing.
+#[test]
+fn silent_connections_are_closed_in_time() {
+    let (relay, metrics) = shown(&[]);
+    let silent: Vec<_> = (0..40).filter_map(|_| TcpStream::connect(metrics).ok()).collect();
+    drop(relay_some(&relay, 1));
+    let mut first = silent.first().expect("one gets through");
+    first.set_read_timeout(Some(Duration::from_secs(15))).expect("a timeout");
+    assert_eq!(first.read(&mut [0; 1]).expect("the end, in time"), 0);
+    drop(silent);
+    assert_eq!(ask(metrics, "GET", "/live").status, 200);
+}
+
+#[test]
+fn nothing_is_shown_unless_it_is_asked_for() {
+    assert_eq!(tcp_sockets(shown(&[]).0.process.pid), 1);
+    assert_eq!(tcp_sockets(Relay::start().process.pid), 0);
+}
+
+/// Counts the TCP sockets among the descriptors of a process.
+fn tcp_sockets(pid: u32) -> usize {
+    let tables = ["tcp", "tcp6"].map(|table| format!("/proc/{pid}/net/{table}"));
+    let tables = tables.map(|table| std::fs::read_to_string(table).unwrap_or_default());
+    let lines = tables.iter().flat_map(|table| table.lines().skip(1));
+    let inodes = lines.filter_map(|line| line.split_whitespace().nth(9));
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
+    let links = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let links: Vec<_> = links.map(|link| link.to_string_lossy().into_owned()).collect();
+    inodes.filter(|inode| links.contains(&format!("socket:[{inode}]"))).count()
+}
+
+#[test]
+fn an_address_in_use_is_one_clear_line_and_no_start() {
+    let taken = TcpListener::bind((LOOPBACK6, 0)).expect("a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let ports = Ports::claim();
+    let mut command = command();
+    command.args(["--listen", &format!("127.0.0.1:{}", ports.listening())]);
+    command.args(["--workers", "1", "--metrics", &address]);
+    let mut process = Process::spawn(command);
+    assert_eq!(process.wait().code(), Some(1));
+    let said = process.stderr();
+    let faults: Vec<_> = said.lines().filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(faults.len(), 1, "{said}");
+    assert!(faults[0].contains(&format!("cannot show metrics on {address}: ")), "{said}");
+    assert_eq!(process.stdout(), "");
+}
