@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::client::{Client, Peer};
@@ -101,6 +102,27 @@ fn the_numbers_are_those_of_what_was_relayed() {
         assert_eq!(sum(&later, "uturn_allocations_closed_total", "worker"), 1.0);
         assert_eq!(sum(&later, "uturn_dropped_total", "not_stun"), 1.0);
     }
+}
+
+// Packets that are waited for one by one: a lost one fails the test.
+#[test]
+fn whoever_scrapes_disturbs_nobody() {
+    let (relay, metrics) = shown(&[]);
+    let ended = AtomicBool::new(false);
+    let scrapes = std::thread::scope(|scope| {
+        let scraper = scope.spawn(|| {
+            let mut seen = vec![0.0];
+            while !ended.load(Ordering::Relaxed) {
+                seen.push(sum(&scrape(metrics), "uturn_packets_total", "to_peers"));
+            }
+            seen
+        });
+        drop(relay_some(&relay, 300));
+        ended.store(true, Ordering::Relaxed);
+        scraper.join().expect("every scrape is answered")
+    });
+    assert!(scrapes.is_sorted(), "{scrapes:?}");
+    assert!(scrapes.iter().any(|packets| (1.0..300.0).contains(packets)), "{scrapes:?}");
 }
 
 // The set of series is the same before and after strangers and users came.

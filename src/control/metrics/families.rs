@@ -246,6 +246,23 @@ mod tests {
         }
     }
 
+    /// The words of a text that look like one of our families.
+    fn names(text: &str) -> impl Iterator<Item = &str> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words.filter(|word| word.starts_with("uturn_") && !word.ends_with('_'))
+    }
+
+    #[test]
+    fn the_readme_and_the_dashboard_name_what_is_told() {
+        let told = parse(&text(&about(), &sample()));
+        for text in
+            [include_str!("../../../README.md"), include_str!("../../../tuning/grafana.json")]
+        {
+            assert!(names(text).count() > 10);
+            names(text).for_each(|name| assert!(told.contains_key(name), "{name}"));
+        }
+    }
+
     #[test]
     fn every_reason_is_told_before_it_has_happened() {
         let families = parse(&text(&about(), &sample()));
