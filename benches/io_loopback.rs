@@ -4,11 +4,13 @@
 //! between, so a number is server CPU time: the receive calls, the whole transmit path, and the
 //! peer's receive stack, which loopback runs in the sender's context. The peers take trains, as a
 //! network card with segmentation offload would. `bare` is the floor of the same run: one
-//! `recvfrom` and one `sendto` per packet and nothing else.
+//! `recvfrom` and one `sendto` per packet and nothing else; `tokio_uring` does the same with a task
+//! and two boxed operations per packet.
 
 use std::{
     hint::black_box,
     net::{SocketAddr, UdpSocket},
+    rc::Rc,
     time::Duration,
 };
 
@@ -17,6 +19,7 @@ use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeValLike,
 };
+use tokio_uring::buf::BoundedBuf;
 use uturn::io::{
     Driver, Event, Piece, PortableDriver, Received, Settings, SocketId, UringDriver, Wait,
     sockets::{self, BufferSizes},
@@ -103,6 +106,47 @@ impl Relay for Bare {
                 socket.send_to(&buffer[..bytes + 4], peer).expect("sent");
             }
         }
+    }
+}
+
+/// The same through tokio-uring, a task for each socket: why the data path has a ring of its own.
+/// It has neither multishot receives nor provided buffers, and boxes each operation.
+struct TokioUring {
+    runtime: tokio_uring::Runtime,
+    routes: Vec<(Rc<tokio_uring::net::UdpSocket>, SocketAddr)>,
+}
+
+impl Relay for TokioUring {
+    fn add(&mut self, socket: UdpSocket, peer: SocketAddr) {
+        // The ring waits for a datagram; a non-blocking socket would answer EAGAIN.
+        socket.set_nonblocking(false).expect("a socket can block");
+        self.routes.push((Rc::new(tokio_uring::net::UdpSocket::from_std(socket)), peer));
+    }
+
+    fn relay(&mut self, packets: usize) {
+        let each = packets / self.routes.len();
+        let routes = self.routes.clone();
+        self.runtime.block_on(async move {
+            let tasks: Vec<_> = routes
+                .into_iter()
+                .map(|(socket, peer)| tokio_uring::spawn(pass_on(socket, peer, each)))
+                .collect();
+            for task in tasks {
+                task.await.expect("a task ends by itself");
+            }
+        });
+    }
+}
+
+/// Relays so many datagrams of one socket, 4 bytes longer each.
+async fn pass_on(socket: Rc<tokio_uring::net::UdpSocket>, peer: SocketAddr, packets: usize) {
+    let mut buffer = vec![0; 2048];
+    for _ in 0..packets {
+        let (received, slice) = socket.recv_from(buffer.slice(4..)).await;
+        let (bytes, _) = received.expect("a datagram");
+        let (sent, slice) = socket.send_to(slice.into_inner().slice(..bytes + 4), peer).await;
+        sent.expect("sent");
+        buffer = slice.into_inner();
     }
 }
 
@@ -208,6 +252,10 @@ fn measure<R: Relay>(criterion: &mut Criterion, name: &str, gro: bool, new: impl
 fn relays(criterion: &mut Criterion) {
     let settings = Settings::default();
     measure(criterion, "bare", false, || Bare { routes: Vec::new() });
+    measure(criterion, "tokio_uring", false, || TokioUring {
+        runtime: tokio_uring::Runtime::new(&tokio_uring::builder()).expect("io_uring"),
+        routes: Vec::new(),
+    });
     measure(criterion, "portable", true, || Driven {
         driver: PortableDriver::new(&settings).expect("epoll"),
         peers: Vec::new(),
