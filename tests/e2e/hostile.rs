@@ -4,6 +4,7 @@
 //! The seed is printed; `UTURN_SEED` repeats a run.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::client::{
     Client, Peer, V6, allocate, channel_bind, channel_data, create_permission, send_indication,
@@ -127,10 +128,12 @@ fn settle(probe: &mut Client) {
     assert_eq!(answer.class, Class::Success);
 }
 
-/// A client in a network of its own: what strangers are answered is limited for each network, and
-/// the life signs must not suffer for the attack.
+/// A client in a network that nobody has used: what strangers are answered is limited for each
+/// network, and neither the life signs nor the next attack must suffer for this one.
 fn attacker(relay: &Relay, user: &str, password: &str) -> Client {
-    Client::on(socket([127, 0, 7, 7].into()), relay.v4(), user, password)
+    static NETWORK: AtomicU8 = AtomicU8::new(7);
+    let network = NETWORK.fetch_add(1, Ordering::Relaxed);
+    Client::on(socket([127, 0, network, 7].into()), relay.v4(), user, password)
 }
 
 fn drain(client: &Client) {
