@@ -30,8 +30,9 @@ impl Journal {
     /// Logs that an allocation began, or counts it.
     pub(super) fn opened(&mut self, now: Instant, worker: WorkerIndex, opened: &Opened) {
         if self.admit(now) == Admission::Log {
-            let Opened { user, flow, relayed, lifetime_s } = opened;
+            let Opened { session, user, flow, relayed, lifetime_s } = opened;
             info!(
+                %session,
                 user = &**user,
                 transport = TRANSPORT,
                 client = %flow.client,
@@ -47,8 +48,9 @@ impl Journal {
     /// Logs that an allocation ended, or counts it.
     pub(super) fn closed(&mut self, now: Instant, worker: WorkerIndex, closed: &Closed) {
         if self.admit(now) == Admission::Log {
-            let Closed { user, flow, relayed, duration_ms, traffic, cause } = closed;
+            let Closed { session, user, flow, relayed, duration_ms, traffic, cause } = closed;
             info!(
+                %session,
                 user = &**user,
                 transport = TRANSPORT,
                 client = %flow.client,
@@ -110,7 +112,9 @@ mod tests {
     use tracing_subscriber::fmt;
 
     use super::*;
-    use crate::turn::{ListenerId, Load, Traffic};
+    use crate::turn::{ListenerId, Load, SessionId, Traffic};
+
+    const SESSION: SessionId = SessionId { worker: WorkerIndex(3), serial: 17 };
 
     /// A log that can be read back.
     #[derive(Clone, Default)]
@@ -135,14 +139,21 @@ mod tests {
     }
 
     fn opened(user: &str) -> Opened {
-        Opened { user: user.into(), flow: flow(), relayed: relayed(), lifetime_s: 600 }
+        Opened {
+            session: SESSION,
+            user: user.into(),
+            flow: flow(),
+            relayed: relayed(),
+            lifetime_s: 600,
+        }
     }
 
     fn closed() -> Closed {
         let load = |packets, bytes| Load { packets, bytes };
         let traffic = Traffic { to_peers: load(2, 200), to_client: load(3, 300) };
         let (user, cause) = ("alice".into(), Cause::Expired);
-        Closed { user, flow: flow(), relayed: relayed(), duration_ms: 1500, traffic, cause }
+        let (session, flow, relayed) = (SESSION, flow(), relayed());
+        Closed { session, user, flow, relayed, duration_ms: 1500, traffic, cause }
     }
 
     fn journal(now: Instant) -> Journal {
@@ -170,6 +181,7 @@ mod tests {
         let line = log(true, |journal, now| journal.closed(now, WorkerIndex(3), &closed()));
         let object: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(object["message"], "allocation closed");
+        assert_eq!(object["session"], "3-17");
         assert_eq!(object["user"], "alice");
         assert_eq!(object["client"], "192.0.2.7:5000");
         assert_eq!(object["server"], "[::1]:3478");

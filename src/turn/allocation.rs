@@ -6,7 +6,8 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use super::{
-    Authenticated, FiveTuple, RelayId, Traffic, channel::Channels, permission::Permissions,
+    Authenticated, FiveTuple, RelayId, SessionId, Traffic, channel::Channels,
+    permission::Permissions,
 };
 use crate::wire::{ErrorCode, Family, IntegrityKey, TransactionId};
 
@@ -63,6 +64,7 @@ pub(super) struct Granted {
 /// One allocation.
 #[derive(Debug)]
 pub(super) struct Allocation {
+    pub(super) session: SessionId,
     pub(super) flow: FiveTuple,
     pub(super) owner: Owner,
     /// IPv4, IPv6; at least one while the allocation is in the table.

@@ -7,7 +7,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{FiveTuple, PendingId, RelayId, WorkerIndex};
+use super::{FiveTuple, PendingId, RelayId, SessionId, WorkerIndex};
 
 /// One thing to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +113,8 @@ pub enum Bind {
 /// An allocation was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
+    /// Its name.
+    pub session: SessionId,
     /// Who owns it.
     pub user: Arc<str>,
     /// The client.
@@ -126,6 +128,8 @@ pub struct Opened {
 /// An allocation ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
+    /// Its name.
+    pub session: SessionId,
     /// Who owned it.
     pub user: Arc<str>,
     /// The client.

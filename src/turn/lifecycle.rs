@@ -89,6 +89,7 @@ impl Server {
         self.counters.closed += 1;
         self.counters.live -= 1;
         self.effects.push_back(Effect::Closed(Closed {
+            session: allocation.session,
             user: allocation.owner.user,
             flow: allocation.flow,
             relayed: allocation.granted.relayed,

@@ -22,7 +22,8 @@
 //! reply_budget.rs  how much a stranger's network may be answered
 //! quota.rs         how much a user may hold
 //! settings.rs      what the operator decides; shard.rs what one worker owns
-//! effect.rs, verdict.rs, reason.rs, counters.rs, identity.rs   what is said to the worker
+//! effect.rs, verdict.rs, reason.rs, counters.rs, identity.rs, session.rs
+//!                  what is said to the worker
 //! ```
 //!
 //! Per packet: no heap, no clock, no log, and nothing that grows with the number of allocations.
@@ -59,6 +60,7 @@ mod reservation;
 #[cfg(test)]
 mod scenario;
 mod server;
+mod session;
 mod settings;
 mod shard;
 mod timer;
@@ -79,6 +81,7 @@ pub use reason::Reason;
 pub use reply_budget::{ReplyBudget, ReplyRate};
 pub use reservation::{NotReserved, Redeemed};
 pub use server::Server;
+pub use session::SessionId;
 pub use settings::{OnReallocate, Settings};
 pub use shard::{PortPlan, RelayAddress, Shard};
 pub use verdict::{ToClient, Undelivered, Verdict};

@@ -5,7 +5,7 @@
 //! then named in ADDRESS-ERROR-CODE (RFC 8656 §7.2).
 
 use crate::turn::{
-    Bind, Now, Outcome, PendingId, Reason, Server, Socket, Traffic, Verdict,
+    Bind, Now, Outcome, PendingId, Reason, Server, SessionId, Socket, Traffic, Verdict,
     allocation::{Allocation, End, Granted, index},
     answer::{Answer, Envelope},
     channel::Channels,
@@ -144,7 +144,9 @@ impl Server {
             reservation,
             missing: opening.missing_family(),
         };
+        let session = self.name_session();
         let id = self.allocations.insert(Allocation {
+            session,
             flow: opening.flow,
             owner: opening.owner.clone(),
             ends: opening.bound.map(|relay| relay.map(|relay| End { relay, expires_ms })),
@@ -158,14 +160,20 @@ impl Server {
             self.relays.go_live(relay, id);
         }
         self.rearm(id);
-        self.tell_opened(opening, &granted);
+        self.tell_opened(session, opening, &granted);
         granted
     }
 
-    fn tell_opened(&mut self, opening: &Opening, granted: &Granted) {
+    /// Counts one more allocation; its place in the count is its name.
+    fn name_session(&mut self) -> SessionId {
         self.counters.opened += 1;
         self.counters.live += 1;
+        SessionId { worker: self.shard.worker, serial: self.counters.opened }
+    }
+
+    fn tell_opened(&mut self, session: SessionId, opening: &Opening, granted: &Granted) {
         self.effects.push_back(Effect::Opened(Opened {
+            session,
             user: opening.owner.user.clone(),
             flow: opening.flow,
             relayed: granted.relayed,

@@ -1,7 +1,7 @@
 //! Allocate: what is asked for, what is granted, and the code of every fault (RFC 8656 §7).
 
 use super::*;
-use crate::turn::{Cause, OnReallocate, Reason, Verdict};
+use crate::turn::{Cause, OnReallocate, Reason, SessionId, Verdict};
 use crate::wire::{AttributeType, ErrorCode, Family, Method};
 
 #[test]
@@ -17,6 +17,20 @@ fn a_client_gets_a_relayed_address_and_is_told_where_it_is_seen() {
     assert_eq!(heard.relayed().ip(), world::relay_ip());
     assert_eq!(world.opened.len(), 1);
     assert_eq!(world.opened[0].relayed, [Some(heard.relayed()), None]);
+}
+
+#[test]
+fn no_two_sessions_have_one_name() {
+    let mut world = World::with(2, 1000, |_| {});
+    for who in [Client::ANN, Client::BOB, Client::ANN.on(1).at("198.51.100.3:5000")] {
+        world.allocate(who).expect_success();
+    }
+    world.refresh(Client::ANN, 0).expect_success();
+    world.allocate(Client::ANN).expect_success();
+    let names = |session: SessionId| session.to_string();
+    let opened: Vec<_> = world.opened.iter().map(|opened| names(opened.session)).collect();
+    assert_eq!(opened, ["0-1", "0-2", "1-1", "0-3"]);
+    assert_eq!(names(world.closed[0].session), "0-1");
 }
 
 // RFC 8656 §7.2: "If the request contains [...] a retransmission".
