@@ -35,17 +35,19 @@ pub(super) struct Owner {
     pub(super) account: Arc<str>,
     /// What the user signs with.
     pub(super) key: IntegrityKey,
+    /// The rules under which the key was found good: [`super::Server::reconfigure`] counts them.
+    pub(super) rules: u32,
 }
 
 impl Owner {
-    pub(super) fn of(authenticated: &Authenticated<'_>) -> Owner {
+    pub(super) fn of(authenticated: &Authenticated<'_>, rules: u32) -> Owner {
         let user: Arc<str> = authenticated.user().into();
         let account = if authenticated.account() == authenticated.user() {
             user.clone()
         } else {
             authenticated.account().into()
         };
-        Owner { user, account, key: authenticated.key().clone() }
+        Owner { user, account, key: authenticated.key().clone(), rules }
     }
 }
 

@@ -72,6 +72,15 @@ impl Allocations {
         Some(allocation)
     }
 
+    /// The slots in use among the `most` from `from` on, and where the next such page begins;
+    /// `None` when this was the last.
+    pub(super) fn page(&self, from: u32, most: u32) -> (Vec<AllocationId>, Option<u32>) {
+        let slots = self.slots.len() as u32;
+        let end = from.saturating_add(most).min(slots);
+        let used = (from..end).filter(|slot| self.slots[*slot as usize].is_some());
+        (used.map(AllocationId).collect(), (end < slots).then_some(end))
+    }
+
     /// Every slot in use, in order.
     pub(super) fn ids(&self) -> Vec<AllocationId> {
         let used = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_some());

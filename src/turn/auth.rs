@@ -131,6 +131,23 @@ impl Authenticator {
         proof.ok_or(Refusal::WrongCredentials)
     }
 
+    /// As [`Authenticator::authenticate_known`], for a user whose key was found good under other
+    /// rules: it has to be vouched for by these. A new password is as good as the old one was.
+    pub fn authenticate_again<'m>(
+        &self,
+        now: Now,
+        client: SocketAddr,
+        message: &Message<'m>,
+        known_user: &str,
+    ) -> Result<Authenticated<'m>, Refusal> {
+        if message.username() != Some(known_user.as_bytes()) {
+            return self.authenticate(now, client, message);
+        }
+        let user = self.user(now, client, message)?;
+        let key = self.credentials.verify_known(user, message);
+        key.map(|key| Authenticated { user, key }).ok_or(Refusal::WrongCredentials)
+    }
+
     /// Writes REALM and NONCE: what a client needs to try again (RFC 8489 §9.2.4).
     pub fn challenge(&self, now: Now, client: SocketAddr, writer: &mut MessageWriter<'_>) {
         let nonce = self.nonces.issue(now, client);

@@ -15,7 +15,8 @@ impl Server {
     /// When [`Server::advance`] has something to do, in [`Now::mono_ms`]; `None` while idle.
     pub fn next_deadline(&self) -> Option<u64> {
         let timers = self.timers.next_deadline_ms();
-        timers.into_iter().chain(self.reservations.next_deadline_ms()).min()
+        let review = self.review.map(|_| 0);
+        timers.into_iter().chain(self.reservations.next_deadline_ms()).chain(review).min()
     }
 
     /// Ends what is over. Costs nothing while nothing is.
@@ -26,6 +27,7 @@ impl Server {
         while let Some(reservation) = self.reservations.next_over(now.mono_ms) {
             self.give_up(&reservation);
         }
+        self.go_on_reviewing();
     }
 
     /// Ends every allocation and reservation, for the log's sake, before the process ends.

@@ -21,7 +21,8 @@
 //! policy/          which peers may be reached
 //! reply_budget.rs  how much a stranger's network may be answered
 //! quota.rs         how much a user may hold
-//! settings.rs      what the operator decides; shard.rs what one worker owns
+//! settings.rs      what the operator decides, reconfigure.rs when that changes
+//! shard.rs         what one worker owns
 //! effect.rs, verdict.rs, reason.rs, counters.rs, identity.rs, session.rs
 //!                  what is said to the worker
 //! ```
@@ -52,6 +53,7 @@ mod policy;
 mod ports;
 mod quota;
 mod reason;
+mod reconfigure;
 mod relay;
 mod relays;
 mod reply_budget;

@@ -63,6 +63,18 @@ impl Permissions {
         self.0.retain(|permission| permission.expires_ms > now_ms);
     }
 
+    /// Every address that holds a place.
+    pub(super) fn peers(&self) -> impl Iterator<Item = IpAddr> {
+        self.0.iter().map(|permission| permission.peer)
+    }
+
+    /// Takes a permission away.
+    pub(super) fn revoke(&mut self, peer: IpAddr) {
+        if let Ok(place) = self.place(peer) {
+            self.0.remove(place);
+        }
+    }
+
     /// Forgets a family whose relayed address is gone.
     pub(super) fn remove_family(&mut self, family: Family) {
         self.0.retain(|permission| Family::of(permission.peer) != family);

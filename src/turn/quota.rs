@@ -48,6 +48,12 @@ impl Counts {
         }
     }
 
+    /// Changes the limits. What is held stays held; only the next ones are measured by them.
+    pub fn limit(&mut self, per_user: Option<u32>, total: Option<u32>) {
+        self.most_per_user = per_user.unwrap_or(u32::MAX);
+        self.most = total.unwrap_or(u32::MAX);
+    }
+
     /// Allocations held by everyone.
     pub fn total(&self) -> u32 {
         self.held_total
@@ -98,6 +104,21 @@ mod tests {
         counts.leave(&ann);
         assert_eq!(counts.admit(&bob), Ok(()));
         assert_eq!((counts.of("ann"), counts.of("bob"), counts.total()), (1, 2, 3));
+    }
+
+    #[test]
+    fn lower_limits_take_nothing_away() {
+        let ann: Arc<str> = "ann".into();
+        let mut counts = Counts::new(None, None);
+        counts.admit(&ann).unwrap();
+        counts.admit(&ann).unwrap();
+        counts.limit(Some(1), None);
+        assert_eq!((counts.of("ann"), counts.admit(&ann)), (2, Err(Exhausted::User)));
+        counts.leave(&ann);
+        counts.leave(&ann);
+        assert_eq!(counts.admit(&ann), Ok(()));
+        counts.limit(None, Some(1));
+        assert_eq!(counts.admit(&ann), Err(Exhausted::Total));
     }
 
     #[test]

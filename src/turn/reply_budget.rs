@@ -70,6 +70,11 @@ impl ReplyBudget {
         ReplyBudget { rate, hasher, cells: Box::new([Cell::default(); CELLS]) }
     }
 
+    /// Changes the rate; what has been sent stays counted.
+    pub fn set_rate(&mut self, rate: ReplyRate) {
+        self.rate = rate;
+    }
+
     /// Takes one answer out of the bucket of this address; false when there is none left.
     pub fn allow(&mut self, now: Now, ip: IpAddr) -> bool {
         if self.rate.per_s == 0 {

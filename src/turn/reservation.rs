@@ -134,6 +134,7 @@ mod tests {
         let hash = chance.hash_state();
         let mut reservations = Reservations::new(WorkerIndex(5), hash);
         let ann = Owner {
+            rules: 0,
             user: "ann".into(),
             account: "ann".into(),
             key: IntegrityKey::from_bytes(b"key"),

@@ -31,6 +31,10 @@ pub struct Server {
     pub(super) budget: ReplyBudget,
     pub(super) counters: Counters,
     pub(super) effects: VecDeque<Effect>,
+    /// How often the rules have changed.
+    pub(super) rules: u32,
+    /// The slot from which on allocations are still to be measured by a new peer policy.
+    pub(super) review: Option<u32>,
 }
 
 impl Server {
@@ -47,6 +51,8 @@ impl Server {
             budget: ReplyBudget::new(settings.reply_rate, chance.bits()),
             counters: Counters::default(),
             effects: VecDeque::new(),
+            rules: 0,
+            review: None,
             settings,
             shard,
             chance,
@@ -174,14 +180,20 @@ impl Server {
     ) -> Result<Authenticated<'m>, Refusal> {
         let known = self.live_allocation(now, flow);
         let authenticator = &self.settings.authenticator;
-        match known.and_then(|id| self.allocations.at(id)) {
-            Some(allocation) => {
-                let owner = &allocation.owner;
-                let (user, key) = (&owner.user, &owner.key);
-                authenticator.authenticate_known(now, flow.client, message, user, key)
-            }
-            None => authenticator.authenticate(now, flow.client, message),
+        let Some(allocation) = known.and_then(|id| self.allocations.at(id)) else {
+            return authenticator.authenticate(now, flow.client, message);
+        };
+        let owner = &mut allocation.owner;
+        if owner.rules == self.rules {
+            let (user, key) = (&owner.user, &owner.key);
+            return authenticator.authenticate_known(now, flow.client, message, user, key);
         }
+        let again = authenticator.authenticate_again(now, flow.client, message, &owner.user)?;
+        if *owner.user == *again.user() {
+            owner.key = again.key().clone();
+            owner.rules = self.rules;
+        }
+        Ok(again)
     }
 
     /// Answers a request whose sender is known; every answer from here on is signed.

@@ -101,7 +101,7 @@ impl Server {
             flow: request.flow,
             transaction: request.message.transaction(),
             fingerprint: request.message.fingerprint() == Fingerprint::Valid,
-            owner: Owner::of(request.authenticated),
+            owner: Owner::of(request.authenticated, self.rules),
             lifetime_s: self.settings.lifetime_s(asked_s),
             parity: Parity::Any,
             places: 0,

@@ -44,7 +44,7 @@ pub enum Judgement {
 
 /// The operator's lists and the built-in one, prepared for being asked once per packet: sorted
 /// ranges, no allocation, a handful of binary searches.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerPolicy {
     allow: RangeSet,
     deny: RangeSet,

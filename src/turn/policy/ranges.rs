@@ -27,7 +27,7 @@ pub(super) fn range_of(net: &IpNet) -> (u128, u128) {
 }
 
 /// A set of canonical addresses: disjoint ranges in ascending order, both ends included.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct RangeSet(Vec<(u128, u128)>);
 
 impl RangeSet {

@@ -13,6 +13,7 @@ mod lifetimes;
 mod people;
 mod permissions;
 mod reservations;
+mod rules;
 mod size;
 mod trains;
 mod world;

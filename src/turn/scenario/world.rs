@@ -73,10 +73,7 @@ impl World {
     }
 
     pub(super) fn with(workers: u8, quota: u32, change: impl Fn(&mut Settings)) -> World {
-        let mut settings = Settings::new(authenticator(), PeerPolicy::new(&[], &[], &own()));
-        settings.own_addresses = own();
-        change(&mut settings);
-        let (settings, held) = (Arc::new(settings), Arc::new(AtomicU32::new(0)));
+        let (settings, held) = (settings(change), Arc::new(AtomicU32::new(0)));
         let server = |worker| {
             let quota = Box::new(Tally { held: held.clone(), most: quota });
             let ports = PortPlan::new(PORTS.0, PORTS.1, workers);
@@ -98,6 +95,15 @@ impl World {
             now_ms: 0,
             transactions: 0,
         }
+    }
+
+    /// Other rules for every worker: the usual ones, changed.
+    pub(super) fn reconfigure(&mut self, change: impl Fn(&mut Settings)) -> &mut World {
+        let settings = settings(change);
+        for server in &mut self.servers {
+            server.reconfigure(settings.clone());
+        }
+        self
     }
 
     pub(super) fn now(&self) -> Now {
@@ -293,13 +299,20 @@ pub(super) fn nonces() -> Nonces {
     Nonces::new([9; 32], 3600)
 }
 
+fn settings(change: impl Fn(&mut Settings)) -> Arc<Settings> {
+    let mut settings = Settings::new(authenticator(), PeerPolicy::new(&[], &[], &own()));
+    settings.own_addresses = own();
+    change(&mut settings);
+    Arc::new(settings)
+}
+
 fn authenticator() -> Authenticator {
     let credentials = Credentials::new(REALM).with_user("ann", "secret").with_user("bob", "secret");
     Authenticator::new(credentials, nonces())
 }
 
 /// The STUN sockets.
-fn own() -> Vec<SocketAddr> {
+pub(super) fn own() -> Vec<SocketAddr> {
     vec!["45.0.0.1:3478".parse().unwrap(), "[2a0a::1]:3478".parse().unwrap()]
 }
 

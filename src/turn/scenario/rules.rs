@@ -1,0 +1,123 @@
+//! Rules that change under allocations that live.
+
+use super::{Client, PEER, World, world::nonces, world::own};
+use crate::turn::{Authenticator, Credentials, PeerPolicy, Reason, Settings};
+use crate::wire::ErrorCode;
+
+const ANN: Client = Client::ANN;
+const BOB: Client = Client::BOB;
+
+fn only_bob(settings: &mut Settings) {
+    let credentials = Credentials::new(super::world::REALM).with_user("bob", "secret");
+    settings.authenticator = Authenticator::new(credentials, nonces());
+}
+
+fn without_the_peer(settings: &mut Settings) {
+    settings.policy = PeerPolicy::new(&[], &["9.9.9.0/24".parse().unwrap()], &own());
+}
+
+#[test]
+fn nobody_loses_an_allocation_by_new_rules() {
+    let mut world = World::new();
+    for who in [ANN, BOB] {
+        world.allocate(who).expect_success();
+        world.bind(who, 0x4000, PEER).expect_success();
+    }
+    world.reconfigure(|settings| settings.software = None).at(1);
+    for who in [ANN, BOB] {
+        world.channel_data(who, 0x4000, b"on").expect_to_peer(PEER, b"on");
+        world.refresh(who, 600).expect_success();
+    }
+    assert!(world.closed.is_empty());
+}
+
+// RFC 8489 §9.2.4: whoever cannot be authenticated gets 401, whatever he holds.
+#[test]
+fn a_user_who_is_let_in_no_more_keeps_what_he_has_until_its_time_is_over() {
+    let mut world = World::new();
+    let relayed = world.allocate(ANN).expect_success().relayed();
+    world.permit(ANN, &[PEER]).expect_success();
+    world.allocate(BOB).expect_success();
+    world.reconfigure(only_bob).at(1);
+    world.send(ANN, PEER, b"still").expect_to_peer(PEER, b"still");
+    assert!(world.peer_says(relayed, PEER, 5).is_ok());
+    world.refresh(ANN, 600).expect_error(ErrorCode::Unauthenticated);
+    world.refresh(ANN, 0).expect_error(ErrorCode::Unauthenticated);
+    world.refresh(BOB, 600).expect_success();
+    world.at(600);
+    assert_eq!(world.closed.len(), 1);
+    world.allocate(ANN).expect_error(ErrorCode::Unauthenticated);
+}
+
+#[test]
+fn a_user_who_is_let_in_again_goes_on() {
+    let mut world = World::new();
+    world.allocate(ANN).expect_success();
+    world.reconfigure(only_bob);
+    world.refresh(ANN, 600).expect_error(ErrorCode::Unauthenticated);
+    world.reconfigure(|_| {});
+    world.refresh(ANN, 600).expect_success();
+}
+
+// RFC 8656 §5: another user than the allocation's gets 441, under old rules and new.
+#[test]
+fn an_allocation_stays_with_its_user() {
+    let mut world = World::new();
+    world.allocate(ANN).expect_success();
+    world.reconfigure(|_| {});
+    let bob_there = BOB.at(ANN.address);
+    world.refresh(bob_there, 600).expect_error(ErrorCode::WrongCredentials);
+    world.refresh(ANN, 600).expect_success();
+}
+
+#[test]
+fn a_peer_that_is_denied_now_is_cut_off_in_both_directions_and_others_are_not() {
+    let other = "9.9.8.9:7000";
+    let mut world = World::new();
+    let relayed = world.allocate(ANN).expect_success().relayed();
+    world.bind(ANN, 0x4000, PEER).expect_success();
+    world.bind(ANN, 0x4001, other).expect_success();
+    world.reconfigure(without_the_peer).at(1);
+    world.channel_data(ANN, 0x4000, b"no").expect_drop(Reason::NoPermission);
+    world.send(ANN, PEER, b"no").expect_drop(Reason::NoPermission);
+    assert_eq!(world.peer_says(relayed, PEER, 2), Err(Reason::NoPermission));
+    world.bind(ANN, 0x4000, PEER).expect_error(ErrorCode::Forbidden);
+    world.channel_data(ANN, 0x4001, b"yes").expect_to_peer(other, b"yes");
+    world.reconfigure(|_| {}).at(2);
+    world.channel_data(ANN, 0x4000, b"no").expect_drop(Reason::NoPermission);
+    world.bind(ANN, 0x4000, PEER).expect_success();
+    world.channel_data(ANN, 0x4000, b"yes").expect_to_peer(PEER, b"yes");
+}
+
+// A review is spread over turns of the loop; every allocation has its turn.
+#[test]
+fn all_of_many_allocations_are_reviewed_a_page_at_a_time() {
+    let mut world = World::with(1, 10_000, |settings| settings.max_lifetime_s = 3600);
+    let addresses: Vec<&'static str> = (0..60)
+        .map(|n| &*Box::leak(format!("198.51.100.7:{}", 5000 + n).into_boxed_str()))
+        .collect();
+    for address in &addresses {
+        world.allocate(ANN.at(address)).expect_success();
+        world.permit(ANN.at(address), &[PEER]).expect_success();
+    }
+    world.reconfigure(without_the_peer);
+    let mut turns = 0;
+    while world.servers[0].next_deadline() == Some(0) {
+        turns += 1;
+        world.at(turns);
+    }
+    assert_eq!(turns, 4, "60 allocations, 16 at a time");
+    for address in &addresses {
+        world.send(ANN.at(address), PEER, b"no").expect_drop(Reason::NoPermission);
+    }
+}
+
+#[test]
+fn lifetimes_are_granted_by_the_rules_of_the_day() {
+    let mut world = World::new();
+    world.allocate(ANN).expect_success();
+    let granted = |heard: super::Heard| heard.message().lifetime_s().unwrap();
+    assert_eq!(granted(world.refresh(ANN, 3000)), Some(3000));
+    world.reconfigure(|settings| settings.max_lifetime_s = 900);
+    assert_eq!(granted(world.refresh(ANN, 3000)), Some(900));
+}
