@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use uturn::control;
 
 fn main() -> ExitCode {
-    control::command_line(|config| control::serve(&config))
+    control::command_line(control::serve)
 }

@@ -18,14 +18,12 @@ use std::{
 
 use uturn::{
     io::Settings as IoSettings,
-    turn::{
-        Authenticator, Counts, Credentials, Nonces, PeerPolicy, PortPlan, RelayAddress, Settings,
-    },
+    turn::{Authenticator, Credentials, Nonces, PeerPolicy, PortPlan, RelayAddress, Settings},
     wire::{
         AttributeType, Class, IntegrityKey, Message, MessageWriter, Method, TRANSPORT_UDP,
         TransactionId,
     },
-    worker::{DriverKind, Plan, Workers, spawn},
+    worker::{DriverKind, Limits, Plan, Workers, spawn},
 };
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -147,7 +145,7 @@ fn workers(listen: SocketAddr, driver: DriverKind) -> Workers {
         ports: PortPlan::new(20_000, 20_999, 1),
         cores: vec![0],
         settings: Arc::new(Settings::new(authenticator, policy)),
-        counts: Counts::new(None, None),
+        limits: Limits { per_user: None, total: None },
         driver,
         io: IoSettings::default(),
     };

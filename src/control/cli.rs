@@ -3,13 +3,13 @@
 //! Exit status: 0 done, 1 the server failed, 2 the command line or the configuration is wrong.
 
 use std::io::{Write, stdout};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Parser, Subcommand};
 
-use super::config::{Config, Machine, Options};
+use super::config::{Config, Options, Origin};
 use super::credentials::{self, CredentialsArgs};
 
 /// The command line or the configuration is wrong.
@@ -44,30 +44,31 @@ enum Command {
     Credentials(CredentialsArgs),
 }
 
-/// Does what the command line asks for; `serve` is called with the settled configuration.
-pub fn command_line(serve: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+/// Does what the command line asks for; `serve` is called with the settled configuration
+/// and where it came from.
+pub fn command_line(serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => obey(cli, serve),
         Err(error) => explain(&error),
     }
 }
 
-fn obey(cli: Cli, serve: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
     match cli.command {
-        None => settled(cli.options, cli.config.as_deref(), serve),
+        None => {
+            let origin = Origin { flags: cli.options, file: cli.config };
+            settled(&origin, |config| serve(config, origin.clone()))
+        }
         Some(Command::CheckConfig { file }) => {
-            settled(Options::default(), Some(&file), |config| say(&config.summary()))
+            let origin = Origin { file: Some(file), ..Origin::default() };
+            settled(&origin, |config| say(&config.summary()))
         }
         Some(Command::Credentials(args)) => say(&credentials::printed(&args)),
     }
 }
 
-fn settled(
-    options: Options,
-    file: Option<&Path>,
-    then: impl FnOnce(Config) -> ExitCode,
-) -> ExitCode {
-    match Config::load(options, file, &Machine::this()) {
+fn settled(origin: &Origin, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match origin.load() {
         Ok(config) => then(config),
         Err(error) => misuse(&error.to_string()),
     }

@@ -9,8 +9,10 @@
 //! serve.rs        brings a server up
 //! plan.rs         what the workers are made from
 //! files.rs        the limit of open files
-//! run.rs          its life: serve, stop
-//! signals.rs      SIGTERM and SIGINT
+//! run.rs          its life: serve, change, stop
+//! reload.rs       the configuration, read again
+//! signals.rs      SIGTERM, SIGINT, SIGHUP
+//! answers.rs      what workers answer
 //! reports.rs      the door through which workers' reports come
 //! diary.rs        what workers report, as log lines
 //! journal.rs      allocations opened and closed, as log lines
@@ -24,6 +26,7 @@
 //! runtime.rs      tokio-uring where it works, else tokio
 //! ```
 
+mod answers;
 mod banner;
 mod cli;
 pub mod config;
@@ -36,6 +39,7 @@ mod logging;
 mod metrics;
 mod plan;
 mod rate;
+mod reload;
 mod reports;
 mod run;
 mod runtime;

@@ -3,13 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
-use super::config::Config;
+use super::config::{Config, Proof, User};
 use crate::io::{self as net, Facts};
 use crate::turn::{
-    Authenticator, Counts, Credentials, DEFAULT_NONCE_LIFETIME_S, Nonces, PeerPolicy, PortPlan,
-    Settings,
+    Authenticator, Credentials, DEFAULT_NONCE_LIFETIME_S, Nonces, PeerPolicy, PortPlan, Settings,
 };
-use crate::worker::{DriverKind, Plan};
+use crate::worker::{DriverKind, Limits, Plan};
 
 /// What SOFTWARE says, where it is not switched off: a name, never a version.
 const SOFTWARE: &str = "uturn";
@@ -31,17 +30,22 @@ pub(super) fn plan(
 ) -> Plan {
     let ports = config.relay_ports;
     let workers = u8::try_from(config.workers.len()).expect("the schema has 128 workers at most");
-    let total = config.quotas.total_allocations;
     Plan {
         listen: config.listen.clone(),
         relay_addresses: config.relays.clone(),
         ports: PortPlan::new(ports.low, ports.high, workers),
         cores: config.workers.iter().map(|place| place.core).collect(),
         settings: Arc::clone(settings),
-        counts: Counts::new(config.quotas.user_allocations, Some(total)),
+        limits: limits(config),
         driver,
         io: facts.adapt(net::Settings { sockets: sockets(config), ..net::Settings::default() }),
     }
+}
+
+/// How many allocations there may be.
+pub(super) fn limits(config: &Config) -> Limits {
+    let quotas = &config.quotas;
+    Limits { per_user: quotas.user_allocations, total: Some(quotas.total_allocations) }
 }
 
 /// Descriptors the whole process may have open at once.
@@ -56,18 +60,23 @@ fn sockets(config: &Config) -> u32 {
     relays.div_ceil(size(config.workers.len())) + size(config.listen.len()) + SPARE_SOCKETS
 }
 
-/// Makes the rules of a server, with a key of its own for nonces.
+/// What signs the nonces of this run. It outlives a change of the configuration, so that no client
+/// has to ask for a nonce again.
 ///
 /// # Errors
 /// The kernel gives no random bytes.
-pub(super) fn settings(config: &Config) -> io::Result<Settings> {
+pub(super) fn nonces() -> io::Result<Nonces> {
     let mut nonce_key = [0; 32];
     getrandom::fill(&mut nonce_key)?;
-    let nonces = Nonces::new(nonce_key, DEFAULT_NONCE_LIFETIME_S);
+    Ok(Nonces::new(nonce_key, DEFAULT_NONCE_LIFETIME_S))
+}
+
+/// Makes the rules of a server.
+pub(super) fn settings(config: &Config, nonces: Nonces) -> Settings {
     let authenticator = Authenticator::new(credentials(config), nonces);
     let own_addresses = config.own_addresses();
     let policy = PeerPolicy::new(&config.allow_peers, &config.deny_peers, &own_addresses);
-    Ok(Settings {
+    Settings {
         software: config.software.then(|| SOFTWARE.into()),
         default_lifetime_s: DEFAULT_LIFETIME_S.min(config.max_lifetime_s),
         max_lifetime_s: config.max_lifetime_s,
@@ -77,13 +86,16 @@ pub(super) fn settings(config: &Config) -> io::Result<Settings> {
         on_reallocate: config.on_reallocate,
         own_addresses,
         ..Settings::new(authenticator, policy)
-    })
+    }
 }
 
 fn credentials(config: &Config) -> Credentials {
     let mut credentials = Credentials::new(&config.realm);
-    for user in &config.users {
-        credentials = credentials.with_user(&user.name, user.password.reveal());
+    for User { name, proof } in config.users() {
+        credentials = match proof {
+            Proof::Password(password) => credentials.with_user(name, password.reveal()),
+            Proof::Key(key) => credentials.with_key(name, key.reveal()),
+        };
     }
     for secret in &config.secrets {
         let with = credentials.with_secret(secret.reveal().as_bytes());
@@ -96,7 +108,7 @@ fn credentials(config: &Config) -> Credentials {
 mod tests {
     use std::net::SocketAddr;
 
-    use super::settings;
+    use super::{nonces, settings};
     use crate::control::config::{Config, Machine, Options};
     use crate::turn::Judgement;
 
@@ -110,7 +122,7 @@ mod tests {
         };
         let mut config = Config::load(Options::default(), None, &machine).unwrap();
         config.metrics = vec!["8.8.8.8:9641".parse().unwrap()];
-        let settings = settings(&config).unwrap();
+        let settings = settings(&config, nonces().unwrap());
         for (port, judgement) in [
             (3478, Judgement::DeniedByDefault),
             (9641, Judgement::DeniedByDefault),

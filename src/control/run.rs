@@ -1,4 +1,4 @@
-//! The life of a server, as the control thread sees it: serve, stop.
+//! The life of a server, as the control thread sees it: serve, change, stop.
 //!
 //! ```text
 //! banner ── reports and signals ── first signal: stop every worker ── totals
@@ -6,23 +6,30 @@
 //! ```
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{error, info, warn};
 
+use super::answers::gather;
+use super::config::Change;
 use super::diary::{Diary, Worker};
 use super::drops::Drops;
 use super::metrics::Readiness;
+use super::reload::{Reload, Rules};
 use super::reports::Reports;
-use super::signals::{Caught, Signals};
+use super::signals::{Caught, Signals, Stop};
 use super::totals::Totals;
-use crate::worker::Snapshot;
+use crate::turn::{Settings, WorkerIndex};
+use crate::worker::{Limits, Snapshot};
 
 /// Time that workers get to end after the first signal; they only close sockets.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How often workers are asked what they dropped.
 const DROPS_EVERY: Duration = Duration::from_secs(60);
+/// How long workers have to take other rules.
+const RULES_WITHIN: Duration = Duration::from_secs(2);
 /// How long they have to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(200);
 
@@ -33,6 +40,13 @@ pub(super) trait Workers {
 
     /// Asks every worker for its counters; the answers come in time.
     fn snapshots(&self) -> crossbeam_channel::Receiver<Snapshot>;
+
+    /// Gives every worker other rules; each says when they hold for it.
+    fn reconfigure(
+        &self,
+        settings: &Arc<Settings>,
+        limits: Limits,
+    ) -> crossbeam_channel::Receiver<WorkerIndex>;
 }
 
 /// A server that is up.
@@ -43,6 +57,7 @@ pub(super) struct Life<W> {
     pub(super) diary: Diary,
     pub(super) drops: Drops,
     pub(super) readiness: Readiness,
+    pub(super) reload: Reload,
 }
 
 /// Why serving ended.
@@ -72,10 +87,13 @@ impl<W: Workers> Life<W> {
         let mut next_drops = Instant::now() + DROPS_EVERY;
         loop {
             tokio::select! {
-                caught = self.signals.next() => {
-                    info!(signal = caught.name, "asked to stop");
-                    return End::Asked;
-                }
+                caught = self.signals.next() => match caught {
+                    Caught::Stop(stop) => {
+                        info!(signal = stop.name, "asked to stop");
+                        return End::Asked;
+                    }
+                    Caught::Reload => self.reload(*alive).await,
+                },
                 report = self.reports.next() => {
                     let Some((worker, report)) = report else {
                         error!("every worker is gone");
@@ -97,6 +115,27 @@ impl<W: Workers> Life<W> {
         }
     }
 
+    /// Reads the configuration again. What goes wrong is logged, and everything stays as it was.
+    async fn reload(&mut self, alive: usize) {
+        match self.reload.read() {
+            Ok(rules) => self.change(alive, rules).await,
+            Err(problem) => error!("the configuration stays as it was: {problem}"),
+        }
+    }
+
+    async fn change(&mut self, alive: usize, rules: Rules) {
+        let Rules { settings, limits, change } = rules;
+        let told = gather(self.workers.reconfigure(&settings, limits), RULES_WITHIN).await;
+        if told.len() < alive {
+            error!(workers = alive, answered = told.len(), "not every worker has the new rules");
+        }
+        let Change { applied, restart } = change;
+        info!(applied = applied.join(", "), "configuration read again");
+        if !restart.is_empty() {
+            warn!(keys = restart.join(", "), "changed in the file, and held after a restart only");
+        }
+    }
+
     async fn log_drops(&mut self) {
         let answers = self.workers.snapshots();
         sleep(ANSWERS_WITHIN).await;
@@ -110,7 +149,7 @@ impl<W: Workers> Life<W> {
         let collect = collect(&mut self.reports, &mut self.diary, alive);
         let collected = tokio::select! {
             collected = timeout(STOP_GRACE, collect) => collected,
-            caught = self.signals.next() => leave_at_once(caught),
+            stop = self.signals.next_stop() => leave_at_once(stop),
         };
         if collected.is_err() {
             warn!(grace_s = STOP_GRACE.as_secs(), "not every worker ended in time");
@@ -133,9 +172,9 @@ async fn collect(reports: &mut Reports, diary: &mut Diary, mut alive: usize) {
     }
 }
 
-fn leave_at_once(caught: Caught) -> ! {
-    warn!(signal = caught.name, "asked again: leaving at once");
-    std::process::exit(caught.exit_status)
+fn leave_at_once(stop: Stop) -> ! {
+    warn!(signal = stop.name, "asked again: leaving at once");
+    std::process::exit(stop.exit_status)
 }
 
 fn log_totals(totals: Totals, lived: Duration) {
@@ -168,10 +207,11 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::control::config::IoChoice;
+    use crate::control::config::{Config, IoChoice, Options, Origin};
+    use crate::control::logging::Level;
+    use crate::control::plan::nonces;
     use crate::control::reports::reports;
     use crate::control::runtime::Runtime;
-    use crate::turn::WorkerIndex;
     use crate::worker::{Report, Tell};
 
     /// So many workers, which end when they are told to, each having made one allocation.
@@ -193,6 +233,26 @@ mod tests {
         fn snapshots(&self) -> crossbeam_channel::Receiver<Snapshot> {
             crossbeam_channel::never()
         }
+
+        fn reconfigure(
+            &self,
+            _: &Arc<Settings>,
+            _: Limits,
+        ) -> crossbeam_channel::Receiver<WorkerIndex> {
+            crossbeam_channel::never()
+        }
+    }
+
+    fn no_file() -> Reload {
+        let own = vec!["127.0.0.1".parse().unwrap()];
+        let machine = crate::control::config::Machine {
+            addresses: own.clone(),
+            routed: own,
+            cores: vec![0],
+            binds: |_| true,
+        };
+        let config = Config::load(Options::default(), None, &machine).unwrap();
+        Reload::new(Origin::default(), config, nonces().unwrap(), Level::detached())
     }
 
     fn one_allocation() -> Snapshot {
@@ -218,7 +278,8 @@ mod tests {
             let signals = Signals::new().unwrap();
             let diary = Diary::new(Instant::now(), Vec::new());
             let (drops, readiness) = (Drops::default(), Readiness::new());
-            let mut life = Life { workers, reports, signals, diary, drops, readiness };
+            let reload = no_file();
+            let mut life = Life { workers, reports, signals, diary, drops, readiness, reload };
             let mut alive = 2;
             let served = timeout(Duration::from_millis(20), life.serve(&mut alive)).await;
             life.workers.stop();

@@ -8,52 +8,57 @@ use std::time::{Instant, SystemTime};
 use crossbeam_channel::Receiver;
 use tracing::{error, info, warn};
 
-use super::config::{Config, IoChoice};
+use super::config::{Config, IoChoice, Origin};
 use super::diary::Diary;
 use super::drops::Drops;
+use super::logging::Level;
 use super::metrics::{About, Doors, Node, Readiness, Sampler};
-use super::plan::{descriptors, plan, settings};
+use super::plan::{descriptors, nonces, plan, settings};
+use super::reload::Reload;
 use super::reports::reports;
 use super::run::{self, Life};
 use super::runtime::Runtime;
 use super::signals::Signals;
 use super::{banner, files, logging};
 use crate::io::{BufferSizes, Facts};
-use crate::turn::Settings;
-use crate::worker::{self, DriverKind, Snapshot, SpawnError, Tell, Workers};
+use crate::turn::{Settings, WorkerIndex};
+use crate::worker::{self, DriverKind, Limits, Snapshot, SpawnError, Tell, Workers};
 
 /// Serves until a signal comes or a worker fails. Standard output gets the banner, standard error
 /// the log.
 ///
 /// Exit status: 0 when asked to stop, 1 when the server could not start or failed, 128 and the
 /// signal's number when a second signal came before the end.
-pub fn serve(config: &Config) -> ExitCode {
-    logging::start(&config.log);
-    try_serve(config).unwrap_or_else(|error| {
+pub fn serve(config: Config, origin: Origin) -> ExitCode {
+    let level = logging::start(&config.log);
+    try_serve(config, origin, level).unwrap_or_else(|error| {
         error!("the server cannot start: {error}");
         ExitCode::FAILURE
     })
 }
 
-fn try_serve(config: &Config) -> io::Result<ExitCode> {
+fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCode> {
     let runtime = Runtime::new(config.io)?;
     // Handlers are in place before there is anything that a signal could leave half done.
     let signals = runtime.block_on(async { Signals::new() })?;
     let doors = Doors::bind(&config.metrics)?;
-    files::raise_limit(descriptors(config));
+    files::raise_limit(descriptors(&config));
     let (tell, reports) = reports();
-    let settings = Arc::new(settings(config)?);
-    let (workers, driver) = spawn(config, &settings, &tell).map_err(io::Error::other)?;
+    let nonces = nonces()?;
+    let settings = Arc::new(settings(&config, nonces.clone()));
+    let (workers, driver) = spawn(&config, &settings, &tell).map_err(io::Error::other)?;
     drop(tell);
     let (workers, name) = (Arc::new(workers), driver_name(driver));
     let readiness = Readiness::new();
-    let node = node(config, &workers, name, &readiness);
+    let node = node(&config, &workers, name, &readiness);
     runtime.block_on(async { doors.open(node) })?;
-    banner::print(config, name);
-    log_start(config, name, workers.granted_buffers());
+    banner::print(&config, name);
+    log_start(&config, name, workers.granted_buffers());
     let diary = Diary::new(Instant::now(), config.listen.clone());
-    let life = Life { workers, reports, signals, diary, drops: Drops::default(), readiness };
-    Ok(runtime.block_on(life.live(config.workers.len())))
+    let (drops, count) = (Drops::default(), config.workers.len());
+    let reload = Reload::new(origin, config, nonces, level);
+    let life = Life { workers, reports, signals, diary, drops, readiness, reload };
+    Ok(runtime.block_on(life.live(count)))
 }
 
 /// What is shown on the metrics addresses, if there are any.
@@ -158,5 +163,9 @@ impl run::Workers for Arc<Workers> {
 
     fn snapshots(&self) -> Receiver<Snapshot> {
         Workers::snapshots(self)
+    }
+
+    fn reconfigure(&self, settings: &Arc<Settings>, limits: Limits) -> Receiver<WorkerIndex> {
+        Workers::reconfigure(self, settings, limits)
     }
 }

@@ -1,22 +1,37 @@
-//! The two signals that end a server.
+//! The signals a server obeys: SIGTERM and SIGINT end it, SIGHUP has it read its configuration again.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Takes SIGTERM and SIGINT from their default, which is to end the process.
+/// Takes the signals from their default, which is to end the process.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 /// A signal that came.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Caught {
+pub(super) enum Caught {
+    /// The server is to end.
+    Stop(Stop),
+    /// The configuration is to be read again.
+    Reload,
+}
+
+/// A signal that ends a server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stop {
     /// Its name.
     pub(super) name: &'static str,
     /// 128 and its number, as a shell reports a process that it ended.
     pub(super) exit_status: i32,
+}
+
+impl Stop {
+    const TERMINATE: Self = Self { name: "SIGTERM", exit_status: 143 };
+    const INTERRUPT: Self = Self { name: "SIGINT", exit_status: 130 };
 }
 
 impl Signals {
@@ -25,14 +40,26 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
     /// Waits for the next one.
     pub(super) async fn next(&mut self) -> Caught {
         tokio::select! {
-            _ = self.terminate.recv() => Caught { name: "SIGTERM", exit_status: 143 },
-            _ = self.interrupt.recv() => Caught { name: "SIGINT", exit_status: 130 },
+            _ = self.terminate.recv() => Caught::Stop(Stop::TERMINATE),
+            _ = self.interrupt.recv() => Caught::Stop(Stop::INTERRUPT),
+            _ = self.hang_up.recv() => Caught::Reload,
+        }
+    }
+
+    /// Waits for the next one that ends a server.
+    pub(super) async fn next_stop(&mut self) -> Stop {
+        loop {
+            match self.next().await {
+                Caught::Stop(stop) => return stop,
+                Caught::Reload => {}
+            }
         }
     }
 }

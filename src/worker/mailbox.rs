@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     io::Waker,
-    turn::{FiveTuple, PendingId, RelayId, WorkerIndex},
+    turn::{FiveTuple, PendingId, RelayId, Settings, WorkerIndex},
 };
 
 /// Letters an inbox holds before senders have to wait or drop.
@@ -42,6 +42,8 @@ pub(super) enum Mail {
     Returned(SocketAddr),
     /// The control thread wants to see the counters.
     Snapshot(Sender<Snapshot>),
+    /// Other rules from now on; the answer says that they hold.
+    Settings(Arc<Settings>, Sender<WorkerIndex>),
     /// End: close every allocation and return.
     Stop,
 }

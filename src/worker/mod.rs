@@ -45,6 +45,7 @@ mod snapshot;
 mod sockets;
 mod spawn;
 
+pub use quota::Limits;
 pub use report::{Report, Tell};
 pub use snapshot::{Counters, Snapshot};
 pub use sockets::Role;

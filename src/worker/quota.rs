@@ -6,6 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::turn::{Counts, Exhausted, Quota};
 
+/// Allocations that may be held at a time; `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// By one user.
+    pub per_user: Option<u32>,
+    /// By everyone.
+    pub total: Option<u32>,
+}
+
 /// One worker's door to the counts.
 #[derive(Debug, Clone)]
 pub(super) struct SharedQuota(Arc<Mutex<Counts>>);
@@ -14,6 +23,12 @@ impl SharedQuota {
     /// Puts the counts behind their lock.
     pub(super) fn new(counts: Counts) -> SharedQuota {
         SharedQuota(Arc::new(Mutex::new(counts)))
+    }
+
+    /// Changes the limits for every worker.
+    pub(super) fn limit(&self, limits: Limits) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.limit(limits.per_user, limits.total);
     }
 }
 

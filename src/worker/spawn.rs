@@ -9,6 +9,7 @@ use std::{
     net::{SocketAddr, UdpSocket},
     sync::Arc,
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -18,7 +19,7 @@ use super::{
     mailbox::{Address, Mail, Post, inbox},
     outgoing::Outgoing,
     parcel::{Home, Parcels},
-    quota::SharedQuota,
+    quota::{Limits, SharedQuota},
     reactor::{Parts, Worker},
     report::{Report, Tell},
     snapshot::Snapshot,
@@ -27,6 +28,11 @@ use crate::{
     io::{self as net, BufferSizes, Driver, PortableDriver, UringDriver, Waker, sockets},
     turn::{Counts, PortPlan, RelayAddress, Server, Settings, Shard, WorkerIndex},
 };
+
+/// How long a worker with a full inbox may take to empty it.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How soon a full inbox is tried again.
+const RETRY: Duration = Duration::from_millis(1);
 
 /// Which driver moves the packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +56,7 @@ pub struct Plan {
     /// The rules, the same for all.
     pub settings: Arc<Settings>,
     /// Allocations per user and in total.
-    pub counts: Counts,
+    pub limits: Limits,
     /// Which driver.
     pub driver: DriverKind,
     /// The driver's sizes.
@@ -63,6 +69,7 @@ pub struct Workers {
     addresses: Vec<Address>,
     threads: Vec<JoinHandle<()>>,
     granted: Option<BufferSizes>,
+    quota: SharedQuota,
 }
 
 /// Why the workers did not come up.
@@ -117,7 +124,7 @@ struct Ticket {
 pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
     let (sockets, granted) = listen_all(plan)?;
     let (ready, readiness) = bounded(plan.cores.len());
-    let quota = SharedQuota::new(plan.counts.clone());
+    let quota = SharedQuota::new(Counts::new(plan.limits.per_user, plan.limits.total));
     let clock = Clock::start();
     let (mut tickets, mut threads) = (Vec::new(), Vec::new());
     for (worker, listeners) in sockets.into_iter().enumerate() {
@@ -143,7 +150,7 @@ pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
     }
     drop(ready);
     let addresses = introduce(tickets, &readiness)?;
-    Ok(Workers { addresses, threads, granted })
+    Ok(Workers { addresses, threads, granted, quota })
 }
 
 impl Workers {
@@ -176,9 +183,34 @@ impl Workers {
         answers
     }
 
+    /// Gives every worker other rules; each answers with its index once they hold for it. One that
+    /// takes no mail for [`PATIENCE`] is missing in the answers.
+    pub fn reconfigure(&self, settings: &Arc<Settings>, limits: Limits) -> Receiver<WorkerIndex> {
+        self.quota.limit(limits);
+        let (answer, answers) = bounded(self.addresses.len());
+        for address in &self.addresses {
+            let mail = Mail::Settings(Arc::clone(settings), answer.clone());
+            drop(post_patiently(address, mail));
+        }
+        answers
+    }
+
     /// The smallest socket buffers the kernel granted a listening socket.
     pub fn granted_buffers(&self) -> Option<BufferSizes> {
         self.granted
+    }
+}
+
+/// Posts what must arrive. A full inbox is emptied at the worker's next turn.
+fn post_patiently(address: &Address, mut mail: Mail) -> Result<(), Mail> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match address.post(mail) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Full(back)) if Instant::now() < deadline => mail = back,
+            Err(TrySendError::Full(back) | TrySendError::Disconnected(back)) => return Err(back),
+        }
+        thread::sleep(RETRY);
     }
 }
 

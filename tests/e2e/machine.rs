@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{Ipv6Addr, TcpListener, UdpSocket};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Ports that no other test uses while this value lives.
@@ -56,6 +57,38 @@ pub fn skip(test: &str, missing: &str) {
     let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
     let written = file.and_then(|mut file| writeln!(file, "{note}"));
     written.expect("the list of skipped tests can be written");
+}
+
+/// A folder of a test's own, gone when the test is over.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static COUNT: AtomicU16 = AtomicU16::new(0);
+        let name =
+            format!("uturn-e2e-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).expect("a folder can be made");
+        Self(path)
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// Writes a file, which is whole at every moment, and says where it is.
+    pub fn write(&self, name: &str, text: &str) -> String {
+        let (path, new) = (self.path(name), self.path("being-written"));
+        std::fs::write(&new, text).expect("a file can be written");
+        std::fs::rename(&new, &path).expect("a file can be renamed");
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap_or_default();
+    }
 }
 
 pub fn has_ipv6() -> bool {

@@ -29,6 +29,7 @@ mod permission;
 mod policy;
 mod quota;
 mod refresh;
+mod reload;
 mod reservation;
 mod silence;
 mod start;

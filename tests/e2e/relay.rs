@@ -34,6 +34,11 @@ impl Setup {
     /// On loopback in both families, one worker, one user, and loopback peers allowed: the
     /// built-in policy, which is tested by itself, would deny every peer a test can have.
     pub fn new() -> Self {
+        Self::of_nobody().with(&["--user", &format!("{USER}:{PASSWORD}")])
+    }
+
+    /// As [`Setup::new`], and who is let in is still to be said.
+    pub fn of_nobody() -> Self {
         Self {
             ports: Ports::claim(),
             listen: vec![LOOPBACK4, LOOPBACK6],
@@ -43,7 +48,6 @@ impl Setup {
             arguments: Vec::new(),
         }
         .with(&["--realm", REALM])
-        .with(&["--user", &format!("{USER}:{PASSWORD}")])
     }
 
     pub fn with(mut self, arguments: &[&str]) -> Self {
@@ -184,6 +188,19 @@ impl Process {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.output()
+    }
+
+    /// Waits until words stand in so many lines of the log.
+    pub fn wait_until_it_logs(&self, words: &str, times: usize) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.stderr();
+            if log.lines().filter(|line| line.contains(words)).count() >= times {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "'{words}' not {times} times in:\n{log}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub fn stdout(&self) -> String {

@@ -10,6 +10,7 @@
 //! inside its bounds, every default has been taken. Nothing further down looks at an option again.
 
 mod addresses;
+mod change;
 mod machine;
 mod raw;
 pub mod schema;
@@ -19,19 +20,22 @@ mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
+mod users;
 mod value;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
+pub use change::Change;
 pub use machine::Machine;
 pub use raw::Options;
 pub use source::ConfigError;
 pub use table::options_table;
-pub use value::{IoChoice, LogFormat, PortRange, Secret, User};
+pub use users::UsersFile;
+pub use value::{IoChoice, LogFormat, PortRange, Proof, Secret, User, UserKey};
 
 use source::Source;
 
@@ -49,8 +53,10 @@ pub struct Config {
     pub relay_ports: PortRange,
     /// Realm of the long-term credentials; 1-127 characters.
     pub realm: String,
-    /// Users with fixed passwords; each name once.
+    /// Users written among the options; each name once, also among those of the file.
     pub users: Vec<User>,
+    /// The file of further users, if there is one.
+    pub users_file: Option<UsersFile>,
     /// Secrets of time-limited credentials, each of them accepted.
     pub secrets: Vec<Secret>,
     /// True when there was no user and no secret, and `secrets` holds one made for this run.
@@ -77,6 +83,25 @@ pub struct Config {
     pub metrics: Vec<SocketAddr>,
     /// How the server logs.
     pub log: LogSettings,
+}
+
+/// Where a configuration came from, so that it can be read again.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// What the command line says.
+    pub flags: Options,
+    /// The file below it, if there is one.
+    pub file: Option<PathBuf>,
+}
+
+impl Origin {
+    /// Reads and settles everything, on the machine as it is now.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(self.flags.clone(), self.file.as_deref(), &Machine::this())
+    }
 }
 
 /// Where a worker runs.
@@ -120,6 +145,18 @@ impl Config {
         let source = file.map_or_else(|| Ok(Source::default()), Source::open)?;
         let options = flags.over(source.options()?);
         settle::Settling { source: &source, machine }.settle(options)
+    }
+
+    /// Every user with a fixed password or key.
+    pub fn users(&self) -> impl Iterator<Item = &User> {
+        let in_file = self.users_file.iter().flat_map(|file| &file.users);
+        self.users.iter().chain(in_file)
+    }
+
+    /// As many allocations as there are relay ports.
+    fn most_allocations(&self) -> u32 {
+        let relays = u32::try_from(self.relays.len()).unwrap_or(u32::MAX);
+        self.relay_ports.count().saturating_mul(relays)
     }
 
     /// Names the sockets of this process that no client has any business with, whether as a peer or

@@ -16,7 +16,8 @@ use tracing::level_filters::LevelFilter;
 
 use super::schema as key;
 use super::value::{
-    ExternalIp, IoChoice, LogFormat, MetricsAddress, PortRange, Realm, Secret, Switch, User, Value,
+    ExternalIp, FilePath, IoChoice, LogFormat, MetricsAddress, PortRange, Realm, Secret, Switch,
+    User, Value,
 };
 use crate::turn::OnReallocate;
 use crate::wire::ChannelRange;
@@ -108,6 +109,10 @@ pub struct Options {
     #[arg(value_parser = flag::<User>)]
     pub(crate) user: Option<Vec<Given<User>>>,
 
+    #[arg(long = key::USERS_FILE.name, value_name = key::USERS_FILE.unit)]
+    #[arg(help = key::USERS_FILE.help(), value_parser = flag::<FilePath>)]
+    pub(crate) users_file: Option<Given<FilePath>>,
+
     #[arg(long = key::SECRET.name, value_name = key::SECRET.unit, help = key::SECRET.help())]
     #[arg(value_parser = flag::<Secret>)]
     pub(crate) secret: Option<Vec<Given<Secret>>>,
@@ -183,6 +188,7 @@ impl Options {
             relay_ports: self.relay_ports.or(below.relay_ports),
             realm: self.realm.or(below.realm),
             user: self.user.or(below.user),
+            users_file: self.users_file.or(below.users_file),
             secret: self.secret.or(below.secret),
             workers: self.workers.or(below.workers),
             allow_peers: self.allow_peers.or(below.allow_peers),

@@ -119,6 +119,19 @@ pub const USER: Key = Key {
     ..LIST
 };
 
+/// A file of static users.
+pub const USERS_FILE: Key = Key {
+    name: "users-file",
+    unit: "PATH",
+    default: "none",
+    bounds: "a file that can be read, 64 MiB at most; each name once, `user` included",
+    doc: "File with a user in each line, `name:password` or `name:0x` and the 32 digits of the \
+          long-term key, MD5 of `name:realm:password`; `#` begins a comment line. Read again on \
+          reload.",
+    example: "/dev/null",
+    ..ONE
+};
+
 /// Shared secrets of time-limited credentials.
 pub const SECRET: Key = Key {
     name: "secret",
@@ -334,13 +347,14 @@ pub const LOG_FORMAT: Key = Key {
 };
 
 /// Every key, in the order of the options table.
-pub const KEYS: [&Key; 22] = [
+pub const KEYS: [&Key; 23] = [
     &LISTEN,
     &RELAY_IP,
     &EXTERNAL_IP,
     &RELAY_PORTS,
     &REALM,
     &USER,
+    &USERS_FILE,
     &SECRET,
     &WORKERS.key,
     &ALLOW_PEERS,

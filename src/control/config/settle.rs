@@ -10,7 +10,8 @@ use tracing::level_filters::LevelFilter;
 use super::raw::{Given, Options, Place};
 use super::schema::{self, Key, NumberKey};
 use super::source::{ConfigError, Source};
-use super::value::{PortRange, Realm, Secret, Switch, User, Value};
+use super::users::{Fault, UsersFile};
+use super::value::{FilePath, PortRange, Realm, Secret, Switch, User, Value};
 use super::{Config, LogSettings, Machine, Quotas, WorkerPlace};
 use crate::turn::MAX_SECRETS;
 
@@ -36,8 +37,10 @@ impl Settling<'_> {
         let quotas = self.quotas(&options, most_allocations)?;
         let max_lifetime_s = self.number(&schema::MAX_LIFETIME, options.max_lifetime.as_ref())?;
         let users = self.users(options.user)?;
+        let users_file = self.users_file(options.users_file, &users)?;
         let mut secrets = self.secrets(options.secret)?;
-        let secret_is_generated = users.is_empty() && secrets.is_empty();
+        let has_users = !users.is_empty() || users_file.is_some();
+        let secret_is_generated = !has_users && secrets.is_empty();
         if secret_is_generated {
             secrets.push(self.generate_secret()?);
         }
@@ -47,6 +50,7 @@ impl Settling<'_> {
             relay_ports,
             realm: value_or_default::<Realm>(options.realm, &schema::REALM).0,
             users,
+            users_file,
             secrets,
             secret_is_generated,
             workers,
@@ -144,6 +148,21 @@ impl Settling<'_> {
             }
         }
         Ok(values(given))
+    }
+
+    fn users_file(
+        &self,
+        given: Option<Given<FilePath>>,
+        inline: &[User],
+    ) -> Result<Option<UsersFile>, ConfigError> {
+        let Some(Given { value: FilePath(path), place }) = given else { return Ok(None) };
+        let read = UsersFile::read(path, inline);
+        read.map(Some).map_err(|fault| match fault {
+            Fault::Unreadable(problem) => {
+                self.source.error(Some(place), schema::USERS_FILE.name, problem)
+            }
+            Fault::Line(error) => error,
+        })
     }
 
     /// Every secret costs a check of each message that none of them has signed.

@@ -6,7 +6,7 @@
 use std::fmt::Display;
 
 use super::schema;
-use super::{Config, IoChoice, LogFormat};
+use super::{Config, IoChoice, LogFormat, UsersFile};
 use crate::turn::{OnReallocate, RelayAddress};
 use crate::wire::ChannelRange;
 
@@ -38,8 +38,19 @@ impl Config {
         vec![
             word(&schema::REALM, &self.realm),
             list(&schema::USER, users),
+            self.users_file_line(),
             if self.secret_is_generated { made.to_owned() } else { secrets },
         ]
+    }
+
+    fn users_file_line(&self) -> String {
+        match &self.users_file {
+            Some(UsersFile { path, users }) => {
+                let line = word(&schema::USERS_FILE, path.display());
+                format!("{} # {} users\n", line.trim_end(), users.len())
+            }
+            None => format!("# {}: none\n", schema::USERS_FILE.name),
+        }
     }
 
     fn limit_lines(&self) -> Vec<String> {

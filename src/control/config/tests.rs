@@ -37,7 +37,7 @@ fn flags(words: &[&str]) -> Options {
     Line::try_parse_from([&["uturn"], words].concat()).unwrap().options
 }
 
-fn settle(file: &str, words: &[&str]) -> Result<Config, ConfigError> {
+pub(super) fn settle(file: &str, words: &[&str]) -> Result<Config, ConfigError> {
     let source = Source::of("uturn.toml", file);
     let options = flags(words).over(source.options()?);
     Settling { source: &source, machine: &machine() }.settle(options)

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
@@ -63,8 +64,41 @@ impl fmt::Debug for Secret {
 pub struct User {
     /// USERNAME as it stands in requests; 1-508 bytes, without ':'.
     pub name: String,
-    /// Password; 1-508 bytes.
-    pub password: Secret,
+    /// What the user proves to know.
+    pub proof: Proof,
+}
+
+/// What a user proves to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// A password; 1-508 bytes.
+    Password(Secret),
+    /// The key made of it: MD5 of `name:realm:password` (RFC 8489 §9.2.2).
+    Key(UserKey),
+}
+
+/// A long-term key. Who has it needs no password in its realm, so it is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UserKey([u8; 16]);
+
+impl UserKey {
+    /// Reads 32 hexadecimal digits; `None` for anything else.
+    pub(crate) fn read(digits: &str) -> Option<Self> {
+        let is_key = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = is_key.then(|| u128::from_str_radix(digits, 16).ok()).flatten()?;
+        Some(Self(number.to_be_bytes()))
+    }
+
+    /// Shows the key, to verify with.
+    pub fn reveal(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for UserKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("***")
+    }
 }
 
 /// The ports that relay sockets are bound to, both ends included; `low < high`.
@@ -213,7 +247,8 @@ impl Value for User {
         };
         within("the name", name, 1, CREDENTIAL_MAX_BYTES)?;
         within("the password", password, 1, CREDENTIAL_MAX_BYTES)?;
-        Ok(Self { name: name.to_owned(), password: Secret::new(password.to_owned()) })
+        let proof = Proof::Password(Secret::new(password.to_owned()));
+        Ok(Self { name: name.to_owned(), proof })
     }
 }
 
@@ -236,6 +271,19 @@ fn within(what: &str, text: &str, min_bytes: usize, max_bytes: usize) -> Result<
         return Err(format!("{what} has a control character in it: write printable ones"));
     }
     Ok(())
+}
+
+/// A file to be read; not empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FilePath(pub(crate) PathBuf);
+
+impl Value for FilePath {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() || text.contains('\0') {
+            return Err("it is no path: write one such as /etc/uturn/users".to_owned());
+        }
+        Ok(Self(text.into()))
+    }
 }
 
 /// The protection space of the credentials; 1-127 characters.

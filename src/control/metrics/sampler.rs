@@ -7,17 +7,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, TryRecvError};
+use crossbeam_channel::Receiver;
 use tokio::sync::Mutex;
-use tokio::time::{sleep, timeout};
 
+use crate::control::answers::gather;
 use crate::turn::WorkerIndex;
 use crate::worker::Snapshot;
 
 /// How long workers have to answer; one that serves does so at its next turn.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
-/// How often it is looked whether they have.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 type Ask = Box<dyn Fn() -> Receiver<Snapshot> + Send + Sync>;
 
@@ -54,18 +52,7 @@ impl Sampler {
 }
 
 async fn collect(answers: Receiver<Snapshot>) -> Vec<Snapshot> {
-    let mut answered = Vec::new();
-    let all = async {
-        loop {
-            match answers.try_recv() {
-                Ok(snapshot) => answered.push(snapshot),
-                Err(TryRecvError::Empty) => sleep(LOOK_EVERY).await,
-                Err(TryRecvError::Disconnected) => return,
-            }
-        }
-    };
-    // Those that did answer are told of, whether or not it was all of them.
-    timeout(ANSWERS_WITHIN, all).await.unwrap_or_default();
+    let mut answered = gather(answers, ANSWERS_WITHIN).await;
     answered.sort_by_key(|snapshot| snapshot.index);
     answered
 }

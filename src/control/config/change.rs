@@ -1,0 +1,143 @@
+//! From the configuration that holds to the one that was read now: what differs, and which of it
+//! can hold without a restart.
+
+use super::schema::{self, Key};
+use super::{Config, LogSettings, Quotas};
+
+/// Keys whose values differ from those that held before, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Change {
+    /// They hold from now on.
+    pub applied: Vec<String>,
+    /// They hold after a restart: sockets, threads and rings are made once.
+    pub restart: Vec<String>,
+}
+
+/// A key and whether its value differs.
+type Difference = (&'static Key, bool);
+
+impl Config {
+    /// Takes over everything from `new` that can change while the server runs.
+    pub fn adopt(&mut self, new: Config) -> Change {
+        let change = Change {
+            applied: names(&self.live_differences(&new)),
+            restart: names(&self.fixed_differences(&new)),
+        };
+        let most = self.most_allocations();
+        let quotas =
+            Quotas { total_allocations: new.quotas.total_allocations.min(most), ..new.quotas };
+        let running = std::mem::replace(self, new);
+        *self = Config {
+            listen: running.listen,
+            relays: running.relays,
+            relay_ports: running.relay_ports,
+            workers: running.workers,
+            io: running.io,
+            metrics: running.metrics,
+            log: LogSettings { format: running.log.format, ..self.log },
+            quotas,
+            ..self.clone()
+        };
+        change
+    }
+
+    fn live_differences(&self, new: &Config) -> [Difference; 15] {
+        let (quotas, others) = (&self.quotas, &new.quotas);
+        [
+            (&schema::REALM, self.realm != new.realm),
+            (&schema::USER, self.users != new.users),
+            (&schema::USERS_FILE, self.users_file != new.users_file),
+            (&schema::SECRET, self.secrets != new.secrets),
+            (&schema::ALLOW_PEERS, self.allow_peers != new.allow_peers),
+            (&schema::DENY_PEERS, self.deny_peers != new.deny_peers),
+            (&schema::USER_QUOTA.key, quotas.user_allocations != others.user_allocations),
+            (&schema::TOTAL_QUOTA.key, quotas.total_allocations != others.total_allocations),
+            (&schema::PERMISSION_QUOTA.key, quotas.permissions != others.permissions),
+            (&schema::CHANNEL_QUOTA.key, quotas.channels != others.channels),
+            (&schema::MAX_LIFETIME.key, self.max_lifetime_s != new.max_lifetime_s),
+            (&schema::SOFTWARE, self.software != new.software),
+            (&schema::CHANNEL_NUMBERS, self.channel_numbers != new.channel_numbers),
+            (&schema::ON_REALLOCATE, self.on_reallocate != new.on_reallocate),
+            (&schema::LOG, self.log.level != new.log.level),
+        ]
+    }
+
+    fn fixed_differences(&self, new: &Config) -> [Difference; 8] {
+        let locals =
+            |config: &Config| -> Vec<_> { config.relays.iter().map(|r| r.local).collect() };
+        let told = |config: &Config| -> Vec<_> {
+            config.relays.iter().map(|relay| relay.advertised).collect()
+        };
+        [
+            (&schema::LISTEN, self.listen != new.listen),
+            (&schema::RELAY_IP, locals(self) != locals(new)),
+            (&schema::EXTERNAL_IP, locals(self) == locals(new) && told(self) != told(new)),
+            (&schema::RELAY_PORTS, self.relay_ports != new.relay_ports),
+            (&schema::WORKERS.key, self.workers != new.workers),
+            (&schema::IO, self.io != new.io),
+            (&schema::METRICS, self.metrics != new.metrics),
+            (&schema::LOG_FORMAT, self.log.format != new.log.format),
+        ]
+    }
+}
+
+fn names(differences: &[Difference]) -> Vec<String> {
+    let differing = differences.iter().filter(|(_, differs)| *differs);
+    differing.map(|(key, _)| key.name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::KEYS;
+    use super::super::tests::settle;
+    use super::*;
+
+    fn config(file: &str) -> Config {
+        settle(file, &[]).unwrap()
+    }
+
+    const BASE: &str = "user = ['ann:secret']\n";
+
+    #[test]
+    fn every_key_can_change_now_or_needs_a_restart() {
+        let config = config(BASE);
+        let live = config.live_differences(&config).map(|(key, _)| key.name);
+        let fixed = config.fixed_differences(&config).map(|(key, _)| key.name);
+        for key in KEYS {
+            let times = live.iter().chain(&fixed).filter(|name| **name == key.name).count();
+            assert_eq!(times, 1, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn what_can_hold_holds_and_the_rest_is_named() {
+        let mut held = config(BASE);
+        let (listen, ports) = (held.listen.clone(), held.relay_ports);
+        let file = "user = ['bob:secret']\nrealm = 'x'\nlisten = ['10.0.0.5:3479']\n\
+                    relay-ports = '5000-5099'\nlog = 'warn'\nlog-format = 'json'\n\
+                    total-quota = 50\n";
+        let change = held.adopt(config(file));
+        assert_eq!(change.applied, ["realm", "user", "total-quota", "log"]);
+        assert_eq!(change.restart, ["listen", "relay-ip", "relay-ports", "log-format"]);
+        assert_eq!((&held.listen, held.relay_ports), (&listen, ports));
+        assert_eq!((held.users[0].name.as_str(), held.realm.as_str()), ("bob", "x"));
+        assert_eq!(held.log.level, tracing::level_filters::LevelFilter::WARN);
+        assert_eq!(held.log.format, crate::control::config::LogFormat::Text);
+        assert_eq!(held.quotas.total_allocations, 50);
+    }
+
+    #[test]
+    fn the_same_again_is_no_change() {
+        let mut held = config(BASE);
+        let before = held.summary();
+        assert_eq!(held.adopt(config(BASE)), Change::default());
+        assert_eq!(held.summary(), before);
+    }
+
+    #[test]
+    fn no_quota_is_above_the_ports_there_really_are() {
+        let mut held = config("user = ['ann:secret']\nrelay-ports = '5000-5099'");
+        held.adopt(config(BASE));
+        assert_eq!(held.quotas.total_allocations, 200);
+    }
+}

@@ -1,0 +1,231 @@
+//! SIGHUP: the configuration is read again, and nobody who is in a call notices.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::client::{Client, Peer, allocate, channel_bind};
+use crate::machine::Folder;
+use crate::relay::{PASSWORD, Relay, Setup, USER, command};
+
+const READ: &str = "configuration read again";
+const STAYS: &str = "the configuration stays as it was";
+const CHANNEL: u16 = 0x4000;
+
+/// A relay whose users, and whatever else, stand in a file.
+struct Configured {
+    folder: Folder,
+    relay: Relay,
+    reloads: usize,
+}
+
+impl Configured {
+    fn start(file: &str, arguments: &[&str]) -> Self {
+        let folder = Folder::new();
+        let path = folder.write("uturn.toml", file);
+        let setup = Setup::of_nobody().with(&["--config", &path]).with(arguments);
+        Self { relay: setup.start(), folder, reloads: 0 }
+    }
+
+    /// Has it read another file; it must say that it has.
+    fn change(&mut self, file: &str) -> String {
+        self.folder.write("uturn.toml", file);
+        self.reloads += 1;
+        self.relay.process.signal(libc::SIGHUP);
+        self.relay.process.wait_until_it_logs(READ, self.reloads)
+    }
+
+    fn login(&self, user: &str) -> Client {
+        Client::login(self.relay.v4(), user, PASSWORD)
+    }
+}
+
+fn users(names: &[&str]) -> String {
+    let users: Vec<_> = names.iter().map(|name| format!("\"{name}:{PASSWORD}\"")).collect();
+    format!("user = [{}]\n", users.join(", "))
+}
+
+/// Sends a packet each way, and both must arrive.
+fn relay_one(client: &mut Client, peer: &Peer, relayed: std::net::SocketAddr) {
+    client.send_channel(CHANNEL, b"out");
+    assert_eq!(peer.receive().1, b"out");
+    peer.send(relayed, b"back");
+    assert_eq!(client.channel_data(), (CHANNEL, b"back".to_vec()));
+}
+
+// Every packet is waited for: a lost one fails the test.
+#[test]
+fn a_call_loses_no_packet_while_everything_changes() {
+    for io in ["auto", "portable"] {
+        let all = users(&[USER, "bob"]);
+        let mut configured = Configured::start(&all, &["--workers", "2", "--io", io]);
+        let (mut client, peer) = (configured.login(USER), Peer::new());
+        let relayed = client.allocate();
+        client.bind(CHANNEL, peer.address());
+        let done = AtomicBool::new(false);
+        let packets = std::thread::scope(|scope| {
+            let call = scope.spawn(|| {
+                let mut packets = 0;
+                while !done.load(Ordering::Relaxed) {
+                    relay_one(&mut client, &peer, relayed);
+                    packets += 2;
+                }
+                packets
+            });
+            for round in 0..10 {
+                let file = match round % 2 {
+                    0 => users(&["bob"]) + "user-quota = 1\n",
+                    _ => all.clone() + "deny-peers = ['192.0.2.0/24']\nsoftware = false\n",
+                };
+                configured.change(&file);
+            }
+            done.store(true, Ordering::Relaxed);
+            call.join().expect("no packet is lost")
+        });
+        assert!(packets > 20, "{packets} packets while the rules changed ten times");
+        client.refresh(600);
+    }
+}
+
+// RFC 8489 §9.2.4: 401 for whoever cannot be authenticated.
+#[test]
+fn users_come_and_go() {
+    let mut configured = Configured::start(&users(&[USER]), &[]);
+    let (mut alice, peer) = (configured.login(USER), Peer::new());
+    let relayed = alice.allocate();
+    alice.bind(CHANNEL, peer.address());
+    assert_eq!(configured.login("bob").fail(allocate()), 401);
+    let log = configured.change(&users(&["bob"]));
+    assert!(log.contains("applied=\"user\""), "{log}");
+    configured.login("bob").allocate();
+    relay_one(&mut alice, &peer, relayed);
+    assert_eq!(alice.fail(crate::stun::Builder::request(crate::stun::method::REFRESH)), 401);
+    assert_eq!(configured.login(USER).fail(allocate()), 401);
+    configured.change(&users(&[USER]));
+    alice.refresh(600);
+    relay_one(&mut alice, &peer, relayed);
+}
+
+#[test]
+fn a_peer_that_is_denied_now_is_cut_off() {
+    let mut configured = Configured::start(&users(&[USER]), &[]);
+    let (mut client, peer) = (configured.login(USER), Peer::new());
+    let relayed = client.allocate();
+    client.bind(CHANNEL, peer.address());
+    relay_one(&mut client, &peer, relayed);
+    configured.change(&(users(&[USER]) + "deny-peers = ['127.0.0.1']\n"));
+    client.send_channel(CHANNEL, b"out");
+    peer.expect_silence();
+    peer.send(relayed, b"back");
+    client.expect_silence();
+    assert_eq!(client.fail(channel_bind(CHANNEL, peer.address())), 403);
+    configured.change(&users(&[USER]));
+    client.bind(CHANNEL, peer.address());
+    relay_one(&mut client, &peer, relayed);
+}
+
+#[test]
+fn limits_and_the_log_change() {
+    let mut configured = Configured::start(&users(&[USER]), &[]);
+    let mut clients: Vec<_> = (0..2).map(|_| configured.login(USER)).collect();
+    for client in &mut clients {
+        client.allocate();
+    }
+    configured.change(&(users(&[USER]) + "user-quota = 2\nmax-lifetime = 700\n"));
+    assert_eq!(configured.login(USER).fail(allocate()), 486);
+    assert_eq!(clients[0].refresh(3600).lifetime_s(), 700);
+    clients[1].refresh(0);
+    configured.relay.process.wait_until_it_logs("allocation closed", 1);
+    configured.folder.write("uturn.toml", &(users(&[USER]) + "log = 'error'\n"));
+    configured.relay.process.signal(libc::SIGHUP);
+    // A file with a fault is an error line, after which the level is known to be read.
+    let holds = (0..10_000).any(|_| clients[0].refresh(3600).lifetime_s() == 3600);
+    assert!(holds, "the rules of the file hold");
+    let before = configured.relay.process.stderr().lines().count();
+    let mut quiet = configured.login(USER);
+    quiet.allocate();
+    quiet.refresh(0);
+    configured.folder.write("uturn.toml", "colour = 1\n");
+    configured.relay.process.signal(libc::SIGHUP);
+    let log = configured.relay.process.wait_until_it_logs(STAYS, 1);
+    assert_eq!(log.lines().count(), before + 1, "{log}");
+}
+
+#[test]
+fn a_file_with_a_fault_changes_nothing_and_is_told_by_line_and_key() {
+    let configured = Configured::start(&users(&[USER]), &[]);
+    let file = configured.folder.path("uturn.toml");
+    let faulty = users(&["bob"]) + "\nmax-lifetime = 90000\n";
+    for (times, (text, fault)) in [
+        (faulty.as_str(), format!("{file}:3: max-lifetime: ")),
+        ("user = ['bob:x']\ncolour = 1", format!("{file}:2: colour: ")),
+        ("user = ['bob:x'", format!("{file}:1: ")),
+        ("", "neither a user nor a secret".to_owned()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        configured.folder.write("uturn.toml", text);
+        configured.relay.process.signal(libc::SIGHUP);
+        let log = configured.relay.process.wait_until_it_logs(STAYS, times + 1);
+        assert!(log.contains(&fault), "{fault} is not in:\n{log}");
+        configured.login(USER).allocate();
+        assert_eq!(configured.login("bob").fail(allocate()), 401);
+    }
+}
+
+#[test]
+fn what_needs_a_restart_is_named_and_the_rest_holds() {
+    let mut configured = Configured::start(&users(&[USER]), &[]);
+    let log = configured.change(&(users(&["bob"]) + "io = 'portable'\nlog-format = 'json'\n"));
+    let log = match log.contains("after a restart") {
+        true => log,
+        false => configured.relay.process.wait_until_it_logs("after a restart", 1),
+    };
+    let line =
+        log.lines().find(|line| line.contains("after a restart")).expect("it was waited for");
+    assert!(line.contains("io, log-format"), "{line}");
+    configured.login("bob").allocate();
+}
+
+#[test]
+fn without_a_file_it_says_so_and_goes_on() {
+    let relay = Relay::start();
+    let mut client = Client::new(relay.v4());
+    client.allocate();
+    relay.process.signal(libc::SIGHUP);
+    relay.process.wait_until_it_logs("--config FILE", 1);
+    client.refresh(600);
+}
+
+#[test]
+fn the_file_of_users_is_read_again() {
+    let folder = Folder::new();
+    let path = folder.write("users", &format!("# nobody else\n{USER}:{PASSWORD}\n"));
+    let setup = Setup::of_nobody().with(&["--users-file", &path, "--user", "root:toor"]);
+    let relay = setup.start();
+    Client::new(relay.v4()).allocate();
+    Client::login(relay.v4(), "root", "toor").allocate();
+    assert_eq!(Client::login(relay.v4(), "bob", "builder").fail(allocate()), 401);
+    let key = crate::stun::long_term_key("bob", crate::relay::REALM, "builder");
+    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    folder.write("users", &format!("bob:0x{digits}\n"));
+    relay.process.signal(libc::SIGHUP);
+    relay.process.wait_until_it_logs(READ, 1);
+    Client::login(relay.v4(), "bob", "builder").allocate();
+    assert_eq!(Client::new(relay.v4()).fail(allocate()), 401);
+    folder.write("users", "bob:builder\nroot:again\n");
+    relay.process.signal(libc::SIGHUP);
+    let log = relay.process.wait_until_it_logs(STAYS, 1);
+    assert!(log.contains(&format!("{path}:2: users-file: 'root' is there twice")), "{log}");
+    Client::login(relay.v4(), "bob", "builder").allocate();
+}
+
+#[test]
+fn a_file_of_users_with_a_fault_is_no_start() {
+    let folder = Folder::new();
+    let path = folder.write("users", "alice:wonderland\nbob\n");
+    let output = command().args(["--users-file", &path]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(&format!("{path}:2: users-file: ")), "{said}");
+    assert!(!said.contains("wonderland"), "{said}");
+}
