@@ -8,6 +8,7 @@ use std::{
     io,
     net::{SocketAddr, UdpSocket},
     os::fd::AsRawFd,
+    ptr,
     rc::Rc,
 };
 
@@ -25,8 +26,6 @@ pub(super) const MESSAGES_MAX: usize = 32;
 const PAYLOAD_START: usize = 64;
 
 const _: () = assert!(PAYLOAD_START >= super::HEADROOM);
-
-const EMPTY: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// Sends a handed-over train again, datagram by datagram, and counts what becomes of each.
 pub(super) fn send_singly(
@@ -160,9 +159,10 @@ impl Incoming {
         let (start, flags) = (self.headers.as_mut_ptr(), libc::MSG_DONTWAIT as _);
         // SAFETY: `start` points to `ready` headers that `make_ready` has filled in: each names an
         // iovec, a name and a control area of ours, and the iovec a buffer that we hold the only
-        // lease of, all untouched until the call returns.
+        // lease of, all untouched until the call returns. There is no timeout: one of zero would
+        // end the call after its first message.
         let arrived = unsafe {
-            libc::recvmmsg(socket.as_raw_fd(), start, ready as u32, flags, &mut { EMPTY })
+            libc::recvmmsg(socket.as_raw_fd(), start, ready as u32, flags, ptr::null_mut())
         };
         check(arrived).map(|arrived| arrived as usize).map_err(|_| last_errno())
     }
