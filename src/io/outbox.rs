@@ -98,6 +98,11 @@ impl Outbox {
         self.in_flight
     }
 
+    /// Whether any send of this batch is of more than one datagram.
+    pub(super) fn has_trains(&self) -> bool {
+        self.trains[..self.begun].iter().any(|train| train.segments > 1)
+    }
+
     pub(super) fn train(&self, index: usize) -> &Train {
         &self.trains[index]
     }

@@ -15,6 +15,7 @@ use super::{
     errno::{self, ReceiveFate, SendFate},
     mmsg::{Incoming, MESSAGES_MAX, Outgoing, send_singly},
     outbox::{Outbox, TRAINS_MAX},
+    pace::Pace,
     pool::Pool,
     run::Run,
     sys,
@@ -37,6 +38,9 @@ pub struct PortableDriver {
     /// Trains handed over, sorted by socket.
     sending: Vec<(SocketId, usize)>,
     table: Table,
+    pace: Pace,
+    /// Messages of the turn under way.
+    messages: usize,
     to_release: Vec<Key>,
     backlog: VecDeque<Event>,
     waker: Waker,
@@ -61,6 +65,8 @@ impl PortableDriver {
             outgoing: Outgoing::new(),
             sending: Vec::with_capacity(TRAINS_MAX),
             table: Table::new(sockets as usize),
+            pace: Pace::new(settings.batching),
+            messages: 0,
             to_release: Vec::with_capacity(sockets as usize),
             backlog: VecDeque::with_capacity(settings.buffers as usize + MESSAGES_MAX),
             waker,
@@ -139,7 +145,23 @@ impl PortableDriver {
         let wait = if self.backlog.is_empty() { wait } else { Wait::None };
         let starved = self.pool.free_receive() == 0 && self.incoming.held() == 0;
         let wait = if starved { pause(wait) } else { wait };
+        self.wait_for_batch(wait);
         self.epoll.wait(wait)
+    }
+
+    /// Lets a batch gather before the sockets are looked at. epoll cannot wait for more than one
+    /// event, so this is a plain sleep, left out when the last turn was a full batch by itself.
+    fn wait_for_batch(&mut self, wait: Wait) {
+        let messages = mem::take(&mut self.messages);
+        let Some(batch) = self.pace.next_batch() else { return };
+        if messages >= batch.completions as usize {
+            return;
+        }
+        match wait {
+            Wait::None => {}
+            Wait::For(limit) => thread::sleep(limit.min(batch.wait)),
+            Wait::Forever => thread::sleep(batch.wait),
+        }
     }
 
     fn collect(&mut self) {
@@ -188,6 +210,8 @@ impl PortableDriver {
             lease: arrived.lease,
         };
         self.counters.count_received(&received);
+        self.pace.received(received.segments());
+        self.messages += 1;
         self.backlog.push_back(Event::Received(received));
     }
 

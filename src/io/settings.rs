@@ -23,19 +23,25 @@ pub struct Settings {
 
 /// When and how a driver waits for a batch of completions instead of the first one.
 ///
-/// A batch makes joining happen: sends per packet fell from 0.40 to 0.13 in the measurement these
-/// defaults come from. It costs latency when there is little to wait for, so it is only done while
-/// the turns themselves bring many.
+/// A batch makes joining happen and spares wake-ups. It costs latency, so it is only done while the
+/// turns themselves bring many datagrams, and for longer the more of its core the worker uses.
 #[derive(Debug, Clone, Copy)]
 pub struct Batching {
-    /// Completions to wait for while busy.
+    /// Completions to wait for while busy; doubled whenever the wait is.
     pub completions: u32,
-    /// The longest such wait, in microseconds.
+    /// The longest such wait of a worker with little load, in microseconds.
     pub wait_us: u32,
-    /// Receives in one turn from which the driver counts as busy.
+    /// The longest wait there may ever be, in microseconds; 0 for none at all.
+    pub longest_wait_us: u32,
+    /// Datagrams in one turn from which the driver counts as busy.
     pub busy_from: u32,
-    /// Receives in one turn below which it no longer does.
+    /// Datagrams in one turn below which it no longer does.
     pub idle_below: u32,
+    /// Use of the core, in percent, from which the wait is doubled.
+    pub widen_from_percent: u32,
+    /// Use of the core, in percent, below which the wait is halved. A wait twice as long takes a
+    /// fifth to a third of the load away, which must not fall below this at once.
+    pub narrow_below_percent: u32,
 }
 
 impl Default for Settings {
@@ -53,6 +59,14 @@ impl Default for Settings {
 
 impl Default for Batching {
     fn default() -> Self {
-        Self { completions: 32, wait_us: 50, busy_from: 8, idle_below: 4 }
+        Self {
+            completions: 32,
+            wait_us: 50,
+            longest_wait_us: 400,
+            busy_from: 8,
+            idle_below: 4,
+            widen_from_percent: 40,
+            narrow_below_percent: 20,
+        }
     }
 }

@@ -52,6 +52,44 @@ pub(super) fn extremes_of_length<D: Driver>(new: fn(&Settings) -> D) {
     assert_eq!(node.driver.counters().dropped_too_long, 1);
 }
 
+pub(super) fn what_waits_comes_in_few_turns<D: Driver>(new: fn(&Settings) -> D) {
+    let mut node = Node::new(new(&Settings::default()));
+    let (client, _) = outside(V4);
+    for number in 0..256 {
+        client.send_to(&numbered(number, 100), node.address).expect("sent");
+    }
+    let before = node.driver.counters().turns;
+    assert_eq!(node.datagrams(256).len(), 256);
+    let turns = node.driver.counters().turns - before;
+    assert!(turns <= 16, "{turns} turns");
+}
+
+pub(super) fn an_answer_needs_no_turn_of_its_own<D: Driver>(new: fn(&Settings) -> D) {
+    const ROUNDS: u64 = 200;
+    let mut node = Node::new(new(&Settings::default()));
+    let (client, _) = outside(V4);
+    let (socket, address) = (node.socket, node.address);
+    let asking = std::thread::spawn(move || {
+        for round in 0..ROUNDS as usize {
+            client.send_to(&numbered(round, 160), address).expect("sent");
+            assert_eq!(heard(&client), numbered(round, 160));
+        }
+    });
+    let before = node.driver.counters().turns;
+    let mut answered = 0;
+    node.until(|driver, event| {
+        let Event::Received(received) = event else { return false };
+        let (from, body) = (received.from, received.lease.range());
+        driver.send(socket, from, Piece::single(received.lease, body));
+        answered += 1;
+        answered == ROUNDS
+    });
+    let turns = node.driver.counters().turns - before;
+    node.turn();
+    asking.join().expect("every answer came");
+    assert!(turns <= ROUNDS + ROUNDS / 4, "{turns} turns for {ROUNDS} answers");
+}
+
 pub(super) fn a_train_leaves_as_one_send<D: Driver>(new: fn(&Settings) -> D) {
     let mut node = Node::new(new(&Settings::default()));
     let (client, to) = outside(V4);

@@ -12,6 +12,7 @@ macro_rules! suite {
             echo_v4, echo_v6, extremes_of_length, a_train_leaves_as_one_send,
             a_train_arrives_as_one_receive, headers_and_pads_are_gathered,
             a_lone_shared_piece_with_a_header, a_repeated_piece_is_a_train,
+            what_waits_comes_in_few_turns, an_answer_needs_no_turn_of_its_own,
             order_within_a_flow_holds, a_full_queue_is_flushed_not_dropped,
             starvation_recovers, held_buffers_stop_receiving_and_nothing_else,
         ],

@@ -42,7 +42,6 @@ impl UringDriver {
     }
 
     fn received_step(&mut self, key: Key, filled: Option<Filled>) {
-        self.pace.received();
         if let Some(filled) = filled {
             self.backlog.push_back(Collected::Filled(key, filled));
         }

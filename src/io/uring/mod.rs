@@ -17,19 +17,18 @@ use io_uring::types::{Fd, Fixed};
 use super::{
     CounterBoard, Counters, Driver, Event, Lease, Piece, Received, Settings, SocketId, Wait, Waker,
     layout,
+    pace::Pace,
     run::Run,
     sys,
     table::{Key, Phase, Table},
 };
 use kernel::{Filled, Kernel};
-use pace::Pace;
 use ring::{Patience, Target};
 use token::Token;
 
 mod buffers;
 mod collect;
 mod kernel;
-mod pace;
 mod ring;
 mod token;
 
@@ -42,6 +41,7 @@ pub struct UringDriver {
     table: Table,
     registered: bool,
     pace: Pace,
+    min_wait: bool,
     /// Sockets whose receive is to be armed, first in, first out.
     to_arm: VecDeque<Key>,
     /// Closed sockets whose receive is to be cancelled.
@@ -82,7 +82,8 @@ impl UringDriver {
             kernel,
             table: Table::new(sockets as usize),
             registered: settings.registered_files,
-            pace: Pace::new(settings.batching, min_wait),
+            pace: Pace::new(settings.batching),
+            min_wait,
             to_arm: VecDeque::with_capacity(sockets as usize),
             to_cancel: Vec::with_capacity(sockets as usize),
             to_release: Vec::with_capacity(sockets as usize),
@@ -203,6 +204,24 @@ impl UringDriver {
         Ok(())
     }
 
+    /// How the call that ends this turn waits.
+    ///
+    /// Every send completes within the call, which must not count as something to wake up for. Only
+    /// a train is looked at right away, since the kernel may refuse it and its datagrams then leave
+    /// one by one; within a batch that look is never far.
+    fn patience(&mut self, wait: Wait) -> Patience {
+        let batch = self.pace.next_batch();
+        if self.has_work() {
+            return Patience::NONE;
+        }
+        let sends = self.kernel.outbox().in_flight();
+        match batch {
+            Some(batch) => Patience::batch(wait, batch, self.min_wait).beside(sends),
+            None if self.kernel.outbox().has_trains() => Patience::first(wait),
+            None => Patience::first(wait).beside(sends),
+        }
+    }
+
     /// Whether a turn has something to do that a sleep would delay.
     fn has_work(&mut self) -> bool {
         !self.backlog.is_empty()
@@ -226,6 +245,7 @@ impl UringDriver {
         let (socket, from, segment_bytes) = (key.id(), layout.from, layout.segment_bytes);
         let received = Received { socket, from, segment_bytes, lease };
         self.counters.count_received(&received);
+        self.pace.received(received.segments());
         Some(received)
     }
 
@@ -292,9 +312,8 @@ impl Driver for UringDriver {
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
         self.counters.turns += 1;
         self.prepare()?;
-        let patience = if self.has_work() { Patience::NONE } else { self.pace.patience(wait) };
+        let patience = self.patience(wait);
         self.enter(patience)?;
-        self.pace.turn_ended();
         self.board.write(&self.counters);
         Ok(())
     }

@@ -18,8 +18,9 @@ use io_uring::{
 };
 
 use crate::io::{
-    SocketId,
+    SocketId, Wait,
     errno::{self, WaitFate},
+    pace::Batch,
 };
 
 /// Submissions between two calls into the kernel; more of them cost a call more.
@@ -45,6 +46,39 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) const NONE: Self = Self { completions: 0, limit: None, batch_us: 0 };
+
+    /// Until the first completion.
+    pub(super) fn first(wait: Wait) -> Self {
+        match wait {
+            Wait::None => Self::NONE,
+            Wait::For(limit) => Self { completions: 1, limit: Some(limit), batch_us: 0 },
+            Wait::Forever => Self { completions: 1, limit: None, batch_us: 0 },
+        }
+    }
+
+    /// Until a batch is full, or its time is over and there is one completion at least.
+    pub(super) fn batch(wait: Wait, batch: Batch, min_wait: bool) -> Self {
+        let first = Self::first(wait);
+        if first.completions == 0 {
+            return first;
+        }
+        if min_wait {
+            let batch_us = batch.wait.as_micros() as u32;
+            return Self { completions: batch.completions, batch_us, ..first };
+        }
+        // Without the kernel's help the whole wait is cut to the batch's. It may come back empty
+        // once; the driver is then no longer busy.
+        let limit = first.limit.map_or(batch.wait, |limit| limit.min(batch.wait));
+        Self { completions: batch.completions, limit: Some(limit), batch_us: 0 }
+    }
+
+    /// The same, beside so many completions that come at once.
+    pub(super) fn beside(self, completions: usize) -> Self {
+        match self.completions {
+            0 => self,
+            _ => Self { completions: self.completions + completions as u32, ..self },
+        }
+    }
 }
 
 /// What the kernel says about one operation.
@@ -219,5 +253,33 @@ impl Target {
             Self::Registered(socket) => opcode::RecvMsgMulti::new(socket, template, group).build(),
             Self::Plain(socket) => opcode::RecvMsgMulti::new(socket, template, group).build(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BATCH: Batch = Batch { completions: 32, wait: Duration::from_micros(50) };
+
+    #[test]
+    fn with_min_wait_the_kernel_ends_a_batch() {
+        let busy = Patience { completions: 32, limit: None, batch_us: 50 };
+        assert_eq!(Patience::batch(Wait::Forever, BATCH, true), busy);
+        assert_eq!(Patience::batch(Wait::None, BATCH, true), Patience::NONE);
+    }
+
+    #[test]
+    fn without_min_wait_a_batch_is_bounded_by_the_whole_wait() {
+        let batch = Patience { completions: 32, limit: Some(BATCH.wait), batch_us: 0 };
+        assert_eq!(Patience::batch(Wait::Forever, BATCH, false), batch);
+        assert_eq!(Patience::batch(Wait::For(Duration::from_secs(1)), BATCH, false), batch);
+        assert_eq!(Patience::batch(Wait::None, BATCH, false), Patience::NONE);
+    }
+
+    #[test]
+    fn what_comes_at_once_is_not_waited_for_instead() {
+        assert_eq!(Patience::first(Wait::Forever).beside(5).completions, 6);
+        assert_eq!(Patience::NONE.beside(5), Patience::NONE);
     }
 }
