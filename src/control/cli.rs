@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 
 use super::config::{Config, Options, Origin};
 use super::credentials::{self, CredentialsArgs};
+use super::import::{self, ImportArgs};
 
 /// The command line or the configuration is wrong.
 const MISUSE: u8 = 2;
@@ -42,6 +43,8 @@ enum Command {
     },
     /// Prints a time-limited username, its password, and the iceServers value for a browser
     Credentials(CredentialsArgs),
+    /// Reads coturn's configuration, writes one for uturn, and says what it could not carry over
+    ImportCoturn(ImportArgs),
 }
 
 /// Does what the command line asks for; `serve` is called with the settled configuration
@@ -64,7 +67,18 @@ fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
             settled(&origin, |config| say(&config.summary()))
         }
         Some(Command::Credentials(args)) => say(&credentials::printed(&args)),
+        Some(Command::ImportCoturn(args)) => import_coturn(&args),
     }
+}
+
+/// The configuration goes where it is wanted, what the reader must know to standard error.
+fn import_coturn(args: &ImportArgs) -> ExitCode {
+    let imported = match import::import(args) {
+        Ok(imported) => imported,
+        Err(problem) => return misuse(&problem),
+    };
+    eprint!("{}", imported.notes);
+    say(if args.prints() { &imported.toml } else { "" })
 }
 
 fn settled(origin: &Origin, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {

@@ -4,7 +4,7 @@
 //! Nothing here is called for a packet.
 //!
 //! ```text
-//! cli.rs          what is asked for: serve, check-config, credentials
+//! cli.rs          what is asked for: serve, check-config, credentials, import-coturn
 //! config/         options, read raw and settled once
 //! serve.rs        brings a server up
 //! plan.rs         what the workers are made from
@@ -22,6 +22,7 @@
 //! metrics/        numbers for Prometheus, and whether the server is ready, over HTTP
 //! logging.rs      where log lines go
 //! banner.rs       what a person sees at the start
+//! import/         coturn's configuration, in our words
 //! credentials.rs  time-limited usernames and passwords
 //! runtime.rs      tokio-uring where it works, else tokio
 //! ```
@@ -34,6 +35,7 @@ mod credentials;
 mod diary;
 mod drops;
 mod files;
+mod import;
 mod journal;
 mod logging;
 mod metrics;

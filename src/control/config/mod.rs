@@ -35,6 +35,7 @@ pub use raw::Options;
 pub use source::ConfigError;
 pub use table::options_table;
 pub use users::UsersFile;
+pub(crate) use value::{ExternalIp, MetricsAddress, Realm, Value};
 pub use value::{IoChoice, LogFormat, PortRange, Proof, Secret, User, UserKey};
 
 use source::Source;

@@ -1,0 +1,90 @@
+//! How much, how many and how loud: limits, workers, metrics and the log.
+
+use super::conf::Word;
+use super::draft::Draft;
+use super::notes::{Fate, Notes};
+use super::options::Setting;
+use super::translate::{Said, number, read};
+use crate::control::config::MetricsAddress;
+use crate::control::config::schema::{self, NumberKey};
+
+const PROMETHEUS_PORT: &str = "9641";
+
+pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
+    workers(said, draft, notes);
+    for (about, key) in [
+        (Setting::UserQuota, &schema::USER_QUOTA),
+        (Setting::TotalQuota, &schema::TOTAL_QUOTA),
+        (Setting::MaxLifetime, &schema::MAX_LIFETIME),
+    ] {
+        limit(said, about, key, draft, notes);
+    }
+    if !said.has(Setting::UserQuota) {
+        let default = schema::USER_QUOTA.default;
+        notes.differs("user-quota", format!("coturn has none by default, uturn {default}"));
+    }
+    software(said, draft, notes);
+    metrics(said, draft, notes);
+    if said.last(Setting::VeryVerbose, notes).is_some() {
+        draft.word(&schema::LOG, "debug");
+    }
+    default_family(said, notes);
+    notes.differs("TCP", "coturn listens on TCP, too, unless no-tcp is set; uturn is UDP alone");
+}
+
+/// Zero threads are coturn's word for one thread that does everything.
+fn workers(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
+    let Some(word) = said.last(Setting::RelayThreads, notes) else { return };
+    let Some(threads) = read::<u32>(word, notes) else { return };
+    draft.number(&schema::WORKERS.key, threads.clamp(schema::WORKERS.min, schema::WORKERS.max));
+}
+
+fn limit(said: &Said<'_>, about: Setting, key: &NumberKey, draft: &mut Draft, notes: &mut Notes) {
+    let word = said.last(about, notes);
+    if let Some(value) = word.and_then(|word| number(key, word, notes)) {
+        draft.number(&key.key, value);
+    }
+}
+
+/// Of the two flags the later one holds.
+fn software(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
+    let (no, yes) = (said.last(Setting::NoSoftware, notes), said.last(Setting::Software, notes));
+    let line = |word: Option<&Word>| word.map(|word| word.line);
+    if no.is_some() || yes.is_some() {
+        draft.word(&schema::SOFTWARE, if line(no) > line(yes) { "off" } else { "on" });
+    }
+}
+
+/// Where a client names no family, ours is that of the RFC.
+fn default_family(said: &Said<'_>, notes: &mut Notes) {
+    let Some(word) = said.last(Setting::DefaultFamily, notes) else { return };
+    let fate = if word.value == "ipv4" { Fate::NotNeeded } else { Fate::Lost };
+    let why = "without a request for IPv6 an allocation is IPv4 (RFC 8656)";
+    notes.add(word.line, fate, &word.name, why);
+}
+
+/// coturn's exporter is on every address unless it is told one.
+fn metrics(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
+    let port = said.last(Setting::PrometheusPort, notes);
+    let address = said.last(Setting::PrometheusAddress, notes);
+    let Some(flag) = said.last(Setting::Prometheus, notes) else {
+        for word in port.into_iter().chain(address) {
+            notes.add(word.line, Fate::NotNeeded, &word.name, "prometheus is not switched on");
+        }
+        return;
+    };
+    let port = port.map_or(PROMETHEUS_PORT, |word| &word.value);
+    let everywhere = ["0.0.0.0", "[::]"].map(str::to_owned);
+    let hosts = address.map_or(everywhere.to_vec(), |word| vec![bracketed(&word.value)]);
+    let word = address.unwrap_or(flag);
+    let listen: Vec<MetricsAddress> = hosts
+        .iter()
+        .filter_map(|host| read(&Word { value: format!("{host}:{port}"), ..word.clone() }, notes))
+        .collect();
+    draft.list(&schema::METRICS, listen.iter().map(|address| address.0));
+    notes.add(flag.line, Fate::Differs, &flag.name, "the metrics have other names: see README.md");
+}
+
+fn bracketed(ip: &str) -> String {
+    if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() }
+}

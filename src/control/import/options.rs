@@ -1,0 +1,260 @@
+//! Every option of coturn, and what becomes of it.
+//!
+//! The list follows coturn 4.6, as Debian 12 has it, and what came until 4.7; a test asks the
+//! installed server for its options and finds each of them here.
+
+/// What becomes of an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// It has a counterpart.
+    Carried(Setting),
+    /// It has none and needs none; the words say why.
+    NotNeeded(&'static str),
+    /// It has none; the words say what the reader loses.
+    Lost(&'static str),
+}
+
+/// What is carried over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Setting {
+    AllowedPeer,
+    AllowLoopbackPeers,
+    AuxServer,
+    DefaultFamily,
+    DeniedPeer,
+    ExternalIp,
+    ListeningIp,
+    ListeningPort,
+    LongTerm,
+    MaxLifetime,
+    MaxPort,
+    MinPort,
+    NoAuth,
+    NoMulticastPeers,
+    NoSoftware,
+    Prometheus,
+    PrometheusAddress,
+    PrometheusPort,
+    Realm,
+    RelayIp,
+    RelayThreads,
+    Secret,
+    Software,
+    TotalQuota,
+    UseSecret,
+    User,
+    UserQuota,
+    VeryVerbose,
+}
+
+/// An option of coturn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    /// Its name in the file.
+    pub(super) name: &'static str,
+    /// Whether it is on or off, rather than having a value.
+    pub(super) is_flag: bool,
+    /// What becomes of it; of a flag, when it is on.
+    pub(super) meaning: Meaning,
+}
+
+/// Finds an option by its name in the file.
+pub(super) fn known(name: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.name == name)
+}
+
+const fn carried(name: &'static str, setting: Setting) -> Known {
+    Known { name, is_flag: false, meaning: Meaning::Carried(setting) }
+}
+
+const fn not_needed(name: &'static str, why: &'static str) -> Known {
+    Known { name, is_flag: false, meaning: Meaning::NotNeeded(why) }
+}
+
+const fn lost(name: &'static str, why: &'static str) -> Known {
+    Known { name, is_flag: false, meaning: Meaning::Lost(why) }
+}
+
+const fn flag(known: Known) -> Known {
+    Known { is_flag: true, ..known }
+}
+
+const TLS: &str = "there is no TLS and no DTLS: clients need a turn: URL with transport=udp";
+const NO_TLS: &str = "there is no TLS and no DTLS";
+const UDP_ONLY: &str = "clients are served over UDP alone";
+const DATABASE: &str = "there is no database: write each user under `user`, each secret under \
+                        `secret`";
+const NO_DATABASE: &str = "there is no database whose answers could change";
+const DISCOVERY: &str = "there is no NAT behaviour discovery (RFC 5780)";
+const SMALL_ANSWERS: &str = "Binding answers are always as small as they can be";
+const LOG: &str = "the log goes to standard error, where systemd's journal takes it up";
+const SERVICE: &str = "systemd starts the process, as a user of its own";
+const CONSOLE: &str = "there is no telnet console";
+const WEB: &str = "there is no web form; `metrics` shows numbers";
+const DEVICE: &str = "addresses decide, not interfaces: write listen and relay-ip";
+const ORIGIN: &str = "ORIGIN is not looked at, and there is one realm";
+const OAUTH: &str = "third-party authorization (RFC 7635) is not supported: use `secret`";
+const LIFETIME: &str = "the time is that of RFC 8656, which clients count on";
+const ELSEWHERE: &str = "clients are never sent to another server: use DNS for that";
+
+/// Every option, in the order of coturn's own help.
+pub(super) const KNOWN: &[Known] = &[
+    lost("listening-device", DEVICE),
+    carried("listening-port", Setting::ListeningPort),
+    lost("tls-listening-port", TLS),
+    not_needed("alt-listening-port", DISCOVERY),
+    not_needed("alt-tls-listening-port", DISCOVERY),
+    lost("tcp-proxy-port", UDP_ONLY),
+    carried("listening-ip", Setting::ListeningIp),
+    carried("aux-server", Setting::AuxServer),
+    flag(not_needed("udp-self-balance", "the kernel spreads clients over the workers")),
+    lost("relay-device", DEVICE),
+    carried("relay-ip", Setting::RelayIp),
+    carried("external-ip", Setting::ExternalIp),
+    flag(carried("allow-loopback-peers", Setting::AllowLoopbackPeers)),
+    flag(carried("no-multicast-peers", Setting::NoMulticastPeers)),
+    carried("relay-threads", Setting::RelayThreads),
+    carried("min-port", Setting::MinPort),
+    carried("max-port", Setting::MaxPort),
+    flag(not_needed("verbose", "allocations are logged at the level info, the default")),
+    flag(carried("Verbose", Setting::VeryVerbose)),
+    flag(not_needed("daemon", SERVICE)),
+    flag(carried("no-software-attribute", Setting::NoSoftware)),
+    flag(carried("prod", Setting::NoSoftware)),
+    flag(carried("software-attribute", Setting::Software)),
+    flag(not_needed("fingerprint", "a request with FINGERPRINT gets an answer with one")),
+    flag(carried("lt-cred-mech", Setting::LongTerm)),
+    flag(carried("no-auth", Setting::NoAuth)),
+    carried("user", Setting::User),
+    carried("realm", Setting::Realm),
+    flag(lost("check-origin-consistency", ORIGIN)),
+    carried("user-quota", Setting::UserQuota),
+    carried("total-quota", Setting::TotalQuota),
+    lost("max-bps", "bandwidth of an allocation is not limited"),
+    lost("bps-capacity", "bandwidth of the server is not limited"),
+    lost("userdb", DATABASE),
+    lost("db", DATABASE),
+    lost("psql-userdb", DATABASE),
+    lost("sql-userdb", DATABASE),
+    lost("mysql-userdb", DATABASE),
+    not_needed("secret-key-file", NO_DATABASE),
+    lost("mongo-userdb", DATABASE),
+    lost("redis-userdb", DATABASE),
+    lost(
+        "redis-statsdb",
+        "nothing is written to Redis: numbers are in `metrics`, sessions in the log",
+    ),
+    flag(carried("use-auth-secret", Setting::UseSecret)),
+    carried("static-auth-secret", Setting::Secret),
+    flag(not_needed("no-auth-pings", NO_DATABASE)),
+    flag(not_needed("no-dynamic-ip-list", NO_DATABASE)),
+    flag(not_needed("no-dynamic-realms", NO_DATABASE)),
+    lost("server-name", OAUTH),
+    flag(lost("oauth", OAUTH)),
+    lost("cert", TLS),
+    lost("pkey", TLS),
+    lost("pkey-pwd", TLS),
+    lost("cipher-list", TLS),
+    lost("CA-file", TLS),
+    lost("ec-curve-name", TLS),
+    flag(lost("dh566", TLS)),
+    flag(lost("dh1066", TLS)),
+    flag(lost("dh2066", TLS)),
+    lost("dh-file", TLS),
+    flag(lost("raw-public-keys", TLS)),
+    flag(not_needed("no-sslv2", NO_TLS)),
+    flag(not_needed("no-sslv3", NO_TLS)),
+    flag(not_needed("no-tlsv1", NO_TLS)),
+    flag(not_needed("no-tlsv1_1", NO_TLS)),
+    flag(not_needed("no-tlsv1_2", NO_TLS)),
+    flag(lost("tlsv1", TLS)),
+    flag(lost("no-udp", "UDP is the one way there is to reach this server")),
+    flag(not_needed("no-tcp", UDP_ONLY)),
+    flag(not_needed("no-tls", UDP_ONLY)),
+    flag(not_needed("no-dtls", UDP_ONLY)),
+    flag(lost("no-udp-relay", "relaying over UDP is what this server does")),
+    flag(not_needed("no-tcp-relay", "there is no relaying over TCP (RFC 6062)")),
+    not_needed("log-file", LOG),
+    flag(not_needed("no-stdout-log", LOG)),
+    flag(not_needed("syslog", LOG)),
+    not_needed("syslog-facility", LOG),
+    flag(not_needed("simple-log", LOG)),
+    flag(not_needed("new-log-timestamp", "every line of the log has the time in ISO 8601")),
+    lost("new-log-timestamp-format", "every line of the log has the time in ISO 8601"),
+    flag(lost("log-binding", "Binding requests are counted in `metrics`, not logged")),
+    not_needed("stale-nonce", "nonces always expire, and clients get a new one with 438"),
+    carried("max-allocate-lifetime", Setting::MaxLifetime),
+    not_needed("channel-lifetime", LIFETIME),
+    not_needed("permission-lifetime", LIFETIME),
+    flag(lost(
+        "stun-only",
+        "TURN cannot be switched off; without credentials it allocates nothing",
+    )),
+    flag(lost("no-stun", "Binding requests are always answered")),
+    lost("alternate-server", ELSEWHERE),
+    lost("tls-alternate-server", ELSEWHERE),
+    lost("rest-api-separator", "the username of a time-limited credential is EXPIRY:ID"),
+    not_needed("max-allocate-timeout", "nothing is kept of a client before it has an allocation"),
+    carried("allowed-peer-ip", Setting::AllowedPeer),
+    carried("denied-peer-ip", Setting::DeniedPeer),
+    not_needed("pidfile", SERVICE),
+    lost("acme-redirect", UDP_ONLY),
+    flag(lost("respond-http-unsupported", UDP_ONLY)),
+    flag(lost(
+        "secure-stun",
+        "Binding requests are answered without credentials, so many a second",
+    )),
+    not_needed("proc-user", SERVICE),
+    not_needed("proc-group", SERVICE),
+    flag(lost("mobility", "mobility (RFC 8016) is not supported: clients allocate anew")),
+    flag(lost(
+        "keep-address-family",
+        "without a request for IPv6 an allocation is IPv4 (RFC 8656)",
+    )),
+    carried("allocation-default-address-family", Setting::DefaultFamily),
+    flag(not_needed("no-cli", CONSOLE)),
+    lost("cli-ip", CONSOLE),
+    lost("cli-port", CONSOLE),
+    lost("cli-password", CONSOLE),
+    lost("cli-max-output-sessions", CONSOLE),
+    flag(lost("web-admin", WEB)),
+    lost("web-admin-ip", WEB),
+    lost("web-admin-port", WEB),
+    flag(lost("web-admin-listen-on-workers", WEB)),
+    flag(lost("server-relay", "a packet of a peer needs a permission, always")),
+    not_needed("ne", "there is one engine; `io` chooses what moves the packets"),
+    flag(not_needed("no-rfc5780", DISCOVERY)),
+    flag(lost("rfc5780", DISCOVERY)),
+    flag(not_needed("no-stun-backward-compatibility", SMALL_ANSWERS)),
+    flag(lost("stun-backward-compatibility", "clients of RFC 3489 get no MAPPED-ADDRESS")),
+    flag(not_needed("response-origin-only-with-rfc5780", SMALL_ANSWERS)),
+    flag(carried("prometheus", Setting::Prometheus)),
+    carried("prometheus-port", Setting::PrometheusPort),
+    carried("prometheus-address", Setting::PrometheusAddress),
+    lost("prometheus-path", "the path is /metrics"),
+    flag(lost(
+        "prometheus-username-labels",
+        "no label is a user's name, of which strangers could make any number",
+    )),
+    lost("cpus", "each worker has a core of its own: write `workers`"),
+    lost("sock-buf-size", "socket buffers have a fixed size: see tuning/README.md"),
+    lost("version", "it prints coturn's version"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{KNOWN, Meaning};
+
+    #[test]
+    fn every_option_stands_here_once_and_says_why() {
+        for known in KNOWN {
+            let same = KNOWN.iter().filter(|other| other.name == known.name);
+            assert_eq!(same.count(), 1, "{}", known.name);
+            let words = match known.meaning {
+                Meaning::Carried(_) => continue,
+                Meaning::NotNeeded(words) | Meaning::Lost(words) => words,
+            };
+            assert!(!words.is_empty() && !words.ends_with('.'), "{}: {words}", known.name);
+        }
+    }
+}
