@@ -14,7 +14,7 @@ use uturn::{
     turn::{
         Authenticator, Bind, Counts, Credentials, Effect, FiveTuple, ListenerId, Nonces, Now,
         Outcome, PeerPolicy, PortPlan, REPLY_BYTES, RelayAddress, RelayId, Server, Settings, Shard,
-        Verdict, WorkerIndex,
+        Train, Verdict, WorkerIndex,
     },
     wire::{
         AttributeType, Class, IntegrityKey, MessageWriter, Method, TRANSPORT_UDP, TransactionId,
@@ -169,7 +169,8 @@ fn packets(criterion: &mut Criterion) {
             let mut relays = node.relays.clone().into_iter().cycle();
             bencher.iter(|| {
                 let relay = relays.next().unwrap_or(RelayId(0));
-                black_box(node.server.from_peer(NOW, relay, peer(), 160, 1)).expect("delivered")
+                black_box(node.server.from_peer(NOW, relay, peer(), Train::single(160)))
+                    .expect("delivered")
             });
         });
     }

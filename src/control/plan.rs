@@ -82,6 +82,7 @@ pub(super) fn settings(config: &Config, nonces: Nonces) -> Settings {
         max_lifetime_s: config.max_lifetime_s,
         permissions_per_allocation: config.quotas.permissions,
         channels_per_allocation: config.quotas.channels,
+        limits: config.limits,
         channel_numbers: config.channel_numbers,
         on_reallocate: config.on_reallocate,
         own_addresses,

@@ -6,8 +6,8 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use super::{
-    Authenticated, FiveTuple, RelayId, SessionId, Traffic, channel::Channels,
-    permission::Permissions,
+    Authenticated, FiveTuple, RateLimits, RelayId, SessionId, Traffic, Train, channel::Channels,
+    limits::Meter, permission::Permissions,
 };
 use crate::wire::{ErrorCode, Family, IntegrityKey, TransactionId};
 
@@ -63,6 +63,20 @@ pub(super) struct Granted {
     pub(super) missing: Option<(Family, ErrorCode)>,
 }
 
+/// Which way a payload goes through an allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    ToPeers,
+    ToClient,
+}
+
+/// The limits of both ways, as far as they are used up.
+#[derive(Debug, Default)]
+pub(super) struct Meters {
+    to_peers: Meter,
+    to_client: Meter,
+}
+
 /// One allocation.
 #[derive(Debug)]
 pub(super) struct Allocation {
@@ -74,6 +88,8 @@ pub(super) struct Allocation {
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,
     pub(super) traffic: Traffic,
+    /// How much more may be relayed now; untouched while there are no limits.
+    pub(super) meters: Meters,
     pub(super) opened_ms: u64,
     pub(super) granted: Granted,
 }
@@ -93,6 +109,31 @@ impl Allocation {
     /// The relayed address of a family as advertised, gone ends included.
     pub(super) fn relayed(&self, family: Family) -> Option<SocketAddr> {
         self.granted.relayed[index(family)]
+    }
+
+    /// Lets as much of a train pass as the limits leave room for, and counts it.
+    pub(super) fn pass(
+        &mut self,
+        way: Way,
+        limits: RateLimits,
+        now_ms: u64,
+        train: Train,
+    ) -> Train {
+        let (load, meter) = match way {
+            Way::ToPeers => (&mut self.traffic.to_peers, &mut self.meters.to_peers),
+            Way::ToClient => (&mut self.traffic.to_client, &mut self.meters.to_client),
+        };
+        let passing = if limits.are_off() { train } else { meter.admit(limits, now_ms, train) };
+        load.add(passing.segments, passing.bytes);
+        passing
+    }
+
+    /// What of a train [`Allocation::pass`] would let towards peers.
+    pub(super) fn may_send(&self, limits: RateLimits, now_ms: u64, train: Train) -> Train {
+        if limits.are_off() {
+            return train;
+        }
+        self.meters.to_peers.would_admit(limits, now_ms, train)
     }
 
     /// Takes out the end of a family, with the permissions and channels that go by it.

@@ -9,8 +9,8 @@
 use std::{net::SocketAddr, ops::Range};
 
 use super::{
-    Now, Reason, Server, ToClient, Undelivered, Verdict, allocations::AllocationId,
-    peer::canonical, policy::Judgement, relays::Target,
+    Now, Reason, Server, ToClient, Train, Undelivered, Verdict, allocation::Way,
+    allocations::AllocationId, peer::canonical, policy::Judgement, relays::Target,
 };
 use crate::wire::Family;
 
@@ -53,8 +53,11 @@ impl Server {
             Target::Outside => Some(Verdict::Drop(Reason::OwnPeer)),
             Target::Nobody => Some(Verdict::Drop(Reason::HairpinNoAllocation)),
             Target::Elsewhere(worker) => {
+                if self.pass(now, sender, Way::ToPeers, Train::single(payload.len())).segments == 0
+                {
+                    return Some(Verdict::Drop(Reason::OverLimit));
+                }
                 self.counters.handed_over.add(1, payload.len());
-                self.count_sent(sender, payload.len());
                 Some(Verdict::HandOver { worker, from, to, payload })
             }
             Target::Here(receiver) => Some(self.hairpin_here(now, sender, receiver, from, payload)),
@@ -74,10 +77,14 @@ impl Server {
         from: SocketAddr,
         payload: Range<usize>,
     ) -> Verdict {
+        let single = Train::single(payload.len());
+        if self.may_send(now, sender, single).segments == 0 {
+            return Verdict::Drop(Reason::OverLimit);
+        }
         match self.receive(now, receiver, from, payload.len()) {
             Ok(to) => {
                 self.counters.hairpin.add(1, payload.len());
-                self.count_sent(sender, payload.len());
+                self.pass(now, sender, Way::ToPeers, single);
                 Verdict::ToClient { to, payload }
             }
             Err(reason) => Verdict::Drop(reason),
@@ -97,12 +104,10 @@ impl Server {
         allocation.relay(family, now.mono_ms).ok_or(Reason::HairpinNoAllocation)?;
         let permitted = allocation.permissions.reach(from.ip(), now.mono_ms);
         permitted.ok_or(Reason::HairpinNoPermission)?;
-        allocation.traffic.to_client.add(1, payload_bytes);
+        if self.pass(now, receiver, Way::ToClient, Train::single(payload_bytes)).segments == 0 {
+            return Err(Reason::OverLimit);
+        }
         self.frame(now, receiver, from).ok_or(Reason::HairpinNoAllocation)
-    }
-
-    fn count_sent(&mut self, sender: AllocationId, payload_bytes: usize) {
-        self.count_sent_run(sender, 1, payload_bytes);
     }
 
     fn owns(&self, port: u16) -> bool {

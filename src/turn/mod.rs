@@ -20,11 +20,11 @@
 //! auth.rs          who sent a request: credentials.rs, nonce.rs
 //! policy/          which peers may be reached
 //! reply_budget.rs  how much a stranger's network may be answered
-//! quota.rs         how much a user may hold
+//! quota.rs         how much a user may hold, limits.rs how much an allocation may relay
 //! settings.rs      what the operator decides, reconfigure.rs when that changes
 //! shard.rs         what one worker owns
-//! effect.rs, verdict.rs, reason.rs, counters.rs, identity.rs, session.rs
-//!                  what is said to the worker
+//! effect.rs, verdict.rs, reason.rs, counters.rs, identity.rs, session.rs, train.rs
+//!                  what is said to the worker, and by it
 //! ```
 //!
 //! Per packet: no heap, no clock, no log, and nothing that grows with the number of allocations.
@@ -43,6 +43,7 @@ mod effect;
 mod hairpin;
 mod identity;
 mod lifecycle;
+mod limits;
 mod method;
 mod nonce;
 mod now;
@@ -66,6 +67,7 @@ mod session;
 mod settings;
 mod shard;
 mod timer;
+mod train;
 mod verdict;
 
 pub use auth::{Authenticated, Authenticator, Refusal};
@@ -75,6 +77,7 @@ pub use effect::{
     Bind, Cause, Closed, Effect, Load, Open, Opened, Outcome, Purpose, Redeem, Socket, Traffic,
 };
 pub use identity::{FiveTuple, ListenerId, PendingId, RelayId, WorkerIndex};
+pub use limits::RateLimits;
 pub use nonce::{DEFAULT_NONCE_LIFETIME_S, NONCE_BYTES, Nonces};
 pub use now::Now;
 pub use policy::{Judgement, PeerPolicy};
@@ -86,7 +89,8 @@ pub use server::Server;
 pub use session::SessionId;
 pub use settings::{OnReallocate, Settings};
 pub use shard::{PortPlan, RelayAddress, Shard};
-pub use verdict::{ToClient, Undelivered, Verdict};
+pub use train::Train;
+pub use verdict::{Delivered, ToClient, Undelivered, Verdict};
 
 use chance::Chance;
 

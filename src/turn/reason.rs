@@ -67,6 +67,8 @@ reasons! {
     OwnPeer => "own_peer",
     /// A peer's port is 0.
     PeerPortZero => "peer_port_zero",
+    /// The allocation relays more than `max-bps` or `max-pps` allows.
+    OverLimit => "over_limit",
     /// A packet for a relay that is not live: reserved, closing or unknown.
     NoRelay => "no_relay",
     /// The hairpin's target port has no live allocation.

@@ -5,8 +5,8 @@
 use std::{net::SocketAddr, ops::Range};
 
 use super::{
-    FiveTuple, Now, Reason, RelayId, Server, ToClient, Verdict, allocations::AllocationId,
-    peer::canonical, permission::Reach, relays::Target,
+    Delivered, FiveTuple, Now, Reason, RelayId, Server, ToClient, Train, Verdict, allocation::Way,
+    allocations::AllocationId, peer::canonical, permission::Reach, relays::Target,
 };
 use crate::wire::{ChannelData, Family, Prefix};
 
@@ -19,30 +19,23 @@ pub(super) struct Outgoing {
 }
 
 impl Server {
-    /// Judges a datagram, or a train of `segments` equal ones with `payload_bytes` together, that
-    /// came to a relay socket.
+    /// Judges a datagram, or a train of them, that came to a relay socket.
     pub fn from_peer(
         &mut self,
         now: Now,
         relay: RelayId,
         peer: SocketAddr,
-        payload_bytes: usize,
-        segments: usize,
-    ) -> Result<ToClient, Reason> {
-        let judged = self.deliver_from_peer(now, relay, canonical(peer));
-        match judged {
-            Ok((id, to)) => {
-                self.counters.to_clients.add(segments, payload_bytes);
-                if let Some(allocation) = self.allocations.at(id) {
-                    allocation.traffic.to_client.add(segments, payload_bytes);
-                }
-                Ok(to)
+        train: Train,
+    ) -> Result<Delivered, Reason> {
+        let judged = self.deliver_from_peer(now, relay, canonical(peer), train);
+        match &judged {
+            Ok(Delivered { train: passing, .. }) => {
+                self.counters.to_clients.add(passing.segments, passing.bytes);
+                self.count_cut(train, *passing);
             }
-            Err(reason) => {
-                self.counters.drop(reason);
-                Err(reason)
-            }
+            Err(reason) => self.counters.drop_run(*reason, train.segments),
         }
+        judged
     }
 
     /// A ChannelData frame from a client (RFC 8656 §12.6).
@@ -63,27 +56,38 @@ impl Server {
         )
     }
 
-    /// Counts `more` further frames of a train that have the header of the one just judged
-    /// ([`ChannelData::run`]). Flow, channel and time being the same, so is the verdict.
-    pub fn repeat(&mut self, flow: FiveTuple, verdict: &Verdict, more: usize) {
-        match verdict {
+    /// Judges `more` further frames of a train that have the header of the one just judged
+    /// ([`ChannelData::run`]), and says how many of them share its verdict. Flow, channel and time
+    /// being the same, those are all, unless the allocation reaches its limits.
+    pub fn repeat(&mut self, now: Now, flow: FiveTuple, verdict: &Verdict, more: usize) -> usize {
+        let (asked, passing) = match verdict {
             Verdict::ToPeer { payload, .. } => {
-                self.counters.to_peers.add(more, more * payload.len());
-                self.count_sent_by(flow, more, payload.len());
+                let train = Train::equal(more, payload.len());
+                let passing = self.pass_by(now, flow, train);
+                self.counters.to_peers.add(passing.segments, passing.bytes);
+                (train, passing)
             }
             Verdict::ToClient { to, payload } => {
-                self.counters.hairpin.add(more, more * payload.len());
-                self.count_sent_by(flow, more, payload.len());
-                self.count_received_by(to.flow, more, payload.len());
+                let train = Train::equal(more, payload.len());
+                let passing = self.pass_between(now, flow, to.flow, train);
+                self.counters.hairpin.add(passing.segments, passing.bytes);
+                (train, passing)
             }
             Verdict::HandOver { payload, .. } => {
-                self.counters.handed_over.add(more, more * payload.len());
-                self.count_sent_by(flow, more, payload.len());
+                let train = Train::equal(more, payload.len());
+                let passing = self.pass_by(now, flow, train);
+                self.counters.handed_over.add(passing.segments, passing.bytes);
+                (train, passing)
             }
-            Verdict::Drop(reason) => self.counters.drop_run(*reason, more),
+            Verdict::Drop(reason) => {
+                self.counters.drop_run(*reason, more);
+                return more;
+            }
             // Nothing of the kind comes of ChannelData.
-            Verdict::Reply(_) | Verdict::Pending => {}
-        }
+            Verdict::Reply(_) | Verdict::Pending => return 0,
+        };
+        self.count_cut(asked, passing);
+        passing.segments
     }
 
     /// Sends a payload from an allocation to a canonical peer, if it may.
@@ -112,7 +116,10 @@ impl Server {
         if peer.port() == 0 {
             return Verdict::Drop(Reason::PeerPortZero);
         }
-        self.count_out(id, payload.len());
+        if self.pass(now, id, Way::ToPeers, Train::single(payload.len())).segments == 0 {
+            return Verdict::Drop(Reason::OverLimit);
+        }
+        self.counters.to_peers.add(1, payload.len());
         Verdict::ToPeer { relay, peer, payload, dont_fragment }
     }
 
@@ -138,7 +145,8 @@ impl Server {
         now: Now,
         relay: RelayId,
         peer: SocketAddr,
-    ) -> Result<(AllocationId, ToClient), Reason> {
+        train: Train,
+    ) -> Result<Delivered, Reason> {
         let id = self.relays.live(relay).ok_or(Reason::NoRelay)?;
         let allocation = self.allocations.at(id).ok_or(Reason::NoRelay)?;
         allocation.relay(Family::of(peer.ip()), now.mono_ms).ok_or(Reason::NoRelay)?;
@@ -147,8 +155,12 @@ impl Server {
             Some(Reach::Own) => self.may_come_from_own(peer)?,
             None => return Err(Reason::NoPermission),
         }
+        let train = self.pass(now, id, Way::ToClient, train);
+        if train.segments == 0 {
+            return Err(Reason::OverLimit);
+        }
         let to = self.frame(now, id, peer).ok_or(Reason::NoRelay)?;
-        Ok((id, to))
+        Ok(Delivered { to, train })
     }
 
     /// A relay port of ours never sends through the kernel: whoever claims to be one is not.
@@ -161,28 +173,48 @@ impl Server {
         }
     }
 
-    fn count_out(&mut self, id: AllocationId, payload_bytes: usize) {
-        self.counters.to_peers.add(1, payload_bytes);
-        self.count_sent_run(id, 1, payload_bytes);
-    }
-
-    fn count_sent_by(&mut self, flow: FiveTuple, packets: usize, packet_bytes: usize) {
-        if let Some(id) = self.allocations.find(flow) {
-            self.count_sent_run(id, packets, packet_bytes);
+    /// Lets as much of a train pass through an allocation as its limits leave room for.
+    pub(super) fn pass(&mut self, now: Now, id: AllocationId, way: Way, train: Train) -> Train {
+        let limits = self.settings.limits;
+        match self.allocations.at(id) {
+            Some(allocation) => allocation.pass(way, limits, now.mono_ms, train),
+            None => train.first(0),
         }
     }
 
-    /// Counts packets of one size that an allocation has sent.
-    pub(super) fn count_sent_run(&mut self, id: AllocationId, packets: usize, packet_bytes: usize) {
-        if let Some(allocation) = self.allocations.at(id) {
-            allocation.traffic.to_peers.add(packets, packets * packet_bytes);
+    /// The same for what a client sends.
+    fn pass_by(&mut self, now: Now, flow: FiveTuple, train: Train) -> Train {
+        match self.allocations.find(flow) {
+            Some(id) => self.pass(now, id, Way::ToPeers, train),
+            None => train.first(0),
         }
     }
 
-    fn count_received_by(&mut self, flow: FiveTuple, packets: usize, packet_bytes: usize) {
-        let id = self.allocations.find(flow);
-        if let Some(allocation) = id.and_then(|id| self.allocations.at(id)) {
-            allocation.traffic.to_client.add(packets, packets * packet_bytes);
+    /// The same for what goes straight from one client to another: what both have room for.
+    fn pass_between(&mut self, now: Now, from: FiveTuple, to: FiveTuple, train: Train) -> Train {
+        let (Some(sender), Some(receiver)) =
+            (self.allocations.find(from), self.allocations.find(to))
+        else {
+            return train.first(0);
+        };
+        let train = self.may_send(now, sender, train);
+        let train = self.pass(now, receiver, Way::ToClient, train);
+        self.pass(now, sender, Way::ToPeers, train)
+    }
+
+    /// What the limits of an allocation leave of a train towards peers; takes nothing yet.
+    pub(super) fn may_send(&mut self, now: Now, id: AllocationId, train: Train) -> Train {
+        let limits = self.settings.limits;
+        match self.allocations.at(id) {
+            Some(allocation) => allocation.may_send(limits, now.mono_ms, train),
+            None => train.first(0),
+        }
+    }
+
+    fn count_cut(&mut self, train: Train, passing: Train) {
+        let cut = train.segments - passing.segments;
+        if cut > 0 {
+            self.counters.drop_run(Reason::OverLimit, cut);
         }
     }
 }

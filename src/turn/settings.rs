@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Authenticator, PeerPolicy, ReplyRate};
+use super::{Authenticator, PeerPolicy, RateLimits, ReplyRate};
 use crate::wire::ChannelRange;
 
 /// Rules and limits of one server.
@@ -21,6 +21,8 @@ pub struct Settings {
     pub channels_per_allocation: u16,
     /// Which channel numbers may be bound.
     pub channel_numbers: ChannelRange,
+    /// How much one allocation may relay each way.
+    pub limits: RateLimits,
     /// What a new Allocate on a five-tuple in use does.
     pub on_reallocate: OnReallocate,
     /// Sockets of this process, the same as [`PeerPolicy::new`] is given: listening, metrics and
@@ -44,6 +46,7 @@ impl Settings {
             permissions_per_allocation: 64,
             channels_per_allocation: 64,
             channel_numbers: ChannelRange::Rfc8656,
+            limits: RateLimits::default(),
             on_reallocate: OnReallocate::Refuse,
             own_addresses: Vec::new(),
             authenticator,

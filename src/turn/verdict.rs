@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, ops::Range};
 
-use super::{FiveTuple, Reason, RelayId, WorkerIndex};
+use super::{FiveTuple, Reason, RelayId, Train, WorkerIndex};
 use crate::wire::Prefix;
 
 /// The one answer to one datagram from a client. Ranges count from the first byte of the
@@ -55,6 +55,16 @@ pub struct ToClient {
     pub flow: FiveTuple,
     /// The framing; the same for every segment of a train.
     pub prefix: Prefix,
+}
+
+/// What of a train from a peer goes to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    /// Where it goes and how each datagram is framed.
+    pub to: ToClient,
+    /// What goes: the train's first datagrams, at least one. What is missing is dropped, and
+    /// counted.
+    pub train: Train,
 }
 
 /// Why a payload handed over by another worker does not reach a client here.

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, ops::Range};
 use super::reactor::Worker;
 use crate::{
     io::{Driver, HEADROOM, Lease, PAD_MAX, Piece, Received},
-    turn::{FiveTuple, ListenerId, Now, RelayId, ToClient, Verdict},
+    turn::{self, FiveTuple, ListenerId, Now, RelayId, ToClient, Verdict},
     wire::{ChannelData, MAX_PADDING, Prefix},
 };
 
@@ -57,11 +57,11 @@ impl<D: Driver> Worker<D> {
     }
 
     fn receive_run(&mut self, now: Now, flow: FiveTuple, run: Run) {
-        let Run { lease, first, frames } = run;
+        let Run { lease, first, mut frames } = run;
         let datagram = &lease.buffer()[first.clone()];
         let verdict = self.server.from_client(now, flow, datagram, &mut self.reply[..]);
         if frames > 1 {
-            self.server.repeat(flow, &verdict, frames - 1);
+            frames = 1 + self.server.repeat(now, flow, &verdict, frames - 1);
         }
         let stride = first.len();
         match verdict {
@@ -88,11 +88,15 @@ impl<D: Driver> Worker<D> {
     /// Judges what came to a relay socket: one look for a whole train, which has one sender.
     pub(super) fn receive_from_peer(&mut self, now: Now, relay: RelayId, received: Received) {
         let payload = received.lease.range();
-        let segments = received.segments();
-        let judged = self.server.from_peer(now, relay, received.from, payload.len(), segments);
-        if let Ok(to) = judged {
-            let segment_bytes = received.segment_bytes;
-            self.send_to_client(to, Train { lease: received.lease, payload, segment_bytes });
+        let segment_bytes = received.segment_bytes;
+        let train =
+            turn::Train { segments: received.segments(), segment_bytes, bytes: payload.len() };
+        if let Ok(delivered) = self.server.from_peer(now, relay, received.from, train) {
+            let payload = payload.start..payload.start + delivered.train.bytes;
+            self.send_to_client(
+                delivered.to,
+                Train { lease: received.lease, payload, segment_bytes },
+            );
         }
     }
 

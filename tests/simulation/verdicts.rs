@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use uturn::{
-    turn::{FiveTuple, ListenerId, Now, RelayAddress, ToClient, Verdict, WorkerIndex},
+    turn::{FiveTuple, ListenerId, Now, RelayAddress, ToClient, Train, Verdict, WorkerIndex},
     wire::{ChannelData, Fingerprint, Message, Prefix},
 };
 
@@ -236,14 +236,19 @@ impl Story {
             return assert_eq!(fate, Fate::Dropped, "{relayed} has no socket");
         };
         let (now, bytes) = (self.now(), segments.iter().map(Vec::len).sum());
+        let segment_bytes = segments.iter().map(Vec::len).max().unwrap_or(0);
+        let train = Train { segments: segments.len(), segment_bytes, bytes };
         let server = &mut self.node.workers[usize::from(worker)].server;
-        let judged = server.from_peer(now, relay, peer, bytes, segments.len());
+        let judged = server.from_peer(now, relay, peer, train);
         let fate = self.model.peer_sent(self.now_ms, (peer, relayed), (segments.len(), bytes));
         match judged {
-            Ok(to) => segments.iter().for_each(|payload| self.deliver(fate, to, payload)),
+            Ok(delivered) => {
+                assert_eq!(delivered.train, train);
+                segments.iter().for_each(|payload| self.deliver(fate, delivered.to, payload));
+            }
             Err(reason) => {
                 assert_eq!(fate, Fate::Dropped, "{reason:?} {peer} to {relayed}");
-                self.model.sums.dropped += 1;
+                self.model.sums.dropped += segments.len() as u64;
             }
         }
         self.carry_out(worker);

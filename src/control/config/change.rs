@@ -41,8 +41,9 @@ impl Config {
         change
     }
 
-    fn live_differences(&self, new: &Config) -> [Difference; 15] {
+    fn live_differences(&self, new: &Config) -> [Difference; 17] {
         let (quotas, others) = (&self.quotas, &new.quotas);
+        let (rates, other_rates) = (&self.limits, &new.limits);
         [
             (&schema::REALM, self.realm != new.realm),
             (&schema::USER, self.users != new.users),
@@ -54,6 +55,8 @@ impl Config {
             (&schema::TOTAL_QUOTA.key, quotas.total_allocations != others.total_allocations),
             (&schema::PERMISSION_QUOTA.key, quotas.permissions != others.permissions),
             (&schema::CHANNEL_QUOTA.key, quotas.channels != others.channels),
+            (&schema::MAX_BPS.key, rates.bytes_per_s != other_rates.bytes_per_s),
+            (&schema::MAX_PPS.key, rates.packets_per_s != other_rates.packets_per_s),
             (&schema::MAX_LIFETIME.key, self.max_lifetime_s != new.max_lifetime_s),
             (&schema::SOFTWARE, self.software != new.software),
             (&schema::CHANNEL_NUMBERS, self.channel_numbers != new.channel_numbers),

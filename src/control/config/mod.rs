@@ -40,7 +40,7 @@ pub use value::{IoChoice, LogFormat, PortRange, Proof, Secret, User, UserKey};
 
 use source::Source;
 
-use crate::turn::{OnReallocate, RelayAddress};
+use crate::turn::{OnReallocate, RateLimits, RelayAddress};
 use crate::wire::ChannelRange;
 
 /// Everything the server was told, resolved.
@@ -70,6 +70,8 @@ pub struct Config {
     pub deny_peers: Vec<IpNet>,
     /// How much of everything there may be.
     pub quotas: Quotas,
+    /// How much one allocation may relay each way.
+    pub limits: RateLimits,
     /// Longest lifetime granted, in seconds; 1-86400.
     pub max_lifetime_s: u32,
     /// Whether authenticated Allocate and Refresh answers carry SOFTWARE.

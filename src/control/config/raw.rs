@@ -145,6 +145,14 @@ pub struct Options {
     #[arg(help = key::CHANNEL_QUOTA.key.help(), value_parser = flag::<u32>)]
     pub(crate) channel_quota: Option<Given<u32>>,
 
+    #[arg(long = key::MAX_BPS.key.name, value_name = key::MAX_BPS.key.unit)]
+    #[arg(help = key::MAX_BPS.key.help(), value_parser = flag::<u32>)]
+    pub(crate) max_bps: Option<Given<u32>>,
+
+    #[arg(long = key::MAX_PPS.key.name, value_name = key::MAX_PPS.key.unit)]
+    #[arg(help = key::MAX_PPS.key.help(), value_parser = flag::<u32>)]
+    pub(crate) max_pps: Option<Given<u32>>,
+
     #[arg(long = key::MAX_LIFETIME.key.name, value_name = key::MAX_LIFETIME.key.unit)]
     #[arg(help = key::MAX_LIFETIME.key.help(), value_parser = flag::<u32>)]
     pub(crate) max_lifetime: Option<Given<u32>>,
@@ -197,6 +205,8 @@ impl Options {
             total_quota: self.total_quota.or(below.total_quota),
             permission_quota: self.permission_quota.or(below.permission_quota),
             channel_quota: self.channel_quota.or(below.channel_quota),
+            max_bps: self.max_bps.or(below.max_bps),
+            max_pps: self.max_pps.or(below.max_pps),
             max_lifetime: self.max_lifetime.or(below.max_lifetime),
             software: self.software.or(below.software),
             channel_numbers: self.channel_numbers.or(below.channel_numbers),

@@ -247,6 +247,40 @@ pub const CHANNEL_QUOTA: NumberKey = NumberKey {
     default: 128,
 };
 
+/// Bytes a second of one allocation.
+pub const MAX_BPS: NumberKey = NumberKey {
+    key: Key {
+        name: "max-bps",
+        unit: "BYTES",
+        default: "0",
+        bounds: "0-4000000000, 0 for no limit",
+        doc: "Payload bytes a second (bytes, not bits) that one allocation may relay in each \
+              direction; after a silence, a second's worth at once. What is above is dropped.",
+        example: "1000000",
+        ..ONE
+    },
+    min: 0,
+    max: 4_000_000_000,
+    default: 0,
+};
+
+/// Packets a second of one allocation.
+pub const MAX_PPS: NumberKey = NumberKey {
+    key: Key {
+        name: "max-pps",
+        unit: "PACKETS",
+        default: "0",
+        bounds: "0-100000000, 0 for no limit",
+        doc: "Packets a second that one allocation may relay in each direction; after a silence, a \
+              second's worth at once. What is above is dropped.",
+        example: "2000",
+        ..ONE
+    },
+    min: 0,
+    max: 100_000_000,
+    default: 0,
+};
+
 /// Longest lifetime that is granted.
 pub const MAX_LIFETIME: NumberKey = NumberKey {
     key: Key {
@@ -347,7 +381,7 @@ pub const LOG_FORMAT: Key = Key {
 };
 
 /// Every key, in the order of the options table.
-pub const KEYS: [&Key; 23] = [
+pub const KEYS: [&Key; 25] = [
     &LISTEN,
     &RELAY_IP,
     &EXTERNAL_IP,
@@ -363,6 +397,8 @@ pub const KEYS: [&Key; 23] = [
     &TOTAL_QUOTA.key,
     &PERMISSION_QUOTA.key,
     &CHANNEL_QUOTA.key,
+    &MAX_BPS.key,
+    &MAX_PPS.key,
     &MAX_LIFETIME.key,
     &SOFTWARE,
     &CHANNEL_NUMBERS,
@@ -390,11 +426,13 @@ mod tests {
 
     #[test]
     fn the_words_for_numbers_repeat_the_numbers() {
-        let numbers: [&NumberKey; 5] = [
+        let numbers: [&NumberKey; 7] = [
             &super::USER_QUOTA,
             &super::TOTAL_QUOTA,
             &super::PERMISSION_QUOTA,
             &super::CHANNEL_QUOTA,
+            &super::MAX_BPS,
+            &super::MAX_PPS,
             &super::MAX_LIFETIME,
         ];
         for number in numbers {

@@ -13,7 +13,7 @@ use super::source::{ConfigError, Source};
 use super::users::{Fault, UsersFile};
 use super::value::{FilePath, PortRange, Realm, Secret, Switch, User, Value};
 use super::{Config, LogSettings, Machine, Quotas, WorkerPlace};
-use crate::turn::MAX_SECRETS;
+use crate::turn::{MAX_SECRETS, RateLimits};
 
 /// An even port and the odd one above it: the least a worker needs for EVEN-PORT.
 const PORTS_PER_WORKER: u32 = 2;
@@ -35,6 +35,7 @@ impl Settling<'_> {
         let relay_ports = self.relay_ports(options.relay_ports.as_ref(), workers.len())?;
         let most_allocations = relay_ports.count() * size(relays.len());
         let quotas = self.quotas(&options, most_allocations)?;
+        let limits = self.limits(&options)?;
         let max_lifetime_s = self.number(&schema::MAX_LIFETIME, options.max_lifetime.as_ref())?;
         let users = self.users(options.user)?;
         let users_file = self.users_file(options.users_file, &users)?;
@@ -57,6 +58,7 @@ impl Settling<'_> {
             allow_peers: values(options.allow_peers),
             deny_peers: values(options.deny_peers),
             quotas,
+            limits,
             max_lifetime_s,
             software: value_or_default::<Switch>(options.software, &schema::SOFTWARE).0,
             channel_numbers: value_or_default(options.channel_numbers, &schema::CHANNEL_NUMBERS),
@@ -136,6 +138,13 @@ impl Settling<'_> {
             permissions: self
                 .small(&schema::PERMISSION_QUOTA, options.permission_quota.as_ref())?,
             channels: self.small(&schema::CHANNEL_QUOTA, options.channel_quota.as_ref())?,
+        })
+    }
+
+    fn limits(&self, options: &Options) -> Result<RateLimits, ConfigError> {
+        Ok(RateLimits {
+            bytes_per_s: self.number(&schema::MAX_BPS, options.max_bps.as_ref())?,
+            packets_per_s: self.number(&schema::MAX_PPS, options.max_pps.as_ref())?,
         })
     }
 

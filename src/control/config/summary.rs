@@ -62,6 +62,8 @@ impl Config {
             number(&schema::TOTAL_QUOTA.key, quotas.total_allocations),
             number(&schema::PERMISSION_QUOTA.key, quotas.permissions),
             number(&schema::CHANNEL_QUOTA.key, quotas.channels),
+            number(&schema::MAX_BPS.key, self.limits.bytes_per_s),
+            number(&schema::MAX_PPS.key, self.limits.packets_per_s),
             number(&schema::MAX_LIFETIME.key, self.max_lifetime_s),
         ]
     }

@@ -116,6 +116,8 @@ fn the_command_line_wins_for_every_key() {
         ("total-quota = 1", "--total-quota=2", "total-quota = 2"),
         ("permission-quota = 1", "--permission-quota=2", "permission-quota = 2"),
         ("channel-quota = 1", "--channel-quota=2", "channel-quota = 2"),
+        ("max-bps = 1", "--max-bps=2", "max-bps = 2"),
+        ("max-pps = 1", "--max-pps=2", "max-pps = 2"),
         ("max-lifetime = 1", "--max-lifetime=2", "max-lifetime = 2"),
         ("software = true", "--software=off", "software = \"off\""),
         (

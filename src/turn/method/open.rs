@@ -6,7 +6,7 @@
 
 use crate::turn::{
     Bind, Now, Outcome, PendingId, Reason, Server, SessionId, Socket, Traffic, Verdict,
-    allocation::{Allocation, End, Granted, index},
+    allocation::{Allocation, End, Granted, Meters, index},
     answer::{Answer, Envelope},
     channel::Channels,
     effect::{Effect, Open, Opened, Purpose},
@@ -153,6 +153,7 @@ impl Server {
             permissions: Permissions::default(),
             channels: Channels::default(),
             traffic: Traffic::default(),
+            meters: Meters::default(),
             opened_ms: now.mono_ms,
             granted,
         });

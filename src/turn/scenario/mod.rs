@@ -10,6 +10,7 @@ mod hairpin;
 mod hostile;
 mod kernel;
 mod lifetimes;
+mod limits;
 mod people;
 mod permissions;
 mod reservations;

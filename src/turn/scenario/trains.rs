@@ -32,7 +32,9 @@ fn compare(bob: Client, channel: u16, is_expected: impl Fn(&Verdict) -> bool) {
         assert!(is_expected(&heard.verdict), "{:?}", heard.verdict);
     }
     let heard = run.channel_data(Client::ANN, channel, b"hello");
-    run.servers[0].repeat(Client::ANN.flow(), &heard.verdict, FRAMES - 1);
+    let now = run.now();
+    let more = run.servers[0].repeat(now, Client::ANN.flow(), &heard.verdict, FRAMES - 1);
+    assert_eq!(more, FRAMES - 1);
     assert_eq!(books(single), books(run));
 }
 

@@ -11,9 +11,9 @@ use std::{
 
 use super::{Client, Heard};
 use crate::turn::{
-    Authenticator, Closed, Counters, Credentials, Exhausted, Nonces, Now, Open, Opened, PeerPolicy,
-    PortPlan, Quota, REPLY_BYTES, Reason, RelayAddress, RelayId, Server, Settings, Shard, ToClient,
-    Undelivered, Verdict, WorkerIndex,
+    Authenticator, Closed, Counters, Credentials, Delivered, Exhausted, Nonces, Now, Open, Opened,
+    PeerPolicy, PortPlan, Quota, REPLY_BYTES, Reason, RelayAddress, RelayId, Server, Settings,
+    Shard, ToClient, Train, Undelivered, Verdict, WorkerIndex,
 };
 use crate::wire::{
     AttributeType, ChannelData, ChannelNumber, ChannelRange, Class, MessageWriter, Method,
@@ -256,11 +256,24 @@ impl World {
         peer: &str,
         payload_bytes: usize,
     ) -> Result<ToClient, Reason> {
+        let train = Train::single(payload_bytes);
+        let delivered = self.peer_sends(relayed, peer, train)?;
+        assert_eq!(delivered.train, train);
+        Ok(delivered.to)
+    }
+
+    /// A train from outside to a relayed address.
+    pub(super) fn peer_sends(
+        &mut self,
+        relayed: SocketAddr,
+        peer: &str,
+        train: Train,
+    ) -> Result<Delivered, Reason> {
         let (now, local) = (self.now(), local(relayed));
         let ((worker, relay), _) =
             self.bound.iter().find(|(_, bound)| **bound == local).expect("a bound socket");
         let server = &mut self.servers[usize::from(*worker)];
-        server.from_peer(now, *relay, peer.parse().unwrap(), payload_bytes, 1)
+        server.from_peer(now, *relay, peer.parse().unwrap(), train)
     }
 
     /// Hands a payload over from worker to worker until somebody decides.
