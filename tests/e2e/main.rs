@@ -39,5 +39,6 @@ mod time_limited;
 mod workers;
 
 mod browser;
+mod fairness;
 mod flood;
 mod hostile;
