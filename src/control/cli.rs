@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Parser, Subcommand};
 
+use super::admin;
 use super::config::{Config, Options, Origin};
 use super::credentials::{self, CredentialsArgs};
 use super::import::{self, ImportArgs};
@@ -45,6 +46,8 @@ enum Command {
     Credentials(CredentialsArgs),
     /// Reads coturn's configuration, writes one for uturn, and says what it could not carry over
     ImportCoturn(ImportArgs),
+    #[command(flatten)]
+    Ask(admin::Command),
 }
 
 /// Does what the command line asks for; `serve` is called with the settled configuration
@@ -68,6 +71,7 @@ fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
         }
         Some(Command::Credentials(args)) => say(&credentials::printed(&args)),
         Some(Command::ImportCoturn(args)) => import_coturn(&args),
+        Some(Command::Ask(command)) => admin::run(command),
     }
 }
 

@@ -100,6 +100,7 @@ fn reason(cause: Cause) -> &'static str {
         Cause::Expired => "expired",
         Cause::Deleted => "deleted",
         Cause::Replaced => "replaced",
+        Cause::Killed => "killed",
         Cause::Shutdown => "shutdown",
     }
 }

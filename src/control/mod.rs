@@ -19,6 +19,7 @@
 //! rate.rs         so many lines a second, the rest counted
 //! drops.rs        what was dropped, one log line a minute
 //! totals.rs       what was done, summed over the workers
+//! admin/          the control socket, and the commands that use it
 //! metrics/        numbers for Prometheus, and whether the server is ready, over HTTP
 //! logging.rs      where log lines go
 //! banner.rs       what a person sees at the start
@@ -27,6 +28,7 @@
 //! runtime.rs      tokio-uring where it works, else tokio
 //! ```
 
+mod admin;
 mod answers;
 mod banner;
 mod cli;

@@ -35,7 +35,6 @@ impl Reload {
     }
 
     /// The configuration that holds.
-    #[cfg(test)]
     pub(super) fn config(&self) -> &Config {
         &self.holds
     }

@@ -9,9 +9,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{error, info, warn};
 
+use super::admin::{Order, Standing};
 use super::answers::gather;
 use super::config::Change;
 use super::diary::{Diary, Worker};
@@ -58,6 +60,8 @@ pub(super) struct Life<W> {
     pub(super) drops: Drops,
     pub(super) readiness: Readiness,
     pub(super) reload: Reload,
+    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) standing: watch::Sender<Standing>,
 }
 
 /// Why serving ended.
@@ -74,6 +78,8 @@ impl<W: Workers> Life<W> {
         let end = self.serve(&mut alive).await;
         info!("stopping");
         self.readiness.withdraw();
+        self.standing.send_modify(|standing| standing.state = "stopping");
+        self.orders.close();
         self.workers.stop();
         self.stop(alive).await;
         log_totals(self.diary.totals(), begun.elapsed());
@@ -92,8 +98,9 @@ impl<W: Workers> Life<W> {
                         info!(signal = stop.name, "asked to stop");
                         return End::Asked;
                     }
-                    Caught::Reload => self.reload(*alive).await,
+                    Caught::Reload => drop(self.reload(*alive).await),
                 },
+                Some(order) = self.orders.recv() => self.obey(*alive, order).await,
                 report = self.reports.next() => {
                     let Some((worker, report)) = report else {
                         error!("every worker is gone");
@@ -115,25 +122,37 @@ impl<W: Workers> Life<W> {
         }
     }
 
-    /// Reads the configuration again. What goes wrong is logged, and everything stays as it was.
-    async fn reload(&mut self, alive: usize) {
-        match self.reload.read() {
-            Ok(rules) => self.change(alive, rules).await,
-            Err(problem) => error!("the configuration stays as it was: {problem}"),
+    async fn obey(&mut self, alive: usize, order: Order) {
+        match order {
+            // Who ordered may have gone away.
+            Order::Reload(outcome) => drop(outcome.send(self.reload(alive).await)),
         }
     }
 
-    async fn change(&mut self, alive: usize, rules: Rules) {
+    /// Reads the configuration again. What goes wrong is logged, and everything stays as it was.
+    async fn reload(&mut self, alive: usize) -> Result<Change, String> {
+        match self.reload.read() {
+            Ok(rules) => Ok(self.change(alive, rules).await),
+            Err(problem) => {
+                error!("the configuration stays as it was: {problem}");
+                Err(problem)
+            }
+        }
+    }
+
+    async fn change(&mut self, alive: usize, rules: Rules) -> Change {
         let Rules { settings, limits, change } = rules;
         let told = gather(self.workers.reconfigure(&settings, limits), RULES_WITHIN).await;
         if told.len() < alive {
             error!(workers = alive, answered = told.len(), "not every worker has the new rules");
         }
-        let Change { applied, restart } = change;
+        self.standing.send_replace(Standing::serving(self.reload.config()));
+        let Change { applied, restart } = &change;
         info!(applied = applied.join(", "), "configuration read again");
         if !restart.is_empty() {
             warn!(keys = restart.join(", "), "changed in the file, and held after a restart only");
         }
+        change
     }
 
     async fn log_drops(&mut self) {
@@ -207,6 +226,7 @@ mod tests {
     use std::io;
 
     use super::*;
+    use crate::control::admin::orders;
     use crate::control::config::{Config, IoChoice, Options, Origin};
     use crate::control::logging::Level;
     use crate::control::plan::nonces;
@@ -279,7 +299,18 @@ mod tests {
             let diary = Diary::new(Instant::now(), Vec::new());
             let (drops, readiness) = (Drops::default(), Readiness::new());
             let reload = no_file();
-            let mut life = Life { workers, reports, signals, diary, drops, readiness, reload };
+            let (_desk, orders, standing) = orders(Standing::serving(reload.config()));
+            let mut life = Life {
+                workers,
+                reports,
+                signals,
+                diary,
+                drops,
+                readiness,
+                reload,
+                orders,
+                standing,
+            };
             let mut alive = 2;
             let served = timeout(Duration::from_millis(20), life.serve(&mut alive)).await;
             life.workers.stop();

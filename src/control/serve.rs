@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 use crossbeam_channel::Receiver;
 use tracing::{error, info, warn};
 
+use super::admin::{Desk, Door, Place, Standing, orders};
 use super::config::{Config, IoChoice, Origin};
 use super::diary::Diary;
 use super::drops::Drops;
@@ -42,6 +43,7 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     // Handlers are in place before there is anything that a signal could leave half done.
     let signals = runtime.block_on(async { Signals::new() })?;
     let doors = Doors::bind(&config.metrics)?;
+    let control = config.control.as_deref().map(Door::bind).transpose()?;
     files::raise_limit(descriptors(&config));
     let (tell, reports) = reports();
     let nonces = nonces()?;
@@ -50,14 +52,21 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     drop(tell);
     let (workers, name) = (Arc::new(workers), driver_name(driver));
     let readiness = Readiness::new();
-    let node = node(&config, &workers, name, &readiness);
-    runtime.block_on(async { doors.open(node) })?;
+    let node = Arc::new(node(&config, &workers, name, &readiness));
+    let (desk, orders, standing) = orders(Standing::serving(&config));
+    let place = Place::of(&config, &origin);
+    let desk = Desk { workers: Arc::clone(&workers), node: Arc::clone(&node), orders: desk, place };
+    runtime.block_on(async {
+        doors.open(&node)?;
+        control.as_ref().map_or(Ok(()), |door| desk.open(door))
+    })?;
     banner::print(&config, name);
     log_start(&config, name, workers.granted_buffers());
     let diary = Diary::new(Instant::now(), config.listen.clone());
     let (drops, count) = (Drops::default(), config.workers.len());
     let reload = Reload::new(origin, config, nonces, level);
-    let life = Life { workers, reports, signals, diary, drops, readiness, reload };
+    let life =
+        Life { workers, reports, signals, diary, drops, readiness, reload, orders, standing };
     Ok(runtime.block_on(life.live(count)))
 }
 
@@ -133,6 +142,7 @@ fn log_start(config: &Config, driver: &str, granted: Option<BufferSizes>) {
         workers = config.workers.len(),
         driver,
         metrics = ?config.metrics,
+        control = config.control.as_ref().map(|path| tracing::field::display(path.display())),
         "started"
     );
     for relayed in config.private_relays() {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use super::{FiveTuple, allocation::Allocation};
+use super::{FiveTuple, SessionId, allocation::Allocation};
 
 /// The slot of an allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,6 +17,9 @@ pub(super) struct AllocationId(pub(super) u32);
 /// The table.
 #[derive(Debug)]
 pub(super) struct Allocations {
+    /// The serial number of what is in each slot, 0 when nothing is: all that a search by name
+    /// looks at.
+    serials: Vec<u64>,
     /// Boxed, so that growing moves pointers and freeing gives memory back.
     slots: Vec<Option<Box<Allocation>>>,
     free: Vec<AllocationId>,
@@ -27,6 +30,7 @@ pub(super) struct Allocations {
 impl Allocations {
     pub(super) fn new(hash: FixedState) -> Allocations {
         Allocations {
+            serials: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),
             flows: HashMap::with_hasher(hash),
@@ -48,12 +52,16 @@ impl Allocations {
 
     /// The slot the next [`Allocations::insert`] takes.
     pub(super) fn insert(&mut self, allocation: Allocation) -> AllocationId {
-        let flow = allocation.flow;
+        let (flow, serial) = (allocation.flow, allocation.session.serial);
         let id = self.free.pop().unwrap_or(AllocationId(self.slots.len() as u32));
         match self.slots.get_mut(id.0 as usize) {
             Some(slot) => *slot = Some(Box::new(allocation)),
-            None => self.slots.push(Some(Box::new(allocation))),
+            None => {
+                self.slots.push(Some(Box::new(allocation)));
+                self.serials.push(0);
+            }
         }
+        self.serials[id.0 as usize] = serial;
         self.flows.insert(flow, id);
         id
     }
@@ -63,11 +71,25 @@ impl Allocations {
         self.slots.get_mut(id.0 as usize)?.as_deref_mut()
     }
 
+    /// The allocation in a slot, to look at.
+    pub(super) fn look_at(&self, id: AllocationId) -> Option<&Allocation> {
+        self.slots.get(id.0 as usize)?.as_deref()
+    }
+
+    /// The slot of the allocation of that name. Looks at 8 bytes for each slot: for operators, not
+    /// for packets.
+    pub(super) fn named(&self, session: SessionId) -> Option<AllocationId> {
+        let place = self.serials.iter().position(|serial| *serial == session.serial)?;
+        let id = AllocationId(place as u32);
+        (self.look_at(id)?.session == session).then_some(id)
+    }
+
     /// Takes an allocation out; its five-tuple is free at once.
     pub(super) fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
         let allocation = self.slots.get_mut(id.0 as usize)?.take()?;
         self.flows.remove(&allocation.flow);
         self.latest = None;
+        self.serials[id.0 as usize] = 0;
         self.free.push(id);
         Some(allocation)
     }

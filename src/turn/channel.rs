@@ -44,6 +44,16 @@ impl Channels {
         (channel.bound_until_ms > now_ms).then_some(channel.number)
     }
 
+    /// Every number and its peer, and for how long they are bound, in milliseconds.
+    pub(super) fn live(
+        &self,
+        now_ms: u64,
+    ) -> impl Iterator<Item = (ChannelNumber, SocketAddr, u64)> {
+        let left =
+            move |it: &Channel| Some((it.number, it.peer, it.bound_until_ms.checked_sub(now_ms)?));
+        self.by_number.iter().filter_map(left).filter(|(_, _, left_ms)| *left_ms > 0)
+    }
+
     /// Places held, those in their guard time included.
     pub(super) fn count(&self) -> usize {
         self.by_number.len()

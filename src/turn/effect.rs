@@ -153,6 +153,8 @@ pub enum Cause {
     Deleted,
     /// The client allocated anew on the same five-tuple and the configuration lets it.
     Replaced,
+    /// An operator ended it.
+    Killed,
     /// The server ends.
     Shutdown,
 }

@@ -23,6 +23,7 @@
 //! quota.rs         how much a user may hold, limits.rs how much an allocation may relay
 //! settings.rs      what the operator decides, reconfigure.rs when that changes
 //! shard.rs         what one worker owns
+//! sessions.rs      what operators see of allocations
 //! effect.rs, verdict.rs, reason.rs, counters.rs, identity.rs, session.rs, train.rs
 //!                  what is said to the worker, and by it
 //! ```
@@ -64,6 +65,7 @@ mod reservation;
 mod scenario;
 mod server;
 mod session;
+mod sessions;
 mod settings;
 mod shard;
 mod timer;
@@ -87,6 +89,7 @@ pub use reply_budget::{ReplyBudget, ReplyRate};
 pub use reservation::{NotReserved, Redeemed};
 pub use server::Server;
 pub use session::SessionId;
+pub use sessions::{Bound, Detail, PAGE_SLOTS, Page, Permitted, Session};
 pub use settings::{OnReallocate, Settings};
 pub use shard::{PortPlan, RelayAddress, Shard};
 pub use train::Train;

@@ -68,6 +68,12 @@ impl Permissions {
         self.0.iter().map(|permission| permission.peer)
     }
 
+    /// Every address that may reach the client, and for how long, in milliseconds.
+    pub(super) fn live(&self, now_ms: u64) -> impl Iterator<Item = (IpAddr, u64)> {
+        let left = move |it: &Permission| Some((it.peer, it.expires_ms.checked_sub(now_ms)?));
+        self.0.iter().filter_map(left).filter(|(_, left_ms)| *left_ms > 0)
+    }
+
     /// Takes a permission away.
     pub(super) fn revoke(&mut self, peer: IpAddr) {
         if let Ok(place) = self.place(peer) {

@@ -18,6 +18,7 @@ impl<D: Driver> Worker<D> {
             Mail::Returned(local) => self.server.returned(local),
             // Who asked may have gone away; then nobody misses the answer.
             Mail::Snapshot(answer) => drop(answer.try_send(self.snapshot())),
+            Mail::Question(question) => self.on_question(now, question),
             Mail::Settings(settings, answer) => {
                 self.server.reconfigure(settings);
                 answer.try_send(self.index).unwrap_or_default();

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::{
     parcel::{Home, Parcel},
+    questions::Question,
     snapshot::Snapshot,
 };
 use crate::{
@@ -42,6 +43,8 @@ pub(super) enum Mail {
     Returned(SocketAddr),
     /// The control thread wants to see the counters.
     Snapshot(Sender<Snapshot>),
+    /// The control thread asks about sessions.
+    Question(Question),
     /// Other rules from now on; the answer says that they hold.
     Settings(Arc<Settings>, Sender<WorkerIndex>),
     /// End: close every allocation and return.

@@ -29,6 +29,7 @@
 //! clock.rs     time, read once a turn
 //! report.rs    what the control thread is told
 //! snapshot.rs  what it can ask for
+//! questions.rs and about sessions
 //! ```
 
 mod clock;
@@ -38,6 +39,7 @@ mod letters;
 mod mailbox;
 mod outgoing;
 mod parcel;
+mod questions;
 mod quota;
 mod reactor;
 mod report;
@@ -45,6 +47,7 @@ mod snapshot;
 mod sockets;
 mod spawn;
 
+pub use questions::{Answer, Question};
 pub use quota::Limits;
 pub use report::{Report, Tell};
 pub use snapshot::{Counters, Snapshot};

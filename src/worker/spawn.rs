@@ -19,6 +19,7 @@ use super::{
     mailbox::{Address, Mail, Post, inbox},
     outgoing::Outgoing,
     parcel::{Home, Parcels},
+    questions::Question,
     quota::{Limits, SharedQuota},
     reactor::{Parts, Worker},
     report::{Report, Tell},
@@ -181,6 +182,12 @@ impl Workers {
             drop(address.post(Mail::Snapshot(answer.clone())));
         }
         answers
+    }
+
+    /// Asks a worker about its sessions; false when it takes no mail.
+    pub fn ask(&self, worker: WorkerIndex, question: Question) -> bool {
+        let address = self.addresses.get(usize::from(worker.0));
+        address.is_some_and(|address| address.post(Mail::Question(question)).is_ok())
     }
 
     /// Gives every worker other rules; each answers with its index once they hold for it. One that

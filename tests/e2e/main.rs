@@ -18,6 +18,7 @@ mod allocate;
 mod auth;
 mod binding;
 mod channel;
+mod control;
 mod data;
 mod dual;
 mod families;

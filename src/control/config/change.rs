@@ -34,6 +34,7 @@ impl Config {
             workers: running.workers,
             io: running.io,
             metrics: running.metrics,
+            control: running.control,
             log: LogSettings { format: running.log.format, ..self.log },
             quotas,
             ..self.clone()
@@ -41,10 +42,10 @@ impl Config {
         change
     }
 
-    fn live_differences(&self, new: &Config) -> [Difference; 17] {
+    fn live_differences(&self, new: &Config) -> Vec<Difference> {
         let (quotas, others) = (&self.quotas, &new.quotas);
         let (rates, other_rates) = (&self.limits, &new.limits);
-        [
+        vec![
             (&schema::REALM, self.realm != new.realm),
             (&schema::USER, self.users != new.users),
             (&schema::USERS_FILE, self.users_file != new.users_file),
@@ -65,13 +66,13 @@ impl Config {
         ]
     }
 
-    fn fixed_differences(&self, new: &Config) -> [Difference; 8] {
+    fn fixed_differences(&self, new: &Config) -> Vec<Difference> {
         let locals =
             |config: &Config| -> Vec<_> { config.relays.iter().map(|r| r.local).collect() };
         let told = |config: &Config| -> Vec<_> {
             config.relays.iter().map(|relay| relay.advertised).collect()
         };
-        [
+        vec![
             (&schema::LISTEN, self.listen != new.listen),
             (&schema::RELAY_IP, locals(self) != locals(new)),
             (&schema::EXTERNAL_IP, locals(self) == locals(new) && told(self) != told(new)),
@@ -79,6 +80,7 @@ impl Config {
             (&schema::WORKERS.key, self.workers != new.workers),
             (&schema::IO, self.io != new.io),
             (&schema::METRICS, self.metrics != new.metrics),
+            (&schema::CONTROL, self.control != new.control),
             (&schema::LOG_FORMAT, self.log.format != new.log.format),
         ]
     }
@@ -104,10 +106,10 @@ mod tests {
     #[test]
     fn every_key_can_change_now_or_needs_a_restart() {
         let config = config(BASE);
-        let live = config.live_differences(&config).map(|(key, _)| key.name);
-        let fixed = config.fixed_differences(&config).map(|(key, _)| key.name);
+        let live = config.live_differences(&config);
+        let fixed = config.fixed_differences(&config);
         for key in KEYS {
-            let times = live.iter().chain(&fixed).filter(|name| **name == key.name).count();
+            let times = live.iter().chain(&fixed).filter(|(it, _)| it.name == key.name).count();
             assert_eq!(times, 1, "{}", key.name);
         }
     }

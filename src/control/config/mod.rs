@@ -84,6 +84,8 @@ pub struct Config {
     pub io: IoChoice,
     /// Addresses that numbers are shown on; concrete, sorted, each once, none by default.
     pub metrics: Vec<SocketAddr>,
+    /// Where the control socket is, if there is one.
+    pub control: Option<PathBuf>,
     /// How the server logs.
     pub log: LogSettings,
 }

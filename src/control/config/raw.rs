@@ -16,8 +16,8 @@ use tracing::level_filters::LevelFilter;
 
 use super::schema as key;
 use super::value::{
-    ExternalIp, FilePath, IoChoice, LogFormat, MetricsAddress, PortRange, Realm, Secret, Switch,
-    User, Value,
+    ExternalIp, FilePath, IoChoice, LogFormat, MetricsAddress, PortRange, Realm, Secret,
+    SocketPath, Switch, User, Value,
 };
 use crate::turn::OnReallocate;
 use crate::wire::ChannelRange;
@@ -177,6 +177,10 @@ pub struct Options {
     #[arg(value_parser = flag::<MetricsAddress>)]
     pub(crate) metrics: Option<Vec<Given<MetricsAddress>>>,
 
+    #[arg(long = key::CONTROL.name, value_name = key::CONTROL.unit, help = key::CONTROL.help())]
+    #[arg(value_parser = flag::<SocketPath>)]
+    pub(crate) control: Option<Given<SocketPath>>,
+
     #[arg(long = key::LOG.name, value_name = key::LOG.unit, help = key::LOG.help())]
     #[arg(value_parser = flag::<LevelFilter>)]
     pub(crate) log: Option<Given<LevelFilter>>,
@@ -213,6 +217,7 @@ impl Options {
             on_reallocate: self.on_reallocate.or(below.on_reallocate),
             io: self.io.or(below.io),
             metrics: self.metrics.or(below.metrics),
+            control: self.control.or(below.control),
             log: self.log.or(below.log),
             log_format: self.log_format.or(below.log_format),
         }

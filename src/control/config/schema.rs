@@ -358,6 +358,19 @@ pub const METRICS: Key = Key {
     ..LIST
 };
 
+/// The control socket.
+pub const CONTROL: Key = Key {
+    name: "control",
+    unit: "PATH",
+    default: "none",
+    bounds: "a path of 90 bytes at most, in a folder that exists",
+    doc: "Unix socket, open to the server's own user alone, on which `uturn status`, `sessions`, \
+          `kill`, `reload` and others ask the running server. They look for it at \
+          /run/uturn/control, then at $XDG_RUNTIME_DIR/uturn.control.",
+    example: "/run/uturn/control",
+    ..ONE
+};
+
 /// How much is logged.
 pub const LOG: Key = Key {
     name: "log",
@@ -381,7 +394,7 @@ pub const LOG_FORMAT: Key = Key {
 };
 
 /// Every key, in the order of the options table.
-pub const KEYS: [&Key; 25] = [
+pub const KEYS: &[&Key] = &[
     &LISTEN,
     &RELAY_IP,
     &EXTERNAL_IP,
@@ -405,6 +418,7 @@ pub const KEYS: [&Key; 25] = [
     &ON_REALLOCATE,
     &IO,
     &METRICS,
+    &CONTROL,
     &LOG,
     &LOG_FORMAT,
 ];

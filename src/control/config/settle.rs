@@ -65,6 +65,7 @@ impl Settling<'_> {
             on_reallocate: value_or_default(options.on_reallocate, &schema::ON_REALLOCATE),
             io: value_or_default(options.io, &schema::IO),
             metrics,
+            control: options.control.map(|given| given.value.0),
             log: LogSettings {
                 level: value_or_default::<LevelFilter>(options.log, &schema::LOG),
                 format: value_or_default(options.log_format, &schema::LOG_FORMAT),

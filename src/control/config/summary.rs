@@ -43,6 +43,13 @@ impl Config {
         ]
     }
 
+    fn control_line(&self) -> String {
+        match &self.control {
+            Some(path) => word(&schema::CONTROL, path.display()),
+            None => format!("# {}: none\n", schema::CONTROL.name),
+        }
+    }
+
     fn users_file_line(&self) -> String {
         match &self.users_file {
             Some(UsersFile { path, users }) => {
@@ -78,6 +85,7 @@ impl Config {
             word(&schema::ON_REALLOCATE, reallocate_word(self.on_reallocate)),
             word(&schema::IO, self.io),
             list(&schema::METRICS, &self.metrics),
+            self.control_line(),
             word(&schema::LOG, self.log.level),
             word(&schema::LOG_FORMAT, self.log.format),
         ]

@@ -128,6 +128,12 @@ fn the_command_line_wins_for_every_key() {
         ("on-reallocate = 'refuse'", "--on-reallocate=replace", "on-reallocate = \"replace\""),
         ("io = 'uring'", "--io=portable", "io = \"portable\""),
         ("metrics = [1]", "--metrics=10.0.0.5:2", "metrics = [\"10.0.0.5:2\"]"),
+        ("control = '/a'", "--control=/b", "control = \"/b\""),
+        (
+            "users-file = '/nowhere'",
+            "--users-file=/dev/null",
+            "users-file = \"/dev/null\" # 0 users",
+        ),
         ("log = 'info'", "--log=warn", "log = \"warn\""),
         ("log-format = 'text'", "--log-format=json", "log-format = \"json\""),
     ];

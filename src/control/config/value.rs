@@ -23,6 +23,8 @@ const SECRET_MIN_BYTES: usize = 8;
 const SECRET_MAX_BYTES: usize = 512;
 /// Longest realm: fewer than 128 characters (RFC 8489 §14.9).
 const REALM_MAX_CHARS: usize = 127;
+/// Longest path of a socket.
+const SOCKET_PATH_MAX_BYTES: usize = 90;
 /// Ports below are for well-known services and need a capability to bind.
 const LOWEST_RELAY_PORT: u16 = 1024;
 
@@ -283,6 +285,22 @@ impl Value for FilePath {
             return Err("it is no path: write one such as /etc/uturn/users".to_owned());
         }
         Ok(Self(text.into()))
+    }
+}
+
+/// Where a Unix socket is made. A socket's name has 108 bytes, and the longer one it is made under
+/// must fit, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SocketPath(pub(crate) PathBuf);
+
+impl Value for SocketPath {
+    fn read(text: &str) -> Result<Self, String> {
+        let FilePath(path) = FilePath::read(text)?;
+        let bytes = text.len();
+        if bytes > SOCKET_PATH_MAX_BYTES {
+            return Err(format!("it has {bytes} bytes: write {SOCKET_PATH_MAX_BYTES} at most"));
+        }
+        Ok(Self(path))
     }
 }
 

@@ -67,11 +67,10 @@ impl Doors {
     ///
     /// # Errors
     /// The runtime takes no more sockets.
-    pub(super) fn open(self, node: Node) -> io::Result<()> {
-        let node = Arc::new(node);
+    pub(super) fn open(self, node: &Arc<Node>) -> io::Result<()> {
         for door in self.0 {
             let listener = tokio::net::TcpListener::from_std(door)?;
-            tokio::spawn(http::serve(listener, Arc::clone(&node)));
+            tokio::spawn(http::serve(listener, Arc::clone(node)));
         }
         Ok(())
     }

@@ -26,11 +26,11 @@ pub(in crate::control) struct Sampler {
 }
 
 /// The counters of one moment, in the order of the workers.
-pub(super) struct Sample {
+pub(in crate::control) struct Sample {
     /// Of the workers that answered.
-    pub(super) answered: Vec<Snapshot>,
+    pub(in crate::control) answered: Vec<Snapshot>,
     /// Of every worker that has ever answered, as of its last answer.
-    pub(super) known: Vec<Snapshot>,
+    pub(in crate::control) known: Vec<Snapshot>,
 }
 
 impl Sampler {
@@ -43,7 +43,7 @@ impl Sampler {
 
     /// Asks every worker. Whoever looks meanwhile waits for its turn: however many look, a worker
     /// answers one of them at a time.
-    pub(super) async fn sample(&self) -> Sample {
+    pub(in crate::control) async fn sample(&self) -> Sample {
         let mut last = self.last.lock().await;
         let answered = collect((self.ask)()).await;
         last.extend(answered.iter().map(|snapshot| (snapshot.index, snapshot.clone())));

@@ -15,6 +15,7 @@ mod people;
 mod permissions;
 mod reservations;
 mod rules;
+mod sessions;
 mod size;
 mod trains;
 mod world;

@@ -12,8 +12,8 @@ use std::{
 use super::{Client, Heard};
 use crate::turn::{
     Authenticator, Closed, Counters, Credentials, Delivered, Exhausted, Nonces, Now, Open, Opened,
-    PeerPolicy, PortPlan, Quota, REPLY_BYTES, Reason, RelayAddress, RelayId, Server, Settings,
-    Shard, ToClient, Train, Undelivered, Verdict, WorkerIndex,
+    PeerPolicy, PortPlan, Quota, REPLY_BYTES, Reason, RelayAddress, RelayId, Server, SessionId,
+    Settings, Shard, ToClient, Train, Undelivered, Verdict, WorkerIndex,
 };
 use crate::wire::{
     AttributeType, ChannelData, ChannelNumber, ChannelRange, Class, MessageWriter, Method,
@@ -247,6 +247,16 @@ impl World {
             (Verdict::Reply(bytes), _) => Heard::answer(Verdict::Reply(bytes), &reply, datagram),
             (verdict, _) => Heard { verdict, bytes: datagram.to_vec() },
         }
+    }
+
+    /// An operator ends a session.
+    pub(super) fn kill(&mut self, session: SessionId) -> bool {
+        let now = self.now();
+        let worker = session.worker.0;
+        let Some(server) = self.servers.get_mut(usize::from(worker)) else { return false };
+        let killed = server.kill(now, session);
+        self.carry_out(worker, &mut Vec::new());
+        killed
     }
 
     /// A packet from outside to a relayed address, as its peers know it.

@@ -1,0 +1,59 @@
+//! The other side of the control socket: connects, asks, and reads lines.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use super::protocol::{Line, Request};
+
+/// Where a server under a service manager has its control socket.
+const SYSTEM: &str = "/run/uturn/control";
+/// The same for a server that a user runs, below `$XDG_RUNTIME_DIR`.
+const OWN: &str = "uturn.control";
+
+/// An answer that is being read.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    lines: std::io::Lines<BufReader<UnixStream>>,
+    path: PathBuf,
+}
+
+impl Conversation {
+    /// Asks the server at a control socket.
+    pub(super) fn begin(path: &Path, request: &Request) -> Result<Self, String> {
+        let at = path.display();
+        let unreachable = |error| format!("no server can be asked at {at}: {error}");
+        let mut stream = UnixStream::connect(path).map_err(unreachable)?;
+        let mut line = serde_json::to_string(request).expect("a request is always JSON");
+        line.push('\n');
+        stream.write_all(line.as_bytes()).map_err(unreachable)?;
+        Ok(Self { lines: BufReader::new(stream).lines(), path: path.to_owned() })
+    }
+
+    /// The next line of the answer; `None` at its end.
+    ///
+    /// # Errors
+    /// What the server says is wrong, or that the answer was cut off.
+    pub(super) fn next(&mut self) -> Result<Option<Line>, String> {
+        let at = self.path.display();
+        let cut_off = || format!("the answer from {at} was cut off: the server has ended");
+        let text = self.lines.next().ok_or_else(cut_off)?.map_err(|_| cut_off())?;
+        let line = serde_json::from_str(&text);
+        match line.map_err(|error| format!("{at} is of another version: {error}"))? {
+            Line::Done {} => Ok(None),
+            Line::Error(problem) => Err(problem),
+            line => Ok(Some(line)),
+        }
+    }
+}
+
+/// Where a server is asked that nothing is said about: the one of the service manager, or, where
+/// there is none, one's own.
+pub(super) fn default_path() -> PathBuf {
+    let system = PathBuf::from(SYSTEM);
+    let own = std::env::var_os("XDG_RUNTIME_DIR").map(|folder| PathBuf::from(folder).join(OWN));
+    match own {
+        Some(own) if !system.exists() && own.exists() => own,
+        Some(_) | None => system,
+    }
+}

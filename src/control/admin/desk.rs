@@ -1,0 +1,175 @@
+//! Each request, answered.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Door;
+use super::orders::Orders;
+use super::protocol::{Bound, Detail, Line, Permitted, Request, Session, Status, seconds};
+use super::serve::{self, Pen, Stop};
+use crate::control::config::{Config, Origin};
+use crate::control::metrics::Node;
+use crate::control::totals::Totals;
+use crate::turn::{self, SessionId, WorkerIndex};
+use crate::worker::Workers;
+
+/// Where requests are answered.
+pub(in crate::control) struct Desk {
+    pub(in crate::control) workers: Arc<Workers>,
+    pub(in crate::control) node: Arc<Node>,
+    pub(in crate::control) orders: Orders,
+    pub(in crate::control) place: Place,
+}
+
+/// What does not change while a server runs.
+#[derive(Debug)]
+pub(in crate::control) struct Place {
+    config: Option<PathBuf>,
+    /// In the order of the listeners.
+    listen: Vec<SocketAddr>,
+    relays: Vec<IpAddr>,
+    relay_ports: String,
+}
+
+impl Place {
+    /// Notes where a server is.
+    pub(in crate::control) fn of(config: &Config, origin: &Origin) -> Self {
+        Self {
+            config: origin.file.clone(),
+            listen: config.listen.clone(),
+            relays: config.relays.iter().map(|relay| relay.advertised).collect(),
+            relay_ports: config.relay_ports.to_string(),
+        }
+    }
+}
+
+impl Desk {
+    /// Answers at a door until the runtime ends. Has to be called on one.
+    ///
+    /// # Errors
+    /// The runtime takes no more sockets.
+    pub(in crate::control) fn open(self, door: &Door) -> io::Result<()> {
+        let listener = tokio::net::UnixListener::from_std(door.listener()?)?;
+        tokio::spawn(serve::serve(listener, Arc::new(self)));
+        Ok(())
+    }
+
+    pub(super) async fn answer(&self, request: Request, pen: &mut Pen) -> Result<(), Stop> {
+        match request {
+            Request::Status {} => {
+                let status = Box::new(self.status().await);
+                Ok(pen.write(&Line::Status(status)).await?)
+            }
+            Request::Sessions { user } => self.list(user.as_deref(), pen).await,
+            Request::Session { id } => self.show(&id, pen).await,
+            Request::Kill { id } => self.end(&id, pen).await,
+            Request::Reload {} => {
+                let change = self.orders.reload().await?;
+                Ok(pen.write(&Line::Reloaded(change)).await?)
+            }
+        }
+    }
+
+    async fn status(&self) -> Status {
+        let (about, place) = (&self.node.about, &self.place);
+        let sample = self.node.sampler.sample().await;
+        let standing = self.orders.standing();
+        let mut totals = Totals::default();
+        sample.known.iter().for_each(|snapshot| totals += snapshot);
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            state: standing.state.to_owned(),
+            uptime_s: about.begun.elapsed().as_secs(),
+            driver: about.driver.to_owned(),
+            workers: about.workers,
+            workers_answering: sample.answered.len(),
+            config: place.config.clone(),
+            realm: standing.realm,
+            listen: place.listen.clone(),
+            relays: place.relays.clone(),
+            relay_ports: place.relay_ports.clone(),
+            allocations: sample.known.iter().map(|snapshot| snapshot.turn.live).sum(),
+            allocations_limit: standing.allocations_limit,
+            allocations_opened: totals.allocations,
+            to_peers: totals.to_peers.into(),
+            to_clients: totals.to_clients.into(),
+            between_clients: totals.between_clients.into(),
+            dropped: totals.dropped,
+        }
+    }
+
+    /// Lists sessions page by page, worker by worker. Whoever comes or goes meanwhile may be missing.
+    async fn list(&self, user: Option<&str>, pen: &mut Pen) -> Result<(), Stop> {
+        let realm = self.orders.standing().realm;
+        for worker in 0..self.node.about.workers {
+            let worker = WorkerIndex(u8::try_from(worker).expect("there are 128 workers at most"));
+            let mut from = Some(0);
+            while let Some(at) = from {
+                let page = self.sessions(worker, at, user).await?;
+                for session in page.items {
+                    pen.write(&Line::Session(self.session_line(&session, &realm))).await?;
+                }
+                from = page.next;
+            }
+        }
+        Ok(())
+    }
+
+    async fn show(&self, id: &str, pen: &mut Pen) -> Result<(), Stop> {
+        let Some(detail) = self.session(self.named(id)?).await? else { return Err(none(id)) };
+        let realm = self.orders.standing().realm;
+        let permitted = detail
+            .permitted
+            .iter()
+            .map(|it| Permitted { peer: it.peer, left_s: seconds(it.left_ms) });
+        let bound = detail.bound.iter().map(|it| Bound {
+            channel: it.number,
+            peer: it.peer,
+            left_s: seconds(it.left_ms),
+        });
+        let (permitted, bound) = (permitted.collect(), bound.collect());
+        let session = self.session_line(&detail.session, &realm);
+        let line = Line::Detail(Box::new(Detail { session, permitted, bound }));
+        Ok(pen.write(&line).await?)
+    }
+
+    async fn end(&self, id: &str, pen: &mut Pen) -> Result<(), Stop> {
+        if !self.kill(self.named(id)?).await? {
+            return Err(none(id));
+        }
+        Ok(pen.write(&Line::Killed(id.to_owned())).await?)
+    }
+
+    /// The session a text names; one of a worker that does not exist is none.
+    fn named(&self, id: &str) -> Result<SessionId, Stop> {
+        let session: SessionId = id.parse().map_err(|error| format!("'{id}' is {error}"))?;
+        let exists = usize::from(session.worker.0) < self.node.about.workers;
+        if exists { Ok(session) } else { Err(none(id)) }
+    }
+
+    fn session_line(&self, session: &turn::Session, realm: &str) -> Session {
+        let listener = usize::from(session.flow.listener.0);
+        Session {
+            id: session.id.to_string(),
+            user: session.user.to_string(),
+            realm: realm.to_owned(),
+            transport: "udp".to_owned(),
+            client: session.flow.client,
+            server: self.place.listen.get(listener).copied(),
+            relayed: session.relayed.into_iter().flatten().collect(),
+            permissions: session.permissions,
+            channels: session.channels,
+            age_s: seconds(session.age_ms),
+            left_s: seconds(session.left_ms),
+            to_peers: session.traffic.to_peers.into(),
+            to_client: session.traffic.to_client.into(),
+        }
+    }
+}
+
+fn none(id: &str) -> Stop {
+    Stop::Problem(format!("there is no session {id}"))
+}

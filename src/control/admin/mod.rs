@@ -1,0 +1,48 @@
+//! The control socket: what an operator asks a running server, and has it do.
+//!
+//! A Unix socket of mode 0600; whoever may open it may do everything. One line of JSON goes in, lines
+//! of JSON come out, and the connection is over:
+//!
+//! ```text
+//! $ echo '{"command":"kill","id":"0-17"}' | nc -U /run/uturn/control
+//! {"killed":"0-17"}
+//! {"done":{}}
+//! ```
+//!
+//! | request | lines of the answer |
+//! |---|---|
+//! | `{"command":"status"}` | one `{"status":{…}}` |
+//! | `{"command":"sessions","user":"ann"}` (`user` may be left out) | a `{"session":{…}}` each |
+//! | `{"command":"session","id":"0-17"}` | one `{"detail":{…}}` |
+//! | `{"command":"kill","id":"0-17"}` | one `{"killed":"0-17"}` |
+//! | `{"command":"reload"}` | one `{"reloaded":{"applied":[…],"restart":[…]}}` |
+//!
+//! The last line is `{"done":{}}`, or `{"error":"…"}` with what was wrong; an answer without either
+//! was cut off. Fields may be added to answers; an unknown field in a request is an error.
+//!
+//! ```text
+//! door.rs       the socket itself
+//! protocol.rs   requests and lines
+//! serve.rs      a connection, from its line to its last
+//! desk.rs       each request, answered
+//! ask.rs        questions for workers
+//! orders.rs     what the desk has the server's life do
+//! client.rs     the other side: connects and reads lines
+//! commands.rs   `uturn status` and the others
+//! print.rs      lines for people
+//! ```
+
+mod ask;
+mod client;
+mod commands;
+mod desk;
+mod door;
+mod orders;
+mod print;
+mod protocol;
+mod serve;
+
+pub(super) use commands::{Command, run};
+pub(super) use desk::{Desk, Place};
+pub(super) use door::Door;
+pub(super) use orders::{Order, Standing, orders};

@@ -1,0 +1,202 @@
+//! Lines of answers as people read them, and as programs do.
+
+use std::fmt::{Display, Write as _};
+
+use super::protocol::{Detail, Line, Load, Session, Status};
+use crate::control::config::Change;
+
+/// What a line says, as JSON without the word for its kind.
+pub(super) fn json(line: &Line) -> String {
+    let value = match line {
+        Line::Status(status) => serde_json::to_string(status),
+        Line::Session(session) => serde_json::to_string(session),
+        Line::Detail(detail) => serde_json::to_string(detail),
+        Line::Reloaded(change) => serde_json::to_string(change),
+        Line::Killed(_) | Line::Done {} | Line::Error(_) => serde_json::to_string(line),
+    };
+    value.expect("a line is always JSON") + "\n"
+}
+
+/// What a line says, in words.
+pub(super) fn words(line: &Line) -> String {
+    match line {
+        Line::Status(status) => status_words(status),
+        Line::Session(session) => session_row(session),
+        Line::Detail(detail) => detail_words(detail),
+        Line::Killed(id) => format!("{id} is gone\n"),
+        Line::Reloaded(change) => change_words(change),
+        Line::Done {} => String::new(),
+        Line::Error(problem) => format!("{problem}\n"),
+    }
+}
+
+fn status_words(status: &Status) -> String {
+    let Status { version, pid, state, driver, .. } = status;
+    let mut text = format!("uturn {version}, {state}, process {pid}, on {driver}\n\n");
+    let workers = format!("{} of {} answer", status.workers_answering, status.workers);
+    let allocations = format!(
+        "{} of {}, {} since the start",
+        status.allocations, status.allocations_limit, status.allocations_opened
+    );
+    field(&mut text, "up for", duration(status.uptime_s as f64));
+    field(&mut text, "workers", workers);
+    if let Some(config) = &status.config {
+        field(&mut text, "config", config.display());
+    }
+    field(&mut text, "realm", printable(&status.realm));
+    field(&mut text, "listening", joined(&status.listen));
+    field(
+        &mut text,
+        "relaying",
+        format!("{} ports {}", joined(&status.relays), status.relay_ports),
+    );
+    field(&mut text, "allocations", allocations);
+    field(&mut text, "to peers", load(status.to_peers));
+    field(&mut text, "to clients", load(status.to_clients));
+    field(&mut text, "between them", load(status.between_clients));
+    field(&mut text, "dropped", format!("{} packets", status.dropped));
+    text
+}
+
+/// The head of a list of sessions.
+pub(super) fn sessions_head() -> String {
+    row(["ID", "USER", "CLIENT", "RELAYED", "AGE", "LEFT", "TO PEERS", "TO CLIENT"])
+}
+
+fn session_row(session: &Session) -> String {
+    row([
+        &session.id,
+        &printable(&session.user),
+        &session.client.to_string(),
+        &joined(&session.relayed),
+        &duration(session.age_s),
+        &duration(session.left_s),
+        &bytes(session.to_peers.bytes),
+        &bytes(session.to_client.bytes),
+    ])
+}
+
+/// Fixed widths, so that a row can be printed before the next one is known; what is wider moves the
+/// rest of its row.
+fn row(cells: [&str; 8]) -> String {
+    let [id, user, client, relayed, age, left, to_peers, to_client] = cells;
+    format!(
+        "{id:<10} {user:<24} {client:<21} {relayed:<21} {age:>9} {left:>9} {to_peers:>9} \
+         {to_client:>9}\n"
+    )
+}
+
+fn detail_words(detail: &Detail) -> String {
+    let Detail { session, permitted, bound } = detail;
+    let mut text = format!("session {}\n\n", session.id);
+    let server = session.server.map_or_else(String::new, |server| format!(" at {server}"));
+    field(&mut text, "user", printable(&session.user));
+    field(&mut text, "realm", printable(&session.realm));
+    field(&mut text, "client", format!("{} {}{server}", session.transport, session.client));
+    field(&mut text, "relayed", joined(&session.relayed));
+    field(&mut text, "age", duration(session.age_s));
+    field(&mut text, "left", duration(session.left_s));
+    field(&mut text, "to peers", load(session.to_peers));
+    field(&mut text, "to client", load(session.to_client));
+    for permitted in permitted {
+        let left = duration(permitted.left_s);
+        field(&mut text, "permitted", format!("{}, {left} left", permitted.peer));
+    }
+    for bound in bound {
+        let left = duration(bound.left_s);
+        let channel = format!("0x{:04X} is {}, {left} left", bound.channel, bound.peer);
+        field(&mut text, "channel", channel);
+    }
+    text
+}
+
+fn change_words(change: &Change) -> String {
+    let Change { applied, restart } = change;
+    let mut text = match applied.as_slice() {
+        [] => "nothing has changed\n".to_owned(),
+        [..] => format!("holds from now on: {}\n", applied.join(", ")),
+    };
+    if !restart.is_empty() {
+        text += &format!("needs a restart: {}\n", restart.join(", "));
+    }
+    text
+}
+
+fn field(text: &mut String, name: &str, value: impl Display) {
+    writeln!(text, "{name:<14}{value}").expect("a string takes everything");
+}
+
+fn joined(values: &[impl Display]) -> String {
+    let words: Vec<_> = values.iter().map(ToString::to_string).collect();
+    words.join(" ")
+}
+
+fn load(load: Load) -> String {
+    format!("{} packets, {}", load.packets, bytes(load.bytes))
+}
+
+/// Names are whatever a client was let in with; a terminal is not theirs to write on.
+fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+}
+
+/// A number of bytes in three digits or so, by powers of 1000.
+pub(super) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let digits = usize::from(unit > 0 && value < 99.95);
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
+/// A time span in its two largest units.
+pub(super) fn duration(seconds: f64) -> String {
+    let s = seconds as u64;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{} m {:02} s", s / 60, s % 60),
+        3600..86_400 => format!("{} h {:02} m", s / 3600, s / 60 % 60),
+        86_400.. => format!("{} d {:02} h", s / 86_400, s / 3600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        for (number, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (99_940, "99.9 kB"),
+            (99_960, "100 kB"),
+            (999_600, "1.0 MB"),
+            (1_500_000_000, "1.5 GB"),
+            (u64::MAX, "18446744 TB"),
+        ] {
+            assert_eq!(bytes(number), text);
+        }
+        for (seconds, text) in
+            [(0.9, "0 s"), (61.0, "1 m 01 s"), (3600.0, "1 h 00 m"), (90_000.0, "1 d 01 h")]
+        {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_write_on_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\n"), "a\u{FFFD}[2Jb\u{FFFD}");
+    }
+
+    #[test]
+    fn a_reload_says_what_holds_and_what_does_not() {
+        let change = Change { applied: vec!["user".into()], restart: vec!["listen".into()] };
+        assert_eq!(change_words(&change), "holds from now on: user\nneeds a restart: listen\n");
+        assert_eq!(change_words(&Change::default()), "nothing has changed\n");
+    }
+}

@@ -1,0 +1,187 @@
+//! Requests and the lines they are answered with; the same types on both sides.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::config::Change;
+use crate::turn;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) enum Request {
+    /// How the server is.
+    Status {},
+    /// Who is there.
+    Sessions {
+        /// Whose sessions, all of them without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+    },
+    /// Everything about one session.
+    Session {
+        /// Its name.
+        id: String,
+    },
+    /// The end of one session.
+    Kill {
+        /// Its name.
+        id: String,
+    },
+    /// The configuration is to be read again.
+    Reload {},
+}
+
+/// One line of an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Line {
+    /// How the server is.
+    Status(Box<Status>),
+    /// One of a list.
+    Session(Session),
+    /// Everything about one.
+    Detail(Box<Detail>),
+    /// This one is gone.
+    Killed(String),
+    /// What a reload changed.
+    Reloaded(Change),
+    /// That was all.
+    Done {},
+    /// It cannot be done; nothing more comes.
+    Error(String),
+}
+
+/// How a server is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Status {
+    pub(super) version: String,
+    pub(super) pid: u32,
+    /// Serving, draining or stopping.
+    pub(super) state: String,
+    pub(super) uptime_s: u64,
+    pub(super) driver: String,
+    pub(super) workers: usize,
+    /// Workers that answered just now.
+    pub(super) workers_answering: usize,
+    pub(super) config: Option<PathBuf>,
+    pub(super) realm: String,
+    pub(super) listen: Vec<SocketAddr>,
+    /// As advertised.
+    pub(super) relays: Vec<IpAddr>,
+    pub(super) relay_ports: String,
+    pub(super) allocations: u64,
+    pub(super) allocations_limit: u32,
+    pub(super) allocations_opened: u64,
+    pub(super) to_peers: Load,
+    pub(super) to_clients: Load,
+    pub(super) between_clients: Load,
+    /// Datagrams, for any reason.
+    pub(super) dropped: u64,
+}
+
+/// One session of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Session {
+    pub(super) id: String,
+    pub(super) user: String,
+    pub(super) realm: String,
+    pub(super) transport: String,
+    pub(super) client: SocketAddr,
+    pub(super) server: Option<SocketAddr>,
+    /// As advertised; one of each family at most.
+    pub(super) relayed: Vec<SocketAddr>,
+    pub(super) permissions: usize,
+    pub(super) channels: usize,
+    pub(super) age_s: f64,
+    pub(super) left_s: f64,
+    pub(super) to_peers: Load,
+    pub(super) to_client: Load,
+}
+
+/// A session with everybody it talks to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Detail {
+    #[serde(flatten)]
+    pub(super) session: Session,
+    pub(super) permitted: Vec<Permitted>,
+    pub(super) bound: Vec<Bound>,
+}
+
+/// A peer that may reach the client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Permitted {
+    pub(super) peer: IpAddr,
+    pub(super) left_s: f64,
+}
+
+/// A channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Bound {
+    pub(super) channel: u16,
+    pub(super) peer: SocketAddr,
+    pub(super) left_s: f64,
+}
+
+/// Packets and their payload bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Load {
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+}
+
+impl From<turn::Load> for Load {
+    fn from(load: turn::Load) -> Self {
+        Self { packets: load.packets, bytes: load.bytes }
+    }
+}
+
+/// Milliseconds as seconds.
+pub(super) fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Line, Request};
+
+    #[test]
+    fn requests_are_what_the_documentation_says() {
+        for (text, request) in [
+            (r#"{"command":"status"}"#, Request::Status {}),
+            (r#"{"command":"sessions"}"#, Request::Sessions { user: None }),
+            (r#"{"command":"sessions","user":"a"}"#, Request::Sessions { user: Some("a".into()) }),
+            (r#"{"command":"session","id":"0-1"}"#, Request::Session { id: "0-1".into() }),
+            (r#"{"command":"kill","id":"0-1"}"#, Request::Kill { id: "0-1".into() }),
+            (r#"{"command":"reload"}"#, Request::Reload {}),
+        ] {
+            assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
+            assert_eq!(serde_json::to_string(&request).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_an_error() {
+        for text in [
+            "",
+            "{}",
+            "status",
+            r#"{"command":"dance"}"#,
+            r#"{"command":"kill"}"#,
+            r#"{"command":"kill","id":7}"#,
+            r#"{"command":"kill","id":"0-1","user":"a"}"#,
+            r#"{"command":"status","colour":"red"}"#,
+        ] {
+            assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_have_one_key() {
+        assert_eq!(serde_json::to_string(&Line::Done {}).unwrap(), r#"{"done":{}}"#);
+        let killed = Line::Killed("0-1".into());
+        assert_eq!(serde_json::to_string(&killed).unwrap(), r#"{"killed":"0-1"}"#);
+    }
+}

@@ -1,0 +1,105 @@
+//! A connection to the control socket, from its line to its last.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tracing::debug;
+
+use super::desk::Desk;
+use super::protocol::{Line, Request};
+
+/// Connections at a time; whoever comes next waits.
+const CONNECTIONS: usize = 16;
+/// How long a request, or the reading of a line of the answer, may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How soon a connection is taken again after none could be.
+const RETRY: Duration = Duration::from_millis(100);
+/// Longest request.
+const REQUEST_BYTES: u64 = 65_536;
+
+/// Answers whoever connects, for ever.
+pub(super) async fn serve(listener: UnixListener, desk: Arc<Desk>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let desk = Arc::clone(&desk);
+                tokio::spawn(async move {
+                    converse(stream, &desk).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                debug!(%error, "a connection to the control socket cannot be taken");
+                sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: UnixStream, desk: &Desk) {
+    let (read, write) = stream.into_split();
+    let mut pen = Pen(write);
+    let outcome = match timeout(PATIENCE, request(read)).await {
+        Ok(Ok(request)) => desk.answer(request, &mut pen).await,
+        Ok(Err(problem)) => Err(Stop::Problem(problem)),
+        Err(_) => Err(Stop::Problem("no request came".to_owned())),
+    };
+    let last = match outcome {
+        Ok(()) => Line::Done {},
+        Err(Stop::Problem(problem)) => Line::Error(problem),
+        Err(Stop::Gone) => return,
+    };
+    // Whoever has gone away by now has heard all there was.
+    drop(pen.write(&last).await);
+}
+
+async fn request(read: OwnedReadHalf) -> Result<Request, String> {
+    let mut line = String::new();
+    let mut read = BufReader::new(read.take(REQUEST_BYTES));
+    read.read_line(&mut line).await.map_err(|error| error.to_string())?;
+    serde_json::from_str(&line).map_err(|error| format!("not a request: {error}"))
+}
+
+/// Why an answer ends before it is whole.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It cannot be given.
+    Problem(String),
+    /// Nobody hears it any more.
+    Gone,
+}
+
+impl From<String> for Stop {
+    fn from(problem: String) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+/// What answers are written with. A reader that is slow makes the answer slow, and one that stands
+/// still ends it; the workers do not notice.
+#[derive(Debug)]
+pub(super) struct Pen(OwnedWriteHalf);
+
+impl Pen {
+    /// Writes one line.
+    pub(super) async fn write(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_string(line)?;
+        text.push('\n');
+        let written = timeout(PATIENCE, self.0.write_all(text.as_bytes())).await;
+        written.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+}

@@ -1,0 +1,71 @@
+//! What the control thread asks a worker about its allocations, and has it do.
+
+use std::{fmt, sync::Arc};
+
+use super::reactor::Worker;
+use crate::{
+    io::Driver,
+    turn::{Detail, Now, Page, Session, SessionId, Traffic},
+};
+
+/// A question; each is answered at the worker's next turn, or never when the worker has ended.
+#[derive(Debug)]
+pub enum Question {
+    /// A page of the list of sessions, of one user or of all.
+    Sessions {
+        /// Where the page begins: 0, or what the page before it says.
+        from: u32,
+        /// Whose are wanted.
+        user: Option<Arc<str>>,
+        /// Where the page goes.
+        answer: Answer<Page<Session>>,
+    },
+    /// A page of what sessions have relayed.
+    Loads {
+        /// As of a page of sessions.
+        from: u32,
+        /// Where the page goes.
+        answer: Answer<Page<(SessionId, Traffic)>>,
+    },
+    /// Everything about one session.
+    Session(SessionId, Answer<Option<Detail>>),
+    /// A session is to end; the answer says whether it was there.
+    Kill(SessionId, Answer<bool>),
+}
+
+/// Takes an answer to whoever asked. Called on the worker's thread; it must not wait.
+pub struct Answer<T>(Box<dyn FnOnce(T) + Send>);
+
+impl<T> Answer<T> {
+    /// Wraps the way back.
+    pub fn new(take: impl FnOnce(T) + Send + 'static) -> Answer<T> {
+        Answer(Box::new(take))
+    }
+
+    fn give(self, answer: T) {
+        (self.0)(answer);
+    }
+}
+
+impl<T> fmt::Debug for Answer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+impl<D: Driver> Worker<D> {
+    pub(super) fn on_question(&mut self, now: Now, question: Question) {
+        match question {
+            Question::Sessions { from, user, answer } => {
+                answer.give(self.server.sessions(now, from, user.as_deref()));
+            }
+            Question::Loads { from, answer } => answer.give(self.server.loads(from)),
+            Question::Session(id, answer) => answer.give(self.server.session(now, id)),
+            Question::Kill(id, answer) => {
+                let killed = self.server.kill(now, id);
+                self.carry_out(now);
+                answer.give(killed);
+            }
+        }
+    }
+}
