@@ -28,6 +28,8 @@ pub(super) enum Answer {
     Done,
     /// An error that needs no more than its code.
     Error(ErrorCode),
+    /// 300 with the server to ask instead.
+    Elsewhere(SocketAddr),
     /// 420 with the attributes it is about.
     Unknown(Unknown),
     /// 401 or 438 with realm and nonce.
@@ -59,6 +61,7 @@ impl Answer {
     pub(super) fn error_code(&self) -> Option<ErrorCode> {
         match self {
             Answer::Error(code) | Answer::Challenge(code) => Some(*code),
+            Answer::Elsewhere(_) => Some(ErrorCode::TryAlternate),
             Answer::Unknown(_) => Some(ErrorCode::UnknownAttribute),
             Answer::Mapped
             | Answer::Allocated(_)
@@ -133,6 +136,9 @@ impl<'a> Envelope<'a> {
             Answer::Allocated(granted) => allocated(granted, self.client, writer),
             Answer::Refreshed { lifetime_s } => {
                 writer.lifetime_s(*lifetime_s);
+            }
+            Answer::Elsewhere(server) => {
+                writer.alternate_server(*server);
             }
             Answer::Unknown(unknown) => {
                 writer.unknown_attributes(unknown.list());

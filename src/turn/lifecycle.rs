@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    NotReserved, Now, Redeemed, RelayId, Server, WorkerIndex,
+    Alternates, NotReserved, Now, Redeemed, RelayId, Server, WorkerIndex,
     allocation::index,
     allocations::AllocationId,
     effect::{Cause, Closed, Effect},
@@ -38,6 +38,12 @@ impl Server {
         while let Some(reservation) = self.reservations.next_of_all() {
             self.give_up(&reservation);
         }
+    }
+
+    /// Takes no new allocations from now on and sends whoever asks for one elsewhere; `None` takes
+    /// them again. Those that live are not touched.
+    pub fn drain(&mut self, alternates: Option<Alternates>) {
+        self.draining = alternates;
     }
 
     /// Frees the port of a closed relay: the kernel has let go of it.

@@ -22,6 +22,7 @@
 //! reply_budget.rs  how much a stranger's network may be answered
 //! quota.rs         how much a user may hold, limits.rs how much an allocation may relay
 //! settings.rs      what the operator decides, reconfigure.rs when that changes
+//! alternates.rs    where clients are sent while the server drains
 //! shard.rs         what one worker owns
 //! sessions.rs      what operators see of allocations
 //! effect.rs, verdict.rs, reason.rs, counters.rs, identity.rs, session.rs, train.rs
@@ -33,6 +34,7 @@
 
 mod allocation;
 mod allocations;
+mod alternates;
 mod answer;
 mod attributes;
 mod auth;
@@ -72,6 +74,7 @@ mod timer;
 mod train;
 mod verdict;
 
+pub use alternates::{Alternates, TwoOfAFamily};
 pub use auth::{Authenticated, Authenticator, Refusal};
 pub use counters::{Counters, METHODS};
 pub use credentials::{Credentials, MAX_SECRETS, MAX_USERNAME_BYTES, TooManySecrets};

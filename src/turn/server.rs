@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    Authenticated, Chance, Counters, Effect, FiveTuple, Now, Reason, Refusal, ReplyBudget,
-    Settings, Shard, Verdict,
+    Alternates, Authenticated, Chance, Counters, Effect, FiveTuple, Now, Reason, Refusal,
+    ReplyBudget, Settings, Shard, Verdict,
     allocations::Allocations,
     answer::{Answer, Envelope, Refused},
     attributes::Unknown,
@@ -31,6 +31,8 @@ pub struct Server {
     pub(super) budget: ReplyBudget,
     pub(super) counters: Counters,
     pub(super) effects: VecDeque<Effect>,
+    /// Where new clients are sent, while this server takes none.
+    pub(super) draining: Option<Alternates>,
     /// How often the rules have changed.
     pub(super) rules: u32,
     /// The slot from which on allocations are still to be measured by a new peer policy.
@@ -51,6 +53,7 @@ impl Server {
             budget: ReplyBudget::new(settings.reply_rate, chance.bits()),
             counters: Counters::default(),
             effects: VecDeque::new(),
+            draining: None,
             rules: 0,
             review: None,
             settings,
@@ -254,6 +257,7 @@ impl Server {
             | Answer::Refreshed { .. }
             | Answer::Done
             | Answer::Error(_)
+            | Answer::Elsewhere(_)
             | Answer::Unknown(_)
             | Answer::Challenge(_) => {}
         }

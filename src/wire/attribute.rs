@@ -52,6 +52,8 @@ impl AttributeType {
     pub const ADDRESS_ERROR_CODE: Self = Self(0x8001);
     /// RFC 8489 §14.14
     pub const SOFTWARE: Self = Self(0x8022);
+    /// RFC 8489 §14.15
+    pub const ALTERNATE_SERVER: Self = Self(0x8023);
     /// RFC 8489 §14.7
     pub const FINGERPRINT: Self = Self(0x8028);
 }

@@ -1,6 +1,6 @@
 //! The one encoder of STUN messages, into a caller's bytes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{
     AttributeType, Class, ErrorCode, Family, HEADER_BYTES, IntegrityKey, MAGIC_COOKIE, Method,
@@ -57,6 +57,20 @@ impl<'a> MessageWriter<'a> {
     /// XOR-PEER-ADDRESS (RFC 8656 §18.3).
     pub fn xor_peer_address(&mut self, peer: SocketAddr) -> &mut Self {
         self.xor_address(AttributeType::XOR_PEER_ADDRESS, peer)
+    }
+
+    /// ALTERNATE-SERVER: whom to ask instead, not xor-ed (RFC 8489 §14.15).
+    pub fn alternate_server(&mut self, server: SocketAddr) -> &mut Self {
+        let head = [0, Family::of(server.ip()).number()];
+        let port = server.port().to_be_bytes();
+        match server.ip() {
+            IpAddr::V4(ip) => {
+                self.attribute_of(AttributeType::ALTERNATE_SERVER, &[&head, &port, &ip.octets()])
+            }
+            IpAddr::V6(ip) => {
+                self.attribute_of(AttributeType::ALTERNATE_SERVER, &[&head, &port, &ip.octets()])
+            }
+        }
     }
 
     /// LIFETIME in seconds (RFC 8656 §18.2).

@@ -5,7 +5,7 @@
 //! gets the port reserved for it (`redeem.rs`).
 
 use crate::turn::{
-    Exhausted, Server,
+    Alternates, Exhausted, Server,
     allocation::{Owner, index},
     allocations::AllocationId,
     answer::{Answer, Refused},
@@ -43,6 +43,9 @@ impl Server {
             return answer;
         }
         let wish = Wish::of(request.message)?;
+        if let Some(alternates) = self.draining {
+            return elsewhere(alternates, request);
+        }
         if let Some(id) = in_use {
             self.end_allocation(request.now, id, Cause::Replaced);
         }
@@ -177,6 +180,14 @@ impl Wish {
             asked_s: message.lifetime_s()?,
         })
     }
+}
+
+/// A client is sent to another server, or, where there is none of its family, told that this one has
+/// no room: 508 is the code after which a client looks for another server by itself, and unlike 486
+/// it says nothing about the user (RFC 8656 §7.2).
+fn elsewhere(alternates: Alternates, request: &Request<'_>) -> Result<Answer, Refused> {
+    let server = alternates.of(request.flow.client.ip());
+    server.map(Answer::Elsewhere).ok_or(Refused(ErrorCode::InsufficientCapacity))
 }
 
 /// IPv4 unless another family is named; ADDITIONAL-ADDRESS-FAMILY can only add IPv6

@@ -6,6 +6,7 @@
 
 mod allocate;
 mod channels;
+mod draining;
 mod hairpin;
 mod hostile;
 mod kernel;

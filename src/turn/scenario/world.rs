@@ -11,9 +11,9 @@ use std::{
 
 use super::{Client, Heard};
 use crate::turn::{
-    Authenticator, Closed, Counters, Credentials, Delivered, Exhausted, Nonces, Now, Open, Opened,
-    PeerPolicy, PortPlan, Quota, REPLY_BYTES, Reason, RelayAddress, RelayId, Server, SessionId,
-    Settings, Shard, ToClient, Train, Undelivered, Verdict, WorkerIndex,
+    Alternates, Authenticator, Closed, Counters, Credentials, Delivered, Exhausted, Nonces, Now,
+    Open, Opened, PeerPolicy, PortPlan, Quota, REPLY_BYTES, Reason, RelayAddress, RelayId, Server,
+    SessionId, Settings, Shard, ToClient, Train, Undelivered, Verdict, WorkerIndex,
 };
 use crate::wire::{
     AttributeType, ChannelData, ChannelNumber, ChannelRange, Class, MessageWriter, Method,
@@ -103,6 +103,12 @@ impl World {
         for server in &mut self.servers {
             server.reconfigure(settings.clone());
         }
+        self
+    }
+
+    /// Every worker takes no new clients, or takes them again.
+    pub(super) fn drain(&mut self, alternates: Option<Alternates>) -> &mut World {
+        self.servers.iter_mut().for_each(|server| server.drain(alternates));
         self
     }
 
