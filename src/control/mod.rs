@@ -11,7 +11,9 @@
 //! files.rs        the limit of open files
 //! run.rs          its life: serve, change, stop
 //! reload.rs       the configuration, read again
-//! signals.rs      SIGTERM, SIGINT, SIGHUP
+//! drain.rs        no new clients, and the end with the last
+//! service.rs      what the service manager is told
+//! signals.rs      SIGTERM, SIGINT, SIGHUP, SIGUSR1
 //! answers.rs      what workers answer
 //! reports.rs      the door through which workers' reports come
 //! diary.rs        what workers report, as log lines
@@ -35,6 +37,7 @@ mod cli;
 pub mod config;
 mod credentials;
 mod diary;
+mod drain;
 mod drops;
 mod files;
 mod import;
@@ -48,6 +51,7 @@ mod reports;
 mod run;
 mod runtime;
 mod serve;
+mod service;
 mod signals;
 mod totals;
 

@@ -1,7 +1,7 @@
 //! The life of a server, as the control thread sees it: serve, change, stop.
 //!
 //! ```text
-//! banner ── reports and signals ── first signal: stop every worker ── totals
+//! banner ── reports, signals, orders ── first signal: stop every worker ── totals
 //!                                  second signal: leave at once
 //! ```
 
@@ -13,23 +13,29 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{error, info, warn};
 
-use super::admin::{Order, Standing};
+use super::admin::{Order, Standing, State, Wish};
 use super::answers::gather;
 use super::config::Change;
 use super::diary::{Diary, Worker};
+use super::drain::{Drain, Left};
 use super::drops::Drops;
 use super::metrics::Readiness;
 use super::reload::{Reload, Rules};
 use super::reports::Reports;
+use super::service::Service;
 use super::signals::{Caught, Signals, Stop};
 use super::totals::Totals;
-use crate::turn::{Settings, WorkerIndex};
+use crate::turn::{Alternates, Settings, WorkerIndex};
 use crate::worker::{Limits, Snapshot};
 
 /// Time that workers get to end after the first signal; they only close sockets.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How often workers are asked what they dropped.
 const DROPS_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked who is left while draining.
+const DRAIN_EVERY: Duration = Duration::from_secs(1);
+/// How long whoever watches a drain has to read that it is over.
+const LAST_LINE_WITHIN: Duration = Duration::from_millis(200);
 /// How long workers have to take other rules.
 const RULES_WITHIN: Duration = Duration::from_secs(2);
 /// How long they have to answer.
@@ -42,6 +48,9 @@ pub(super) trait Workers {
 
     /// Asks every worker for its counters; the answers come in time.
     fn snapshots(&self) -> crossbeam_channel::Receiver<Snapshot>;
+
+    /// Has every worker send new clients there, or take them again.
+    fn drain(&self, alternates: Option<Alternates>);
 
     /// Gives every worker other rules; each says when they hold for it.
     fn reconfigure(
@@ -62,12 +71,18 @@ pub(super) struct Life<W> {
     pub(super) reload: Reload,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) standing: watch::Sender<Standing>,
+    pub(super) service: Service,
+    /// The drain under way.
+    pub(super) drain: Option<Drain>,
+    /// When the workers are asked how they are; `None` while nobody wants to know.
+    pub(super) next_beat: Option<Instant>,
 }
 
 /// Why serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Asked,
+    Drained,
     Failed,
 }
 
@@ -75,16 +90,24 @@ impl<W: Workers> Life<W> {
     /// Serves with so many workers until a signal comes or one of them is gone, then stops the rest.
     pub(super) async fn live(mut self, mut alive: usize) -> ExitCode {
         let begun = Instant::now();
+        self.service.ready();
         let end = self.serve(&mut alive).await;
         info!("stopping");
+        self.service.stopping();
         self.readiness.withdraw();
-        self.standing.send_modify(|standing| standing.state = "stopping");
         self.orders.close();
+        match end {
+            // Whoever watches reads the last line while there is somebody to write it.
+            End::Drained => sleep(LAST_LINE_WITHIN).await,
+            End::Asked | End::Failed => {
+                self.standing.send_modify(|standing| standing.state = State::Stopping);
+            }
+        }
         self.workers.stop();
         self.stop(alive).await;
         log_totals(self.diary.totals(), begun.elapsed());
         match end {
-            End::Asked => ExitCode::SUCCESS,
+            End::Asked | End::Drained => ExitCode::SUCCESS,
             End::Failed => ExitCode::FAILURE,
         }
     }
@@ -99,6 +122,11 @@ impl<W: Workers> Life<W> {
                         return End::Asked;
                     }
                     Caught::Reload => drop(self.reload(*alive).await),
+                    Caught::Drain => {
+                        if let Err(problem) = self.begin_draining(Wish::default()) {
+                            error!("the server goes on: {problem}");
+                        }
+                    }
                 },
                 Some(order) = self.orders.recv() => self.obey(*alive, order).await,
                 report = self.reports.next() => {
@@ -113,6 +141,11 @@ impl<W: Workers> Life<W> {
                         return End::Failed;
                     }
                 }
+                () = until(self.next_beat) => {
+                    if self.beat(*alive).await == Left::Over {
+                        return End::Drained;
+                    }
+                }
                 () = until(self.diary.due()) => self.settle(),
                 () = until(Some(next_drops)) => {
                     self.log_drops().await;
@@ -122,22 +155,41 @@ impl<W: Workers> Life<W> {
         }
     }
 
+    /// Asks every worker how it is: for the service manager, and for a drain.
+    async fn beat(&mut self, alive: usize) -> Left {
+        let snapshots = gather(self.workers.snapshots(), ANSWERS_WITHIN).await;
+        let (now, is_whole) = (Instant::now(), snapshots.len() >= alive);
+        if is_whole {
+            self.service.beat(now, &snapshots, self.drain.is_some());
+        }
+        let live: u64 = snapshots.iter().map(|snapshot| snapshot.turn.live).sum();
+        let left = self.look_who_is_left(now, is_whole.then_some(live));
+        let every = self.drain.as_ref().map(|_| DRAIN_EVERY).or(self.service.every);
+        self.next_beat = every.map(|every| now + every);
+        left
+    }
+
     async fn obey(&mut self, alive: usize, order: Order) {
         match order {
             // Who ordered may have gone away.
             Order::Reload(outcome) => drop(outcome.send(self.reload(alive).await)),
+            Order::Drain(wish, outcome) => drop(outcome.send(self.begin_draining(wish))),
+            Order::Cancel(outcome) => drop(outcome.send(self.call_off_draining())),
         }
     }
 
     /// Reads the configuration again. What goes wrong is logged, and everything stays as it was.
     async fn reload(&mut self, alive: usize) -> Result<Change, String> {
-        match self.reload.read() {
+        self.service.reloading();
+        let outcome = match self.reload.read() {
             Ok(rules) => Ok(self.change(alive, rules).await),
             Err(problem) => {
                 error!("the configuration stays as it was: {problem}");
                 Err(problem)
             }
-        }
+        };
+        self.service.ready();
+        outcome
     }
 
     async fn change(&mut self, alive: usize, rules: Rules) -> Change {
@@ -146,7 +198,8 @@ impl<W: Workers> Life<W> {
         if told.len() < alive {
             error!(workers = alive, answered = told.len(), "not every worker has the new rules");
         }
-        self.standing.send_replace(Standing::serving(self.reload.config()));
+        let config = self.reload.config();
+        self.standing.send_modify(|standing| standing.follow(config));
         let Change { applied, restart } = &change;
         info!(applied = applied.join(", "), "configuration read again");
         if !restart.is_empty() {
@@ -254,6 +307,8 @@ mod tests {
             crossbeam_channel::never()
         }
 
+        fn drain(&self, _: Option<Alternates>) {}
+
         fn reconfigure(
             &self,
             _: &Arc<Settings>,
@@ -310,6 +365,9 @@ mod tests {
                 reload,
                 orders,
                 standing,
+                service: Service::of_this_process(),
+                drain: None,
+                next_beat: None,
             };
             let mut alive = 2;
             let served = timeout(Duration::from_millis(20), life.serve(&mut alive)).await;

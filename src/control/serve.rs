@@ -19,10 +19,11 @@ use super::reload::Reload;
 use super::reports::reports;
 use super::run::{self, Life};
 use super::runtime::Runtime;
+use super::service::Service;
 use super::signals::Signals;
 use super::{banner, files, logging};
 use crate::io::{BufferSizes, Facts};
-use crate::turn::{Settings, WorkerIndex};
+use crate::turn::{Alternates, Settings, WorkerIndex};
 use crate::worker::{self, DriverKind, Limits, Snapshot, SpawnError, Tell, Workers};
 
 /// Serves until a signal comes or a worker fails. Standard output gets the banner, standard error
@@ -65,8 +66,22 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let diary = Diary::new(Instant::now(), config.listen.clone());
     let (drops, count) = (Drops::default(), config.workers.len());
     let reload = Reload::new(origin, config, nonces, level);
-    let life =
-        Life { workers, reports, signals, diary, drops, readiness, reload, orders, standing };
+    let service = Service::of_this_process();
+    let next_beat = service.every.map(|_| Instant::now());
+    let life = Life {
+        workers,
+        reports,
+        signals,
+        diary,
+        drops,
+        readiness,
+        reload,
+        orders,
+        standing,
+        service,
+        drain: None,
+        next_beat,
+    };
     Ok(runtime.block_on(life.live(count)))
 }
 
@@ -173,6 +188,10 @@ impl run::Workers for Arc<Workers> {
 
     fn snapshots(&self) -> Receiver<Snapshot> {
         Workers::snapshots(self)
+    }
+
+    fn drain(&self, alternates: Option<Alternates>) {
+        Workers::drain(self, alternates);
     }
 
     fn reconfigure(&self, settings: &Arc<Settings>, limits: Limits) -> Receiver<WorkerIndex> {

@@ -1,4 +1,5 @@
-//! The signals a server obeys: SIGTERM and SIGINT end it, SIGHUP has it read its configuration again.
+//! The signals a server obeys: SIGTERM and SIGINT end it, SIGHUP has it read its
+//! configuration again, SIGUSR1 has it drain.
 
 use std::io;
 
@@ -9,6 +10,7 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    user_1: Signal,
 }
 
 /// A signal that came.
@@ -18,6 +20,8 @@ pub(super) enum Caught {
     Stop(Stop),
     /// The configuration is to be read again.
     Reload,
+    /// No new client is to be taken.
+    Drain,
 }
 
 /// A signal that ends a server.
@@ -41,6 +45,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            user_1: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -50,6 +55,7 @@ impl Signals {
             _ = self.terminate.recv() => Caught::Stop(Stop::TERMINATE),
             _ = self.interrupt.recv() => Caught::Stop(Stop::INTERRUPT),
             _ = self.hang_up.recv() => Caught::Reload,
+            _ = self.user_1.recv() => Caught::Drain,
         }
     }
 
@@ -58,7 +64,7 @@ impl Signals {
         loop {
             match self.next().await {
                 Caught::Stop(stop) => return stop,
-                Caught::Reload => {}
+                Caught::Reload | Caught::Drain => {}
             }
         }
     }

@@ -23,6 +23,7 @@ impl<D: Driver> Worker<D> {
                 self.server.reconfigure(settings);
                 answer.try_send(self.index).unwrap_or_default();
             }
+            Mail::Drain(alternates) => self.server.drain(alternates),
             Mail::Stop => self.stop(now),
         }
     }

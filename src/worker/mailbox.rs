@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     io::Waker,
-    turn::{FiveTuple, PendingId, RelayId, Settings, WorkerIndex},
+    turn::{Alternates, FiveTuple, PendingId, RelayId, Settings, WorkerIndex},
 };
 
 /// Letters an inbox holds before senders have to wait or drop.
@@ -47,6 +47,8 @@ pub(super) enum Mail {
     Question(Question),
     /// Other rules from now on; the answer says that they hold.
     Settings(Arc<Settings>, Sender<WorkerIndex>),
+    /// Take no new clients and send them there, or take them again.
+    Drain(Option<Alternates>),
     /// End: close every allocation and return.
     Stop,
 }

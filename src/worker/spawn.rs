@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     io::{self as net, BufferSizes, Driver, PortableDriver, UringDriver, Waker, sockets},
-    turn::{Counts, PortPlan, RelayAddress, Server, Settings, Shard, WorkerIndex},
+    turn::{Alternates, Counts, PortPlan, RelayAddress, Server, Settings, Shard, WorkerIndex},
 };
 
 /// How long a worker with a full inbox may take to empty it.
@@ -200,6 +200,14 @@ impl Workers {
             drop(post_patiently(address, mail));
         }
         answers
+    }
+
+    /// Has every worker take no new clients and send them there, or take them again. One that takes
+    /// no mail for [`PATIENCE`] goes on as before.
+    pub fn drain(&self, alternates: Option<Alternates>) {
+        for address in &self.addresses {
+            drop(post_patiently(address, Mail::Drain(alternates)));
+        }
     }
 
     /// The smallest socket buffers the kernel granted a listening socket.

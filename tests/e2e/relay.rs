@@ -28,6 +28,7 @@ pub struct Setup {
     relay_ports: Option<(u16, u16)>,
     opens_loopback: bool,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -46,12 +47,19 @@ impl Setup {
             relay_ports: None,
             opens_loopback: true,
             arguments: Vec::new(),
+            environment: Vec::new(),
         }
         .with(&["--realm", REALM])
     }
 
     pub fn with(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -89,6 +97,7 @@ impl Setup {
         let addresses: Vec<_> = self.listen.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
         let (low, high) = self.relay_ports.unwrap_or(self.ports.relay_range());
         let mut command = command();
+        command.envs(self.environment);
         for address in &addresses {
             command.args(["--listen", &address.to_string()]);
         }

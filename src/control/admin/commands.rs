@@ -3,14 +3,16 @@
 //! Exit status: 0 done, 1 it could not be done.
 
 use std::io::{ErrorKind, Write, stdout};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
 use super::client::{Conversation, default_path};
-use super::print;
 use super::protocol::{Line, Request};
+use super::{print, progress};
+use crate::control::config::Server;
 
 /// What can be asked of a running server.
 #[derive(Subcommand, Clone, Debug)]
@@ -48,6 +50,23 @@ pub(in crate::control) enum Command {
     Kill {
         /// Name of the session, as it is listed
         id: String,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Has the running server take no new clients, watches until the last has gone, and ends it
+    ///
+    /// Interrupting this command does not end the drain.
+    Drain {
+        /// How long it may take; what is left then is ended; 0 for as long as it takes
+        #[arg(long, value_name = "SECONDS", conflicts_with = "cancel")]
+        #[arg(value_parser = clap::value_parser!(u32).range(0..=604_800))]
+        deadline: Option<u32>,
+        /// Server that new clients are sent to; one of each family
+        #[arg(long, value_name = "ADDR:PORT", conflicts_with = "cancel", value_parser = server)]
+        alternate: Vec<SocketAddr>,
+        /// Calls it off: new clients are taken again
+        #[arg(long)]
+        cancel: bool,
         #[command(flatten)]
         at: At,
     },
@@ -117,8 +136,17 @@ fn obey(command: Command) -> Result<(), Fault> {
             told(at.ask(&Request::Session { id })?, shape)
         }
         Command::Kill { id, at } => told(at.ask(&Request::Kill { id })?, print::words),
+        Command::Drain { cancel: true, at, .. } => told(at.ask(&Request::Cancel {})?, print::words),
+        Command::Drain { deadline, alternate, cancel: false, at } => {
+            let request = Request::Drain { deadline_s: deadline, alternate };
+            say(&progress::watch(at.ask(&request)?)?)
+        }
         Command::Reload { at } => told(at.ask(&Request::Reload {})?, print::words),
     }
+}
+
+fn server(text: &str) -> Result<SocketAddr, String> {
+    Server::read_flag(text)
 }
 
 /// Prints an answer line by line.

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Door;
-use super::orders::Orders;
-use super::protocol::{Bound, Detail, Line, Permitted, Request, Session, Status, seconds};
+use super::orders::{Orders, Progress, State, Wish};
+use super::protocol::{
+    Bound, Detail, Draining, Line, Permitted, Request, Session, Status, seconds,
+};
 use super::serve::{self, Pen, Stop};
 use crate::control::config::{Config, Origin};
 use crate::control::metrics::Node;
@@ -69,6 +71,14 @@ impl Desk {
                 let change = self.orders.reload().await?;
                 Ok(pen.write(&Line::Reloaded(change)).await?)
             }
+            Request::Drain { deadline_s, alternate } => {
+                self.orders.drain(Wish { deadline_s, alternate }).await?;
+                self.watch_drain(pen).await
+            }
+            Request::Cancel {} => {
+                self.orders.cancel().await?;
+                Ok(pen.write(&Line::Serving {}).await?)
+            }
         }
     }
 
@@ -81,7 +91,7 @@ impl Desk {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            state: standing.state.to_owned(),
+            state: standing.state.word().to_owned(),
             uptime_s: about.begun.elapsed().as_secs(),
             driver: about.driver.to_owned(),
             workers: about.workers,
@@ -98,6 +108,26 @@ impl Desk {
             to_clients: totals.to_clients.into(),
             between_clients: totals.between_clients.into(),
             dropped: totals.dropped,
+        }
+    }
+
+    /// Tells how far a drain is until it is over.
+    async fn watch_drain(&self, pen: &mut Pen) -> Result<(), Stop> {
+        let mut standing = self.orders.watch();
+        loop {
+            let state = standing.borrow_and_update().state.clone();
+            match state {
+                State::Draining(Progress { left, begun_with, left_s }) => {
+                    let draining = Draining { allocations: left, begun_with, left_s };
+                    pen.write(&Line::Draining(draining)).await?;
+                }
+                State::Drained { left } => return Ok(pen.write(&Line::Drained { left }).await?),
+                State::Serving => return Err("draining was called off".to_owned().into()),
+                State::Stopping => {
+                    return Err("the server was stopped before it had drained".to_owned().into());
+                }
+            }
+            standing.changed().await.map_err(|_| "the server has ended".to_owned())?;
         }
     }
 

@@ -17,6 +17,9 @@
 //! | `{"command":"kill","id":"0-17"}` | one `{"killed":"0-17"}` |
 //! | `{"command":"reload"}` | one `{"reloaded":{"applied":[…],"restart":[…]}}` |
 //!
+//! | `{"command":"drain","deadline_s":60,"alternate":["192.0.2.1:3478"]}` (both may be left out) | a `{"draining":{…}}` each second, then one `{"drained":{"left":0}}` |
+//! | `{"command":"cancel"}` | one `{"serving":{}}` |
+//!
 //! The last line is `{"done":{}}`, or `{"error":"…"}` with what was wrong; an answer without either
 //! was cut off. Fields may be added to answers; an unknown field in a request is an error.
 //!
@@ -30,6 +33,7 @@
 //! client.rs     the other side: connects and reads lines
 //! commands.rs   `uturn status` and the others
 //! print.rs      lines for people
+//! progress.rs   a drain, watched
 //! ```
 
 mod ask;
@@ -39,10 +43,11 @@ mod desk;
 mod door;
 mod orders;
 mod print;
+mod progress;
 mod protocol;
 mod serve;
 
 pub(super) use commands::{Command, run};
 pub(super) use desk::{Desk, Place};
 pub(super) use door::Door;
-pub(super) use orders::{Order, Standing, orders};
+pub(super) use orders::{Order, Progress, Standing, State, Wish, orders};

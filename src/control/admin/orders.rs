@@ -3,6 +3,8 @@
 //! Orders are carried out one after the other, between signals and reports; the desk waits for the
 //! outcome of each. How the server stands is a value that whoever wants to reads.
 
+use std::net::SocketAddr;
+
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::control::config::{Change, Config};
@@ -15,13 +17,64 @@ const ORDERS: usize = 16;
 pub(in crate::control) enum Order {
     /// Read the configuration again.
     Reload(oneshot::Sender<Result<Change, String>>),
+    /// Take no new clients.
+    Drain(Wish, oneshot::Sender<Result<(), String>>),
+    /// Take them again.
+    Cancel(oneshot::Sender<Result<(), String>>),
+}
+
+/// How a drain is wished for; what is not said is as the configuration has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::control) struct Wish {
+    /// Seconds it may take; 0 for as long as it takes.
+    pub(in crate::control) deadline_s: Option<u32>,
+    /// Where new clients are sent.
+    pub(in crate::control) alternate: Vec<SocketAddr>,
+}
+
+/// What a server does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::control) enum State {
+    /// It takes clients.
+    Serving,
+    /// It takes no new ones.
+    Draining(Progress),
+    /// It has drained and ends.
+    Drained {
+        /// Allocations that the deadline ended.
+        left: u64,
+    },
+    /// It ends.
+    Stopping,
+}
+
+/// How far a drain is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::control) struct Progress {
+    /// Allocations that live, if every worker has said.
+    pub(in crate::control) left: Option<u64>,
+    /// Allocations when it began.
+    pub(in crate::control) begun_with: Option<u64>,
+    /// Seconds until the deadline, if there is one.
+    pub(in crate::control) left_s: Option<u64>,
+}
+
+impl State {
+    /// One word for it.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Draining(_) => "draining",
+            Self::Drained { .. } | Self::Stopping => "stopping",
+        }
+    }
 }
 
 /// How a server stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::control) struct Standing {
-    /// Serving or stopping.
-    pub(in crate::control) state: &'static str,
+    /// What it does.
+    pub(in crate::control) state: State,
     /// Realm of the credentials.
     pub(in crate::control) realm: String,
     /// Allocations there may be.
@@ -32,10 +85,18 @@ impl Standing {
     /// A server that serves by this configuration.
     pub(in crate::control) fn serving(config: &Config) -> Self {
         Self {
-            state: "serving",
+            state: State::Serving,
             realm: config.realm.clone(),
             allocations_limit: config.quotas.total_allocations,
         }
+    }
+}
+
+impl Standing {
+    /// Follows a configuration that was read again.
+    pub(in crate::control) fn follow(&mut self, config: &Config) {
+        self.realm.clone_from(&config.realm);
+        self.allocations_limit = config.quotas.total_allocations;
     }
 }
 
@@ -59,6 +120,21 @@ impl Orders {
     /// How the server stands now.
     pub(super) fn standing(&self) -> Standing {
         self.standing.borrow().clone()
+    }
+
+    /// How the server stands, now and whenever that changes.
+    pub(super) fn watch(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+
+    /// Has the server take no new clients.
+    pub(super) async fn drain(&self, wish: Wish) -> Result<(), String> {
+        self.give(|outcome| Order::Drain(wish, outcome)).await?
+    }
+
+    /// Has the server take clients again.
+    pub(super) async fn cancel(&self) -> Result<(), String> {
+        self.give(Order::Cancel).await?
     }
 
     /// Has the configuration read again.

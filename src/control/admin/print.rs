@@ -12,7 +12,12 @@ pub(super) fn json(line: &Line) -> String {
         Line::Session(session) => serde_json::to_string(session),
         Line::Detail(detail) => serde_json::to_string(detail),
         Line::Reloaded(change) => serde_json::to_string(change),
-        Line::Killed(_) | Line::Done {} | Line::Error(_) => serde_json::to_string(line),
+        Line::Draining(draining) => serde_json::to_string(draining),
+        Line::Killed(_)
+        | Line::Drained { .. }
+        | Line::Serving {}
+        | Line::Done {}
+        | Line::Error(_) => serde_json::to_string(line),
     };
     value.expect("a line is always JSON") + "\n"
 }
@@ -25,7 +30,9 @@ pub(super) fn words(line: &Line) -> String {
         Line::Detail(detail) => detail_words(detail),
         Line::Killed(id) => format!("{id} is gone\n"),
         Line::Reloaded(change) => change_words(change),
-        Line::Done {} => String::new(),
+        Line::Serving {} => "serving again\n".to_owned(),
+        // Watched, not printed.
+        Line::Draining(_) | Line::Drained { .. } | Line::Done {} => String::new(),
         Line::Error(problem) => format!("{problem}\n"),
     }
 }

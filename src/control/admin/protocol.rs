@@ -32,6 +32,17 @@ pub(super) enum Request {
     },
     /// The configuration is to be read again.
     Reload {},
+    /// No new clients, and the end when the last has gone.
+    Drain {
+        /// Seconds it may take; 0 for as long as it takes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deadline_s: Option<u32>,
+        /// Where new clients are sent.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        alternate: Vec<SocketAddr>,
+    },
+    /// The end of draining: new clients are taken again.
+    Cancel {},
 }
 
 /// One line of an answer.
@@ -48,6 +59,15 @@ pub(super) enum Line {
     Killed(String),
     /// What a reload changed.
     Reloaded(Change),
+    /// How far a drain is.
+    Draining(Draining),
+    /// A drain is over, and so is the server.
+    Drained {
+        /// Allocations that the deadline ended.
+        left: u64,
+    },
+    /// New clients are taken.
+    Serving {},
     /// That was all.
     Done {},
     /// It cannot be done; nothing more comes.
@@ -125,6 +145,17 @@ pub(super) struct Bound {
     pub(super) left_s: f64,
 }
 
+/// How far a drain is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Draining {
+    /// Allocations that live; nothing when not every worker has said.
+    pub(super) allocations: Option<u64>,
+    /// Allocations when it began.
+    pub(super) begun_with: Option<u64>,
+    /// Seconds until the deadline, if there is one.
+    pub(super) left_s: Option<u64>,
+}
+
 /// Packets and their payload bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Load {
@@ -156,6 +187,15 @@ mod tests {
             (r#"{"command":"session","id":"0-1"}"#, Request::Session { id: "0-1".into() }),
             (r#"{"command":"kill","id":"0-1"}"#, Request::Kill { id: "0-1".into() }),
             (r#"{"command":"reload"}"#, Request::Reload {}),
+            (r#"{"command":"cancel"}"#, Request::Cancel {}),
+            (r#"{"command":"drain"}"#, Request::Drain { deadline_s: None, alternate: Vec::new() }),
+            (
+                r#"{"command":"drain","deadline_s":60,"alternate":["192.0.2.1:3478"]}"#,
+                Request::Drain {
+                    deadline_s: Some(60),
+                    alternate: vec!["192.0.2.1:3478".parse().unwrap()],
+                },
+            ),
         ] {
             assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
             assert_eq!(serde_json::to_string(&request).unwrap(), text);

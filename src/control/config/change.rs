@@ -62,6 +62,8 @@ impl Config {
             (&schema::SOFTWARE, self.software != new.software),
             (&schema::CHANNEL_NUMBERS, self.channel_numbers != new.channel_numbers),
             (&schema::ON_REALLOCATE, self.on_reallocate != new.on_reallocate),
+            (&schema::ALTERNATE_SERVER, self.alternate_servers != new.alternate_servers),
+            (&schema::DRAIN_DEADLINE.key, self.drain_deadline_s != new.drain_deadline_s),
             (&schema::LOG, self.log.level != new.log.level),
         ]
     }

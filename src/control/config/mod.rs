@@ -35,6 +35,7 @@ pub use raw::Options;
 pub use source::ConfigError;
 pub use table::options_table;
 pub use users::UsersFile;
+pub(crate) use value::Server;
 pub(crate) use value::{ExternalIp, MetricsAddress, Realm, Value};
 pub use value::{IoChoice, LogFormat, PortRange, Proof, Secret, User, UserKey};
 
@@ -80,6 +81,10 @@ pub struct Config {
     pub channel_numbers: ChannelRange,
     /// What an Allocate with a new transaction does on a live five-tuple.
     pub on_reallocate: OnReallocate,
+    /// Where new clients are sent while draining; one of each family at most, none an own one.
+    pub alternate_servers: Vec<SocketAddr>,
+    /// How long a drain may take, seconds; 0 for as long as it takes.
+    pub drain_deadline_s: u32,
     /// Which driver moves the packets.
     pub io: IoChoice,
     /// Addresses that numbers are shown on; concrete, sorted, each once, none by default.

@@ -16,7 +16,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::schema as key;
 use super::value::{
-    ExternalIp, FilePath, IoChoice, LogFormat, MetricsAddress, PortRange, Realm, Secret,
+    ExternalIp, FilePath, IoChoice, LogFormat, MetricsAddress, PortRange, Realm, Secret, Server,
     SocketPath, Switch, User, Value,
 };
 use crate::turn::OnReallocate;
@@ -169,6 +169,14 @@ pub struct Options {
     #[arg(help = key::ON_REALLOCATE.help(), value_parser = flag::<OnReallocate>)]
     pub(crate) on_reallocate: Option<Given<OnReallocate>>,
 
+    #[arg(long = key::ALTERNATE_SERVER.name, value_name = key::ALTERNATE_SERVER.unit)]
+    #[arg(help = key::ALTERNATE_SERVER.help(), value_parser = flag::<Server>)]
+    pub(crate) alternate_server: Option<Vec<Given<Server>>>,
+
+    #[arg(long = key::DRAIN_DEADLINE.key.name, value_name = key::DRAIN_DEADLINE.key.unit)]
+    #[arg(help = key::DRAIN_DEADLINE.key.help(), value_parser = flag::<u32>)]
+    pub(crate) drain_deadline: Option<Given<u32>>,
+
     #[arg(long = key::IO.name, value_name = key::IO.unit, help = key::IO.help())]
     #[arg(value_parser = flag::<IoChoice>)]
     pub(crate) io: Option<Given<IoChoice>>,
@@ -215,6 +223,8 @@ impl Options {
             software: self.software.or(below.software),
             channel_numbers: self.channel_numbers.or(below.channel_numbers),
             on_reallocate: self.on_reallocate.or(below.on_reallocate),
+            alternate_server: self.alternate_server.or(below.alternate_server),
+            drain_deadline: self.drain_deadline.or(below.drain_deadline),
             io: self.io.or(below.io),
             metrics: self.metrics.or(below.metrics),
             control: self.control.or(below.control),

@@ -333,6 +333,34 @@ pub const ON_REALLOCATE: Key = Key {
     ..ONE
 };
 
+/// Where clients are sent while draining.
+pub const ALTERNATE_SERVER: Key = Key {
+    name: "alternate-server",
+    unit: "ADDR:PORT",
+    default: "none",
+    bounds: "one of each family; none of `listen`",
+    doc: "Server that new clients are sent to while this one drains (300 Try Alternate). Clients of a \
+          family without one are told 508.",
+    example: "198.51.100.2:3478",
+    ..LIST
+};
+
+/// How long a drain may take.
+pub const DRAIN_DEADLINE: NumberKey = NumberKey {
+    key: Key {
+        name: "drain-deadline",
+        unit: "SECONDS",
+        default: "0",
+        bounds: "0-604800, 0 for none",
+        doc: "How long a drain waits for the last allocation; what is left then is ended.",
+        example: "3600",
+        ..ONE
+    },
+    min: 0,
+    max: 604_800,
+    default: 0,
+};
+
 /// Which driver moves the packets.
 pub const IO: Key = Key {
     name: "io",
@@ -416,6 +444,8 @@ pub const KEYS: &[&Key] = &[
     &SOFTWARE,
     &CHANNEL_NUMBERS,
     &ON_REALLOCATE,
+    &ALTERNATE_SERVER,
+    &DRAIN_DEADLINE.key,
     &IO,
     &METRICS,
     &CONTROL,
@@ -425,7 +455,7 @@ pub const KEYS: &[&Key] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{KEYS, NumberKey};
+    use super::KEYS;
 
     #[test]
     fn every_key_is_documented_once() {
@@ -440,7 +470,8 @@ mod tests {
 
     #[test]
     fn the_words_for_numbers_repeat_the_numbers() {
-        let numbers: [&NumberKey; 7] = [
+        let numbers = [
+            &super::DRAIN_DEADLINE,
             &super::USER_QUOTA,
             &super::TOTAL_QUOTA,
             &super::PERMISSION_QUOTA,

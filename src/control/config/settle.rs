@@ -4,6 +4,7 @@
 //! problem is reported at the value that causes it.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 
 use tracing::level_filters::LevelFilter;
 
@@ -11,7 +12,7 @@ use super::raw::{Given, Options, Place};
 use super::schema::{self, Key, NumberKey};
 use super::source::{ConfigError, Source};
 use super::users::{Fault, UsersFile};
-use super::value::{FilePath, PortRange, Realm, Secret, Switch, User, Value};
+use super::value::{FilePath, PortRange, Realm, Secret, Server, Switch, User, Value};
 use super::{Config, LogSettings, Machine, Quotas, WorkerPlace};
 use crate::turn::{MAX_SECRETS, RateLimits};
 
@@ -36,6 +37,9 @@ impl Settling<'_> {
         let most_allocations = relay_ports.count() * size(relays.len());
         let quotas = self.quotas(&options, most_allocations)?;
         let limits = self.limits(&options)?;
+        let alternate_servers = self.alternates(options.alternate_server.as_deref(), &listen)?;
+        let drain_deadline_s =
+            self.number(&schema::DRAIN_DEADLINE, options.drain_deadline.as_ref())?;
         let max_lifetime_s = self.number(&schema::MAX_LIFETIME, options.max_lifetime.as_ref())?;
         let users = self.users(options.user)?;
         let users_file = self.users_file(options.users_file, &users)?;
@@ -63,6 +67,8 @@ impl Settling<'_> {
             software: value_or_default::<Switch>(options.software, &schema::SOFTWARE).0,
             channel_numbers: value_or_default(options.channel_numbers, &schema::CHANNEL_NUMBERS),
             on_reallocate: value_or_default(options.on_reallocate, &schema::ON_REALLOCATE),
+            alternate_servers,
+            drain_deadline_s,
             io: value_or_default(options.io, &schema::IO),
             metrics,
             control: options.control.map(|given| given.value.0),
@@ -173,6 +179,27 @@ impl Settling<'_> {
             }
             Fault::Line(error) => error,
         })
+    }
+
+    fn alternates(
+        &self,
+        given: Option<&[Given<Server>]>,
+        listen: &[SocketAddr],
+    ) -> Result<Vec<SocketAddr>, ConfigError> {
+        let key = &schema::ALTERNATE_SERVER;
+        let mut servers: Vec<SocketAddr> = Vec::new();
+        for &Given { value: Server(server), place } in given.unwrap_or_default() {
+            if listen.contains(&server) {
+                let problem = format!("{server} is this server itself: write another one");
+                return self.fail(key, Some(place), problem);
+            }
+            if let Some(other) = servers.iter().find(|it| it.is_ipv4() == server.is_ipv4()) {
+                let problem = format!("{server} and {other} are of one family: write one of them");
+                return self.fail(key, Some(place), problem);
+            }
+            servers.push(server);
+        }
+        Ok(servers)
     }
 
     /// Every secret costs a check of each message that none of them has signed.

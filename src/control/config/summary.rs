@@ -83,6 +83,8 @@ impl Config {
             word(&schema::SOFTWARE, if self.software { "on" } else { "off" }),
             word(&schema::CHANNEL_NUMBERS, channels_word(self.channel_numbers)),
             word(&schema::ON_REALLOCATE, reallocate_word(self.on_reallocate)),
+            list(&schema::ALTERNATE_SERVER, &self.alternate_servers),
+            number(&schema::DRAIN_DEADLINE.key, self.drain_deadline_s),
             word(&schema::IO, self.io),
             list(&schema::METRICS, &self.metrics),
             self.control_line(),

@@ -128,6 +128,12 @@ fn the_command_line_wins_for_every_key() {
         ("on-reallocate = 'refuse'", "--on-reallocate=replace", "on-reallocate = \"replace\""),
         ("io = 'uring'", "--io=portable", "io = \"portable\""),
         ("metrics = [1]", "--metrics=10.0.0.5:2", "metrics = [\"10.0.0.5:2\"]"),
+        (
+            "alternate-server = ['192.0.2.1:1']",
+            "--alternate-server=192.0.2.2:2",
+            "alternate-server = [\"192.0.2.2:2\"]",
+        ),
+        ("drain-deadline = 1", "--drain-deadline=2", "drain-deadline = 2"),
         ("control = '/a'", "--control=/b", "control = \"/b\""),
         (
             "users-file = '/nowhere'",

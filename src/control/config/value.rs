@@ -167,6 +167,27 @@ impl Value for SocketAddr {
     }
 }
 
+/// Another server, as clients reach it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Server(pub(crate) SocketAddr);
+
+impl Server {
+    /// Reads the address of a server from the command line.
+    pub(crate) fn read_flag(text: &str) -> Result<SocketAddr, String> {
+        Self::read(text).map(|server| server.0)
+    }
+}
+
+impl Value for Server {
+    fn read(text: &str) -> Result<Self, String> {
+        let address = SocketAddr::read(text)?;
+        if address.ip().is_unspecified() {
+            return Err(format!("'{text}' stands for no single address: write the address itself"));
+        }
+        Ok(Self(address))
+    }
+}
+
 /// Where numbers are shown; a port alone is on loopback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MetricsAddress(pub(crate) SocketAddr);

@@ -105,7 +105,10 @@ async fn metrics(node: &Node) -> Response<String> {
 /// Ready is a server that wants clients and whose workers all answer.
 async fn ready(node: &Node) -> Response<String> {
     if !node.readiness.holds() {
-        return plain(StatusCode::SERVICE_UNAVAILABLE, "not ready: stopping\n".to_owned());
+        return plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not ready: draining or stopping\n".to_owned(),
+        );
     }
     let (answering, workers) = (node.sampler.sample().await.answered.len(), node.about.workers);
     if answering < workers {

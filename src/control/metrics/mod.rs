@@ -97,6 +97,11 @@ impl Readiness {
         self.0.store(false, Ordering::Relaxed);
     }
 
+    /// Clients may be sent here again.
+    pub(super) fn restore(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
     fn holds(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
