@@ -153,3 +153,29 @@ fn help_names_every_option() {
     }
     assert!(stdout(&uturn(&["--version"])).starts_with("uturn "));
 }
+
+#[test]
+fn the_doctor_says_in_its_status_whether_it_found_anything_of_weight() {
+    let output = uturn(&["doctor", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert!(found["checks"].as_u64().unwrap() > 15);
+    let findings = found["findings"].as_array().unwrap();
+    let has_weight = findings.iter().any(|finding| finding["severity"] != "hint");
+    assert_eq!(output.status.code(), Some(i32::from(has_weight)), "{found:#}");
+    let text = stdout(&uturn(&["doctor"]));
+    assert!(text.lines().last().unwrap().contains(" checks: "), "{text}");
+}
+
+#[test]
+fn the_doctor_finds_what_the_configuration_asks_for_in_vain() {
+    let text = "listen = ['127.0.0.1:50000']\nrelay-ip = ['127.0.0.1']\n\
+                relay-ports = '50000-50999'\n";
+    let file = File::with("doctor", text);
+    let output = uturn(&["doctor", "--config", file.path()]);
+    assert_eq!(output.status.code(), Some(1));
+    for check in ["[listener-among-relay-ports]", "[private-address]"] {
+        assert!(stdout(&output).contains(check), "{check} is not in:\n{}", stdout(&output));
+    }
+    let bad = File::with("doctor-bad", "colour = 1\n");
+    assert!(refused(&["doctor", "--config", bad.path()]).contains("colour"));
+}

@@ -1,6 +1,6 @@
 //! The command line: what is asked for, and what is said when it cannot be done.
 //!
-//! Exit status: 0 done, 1 the server failed, 2 the command line or the configuration is wrong.
+//! Exit status: 0 done, 1 the server failed or the doctor found something of weight, 2 the command line or the configuration is wrong.
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 use super::admin;
 use super::config::{Config, Options, Origin};
 use super::credentials::{self, CredentialsArgs};
+use super::doctor::{self, DoctorArgs};
 use super::import::{self, ImportArgs};
 
 /// The command line or the configuration is wrong.
@@ -46,6 +47,8 @@ enum Command {
     Credentials(CredentialsArgs),
     /// Reads coturn's configuration, writes one for uturn, and says what it could not carry over
     ImportCoturn(ImportArgs),
+    /// Looks for what keeps this machine from being a good relay node, and says what to change
+    Doctor(DoctorArgs),
     #[command(flatten)]
     Ask(admin::Command),
 }
@@ -71,6 +74,7 @@ fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
         }
         Some(Command::Credentials(args)) => say(&credentials::printed(&args)),
         Some(Command::ImportCoturn(args)) => import_coturn(&args),
+        Some(Command::Doctor(args)) => doctor(&args),
         Some(Command::Ask(command)) => admin::run(command),
     }
 }
@@ -83,6 +87,17 @@ fn import_coturn(args: &ImportArgs) -> ExitCode {
     };
     eprint!("{}", imported.notes);
     say(if args.prints() { &imported.toml } else { "" })
+}
+
+/// Status 1 when something of weight was found.
+fn doctor(args: &DoctorArgs) -> ExitCode {
+    match doctor::diagnose(args) {
+        Ok(diagnosis) => {
+            let said = say(&diagnosis.text);
+            if diagnosis.has_weight { ExitCode::FAILURE } else { said }
+        }
+        Err(error) => misuse(&error.to_string()),
+    }
 }
 
 fn settled(origin: &Origin, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {

@@ -1,10 +1,10 @@
-//! Cold work: command line, configuration, operators' wishes, logging, signals.
+//! Cold work: command line, configuration, logging, signals.
 //!
 //! Everything here happens once, or a few times a second at most; it may allocate and it may log.
 //! Nothing here is called for a packet.
 //!
 //! ```text
-//! cli.rs          what is asked for: serve, check-config, credentials, import-coturn
+//! cli.rs          what is asked for: serve, check-config, credentials, …
 //! config/         options, read raw and settled once
 //! serve.rs        brings a server up
 //! plan.rs         what the workers are made from
@@ -25,6 +25,7 @@
 //! metrics/        numbers for Prometheus, and whether the server is ready, over HTTP
 //! logging.rs      where log lines go
 //! banner.rs       what a person sees at the start
+//! doctor/         what keeps the machine from being a good relay node
 //! import/         coturn's configuration, in our words
 //! credentials.rs  time-limited usernames and passwords
 //! runtime.rs      tokio-uring where it works, else tokio
@@ -37,6 +38,7 @@ mod cli;
 pub mod config;
 mod credentials;
 mod diary;
+mod doctor;
 mod drain;
 mod drops;
 mod files;

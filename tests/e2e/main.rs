@@ -39,7 +39,6 @@ mod silence;
 mod start;
 mod stop;
 mod time_limited;
-mod top;
 mod workers;
 
 mod browser;

@@ -182,7 +182,7 @@ impl Config {
 }
 
 /// Says whether an address means something on its own network only.
-fn is_private(ip: IpAddr) -> bool {
+pub(super) fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => {
             let [first, second, ..] = v4.octets();

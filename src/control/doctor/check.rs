@@ -1,0 +1,46 @@
+//! Every check there is.
+
+use super::finding::Finding;
+use super::need::Need;
+use super::scene::Scene;
+use super::{addresses, conntrack, cpu, interfaces, kernel, limits, network, ports};
+
+/// A question to the machine.
+pub(super) struct Check {
+    /// Its group in the report.
+    pub(super) group: &'static str,
+    /// Its name; findings carry it.
+    pub(super) name: &'static str,
+    /// Asks it.
+    pub(super) ask: fn(&Scene, &Need) -> Vec<Finding>,
+}
+
+const fn check(
+    group: &'static str,
+    name: &'static str,
+    ask: fn(&Scene, &Need) -> Vec<Finding>,
+) -> Check {
+    Check { group, name, ask }
+}
+
+/// The checks, in the order of the report.
+pub(super) const CHECKS: &[Check] = &[
+    check("kernel", "io_uring", kernel::io_uring),
+    check("kernel", "features", kernel::features),
+    check("kernel", "clocksource", cpu::clocksource),
+    check("sockets", "socket-buffers", network::socket_buffers),
+    check("sockets", "backlog", network::backlog),
+    check("ports", "reserved-ports", ports::reserved),
+    check("ports", "listener-among-relay-ports", ports::own_listener),
+    check("ports", "ports-taken", ports::taken),
+    check("addresses", "private-address", addresses::private),
+    check("addresses", "no-route", addresses::route),
+    check("limits", "open-files", limits::open_files),
+    check("limits", "memory", limits::memory),
+    check("connection tracking", "conntrack", conntrack::tracked),
+    check("connection tracking", "conntrack-table", conntrack::table),
+    check("cores and queues", "governor", cpu::governor),
+    check("cores and queues", "receive-queues", interfaces::receive_queues),
+    check("cores and queues", "interrupts", interfaces::interrupts),
+    check("cores and queues", "send-queues", interfaces::send_queues),
+];

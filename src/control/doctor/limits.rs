@@ -1,0 +1,54 @@
+//! What a process may take.
+
+use super::finding::{Finding, Severity};
+use super::need::Need;
+use super::scene::Scene;
+use crate::io::Settings;
+
+/// Bytes of a receive buffer, with what is beside it in the pool.
+const BUFFER_BYTES: u64 = 66_560;
+/// Bytes of an allocation: its state, and the kernel's for its socket.
+const ALLOCATION_BYTES: u64 = 4096;
+const MIB: u64 = 1 << 20;
+
+/// Whether every relay port can have its socket.
+pub(super) fn open_files(scene: &Scene, need: &Need) -> Vec<Finding> {
+    let limits = &scene.limits;
+    let Some(limit) = limits.open_files.filter(|limit| *limit < need.descriptors) else {
+        return Vec::new();
+    };
+    let (whose, with) = match limits.server {
+        Some(pid) => (format!("of the server, process {pid},"), "tuning/uturn.service"),
+        None => ("of this shell".to_owned(), "tuning/uturn-limits.conf"),
+    };
+    vec![Finding {
+        check: "open-files",
+        severity: Severity::Warning,
+        what: format!("the limit {whose} is {limit} open files: {} are needed", need.descriptors),
+        why: "every relayed address is a socket; allocations beyond the limit fail with 508",
+        change: format!("a hard limit of {} open files or more", need.descriptors),
+        with: with.to_owned(),
+    }]
+}
+
+/// Whether a full server fits into memory.
+pub(super) fn memory(scene: &Scene, need: &Need) -> Vec<Finding> {
+    let workers = need.cores.len() as u64;
+    let buffers = u64::from(Settings::default().buffers) * BUFFER_BYTES * workers;
+    let needed = buffers + u64::from(need.allocations) * ALLOCATION_BYTES;
+    let Some(available) = scene.memory_available.filter(|available| *available < needed) else {
+        return Vec::new();
+    };
+    vec![Finding {
+        check: "memory",
+        severity: Severity::Warning,
+        what: format!(
+            "{} MiB of memory are available: a full server takes {}",
+            available / MIB,
+            needed / MIB
+        ),
+        why: "a relay that is killed for want of memory ends every call",
+        change: "fewer workers, a lower total-quota, or more memory".to_owned(),
+        with: "total-quota".to_owned(),
+    }]
+}

@@ -1,0 +1,51 @@
+//! What a server with its configuration wants of a machine.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::control::config::IoChoice;
+use crate::turn::RelayAddress;
+
+/// The configuration, as far as a machine can fail it.
+#[derive(Clone, Debug)]
+pub(super) struct Need {
+    /// Which driver is wanted.
+    pub(super) io: IoChoice,
+    /// Addresses clients talk to.
+    pub(super) listen: Vec<SocketAddr>,
+    /// Addresses relay ports are opened on.
+    pub(super) relays: Vec<RelayAddress>,
+    /// First and last relay port.
+    pub(super) ports: (u16, u16),
+    /// Core of each worker.
+    pub(super) cores: Vec<usize>,
+    /// Files open at once.
+    pub(super) descriptors: u64,
+    /// Allocations at once.
+    pub(super) allocations: u32,
+}
+
+impl Need {
+    /// Says whether a port is handed out as a relayed address.
+    pub(super) fn is_relay_port(&self, port: u16) -> bool {
+        (self.ports.0..=self.ports.1).contains(&port)
+    }
+
+    /// Names the cores that workers run on, each once.
+    pub(super) fn worker_cores(&self) -> Vec<usize> {
+        let mut cores = self.cores.clone();
+        cores.sort_unstable();
+        cores.dedup();
+        cores
+    }
+
+    /// Names the addresses that packets come in on.
+    pub(super) fn own_ips(&self) -> Vec<IpAddr> {
+        let listen = self.listen.iter().map(SocketAddr::ip);
+        listen.chain(self.relays.iter().map(|relay| relay.local)).collect()
+    }
+
+    /// The relay ports as they are written.
+    pub(super) fn ports_text(&self) -> String {
+        format!("{}-{}", self.ports.0, self.ports.1)
+    }
+}

@@ -1,0 +1,80 @@
+//! The UDP sockets of the machine, and which of them are a running server's own.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::tree::Tree;
+
+/// Name of a server's process.
+const SERVER: &str = "uturn";
+
+/// A UDP socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bound {
+    /// Where it is bound.
+    pub(super) address: SocketAddr,
+    /// Whether a running server has it.
+    pub(super) is_ours: bool,
+}
+
+/// Finds the processes of this name other than this one.
+pub(super) fn servers(tree: &Tree) -> Vec<u32> {
+    let pids = tree.names("proc").into_iter().filter_map(|name| name.parse().ok());
+    let others = pids.filter(|pid| *pid != std::process::id());
+    others.filter(|pid| tree.text(&format!("proc/{pid}/comm")).as_deref() == Some(SERVER)).collect()
+}
+
+/// Reads the sockets of both families; those of the servers are told apart by their inodes.
+pub(super) fn bound(tree: &Tree, servers: &[u32]) -> Vec<Bound> {
+    let ours: HashSet<String> = servers.iter().flat_map(|pid| inodes(tree, *pid)).collect();
+    let tables = ["proc/net/udp", "proc/net/udp6"].into_iter().filter_map(|path| tree.text(path));
+    let lines: Vec<String> = tables
+        .flat_map(|table| table.lines().skip(1).map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    lines.iter().filter_map(|line| socket(line, &ours)).collect()
+}
+
+fn inodes(tree: &Tree, pid: u32) -> Vec<String> {
+    let folder = format!("proc/{pid}/fd");
+    let links = tree.names(&folder).into_iter();
+    let links = links.filter_map(|name| tree.link(&format!("{folder}/{name}")));
+    links
+        .filter_map(|link| Some(link.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .collect()
+}
+
+/// `sl local_address rem_address st … uid timeout inode …`; the address in hexadecimal, in words of
+/// 32 bits as the machine has them in memory.
+fn socket(line: &str, ours: &HashSet<String>) -> Option<Bound> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let address = address(fields.get(1)?)?;
+    Some(Bound { address, is_ours: ours.contains(*fields.get(9)?) })
+}
+
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| u32::from_str_radix(ip.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let ip = if ip.len() == 8 {
+        IpAddr::V4(Ipv4Addr::from(word(0)?))
+    } else {
+        let words = [word(0)?, word(8)?, word(16)?, word(24)?];
+        let octets: [u8; 16] = words.concat().try_into().ok()?;
+        IpAddr::V6(Ipv6Addr::from(octets))
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn addresses_are_read_as_the_kernel_writes_them() {
+        assert_eq!(address("0100007F:0D96"), Some("127.0.0.1:3478".parse().unwrap()));
+        let loopback = "00000000000000000000000001000000:0D96";
+        assert_eq!(address(loopback), Some("[::1]:3478".parse().unwrap()));
+        assert_eq!(address("nonsense"), None);
+    }
+}
