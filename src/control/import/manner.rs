@@ -15,6 +15,7 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     for (about, key) in [
         (Setting::UserQuota, &schema::USER_QUOTA),
         (Setting::TotalQuota, &schema::TOTAL_QUOTA),
+        (Setting::MaxBps, &schema::MAX_BPS),
         (Setting::MaxLifetime, &schema::MAX_LIFETIME),
     ] {
         limit(said, about, key, draft, notes);

@@ -26,6 +26,7 @@ pub(super) enum Setting {
     ListeningIp,
     ListeningPort,
     LongTerm,
+    MaxBps,
     MaxLifetime,
     MaxPort,
     MinPort,
@@ -89,13 +90,15 @@ const DISCOVERY: &str = "there is no NAT behaviour discovery (RFC 5780)";
 const SMALL_ANSWERS: &str = "Binding answers are always as small as they can be";
 const LOG: &str = "the log goes to standard error, where systemd's journal takes it up";
 const SERVICE: &str = "systemd starts the process, as a user of its own";
-const CONSOLE: &str = "there is no telnet console";
+const CONSOLE: &str =
+    "there is no telnet console: `uturn status`, `sessions` and `kill` ask the server";
 const WEB: &str = "there is no web form; `metrics` shows numbers";
 const DEVICE: &str = "addresses decide, not interfaces: write listen and relay-ip";
 const ORIGIN: &str = "ORIGIN is not looked at, and there is one realm";
 const OAUTH: &str = "third-party authorization (RFC 7635) is not supported: use `secret`";
 const LIFETIME: &str = "the time is that of RFC 8656, which clients count on";
-const ELSEWHERE: &str = "clients are never sent to another server: use DNS for that";
+const ELSEWHERE: &str =
+    "clients are sent to another server (`alternate-server`) only while this one drains";
 
 /// Every option, in the order of coturn's own help.
 pub(super) const KNOWN: &[Known] = &[
@@ -130,8 +133,11 @@ pub(super) const KNOWN: &[Known] = &[
     flag(lost("check-origin-consistency", ORIGIN)),
     carried("user-quota", Setting::UserQuota),
     carried("total-quota", Setting::TotalQuota),
-    lost("max-bps", "bandwidth of an allocation is not limited"),
-    lost("bps-capacity", "bandwidth of the server is not limited"),
+    carried("max-bps", Setting::MaxBps),
+    lost(
+        "bps-capacity",
+        "bandwidth of the whole server is not limited, that of one allocation by max-bps",
+    ),
     lost("userdb", DATABASE),
     lost("db", DATABASE),
     lost("psql-userdb", DATABASE),
