@@ -41,7 +41,7 @@ impl Server {
     }
 
     /// Takes no new allocations from now on and sends whoever asks for one elsewhere; `None` takes
-    /// them again. Those that live are not touched.
+    /// them again. Those that live are not touched, and a port that is reserved can be had.
     pub fn drain(&mut self, alternates: Option<Alternates>) {
         self.draining = alternates;
     }

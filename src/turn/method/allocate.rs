@@ -43,7 +43,7 @@ impl Server {
             return answer;
         }
         let wish = Wish::of(request.message)?;
-        if let Some(alternates) = self.draining {
+        if let (Some(alternates), None) = (self.draining, wish.token) {
             return elsewhere(alternates, request);
         }
         if let Some(id) = in_use {
@@ -182,7 +182,7 @@ impl Wish {
     }
 }
 
-/// A client is sent to another server, or, where there is none of its family, told that this one has
+/// A client is sent to another server, unless it comes for a port that was reserved for it here, or, where there is none of its family, told that this one has
 /// no room: 508 is the code after which a client looks for another server by itself, and unlike 486
 /// it says nothing about the user (RFC 8656 §7.2).
 fn elsewhere(alternates: Alternates, request: &Request<'_>) -> Result<Answer, Refused> {

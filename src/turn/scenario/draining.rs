@@ -84,6 +84,33 @@ fn who_is_here_goes_on_and_may_refresh() {
     assert_eq!((world.counters().live, world.held()), (0, 0));
 }
 
+// Its allocation has the even port, and the call needs the odd one too.
+#[test]
+fn a_reserved_port_can_still_be_had() {
+    let mut world = World::new();
+    let pair = world.ask(ANN, Method::Allocate, |writer| {
+        writer.requested_transport(17).even_port(true);
+    });
+    let token = pair.expect_success().token();
+    world.drain(Some(Alternates::default()));
+    let next = world.ask(ANN.at("198.51.100.1:5001"), Method::Allocate, |writer| {
+        writer.requested_transport(17).reservation_token(token);
+    });
+    next.expect_success();
+}
+
+#[test]
+fn clients_of_a_draining_server_reach_each_other() {
+    let mut world = World::new();
+    let relayed = [ANN, BOB].map(|who| world.allocate(who).expect_success().relayed());
+    world.drain(Some(Alternates::default()));
+    let address = relayed.map(|relayed| relayed.to_string());
+    world.permit(ANN, &[&address[1]]).expect_success();
+    world.permit(BOB, &[&address[0]]).expect_success();
+    let heard = world.send(ANN, &address[1], b"hairpin");
+    assert!(matches!(heard.verdict, Verdict::ToClient { .. }), "{:?}", heard.verdict);
+}
+
 #[test]
 fn a_client_that_starts_over_loses_nothing_to_a_refusal() {
     let mut world = World::with(1, 1000, |settings| settings.on_reallocate = OnReallocate::Replace);
