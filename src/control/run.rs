@@ -32,6 +32,9 @@ use crate::worker::{Limits, Snapshot};
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How often workers are asked what they dropped.
 const DROPS_EVERY: Duration = Duration::from_secs(60);
+/// How long workers have to say how they are. A worker that is late by so much, three times in a row,
+/// hangs.
+const BEAT_WITHIN: Duration = Duration::from_secs(1);
 /// How often it is looked who is left while draining.
 const DRAIN_EVERY: Duration = Duration::from_secs(1);
 /// How long whoever watches a drain has to read that it is over.
@@ -157,7 +160,7 @@ impl<W: Workers> Life<W> {
 
     /// Asks every worker how it is: for the service manager, and for a drain.
     async fn beat(&mut self, alive: usize) -> Left {
-        let snapshots = gather(self.workers.snapshots(), ANSWERS_WITHIN).await;
+        let snapshots = gather(self.workers.snapshots(), BEAT_WITHIN).await;
         let (now, is_whole) = (Instant::now(), snapshots.len() >= alive);
         if is_whole {
             self.service.beat(now, &snapshots, self.drain.is_some());
