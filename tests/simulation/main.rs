@@ -11,6 +11,7 @@
 //! mail.rs       what workers tell each other
 //! verdicts.rs   what the process says, held against what it must say
 //! model/        what must come of it
+//! operator.rs   somebody who changes the rules, drains, ends sessions
 //! run.rs        the loop, and what holds after every step
 //! ```
 //!
@@ -23,6 +24,7 @@ mod mail;
 mod model;
 mod network;
 mod node;
+mod operator;
 mod packet;
 mod run;
 mod scenario;

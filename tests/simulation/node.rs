@@ -17,6 +17,7 @@ use uturn::{
 use super::{
     chance::Chance,
     mail::Mail,
+    model::Operated,
     model::{Arrival, Expect},
     run::{Event, Story},
     scenario::Scenario,
@@ -55,11 +56,14 @@ pub(crate) struct Node {
     /// Sockets of Allocates that try again.
     unsettled: BTreeSet<SocketAddr>,
     pub(crate) reply: Vec<u8>,
+    /// What nonces are signed with.
+    pub(crate) master: [u8; 32],
 }
 
 impl Node {
     pub(crate) fn new(scenario: &Scenario, chance: &mut Chance) -> Node {
-        let settings = Arc::new(scenario.settings(chance.array()));
+        let master = chance.array();
+        let settings = Arc::new(scenario.settings(master, &Operated::default()));
         let counts = Counts::new(Some(scenario.user_quota), Some(scenario.total_quota));
         let counts = Arc::new(Mutex::new(counts));
         let workers = (0..scenario.workers).map(|index| {
@@ -73,7 +77,7 @@ impl Node {
             Worker { server, sockets: BTreeMap::new() }
         });
         let (workers, reply) = (workers.collect(), vec![0; REPLY_BYTES]);
-        Node { workers, counts, unsettled: BTreeSet::new(), reply }
+        Node { workers, counts, unsettled: BTreeSet::new(), reply, master }
     }
 
     /// Local addresses in a state, those of Allocates under way left out.

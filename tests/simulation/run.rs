@@ -50,6 +50,8 @@ pub(crate) enum Event {
         worker: u8,
         mail: Mail,
     },
+    /// The operator does something.
+    Operate,
     /// A client does something of its own accord.
     Act(usize),
     /// A client refreshes its allocation.
@@ -79,6 +81,8 @@ pub(crate) struct Tally {
     pub(crate) taken_over: u64,
     pub(crate) redeemed_elsewhere: u64,
     pub(crate) closed: u64,
+    pub(crate) killed: u64,
+    pub(crate) changed: u64,
     pub(crate) codes: BTreeMap<u16, u64>,
 }
 
@@ -94,6 +98,8 @@ impl Tally {
         self.taken_over += other.taken_over;
         self.redeemed_elsewhere += other.redeemed_elsewhere;
         self.closed += other.closed;
+        self.killed += other.killed;
+        self.changed += other.changed;
         for (code, count) in &other.codes {
             *self.codes.entry(*code).or_default() += count;
         }
@@ -110,9 +116,11 @@ impl Tally {
             self.taken_over,
             self.redeemed_elsewhere,
             self.closed,
+            self.killed,
+            self.changed,
         ];
         assert!(seen.iter().all(|count| *count > 0), "{self:?}");
-        for code in [400, 401, 403, 437, 438, 440, 441, 443, 486, 508] {
+        for code in [300, 400, 401, 403, 437, 438, 440, 441, 443, 486, 508] {
             assert!(self.codes.contains_key(&code), "no {code} in any story");
         }
     }
@@ -162,6 +170,9 @@ impl Story {
             if chance.percent(70) {
                 network.schedule(10_000, Event::Keep(client));
             }
+        }
+        if chance.percent(50) {
+            network.schedule(chance.below(60_000), Event::Operate);
         }
         let fault_percent = *chance.pick(&[0, 0, 5]);
         Story {
@@ -227,6 +238,7 @@ impl Story {
             Event::Complete { worker, open } => self.complete(worker, &open),
             Event::Released { worker, relay } => self.released(worker, relay),
             Event::Mail { worker, mail } => self.on_mail(worker, mail),
+            Event::Operate => self.operate(),
             Event::Act(client) => self.act(client),
             Event::Keep(client) => self.keep(client),
             Event::Probe { client, packet } => self.probe(client, packet),

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use uturn::{
     turn::{
         Authenticator, Credentials, Nonces, OnReallocate, PeerPolicy, PortPlan, RelayAddress,
@@ -10,7 +11,7 @@ use uturn::{
     wire::time_limited_password,
 };
 
-use super::{chance::Chance, network::Weather};
+use super::{chance::Chance, model::Operated, network::Weather, operator::DENIED};
 
 pub(crate) const REALM: &str = "simulated";
 pub(crate) const SECRET: &str = "shared secret";
@@ -116,14 +117,23 @@ impl Scenario {
         if self.has_v6 { vec![v4, v6] } else { vec![v4] }
     }
 
-    pub(crate) fn settings(&self, master: [u8; 32]) -> Settings {
-        let mut credentials = Credentials::new(REALM).with_secret(SECRET.as_bytes()).expect("one");
-        for user in self.users.iter().filter(|user| user.expires_s.is_none()) {
+    /// The rules, as the operator has them by now. Whoever is banned among those with time-limited
+    /// names takes all of them along: the secret is taken out.
+    pub(crate) fn settings(&self, master: [u8; 32], operated: &Operated) -> Settings {
+        let mut credentials = Credentials::new(REALM);
+        if !operated.bans_the_secret() {
+            credentials = credentials.with_secret(SECRET.as_bytes()).expect("one");
+        }
+        let is_fixed = |user: &&User| user.expires_s.is_none() && !operated.bans(&user.name);
+        for user in self.users.iter().filter(is_fixed) {
             credentials = credentials.with_user(&user.name, &user.password);
         }
         let nonces = Nonces::new(master, self.nonce_lifetime_s);
         let own = self.listeners();
-        let deny = ["7.7.7.0/24".parse().expect("a prefix")];
+        let mut deny = vec!["7.7.7.0/24".parse().expect("a prefix")];
+        if operated.denies_a_peer {
+            deny.push(IpNet::from(ip(DENIED)));
+        }
         let policy = PeerPolicy::new(&[], &deny, &own);
         let authenticator = Authenticator::new(credentials, nonces);
         Settings {

@@ -7,10 +7,9 @@ use uturn::{
     wire::{AttributeType, Family, Message},
 };
 
-use super::{
-    Allocation, CHANNEL_MS, Channel, End, GUARD_MS, Model, Opening, PERMISSION_MS, Reservation,
-};
+use super::{Allocation, CHANNEL_MS, Channel, End, Model, Opening, PERMISSION_MS, Reservation};
 use crate::{
+    operator::DENIED,
     packet::{Ask, Request, Signature, Wish},
     scenario::{ADVERTISED_V4, BEGIN_S, LOCAL_V6, ip},
 };
@@ -70,7 +69,10 @@ impl Model {
         let is_over = signature.user.expires_s.is_some_and(|expires_s| expires_s <= now_s);
         if !is_fresh {
             Some(438)
-        } else if !signature.is_right || (is_over && !is_kept) {
+        } else if self.operated.bans(&signature.user.name)
+            || !signature.is_right
+            || (is_over && !is_kept)
+        {
             Some(401)
         } else {
             None
@@ -94,6 +96,9 @@ impl Model {
         }
         if wish.is_nonsense() {
             return Expect::Code(400);
+        }
+        if let (Some(has_alternates), None) = (self.operated.drains, wish.token) {
+            return Expect::Code(if has_alternates { 300 } else { 508 });
         }
         let cause =
             if self.live(client, now_ms).is_some() { Cause::Replaced } else { Cause::Expired };
@@ -216,14 +221,15 @@ impl Model {
         let allocation = self.live(client, now_ms).ok_or(437_u16)?;
         allocation.end_for(peer, now_ms).ok_or(443_u16)?;
         let closed = ["10.0.0.5", "127.0.0.1", "fe80::1", "7.7.7.7"];
-        if closed.iter().any(|closed| ip(closed) == peer) { Err(403) } else { Ok(()) }
+        let is_denied = self.operated.denies_a_peer && ip(DENIED) == peer;
+        if is_denied || closed.iter().any(|closed| ip(closed) == peer) { Err(403) } else { Ok(()) }
     }
 
     fn install(&mut self, now_ms: u64, client: SocketAddr, ips: &[IpAddr]) -> Result<(), u16> {
         let limit = usize::from(self.scenario.permission_quota);
         let Some(allocation) = self.allocations.get_mut(&client) else { return Err(437) };
+        allocation.forget_what_is_over(now_ms);
         let mut after = allocation.permissions.clone();
-        after.retain(|_, expires_ms| *expires_ms > now_ms);
         let before = after.len();
         after.extend(ips.iter().map(|ip| (*ip, now_ms + PERMISSION_MS)));
         if after.len() > before && after.len() > limit {
@@ -249,7 +255,7 @@ impl Model {
         }
         let limit = usize::from(self.scenario.channel_quota);
         let Some(allocation) = self.allocations.get_mut(&client) else { return Err(437) };
-        allocation.channels.retain(|_, channel| channel.until_ms + GUARD_MS > now_ms);
+        allocation.forget_what_is_over(now_ms);
         let by_number = allocation.channels.get(&number).map(|channel| channel.peer);
         let by_peer = allocation.channels.iter().find(|(_, channel)| channel.peer == peer);
         if by_number.is_some_and(|bound| bound != peer)

@@ -71,6 +71,18 @@ impl Allocation {
         self.ends.iter().find(fits).copied()
     }
 
+    /// A relayed address that is over takes its family's permissions and channels along.
+    fn forget_what_is_over(&mut self, now_ms: u64) {
+        let is_live = |ip: IpAddr| {
+            let fits = |end: &End| end.relayed.is_ipv4() == ip.is_ipv4();
+            self.ends.iter().any(|end| fits(end) && end.expires_ms > now_ms)
+        };
+        self.permissions.retain(|ip, expires_ms| *expires_ms > now_ms && is_live(*ip));
+        self.channels.retain(|_, channel| {
+            channel.until_ms + GUARD_MS > now_ms && is_live(channel.peer.ip())
+        });
+    }
+
     fn permits(&self, ip: IpAddr, now_ms: u64) -> bool {
         self.permissions.get(&ip).is_some_and(|expires_ms| *expires_ms > now_ms)
     }
@@ -130,6 +142,33 @@ pub(crate) struct Model {
     /// Ends that must be reported before this step is over.
     pub(crate) to_close: Vec<(SocketAddr, Cause, Allocation)>,
     pub(crate) sums: Sums,
+    pub(crate) operated: Operated,
+}
+
+/// What the operator has changed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Operated {
+    /// Who is let in no more.
+    pub(crate) banned: Option<String>,
+    pub(crate) denies_a_peer: bool,
+    /// No new clients; whether there are servers to send them to.
+    pub(crate) drains: Option<bool>,
+}
+
+impl Operated {
+    /// A time-limited name is banned with its secret, and so with all others.
+    pub(crate) fn bans(&self, name: &str) -> bool {
+        self.banned.as_deref() == Some(name) || (self.bans_the_secret() && is_timed(name))
+    }
+
+    pub(crate) fn bans_the_secret(&self) -> bool {
+        self.banned.as_deref().is_some_and(is_timed)
+    }
+}
+
+/// The names of the scenario that a secret vouches for.
+fn is_timed(name: &str) -> bool {
+    name.len() > 10 && name.contains(':')
 }
 
 impl Model {
@@ -145,6 +184,7 @@ impl Model {
             borrowed: BTreeMap::new(),
             to_close: Vec::new(),
             sums: Sums::default(),
+            operated: Operated::default(),
         }
     }
 
