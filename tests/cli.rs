@@ -179,3 +179,39 @@ fn the_doctor_finds_what_the_configuration_asks_for_in_vain() {
     let bad = File::with("doctor-bad", "colour = 1\n");
     assert!(refused(&["doctor", "--config", bad.path()]).contains("colour"));
 }
+
+#[test]
+fn the_example_is_a_configuration() {
+    let file = File::with("example", &stdout(&uturn(&["example-config"])));
+    let output = uturn(&["check-config", file.path()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn the_manual_has_every_option_and_every_command() {
+    let page = stdout(&uturn(&["man"])).replace("\\-", "-");
+    for key in uturn::control::config::schema::KEYS {
+        assert!(page.contains(&format!("--{}", key.name)), "--{} is missing", key.name);
+    }
+    let help = stdout(&uturn(&["--help"]));
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands: Vec<&str> = commands
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(commands.contains(&"check-config"), "the commands are found: {help}");
+    for command in commands {
+        let title = format!("UTURN {}", command.to_uppercase());
+        assert!(page.contains(&title), "{title} is missing");
+    }
+}
+
+#[test]
+fn completions_are_a_script_of_the_shell() {
+    let script = File::with("completions", &stdout(&uturn(&["completions", "bash"])));
+    assert!(std::fs::read_to_string(script.path()).unwrap().contains("check-config"));
+    let checked = Command::new("bash").args(["-n", script.path()]).output().unwrap();
+    assert!(checked.status.success(), "{}", stderr(&checked));
+}

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use super::admin;
-use super::config::{Config, Options, Origin};
+use super::config::{Config, Options, Origin, example_file};
 use super::credentials::{self, CredentialsArgs};
 use super::doctor::{self, DoctorArgs};
 use super::import::{self, ImportArgs};
+use super::manual::{self, CompletionsArgs};
 
 /// The command line or the configuration is wrong.
 const MISUSE: u8 = 2;
@@ -49,6 +50,13 @@ enum Command {
     ImportCoturn(ImportArgs),
     /// Looks for what keeps this machine from being a good relay node, and says what to change
     Doctor(DoctorArgs),
+    /// Prints a configuration file with every key, explained and commented out
+    ExampleConfig,
+    /// Prints completions for a shell
+    Completions(CompletionsArgs),
+    /// Prints the manual page, in roff
+    #[command(hide = true)]
+    Man,
     #[command(flatten)]
     Ask(admin::Command),
 }
@@ -75,6 +83,13 @@ fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
         Some(Command::Credentials(args)) => say(&credentials::printed(&args)),
         Some(Command::ImportCoturn(args)) => import_coturn(&args),
         Some(Command::Doctor(args)) => doctor(&args),
+        Some(Command::ExampleConfig) => say(&example_file()),
+        Some(Command::Completions(args)) => say(&written(|out| {
+            manual::completions(args, Cli::command(), out);
+        })),
+        Some(Command::Man) => say(&written(|out| {
+            manual::page(Cli::command(), out).expect("memory takes every line");
+        })),
         Some(Command::Ask(command)) => admin::run(command),
     }
 }
@@ -105,6 +120,13 @@ fn settled(origin: &Origin, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
         Ok(config) => then(config),
         Err(error) => misuse(&error.to_string()),
     }
+}
+
+/// Collects what something writes.
+fn written(write: impl FnOnce(&mut dyn Write)) -> String {
+    let mut text = Vec::new();
+    write(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Prints to standard output. A reader that has heard enough is no fault.

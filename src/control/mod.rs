@@ -28,6 +28,7 @@
 //! doctor/         what keeps the machine from being a good relay node
 //! import/         coturn's configuration, in our words
 //! credentials.rs  time-limited usernames and passwords
+//! manual.rs       the manual page and completions for shells
 //! runtime.rs      tokio-uring where it works, else tokio
 //! ```
 
@@ -45,6 +46,7 @@ mod files;
 mod import;
 mod journal;
 mod logging;
+mod manual;
 mod metrics;
 mod plan;
 mod rate;

@@ -11,6 +11,7 @@
 
 mod addresses;
 mod change;
+mod example;
 mod machine;
 mod raw;
 pub mod schema;
@@ -30,6 +31,7 @@ use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
 pub use change::Change;
+pub use example::example_file;
 pub use machine::Machine;
 pub use raw::Options;
 pub use source::ConfigError;
