@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! floor 4   main.rs     parse, settle, spawn, wait
-//! floor 3   control/    cold: config, logging, signals. May allocate, may log
+//! floor 3   control/    cold: config, reload, drain, operators, metrics, logs. May allocate, may log
 //! floor 2   worker/     one pinned thread = one turn::Server + one io driver
 //! floor 1   turn/ | io/ the state machine, pure | rings, buffers, sockets
 //! floor 0   wire/       bytes <-> meaning. No allocation, no I/O

@@ -1,4 +1,4 @@
-//! Cold work: command line, configuration, logging, signals.
+//! Cold work: command line, configuration, operators' wishes, logging, signals.
 //!
 //! Everything here happens once, or a few times a second at most; it may allocate and it may log.
 //! Nothing here is called for a packet.

@@ -290,10 +290,14 @@ mod tests {
     use crate::control::runtime::Runtime;
     use crate::worker::{Report, Tell};
 
-    /// So many workers, which end when they are told to, each having made one allocation.
+    /// So many workers, which end when they are told to, each having made one allocation; so many of
+    /// them answer a question, and the others hang.
     struct Obedient {
         tell: RefCell<Option<Tell>>,
         count: u8,
+        answering: u8,
+        /// What those that hang will never use.
+        unanswered: RefCell<Vec<crossbeam_channel::Sender<Snapshot>>>,
     }
 
     impl Workers for Obedient {
@@ -307,7 +311,14 @@ mod tests {
         }
 
         fn snapshots(&self) -> crossbeam_channel::Receiver<Snapshot> {
-            crossbeam_channel::never()
+            let (answer, answers) = crossbeam_channel::bounded(2);
+            for _ in 0..self.answering {
+                answer.send(one_allocation()).unwrap();
+            }
+            if self.answering < self.count {
+                self.unanswered.borrow_mut().push(answer);
+            }
+            answers
         }
 
         fn drain(&self, _: Option<Alternates>) {}
@@ -344,6 +355,48 @@ mod tests {
         snapshot
     }
 
+    fn obedient(tell: Tell, count: u8, answering: u8) -> Obedient {
+        let (tell, unanswered) = (RefCell::new(Some(tell)), RefCell::default());
+        Obedient { tell, count, answering, unanswered }
+    }
+
+    /// Has to be called on a runtime.
+    fn life(workers: Obedient, reports: Reports) -> Life<Obedient> {
+        let reload = no_file();
+        let (_, orders, standing) = orders(Standing::serving(reload.config()));
+        Life {
+            workers,
+            reports,
+            signals: Signals::new().unwrap(),
+            diary: Diary::new(Instant::now(), Vec::new()),
+            drops: Drops::default(),
+            readiness: Readiness::new(),
+            reload,
+            orders,
+            standing,
+            service: Service::heard(),
+            drain: None,
+            next_beat: None,
+        }
+    }
+
+    /// Lets two workers of which so many answer drain for one look; says whether it is over and
+    /// whether the watchdog was fed.
+    fn one_look(answering: u8) -> (Left, bool) {
+        let (tell, reports) = reports();
+        Runtime::new(IoChoice::Portable).unwrap().block_on(async {
+            let mut life = life(obedient(tell, 2, answering), reports);
+            life.begin_draining(Wish::default()).unwrap();
+            (life.beat(2).await, life.service.has_beaten())
+        })
+    }
+
+    #[test]
+    fn a_worker_that_hangs_keeps_the_watchdog_hungry_and_a_drain_open() {
+        assert_eq!(one_look(2), (Left::Over, true));
+        assert_eq!(one_look(1), (Left::Some, false));
+    }
+
     /// Lives with two workers of which `count` are there to be stopped, after `first` was told.
     fn live(count: u8, first: Option<Report>) -> (End, u64) {
         let (tell, reports) = reports();
@@ -351,27 +404,9 @@ mod tests {
             let tell = Tell::clone(&tell);
             std::thread::spawn(move || tell(WorkerIndex(0), first)).join().unwrap();
         }
-        let workers = Obedient { tell: RefCell::new(Some(tell)), count };
+        let workers = obedient(tell, count, count);
         Runtime::new(IoChoice::Portable).unwrap().block_on(async {
-            let signals = Signals::new().unwrap();
-            let diary = Diary::new(Instant::now(), Vec::new());
-            let (drops, readiness) = (Drops::default(), Readiness::new());
-            let reload = no_file();
-            let (_desk, orders, standing) = orders(Standing::serving(reload.config()));
-            let mut life = Life {
-                workers,
-                reports,
-                signals,
-                diary,
-                drops,
-                readiness,
-                reload,
-                orders,
-                standing,
-                service: Service::of_this_process(),
-                drain: None,
-                next_beat: None,
-            };
+            let mut life = life(workers, reports);
             let mut alive = 2;
             let served = timeout(Duration::from_millis(20), life.serve(&mut alive)).await;
             life.workers.stop();

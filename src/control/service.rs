@@ -35,6 +35,18 @@ impl Service {
         Self { every: listens.then_some(every), packets: None }
     }
 
+    /// As if somebody listened.
+    #[cfg(test)]
+    pub(super) fn heard() -> Self {
+        Self { every: Some(STATUS_EVERY), packets: None }
+    }
+
+    /// Whether the watchdog was ever fed.
+    #[cfg(test)]
+    pub(super) fn has_beaten(&self) -> bool {
+        self.packets.is_some()
+    }
+
     /// The server serves.
     pub(super) fn ready(&self) {
         self.say(&[NotifyState::Ready]);

@@ -39,6 +39,7 @@ mod silence;
 mod start;
 mod stop;
 mod time_limited;
+mod top;
 mod workers;
 
 mod browser;

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::desk::Desk;
-use crate::turn::{Detail, Page, Session, SessionId, WorkerIndex};
+use crate::turn::{Detail, Page, Session, SessionId, Traffic, WorkerIndex};
 use crate::worker::{Answer, Question};
 
 /// How long a worker has; one that serves answers at its next turn.
@@ -22,6 +22,15 @@ impl Desk {
     ) -> Result<Page<Session>, String> {
         let user = user.map(Into::into);
         self.ask(worker, |answer| Question::Sessions { from, user, answer }).await
+    }
+
+    /// A page of what a worker's sessions have relayed.
+    pub(super) async fn loads(
+        &self,
+        worker: WorkerIndex,
+        from: u32,
+    ) -> Result<Page<(SessionId, Traffic)>, String> {
+        self.ask(worker, |answer| Question::Loads { from, answer }).await
     }
 
     /// Everything about one session.

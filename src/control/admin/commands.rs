@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 
 use super::client::{Conversation, default_path};
 use super::protocol::{Line, Request};
-use super::{print, progress};
+use super::{print, progress, top};
 use crate::control::config::Server;
 
 /// What can be asked of a running server.
@@ -43,6 +43,11 @@ pub(in crate::control) enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Shows the running server on the terminal, once a second: workers, drops, busiest sessions
+    Top {
         #[command(flatten)]
         at: At,
     },
@@ -134,6 +139,10 @@ fn obey(command: Command) -> Result<(), Fault> {
         Command::Session { id, json, at } => {
             let shape = if json { print::json } else { print::words };
             told(at.ask(&Request::Session { id })?, shape)
+        }
+        Command::Top { at } => {
+            top::ensure_terminal()?;
+            Ok(top::show(at.ask(&Request::Top {})?)?)
         }
         Command::Kill { id, at } => told(at.ask(&Request::Kill { id })?, print::words),
         Command::Drain { cancel: true, at, .. } => told(at.ask(&Request::Cancel {})?, print::words),

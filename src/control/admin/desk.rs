@@ -75,6 +75,7 @@ impl Desk {
                 self.orders.drain(Wish { deadline_s, alternate }).await?;
                 self.watch_drain(pen).await
             }
+            Request::Top {} => self.watch_figures(pen).await,
             Request::Cancel {} => {
                 self.orders.cancel().await?;
                 Ok(pen.write(&Line::Serving {}).await?)
@@ -180,7 +181,7 @@ impl Desk {
         if exists { Ok(session) } else { Err(none(id)) }
     }
 
-    fn session_line(&self, session: &turn::Session, realm: &str) -> Session {
+    pub(super) fn session_line(&self, session: &turn::Session, realm: &str) -> Session {
         let listener = usize::from(session.flow.listener.0);
         Session {
             id: session.id.to_string(),

@@ -18,6 +18,7 @@
 //! | `{"command":"reload"}` | one `{"reloaded":{"applied":[…],"restart":[…]}}` |
 //!
 //! | `{"command":"drain","deadline_s":60,"alternate":["192.0.2.1:3478"]}` (both may be left out) | a `{"draining":{…}}` each second, then one `{"drained":{"left":0}}` |
+//! | `{"command":"top"}` | a `{"top":{…}}` each second |
 //! | `{"command":"cancel"}` | one `{"serving":{}}` |
 //!
 //! The last line is `{"done":{}}`, or `{"error":"…"}` with what was wrong; an answer without either
@@ -34,6 +35,8 @@
 //! commands.rs   `uturn status` and the others
 //! print.rs      lines for people
 //! progress.rs   a drain, watched
+//! figures.rs    what `uturn top` is sent
+//! top/          and what it shows
 //! ```
 
 mod ask;
@@ -41,11 +44,13 @@ mod client;
 mod commands;
 mod desk;
 mod door;
+mod figures;
 mod orders;
 mod print;
 mod progress;
 mod protocol;
 mod serve;
+mod top;
 
 pub(super) use commands::{Command, run};
 pub(super) use desk::{Desk, Place};

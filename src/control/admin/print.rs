@@ -12,6 +12,7 @@ pub(super) fn json(line: &Line) -> String {
         Line::Session(session) => serde_json::to_string(session),
         Line::Detail(detail) => serde_json::to_string(detail),
         Line::Reloaded(change) => serde_json::to_string(change),
+        Line::Top(top) => serde_json::to_string(top),
         Line::Draining(draining) => serde_json::to_string(draining),
         Line::Killed(_)
         | Line::Drained { .. }
@@ -32,7 +33,7 @@ pub(super) fn words(line: &Line) -> String {
         Line::Reloaded(change) => change_words(change),
         Line::Serving {} => "serving again\n".to_owned(),
         // Watched, not printed.
-        Line::Draining(_) | Line::Drained { .. } | Line::Done {} => String::new(),
+        Line::Draining(_) | Line::Drained { .. } | Line::Top(_) | Line::Done {} => String::new(),
         Line::Error(problem) => format!("{problem}\n"),
     }
 }
@@ -143,7 +144,7 @@ fn load(load: Load) -> String {
 }
 
 /// Names are whatever a client was let in with; a terminal is not theirs to write on.
-fn printable(name: &str) -> String {
+pub(super) fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
 

@@ -24,6 +24,7 @@ pub(super) fn watch(mut answer: Conversation) -> Result<String, String> {
             | Line::Detail(_)
             | Line::Killed(_)
             | Line::Reloaded(_)
+            | Line::Top(_)
             | Line::Serving {}
             | Line::Done {}
             | Line::Error(_) => {}

@@ -1,5 +1,6 @@
 //! Requests and the lines they are answered with; the same types on both sides.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -43,6 +44,8 @@ pub(super) enum Request {
     },
     /// The end of draining: new clients are taken again.
     Cancel {},
+    /// Figures once a second, until nobody reads them.
+    Top {},
 }
 
 /// One line of an answer.
@@ -66,6 +69,8 @@ pub(super) enum Line {
         /// Allocations that the deadline ended.
         left: u64,
     },
+    /// Figures of this second.
+    Top(Box<Top>),
     /// New clients are taken.
     Serving {},
     /// That was all.
@@ -156,6 +161,53 @@ pub(super) struct Draining {
     pub(super) left_s: Option<u64>,
 }
 
+/// What `uturn top` makes rates of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Top {
+    pub(super) version: String,
+    pub(super) state: String,
+    pub(super) driver: String,
+    /// When this was counted: milliseconds since the server was started.
+    pub(super) at_ms: u64,
+    pub(super) allocations_limit: u32,
+    pub(super) worker_count: usize,
+    /// Those that answered.
+    pub(super) workers: Vec<WorkerFigures>,
+    /// Datagrams dropped since the start, by reason; those that there were.
+    pub(super) drops: BTreeMap<String, u64>,
+    /// Datagrams that found a UDP socket's buffer full, of any process; nothing where the kernel
+    /// does not say.
+    pub(super) socket_overflow: Option<u64>,
+    pub(super) busiest: Vec<Busy>,
+}
+
+/// What one worker did since the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WorkerFigures {
+    pub(super) worker: u8,
+    /// Turns of its loop.
+    pub(super) turns: u64,
+    /// Datagrams that came from the kernel.
+    pub(super) received: u64,
+    /// Those of them that came in trains.
+    pub(super) received_in_trains: u64,
+    /// Packets relayed.
+    pub(super) packets: u64,
+    /// Their payload.
+    pub(super) bytes: u64,
+    /// Allocations that live now.
+    pub(super) allocations: u64,
+    pub(super) dropped: u64,
+}
+
+/// A session that relays much.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Busy {
+    pub(super) session: Session,
+    pub(super) packets_per_s: f64,
+    pub(super) bytes_per_s: f64,
+}
+
 /// Packets and their payload bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Load {
@@ -188,6 +240,7 @@ mod tests {
             (r#"{"command":"kill","id":"0-1"}"#, Request::Kill { id: "0-1".into() }),
             (r#"{"command":"reload"}"#, Request::Reload {}),
             (r#"{"command":"cancel"}"#, Request::Cancel {}),
+            (r#"{"command":"top"}"#, Request::Top {}),
             (r#"{"command":"drain"}"#, Request::Drain { deadline_s: None, alternate: Vec::new() }),
             (
                 r#"{"command":"drain","deadline_s":60,"alternate":["192.0.2.1:3478"]}"#,

@@ -1,0 +1,217 @@
+//! What `uturn top` is sent once a second: counters as they are, and the busiest sessions.
+//!
+//! Workers are asked only while somebody watches. Their counters are sent as they stand, so that
+//! whoever watches makes rates of them with the times that stand beside; of sessions there may be a
+//! hundred thousand, so the rates of all are made here and the busiest are sent.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use super::desk::Desk;
+use super::protocol::{Busy, Line, Top, WorkerFigures};
+use super::serve::{Pen, Stop};
+use crate::control::totals::{Totals, drops};
+use crate::turn::{SessionId, Traffic, WorkerIndex};
+use crate::worker::Snapshot;
+
+/// How often something is sent.
+const EVERY: Duration = Duration::from_secs(1);
+/// Sessions that are sent: so many with most packets, and as many with most bytes.
+const BUSIEST: usize = 20;
+
+/// What a session had relayed, packets and bytes both ways.
+type Relayed = HashMap<SessionId, (u64, u64)>;
+
+/// What a session relays in a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Rate {
+    id: SessionId,
+    packets_per_s: f64,
+    bytes_per_s: f64,
+}
+
+impl Desk {
+    /// Sends figures until nobody reads them.
+    pub(super) async fn watch_figures(&self, pen: &mut Pen) -> Result<(), Stop> {
+        let (mut before, mut then) = (Relayed::new(), None);
+        loop {
+            let (relayed, now) = (self.relayed().await, Instant::now());
+            let rates = then.map_or_else(Vec::new, |then| {
+                rates(&before, &relayed, now.saturating_duration_since(then))
+            });
+            let busiest = self.named_rates(busiest(rates)).await;
+            let top = Box::new(self.figures(busiest).await);
+            pen.write(&Line::Top(top)).await?;
+            (before, then) = (relayed, Some(now));
+            sleep(EVERY).await;
+        }
+    }
+
+    /// What every session has relayed, page by page; those of a worker that does not answer are
+    /// missing.
+    async fn relayed(&self) -> Relayed {
+        let mut relayed = Relayed::new();
+        for worker in 0..self.node.about.workers {
+            let worker = WorkerIndex(u8::try_from(worker).expect("there are 128 workers at most"));
+            let mut from = Some(0);
+            while let Some(at) = from {
+                let Ok(page) = self.loads(worker, at).await else { break };
+                relayed.extend(page.items.iter().map(|(id, traffic)| (*id, both_ways(traffic))));
+                from = page.next;
+            }
+        }
+        relayed
+    }
+
+    async fn named_rates(&self, rates: Vec<Rate>) -> Vec<Busy> {
+        let realm = self.orders.standing().realm;
+        let mut busiest = Vec::with_capacity(rates.len());
+        for Rate { id, packets_per_s, bytes_per_s } in rates {
+            // One that has ended meanwhile is not missed.
+            if let Ok(Some(detail)) = self.session(id).await {
+                let session = self.session_line(&detail.session, &realm);
+                busiest.push(Busy { session, packets_per_s, bytes_per_s });
+            }
+        }
+        busiest
+    }
+
+    async fn figures(&self, busiest: Vec<Busy>) -> Top {
+        let sample = self.node.sampler.sample().await;
+        let standing = self.orders.standing();
+        let about = &self.node.about;
+        Top {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state: standing.state.word().to_owned(),
+            driver: about.driver.to_owned(),
+            at_ms: u64::try_from(about.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            allocations_limit: standing.allocations_limit,
+            worker_count: about.workers,
+            workers: sample.answered.iter().map(worker_figures).collect(),
+            drops: dropped(&sample.known),
+            socket_overflow: socket_overflow(),
+            busiest,
+        }
+    }
+}
+
+fn both_ways(traffic: &Traffic) -> (u64, u64) {
+    let Traffic { to_peers, to_client } = traffic;
+    (to_peers.packets + to_client.packets, to_peers.bytes + to_client.bytes)
+}
+
+/// A session that is new has relayed everything since.
+fn rates(before: &Relayed, after: &Relayed, elapsed: Duration) -> Vec<Rate> {
+    let seconds = elapsed.as_secs_f64().max(0.001);
+    let rate = |(id, (packets, bytes)): (&SessionId, &(u64, u64))| {
+        let (packets_before, bytes_before) = before.get(id).copied().unwrap_or_default();
+        let packets = packets.saturating_sub(packets_before);
+        (packets > 0).then(|| Rate {
+            id: *id,
+            packets_per_s: packets as f64 / seconds,
+            bytes_per_s: bytes.saturating_sub(bytes_before) as f64 / seconds,
+        })
+    };
+    after.iter().filter_map(rate).collect()
+}
+
+/// Those with most packets and those with most bytes; each once.
+fn busiest(mut rates: Vec<Rate>) -> Vec<Rate> {
+    rates.sort_by(|a, b| b.packets_per_s.total_cmp(&a.packets_per_s).then(a.id.cmp(&b.id)));
+    let mut rest = rates.split_off(rates.len().min(BUSIEST));
+    rest.sort_by(|a, b| b.bytes_per_s.total_cmp(&a.bytes_per_s).then(a.id.cmp(&b.id)));
+    rest.truncate(BUSIEST);
+    rates.extend(rest);
+    rates
+}
+
+fn worker_figures(snapshot: &Snapshot) -> WorkerFigures {
+    let mut totals = Totals::default();
+    totals += snapshot;
+    let (turn, io) = (&snapshot.turn, &snapshot.io);
+    let loads = [totals.to_peers, totals.to_clients, totals.between_clients];
+    WorkerFigures {
+        worker: snapshot.index.0,
+        turns: io.turns,
+        received: io.received_datagrams,
+        received_in_trains: io.train_datagrams_in,
+        packets: loads.iter().map(|load| load.packets).sum(),
+        bytes: loads.iter().map(|load| load.bytes).sum(),
+        allocations: turn.live,
+        dropped: totals.dropped,
+    }
+}
+
+fn dropped(snapshots: &[Snapshot]) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for (reason, packets) in snapshots.iter().flat_map(drops).filter(|(_, packets)| *packets > 0) {
+        *sums.entry(reason.to_owned()).or_default() += packets;
+    }
+    sums
+}
+
+/// Datagrams the kernel dropped because a UDP socket's buffer was full: of every process in this
+/// network namespace, since the kernel counts no other way for all sockets at once.
+fn socket_overflow() -> Option<u64> {
+    let v4 = fs::read_to_string("/proc/net/snmp").ok().and_then(|text| overflow_v4(&text))?;
+    let v6 = fs::read_to_string("/proc/net/snmp6").ok().and_then(|text| overflow_v6(&text));
+    Some(v4 + v6.unwrap_or_default())
+}
+
+/// A line of names and a line of numbers, both of which begin with `Udp:`.
+fn overflow_v4(text: &str) -> Option<u64> {
+    let mut lines = text.lines().filter(|line| line.starts_with("Udp: "));
+    let place = lines.next()?.split(' ').position(|name| name == "RcvbufErrors")?;
+    lines.next()?.split(' ').nth(place)?.parse().ok()
+}
+
+fn overflow_v6(text: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with("Udp6RcvbufErrors"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(serial: u64) -> SessionId {
+        SessionId { worker: WorkerIndex(0), serial }
+    }
+
+    #[test]
+    fn rates_are_of_what_was_relayed_since() {
+        let before = Relayed::from([(id(1), (10, 1000)), (id(2), (5, 500)), (id(3), (1, 1))]);
+        let after = Relayed::from([(id(1), (30, 5000)), (id(2), (5, 500)), (id(4), (2, 20))]);
+        let mut rates = rates(&before, &after, Duration::from_secs(2));
+        rates.sort_by_key(|rate| rate.id);
+        let seen: Vec<_> =
+            rates.iter().map(|it| (it.id.serial, it.packets_per_s, it.bytes_per_s)).collect();
+        assert_eq!(seen, [(1, 10.0, 2000.0), (4, 1.0, 10.0)]);
+    }
+
+    #[test]
+    fn the_busiest_are_those_with_most_packets_and_those_with_most_bytes() {
+        let rate = |serial: u64| Rate {
+            id: id(serial),
+            packets_per_s: serial as f64,
+            bytes_per_s: (1000 - serial) as f64,
+        };
+        let found = busiest((0..100).map(rate).collect());
+        let serials: Vec<_> = found.iter().map(|rate| rate.id.serial).collect();
+        let expected: Vec<_> = (80..100).rev().chain(0..20).collect();
+        assert_eq!(serials, expected);
+        assert_eq!(busiest((0..5).map(rate).collect()).len(), 5);
+    }
+
+    #[test]
+    fn the_kernel_s_counters_are_found_by_name() {
+        let v4 = "Ip: A B\nIp: 1 2\nUdp: InDatagrams NoPorts RcvbufErrors\nUdp: 7 8 9\n";
+        assert_eq!(overflow_v4(v4), Some(9));
+        assert_eq!(overflow_v4("Udp: InDatagrams\nUdp: 7\n"), None);
+        assert_eq!(overflow_v6("Udp6InErrors 1\nUdp6RcvbufErrors     \t17\n"), Some(17));
+        assert!(socket_overflow().is_some(), "this kernel has them");
+    }
+}
