@@ -108,7 +108,7 @@ fn packets_and_strangers_write_no_log() {
     let mut client = Client::new(relay.v4());
     client.allocate();
     client.bind(0x4000, peer.address());
-    let before = relay.process.stderr().lines().count();
+    let before = relay.process.wait_until_it_logs("allocation opened", 1).lines().count();
     for _ in 0..300 {
         client.send_channel(0x4000, b"packet");
         peer.receive();
