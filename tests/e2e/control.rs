@@ -8,6 +8,7 @@ use std::process::{Output, Stdio};
 use crate::client::{Client, Peer, allocate};
 use crate::machine::Folder;
 use crate::relay::{PASSWORD, REALM, Relay, Setup, USER, command};
+use crate::time_limited::{NEW, credential};
 
 const CHANNEL: u16 = 0x4000;
 
@@ -148,6 +149,19 @@ fn sessions_are_listed_of_all_workers_or_of_one_user() {
     assert_eq!(table.lines().count(), 14, "a head and 13 rows:\n{table}");
     assert!(table.lines().next().is_some_and(|head| head.starts_with("ID")), "{table}");
     drop(clients);
+}
+
+#[test]
+fn a_time_limited_user_is_found_by_name_and_by_id() {
+    let controlled = Controlled::start(Setup::new().with(&["--secret", NEW]));
+    Client::new(controlled.relay.v4()).allocate();
+    let (name, password) = credential(NEW, 60);
+    Client::login(controlled.relay.v4(), &name, &password).allocate();
+    for user in [name.as_str(), "rabbit"] {
+        let listed = controlled.json(&["sessions", "--user", user]);
+        assert_eq!(listed.len(), 1, "{user}");
+        assert_eq!(listed[0]["user"], name);
+    }
 }
 
 // More sessions than slots in a page, and a call that goes on while they are read.

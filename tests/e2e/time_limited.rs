@@ -11,9 +11,10 @@ use crate::relay::{Process, Relay, Setup, command};
 use crate::stun::{Class, hmac_sha1};
 
 const OLD: &str = "the-secret-of-last-month";
-const NEW: &str = "the-secret-of-this-month";
+pub const NEW: &str = "the-secret-of-this-month";
 
-fn credential(secret: &str, seconds_left: i64) -> (String, String) {
+/// A user name that is over in so many seconds, and its password.
+pub fn credential(secret: &str, seconds_left: i64) -> (String, String) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let expiry = now.checked_add_signed(seconds_left).expect("a time");
     let user = format!("{expiry}:rabbit");
