@@ -36,6 +36,7 @@ pub(super) const CHECKS: &[Check] = &[
     check("addresses", "private-address", addresses::private),
     check("addresses", "no-route", addresses::route),
     check("limits", "open-files", limits::open_files),
+    check("limits", "locked-memory", limits::locked_memory),
     check("limits", "memory", limits::memory),
     check("connection tracking", "conntrack", conntrack::tracked),
     check("connection tracking", "conntrack-table", conntrack::table),

@@ -2,13 +2,17 @@
 
 use super::finding::{Finding, Severity};
 use super::need::Need;
-use super::scene::Scene;
+use super::scene::{Limits, Scene};
+use crate::control::config::IoChoice;
 use crate::io::Settings;
 
 /// Bytes of a receive buffer, with what is beside it in the pool.
 const BUFFER_BYTES: u64 = 66_560;
 /// Bytes of an allocation: its state, and the kernel's for its socket.
 const ALLOCATION_BYTES: u64 = 4096;
+/// Bytes that the kernel counts as locked for a worker's ring: 16 of them start with 4 MiB and not
+/// with 3; twice that, since what an earlier ring had is given back late.
+const RING_BYTES: u64 = 512 << 10;
 const MIB: u64 = 1 << 20;
 
 /// Whether every relay port can have its socket.
@@ -17,16 +21,39 @@ pub(super) fn open_files(scene: &Scene, need: &Need) -> Vec<Finding> {
     let Some(limit) = limits.open_files.filter(|limit| *limit < need.descriptors) else {
         return Vec::new();
     };
-    let (whose, with) = match limits.server {
-        Some(pid) => (format!("of the server, process {pid},"), "tuning/uturn.service"),
-        None => ("of this shell".to_owned(), "tuning/uturn-limits.conf"),
-    };
+    let (whose, with) = whose(limits);
     vec![Finding {
         check: "open-files",
         severity: Severity::Warning,
         what: format!("the limit {whose} is {limit} open files: {} are needed", need.descriptors),
         why: "every relayed address is a socket; allocations beyond the limit fail with 508",
         change: format!("a hard limit of {} open files or more", need.descriptors),
+        with: with.to_owned(),
+    }]
+}
+
+fn whose(limits: &Limits) -> (String, &'static str) {
+    match limits.server {
+        Some(pid) => (format!("of the server, process {pid},"), "tuning/uturn.service"),
+        None => ("of this shell".to_owned(), "tuning/uturn-limits.conf"),
+    }
+}
+
+/// Whether every worker can have its ring.
+pub(super) fn locked_memory(scene: &Scene, need: &Need) -> Vec<Finding> {
+    let limits = &scene.limits;
+    let needed = RING_BYTES * (need.cores.len() as u64 + 1);
+    let is_wanted = need.io != IoChoice::Portable;
+    let Some(limit) = limits.locked_bytes.filter(|limit| is_wanted && *limit < needed) else {
+        return Vec::new();
+    };
+    let (whose, with) = whose(limits);
+    vec![Finding {
+        check: "locked-memory",
+        severity: Severity::Warning,
+        what: format!("the limit {whose} is {} KiB of locked memory", limit >> 10),
+        why: "rings count as locked memory; where they do not fit, epoll takes their place",
+        change: format!("a hard limit of {} KiB or more", needed >> 10),
         with: with.to_owned(),
     }]
 }

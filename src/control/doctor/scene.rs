@@ -61,6 +61,8 @@ pub(super) struct Limits {
     pub(super) server: Option<u32>,
     /// Open files, the hard limit.
     pub(super) open_files: Option<u64>,
+    /// Locked memory, the hard limit, in bytes.
+    pub(super) locked_bytes: Option<u64>,
 }
 
 /// A network interface.
@@ -182,9 +184,12 @@ fn first_ports(line: &str) -> Option<[u16; 2]> {
 fn limits(tree: &Tree, server: Option<u32>) -> Limits {
     let process = server.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
     let table = tree.text(&format!("proc/{process}/limits")).unwrap_or_default();
-    let line = table.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let hard = line.and_then(|line| line.split_whitespace().nth(1));
-    Limits { server, open_files: hard.and_then(|hard| hard.parse().ok()) }
+    let hard = |name: &str| {
+        let line = table.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    let (open_files, locked_bytes) = (hard("Max open files"), hard("Max locked memory"));
+    Limits { server, open_files, locked_bytes }
 }
 
 fn memory_available(tree: &Tree) -> Option<u64> {

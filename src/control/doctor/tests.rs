@@ -245,6 +245,18 @@ fn limits_are_those_of_the_running_server_or_of_the_shell() {
 }
 
 #[test]
+fn rings_need_locked_memory_and_the_portable_driver_needs_none() {
+    let limited = |bytes: &str| {
+        let line = format!("Max locked memory         {bytes}  {bytes}  bytes\n");
+        Machine::new().write("proc/self/limits", &line)
+    };
+    assert_eq!(limited("65536").found(), warning("locked-memory"));
+    assert_eq!(limited("8388608").found(), []);
+    assert_eq!(limited("65536").needing(|need| need.io = IoChoice::Portable).found(), []);
+    assert_eq!(limited("8388608").needing(|need| need.cores = vec![0; 64]).found().len(), 1);
+}
+
+#[test]
 fn a_server_that_does_not_fit_into_memory_is_found() {
     let machine = Machine::new().write("proc/meminfo", "MemAvailable: 100000 kB\n");
     assert_eq!(machine.found(), warning("memory"));
