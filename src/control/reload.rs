@@ -4,12 +4,20 @@
 //! nothing. What cannot change without a restart stays as it is and is named.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tracing::{error, info, warn};
+
+use super::answers::gather;
 use super::config::{Change, Config, Origin, Secret};
 use super::logging::Level;
 use super::plan::{limits, settings};
+use super::run::{Life, Workers};
 use crate::turn::{Nonces, Settings};
 use crate::worker::Limits;
+
+/// How long workers have to take other rules.
+const RULES_WITHIN: Duration = Duration::from_secs(2);
 
 /// What holds, and where it came from.
 #[derive(Debug)]
@@ -52,6 +60,38 @@ impl Reload {
         self.level.set(self.holds.log.level);
         let settings = Arc::new(settings(&self.holds, self.nonces.clone()));
         Ok(Rules { settings, limits: limits(&self.holds), change })
+    }
+}
+
+impl<W: Workers> Life<W> {
+    /// Reads the configuration again. What goes wrong is logged, and everything stays as it was.
+    pub(super) async fn reload(&mut self, alive: usize) -> Result<Change, String> {
+        self.service.reloading();
+        let outcome = match self.reload.read() {
+            Ok(rules) => Ok(self.change(alive, rules).await),
+            Err(problem) => {
+                error!("the configuration stays as it was: {problem}");
+                Err(problem)
+            }
+        };
+        self.service.ready();
+        outcome
+    }
+
+    async fn change(&mut self, alive: usize, rules: Rules) -> Change {
+        let Rules { settings, limits, change } = rules;
+        let told = gather(self.workers.reconfigure(&settings, limits), RULES_WITHIN).await;
+        if told.len() < alive {
+            error!(workers = alive, answered = told.len(), "not every worker has the new rules");
+        }
+        let config = self.reload.config();
+        self.standing.send_modify(|standing| standing.follow(config));
+        let Change { applied, restart } = &change;
+        info!(applied = applied.join(", "), "configuration read again");
+        if !restart.is_empty() {
+            warn!(keys = restart.join(", "), "changed in the file, and held after a restart only");
+        }
+        change
     }
 }
 

@@ -15,12 +15,11 @@ use tracing::{error, info, warn};
 
 use super::admin::{Order, Standing, State, Wish};
 use super::answers::gather;
-use super::config::Change;
 use super::diary::{Diary, Worker};
 use super::drain::{Drain, Left};
 use super::drops::Drops;
 use super::metrics::Readiness;
-use super::reload::{Reload, Rules};
+use super::reload::Reload;
 use super::reports::Reports;
 use super::service::Service;
 use super::signals::{Caught, Signals, Stop};
@@ -39,8 +38,6 @@ const BEAT_WITHIN: Duration = Duration::from_secs(1);
 const DRAIN_EVERY: Duration = Duration::from_secs(1);
 /// How long whoever watches a drain has to read that it is over.
 const LAST_LINE_WITHIN: Duration = Duration::from_millis(200);
-/// How long workers have to take other rules.
-const RULES_WITHIN: Duration = Duration::from_secs(2);
 /// How long they have to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(200);
 
@@ -179,36 +176,6 @@ impl<W: Workers> Life<W> {
             Order::Drain(wish, outcome) => drop(outcome.send(self.begin_draining(wish))),
             Order::Cancel(outcome) => drop(outcome.send(self.call_off_draining())),
         }
-    }
-
-    /// Reads the configuration again. What goes wrong is logged, and everything stays as it was.
-    async fn reload(&mut self, alive: usize) -> Result<Change, String> {
-        self.service.reloading();
-        let outcome = match self.reload.read() {
-            Ok(rules) => Ok(self.change(alive, rules).await),
-            Err(problem) => {
-                error!("the configuration stays as it was: {problem}");
-                Err(problem)
-            }
-        };
-        self.service.ready();
-        outcome
-    }
-
-    async fn change(&mut self, alive: usize, rules: Rules) -> Change {
-        let Rules { settings, limits, change } = rules;
-        let told = gather(self.workers.reconfigure(&settings, limits), RULES_WITHIN).await;
-        if told.len() < alive {
-            error!(workers = alive, answered = told.len(), "not every worker has the new rules");
-        }
-        let config = self.reload.config();
-        self.standing.send_modify(|standing| standing.follow(config));
-        let Change { applied, restart } = &change;
-        info!(applied = applied.join(", "), "configuration read again");
-        if !restart.is_empty() {
-            warn!(keys = restart.join(", "), "changed in the file, and held after a restart only");
-        }
-        change
     }
 
     async fn log_drops(&mut self) {

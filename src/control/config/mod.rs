@@ -12,6 +12,7 @@
 mod addresses;
 mod change;
 mod example;
+mod key;
 mod machine;
 mod raw;
 pub mod schema;
