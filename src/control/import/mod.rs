@@ -111,8 +111,13 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use proptest::prelude::*;
+
+    use super::options::{KNOWN, Meaning};
     use super::{Imported, translated};
-    use crate::control::config::{Config, Machine, Options, Proof, Secret};
+    use crate::control::config::{Config, ConfigError, Machine, Options, Proof, Secret};
 
     fn machine() -> Machine {
         let addresses = ["10.0.0.5", "10.0.0.6", "2001:db8::5"].map(|ip| ip.parse().unwrap());
@@ -120,19 +125,26 @@ mod tests {
             routed: vec![addresses[0], addresses[2]],
             addresses: addresses.to_vec(),
             cores: vec![0, 1],
-            binds: |address| address.ip().to_string() != "192.0.2.99",
+            binds: |_| true,
         }
     }
 
     /// Translates a file and settles what comes out, as `check-config` would.
     fn settled(text: &str) -> (Config, String) {
+        let (config, toml, notes) = loaded(text);
+        (config.unwrap_or_else(|error| panic!("{error}\n{toml}")), notes)
+    }
+
+    fn loaded(text: &str) -> (Result<Config, ConfigError>, String, String) {
         let Imported { toml, notes, .. } = translated("conf", text, None);
-        let name = format!("uturn-import-{}-{:x}.toml", std::process::id(), text.len());
-        let path = std::env::temp_dir().join(name + &format!("{:p}", text.as_ptr()));
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("uturn-import-{}-{number}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
         std::fs::write(&path, &toml).unwrap();
         let config = Config::load(Options::default(), Some(&path), &machine());
         std::fs::remove_file(&path).unwrap();
-        (config.unwrap_or_else(|error| panic!("{error}\n{toml}")), notes)
+        (config, toml, notes)
     }
 
     fn relays(config: &Config) -> Vec<(String, String)> {
@@ -199,6 +211,21 @@ mod tests {
     }
 
     #[test]
+    fn an_external_address_without_a_pair_is_for_the_relay_address_that_no_pair_names() {
+        let (config, _) = settled(
+            "relay-ip=10.0.0.6\nrelay-ip=10.0.0.5\nexternal-ip=198.51.100.7\n\
+             external-ip=198.51.100.8/10.0.0.6\n",
+        );
+        assert_eq!(
+            relays(&config),
+            [
+                ("10.0.0.6".into(), "198.51.100.8".into()),
+                ("10.0.0.5".into(), "198.51.100.7".into())
+            ]
+        );
+    }
+
+    #[test]
     fn either_end_of_the_port_range_may_be_left_out() {
         let ports = |text: &str| settled(text).0.relay_ports.to_string();
         assert_eq!(ports("min-port=50000\n"), "50000-65535");
@@ -257,5 +284,75 @@ mod tests {
     fn unknown_words_are_told() {
         let (_, notes) = settled("colour=blue\n");
         assert!(notes.contains("conf:1: unknown: colour"), "{notes}");
+    }
+
+    /// Values that some option takes and others do not.
+    const VALUES: [&str; 29] = [
+        "",
+        "0",
+        "1",
+        "7",
+        "3478",
+        "9641",
+        "20000",
+        "29999",
+        "65535",
+        "70000",
+        "-1",
+        "on",
+        "off",
+        "10.0.0.5",
+        "10.0.0.6",
+        "127.0.0.1",
+        "::1",
+        "2001:db8::5",
+        "0.0.0.0",
+        "198.51.100.7",
+        "198.51.100.7/10.0.0.5",
+        "198.51.100.8/10.0.0.6",
+        "2001:db8::7",
+        "10.0.0.0-10.0.0.9",
+        "alice:wonderland",
+        "alice:0x5dc2ec4ddfc0a5a8b80c1f0c3dcb8d2f",
+        "a \"quoted\" secret",
+        "10.0.0.5:3479",
+        "[::1]:3479",
+    ];
+
+    /// Lines about addresses, which have to fit each other.
+    const ADDRESSES: [&str; 12] = [
+        "listening-ip=10.0.0.5",
+        "listening-ip=10.0.0.6",
+        "listening-ip=127.0.0.1",
+        "listening-ip=2001:db8::5",
+        "relay-ip=10.0.0.5",
+        "relay-ip=10.0.0.6",
+        "relay-ip=2001:db8::5",
+        "external-ip=198.51.100.7",
+        "external-ip=198.51.100.8/10.0.0.5",
+        "external-ip=198.51.100.9/10.0.0.6",
+        "external-ip=2001:db8::7",
+        "external-ip=2001:db8::8/2001:db8::5",
+    ];
+
+    proptest! {
+        #[test]
+        fn whatever_coturn_is_told_what_comes_out_can_be_loaded(
+            said in prop::collection::vec((any::<prop::sample::Index>(), 0..VALUES.len()), 0..8),
+            addresses in prop::collection::vec(0..ADDRESSES.len(), 0..6),
+        ) {
+            let carried = KNOWN.iter().filter(|known| matches!(known.meaning, Meaning::Carried(_)));
+            let carried: Vec<_> = carried.collect();
+            let line = |(option, value): &(prop::sample::Index, usize)| {
+                format!("{}={}\n", option.get(&carried).name, VALUES[*value])
+            };
+            let addresses = addresses.iter().map(|line| format!("{}\n", ADDRESSES[*line]));
+            let text: String = said.iter().map(line).chain(addresses).collect();
+            let (config, toml, _) = loaded(&text);
+            // Whether a range is wide enough is a matter of how many workers there are.
+            if let Err(error) = config && !error.problem.contains("workers need") {
+                prop_assert!(false, "{error}\n{text}\n{toml}");
+            }
+        }
     }
 }

@@ -135,16 +135,19 @@ fn relays(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
         .filter_map(|word| Some(External { word, value: read(word, notes)? }))
         .collect();
     let mut relays = relay_addresses(said, notes);
+    let named: Vec<IpAddr> =
+        externals.iter().filter_map(|external| external.value.private).collect();
     let mut pairs: Vec<ExternalIp> = Vec::new();
     for External { word, value } in &externals {
-        let paired = pair(*value, &mut relays, &pairs);
-        match paired {
+        match pair(*value, &relays, &named, &pairs) {
             Ok(pair) => pairs.push(pair),
-            Err(problem) => notes.add(word.line, Fate::Lost, &word.name, problem),
+            Err(problem) => {
+                notes.add(word.line, Fate::Lost, &word.name, problem);
+                continue;
+            }
         }
-        if let Some(dropped) = narrowed(*value, &mut relays) {
-            let why =
-                format!("it is told for the first relay address alone, and {dropped} is left out");
+        if let Some(dropped) = narrowed(*value, &mut relays, &named) {
+            let why = format!("it is told for one relay address alone, and {dropped} is left out");
             notes.add(word.line, Fate::Differs, &word.name, why);
         }
     }
@@ -172,20 +175,22 @@ fn relay_addresses(said: &Said<'_>, notes: &mut Notes) -> Vec<IpAddr> {
     relays
 }
 
-/// Finds the relay address that an external address stands for.
+/// Finds the relay address that an external address stands for: the one it names, or else the first
+/// that none of them names.
 fn pair(
     value: ExternalIp,
-    relays: &mut [IpAddr],
+    relays: &[IpAddr],
+    named: &[IpAddr],
     pairs: &[ExternalIp],
 ) -> Result<ExternalIp, String> {
-    let same_family = |ip: &&IpAddr| ip.is_ipv4() == value.public.is_ipv4();
+    let is_free = |ip: &&IpAddr| is_unnamed(**ip, value, named);
     let private = match value.private {
         Some(private) if relays.is_empty() || relays.contains(&private) => Some(private),
         Some(private) => return Err(format!("{private} is no relay address")),
-        None => relays.iter().find(same_family).copied(),
+        None => relays.iter().find(is_free).copied(),
     };
     if private.is_none() && !relays.is_empty() {
-        return Err(format!("there is no relay address of the family of {}", value.public));
+        return Err(format!("there is no relay address left for {}", value.public));
     }
     let is_same = |pair: &&ExternalIp| match (pair.private, private) {
         (Some(one), Some(other)) => one == other,
@@ -197,17 +202,22 @@ fn pair(
     Ok(ExternalIp { public: value.public, private })
 }
 
+/// Says whether a relay address could be the one behind an external address that names none.
+fn is_unnamed(ip: IpAddr, value: ExternalIp, named: &[IpAddr]) -> bool {
+    ip.is_ipv4() == value.public.is_ipv4() && !named.contains(&ip)
+}
+
 /// One external address without a private one cannot stand for several relay addresses: clients
 /// behind the others would be told an address that leads elsewhere.
-fn narrowed(value: ExternalIp, relays: &mut Vec<IpAddr>) -> Option<String> {
+fn narrowed(value: ExternalIp, relays: &mut Vec<IpAddr>, named: &[IpAddr]) -> Option<String> {
     if value.private.is_some() {
         return None;
     }
-    let is_same = |ip: &IpAddr| ip.is_ipv4() == value.public.is_ipv4();
-    let first = relays.iter().copied().find(is_same)?;
+    let could_be = |ip: &IpAddr| is_unnamed(*ip, value, named);
+    let first = relays.iter().copied().find(could_be)?;
     let dropped: Vec<String> =
-        relays.iter().filter(|ip| is_same(ip) && **ip != first).map(IpAddr::to_string).collect();
-    relays.retain(|ip| !is_same(ip) || *ip == first);
+        relays.iter().filter(|ip| could_be(ip) && **ip != first).map(IpAddr::to_string).collect();
+    relays.retain(|ip| !could_be(ip) || *ip == first);
     (!dropped.is_empty()).then(|| dropped.join(", "))
 }
 
