@@ -1,4 +1,5 @@
-//! Everything that workers report, as log lines: all of it noted, none of it in a flood.
+//! Everything that workers report, as log lines and usage records: all of it noted, none of it in a
+//! flood.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -7,6 +8,7 @@ use tracing::{error, warn};
 
 use super::journal::Journal;
 use super::totals::Totals;
+use super::usage::UsageRecords;
 use crate::turn::WorkerIndex;
 use crate::worker::{Report, Role};
 
@@ -14,6 +16,7 @@ use crate::worker::{Report, Role};
 #[derive(Debug)]
 pub(super) struct Diary {
     journal: Journal,
+    usage: UsageRecords,
     totals: Totals,
 }
 
@@ -26,15 +29,18 @@ pub(super) enum Worker {
 
 impl Diary {
     /// Starts empty; the addresses are those of the workers' listeners, in their order.
-    pub(super) fn new(now: Instant, listen: Vec<SocketAddr>) -> Self {
-        Self { journal: Journal::new(now, listen), totals: Totals::default() }
+    pub(super) fn new(now: Instant, listen: Vec<SocketAddr>, usage: UsageRecords) -> Self {
+        Self { journal: Journal::new(now, listen), usage, totals: Totals::default() }
     }
 
     /// Notes a report, and says whether it was the worker's last one.
     pub(super) fn note(&mut self, now: Instant, worker: WorkerIndex, report: Report) -> Worker {
         match report {
             Report::Opened(opened) => self.journal.opened(now, worker, &opened),
-            Report::Closed(closed) => self.journal.closed(now, worker, &closed),
+            Report::Closed(closed) => {
+                self.usage.ended(&closed);
+                self.journal.closed(now, worker, &closed);
+            }
             Report::SegmentationOff => warn!(
                 worker = worker.0,
                 "the kernel refuses segmentation offload: every datagram leaves by itself"
@@ -50,6 +56,11 @@ impl Diary {
             }
         }
         Worker::Alive
+    }
+
+    /// Goes on in a new file of records, if there is one.
+    pub(super) fn reopen(&self) {
+        self.usage.reopen();
     }
 
     /// What the workers that have ended did in their lives.

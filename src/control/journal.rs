@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 use super::rate::{Admission, Rate};
-use crate::turn::{Cause, Closed, FiveTuple, Opened, WorkerIndex};
+use crate::turn::{Closed, FiveTuple, Opened, WorkerIndex};
 
 /// Lines about allocations that are logged each second; the rest is one more line.
 const ALLOCATION_LINES_PER_SECOND: u32 = 50;
@@ -48,7 +48,8 @@ impl Journal {
     /// Logs that an allocation ended, or counts it.
     pub(super) fn closed(&mut self, now: Instant, worker: WorkerIndex, closed: &Closed) {
         if self.admit(now) == Admission::Log {
-            let Closed { session, user, flow, relayed, duration_ms, traffic, cause } = closed;
+            let Closed { session, user, flow, relayed, duration_ms, traffic, peers: _, cause } =
+                closed;
             info!(
                 %session,
                 user = &**user,
@@ -56,12 +57,13 @@ impl Journal {
                 client = %flow.client,
                 server = self.server(*flow),
                 relayed = words(relayed),
-                reason = reason(*cause),
+                reason = cause.name(),
                 duration_s = Duration::from_millis(*duration_ms).as_secs_f64(),
                 to_peers_packets = traffic.to_peers.packets,
                 to_peers_bytes = traffic.to_peers.bytes,
                 to_client_packets = traffic.to_client.packets,
                 to_client_bytes = traffic.to_client.bytes,
+                dropped = traffic.dropped,
                 worker = worker.0,
                 "allocation closed"
             );
@@ -95,16 +97,6 @@ fn words(relayed: &[Option<SocketAddr>; 2]) -> String {
     words.join(", ")
 }
 
-fn reason(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Expired => "expired",
-        Cause::Deleted => "deleted",
-        Cause::Replaced => "replaced",
-        Cause::Killed => "killed",
-        Cause::Shutdown => "shutdown",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{self, Write};
@@ -113,7 +105,7 @@ mod tests {
     use tracing_subscriber::fmt;
 
     use super::*;
-    use crate::turn::{ListenerId, Load, SessionId, Traffic};
+    use crate::turn::{Cause, Correspondents, ListenerId, Load, SessionId, Traffic};
 
     const SESSION: SessionId = SessionId { worker: WorkerIndex(3), serial: 17 };
 
@@ -151,10 +143,12 @@ mod tests {
 
     fn closed() -> Closed {
         let load = |packets, bytes| Load { packets, bytes };
-        let traffic = Traffic { to_peers: load(2, 200), to_client: load(3, 300) };
+        let (to_peers, to_client) = (load(2, 200), load(3, 300));
+        let traffic = Traffic { to_peers, to_client, dropped: 4 };
+        let peers = Correspondents::default();
         let (user, cause) = ("alice".into(), Cause::Expired);
         let (session, flow, relayed) = (SESSION, flow(), relayed());
-        Closed { session, user, flow, relayed, duration_ms: 1500, traffic, cause }
+        Closed { session, user, flow, relayed, duration_ms: 1500, traffic, peers, cause }
     }
 
     fn journal(now: Instant) -> Journal {

@@ -21,6 +21,7 @@
 //! rate.rs         so many lines a second, the rest counted
 //! drops.rs        what was dropped, one log line a minute
 //! totals.rs       what was done, summed over the workers
+//! usage/          records of allocations, one JSON line each
 //! admin/          the control socket, and the commands that use it
 //! metrics/        numbers for Prometheus, and whether the server is ready, over HTTP
 //! logging.rs      where log lines go
@@ -58,6 +59,7 @@ mod serve;
 mod service;
 mod signals;
 mod totals;
+mod usage;
 
 pub use cli::command_line;
 pub use credentials::{Credential, CredentialsArgs};

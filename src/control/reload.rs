@@ -66,6 +66,7 @@ impl Reload {
 impl<W: Workers> Life<W> {
     /// Reads the configuration again. What goes wrong is logged, and everything stays as it was.
     pub(super) async fn reload(&mut self, alive: usize) -> Result<Change, String> {
+        self.diary.reopen();
         self.service.reloading();
         let outcome = match self.reload.read() {
             Ok(rules) => Ok(self.change(alive, rules).await),

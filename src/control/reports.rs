@@ -1,14 +1,15 @@
 //! The door through which workers' reports reach the control thread.
 //!
 //! It is bounded and a worker never waits at it: a report that finds it full is counted as lost.
-//! Only a worker's last report waits, since somebody waits for it, too.
+//! Only at the end does it wait, with its last report and with the allocations that end with it: then
+//! somebody waits for it, too, and there is nothing left to relay.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::turn::WorkerIndex;
+use crate::turn::{Cause, WorkerIndex};
 use crate::worker::{Report, Tell};
 
 /// Reports that fit in the door: more than a second's worth of those that are logged.
@@ -19,6 +20,7 @@ const DOOR_REPORTS: usize = 8192;
 pub(super) struct Reports {
     door: Receiver<(WorkerIndex, Report)>,
     lost: Arc<AtomicU64>,
+    told_lost: u64,
 }
 
 /// Makes the door: what workers call, and where their reports come out. It closes when the last
@@ -26,7 +28,7 @@ pub(super) struct Reports {
 pub(super) fn reports() -> (Tell, Reports) {
     let (sender, receiver) = channel(DOOR_REPORTS);
     let lost = Arc::new(AtomicU64::new(0));
-    let reports = Reports { door: receiver, lost: Arc::clone(&lost) };
+    let reports = Reports { door: receiver, lost: Arc::clone(&lost), told_lost: 0 };
     (Arc::new(move |worker, report| leave(&sender, &lost, worker, report)), reports)
 }
 
@@ -37,8 +39,7 @@ fn leave(
     worker: WorkerIndex,
     report: Report,
 ) {
-    let is_last = matches!(report, Report::Stopped(_) | Report::Failed(_));
-    let left = if is_last {
+    let left = if is_of_the_end(&report) {
         door.blocking_send((worker, report)).is_ok()
     } else {
         door.try_send((worker, report)).is_ok()
@@ -48,15 +49,29 @@ fn leave(
     }
 }
 
+fn is_of_the_end(report: &Report) -> bool {
+    match report {
+        Report::Stopped(_) | Report::Failed(_) => true,
+        Report::Closed(closed) => closed.cause == Cause::Shutdown,
+        Report::Opened(_) | Report::SegmentationOff | Report::SocketBroken(..) => false,
+    }
+}
+
 impl Reports {
     /// Waits for the next report; `None` when every worker is gone.
     pub(super) async fn next(&mut self) -> Option<(WorkerIndex, Report)> {
         self.door.recv().await
     }
 
-    /// Takes the number of reports that found the door full.
-    pub(super) fn lost(&self) -> u64 {
-        self.lost.swap(0, Ordering::Relaxed)
+    /// Takes the number of reports that found the door full since the last time.
+    pub(super) fn lost(&mut self) -> u64 {
+        let lost = self.lost.load(Ordering::Relaxed);
+        lost - std::mem::replace(&mut self.told_lost, lost)
+    }
+
+    /// Counts the reports that find the door full, for as long as there are workers.
+    pub(super) fn lost_so_far(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.lost)
     }
 }
 

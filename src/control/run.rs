@@ -255,6 +255,7 @@ mod tests {
     use crate::control::plan::nonces;
     use crate::control::reports::reports;
     use crate::control::runtime::Runtime;
+    use crate::control::usage::UsageRecords;
     use crate::worker::{Report, Tell};
 
     /// So many workers, which end when they are told to, each having made one allocation; so many of
@@ -335,7 +336,7 @@ mod tests {
             workers,
             reports,
             signals: Signals::new().unwrap(),
-            diary: Diary::new(Instant::now(), Vec::new()),
+            diary: Diary::new(Instant::now(), Vec::new(), UsageRecords::default()),
             drops: Drops::default(),
             readiness: Readiness::new(),
             reload,

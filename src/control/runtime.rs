@@ -31,6 +31,14 @@ impl Runtime {
         }
     }
 
+    /// Whether files go through a ring.
+    pub(super) fn has_ring(&self) -> bool {
+        match self {
+            Self::Uring(_) => true,
+            Self::Plain(_) => false,
+        }
+    }
+
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
         match self {
             Self::Uring(runtime) => runtime.block_on(future),

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Receiver;
 use tracing::{error, info, warn};
@@ -13,7 +13,7 @@ use super::config::{Config, IoChoice, Origin};
 use super::diary::Diary;
 use super::drops::Drops;
 use super::logging::Level;
-use super::metrics::{About, Doors, Node, Readiness, Sampler};
+use super::metrics::{About, Doors, Losses, Node, Readiness, Sampler};
 use super::plan::{descriptors, nonces, plan, settings};
 use super::reload::Reload;
 use super::reports::reports;
@@ -21,6 +21,7 @@ use super::run::{self, Life};
 use super::runtime::Runtime;
 use super::service::Service;
 use super::signals::Signals;
+use super::usage::{self, Counts, Interim, Names, UsageRecords};
 use super::{banner, files, logging};
 use crate::io::{BufferSizes, Facts};
 use crate::turn::{Alternates, Settings, WorkerIndex};
@@ -45,6 +46,14 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let signals = runtime.block_on(async { Signals::new() })?;
     let doors = Doors::bind(&config.metrics)?;
     let control = config.control.as_deref().map(Door::bind).transpose()?;
+    let (desk, orders, standing) = orders(Standing::serving(&config));
+    let names = Names { standing: standing.subscribe(), listen: config.listen.clone() };
+    let counts = Arc::new(Counts::default());
+    let records = config
+        .usage
+        .as_ref()
+        .map(|usage| UsageRecords::open(&usage.path, runtime.has_ring(), names.clone(), &counts));
+    let (records, writer) = records.transpose()?.unzip();
     files::raise_limit(descriptors(&config));
     let (tell, reports) = reports();
     let nonces = nonces()?;
@@ -53,8 +62,8 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     drop(tell);
     let (workers, name) = (Arc::new(workers), driver_name(driver));
     let readiness = Readiness::new();
-    let node = Arc::new(node(&config, &workers, name, &readiness));
-    let (desk, orders, standing) = orders(Standing::serving(&config));
+    let losses = Losses { usage: counts, reports: reports.lost_so_far() };
+    let node = Arc::new(node(&config, &workers, name, &readiness, losses));
     let place = Place::of(&config, &origin);
     let desk = Desk { workers: Arc::clone(&workers), node: Arc::clone(&node), orders: desk, place };
     runtime.block_on(async {
@@ -63,8 +72,16 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     })?;
     banner::print(&config, name);
     log_start(&config, name, workers.granted_buffers());
-    let diary = Diary::new(Instant::now(), config.listen.clone());
+    let diary = Diary::new(Instant::now(), config.listen.clone(), records.unwrap_or_default());
     let (drops, count) = (Drops::default(), config.workers.len());
+    let interval_s = config.usage.as_ref().and_then(|usage| usage.interval_s);
+    let interim = interval_s.map(|seconds| Interim {
+        every: Duration::from_secs(seconds.into()),
+        workers: Arc::clone(&workers),
+        count,
+        names,
+    });
+    let writing = writer.map(|writer| writer.run(interim));
     let reload = Reload::new(origin, config, nonces, level);
     let service = Service::of_this_process();
     let next_beat = service.every.map(|_| Instant::now());
@@ -82,7 +99,7 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
         drain: None,
         next_beat,
     };
-    Ok(runtime.block_on(life.live(count)))
+    Ok(runtime.block_on(usage::beside(life.live(count), writing)))
 }
 
 /// What is shown on the metrics addresses, if there are any.
@@ -91,6 +108,7 @@ fn node(
     workers: &Arc<Workers>,
     driver: &'static str,
     readiness: &Readiness,
+    losses: Losses,
 ) -> Node {
     let asked = Arc::clone(workers);
     let about = About {
@@ -99,6 +117,7 @@ fn node(
         allocations_limit: config.quotas.total_allocations,
         started: SystemTime::now(),
         begun: Instant::now(),
+        losses,
     };
     let sampler = Sampler::new(move || asked.snapshots());
     Node { about, sampler, readiness: readiness.clone() }

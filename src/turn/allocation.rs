@@ -6,8 +6,8 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use super::{
-    Authenticated, FiveTuple, RateLimits, RelayId, SessionId, Traffic, Train, channel::Channels,
-    limits::Meter, permission::Permissions,
+    Authenticated, Correspondents, FiveTuple, RateLimits, RelayId, SessionId, Traffic, Train,
+    channel::Channels, limits::Meter, permission::Permissions,
 };
 use crate::wire::{ErrorCode, Family, IntegrityKey, TransactionId};
 
@@ -88,6 +88,7 @@ pub(super) struct Allocation {
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,
     pub(super) traffic: Traffic,
+    pub(super) peers: Correspondents,
     /// How much more may be relayed now; untouched while there are no limits.
     pub(super) meters: Meters,
     pub(super) opened_ms: u64,

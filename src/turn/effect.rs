@@ -7,7 +7,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{FiveTuple, PendingId, RelayId, SessionId, WorkerIndex};
+use super::{Correspondents, FiveTuple, PendingId, RelayId, SessionId, WorkerIndex};
 
 /// One thing to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +140,8 @@ pub struct Closed {
     pub duration_ms: u64,
     /// What was relayed for it.
     pub traffic: Traffic,
+    /// Whom it had permissions for.
+    pub peers: Correspondents,
     /// Why it ended.
     pub cause: Cause,
 }
@@ -159,13 +161,29 @@ pub enum Cause {
     Shutdown,
 }
 
-/// Payload relayed for one allocation, headers not counted.
+impl Cause {
+    /// One word for it, in logs and records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Cause::Expired => "expired",
+            Cause::Deleted => "deleted",
+            Cause::Replaced => "replaced",
+            Cause::Killed => "killed",
+            Cause::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// What was relayed for one allocation, headers not counted, and what was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
     /// From the client towards its peers.
     pub to_peers: Load,
     /// From peers towards the client.
     pub to_client: Load,
+    /// Datagrams of the client and of its peers that were dropped, for want of a permission, a
+    /// channel or room under the limits.
+    pub dropped: u64,
 }
 
 /// Packets and their payload bytes.

@@ -103,6 +103,7 @@ impl Server {
             relayed: allocation.granted.relayed,
             duration_ms: now.mono_ms - allocation.opened_ms,
             traffic: allocation.traffic,
+            peers: allocation.peers,
             cause,
         }));
     }

@@ -13,7 +13,7 @@
 //! lifecycle.rs     how allocations end and the time passes, on the wheel of timer.rs
 //!
 //! allocations.rs   by slot and by five-tuple; allocation.rs is one of them, with its
-//!                  permission.rs and channel.rs
+//!                  permission.rs and channel.rs, and its correspondents.rs
 //! relays.rs        relay sockets by number and by port, drawn from ports.rs
 //! openings.rs      Allocates that wait for a socket, reservation.rs ports that wait for a client
 //!
@@ -40,6 +40,7 @@ mod attributes;
 mod auth;
 mod chance;
 mod channel;
+mod correspondents;
 mod counters;
 mod credentials;
 mod effect;
@@ -76,6 +77,7 @@ mod verdict;
 
 pub use alternates::{Alternates, TwoOfAFamily};
 pub use auth::{Authenticated, Authenticator, Refusal};
+pub use correspondents::Correspondents;
 pub use counters::{Counters, METHODS};
 pub use credentials::{Credentials, MAX_SECRETS, MAX_USERNAME_BYTES, TooManySecrets};
 pub use effect::{

@@ -77,6 +77,23 @@ reasons! {
     HairpinNoPermission => "hairpin_no_permission",
 }
 
+impl Reason {
+    /// True for what only befalls the payload of an allocation, on its way in or out.
+    pub(super) const fn is_about_an_allocation(self) -> bool {
+        matches!(
+            self,
+            Reason::NoChannel
+                | Reason::NoPermission
+                | Reason::PeerFamily
+                | Reason::OwnPeer
+                | Reason::PeerPortZero
+                | Reason::OverLimit
+                | Reason::HairpinNoAllocation
+                | Reason::HairpinNoPermission
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

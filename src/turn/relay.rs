@@ -31,9 +31,9 @@ impl Server {
         match &judged {
             Ok(Delivered { train: passing, .. }) => {
                 self.counters.to_clients.add(passing.segments, passing.bytes);
-                self.count_cut(train, *passing);
+                self.count_dropped_at(relay, Reason::OverLimit, train.segments - passing.segments);
             }
-            Err(reason) => self.counters.drop_run(*reason, train.segments),
+            Err(reason) => self.count_dropped_at(relay, *reason, train.segments),
         }
         judged
     }
@@ -81,12 +81,17 @@ impl Server {
             }
             Verdict::Drop(reason) => {
                 self.counters.drop_run(*reason, more);
+                self.count_dropped_of(flow, *reason, more);
                 return more;
             }
             // Nothing of the kind comes of ChannelData.
             Verdict::Reply(_) | Verdict::Pending => return 0,
         };
-        self.count_cut(asked, passing);
+        let cut = asked.segments - passing.segments;
+        if cut > 0 {
+            self.counters.drop_run(Reason::OverLimit, cut);
+            self.count_dropped_of(flow, Reason::OverLimit, cut);
+        }
         passing.segments
     }
 
@@ -211,10 +216,26 @@ impl Server {
         }
     }
 
-    fn count_cut(&mut self, train: Train, passing: Train) {
-        let cut = train.segments - passing.segments;
-        if cut > 0 {
-            self.counters.drop_run(Reason::OverLimit, cut);
+    /// Counts what was dropped of a client's datagrams for its allocation, if that is why.
+    pub(super) fn count_dropped_of(&mut self, flow: FiveTuple, reason: Reason, packets: usize) {
+        if !reason.is_about_an_allocation() {
+            return;
+        }
+        let id = self.allocations.find(flow);
+        if let Some(allocation) = id.and_then(|id| self.allocations.at(id)) {
+            allocation.traffic.dropped += packets as u64;
+        }
+    }
+
+    /// Counts what was dropped at a relay socket.
+    fn count_dropped_at(&mut self, relay: RelayId, reason: Reason, packets: usize) {
+        if packets == 0 {
+            return;
+        }
+        self.counters.drop_run(reason, packets);
+        let id = self.relays.live(relay);
+        if let Some(allocation) = id.and_then(|id| self.allocations.at(id)) {
+            allocation.traffic.dropped += packets as u64;
         }
     }
 }

@@ -79,6 +79,7 @@ impl Server {
         };
         if let Verdict::Drop(reason) = verdict {
             self.counters.drop(reason);
+            self.count_dropped_of(flow, reason, 1);
         }
         verdict
     }

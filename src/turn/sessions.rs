@@ -6,7 +6,7 @@
 use std::{net::IpAddr, net::SocketAddr, sync::Arc};
 
 use super::{
-    FiveTuple, Now, Server, SessionId, Traffic,
+    Correspondents, FiveTuple, Now, Server, SessionId, Traffic,
     allocation::{Allocation, index},
     allocations::AllocationId,
     effect::Cause,
@@ -47,6 +47,8 @@ pub struct Session {
     pub channels: usize,
     /// What was relayed for it.
     pub traffic: Traffic,
+    /// Whom it had permissions for.
+    pub peers: Correspondents,
 }
 
 /// One allocation with everybody it talks to.
@@ -145,6 +147,7 @@ impl Allocation {
             permissions: self.permissions.count(),
             channels: self.channels.count(),
             traffic: self.traffic,
+            peers: self.peers.clone(),
         }
     }
 }

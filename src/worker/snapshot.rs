@@ -28,8 +28,6 @@ pub struct Counters {
     pub hand_over_dropped: u64,
     /// Replies and hairpin payloads dropped because no buffer was left to write them into.
     pub no_buffer: u64,
-    /// Log records the control thread did not take in time.
-    pub records_lost: u64,
     /// Relay sockets the driver refused or lost.
     pub relays_broken: u64,
 }

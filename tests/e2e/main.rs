@@ -40,6 +40,7 @@ mod start;
 mod stop;
 mod time_limited;
 mod top;
+mod usage;
 mod workers;
 
 mod browser;

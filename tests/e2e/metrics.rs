@@ -37,7 +37,7 @@ fn ask(to: SocketAddr, method: &str, path: &str) -> Answer {
 }
 
 /// Every sample by its name and labels, as they are written.
-fn scrape(from: SocketAddr) -> BTreeMap<String, f64> {
+pub fn scrape(from: SocketAddr) -> BTreeMap<String, f64> {
     let answer = ask(from, "GET", "/metrics");
     assert_eq!(answer.status, 200);
     assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);

@@ -99,7 +99,7 @@ impl Desk {
 }
 
 fn both_ways(traffic: &Traffic) -> (u64, u64) {
-    let Traffic { to_peers, to_client } = traffic;
+    let Traffic { to_peers, to_client, dropped: _ } = traffic;
     (to_peers.packets + to_client.packets, to_peers.bytes + to_client.bytes)
 }
 

@@ -34,6 +34,7 @@ impl Config {
             workers: running.workers,
             io: running.io,
             metrics: running.metrics,
+            usage: running.usage,
             control: running.control,
             log: LogSettings { format: running.log.format, ..self.log },
             quotas,
@@ -69,6 +70,9 @@ impl Config {
     }
 
     fn fixed_differences(&self, new: &Config) -> Vec<Difference> {
+        let usage_path = |config: &Config| config.usage.as_ref().map(|usage| usage.path.clone());
+        let usage_interval =
+            |config: &Config| config.usage.as_ref().and_then(|usage| usage.interval_s);
         let locals =
             |config: &Config| -> Vec<_> { config.relays.iter().map(|r| r.local).collect() };
         let told = |config: &Config| -> Vec<_> {
@@ -83,6 +87,8 @@ impl Config {
             (&schema::IO, self.io != new.io),
             (&schema::METRICS, self.metrics != new.metrics),
             (&schema::CONTROL, self.control != new.control),
+            (&schema::USAGE_RECORDS, usage_path(self) != usage_path(new)),
+            (&schema::USAGE_INTERVAL.key, usage_interval(self) != usage_interval(new)),
             (&schema::LOG_FORMAT, self.log.format != new.log.format),
         ]
     }

@@ -94,6 +94,8 @@ pub struct Config {
     pub metrics: Vec<SocketAddr>,
     /// Where the control socket is, if there is one.
     pub control: Option<PathBuf>,
+    /// Where usage is recorded; `None` for nowhere.
+    pub usage: Option<UsageSettings>,
     /// How the server logs.
     pub log: LogSettings,
 }
@@ -122,6 +124,15 @@ impl Origin {
 pub struct WorkerPlace {
     /// Index of the core that the worker is pinned to.
     pub core: usize,
+}
+
+/// Where usage is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageSettings {
+    /// The file that is appended to.
+    pub path: PathBuf,
+    /// How often allocations that live are recorded, in seconds; `None` for never.
+    pub interval_s: Option<u32>,
 }
 
 /// Bounds on what clients may hold at a time.

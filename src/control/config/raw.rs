@@ -189,6 +189,14 @@ pub struct Options {
     #[arg(value_parser = flag::<SocketPath>)]
     pub(crate) control: Option<Given<SocketPath>>,
 
+    #[arg(long = key::USAGE_RECORDS.name, value_name = key::USAGE_RECORDS.unit)]
+    #[arg(help = key::USAGE_RECORDS.help(), value_parser = flag::<FilePath>)]
+    pub(crate) usage_records: Option<Given<FilePath>>,
+
+    #[arg(long = key::USAGE_INTERVAL.key.name, value_name = key::USAGE_INTERVAL.key.unit)]
+    #[arg(help = key::USAGE_INTERVAL.key.help(), value_parser = flag::<u32>)]
+    pub(crate) usage_interval: Option<Given<u32>>,
+
     #[arg(long = key::LOG.name, value_name = key::LOG.unit, help = key::LOG.help())]
     #[arg(value_parser = flag::<LevelFilter>)]
     pub(crate) log: Option<Given<LevelFilter>>,
@@ -228,6 +236,8 @@ impl Options {
             io: self.io.or(below.io),
             metrics: self.metrics.or(below.metrics),
             control: self.control.or(below.control),
+            usage_records: self.usage_records.or(below.usage_records),
+            usage_interval: self.usage_interval.or(below.usage_interval),
             log: self.log.or(below.log),
             log_format: self.log_format.or(below.log_format),
         }

@@ -6,7 +6,10 @@
 //!
 //! Law: no default and no bound of an option stands anywhere else in the program.
 
+mod usage;
+
 pub use super::key::{Key, NumberKey};
+pub use usage::{USAGE_INTERVAL, USAGE_RECORDS};
 
 const ONE: Key =
     Key { name: "", unit: "", default: "", bounds: "", doc: "", example: "", is_list: false };
@@ -410,6 +413,8 @@ pub const KEYS: &[&Key] = &[
     &DRAIN_DEADLINE.key,
     &IO,
     &METRICS,
+    &USAGE_RECORDS,
+    &USAGE_INTERVAL.key,
     &CONTROL,
     &LOG,
     &LOG_FORMAT,
@@ -440,6 +445,7 @@ mod tests {
             &super::CHANNEL_QUOTA,
             &super::MAX_BPS,
             &super::MAX_PPS,
+            &super::USAGE_INTERVAL,
             &super::MAX_LIFETIME,
         ];
         for number in numbers {

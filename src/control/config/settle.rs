@@ -13,7 +13,7 @@ use super::schema::{self, Key, NumberKey};
 use super::source::{ConfigError, Source};
 use super::users::{Fault, UsersFile};
 use super::value::{FilePath, PortRange, Realm, Secret, Server, Switch, User, Value};
-use super::{Config, LogSettings, Machine, Quotas, WorkerPlace};
+use super::{Config, LogSettings, Machine, Quotas, UsageSettings, WorkerPlace};
 use crate::turn::{MAX_SECRETS, RateLimits};
 
 /// An even port and the odd one above it: the least a worker needs for EVEN-PORT.
@@ -40,6 +40,7 @@ impl Settling<'_> {
         let alternate_servers = self.alternates(options.alternate_server.as_deref(), &listen)?;
         let drain_deadline_s =
             self.number(&schema::DRAIN_DEADLINE, options.drain_deadline.as_ref())?;
+        let usage = self.usage(&options)?;
         let max_lifetime_s = self.number(&schema::MAX_LIFETIME, options.max_lifetime.as_ref())?;
         let users = self.users(options.user)?;
         let users_file = self.users_file(options.users_file, &users)?;
@@ -71,6 +72,7 @@ impl Settling<'_> {
             drain_deadline_s,
             io: value_or_default(options.io, &schema::IO),
             metrics,
+            usage,
             control: options.control.map(|given| given.value.0),
             log: LogSettings {
                 level: value_or_default::<LevelFilter>(options.log, &schema::LOG),
@@ -153,6 +155,22 @@ impl Settling<'_> {
             bytes_per_s: self.number(&schema::MAX_BPS, options.max_bps.as_ref())?,
             packets_per_s: self.number(&schema::MAX_PPS, options.max_pps.as_ref())?,
         })
+    }
+
+    /// An interval without a file would record nothing.
+    fn usage(&self, options: &Options) -> Result<Option<UsageSettings>, ConfigError> {
+        let interval = options.usage_interval.as_ref();
+        let interval_s = self.number(&schema::USAGE_INTERVAL, interval)?;
+        if let (None, Some(Given { place, .. })) = (&options.usage_records, interval)
+            && interval_s > 0
+        {
+            let problem = "there is no file to record in: write usage-records, too".to_owned();
+            return self.fail(&schema::USAGE_INTERVAL.key, Some(*place), problem);
+        }
+        let interval_s = (interval_s > 0).then_some(interval_s);
+        let settings =
+            |given: &Given<FilePath>| UsageSettings { path: given.value.0.clone(), interval_s };
+        Ok(options.usage_records.as_ref().map(settings))
     }
 
     fn users(&self, given: Option<Vec<Given<User>>>) -> Result<Vec<User>, ConfigError> {

@@ -50,6 +50,13 @@ impl Config {
         }
     }
 
+    fn usage_line(&self) -> String {
+        match &self.usage {
+            Some(usage) => word(&schema::USAGE_RECORDS, usage.path.display()),
+            None => format!("# {}: none\n", schema::USAGE_RECORDS.name),
+        }
+    }
+
     fn users_file_line(&self) -> String {
         match &self.users_file {
             Some(UsersFile { path, users }) => {
@@ -78,6 +85,7 @@ impl Config {
     fn manner_lines(&self) -> Vec<String> {
         let cores: Vec<String> = self.workers.iter().map(|place| place.core.to_string()).collect();
         let workers = format!("{} # on cores {}", self.workers.len(), cores.join(", "));
+        let interval_s = self.usage.as_ref().and_then(|usage| usage.interval_s).unwrap_or(0);
         vec![
             number(&schema::WORKERS.key, workers),
             word(&schema::SOFTWARE, if self.software { "on" } else { "off" }),
@@ -88,6 +96,8 @@ impl Config {
             word(&schema::IO, self.io),
             list(&schema::METRICS, &self.metrics),
             self.control_line(),
+            self.usage_line(),
+            number(&schema::USAGE_INTERVAL.key, interval_s),
             word(&schema::LOG, self.log.level),
             word(&schema::LOG_FORMAT, self.log.format),
         ]

@@ -68,7 +68,8 @@ fn binds(config: &Config) -> Vec<IpAddr> {
 #[test]
 fn every_key_can_be_written_in_the_file() {
     for key in KEYS {
-        settle(&line(key), &["--relay-ip", "127.0.0.1"]).unwrap_or_else(|e| panic!("{e}"));
+        settle(&line(key), &["--relay-ip", "127.0.0.1", "--usage-records", "/usage"])
+            .unwrap_or_else(|e| panic!("{e}"));
     }
 }
 
@@ -140,6 +141,8 @@ fn the_command_line_wins_for_every_key() {
             "--users-file=/dev/null",
             "users-file = \"/dev/null\" # 0 users",
         ),
+        ("usage-records = '/a'", "--usage-records=/b", "usage-records = \"/b\""),
+        ("usage-records = '/a'\nusage-interval = 1", "--usage-interval=2", "usage-interval = 2"),
         ("log = 'info'", "--log=warn", "log = \"warn\""),
         ("log-format = 'text'", "--log-format=json", "log-format = \"json\""),
     ];
@@ -154,7 +157,7 @@ fn the_command_line_wins_for_every_key() {
 }
 
 /// Each file, the line that is named, the key, and a part of the problem.
-const BAD_FILES: [(&str, usize, &str, &str); 41] = [
+const BAD_FILES: [(&str, usize, &str, &str); 43] = [
     ("relay-ports = '6000-5000'", 1, "relay-ports", "6000-5000 is reversed: write 5000-6000"),
     ("relay-ports = '5000-5006'\nworkers = 4", 1, "relay-ports", "4 workers need 8"),
     ("relay-ports = '5000'", 1, "relay-ports", "write LOW-HIGH"),
@@ -217,6 +220,8 @@ const BAD_FILES: [(&str, usize, &str, &str); 41] = [
     ("metrics = ['127.0.0.1']", 1, "metrics", "write 9641 or"),
     ("metrics = [0]", 1, "metrics", "port 0"),
     ("metrics = ['192.0.2.9:9641']", 1, "metrics", "not an address of this machine"),
+    ("\nusage-interval = 60", 2, "usage-interval", "write usage-records, too"),
+    ("usage-records = ''", 1, "usage-records", "no path"),
     ("log = 'loud'", 1, "log", "write one of off, error"),
     ("realm = 'a'\nrealm = 'b'", 2, "realm", "duplicate key"),
     ("realm = 'a'\nrelam = 'b'", 2, "relam", "unknown field"),

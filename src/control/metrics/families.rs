@@ -4,11 +4,12 @@
 //! clients do is summed. Names follow the conventions of Prometheus: the program first, the unit
 //! next, `_total` where a number only grows.
 
+use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
-use super::About;
 use super::sampler::Sample;
 use super::text::{Kind, Text};
+use super::{About, Losses};
 use crate::control::totals::drops;
 use crate::io;
 use crate::turn::{Counters, Load, METHODS};
@@ -29,6 +30,7 @@ pub(super) fn text(about: &About, sample: &Sample) -> String {
     requests(&mut text, &sample.known);
     dropped(&mut text, &sample.known);
     faults(&mut text, &sample.answered);
+    losses(&mut text, &about.losses);
     driver(&mut text, &sample.answered);
     text.finish()
 }
@@ -150,9 +152,19 @@ fn faults(text: &mut Text, workers: &[Snapshot]) {
     let help = "Relay sockets that the driver refused or lost.";
     let head = ("uturn_relays_broken_total", Kind::Counter, help);
     each(text, head, workers, |it| it.worker.relays_broken);
-    let help = "Log records that the control thread did not take in time.";
-    let head = ("uturn_log_records_lost_total", Kind::Counter, help);
-    each(text, head, workers, |it| it.worker.records_lost);
+}
+
+fn losses(text: &mut Text, losses: &Losses) {
+    let help =
+        "Reports of workers, for the log and the usage records, that were not taken in time.";
+    text.family("uturn_reports_lost_total", Kind::Counter, help)
+        .sample(&[], losses.reports.load(Ordering::Relaxed));
+    let help = "Usage records that are in their file.";
+    text.family("uturn_usage_records_written_total", Kind::Counter, help)
+        .sample(&[], losses.usage.written());
+    let help = "Usage records that are not, because the disk is too slow or full.";
+    text.family("uturn_usage_records_lost_total", Kind::Counter, help)
+        .sample(&[], losses.usage.lost());
 }
 
 /// What the driver counts is told under its own names and in its own words.
@@ -203,6 +215,7 @@ mod tests {
             allocations_limit: 100,
             started: SystemTime::now(),
             begun: Instant::now(),
+            losses: Losses::default(),
         }
     }
 

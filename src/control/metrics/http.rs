@@ -131,7 +131,7 @@ mod tests {
     use std::time::{Instant, SystemTime};
 
     use super::super::sampler::{Sampler, snapshot};
-    use super::super::{About, Readiness};
+    use super::super::{About, Losses, Readiness};
     use super::*;
 
     /// Two workers of which so many answer and the rest are gone.
@@ -142,6 +142,7 @@ mod tests {
             allocations_limit: 1,
             started: SystemTime::now(),
             begun: Instant::now(),
+            losses: Losses::default(),
         };
         let sampler = Sampler::new(move || {
             let (answer, answers) = crossbeam_channel::bounded(2);

@@ -19,10 +19,12 @@ mod text;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 pub(super) use sampler::Sampler;
+
+use super::usage::Counts;
 
 /// The sockets on which numbers will be shown; bound, and silent until [`Doors::open`].
 #[derive(Debug)]
@@ -48,6 +50,17 @@ pub(super) struct About {
     pub(super) started: SystemTime,
     /// The same moment, by a clock that nobody sets.
     pub(super) begun: Instant,
+    /// What the control thread loses, which no worker knows of.
+    pub(super) losses: Losses,
+}
+
+/// What was to be written down, and what of it was lost.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Losses {
+    /// Usage records.
+    pub(super) usage: Arc<Counts>,
+    /// Reports of workers that found the door of the control thread full.
+    pub(super) reports: Arc<AtomicU64>,
 }
 
 /// Whether clients should be sent here: said by the life of the server, told by `/ready`.

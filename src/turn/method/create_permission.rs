@@ -81,6 +81,9 @@ impl Server {
             return Err(Refused(ErrorCode::InsufficientCapacity));
         }
         for (peer, reach) in permitted {
+            if !permissions.holds(peer) {
+                allocation.peers.note(peer);
+            }
             permissions.install(peer, reach, now.mono_ms);
         }
         self.rearm(id);

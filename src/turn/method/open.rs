@@ -5,7 +5,8 @@
 //! then named in ADDRESS-ERROR-CODE (RFC 8656 §7.2).
 
 use crate::turn::{
-    Bind, Now, Outcome, PendingId, Reason, Server, SessionId, Socket, Traffic, Verdict,
+    Bind, Correspondents, Now, Outcome, PendingId, Reason, Server, SessionId, Socket, Traffic,
+    Verdict,
     allocation::{Allocation, End, Granted, Meters, index},
     answer::{Answer, Envelope},
     channel::Channels,
@@ -153,6 +154,7 @@ impl Server {
             permissions: Permissions::default(),
             channels: Channels::default(),
             traffic: Traffic::default(),
+            peers: Correspondents::default(),
             meters: Meters::default(),
             opened_ms: now.mono_ms,
             granted,

@@ -1,7 +1,7 @@
 //! Refresh and expiry (RFC 8656 §8).
 
 use super::*;
-use crate::turn::{Cause, Reason};
+use crate::turn::{Cause, Closed, Reason};
 use crate::wire::{AttributeType, ErrorCode, Family, Method};
 
 #[test]
@@ -169,4 +169,25 @@ fn at_the_end_everything_is_told_and_given_back() {
     world.at(1);
     assert_eq!((world.closed.len(), world.bound.len(), world.held()), (2, 0, 0));
     assert!(world.closed.iter().all(|record| record.cause == Cause::Shutdown));
+}
+
+// What a record of the allocation says: with whom, how much, and how much of it was dropped.
+#[test]
+fn an_allocation_that_ends_says_with_whom_and_how_much() {
+    let mut world = World::new();
+    let relayed = world.allocate(Client::ANN).expect_success().relayed();
+    world.permit(Client::ANN, &[PEER, "9.9.9.8:1", "9.9.9.8:2"]).expect_success();
+    world.permit(Client::ANN, &[PEER]).expect_success();
+    world.send(Client::ANN, PEER, b"hello");
+    world.send(Client::ANN, "9.9.9.7:1", b"not permitted").expect_drop(Reason::NoPermission);
+    world.channel_data(Client::ANN, 0x4000, b"not bound").expect_drop(Reason::NoChannel);
+    world.says(Client::ANN, b"\xFFnoise").expect_drop(Reason::NotStun);
+    world.peer_says(relayed, PEER, 7).unwrap();
+    assert_eq!(world.peer_says(relayed, "9.9.9.7:1", 7), Err(Reason::NoPermission));
+    world.at(301).permit(Client::ANN, &[PEER]).expect_success();
+    world.refresh(Client::ANN, 0).expect_success();
+    let Closed { traffic, peers, .. } = &world.closed[0];
+    assert_eq!((traffic.to_peers.bytes, traffic.to_client.bytes, traffic.dropped), (5, 7, 3));
+    let named: Vec<_> = peers.named().iter().map(ToString::to_string).collect();
+    assert_eq!((named, peers.more()), (vec!["9.9.9.8".into(), "9.9.9.9".into()], 0));
 }

@@ -1,0 +1,133 @@
+//! Usage records: one JSON line for each allocation that has ended, and, at an interval, for each
+//! that lives.
+//!
+//! ```text
+//! workers ── reports ──▶ UsageRecords ── lines, a bounded queue ──▶ writer.rs ──▶ file.rs
+//!                                                                       ▲
+//!                                              every interval: ── live.rs ── pages of allocations
+//! ```
+//!
+//! Law: nobody waits for the disk. What does not fit into the queue, or what a full disk does not
+//! take, is counted as lost, and the relay goes on. All of this runs on the control thread.
+
+mod file;
+mod live;
+mod record;
+mod writer;
+
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{Sender, channel};
+use tokio::time::timeout;
+use tracing::warn;
+
+use file::File;
+pub(super) use record::Names;
+pub(super) use writer::{Interim, Writer};
+
+use crate::turn::Closed;
+
+/// How long the last records may take to be written once everything else has ended.
+const LAST_RECORDS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Lines that wait for the disk at most; some 500 bytes each.
+const QUEUE_LINES: usize = 16_384;
+
+/// What became of the records so far.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    written: AtomicU64,
+    lost: AtomicU64,
+}
+
+impl Counts {
+    /// Records that are in the file.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Records that are not, because the disk is too slow or full.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+/// What the writer is told.
+#[derive(Debug)]
+enum Order {
+    /// A line for the file.
+    Write(Vec<u8>),
+    /// The file has been renamed: the next line goes into a new one of the old name.
+    Reopen,
+}
+
+/// Lives, and writes records beside it; waits a while for the last of them.
+pub(super) async fn beside<T>(
+    life: impl Future<Output = T>,
+    writing: Option<impl Future<Output = ()>>,
+) -> T {
+    let Some(writing) = writing else { return life.await };
+    let (mut life, mut writing) = (pin!(life), pin!(writing));
+    tokio::select! {
+        outcome = &mut life => {
+            if timeout(LAST_RECORDS_WITHIN, writing).await.is_err() {
+                warn!("the last usage records were not written: the disk is too slow");
+            }
+            outcome
+        }
+        () = &mut writing => life.await,
+    }
+}
+
+/// Takes records in; without a file it takes none.
+#[derive(Debug, Default)]
+pub(super) struct UsageRecords {
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    queue: Sender<Order>,
+    names: Names,
+    counts: Arc<Counts>,
+}
+
+impl UsageRecords {
+    /// Opens the file, or makes it. `has_ring` says that this thread's runtime is tokio-uring.
+    ///
+    /// # Errors
+    /// The file cannot be opened; the error names it.
+    pub(super) fn open(
+        path: &Path,
+        has_ring: bool,
+        names: Names,
+        counts: &Arc<Counts>,
+    ) -> io::Result<(Self, Writer)> {
+        let (queue, orders) = channel(QUEUE_LINES);
+        let writer = Writer::new(File::open(path, has_ring)?, orders, Arc::clone(counts));
+        let open = Open { queue, names, counts: Arc::clone(counts) };
+        Ok((Self { open: Some(open) }, writer))
+    }
+
+    /// Writes down an allocation that has ended.
+    pub(super) fn ended(&self, closed: &Closed) {
+        let Some(open) = &self.open else { return };
+        if open.queue.try_send(Order::Write(open.names.ended(closed))).is_err() {
+            open.counts.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Goes on in a new file of the same name, after the old one has been renamed.
+    pub(super) fn reopen(&self) {
+        let Some(open) = &self.open else { return };
+        // With a full queue the disk is stuck, and so is whoever renamed the file.
+        if open.queue.try_send(Order::Reopen).is_err() {
+            warn!("usage records go on in the old file: the disk is too slow");
+        }
+    }
+}

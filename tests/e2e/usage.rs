@@ -1,0 +1,249 @@
+//! Usage records: what stands in them, that they survive rotation, and that a disk that takes none
+//! costs records and nothing else.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::client::{Client, Peer};
+use crate::machine::{Folder, skip};
+use crate::metrics::scrape;
+use crate::relay::{LOOPBACK4, REALM, Relay, Setup, USER};
+
+const CHANNEL: u16 = 0x4000;
+const DRIVERS: [&str; 2] = ["auto", "portable"];
+/// How long a record may take to reach the file on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A relay that records into a folder of its own, and shows its numbers.
+struct Recorded {
+    relay: Relay,
+    metrics: SocketAddr,
+    folder: Folder,
+}
+
+impl Recorded {
+    fn start(arguments: &[&str]) -> Self {
+        let folder = Folder::new();
+        let (relay, metrics) = recording_to(&folder.path("usage.jsonl"), arguments);
+        Self { relay, metrics, folder }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path("usage.jsonl").into()
+    }
+}
+
+fn recording_to(path: &str, arguments: &[&str]) -> (Relay, SocketAddr) {
+    let port = TcpListener::bind((LOOPBACK4, 0)).expect("a free port");
+    let metrics = port.local_addr().expect("it is bound");
+    drop(port);
+    let setup = Setup::new().with(&["--usage-records", path]).with(arguments);
+    (setup.with(&["--metrics", &metrics.to_string()]).start(), metrics)
+}
+
+/// Waits until a file has so many lines, and reads them.
+fn records(path: &PathBuf, count: usize) -> Vec<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let lines: Vec<_> = text.split_inclusive('\n').filter(|it| it.ends_with('\n')).collect();
+        if lines.len() >= count {
+            let read = |line: &&str| serde_json::from_str(line).expect("each line is JSON");
+            return lines.iter().map(read).collect();
+        }
+        assert!(Instant::now() < deadline, "{} of {count} records: {text}", lines.len());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits for a sample to reach a value.
+fn wait_for(metrics: SocketAddr, name: &str, value: f64) -> BTreeMap<String, f64> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let samples = scrape(metrics);
+        if samples[name] >= value {
+            return samples;
+        }
+        assert!(Instant::now() < deadline, "{name} is {}", samples[name]);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// An allocation that relays a packet of 100 bytes each way, and drops one of a stranger.
+fn talk(relay: &Relay) -> (Client, SocketAddr) {
+    let (mut client, peer) = (Client::new(relay.v4()), Peer::new());
+    let relayed = client.allocate();
+    client.bind(CHANNEL, peer.address());
+    client.send_channel(CHANNEL + 1, b"not bound");
+    client.send_channel(CHANNEL, &[7; 100]);
+    assert_eq!(peer.receive().1.len(), 100);
+    peer.send(relayed, &[7; 100]);
+    assert_eq!(client.channel_data().1.len(), 100);
+    (client, relayed)
+}
+
+fn live_and_end(relay: &Relay) {
+    talk(relay).0.refresh(0);
+}
+
+#[test]
+fn a_record_says_who_where_with_whom_how_long_and_how_much() {
+    for io in DRIVERS {
+        let recorded = Recorded::start(&["--io", io]);
+        let (mut client, relayed) = talk(&recorded.relay);
+        client.refresh(0);
+        let record = &records(&recorded.path(), 1)[0];
+        let text = |key: &str| record[key].as_str().unwrap_or_else(|| panic!("{key}: {record}"));
+        let number = |key: &str| record[key].as_u64().unwrap_or_else(|| panic!("{key}: {record}"));
+        assert_eq!((text("kind"), text("session"), text("reason")), ("ended", "0-1", "deleted"));
+        assert_eq!((text("user"), text("realm"), text("transport")), (USER, REALM, "udp"));
+        assert_eq!(text("client"), client.address().to_string());
+        assert_eq!(text("server"), recorded.relay.v4().to_string());
+        assert_eq!(record["relayed"], serde_json::json!([relayed.to_string()]));
+        assert_eq!(record["peers"], serde_json::json!(["127.0.0.1"]));
+        assert_eq!((number("to_peers_packets"), number("to_peers_bytes")), (1, 100));
+        assert_eq!((number("to_client_packets"), number("to_client_bytes")), (1, 100));
+        assert_eq!((number("peers_more"), number("dropped")), (0, 1));
+        assert_eq!(number("end_ms") - number("start_ms"), number("duration_ms"));
+        let mode = fs::metadata(recorded.path()).expect("it is there").permissions();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o640);
+    }
+}
+
+// Whoever is in a call when the server stops has a record too, however many they are.
+#[test]
+fn those_that_live_at_the_end_are_recorded() {
+    for io in DRIVERS {
+        let mut recorded = Recorded::start(&["--io", io, "--workers", "2"]);
+        let clients: Vec<_> = (0..40).map(|_| talk(&recorded.relay)).collect();
+        recorded.relay.process.signal(libc::SIGTERM);
+        assert!(recorded.relay.process.wait().success());
+        let records = records(&recorded.path(), clients.len());
+        assert_eq!(records.len(), clients.len());
+        assert!(records.iter().all(|record| record["reason"] == "shutdown"));
+    }
+}
+
+#[test]
+fn a_long_call_is_seen_before_it_ends() {
+    for io in DRIVERS {
+        let recorded = Recorded::start(&["--io", io, "--usage-interval", "1", "--workers", "2"]);
+        let mut calls: Vec<_> = (0..5).map(|_| talk(&recorded.relay)).collect();
+        let interim = records(&recorded.path(), 2 * calls.len());
+        assert!(interim.iter().all(|it| it["kind"] == "interim" && it["reason"].is_null()));
+        assert!(interim.iter().all(|it| it["to_peers_bytes"] == 100 && it["dropped"] == 1));
+        let seen = |id: &Value| interim.iter().filter(|it| it["session"] == *id).count();
+        assert!(interim.iter().all(|it| seen(&it["session"]) >= 2), "{interim:?}");
+        calls.iter_mut().for_each(|(client, _)| drop(client.refresh(0)));
+        let ended = |records: &[Value]| records.iter().filter(|it| it["kind"] == "ended").count();
+        let deadline = Instant::now() + PATIENCE;
+        while ended(&records(&recorded.path(), 1)) < calls.len() {
+            assert!(Instant::now() < deadline, "they end");
+        }
+    }
+}
+
+#[test]
+fn a_renamed_file_is_followed_by_a_new_one() {
+    for io in DRIVERS {
+        let recorded = Recorded::start(&["--io", io]);
+        live_and_end(&recorded.relay);
+        records(&recorded.path(), 1);
+        let old = PathBuf::from(recorded.folder.path("usage.jsonl.1"));
+        fs::rename(recorded.path(), &old).expect("it can be renamed");
+        live_and_end(&recorded.relay);
+        records(&old, 2);
+        recorded.relay.process.signal(libc::SIGHUP);
+        // The signal is obeyed at some moment; records on either side of it are somewhere.
+        let deadline = Instant::now() + PATIENCE;
+        let mut lives = 2;
+        while !recorded.path().exists() {
+            live_and_end(&recorded.relay);
+            lives += 1;
+            assert!(Instant::now() < deadline, "there is no new file");
+        }
+        live_and_end(&recorded.relay);
+        wait_for(recorded.metrics, "uturn_usage_records_written_total", f64::from(lives + 1));
+        let count = |path: &PathBuf| records(path, 0).len() as i32;
+        assert_eq!(count(&old) + count(&recorded.path()), lives + 1);
+        assert!(count(&recorded.path()) >= 1);
+    }
+}
+
+#[test]
+fn a_disk_that_takes_nothing_costs_records_and_nothing_else() {
+    for io in DRIVERS {
+        let (relay, metrics) = recording_to("/dev/full", &["--io", io]);
+        for lives in 1..=3 {
+            live_and_end(&relay);
+            let samples = wait_for(metrics, "uturn_usage_records_lost_total", f64::from(lives));
+            assert_eq!(samples["uturn_usage_records_written_total"], 0.0);
+        }
+        let log = relay.process.stderr();
+        assert_eq!(log.matches("usage records are lost").count(), 1, "{log}");
+    }
+}
+
+// A file system of one page fills up in the middle of a record.
+#[test]
+fn a_full_disk_tears_no_record_but_its_last_and_is_used_again() {
+    let folder = Folder::new();
+    let small = folder.path("small");
+    fs::create_dir(&small).expect("a folder");
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=4096", "none", &small]).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        return skip("a full disk", "the right to mount a tmpfs");
+    }
+    let unmount = Unmount(small.clone().into());
+    let path = folder.path("small/usage.jsonl");
+    let (relay, metrics) = recording_to(&path, &[]);
+    let mut lives = 0.0;
+    while scrape(metrics)["uturn_usage_records_lost_total"] == 0.0 {
+        live_and_end(&relay);
+        lives += 1.0;
+        assert!(lives < 100.0, "it never fills up");
+    }
+    let text = fs::read_to_string(&path).expect("it can be read");
+    let (whole, torn) = text.rsplit_once('\n').expect("some fit");
+    assert!(!torn.is_empty(), "the disk was full between two records: {} bytes", text.len());
+    whole.lines().for_each(|line| drop(serde_json::from_str::<Value>(line).expect("whole")));
+    fs::File::options().write(true).open(&path).expect("ours").set_len(0).expect("truncated");
+    let before = scrape(metrics)["uturn_usage_records_written_total"];
+    live_and_end(&relay);
+    wait_for(metrics, "uturn_usage_records_written_total", before + 1.0);
+    let text = fs::read_to_string(&path).expect("it can be read");
+    let last = text.lines().last().expect("a record");
+    assert_eq!(serde_json::from_str::<Value>(last).expect("whole")["kind"], "ended");
+    drop(relay);
+    drop(unmount);
+}
+
+/// Takes a file system away again, whatever becomes of the test.
+struct Unmount(PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        let status = Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(std::thread::panicking() || status.is_ok_and(|status| status.success()));
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_one_clear_line_and_no_start() {
+    let mut command = crate::relay::command();
+    command.args(["--listen", "127.0.0.1:10", "--workers", "1"]);
+    command.args(["--usage-records", "/nowhere/at/all"]);
+    let mut process = crate::relay::Process::spawn(command);
+    assert_eq!(process.wait().code(), Some(1));
+    let said = process.stderr();
+    let faults: Vec<_> = said.lines().filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(faults.len(), 1, "{said}");
+    assert!(faults[0].contains("cannot write usage records to /nowhere/at/all: "), "{said}");
+}
