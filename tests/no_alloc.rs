@@ -23,7 +23,7 @@ use uturn::{
         AttributeType, Class, IntegrityKey, Message, MessageWriter, Method, TRANSPORT_UDP,
         TransactionId,
     },
-    worker::{DriverKind, Limits, Plan, Workers, spawn},
+    worker::{DriverKind, Limits, Plan, Steering, Workers, spawn},
 };
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -146,6 +146,7 @@ fn workers(listen: SocketAddr, driver: DriverKind) -> Workers {
         cores: vec![0],
         settings: Arc::new(Settings::new(authenticator, policy)),
         limits: Limits { per_user: None, total: None },
+        steering: Steering::Hash,
         driver,
         io: IoSettings::default(),
     };

@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::config::{Config, Proof, User};
-use crate::io::{self as net, Facts};
+use super::config::{Config, Proof, User, Waiting};
+use crate::io::{self as net, Batching, Facts};
 use crate::turn::{
     Authenticator, Credentials, DEFAULT_NONCE_LIFETIME_S, Nonces, PeerPolicy, PortPlan, Settings,
 };
@@ -38,8 +38,16 @@ pub(super) fn plan(
         settings: Arc::clone(settings),
         limits: limits(config),
         driver,
-        io: facts.adapt(net::Settings { sockets: sockets(config), ..net::Settings::default() }),
+        steering: config.steer,
+        io: facts.adapt(io_settings(config)),
     }
+}
+
+fn io_settings(config: &Config) -> net::Settings {
+    let Waiting { batch_us, spin_us, busy_poll_us } = config.waiting;
+    let batching = Batching { longest_wait_us: batch_us, ..Batching::default() };
+    let sockets = sockets(config);
+    net::Settings { sockets, batching, spin_us, busy_poll_us, ..net::Settings::default() }
 }
 
 /// How many allocations there may be.

@@ -131,6 +131,9 @@ fn spawn(
 ) -> Result<(Workers, DriverKind), SpawnError> {
     let facts = facts(config.io);
     facts.missing().for_each(|line| warn!("{line}"));
+    if config.waiting.busy_poll_us > 0 && (config.io == IoChoice::Portable || !facts.busy_poll) {
+        warn!("busy-poll-us has no effect: it needs io_uring and kernel 6.9");
+    }
     let with = |driver| {
         let workers = worker::spawn(&plan(config, settings, driver, &facts), tell);
         workers.map(|workers| (workers, driver))

@@ -34,6 +34,7 @@ mod probe;
 mod run;
 mod settings;
 pub mod sockets;
+pub mod steer;
 mod sys;
 mod table;
 mod uring;

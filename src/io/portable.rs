@@ -5,8 +5,14 @@
 //! send per sending socket and 32 messages. Its waits have milliseconds, rounded up.
 
 use std::{
-    collections::VecDeque, io, mem, net::SocketAddr, net::UdpSocket, rc::Rc, sync::Arc, thread,
-    time::Duration,
+    collections::VecDeque,
+    io, mem,
+    net::SocketAddr,
+    net::UdpSocket,
+    rc::Rc,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -41,6 +47,7 @@ pub struct PortableDriver {
     pace: Pace,
     /// Messages of the turn under way.
     messages: usize,
+    spin: Duration,
     to_release: Vec<Key>,
     backlog: VecDeque<Event>,
     waker: Waker,
@@ -67,6 +74,7 @@ impl PortableDriver {
             table: Table::new(sockets as usize),
             pace: Pace::new(settings.batching),
             messages: 0,
+            spin: Duration::from_micros(settings.spin_us.into()),
             to_release: Vec::with_capacity(sockets as usize),
             backlog: VecDeque::with_capacity(settings.buffers as usize + MESSAGES_MAX),
             waker,
@@ -145,23 +153,44 @@ impl PortableDriver {
         let wait = if self.backlog.is_empty() { wait } else { Wait::None };
         let starved = self.pool.free_receive() == 0 && self.incoming.held() == 0;
         let wait = if starved { pause(wait) } else { wait };
-        self.wait_for_batch(wait);
+        let gathers = self.wait_for_batch(wait);
+        if !gathers && self.spins(wait)? {
+            return Ok(());
+        }
         self.epoll.wait(wait)
+    }
+
+    /// Looks for packets for a while instead of sleeping at once; whether there were any.
+    fn spins(&mut self, wait: Wait) -> io::Result<bool> {
+        let spin = match wait {
+            Wait::None => return Ok(false),
+            Wait::For(limit) => limit.min(self.spin),
+            Wait::Forever => self.spin,
+        };
+        let began = Instant::now();
+        while !spin.is_zero() && began.elapsed() < spin {
+            self.epoll.wait(Wait::None)?;
+            if self.epoll.ready() > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Lets a batch gather before the sockets are looked at. epoll cannot wait for more than one
     /// event, so this is a plain sleep, left out when the last turn was a full batch by itself.
-    fn wait_for_batch(&mut self, wait: Wait) {
+    /// Whether there is a batch to wait for.
+    fn wait_for_batch(&mut self, wait: Wait) -> bool {
         let messages = mem::take(&mut self.messages);
-        let Some(batch) = self.pace.next_batch() else { return };
-        if messages >= batch.completions as usize {
-            return;
+        let Some(batch) = self.pace.next_batch() else { return false };
+        if messages < batch.completions as usize {
+            match wait {
+                Wait::None => {}
+                Wait::For(limit) => thread::sleep(limit.min(batch.wait)),
+                Wait::Forever => thread::sleep(batch.wait),
+            }
         }
-        match wait {
-            Wait::None => {}
-            Wait::For(limit) => thread::sleep(limit.min(batch.wait)),
-            Wait::Forever => thread::sleep(batch.wait),
-        }
+        true
     }
 
     fn collect(&mut self) {

@@ -28,6 +28,8 @@ pub struct Facts {
     pub uring: Result<(), Obstacle>,
     /// The kernel can wait for a batch of completions by itself (6.12).
     pub min_wait: bool,
+    /// The kernel polls the devices' queues for a ring (6.9).
+    pub busy_poll: bool,
     /// A registered socket is released when it is closed, whatever others do (6.13).
     pub registered_files: bool,
     /// Trains are received whole (UDP_GRO, 5.0).
@@ -65,6 +67,7 @@ impl Facts {
         Self {
             uring: trial.as_ref().map(drop).map_err(|obstacle| *obstacle),
             min_wait: trial.as_ref().is_ok_and(|trial| trial.min_wait),
+            busy_poll: trial.as_ref().is_ok_and(|trial| trial.busy_poll),
             registered_files: trial.is_ok_and(|trial| trial.registered_files),
             gro: has_option(libc::UDP_GRO, 1),
             segmentation: has_option(libc::UDP_SEGMENT, 1200),
@@ -78,6 +81,7 @@ impl Facts {
             segmentation: settings.segmentation && self.segmentation,
             registered_files: settings.registered_files && self.registered_files,
             min_wait: settings.min_wait && self.min_wait,
+            busy_poll_us: if self.busy_poll { settings.busy_poll_us } else { 0 },
             ..settings
         }
     }
@@ -162,6 +166,7 @@ fn socket() -> io::Result<UdpSocket> {
 /// A small driver at work.
 struct Trial {
     min_wait: bool,
+    busy_poll: bool,
     registered_files: bool,
 }
 
@@ -170,8 +175,9 @@ impl Trial {
         let settings = Settings { buffers: 4, sockets: 4, ..Settings::default() };
         let mut driver = UringDriver::new(&settings).map_err(|error| obstacle(&error))?;
         let min_wait = driver.has_min_wait();
+        let busy_poll = driver.polls_devices();
         let registered_files = releases_sockets(&mut driver)?;
-        Ok(Self { min_wait, registered_files })
+        Ok(Self { min_wait, busy_poll, registered_files })
     }
 }
 
@@ -236,6 +242,7 @@ mod tests {
     const ALL: Facts = Facts {
         uring: Ok(()),
         min_wait: true,
+        busy_poll: true,
         registered_files: true,
         gro: true,
         segmentation: true,

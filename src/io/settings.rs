@@ -12,6 +12,11 @@ pub struct Settings {
     pub sockets: u32,
     /// When to wait for more than one completion.
     pub batching: Batching,
+    /// How long a turn looks for packets before it sleeps, in microseconds.
+    pub spin_us: u32,
+    /// How long the kernel polls the device's queue before a turn sleeps, in microseconds (NAPI
+    /// busy polling; io_uring only, kernel 6.9).
+    pub busy_poll_us: u32,
     /// Whether trains are sent with UDP_SEGMENT. Off, every datagram is a send of its own.
     pub segmentation: bool,
     /// Whether sockets are registered with the ring, which spares 2 % of a send. Must be off on
@@ -50,6 +55,8 @@ impl Default for Settings {
             buffers: 1024,
             sockets: 16_384,
             batching: Batching::default(),
+            spin_us: 0,
+            busy_poll_us: 0,
             segmentation: true,
             registered_files: true,
             min_wait: true,

@@ -29,8 +29,14 @@ impl<D: Driver> Worker<D> {
                 Effect::Close(relay) => self.close_relay(relay),
                 Effect::Redeem(redeem) => self.redeem(now, redeem),
                 Effect::GiveBack { owner, local } => self.post(owner, Mail::Returned(local)),
-                Effect::Opened(opened) => self.report(Report::Opened(opened)),
-                Effect::Closed(closed) => self.report(Report::Closed(closed)),
+                Effect::Opened(opened) => {
+                    self.strays.claim(&mut self.post, opened.flow);
+                    self.report(Report::Opened(opened));
+                }
+                Effect::Closed(closed) => {
+                    self.strays.release(&mut self.post, closed.flow);
+                    self.report(Report::Closed(closed));
+                }
             }
         }
     }

@@ -5,10 +5,10 @@
 
 use std::{net::SocketAddr, ops::Range};
 
-use super::reactor::Worker;
+use super::{parcel::Passage, reactor::Worker};
 use crate::{
     io::{Driver, HEADROOM, Lease, PAD_MAX, Piece, Received},
-    turn::{self, FiveTuple, ListenerId, Now, RelayId, ToClient, Verdict},
+    turn::{self, FiveTuple, ListenerId, Now, RelayId, ToClient, Verdict, WorkerIndex},
     wire::{ChannelData, MAX_PADDING, Prefix},
 };
 
@@ -41,6 +41,9 @@ impl<D: Driver> Worker<D> {
         received: Received,
     ) {
         let flow = FiveTuple { listener, client: received.from };
+        if let Some(owner) = self.strays.owner(flow) {
+            return self.hand_over(owner, flow, &received);
+        }
         let payload = received.lease.range();
         let step = received.segment_bytes.max(1);
         let mut begin = payload.start;
@@ -53,6 +56,26 @@ impl<D: Driver> Worker<D> {
             }
             let lease = received.lease.share();
             self.receive_run(now, flow, Run { lease, first, frames });
+        }
+    }
+
+    /// Passes a client's datagrams on to the worker that has its allocation.
+    fn hand_over(&mut self, owner: WorkerIndex, flow: FiveTuple, received: &Received) {
+        self.counters.strays += received.segments() as u64;
+        for datagram in received.lease.payload().chunks(received.segment_bytes.max(1)) {
+            self.outgoing.pack(&self.post, owner, Passage::Stray(flow), datagram);
+        }
+    }
+
+    /// Judges a datagram that a client of this worker sent and another worker received, from a
+    /// buffer of this worker.
+    pub(super) fn receive_stray(&mut self, now: Now, flow: FiveTuple, datagram: &[u8]) {
+        match self.copied(datagram) {
+            Some(lease) => {
+                let first = lease.range();
+                self.receive_run(now, flow, Run { lease, first, frames: 1 });
+            }
+            None => self.counters.no_buffer += 1,
         }
     }
 
@@ -76,7 +99,8 @@ impl<D: Driver> Worker<D> {
             }
             Verdict::HandOver { worker, from, to, payload } => {
                 for frame in lease.buffer()[first.start..].chunks(stride.max(1)).take(frames) {
-                    self.outgoing.pack(&self.post, worker, (from, to), &frame[payload.clone()]);
+                    let passage = Passage::Hairpin { from, to };
+                    self.outgoing.pack(&self.post, worker, passage, &frame[payload.clone()]);
                 }
             }
             Verdict::Reply(bytes) => self.reply_in(lease, flow, bytes),
@@ -102,15 +126,22 @@ impl<D: Driver> Worker<D> {
 
     /// Delivers a payload another worker has handed over, from a buffer of this worker.
     pub(super) fn receive_from_worker(&mut self, to: ToClient, payload: &[u8]) {
-        let Some(mut lease) = self.driver.blank(payload.len()) else {
-            self.counters.no_buffer += 1;
-            return;
-        };
-        let range = lease.range();
-        if let Some(buffer) = lease.exclusive() {
-            buffer[range.clone()].copy_from_slice(payload);
+        match self.copied(payload) {
+            Some(lease) => {
+                let range = lease.range();
+                let segment_bytes = payload.len();
+                self.send_to_client(to, Train { lease, payload: range, segment_bytes });
+            }
+            None => self.counters.no_buffer += 1,
         }
-        self.send_to_client(to, Train { lease, payload: range, segment_bytes: payload.len() });
+    }
+
+    /// The same bytes in a buffer of the driver's.
+    fn copied(&mut self, bytes: &[u8]) -> Option<Lease> {
+        let mut lease = self.driver.blank(bytes.len())?;
+        let range = lease.range();
+        lease.exclusive()?[range].copy_from_slice(bytes);
+        Some(lease)
     }
 
     /// Sends an answer from a buffer of the server's own.

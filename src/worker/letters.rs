@@ -1,6 +1,12 @@
 //! What a worker does with its mail.
 
-use super::{mailbox::Mail, parcel::Parcel, reactor::Worker};
+use std::net::SocketAddr;
+
+use super::{
+    mailbox::Mail,
+    parcel::{Parcel, Passage},
+    reactor::Worker,
+};
 use crate::{
     io::Driver,
     turn::{Now, Undelivered},
@@ -13,6 +19,8 @@ impl<D: Driver> Worker<D> {
                 self.unpack(now, &parcel);
                 self.post.take_back(owner, parcel);
             }
+            Mail::Claimed { flow, owner } => self.strays.claimed(flow, owner),
+            Mail::Unclaimed { flow, owner } => self.strays.released(flow, owner),
             Mail::Redeem(redemption) => self.on_redeem(now, redemption),
             Mail::Redeemed { redemption, socket } => self.on_redeemed(now, &redemption, socket),
             Mail::Returned(local) => self.server.returned(local),
@@ -29,14 +37,22 @@ impl<D: Driver> Worker<D> {
     }
 
     fn unpack(&mut self, now: Now, parcel: &Parcel) {
-        for (entry, payload) in parcel.entries() {
-            match self.server.from_worker(now, entry.from, entry.to, payload.len()) {
-                Ok(to) => self.receive_from_worker(to, payload),
-                Err(Undelivered::HandOver(worker)) => {
-                    self.outgoing.pack(&self.post, worker, (entry.from, entry.to), payload);
-                }
-                Err(Undelivered::Drop(_)) => {}
+        for (passage, payload) in parcel.entries() {
+            match passage {
+                Passage::Hairpin { from, to } => self.deliver(now, from, to, payload),
+                Passage::Stray(flow) => self.receive_stray(now, flow, payload),
             }
+        }
+    }
+
+    fn deliver(&mut self, now: Now, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
+        match self.server.from_worker(now, from, to, payload.len()) {
+            Ok(to) => self.receive_from_worker(to, payload),
+            Err(Undelivered::HandOver(worker)) => {
+                let passage = Passage::Hairpin { from, to };
+                self.outgoing.pack(&self.post, worker, passage, payload);
+            }
+            Err(Undelivered::Drop(_)) => {}
         }
     }
 

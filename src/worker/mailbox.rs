@@ -30,6 +30,20 @@ pub(super) enum Mail {
         /// The payloads.
         parcel: Parcel,
     },
+    /// Another worker owns the allocation of a five-tuple.
+    Claimed {
+        /// The client.
+        flow: FiveTuple,
+        /// The worker.
+        owner: WorkerIndex,
+    },
+    /// It does no longer.
+    Unclaimed {
+        /// The client.
+        flow: FiveTuple,
+        /// The worker.
+        owner: WorkerIndex,
+    },
     /// A client of another worker redeems a reservation made here.
     Redeem(Redemption),
     /// The answer to a [`Mail::Redeem`].
@@ -103,7 +117,7 @@ pub(super) struct Post {
     worker: WorkerIndex,
     addresses: Vec<Address>,
     /// Letters that must arrive and found the inbox full. Bounded by the relay ports there are:
-    /// each carries one.
+    /// each carries one, or a claim of one of their owners.
     waiting: VecDeque<(WorkerIndex, Mail)>,
 }
 
@@ -121,8 +135,13 @@ impl Post {
         }
     }
 
-    /// Posts a letter that carries a port and so must arrive; it waits here while the inbox is
-    /// full.
+    /// Every worker there is.
+    pub(super) fn workers(&self) -> impl Iterator<Item = WorkerIndex> + use<> {
+        (0..self.addresses.len()).map(|worker| WorkerIndex(worker as u8))
+    }
+
+    /// Posts a letter that carries a port or a claim and so must arrive; it waits here while the
+    /// inbox is full.
     pub(super) fn post(&mut self, to: WorkerIndex, mail: Mail) {
         match self.try_post(to, mail) {
             Ok(()) => {}

@@ -17,14 +17,15 @@
 //!
 //! ```text
 //! spawn.rs     every socket first, then one pinned thread each
-//! worker.rs    the loop
+//! reactor.rs   the loop
 //! inbound.rs   a datagram from socket to socket
 //! effects.rs   what the state machine needs the world to do
 //! letters.rs   what a worker does with its mail
 //! sockets.rs   which socket is which listener or relay
 //! mailbox.rs   the doors between threads
-//! outgoing.rs  hairpin payloads for other workers, packed into
+//! outgoing.rs  payloads for other workers' clients, packed into
 //! parcel.rs    parcels
+//! strays.rs    clients whose packets arrive at another worker's core
 //! quota.rs     the counts all workers share
 //! clock.rs     time, read once a turn
 //! report.rs    what the control thread is told
@@ -46,10 +47,11 @@ mod report;
 mod snapshot;
 mod sockets;
 mod spawn;
+mod strays;
 
 pub use questions::{Answer, Question};
 pub use quota::Limits;
 pub use report::{Report, Tell};
 pub use snapshot::{Counters, Snapshot};
 pub use sockets::Role;
-pub use spawn::{DriverKind, Plan, SpawnError, Workers, spawn};
+pub use spawn::{DriverKind, Plan, SpawnError, Steering, Workers, spawn};

@@ -1,10 +1,8 @@
-//! Hairpin payloads of this turn for other workers, one open parcel per worker.
-
-use std::net::SocketAddr;
+//! Payloads of this turn for clients of other workers, one open parcel per worker.
 
 use super::{
     mailbox::{Mail, Post},
-    parcel::{Parcel, Parcels},
+    parcel::{Parcel, Parcels, Passage},
 };
 use crate::turn::WorkerIndex;
 
@@ -29,14 +27,14 @@ impl Outgoing {
         &mut self,
         post: &Post,
         worker: WorkerIndex,
-        (from, to): (SocketAddr, SocketAddr),
+        passage: Passage,
         payload: &[u8],
     ) {
-        if self.try_pack(worker, from, to, payload) {
+        if self.try_pack(worker, passage, payload) {
             return;
         }
         self.dispatch(post, worker);
-        if !self.try_pack(worker, from, to, payload) {
+        if !self.try_pack(worker, passage, payload) {
             self.dropped += 1;
         }
     }
@@ -57,20 +55,14 @@ impl Outgoing {
         self.dropped
     }
 
-    fn try_pack(
-        &mut self,
-        worker: WorkerIndex,
-        from: SocketAddr,
-        to: SocketAddr,
-        payload: &[u8],
-    ) -> bool {
+    fn try_pack(&mut self, worker: WorkerIndex, passage: Passage, payload: &[u8]) -> bool {
         let Some(open) = self.open.get_mut(usize::from(worker.0)) else { return false };
         if open.is_none() {
             *open = self.empties.take();
         }
         let Some(parcel) = open else { return false };
         self.any_open = true;
-        parcel.pack(from, to, payload)
+        parcel.pack(passage, payload)
     }
 
     fn dispatch(&mut self, post: &Post, worker: WorkerIndex) {

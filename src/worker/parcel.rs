@@ -1,4 +1,4 @@
-//! Hairpin payloads on their way to another worker, packed.
+//! Payloads on their way to another worker, packed: hairpins, and packets that went astray.
 //!
 //! A worker that reaps a batch packs everything another worker has to deliver into one parcel and
 //! posts it once per turn: one message and one wake-up for a whole batch. Parcels are made at the
@@ -9,6 +9,8 @@ use std::{net::SocketAddr, ops::Range};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
+use crate::turn::FiveTuple;
+
 /// Parcels a worker owns, for all other workers together.
 const PARCELS: usize = 32;
 
@@ -18,13 +20,23 @@ const PARCEL_BYTES: usize = 128 * 1024;
 /// Payloads of a parcel.
 const PARCEL_ENTRIES: usize = 256;
 
-/// One payload from one of our relayed addresses to another.
+/// What a payload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passage {
+    /// It goes from one of our relayed addresses to another.
+    Hairpin {
+        /// The sender's relayed address, as it is advertised.
+        from: SocketAddr,
+        /// The receiver's relayed address.
+        to: SocketAddr,
+    },
+    /// It is a datagram of a client of the other worker.
+    Stray(FiveTuple),
+}
+
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    /// The sender's relayed address, as it is advertised.
-    pub from: SocketAddr,
-    /// The receiver's relayed address.
-    pub to: SocketAddr,
+struct Entry {
+    passage: Passage,
     bytes: Range<usize>,
 }
 
@@ -38,7 +50,7 @@ pub(super) struct Parcel {
 
 impl Parcel {
     /// Packs a payload; false when it does not fit any more.
-    pub(super) fn pack(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> bool {
+    pub(super) fn pack(&mut self, passage: Passage, payload: &[u8]) -> bool {
         let range = self.used..self.used + payload.len();
         if self.entries.len() == PARCEL_ENTRIES {
             return false;
@@ -46,13 +58,13 @@ impl Parcel {
         let Some(place) = self.bytes.get_mut(range.clone()) else { return false };
         place.copy_from_slice(payload);
         self.used = range.end;
-        self.entries.push(Entry { from, to, bytes: range });
+        self.entries.push(Entry { passage, bytes: range });
         true
     }
 
     /// The payloads in the order they were packed.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&Entry, &[u8])> {
-        self.entries.iter().map(|entry| (entry, &self.bytes[entry.bytes.clone()]))
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Passage, &[u8])> {
+        self.entries.iter().map(|entry| (entry.passage, &self.bytes[entry.bytes.clone()]))
     }
 
     /// How many payloads are in it.
@@ -109,8 +121,9 @@ impl Parcels {
 mod tests {
     use super::*;
 
-    fn address(port: u16) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, 1], port))
+    fn hairpin(from: u16, to: u16) -> Passage {
+        let [from, to] = [from, to].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
+        Passage::Hairpin { from, to }
     }
 
     #[test]
@@ -118,10 +131,10 @@ mod tests {
         let (parcels, _home) = Parcels::new();
         let mut parcel = parcels.take().unwrap();
         for n in 0..10_u8 {
-            assert!(parcel.pack(address(1), address(u16::from(n)), &vec![n; usize::from(n)]));
+            assert!(parcel.pack(hairpin(1, n.into()), &vec![n; usize::from(n)]));
         }
-        for (n, (entry, payload)) in parcel.entries().enumerate() {
-            assert_eq!((entry.from, entry.to), (address(1), address(n as u16)));
+        for (n, (passage, payload)) in parcel.entries().enumerate() {
+            assert_eq!(passage, hairpin(1, n as u16));
             assert_eq!(payload, vec![n as u8; n]);
         }
     }
@@ -130,11 +143,10 @@ mod tests {
     fn a_parcel_is_bounded_in_bytes_and_in_entries() {
         let (parcels, _home) = Parcels::new();
         let mut parcel = parcels.take().unwrap();
-        let packed = (0..1_000).filter(|_| parcel.pack(address(1), address(2), &[])).count();
+        let packed = (0..1_000).filter(|_| parcel.pack(hairpin(1, 2), &[])).count();
         assert_eq!(packed, PARCEL_ENTRIES);
         let mut parcel = parcels.take().unwrap();
-        let packed =
-            (0..1_000).filter(|_| parcel.pack(address(1), address(2), &[0; 60_000])).count();
+        let packed = (0..1_000).filter(|_| parcel.pack(hairpin(1, 2), &[0; 60_000])).count();
         assert_eq!(packed, PARCEL_BYTES / 60_000);
     }
 
@@ -144,7 +156,7 @@ mod tests {
         let mut all: Vec<_> = std::iter::from_fn(|| parcels.take()).collect();
         assert_eq!(all.len(), PARCELS);
         let mut parcel = all.pop().unwrap();
-        assert!(parcel.pack(address(1), address(2), b"x"));
+        assert!(parcel.pack(hairpin(1, 2), b"x"));
         home.take_back(parcel);
         assert_eq!(parcels.take().unwrap().len(), 0);
         assert!(parcels.take().is_none());

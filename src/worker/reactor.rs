@@ -11,6 +11,7 @@ use super::{
     report::{Report, Tell},
     snapshot::{Counters, Snapshot},
     sockets::{RelaySocket, Role, Sockets},
+    strays::Strays,
 };
 use crate::{
     io::{Driver, Event, Received, SocketId, Wait},
@@ -28,6 +29,7 @@ pub(super) struct Worker<D> {
     pub(super) sockets: Sockets,
     pub(super) post: Post,
     pub(super) outgoing: Outgoing,
+    pub(super) strays: Strays,
     pub(super) tell: Tell,
     pub(super) reply: Box<[u8; REPLY_BYTES]>,
     pub(super) counters: Counters,
@@ -55,6 +57,8 @@ pub(super) struct Parts<D> {
     pub post: Post,
     /// Its parcels.
     pub outgoing: Outgoing,
+    /// What it knows of the other workers' clients.
+    pub strays: Strays,
     /// Its way to the control thread.
     pub tell: Tell,
 }
@@ -71,6 +75,7 @@ impl<D: Driver> Worker<D> {
             sockets,
             post: parts.post,
             outgoing: parts.outgoing,
+            strays: parts.strays,
             tell: parts.tell,
             reply: Box::new([0; REPLY_BYTES]),
             counters: Counters::default(),

@@ -24,8 +24,10 @@ pub struct Snapshot {
 /// What a worker counts beside its two floors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Hairpin payloads handed to another worker and dropped, for want of room on the way.
+    /// Payloads for another worker's client dropped, for want of room on the way.
     pub hand_over_dropped: u64,
+    /// Datagrams of clients handed to the worker that has their allocation.
+    pub strays: u64,
     /// Replies and hairpin payloads dropped because no buffer was left to write them into.
     pub no_buffer: u64,
     /// Relay sockets the driver refused or lost.

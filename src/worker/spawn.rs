@@ -24,9 +24,10 @@ use super::{
     reactor::{Parts, Worker},
     report::{Report, Tell},
     snapshot::Snapshot,
+    strays::Strays,
 };
 use crate::{
-    io::{self as net, BufferSizes, Driver, PortableDriver, UringDriver, Waker, sockets},
+    io::{self as net, BufferSizes, Driver, PortableDriver, UringDriver, Waker, sockets, steer},
     turn::{Alternates, Counts, PortPlan, RelayAddress, Server, Settings, Shard, WorkerIndex},
 };
 
@@ -44,6 +45,16 @@ pub enum DriverKind {
     Portable,
 }
 
+/// How clients are spread over the workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Steering {
+    /// By the kernel's hash of their address.
+    #[default]
+    Hash,
+    /// By the core that receives their packets.
+    Cpu,
+}
+
 /// Everything the workers are made from.
 pub struct Plan {
     /// Addresses clients talk to; the listener ids count along this list.
@@ -58,6 +69,8 @@ pub struct Plan {
     pub settings: Arc<Settings>,
     /// Allocations per user and in total.
     pub limits: Limits,
+    /// How clients are spread.
+    pub steering: Steering,
     /// Which driver.
     pub driver: DriverKind,
     /// The driver's sizes.
@@ -78,6 +91,8 @@ pub struct Workers {
 pub enum SpawnError {
     /// A listening address cannot be opened.
     Listen(SocketAddr, io::Error),
+    /// A listening address cannot be steered by core.
+    Steer(SocketAddr, io::Error),
     /// A worker cannot make its driver.
     Driver(io::Error),
     /// The kernel gives no random numbers, or no thread.
@@ -88,6 +103,9 @@ impl std::fmt::Display for SpawnError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             SpawnError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            SpawnError::Steer(address, error) => {
+                write!(f, "cannot steer {address} by core, use steer = \"hash\": {error}")
+            }
             SpawnError::Driver(error) => write!(f, "cannot set up a worker's ring: {error}"),
             SpawnError::Start(error) => write!(f, "cannot start a worker: {error}"),
         }
@@ -102,6 +120,7 @@ struct Seat {
     core: usize,
     listeners: Vec<UdpSocket>,
     io: net::Settings,
+    steering: Steering,
     server: Server,
     clock: Clock,
     inbox: Receiver<Mail>,
@@ -139,6 +158,7 @@ pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
             core: plan.cores[worker],
             listeners,
             io: plan.io,
+            steering: plan.steering,
             server: server(plan, index, quota.clone())?,
             clock,
             inbox,
@@ -247,7 +267,22 @@ fn listen_all(plan: &Plan) -> Result<(Vec<Vec<UdpSocket>>, Option<BufferSizes>),
         }
         workers.push(listeners);
     }
+    steer(plan, &workers)?;
     Ok((workers, granted))
+}
+
+/// Has the kernel choose sockets by core, where that is asked for. The sockets of an address stand in
+/// their group in the order of the workers, in which they were bound.
+fn steer(plan: &Plan, workers: &[Vec<UdpSocket>]) -> Result<(), SpawnError> {
+    match plan.steering {
+        Steering::Hash => Ok(()),
+        Steering::Cpu => {
+            workers.iter().take(1).flatten().zip(&plan.listen).try_for_each(|(socket, address)| {
+                let steered = steer::by_core(socket, &plan.cores);
+                steered.map_err(|error| SpawnError::Steer(*address, error))
+            })
+        }
+    }
 }
 
 fn server(plan: &Plan, worker: WorkerIndex, quota: SharedQuota) -> Result<Server, SpawnError> {
@@ -317,6 +352,7 @@ fn live<D: Driver>(seat: Seat, make: impl FnOnce(&net::Settings) -> io::Result<D
         inbox: seat.inbox,
         outgoing: Outgoing::new(seat.parcels, addresses.len()),
         post: Post::new(seat.index, addresses),
+        strays: Strays::new(seat.steering),
         tell: Arc::clone(&seat.tell),
     });
     let last = match worker.run() {

@@ -37,6 +37,7 @@ mod reservation;
 mod service;
 mod silence;
 mod start;
+mod steer;
 mod stop;
 mod time_limited;
 mod top;

@@ -86,9 +86,15 @@ impl Setup {
         self
     }
 
+    /// Starts it, on the driver that `UTURN_TEST_IO` names unless the setup names one.
     pub fn start(mut self) -> Relay {
         if !self.arguments.iter().any(|argument| argument == "--workers") {
             self = self.with(&["--workers", "1"]);
+        }
+        if let Ok(io) = std::env::var("UTURN_TEST_IO")
+            && !self.arguments.iter().any(|argument| argument == "--io")
+        {
+            self = self.with(&["--io", &io]);
         }
         if self.opens_loopback {
             self = self.with(&["--allow-peers", "127.0.0.0/8", "--allow-peers", "::1/128"]);

@@ -46,6 +46,7 @@ use source::Source;
 
 use crate::turn::{OnReallocate, RateLimits, RelayAddress};
 use crate::wire::ChannelRange;
+use crate::worker::Steering;
 
 /// Everything the server was told, resolved.
 #[derive(Clone, Debug)]
@@ -90,6 +91,10 @@ pub struct Config {
     pub drain_deadline_s: u32,
     /// Which driver moves the packets.
     pub io: IoChoice,
+    /// How clients are spread over the workers.
+    pub steer: Steering,
+    /// How workers wait for packets.
+    pub waiting: Waiting,
     /// Addresses that numbers are shown on; concrete, sorted, each once, none by default.
     pub metrics: Vec<SocketAddr>,
     /// Where the control socket is, if there is one.
@@ -133,6 +138,17 @@ pub struct UsageSettings {
     pub path: PathBuf,
     /// How often allocations that live are recorded, in seconds; `None` for never.
     pub interval_s: Option<u32>,
+}
+
+/// How workers wait for packets, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Longest time a worker under load gathers packets; 0-2000.
+    pub batch_us: u32,
+    /// How long a worker looks before it sleeps; 0-1000.
+    pub spin_us: u32,
+    /// How long the kernel polls the network card before a worker sleeps; 0-1000.
+    pub busy_poll_us: u32,
 }
 
 /// Bounds on what clients may hold at a time.

@@ -21,6 +21,7 @@ use super::value::{
 };
 use crate::turn::OnReallocate;
 use crate::wire::ChannelRange;
+use crate::worker::Steering;
 
 /// Where a value was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +182,22 @@ pub struct Options {
     #[arg(value_parser = flag::<IoChoice>)]
     pub(crate) io: Option<Given<IoChoice>>,
 
+    #[arg(long = key::STEER.name, value_name = key::STEER.unit, help = key::STEER.help())]
+    #[arg(value_parser = flag::<Steering>)]
+    pub(crate) steer: Option<Given<Steering>>,
+
+    #[arg(long = key::BATCH_WAIT.key.name, value_name = key::BATCH_WAIT.key.unit)]
+    #[arg(help = key::BATCH_WAIT.key.help(), value_parser = flag::<u32>)]
+    pub(crate) batch_wait_us: Option<Given<u32>>,
+
+    #[arg(long = key::SPIN.key.name, value_name = key::SPIN.key.unit)]
+    #[arg(help = key::SPIN.key.help(), value_parser = flag::<u32>)]
+    pub(crate) spin_us: Option<Given<u32>>,
+
+    #[arg(long = key::BUSY_POLL.key.name, value_name = key::BUSY_POLL.key.unit)]
+    #[arg(help = key::BUSY_POLL.key.help(), value_parser = flag::<u32>)]
+    pub(crate) busy_poll_us: Option<Given<u32>>,
+
     #[arg(long = key::METRICS.name, value_name = key::METRICS.unit, help = key::METRICS.help())]
     #[arg(value_parser = flag::<MetricsAddress>)]
     pub(crate) metrics: Option<Vec<Given<MetricsAddress>>>,
@@ -234,6 +251,10 @@ impl Options {
             alternate_server: self.alternate_server.or(below.alternate_server),
             drain_deadline: self.drain_deadline.or(below.drain_deadline),
             io: self.io.or(below.io),
+            steer: self.steer.or(below.steer),
+            batch_wait_us: self.batch_wait_us.or(below.batch_wait_us),
+            spin_us: self.spin_us.or(below.spin_us),
+            busy_poll_us: self.busy_poll_us.or(below.busy_poll_us),
             metrics: self.metrics.or(below.metrics),
             control: self.control.or(below.control),
             usage_records: self.usage_records.or(below.usage_records),

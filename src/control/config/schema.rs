@@ -6,9 +6,11 @@
 //!
 //! Law: no default and no bound of an option stands anywhere else in the program.
 
+mod data_path;
 mod usage;
 
 pub use super::key::{Key, NumberKey};
+pub use data_path::{BATCH_WAIT, BUSY_POLL, IO, SPIN, STEER};
 pub use usage::{USAGE_INTERVAL, USAGE_RECORDS};
 
 const ONE: Key =
@@ -326,18 +328,6 @@ pub const DRAIN_DEADLINE: NumberKey = NumberKey {
     default: 0,
 };
 
-/// Which driver moves the packets.
-pub const IO: Key = Key {
-    name: "io",
-    unit: "uring|portable|auto",
-    default: "auto",
-    bounds: "uring, portable, auto",
-    doc: "What moves the packets: io_uring, or epoll with recvmmsg and sendmmsg; `auto` takes io_uring \
-          where the kernel allows it.",
-    example: "auto",
-    ..ONE
-};
-
 /// Addresses that numbers are shown on.
 pub const METRICS: Key = Key {
     name: "metrics",
@@ -412,6 +402,10 @@ pub const KEYS: &[&Key] = &[
     &ALTERNATE_SERVER,
     &DRAIN_DEADLINE.key,
     &IO,
+    &STEER,
+    &BATCH_WAIT.key,
+    &SPIN.key,
+    &BUSY_POLL.key,
     &METRICS,
     &USAGE_RECORDS,
     &USAGE_INTERVAL.key,

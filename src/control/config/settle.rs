@@ -13,7 +13,7 @@ use super::schema::{self, Key, NumberKey};
 use super::source::{ConfigError, Source};
 use super::users::{Fault, UsersFile};
 use super::value::{FilePath, PortRange, Realm, Secret, Server, Switch, User, Value};
-use super::{Config, LogSettings, Machine, Quotas, UsageSettings, WorkerPlace};
+use super::{Config, LogSettings, Machine, Quotas, UsageSettings, Waiting, WorkerPlace};
 use crate::turn::{MAX_SECRETS, RateLimits};
 
 /// An even port and the odd one above it: the least a worker needs for EVEN-PORT.
@@ -42,6 +42,7 @@ impl Settling<'_> {
             self.number(&schema::DRAIN_DEADLINE, options.drain_deadline.as_ref())?;
         let usage = self.usage(&options)?;
         let max_lifetime_s = self.number(&schema::MAX_LIFETIME, options.max_lifetime.as_ref())?;
+        let waiting = self.waiting(&options)?;
         let users = self.users(options.user)?;
         let users_file = self.users_file(options.users_file, &users)?;
         let mut secrets = self.secrets(options.secret)?;
@@ -71,6 +72,8 @@ impl Settling<'_> {
             alternate_servers,
             drain_deadline_s,
             io: value_or_default(options.io, &schema::IO),
+            steer: value_or_default(options.steer, &schema::STEER),
+            waiting,
             metrics,
             usage,
             control: options.control.map(|given| given.value.0),
@@ -105,6 +108,14 @@ impl Settling<'_> {
             return self.fail(&key.key, Some(place), problem);
         }
         Ok(value)
+    }
+
+    fn waiting(&self, options: &Options) -> Result<Waiting, ConfigError> {
+        Ok(Waiting {
+            batch_us: self.number(&schema::BATCH_WAIT, options.batch_wait_us.as_ref())?,
+            spin_us: self.number(&schema::SPIN, options.spin_us.as_ref())?,
+            busy_poll_us: self.number(&schema::BUSY_POLL, options.busy_poll_us.as_ref())?,
+        })
     }
 
     /// Takes the cores in order, and starts over where there are more workers than cores.

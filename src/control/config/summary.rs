@@ -9,6 +9,7 @@ use super::schema;
 use super::{Config, IoChoice, LogFormat, UsersFile};
 use crate::turn::{OnReallocate, RelayAddress};
 use crate::wire::ChannelRange;
+use crate::worker::Steering;
 
 impl Config {
     /// Writes every key with the value that holds, one line each, without passwords and secrets.
@@ -94,6 +95,10 @@ impl Config {
             list(&schema::ALTERNATE_SERVER, &self.alternate_servers),
             number(&schema::DRAIN_DEADLINE.key, self.drain_deadline_s),
             word(&schema::IO, self.io),
+            word(&schema::STEER, steering_word(self.steer)),
+            number(&schema::BATCH_WAIT.key, self.waiting.batch_us),
+            number(&schema::SPIN.key, self.waiting.spin_us),
+            number(&schema::BUSY_POLL.key, self.waiting.busy_poll_us),
             list(&schema::METRICS, &self.metrics),
             self.control_line(),
             self.usage_line(),
@@ -121,6 +126,13 @@ fn channels_word(choice: ChannelRange) -> &'static str {
     match choice {
         ChannelRange::Rfc8656 => "rfc8656",
         ChannelRange::Rfc5766 => "rfc5766",
+    }
+}
+
+fn steering_word(choice: Steering) -> &'static str {
+    match choice {
+        Steering::Hash => "hash",
+        Steering::Cpu => "cpu",
     }
 }
 

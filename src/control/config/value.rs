@@ -13,6 +13,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::turn::OnReallocate;
 use crate::wire::ChannelRange;
+use crate::worker::Steering;
 
 /// Port of STUN and TURN over UDP (RFC 8489 §18.6).
 const STUN_PORT: u16 = 3478;
@@ -389,6 +390,12 @@ impl Value for OnReallocate {
 impl Value for IoChoice {
     fn read(text: &str) -> Result<Self, String> {
         one_of(text, &[("uring", Self::Uring), ("portable", Self::Portable), ("auto", Self::Auto)])
+    }
+}
+
+impl Value for Steering {
+    fn read(text: &str) -> Result<Self, String> {
+        one_of(text, &[("hash", Self::Hash), ("cpu", Self::Cpu)])
     }
 }
 

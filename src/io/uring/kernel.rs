@@ -14,7 +14,7 @@ use super::{
     token::Token,
 };
 use crate::io::{
-    Counters, Lease, Settings, SocketId,
+    Counters, Lease, Settings, SocketId, Wait,
     layout::{CONTROL_BYTES, V4_NAME_BYTES, V6_NAME_BYTES},
     mmsg,
     outbox::{Outbox, Train},
@@ -221,7 +221,7 @@ impl Kernel {
             }
             // Whatever fails here is tried again, and in the end shows in not being quiet.
             let _ = self.ring.cancel_all();
-            let wait = Patience { completions: 1, limit: Some(DRAIN_WAIT), batch_us: 0 };
+            let wait = Patience::first(Wait::For(DRAIN_WAIT));
             let _ = self.ring.enter(wait);
         }
         false

@@ -10,7 +10,14 @@
 //! of the shared pool. It ends when no buffer is free; ended ones are armed again first in, first
 //! out, a bounded number per turn, after buffers have been published.
 
-use std::{collections::VecDeque, io, net::SocketAddr, net::UdpSocket, os::fd::AsRawFd, sync::Arc};
+use std::{
+    collections::VecDeque,
+    io,
+    net::{SocketAddr, UdpSocket},
+    os::fd::AsRawFd,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use io_uring::types::{Fd, Fixed};
 
@@ -42,6 +49,7 @@ pub struct UringDriver {
     registered: bool,
     pace: Pace,
     min_wait: bool,
+    spin: Duration,
     /// Sockets whose receive is to be armed, first in, first out.
     to_arm: VecDeque<Key>,
     /// Closed sockets whose receive is to be cancelled.
@@ -77,6 +85,9 @@ impl UringDriver {
         if settings.registered_files {
             kernel.ring().register_table(sockets)?;
         }
+        if settings.busy_poll_us > 0 {
+            kernel.ring().poll_devices(settings.busy_poll_us)?;
+        }
         let min_wait = settings.min_wait && kernel.has_min_wait();
         Ok(Self {
             kernel,
@@ -84,6 +95,7 @@ impl UringDriver {
             registered: settings.registered_files,
             pace: Pace::new(settings.batching),
             min_wait,
+            spin: Duration::from_micros(settings.spin_us.into()),
             to_arm: VecDeque::with_capacity(sockets as usize),
             to_cancel: Vec::with_capacity(sockets as usize),
             to_release: Vec::with_capacity(sockets as usize),
@@ -132,6 +144,11 @@ impl UringDriver {
     /// Whether the kernel can wait for a batch by itself.
     pub(super) fn has_min_wait(&self) -> bool {
         self.kernel.has_min_wait()
+    }
+
+    /// Whether the kernel polls devices for a ring.
+    pub(super) fn polls_devices(&mut self) -> bool {
+        self.kernel.ring().poll_devices(1).is_ok()
     }
 
     /// Whether a ring of the kind we need can be made, buffers aside.
@@ -220,6 +237,23 @@ impl UringDriver {
             None if self.kernel.outbox().has_trains() => Patience::first(wait),
             None => Patience::first(wait).beside(sends),
         }
+    }
+
+    /// Looks for packets for a while instead of sleeping at once; whether there were any. A batch is
+    /// not looked for: its wait is there to sleep.
+    fn spins(&mut self, patience: Patience) -> io::Result<bool> {
+        if self.spin.is_zero() || patience.completions == 0 || patience.is_batch() {
+            return Ok(false);
+        }
+        let spin = patience.limit.map_or(self.spin, |limit| limit.min(self.spin));
+        let began = Instant::now();
+        while began.elapsed() < spin {
+            self.enter(Patience::NONE)?;
+            if self.has_work() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a turn has something to do that a sleep would delay.
@@ -313,7 +347,9 @@ impl Driver for UringDriver {
         self.counters.turns += 1;
         self.prepare()?;
         let patience = self.patience(wait);
-        self.enter(patience)?;
+        if !self.spins(patience)? {
+            self.enter(patience)?;
+        }
         self.board.write(&self.counters);
         Ok(())
     }

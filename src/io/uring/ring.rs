@@ -14,7 +14,7 @@ use std::{
 
 use io_uring::{
     EnterFlags, IoUring, opcode, squeue,
-    types::{self, CancelBuilder, Fixed, SubmitArgs, Timespec},
+    types::{self, CancelBuilder, Fixed, Napi, SubmitArgs, Timespec},
 };
 
 use crate::io::{
@@ -42,17 +42,21 @@ pub(super) struct Patience {
     pub(super) limit: Option<Duration>,
     /// After this many microseconds one completion is enough; 0 means it never is.
     pub(super) batch_us: u32,
+    /// Whether it is more than the first completion that is waited for.
+    batch: bool,
 }
 
 impl Patience {
-    pub(super) const NONE: Self = Self { completions: 0, limit: None, batch_us: 0 };
+    pub(super) const NONE: Self = Self { completions: 0, limit: None, batch_us: 0, batch: false };
 
     /// Until the first completion.
     pub(super) fn first(wait: Wait) -> Self {
         match wait {
             Wait::None => Self::NONE,
-            Wait::For(limit) => Self { completions: 1, limit: Some(limit), batch_us: 0 },
-            Wait::Forever => Self { completions: 1, limit: None, batch_us: 0 },
+            Wait::For(limit) => {
+                Self { completions: 1, limit: Some(limit), batch_us: 0, batch: false }
+            }
+            Wait::Forever => Self { completions: 1, limit: None, batch_us: 0, batch: false },
         }
     }
 
@@ -64,12 +68,17 @@ impl Patience {
         }
         if min_wait {
             let batch_us = batch.wait.as_micros() as u32;
-            return Self { completions: batch.completions, batch_us, ..first };
+            return Self { completions: batch.completions, batch_us, batch: true, ..first };
         }
         // Without the kernel's help the whole wait is cut to the batch's. It may come back empty
         // once; the driver is then no longer busy.
         let limit = first.limit.map_or(batch.wait, |limit| limit.min(batch.wait));
-        Self { completions: batch.completions, limit: Some(limit), batch_us: 0 }
+        Self { completions: batch.completions, limit: Some(limit), batch_us: 0, batch: true }
+    }
+
+    /// Whether it waits for more than the first completion.
+    pub(super) fn is_batch(self) -> bool {
+        self.batch
     }
 
     /// The same, beside so many completions that come at once.
@@ -113,6 +122,15 @@ impl Ring {
     /// The ring, for registering with it.
     pub(super) fn submitter(&self) -> io_uring::Submitter<'_> {
         self.ring.submitter()
+    }
+
+    /// Has the kernel poll the queues that our sockets receive from before it lets us sleep.
+    ///
+    /// # Errors
+    /// `EINVAL` before kernel 6.9, or in one built without busy polling.
+    pub(super) fn poll_devices(&self, busy_poll_us: u32) -> io::Result<()> {
+        let mut napi = Napi::new().set_busy_poll_timeout(busy_poll_us).set_prefer_busy_poll(true);
+        self.submitter().register_napi(&mut napi)
     }
 
     /// Makes an empty table of registered sockets.
@@ -264,14 +282,15 @@ mod tests {
 
     #[test]
     fn with_min_wait_the_kernel_ends_a_batch() {
-        let busy = Patience { completions: 32, limit: None, batch_us: 50 };
+        let busy = Patience { completions: 32, limit: None, batch_us: 50, batch: true };
         assert_eq!(Patience::batch(Wait::Forever, BATCH, true), busy);
         assert_eq!(Patience::batch(Wait::None, BATCH, true), Patience::NONE);
     }
 
     #[test]
     fn without_min_wait_a_batch_is_bounded_by_the_whole_wait() {
-        let batch = Patience { completions: 32, limit: Some(BATCH.wait), batch_us: 0 };
+        let limit = Some(BATCH.wait);
+        let batch = Patience { completions: 32, limit, batch_us: 0, batch: true };
         assert_eq!(Patience::batch(Wait::Forever, BATCH, false), batch);
         assert_eq!(Patience::batch(Wait::For(Duration::from_secs(1)), BATCH, false), batch);
         assert_eq!(Patience::batch(Wait::None, BATCH, false), Patience::NONE);

@@ -1,0 +1,51 @@
+//! Steering by core: a client's packets reach its allocation wherever they arrive.
+
+use core_affinity::CoreId;
+
+use crate::client::{Client, Peer};
+use crate::machine;
+use crate::relay::Setup;
+
+/// Over loopback the core that sends is the core that receives.
+fn on_core(core: CoreId) {
+    assert!(core_affinity::set_for_current(core), "core {} is ours", core.id);
+}
+
+#[test]
+fn a_client_whose_packets_change_core_is_served_on() {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let [first, second, ..] = cores[..] else {
+        return machine::skip("a client whose packets change core is served on", "two cores");
+    };
+    for io in ["auto", "portable"] {
+        let relay = Setup::new().with(&["--workers", "2", "--steer", "cpu", "--io", io]).start();
+        let (peer, other) = (Peer::new(), Peer::new());
+        let mut client = Client::new(relay.v4());
+        on_core(first);
+        let relayed = client.allocate();
+        client.bind(0x4000, peer.address());
+        for core in [first, second, first, second] {
+            on_core(core);
+            client.send_channel(0x4000, b"out");
+            assert_eq!(peer.receive(), (relayed, b"out".to_vec()));
+            peer.send(relayed, b"in");
+            assert_eq!(client.channel_data(), (0x4000, b"in".to_vec()));
+            client.permit(other.address());
+            client.refresh(600);
+        }
+        client.refresh(0);
+        // The five-tuple is free again on every core.
+        on_core(second);
+        client.allocate();
+        on_core(first);
+        client.refresh(600);
+    }
+}
+
+#[test]
+fn without_steering_two_workers_serve_every_client() {
+    let relay = Setup::new().with(&["--workers", "2"]).start();
+    for _ in 0..16 {
+        Client::new(relay.v4()).allocate();
+    }
+}
