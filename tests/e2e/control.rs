@@ -248,9 +248,9 @@ fn reload_says_what_holds_and_what_is_wrong() {
     let path = folder.write("uturn.toml", &user(USER));
     let controlled = Controlled::start(Setup::of_nobody().with(&["--config", &path]));
     assert_eq!(controlled.says(&["reload"]), "nothing has changed\n");
-    folder.write("uturn.toml", &(user("bob") + "io = 'portable'\n"));
+    folder.write("uturn.toml", &(user("bob") + "steer = 'cpu'\n"));
     let words = controlled.says(&["reload"]);
-    assert_eq!(words, "holds from now on: user\nneeds a restart: io\n");
+    assert_eq!(words, "holds from now on: user\nneeds a restart: steer\n");
     // The answer comes when every worker has the rules.
     assert_eq!(Client::new(controlled.relay.v4()).fail(allocate()), 401);
     Client::login(controlled.relay.v4(), "bob", PASSWORD).allocate();

@@ -175,14 +175,14 @@ fn a_file_with_a_fault_changes_nothing_and_is_told_by_line_and_key() {
 #[test]
 fn what_needs_a_restart_is_named_and_the_rest_holds() {
     let mut configured = Configured::start(&users(&[USER]), &[]);
-    let log = configured.change(&(users(&["bob"]) + "io = 'portable'\nlog-format = 'json'\n"));
+    let log = configured.change(&(users(&["bob"]) + "steer = 'cpu'\nlog-format = 'json'\n"));
     let log = match log.contains("after a restart") {
         true => log,
         false => configured.relay.process.wait_until_it_logs("after a restart", 1),
     };
     let line =
         log.lines().find(|line| line.contains("after a restart")).expect("it was waited for");
-    assert!(line.contains("io, log-format"), "{line}");
+    assert!(line.contains("steer, log-format"), "{line}");
     configured.login("bob").allocate();
 }
 

@@ -132,8 +132,11 @@ fn a_token_is_good_on_every_worker() {
     for workers in ["2", "3"] {
         let relay = Setup::new().with(&["--workers", workers]).start();
         let peer = Peer::new();
+        // Kept, so that no later client gets the port of one whose allocation lives on.
+        let mut clients = Vec::new();
         for round in 0..16_u8 {
-            let (even, token) = reserve(&mut Client::new(relay.v4()));
+            let mut rtp = Client::new(relay.v4());
+            let (even, token) = reserve(&mut rtp);
             let mut rtcp = Client::new(relay.v4());
             let odd = redeem(&mut rtcp, &token);
             assert_eq!((odd.ip(), odd.port()), (even.ip(), even.port() + 1), "round {round}");
@@ -143,6 +146,7 @@ fn a_token_is_good_on_every_worker() {
             peer.send(odd, &[round]);
             assert_eq!(rtcp.channel_data(), (0x4000, vec![round]));
             assert_eq!(Client::new(relay.v4()).fail(with_token(&token)), 508);
+            clients.extend([rtp, rtcp]);
         }
     }
 }

@@ -45,7 +45,8 @@ fn a_client_whose_packets_change_core_is_served_on() {
 #[test]
 fn without_steering_two_workers_serve_every_client() {
     let relay = Setup::new().with(&["--workers", "2"]).start();
-    for _ in 0..16 {
-        Client::new(relay.v4()).allocate();
+    let mut clients: Vec<_> = (0..16).map(|_| Client::new(relay.v4())).collect();
+    for client in &mut clients {
+        client.allocate();
     }
 }
