@@ -60,6 +60,17 @@ pub enum Obstacle {
 }
 
 impl Facts {
+    /// A kernel that lacks nothing.
+    #[cfg(test)]
+    pub(crate) const ALL: Self = Self {
+        uring: Ok(()),
+        min_wait: true,
+        busy_poll: true,
+        registered_files: true,
+        gro: true,
+        segmentation: true,
+    };
+
     /// Tries everything. Takes some milliseconds.
     #[must_use]
     pub fn probe() -> Self {
@@ -239,15 +250,6 @@ fn wait_for(
 mod tests {
     use super::*;
 
-    const ALL: Facts = Facts {
-        uring: Ok(()),
-        min_wait: true,
-        busy_poll: true,
-        registered_files: true,
-        gro: true,
-        segmentation: true,
-    };
-
     #[test]
     fn this_kernel_can_be_probed() {
         let facts = Facts::probe();
@@ -257,8 +259,8 @@ mod tests {
 
     #[test]
     fn every_missing_feature_has_a_line() {
-        assert_eq!(ALL.missing().count(), 0);
-        let old = Facts { min_wait: false, registered_files: false, ..ALL };
+        assert_eq!(Facts::ALL.missing().count(), 0);
+        let old = Facts { min_wait: false, registered_files: false, ..Facts::ALL };
         assert_eq!(old.missing().count(), 2);
         let none = Facts { uring: Err(Obstacle::Absent), gro: false, segmentation: false, ..old };
         let lines: Vec<_> = none.missing().collect();
@@ -268,7 +270,7 @@ mod tests {
 
     #[test]
     fn settings_follow_the_facts() {
-        let facts = Facts { min_wait: false, segmentation: false, ..ALL };
+        let facts = Facts { min_wait: false, segmentation: false, ..Facts::ALL };
         let settings = facts.adapt(Settings::default());
         assert!(!settings.min_wait && !settings.segmentation && settings.registered_files);
     }

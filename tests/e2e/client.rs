@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use crate::relay::{LOOPBACK4, LOOPBACK6, PASSWORD, REALM, USER};
+use crate::relay::{LOOPBACK4, LOOPBACK6, PASSWORD, REALM, Relay, USER};
 use crate::stun::{Answer, Builder, Class, attribute, long_term_key, method};
 
 /// How long an answer may take on a busy machine.
@@ -276,5 +276,24 @@ impl Peer {
         let (length, from) = self.socket.recv_from(&mut buffer).ok()?;
         buffer.truncate(length);
         Some((from, buffer))
+    }
+}
+
+/// The channel of a [`Call`].
+pub const CHANNEL: u16 = 0x4000;
+
+/// A client with a channel to a peer, and its relayed address.
+pub struct Call {
+    pub client: Client,
+    pub peer: Peer,
+    pub relayed: SocketAddr,
+}
+
+impl Call {
+    pub fn on(relay: &Relay) -> Self {
+        let (mut client, peer) = (Client::new(relay.v4()), Peer::new());
+        let relayed = client.allocate();
+        client.bind(CHANNEL, peer.address());
+        Self { client, peer, relayed }
     }
 }

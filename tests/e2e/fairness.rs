@@ -1,15 +1,14 @@
 //! Fairness between relay sockets: a peer that floods one allocation takes nothing from the others.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 
-use crate::client::{Client, Peer};
-use crate::relay::{Relay, Setup};
+use crate::client::{CHANNEL, Call};
+use crate::relay::Setup;
 
-const CHANNEL: u16 = 0x4000;
 const OTHERS: usize = 50;
 const TICK: Duration = Duration::from_millis(20);
 /// Four seconds of 50 packets a second. All of them fit into a socket's buffer, so that nobody has
@@ -17,22 +16,6 @@ const TICK: Duration = Duration::from_millis(20);
 const TICKS: usize = 200;
 const PAYLOAD: [u8; 100] = [7; 100];
 const FLOOD_BYTES: usize = 1200;
-
-/// A client with a channel to a peer, and its relayed address.
-struct Call {
-    client: Client,
-    peer: Peer,
-    relayed: SocketAddr,
-}
-
-impl Call {
-    fn on(relay: &Relay) -> Self {
-        let (mut client, peer) = (Client::new(relay.v4()), Peer::new());
-        let relayed = client.allocate();
-        client.bind(CHANNEL, peer.address());
-        Self { client, peer, relayed }
-    }
-}
 
 /// How many of its datagrams have come to a socket; those that are missing are waited for.
 fn arrived(socket: &UdpSocket) -> usize {
@@ -89,7 +72,7 @@ fn lost_beside_a_flood(driver: &str, train: usize) -> [usize; 2] {
 }
 
 #[test]
-#[ignore = "wants the machine for itself: tests/run"]
+#[ignore = "a flood fills every core: tests/run runs it with nothing beside it"]
 fn a_flooded_relay_socket_takes_nothing_from_the_others() {
     for driver in ["uring", "portable"] {
         for train in [1, 50] {

@@ -63,7 +63,7 @@ fn patient_request(client: &mut Client, request: &[u8]) -> (Answer, Duration) {
 }
 
 #[test]
-#[ignore = "wants the machine for itself: tests/run"]
+#[ignore = "a flood fills every core: tests/run runs it with nothing beside it"]
 fn a_flood_does_not_stop_an_allocate() {
     for driver in ["uring", "portable"] {
         let relay = Setup::new().with(&["--io", driver]).start();
@@ -100,7 +100,7 @@ fn allocate_and_release(relay: &Relay) -> Duration {
 
 // Another client's packets pass too, at the modest rate of a voice.
 #[test]
-#[ignore = "wants the machine for itself: tests/run"]
+#[ignore = "a flood fills every core: tests/run runs it with nothing beside it"]
 fn a_flood_does_not_silence_a_voice() {
     let relay = Relay::start();
     let peer = Peer::new();

@@ -176,7 +176,7 @@ fn without_growth(relay: &Relay, mut attack: impl FnMut()) {
 }
 
 #[test]
-#[ignore = "wants the machine for itself: tests/run"]
+#[ignore = "an attack at full speed fills every core: tests/run runs it with nothing beside it"]
 fn strangers_can_send_anything() {
     let mut chance = Chance::new();
     let relay = Relay::start();
@@ -193,7 +193,7 @@ fn strangers_can_send_anything() {
 }
 
 #[test]
-#[ignore = "wants the machine for itself: tests/run"]
+#[ignore = "an attack at full speed fills every core: tests/run runs it with nothing beside it"]
 fn an_authenticated_client_can_send_anything() {
     let mut chance = Chance::new();
     let relay = Relay::start();
@@ -248,7 +248,7 @@ fn invention(chance: &mut Chance, peers: &[SocketAddr]) -> Builder {
 }
 
 #[test]
-#[ignore = "wants the machine for itself: tests/run"]
+#[ignore = "an attack at full speed fills every core: tests/run runs it with nothing beside it"]
 fn peers_can_send_anything() {
     let mut chance = Chance::new();
     let relay = Setup::new().with(&["--workers", "2"]).start();

@@ -1,31 +1,14 @@
 //! `max-bps` and `max-pps`: so much for each allocation each way, to the datagram, and in trains too.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 
-use crate::client::{Client, Peer, channel_data};
-use crate::relay::{Relay, Setup};
+use crate::client::{CHANNEL, Call, channel_data};
+use crate::relay::Setup;
 
-const CHANNEL: u16 = 0x4000;
 const DRIVERS: [&str; 2] = ["auto", "portable"];
-
-/// A client with a channel to a peer, and its relayed address.
-struct Call {
-    client: Client,
-    peer: Peer,
-    relayed: SocketAddr,
-}
-
-impl Call {
-    fn on(relay: &Relay) -> Self {
-        let (mut client, peer) = (Client::new(relay.v4()), Peer::new());
-        let relayed = client.allocate();
-        client.bind(CHANNEL, peer.address());
-        Self { client, peer, relayed }
-    }
-}
 
 /// The first byte of each datagram that comes, the channel's header left out, until none does.
 fn arrivals(socket: &UdpSocket, header: usize) -> Vec<u8> {

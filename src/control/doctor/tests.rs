@@ -14,14 +14,7 @@ use crate::io::{Facts, Obstacle};
 use crate::turn::RelayAddress;
 
 const SYSCTL_FILE: &str = include_str!("../../../tuning/99-uturn.conf");
-const KERNEL: Facts = Facts {
-    uring: Ok(()),
-    min_wait: true,
-    busy_poll: true,
-    registered_files: true,
-    gro: true,
-    segmentation: true,
-};
+const KERNEL: Facts = Facts::ALL;
 
 /// A machine in a folder, with nothing to find; gone when dropped.
 struct Machine {
