@@ -15,6 +15,7 @@
 //! service.rs      what the service manager is told
 //! signals.rs      SIGTERM, SIGINT, SIGHUP, SIGUSR1
 //! answers.rs      what workers answer
+//! connections.rs  a listener's, so many at a time
 //! reports.rs      the door through which workers' reports come
 //! diary.rs        what workers report, as log lines
 //! journal.rs      allocations opened and closed, as log lines
@@ -38,6 +39,7 @@ mod answers;
 mod banner;
 mod cli;
 pub mod config;
+mod connections;
 mod credentials;
 mod diary;
 mod doctor;

@@ -7,41 +7,24 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
-use tracing::debug;
+use tokio::time::timeout;
 
 use super::desk::Desk;
 use super::protocol::{Line, Request};
+use crate::control::connections::answer_each;
 
-/// Connections at a time; whoever comes next waits.
-const CONNECTIONS: usize = 16;
 /// How long a request, or the reading of a line of the answer, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How soon a connection is taken again after none could be.
-const RETRY: Duration = Duration::from_millis(100);
 /// Longest request.
 const REQUEST_BYTES: u64 = 65_536;
 
 /// Answers whoever connects, for ever.
 pub(super) async fn serve(listener: UnixListener, desk: Arc<Desk>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let desk = Arc::clone(&desk);
-                tokio::spawn(async move {
-                    converse(stream, &desk).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                debug!(%error, "a connection to the control socket cannot be taken");
-                sleep(RETRY).await;
-            }
-        }
-    }
+    let answer = |stream| {
+        let desk = Arc::clone(&desk);
+        async move { converse(stream, &desk).await }
+    };
+    answer_each(listener, "control", answer).await;
 }
 
 async fn converse(stream: UnixStream, desk: &Desk) {

@@ -1,8 +1,8 @@
 //! The small HTTP server in front of the numbers: three pages, GET and HEAD, one request for each
 //! connection.
 //!
-//! Whoever can reach the address can at most hold [`CONNECTIONS`] places of it for
-//! [`PATIENCE`] each; the relay does not notice.
+//! Whoever can reach the address can at most hold its places (see
+//! [`connections`](crate::control::connections)) for [`PATIENCE`] each; the relay does not notice.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,18 +14,14 @@ use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::{Node, families, text};
+use crate::control::connections::answer_each;
 
-/// Connections to one address at a time; whoever comes next waits.
-const CONNECTIONS: usize = 16;
 /// How long a connection may last, from its beginning to the last byte of the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How soon a connection is taken again after none could be.
-const RETRY: Duration = Duration::from_millis(100);
 /// Longest head of a request.
 const HEAD_BYTES: usize = 8192;
 
@@ -39,24 +35,11 @@ enum Page {
 
 /// Answers whoever connects, for ever.
 pub(super) async fn serve(listener: TcpListener, node: Arc<Node>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let node = Arc::clone(&node);
-                tokio::spawn(async move {
-                    converse(stream, &node).await;
-                    drop(place);
-                });
-            }
-            // Out of descriptors, mostly, or the other end is gone already.
-            Err(error) => {
-                debug!(%error, "a connection for metrics cannot be taken");
-                sleep(RETRY).await;
-            }
-        }
-    }
+    let answer = |stream| {
+        let node = Arc::clone(&node);
+        async move { converse(stream, &node).await }
+    };
+    answer_each(listener, "metrics", answer).await;
 }
 
 /// Answers one request. What goes wrong here is the client's business.
