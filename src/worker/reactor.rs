@@ -105,6 +105,8 @@ impl<D: Driver> Worker<D> {
         self.driver.turn(wait)?;
         let now = self.clock.now();
         self.advance(now);
+        // Mail before packets: who owns a five-tuple was posted before its client could send one.
+        self.read_mail(now);
         while let Some(event) = self.driver.next() {
             self.on_event(now, event);
         }

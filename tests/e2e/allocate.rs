@@ -121,8 +121,9 @@ fn the_advertised_address_is_the_external_one() {
 fn the_port_is_open_when_the_answer_is_there() {
     let relay = Relay::start();
     let peer = Peer::new();
-    for round in 0..50_u8 {
-        let mut client = Client::new(relay.v4());
+    // Kept: the socket of a dropped one would be another's, and its five-tuple is still taken.
+    let mut clients: Vec<_> = (0..50).map(|_| Client::new(relay.v4())).collect();
+    for (round, client) in (0_u8..).zip(&mut clients) {
         let relayed = client.allocate();
         client.permit(peer.address());
         peer.send(relayed, &[round]);

@@ -42,6 +42,24 @@ fn a_client_whose_packets_change_core_is_served_on() {
     }
 }
 
+// The other worker hears of the five-tuple before the client hears of its allocation.
+#[test]
+fn a_client_may_change_core_at_once() {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let [first, second, ..] = cores[..] else {
+        return machine::skip("a client may change core at once", "two cores");
+    };
+    let relay = Setup::new().with(&["--workers", "2", "--steer", "cpu"]).start();
+    let mut client = Client::new(relay.v4());
+    for (here, there) in [(first, second), (second, first)].repeat(100) {
+        on_core(here);
+        client.allocate();
+        on_core(there);
+        client.refresh(600);
+        client.refresh(0);
+    }
+}
+
 #[test]
 fn without_steering_two_workers_serve_every_client() {
     let relay = Setup::new().with(&["--workers", "2"]).start();
