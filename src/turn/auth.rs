@@ -35,6 +35,24 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them, in the order of the counters.
+    pub const ALL: [Refusal; 4] = [
+        Refusal::NoCredentials,
+        Refusal::Incomplete,
+        Refusal::StaleNonce,
+        Refusal::WrongCredentials,
+    ];
+
+    /// One word for it, in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Refusal::NoCredentials => "no_credentials",
+            Refusal::Incomplete => "incomplete",
+            Refusal::StaleNonce => "stale_nonce",
+            Refusal::WrongCredentials => "wrong_credentials",
+        }
+    }
+
     /// The code of the answer.
     pub const fn code(self) -> ErrorCode {
         match self {

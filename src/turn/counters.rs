@@ -1,7 +1,83 @@
 //! What happened, in numbers. Plain words of one thread: nobody else writes them.
 
-use super::{Load, Reason};
+use super::{Load, Reason, Refusal};
 use crate::wire::{ErrorCode, Method};
+
+/// The relayed addresses an allocation has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// An IPv4 address.
+    V4,
+    /// An IPv6 address.
+    V6,
+    /// One of each.
+    Both,
+}
+
+/// A bound that a request ran into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaHit {
+    /// Allocations of one user (486).
+    User,
+    /// Allocations of the whole server (508).
+    Total,
+    /// Permissions of one allocation (508).
+    Permissions,
+    /// Channels of one allocation (508).
+    Channels,
+    /// Relay ports of a family in this worker's slice (508, or ADDRESS-ERROR-CODE).
+    Ports,
+    /// Allocates of this worker that wait for their sockets (508).
+    Openings,
+}
+
+impl Ends {
+    /// All of them, in the order of the counters.
+    pub const ALL: [Ends; 3] = [Ends::V4, Ends::V6, Ends::Both];
+
+    /// One word for it, in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Ends::V4 => "ipv4",
+            Ends::V6 => "ipv6",
+            Ends::Both => "both",
+        }
+    }
+
+    /// What a pair of ends, IPv4 and IPv6, is; `None` when there is neither.
+    pub(super) const fn of<T>(ends: &[Option<T>; 2]) -> Option<Ends> {
+        match ends {
+            [Some(_), None] => Some(Ends::V4),
+            [None, Some(_)] => Some(Ends::V6),
+            [Some(_), Some(_)] => Some(Ends::Both),
+            [None, None] => None,
+        }
+    }
+}
+
+impl QuotaHit {
+    /// All of them, in the order of the counters.
+    pub const ALL: [QuotaHit; 6] = [
+        QuotaHit::User,
+        QuotaHit::Total,
+        QuotaHit::Permissions,
+        QuotaHit::Channels,
+        QuotaHit::Ports,
+        QuotaHit::Openings,
+    ];
+
+    /// One word for it, in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            QuotaHit::User => "user",
+            QuotaHit::Total => "total",
+            QuotaHit::Permissions => "permissions",
+            QuotaHit::Channels => "channels",
+            QuotaHit::Ports => "ports",
+            QuotaHit::Openings => "openings",
+        }
+    }
+}
 
 /// The methods that are answered, in the order of the counters.
 pub const METHODS: [Method; 5] = [
@@ -35,6 +111,12 @@ pub struct Counters {
     pub reserved: u64,
     /// Reservations redeemed, here or by another worker.
     pub redeemed: u64,
+    /// Requests whose sender was found out.
+    pub authenticated: u64,
+    live_with: [u64; Ends::ALL.len()],
+    opened_with: [u64; Ends::ALL.len()],
+    refusals: [u64; Refusal::ALL.len()],
+    quota_hits: [u64; QuotaHit::ALL.len()],
     drops: [u64; Reason::ALL.len()],
     successes: [u64; METHODS.len()],
     errors: [[u64; ErrorCode::ALL.len()]; METHODS.len()],
@@ -44,6 +126,26 @@ impl Counters {
     /// Datagrams dropped for a reason.
     pub fn drops(&self, reason: Reason) -> u64 {
         self.drops[reason as usize]
+    }
+
+    /// Allocations that live now and have such relayed addresses.
+    pub fn live_with(&self, ends: Ends) -> u64 {
+        self.live_with[ends as usize]
+    }
+
+    /// Allocations made with such relayed addresses.
+    pub fn opened_with(&self, ends: Ends) -> u64 {
+        self.opened_with[ends as usize]
+    }
+
+    /// Requests whose sender was not found out.
+    pub fn refusals(&self, refusal: Refusal) -> u64 {
+        self.refusals[refusal as usize]
+    }
+
+    /// How often a quota was reached.
+    pub fn quota_hits(&self, quota: QuotaHit) -> u64 {
+        self.quota_hits[quota as usize]
     }
 
     /// Success answers to one of [`METHODS`]; 0 for any other.
@@ -62,6 +164,35 @@ impl Counters {
 
     pub(super) fn drop_run(&mut self, reason: Reason, packets: usize) {
         self.drops[reason as usize] += packets as u64;
+    }
+
+    /// Counts an allocation that was made.
+    pub(super) fn open(&mut self, ends: Ends) {
+        self.opened += 1;
+        self.live += 1;
+        self.opened_with[ends as usize] += 1;
+        self.live_with[ends as usize] += 1;
+    }
+
+    /// Counts an allocation that ended with such relayed addresses.
+    pub(super) fn close(&mut self, ends: Ends) {
+        self.closed += 1;
+        self.live -= 1;
+        self.live_with[ends as usize] -= 1;
+    }
+
+    /// Counts a dual allocation that goes on with one of its ends.
+    pub(super) fn narrow(&mut self, to: Ends) {
+        self.live_with[Ends::Both as usize] -= 1;
+        self.live_with[to as usize] += 1;
+    }
+
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        self.refusals[refusal as usize] += 1;
+    }
+
+    pub(super) fn reach(&mut self, quota: QuotaHit) {
+        self.quota_hits[quota as usize] += 1;
     }
 
     pub(super) fn success(&mut self, method: Method) {
@@ -83,4 +214,16 @@ fn row(method: Method) -> Option<usize> {
 
 fn column(code: ErrorCode) -> usize {
     ErrorCode::ALL.binary_search(&code).expect("ALL lists every code in ascending order")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_stand_in_the_order_of_their_enums() {
+        assert!(Ends::ALL.into_iter().enumerate().all(|(n, ends)| ends as usize == n));
+        assert!(QuotaHit::ALL.into_iter().enumerate().all(|(n, quota)| quota as usize == n));
+        assert!(Refusal::ALL.into_iter().enumerate().all(|(n, refusal)| refusal as usize == n));
+    }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    Alternates, NotReserved, Now, Redeemed, RelayId, Server, WorkerIndex,
+    Alternates, Ends, NotReserved, Now, Redeemed, RelayId, Server, WorkerIndex,
     allocation::index,
     allocations::AllocationId,
     effect::{Cause, Closed, Effect},
@@ -88,14 +88,13 @@ impl Server {
     pub(super) fn end_allocation(&mut self, now: Now, id: AllocationId, cause: Cause) {
         let Some(mut allocation) = self.allocations.remove(id) else { return };
         self.timers.disarm(id.0);
+        self.counters.close(Ends::of(&allocation.ends).expect("an allocation has an end"));
         for end in
             [Family::V4, Family::V6].map(|family| allocation.take_end(family)).into_iter().flatten()
         {
             self.close_relay(end.relay);
         }
         self.shard.quota.leave(&allocation.owner.account);
-        self.counters.closed += 1;
-        self.counters.live -= 1;
         self.effects.push_back(Effect::Closed(Closed {
             session: allocation.session,
             user: allocation.owner.user,
@@ -114,9 +113,11 @@ impl Server {
         if allocation.ends[1 - index(family)].is_none() {
             return self.end_allocation(now, id, cause);
         }
-        if let Some(end) = allocation.take_end(family) {
-            self.close_relay(end.relay);
+        let Some(end) = allocation.take_end(family) else { return };
+        if let Some(left) = Ends::of(&allocation.ends) {
+            self.counters.narrow(left);
         }
+        self.close_relay(end.relay);
         self.rearm(id);
     }
 

@@ -78,7 +78,7 @@ mod verdict;
 pub use alternates::{Alternates, TwoOfAFamily};
 pub use auth::{Authenticated, Authenticator, Refusal};
 pub use correspondents::Correspondents;
-pub use counters::{Counters, METHODS};
+pub use counters::{Counters, Ends, METHODS, QuotaHit};
 pub use credentials::{Credentials, MAX_SECRETS, MAX_USERNAME_BYTES, TooManySecrets};
 pub use effect::{
     Bind, Cause, Closed, Effect, Load, Open, Opened, Outcome, Purpose, Redeem, Socket, Traffic,
@@ -90,6 +90,7 @@ pub use now::Now;
 pub use policy::{Judgement, PeerPolicy};
 pub use quota::{Counts, Exhausted, Quota};
 pub use reason::Reason;
+pub use relays::PortUse;
 pub use reply_budget::{ReplyBudget, ReplyRate};
 pub use reservation::{NotReserved, Redeemed};
 pub use server::Server;

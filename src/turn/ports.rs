@@ -50,7 +50,6 @@ impl PortPool {
     }
 
     /// Ports that are free.
-    #[cfg(test)]
     pub(super) fn free_count(&self) -> usize {
         self.free[0].len() + self.free[1].len()
     }

@@ -58,6 +58,17 @@ struct Address {
     holders: Vec<Holder>,
 }
 
+/// How much of a worker's slice of the ports is in use on one relay address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortUse {
+    /// What sockets are bound to.
+    pub local: IpAddr,
+    /// Ports of the slice.
+    pub ports: usize,
+    /// Those that cannot be drawn: live, reserved, lent, on their way up or not yet let go of.
+    pub in_use: usize,
+}
+
 /// A relay drawn for an Allocate, and the odd port after it if a pair was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Drawn {
@@ -123,6 +134,15 @@ impl Relays {
     /// True when relays of a family can be had at all.
     pub(super) fn has_family(&self, family: Family) -> bool {
         self.addresses.iter().any(|address| Family::of(address.relay.local) == family)
+    }
+
+    /// How many ports are in use, address by address.
+    pub(super) fn port_use(&self) -> impl Iterator<Item = PortUse> {
+        self.addresses.iter().map(|address| {
+            let ports = address.holders.len();
+            let in_use = ports - address.pool.free_count();
+            PortUse { local: address.relay.local, ports, in_use }
+        })
     }
 
     /// True for an address relays are bound to or advertised with.

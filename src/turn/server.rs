@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    Alternates, Authenticated, Chance, Counters, Effect, FiveTuple, Now, Reason, Refusal,
+    Alternates, Authenticated, Chance, Counters, Effect, FiveTuple, Now, PortUse, Reason, Refusal,
     ReplyBudget, Settings, Shard, Verdict,
     allocations::Allocations,
     answer::{Answer, Envelope, Refused},
@@ -89,6 +89,11 @@ impl Server {
         self.effects.pop_front()
     }
 
+    /// How many ports of this worker's slice are in use, for each relay address.
+    pub fn port_use(&self) -> Vec<PortUse> {
+        self.relays.port_use().collect()
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -157,8 +162,14 @@ impl Server {
             return self.write_unproved(&stranger, &answer, reply);
         }
         match self.authenticate(now, flow, message) {
-            Ok(authenticated) => self.verified(now, flow, message, &authenticated, reply),
-            Err(refusal) => self.write_unproved(&stranger, &refused(refusal), reply),
+            Ok(authenticated) => {
+                self.counters.authenticated += 1;
+                self.verified(now, flow, message, &authenticated, reply)
+            }
+            Err(refusal) => {
+                self.counters.refuse(refusal);
+                self.write_unproved(&stranger, &refused(refusal), reply)
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 //! gets the port reserved for it (`redeem.rs`).
 
 use crate::turn::{
-    Alternates, Exhausted, Server,
+    Alternates, Exhausted, QuotaHit, Server,
     allocation::{Owner, index},
     allocations::AllocationId,
     answer::{Answer, Refused},
@@ -50,6 +50,7 @@ impl Server {
             self.end_allocation(request.now, id, Cause::Replaced);
         }
         if self.openings.is_full() {
+            self.counters.reach(QuotaHit::Openings);
             return Err(Refused(ErrorCode::InsufficientCapacity));
         }
         match wish.token {
@@ -123,6 +124,7 @@ impl Server {
         for _ in 0..places {
             if let Err(exhausted) = self.shard.quota.admit(&opening.owner.account) {
                 self.leave_places(opening);
+                self.counters.reach(quota(exhausted));
                 return Err(Refused(code(exhausted)));
             }
             opening.places += 1;
@@ -149,7 +151,10 @@ impl Server {
                 *missing = None;
                 opening.note(family, drawn);
             }
-            None => *missing = Some(ErrorCode::InsufficientCapacity),
+            None => {
+                self.counters.reach(QuotaHit::Ports);
+                *missing = Some(ErrorCode::InsufficientCapacity);
+            }
         }
     }
 }
@@ -217,5 +222,12 @@ const fn code(exhausted: Exhausted) -> ErrorCode {
     match exhausted {
         Exhausted::User => ErrorCode::AllocationQuotaReached,
         Exhausted::Total => ErrorCode::InsufficientCapacity,
+    }
+}
+
+const fn quota(exhausted: Exhausted) -> QuotaHit {
+    match exhausted {
+        Exhausted::User => QuotaHit::User,
+        Exhausted::Total => QuotaHit::Total,
     }
 }

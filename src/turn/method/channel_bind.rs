@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::turn::{
-    Server,
+    QuotaHit, Server,
     allocations::AllocationId,
     answer::{Answer, Refused},
     peer::canonical,
@@ -58,6 +58,7 @@ impl Server {
         let bound = allocation.channels.fits(number, peer);
         let bound = bound.map_err(|_| ErrorCode::BadRequest)?;
         if !bound && allocation.channels.count() >= limit {
+            self.counters.reach(QuotaHit::Channels);
             return Err(Refused(ErrorCode::InsufficientCapacity));
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::turn::{
-    Now, Server,
+    Now, QuotaHit, Server,
     allocations::AllocationId,
     answer::{Answer, Refused},
     peer::canonical,
@@ -78,6 +78,7 @@ impl Server {
         permissions.purge(now.mono_ms);
         let new = permitted.iter().filter(|(peer, _)| !permissions.holds(*peer)).count();
         if new > 0 && permissions.count() + new > limit {
+            self.counters.reach(QuotaHit::Permissions);
             return Err(Refused(ErrorCode::InsufficientCapacity));
         }
         for (peer, reach) in permitted {

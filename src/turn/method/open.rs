@@ -5,8 +5,8 @@
 //! then named in ADDRESS-ERROR-CODE (RFC 8656 §7.2).
 
 use crate::turn::{
-    Bind, Correspondents, Now, Outcome, PendingId, Reason, Server, SessionId, Socket, Traffic,
-    Verdict,
+    Bind, Correspondents, Ends, Now, Outcome, PendingId, Reason, RelayId, Server, SessionId,
+    Socket, Traffic, Verdict,
     allocation::{Allocation, End, Granted, Meters, index},
     answer::{Answer, Envelope},
     channel::Channels,
@@ -145,7 +145,7 @@ impl Server {
             reservation,
             missing: opening.missing_family(),
         };
-        let session = self.name_session();
+        let session = self.name_session(&opening.bound);
         let id = self.allocations.insert(Allocation {
             session,
             flow: opening.flow,
@@ -168,9 +168,8 @@ impl Server {
     }
 
     /// Counts one more allocation; its place in the count is its name.
-    fn name_session(&mut self) -> SessionId {
-        self.counters.opened += 1;
-        self.counters.live += 1;
+    fn name_session(&mut self, bound: &[Option<RelayId>; 2]) -> SessionId {
+        self.counters.open(Ends::of(bound).expect("an allocation has an end"));
         SessionId { worker: self.shard.worker, serial: self.counters.opened }
     }
 

@@ -6,6 +6,7 @@
 
 mod allocate;
 mod channels;
+mod counting;
 mod draining;
 mod hairpin;
 mod hostile;
