@@ -1,12 +1,14 @@
-//! What a driver counts, and how another thread reads it.
+//! What a driver counts.
 //!
-//! The driver counts in plain integers of its own. Now and then, at the end of a turn, it copies
-//! them to a [`CounterBoard`] with relaxed stores; the cache lines of the board are touched by
-//! nobody else until a sampler reads them. No packet ever writes a shared line.
+//! Plain integers of its own, which no other thread sees: whoever wants to know is given a copy by
+//! the thread that owns the driver. No packet ever writes a shared line.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use super::{Received, Sizes, errno::SendFate, outbox::Train};
 
-use super::{Received, errno::SendFate, outbox::Train};
+/// Datagrams in one turn: none, and up to 1, 2, 4, … 4,096.
+pub type TurnSizes = Sizes<15>;
+/// Datagrams in one train: up to 1, 2, 4, … 128. The kernel makes none with more.
+pub type TrainSizes = Sizes<10>;
 
 macro_rules! counters {
     ($(#[doc = $doc:literal] $name:ident,)*) => {
@@ -14,6 +16,12 @@ macro_rules! counters {
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         pub struct Counters {
             $(#[doc = $doc] pub $name: u64,)*
+            /// Datagrams that each turn brought; the one under way is not among them yet.
+            pub turn_sizes: TurnSizes,
+            /// Datagrams of each receive.
+            pub trains_in_sizes: TrainSizes,
+            /// Datagrams of each send the kernel took.
+            pub trains_out_sizes: TrainSizes,
         }
 
         impl Counters {
@@ -27,11 +35,6 @@ macro_rules! counters {
             #[must_use]
             pub fn values(&self) -> [u64; Self::NAMES.len()] {
                 [$(self.$name),*]
-            }
-
-            fn from_values(values: [u64; Self::NAMES.len()]) -> Self {
-                let [$($name),*] = values;
-                Self { $($name),* }
             }
         }
     };
@@ -86,15 +89,43 @@ counters! {
     rearmed,
     /// Receives that failed with an error.
     receive_errors,
-    /// Lowest number of free receive buffers seen at the end of a turn.
+    /// Calls that found more completions than the ring holds; the kernel kept the others elsewhere.
+    ring_overflows,
+    /// Receive buffers there are.
+    buffers,
+    /// Receive buffers that were free when the last turn began: not filled, and not being sent from.
+    buffers_free,
+    /// Lowest number of them since the start.
     buffers_low,
     /// Blank buffers asked for when none was left.
     blank_exhausted,
 }
 
 impl Counters {
+    /// Of a driver with so many receive buffers that has done nothing.
+    pub(super) fn new(buffers: u32) -> Self {
+        let buffers = buffers.into();
+        Self { buffers, buffers_free: buffers, buffers_low: buffers, ..Self::default() }
+    }
+
+    /// Notes how many receive buffers are free.
+    pub(super) fn note_free_buffers(&mut self, free: usize) {
+        self.buffers_free = free as u64;
+        self.buffers_low = self.buffers_low.min(self.buffers_free);
+    }
+
+    /// Counts a turn, and how many datagrams the one before it brought.
+    pub(super) fn count_turn(&mut self, datagrams_before: usize) {
+        if self.turns > 0 {
+            self.turn_sizes.count(datagrams_before);
+        }
+        self.turns += 1;
+    }
+
     pub(super) fn count_received(&mut self, received: &Received) {
-        let datagrams = received.segments() as u64;
+        let segments = received.segments();
+        let datagrams = segments as u64;
+        self.trains_in_sizes.count(segments);
         self.received += 1;
         self.received_datagrams += datagrams;
         self.received_bytes += received.lease.range().len() as u64;
@@ -106,6 +137,7 @@ impl Counters {
 
     pub(super) fn count_sent(&mut self, train: &Train) {
         let datagrams = train.segments as u64;
+        self.trains_out_sizes.count(train.segments);
         self.sent += 1;
         self.sent_datagrams += datagrams;
         self.sent_bytes += train.bytes as u64;
@@ -117,6 +149,7 @@ impl Counters {
 
     /// Counts one datagram that was sent by itself after its train was refused.
     pub(super) fn count_datagram(&mut self, bytes: usize) {
+        self.trains_out_sizes.count(1);
         self.sent += 1;
         self.sent_datagrams += 1;
         self.sent_bytes += bytes as u64;
@@ -134,45 +167,26 @@ impl Counters {
     }
 }
 
-/// A driver's counters where other threads can read them.
-///
-/// Each value is exact as of a recent turn; together they are not one instant.
-#[derive(Debug)]
-#[repr(align(128))]
-pub struct CounterBoard {
-    values: [AtomicU64; Counters::NAMES.len()],
-}
-
-impl CounterBoard {
-    pub(crate) fn new() -> Self {
-        Self { values: std::array::from_fn(|_| AtomicU64::new(0)) }
-    }
-
-    /// The counters as last copied.
-    #[must_use]
-    pub fn read(&self) -> Counters {
-        Counters::from_values(std::array::from_fn(|i| self.values[i].load(Relaxed)))
-    }
-
-    pub(crate) fn write(&self, counters: &Counters) {
-        for (shared, value) in self.values.iter().zip(counters.values()) {
-            shared.store(value, Relaxed);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_board_returns_what_was_written() {
-        let counters =
-            Counters { turns: 1, received_bytes: 2, blank_exhausted: 3, ..Default::default() };
-        let board = CounterBoard::new();
-        board.write(&counters);
-        assert_eq!(board.read(), counters);
+    fn values_stand_in_the_order_of_their_names() {
+        let counters = Counters { turns: 1, received_bytes: 2, ..Default::default() };
         assert_eq!(Counters::NAMES[0], "turns");
         assert_eq!(counters.values()[0], 1);
+        let place = Counters::NAMES.iter().position(|name| *name == "received_bytes").unwrap();
+        assert_eq!((counters.values()[place], counters.values().iter().sum::<u64>()), (2, 3));
+    }
+
+    #[test]
+    fn the_turn_under_way_has_no_size_yet() {
+        let mut counters = Counters::default();
+        for datagrams in [0, 7, 3] {
+            counters.count_turn(datagrams);
+        }
+        assert_eq!((counters.turns, counters.turn_sizes.total()), (3, 2));
+        assert_eq!(counters.turn_sizes.sum(), 10);
     }
 }

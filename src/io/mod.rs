@@ -15,7 +15,7 @@
 //! the proof that it may be read; being its only holder is the proof that it may be written.
 //! Nothing here knows what stands in a datagram.
 
-use std::{io, net::SocketAddr, net::UdpSocket, ops::Range, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, net::UdpSocket, ops::Range, time::Duration};
 
 mod address;
 mod counters;
@@ -23,6 +23,7 @@ mod epoll;
 mod errno;
 mod flows;
 mod gather;
+mod held;
 mod layout;
 mod load;
 mod mmsg;
@@ -33,6 +34,7 @@ mod portable;
 mod probe;
 mod run;
 mod settings;
+mod sizes;
 pub mod sockets;
 pub mod steer;
 mod sys;
@@ -40,11 +42,13 @@ mod table;
 mod uring;
 mod waker;
 
-pub use counters::{CounterBoard, Counters};
+pub use counters::{Counters, TrainSizes, TurnSizes};
+pub use held::Held;
 pub use pool::Lease;
 pub use portable::PortableDriver;
 pub use probe::{Facts, Obstacle};
 pub use settings::{Batching, Settings};
+pub use sizes::Sizes;
 pub use sockets::BufferSizes;
 pub use uring::UringDriver;
 pub use waker::Waker;
@@ -226,8 +230,8 @@ pub trait Driver {
     /// What this driver has done so far.
     fn counters(&self) -> &Counters;
 
-    /// The same counters for other threads: copied there as turns go by.
-    fn board(&self) -> Arc<CounterBoard>;
+    /// How long it held datagrams, sampled.
+    fn held(&self) -> &Held;
 
     /// Datagrams the kernel dropped because the socket's receive buffer was full, if it says so.
     fn kernel_drops(&self, socket: SocketId) -> Option<u64>;

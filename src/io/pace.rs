@@ -50,6 +50,11 @@ impl Pace {
         self.datagrams += datagrams;
     }
 
+    /// Datagrams of this turn so far.
+    pub(super) fn datagrams(&self) -> usize {
+        self.datagrams
+    }
+
     /// Judges the turn that ends here by what it brought; `None` when the next one should wait for
     /// no more than its first completion.
     pub(super) fn next_batch(&mut self) -> Option<Batch> {

@@ -10,15 +10,15 @@ use std::{
     net::SocketAddr,
     net::UdpSocket,
     rc::Rc,
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use super::{
-    CounterBoard, Counters, Driver, Event, Lease, Piece, Received, Settings, SocketId, Wait, Waker,
+    Counters, Driver, Event, Held, Lease, Piece, Received, Settings, SocketId, Wait, Waker,
     epoll::{Epoll, Readable},
     errno::{self, ReceiveFate, SendFate},
+    held::Sampler,
     mmsg::{Incoming, MESSAGES_MAX, Outgoing, send_singly},
     outbox::{Outbox, TRAINS_MAX},
     pace::Pace,
@@ -52,7 +52,8 @@ pub struct PortableDriver {
     backlog: VecDeque<Event>,
     waker: Waker,
     counters: Counters,
-    board: Arc<CounterBoard>,
+    held: Held,
+    sampler: Sampler,
 }
 
 impl PortableDriver {
@@ -78,8 +79,9 @@ impl PortableDriver {
             to_release: Vec::with_capacity(sockets as usize),
             backlog: VecDeque::with_capacity(settings.buffers as usize + MESSAGES_MAX),
             waker,
-            counters: Counters { buffers_low: settings.buffers.into(), ..Counters::default() },
-            board: Arc::new(CounterBoard::new()),
+            counters: Counters::new(settings.buffers),
+            held: Held::default(),
+            sampler: Sampler::default(),
         })
     }
 
@@ -148,16 +150,18 @@ impl PortableDriver {
         }
     }
 
-    fn wait(&mut self, wait: Wait) -> io::Result<()> {
+    /// Waits, and says for how long what had arrived was kept waiting for more.
+    fn wait(&mut self, wait: Wait) -> io::Result<Duration> {
         self.counters.enters += 1;
         let wait = if self.backlog.is_empty() { wait } else { Wait::None };
         let starved = self.pool.free_receive() == 0 && self.incoming.held() == 0;
         let wait = if starved { pause(wait) } else { wait };
-        let gathers = self.wait_for_batch(wait);
-        if !gathers && self.spins(wait)? {
-            return Ok(());
+        let batch_wait = self.wait_for_batch(wait);
+        if batch_wait.is_none() && self.spins(wait)? {
+            return Ok(Duration::ZERO);
         }
-        self.epoll.wait(wait)
+        self.epoll.wait(wait)?;
+        Ok(batch_wait.unwrap_or_default())
     }
 
     /// Looks for packets for a while instead of sleeping at once; whether there were any.
@@ -179,18 +183,23 @@ impl PortableDriver {
 
     /// Lets a batch gather before the sockets are looked at. epoll cannot wait for more than one
     /// event, so this is a plain sleep, left out when the last turn was a full batch by itself.
-    /// Whether there is a batch to wait for.
-    fn wait_for_batch(&mut self, wait: Wait) -> bool {
+    /// Says how long it slept, if there is a batch to wait for. A sleep lasts longer than asked for
+    /// by what the kernel's timers are late, 50 µs mostly, which is not in what is said.
+    fn wait_for_batch(&mut self, wait: Wait) -> Option<Duration> {
         let messages = mem::take(&mut self.messages);
-        let Some(batch) = self.pace.next_batch() else { return false };
-        if messages < batch.completions as usize {
-            match wait {
-                Wait::None => {}
-                Wait::For(limit) => thread::sleep(limit.min(batch.wait)),
-                Wait::Forever => thread::sleep(batch.wait),
-            }
+        let batch = self.pace.next_batch()?;
+        if messages >= batch.completions as usize {
+            return Some(Duration::ZERO);
         }
-        true
+        let sleep = match wait {
+            Wait::None => Duration::ZERO,
+            Wait::For(limit) => limit.min(batch.wait),
+            Wait::Forever => batch.wait,
+        };
+        if !sleep.is_zero() {
+            thread::sleep(sleep);
+        }
+        Some(sleep)
     }
 
     fn collect(&mut self) {
@@ -204,7 +213,7 @@ impl PortableDriver {
             }
         }
         let free = self.pool.free_receive() as usize + self.incoming.held();
-        self.counters.buffers_low = self.counters.buffers_low.min(free as u64);
+        self.counters.note_free_buffers(free);
     }
 
     fn receive(&mut self, key: Key) {
@@ -331,12 +340,18 @@ impl Driver for PortableDriver {
     }
 
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
-        self.counters.turns += 1;
+        let datagrams = self.pace.datagrams();
+        self.counters.count_turn(datagrams);
         self.flush();
         self.release_closed();
-        self.wait(wait)?;
+        if self.sampler.begin_turn() {
+            self.sampler.sent(&mut self.held, datagrams);
+            let batch_wait = self.wait(wait)?;
+            self.sampler.came_back(batch_wait);
+        } else {
+            self.wait(wait)?;
+        }
         self.collect();
-        self.board.write(&self.counters);
         Ok(())
     }
 
@@ -367,8 +382,8 @@ impl Driver for PortableDriver {
         &self.counters
     }
 
-    fn board(&self) -> Arc<CounterBoard> {
-        Arc::clone(&self.board)
+    fn held(&self) -> &Held {
+        &self.held
     }
 
     fn kernel_drops(&self, socket: SocketId) -> Option<u64> {

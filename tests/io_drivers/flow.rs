@@ -1,6 +1,9 @@
 //! How datagrams and trains go in and out.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use uturn::io::{Driver, Event, HEADROOM, Piece, Settings, Wait};
 
@@ -69,7 +72,7 @@ pub(super) fn an_answer_needs_no_turn_of_its_own<D: Driver>(new: fn(&Settings) -
     let mut node = Node::new(new(&Settings::default()));
     let (client, _) = outside(V4);
     let (socket, address) = (node.socket, node.address);
-    let asking = std::thread::spawn(move || {
+    let asking = thread::spawn(move || {
         for round in 0..ROUNDS as usize {
             client.send_to(&numbered(round, 160), address).expect("sent");
             assert_eq!(heard(&client), numbered(round, 160));
@@ -106,6 +109,41 @@ pub(super) fn a_train_leaves_as_one_send<D: Driver>(new: fn(&Settings) -> D) {
     assert_eq!((counters.sent, counters.sent_datagrams, counters.joined), (1, 11, 10));
     assert_eq!((counters.trains_out, counters.train_datagrams_out), (1, 11));
     assert_eq!(counters.sent_bytes, 12_700);
+    let sizes = counters.trains_out_sizes;
+    assert_eq!((sizes.total(), sizes.sum()), (1, 11));
+    assert!(sizes.buckets().any(|bucket| bucket == (Some(16), 1)), "{sizes:?}");
+}
+
+/// Turns in which a datagram comes and is answered, with a pause before each answer's turn.
+fn answered_turns<D: Driver>(node: &mut Node<D>, turns: usize, pause: Duration) {
+    let (client, to) = outside(V4);
+    for _ in 0..turns {
+        client.send_to(b"question", node.address).expect("sent");
+        node.datagrams(1);
+        node.queue(to, b"answer");
+        thread::sleep(pause);
+    }
+    node.turn();
+}
+
+pub(super) fn turns_and_trains_add_up<D: Driver>(new: fn(&Settings) -> D) {
+    let mut node = Node::new(new(&Settings::default()));
+    answered_turns(&mut node, 40, Duration::ZERO);
+    let counters = node.driver.counters();
+    assert_eq!(counters.turn_sizes.total(), counters.turns - 1, "the last is under way");
+    assert_eq!(counters.turn_sizes.sum(), 40);
+    let (into, out) = (counters.trains_in_sizes, counters.trains_out_sizes);
+    assert_eq!((into.total(), into.sum()), (counters.received, counters.received_datagrams));
+    assert_eq!((out.total(), out.sum()), (counters.sent, counters.sent_datagrams));
+}
+
+pub(super) fn the_time_held_is_sampled<D: Driver>(new: fn(&Settings) -> D) {
+    let mut node = Node::new(new(&Settings::default()));
+    answered_turns(&mut node, 64, Duration::from_millis(5));
+    let held = node.driver.held();
+    assert!((2..=6).contains(&held.total()), "one turn in 16: {}", held.total());
+    assert_eq!(held.up_to(4_900), 0, "no answer left sooner");
+    assert!(held.sum_us() >= held.total() * 5_000);
 }
 
 pub(super) fn a_train_arrives_as_one_receive<D: Driver>(new: fn(&Settings) -> D) {

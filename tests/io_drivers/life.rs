@@ -215,17 +215,6 @@ pub(super) fn a_refused_train_goes_out_singly<D: Driver>(new: fn(&Settings) -> D
     assert_eq!(node.driver.counters().dropped_too_long, 2);
 }
 
-pub(super) fn the_board_follows<D: Driver>(new: fn(&Settings) -> D) {
-    let mut node = Node::new(new(&Settings::default()));
-    let board = node.driver.board();
-    let (client, to) = outside(V4);
-    node.queue(to, b"one");
-    node.turn();
-    heard(&client);
-    let seen = thread::spawn(move || board.read()).join().expect("no panic");
-    assert_eq!(seen.sent, 1);
-}
-
 pub(super) fn drops_of_a_full_socket_are_known<D: Driver>(new: fn(&Settings) -> D) {
     let node = Node::new(new(&Settings { buffers: 1, ..Settings::default() }));
     assert_eq!(node.driver.kernel_drops(node.socket), Some(0));

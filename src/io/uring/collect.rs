@@ -15,6 +15,7 @@ const FAILURES_MAX: u32 = 100;
 impl UringDriver {
     /// Takes every completion there is.
     pub(super) fn collect(&mut self) {
+        self.counters.ring_overflows += u64::from(self.kernel.ring().has_overflow());
         let starved_before = self.counters.starved;
         while let Some(step) = self.kernel.pop() {
             match step {
@@ -33,12 +34,12 @@ impl UringDriver {
         if self.counters.starved > starved_before {
             self.kernel.want_more_buffers();
         }
-        self.note_low_water();
+        self.note_free_buffers();
     }
 
-    fn note_low_water(&mut self) {
+    fn note_free_buffers(&mut self) {
         let free = self.kernel.published() + self.kernel.pool().free_receive();
-        self.counters.buffers_low = self.counters.buffers_low.min(free.into());
+        self.counters.note_free_buffers(free as usize);
     }
 
     fn received_step(&mut self, key: Key, filled: Option<Filled>) {

@@ -15,14 +15,14 @@ use std::{
     io,
     net::{SocketAddr, UdpSocket},
     os::fd::AsRawFd,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use io_uring::types::{Fd, Fixed};
 
 use super::{
-    CounterBoard, Counters, Driver, Event, Lease, Piece, Received, Settings, SocketId, Wait, Waker,
+    Counters, Driver, Event, Held, Lease, Piece, Received, Settings, SocketId, Wait, Waker,
+    held::Sampler,
     layout,
     pace::Pace,
     run::Run,
@@ -61,7 +61,8 @@ pub struct UringDriver {
     waker: Waker,
     watching: bool,
     counters: Counters,
-    board: Arc<CounterBoard>,
+    held: Held,
+    sampler: Sampler,
 }
 
 /// An event before it is looked at.
@@ -102,8 +103,9 @@ impl UringDriver {
             backlog: VecDeque::with_capacity(settings.buffers as usize + ARMS_PER_TURN),
             waker: Waker::new()?,
             watching: false,
-            counters: Counters { buffers_low: settings.buffers.into(), ..Counters::default() },
-            board: Arc::new(CounterBoard::new()),
+            counters: Counters::new(settings.buffers),
+            held: Held::default(),
+            sampler: Sampler::default(),
         })
     }
 
@@ -239,6 +241,20 @@ impl UringDriver {
         }
     }
 
+    /// Hands over what is queued in a call of its own, so that the clock can be read when the kernel
+    /// has it. Nothing is collected, which would change what the turn waits for.
+    fn submit(&mut self) -> io::Result<()> {
+        if self.kernel.ring().has_submissions() {
+            self.counters.enters += 1;
+            self.kernel.ring().submit()?;
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, patience: Patience) -> io::Result<()> {
+        if self.spins(patience)? { Ok(()) } else { self.enter(patience) }
+    }
+
     /// Looks for packets for a while instead of sleeping at once; whether there were any. A batch is
     /// not looked for: its wait is there to sleep.
     fn spins(&mut self, patience: Patience) -> io::Result<bool> {
@@ -344,13 +360,17 @@ impl Driver for UringDriver {
     }
 
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
-        self.counters.turns += 1;
+        let datagrams = self.pace.datagrams();
+        self.counters.count_turn(datagrams);
         self.prepare()?;
         let patience = self.patience(wait);
-        if !self.spins(patience)? {
-            self.enter(patience)?;
+        if !self.sampler.begin_turn() {
+            return self.wait(patience);
         }
-        self.board.write(&self.counters);
+        self.submit()?;
+        self.sampler.sent(&mut self.held, datagrams);
+        self.wait(patience)?;
+        self.sampler.came_back(patience.batch_wait());
         Ok(())
     }
 
@@ -391,8 +411,8 @@ impl Driver for UringDriver {
         &self.counters
     }
 
-    fn board(&self) -> Arc<CounterBoard> {
-        Arc::clone(&self.board)
+    fn held(&self) -> &Held {
+        &self.held
     }
 
     fn kernel_drops(&self, socket: SocketId) -> Option<u64> {

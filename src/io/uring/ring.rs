@@ -81,6 +81,15 @@ impl Patience {
         self.batch
     }
 
+    /// How long it keeps what has arrived waiting for more.
+    pub(super) fn batch_wait(self) -> Duration {
+        match self.limit {
+            _ if !self.batch => Duration::ZERO,
+            Some(limit) if self.batch_us == 0 => limit,
+            Some(_) | None => Duration::from_micros(self.batch_us.into()),
+        }
+    }
+
     /// The same, beside so many completions that come at once.
     pub(super) fn beside(self, completions: usize) -> Self {
         match self.completions {
@@ -205,9 +214,29 @@ impl Ring {
         })
     }
 
+    /// Submits everything queued and does nothing else: no deferred work is run, so that nothing
+    /// arrives by it.
+    pub(super) fn submit(&mut self) -> io::Result<()> {
+        let submissions = self.ring.submission().len() as u32;
+        let submitter = self.ring.submitter();
+        // SAFETY: no argument is passed, and the entries' memory was vouched for when they were
+        // pushed.
+        let entered = unsafe { submitter.enter::<libc::sigset_t>(submissions, 0, 0, None) };
+        entered.map(drop).or_else(|error| match errno::of_wait(error.raw_os_error().unwrap_or(0)) {
+            WaitFate::Return => Ok(()),
+            WaitFate::Fatal => Err(error),
+        })
+    }
+
     /// Whether something queued has not been submitted.
     pub(super) fn has_submissions(&mut self) -> bool {
         !self.ring.submission().is_empty()
+    }
+
+    /// Whether there are completions that did not fit into the queue. The kernel keeps them until a
+    /// call after there is room; one that it has no memory to keep makes the next call fail (EBADR).
+    pub(super) fn has_overflow(&mut self) -> bool {
+        self.ring.submission().cq_overflow()
     }
 
     /// Takes the next completion.
@@ -284,6 +313,7 @@ mod tests {
     fn with_min_wait_the_kernel_ends_a_batch() {
         let busy = Patience { completions: 32, limit: None, batch_us: 50, batch: true };
         assert_eq!(Patience::batch(Wait::Forever, BATCH, true), busy);
+        assert_eq!(busy.batch_wait(), BATCH.wait);
         assert_eq!(Patience::batch(Wait::None, BATCH, true), Patience::NONE);
     }
 
@@ -292,13 +322,41 @@ mod tests {
         let limit = Some(BATCH.wait);
         let batch = Patience { completions: 32, limit, batch_us: 0, batch: true };
         assert_eq!(Patience::batch(Wait::Forever, BATCH, false), batch);
+        assert_eq!(batch.batch_wait(), BATCH.wait);
         assert_eq!(Patience::batch(Wait::For(Duration::from_secs(1)), BATCH, false), batch);
         assert_eq!(Patience::batch(Wait::None, BATCH, false), Patience::NONE);
+    }
+
+    #[test]
+    fn whoever_waits_for_the_first_keeps_nothing_waiting() {
+        let first = Patience::first(Wait::For(Duration::from_secs(1)));
+        assert_eq!(first.batch_wait(), Duration::ZERO);
+        assert_eq!(Patience::NONE.batch_wait(), Duration::ZERO);
     }
 
     #[test]
     fn what_comes_at_once_is_not_waited_for_instead() {
         assert_eq!(Patience::first(Wait::Forever).beside(5).completions, 6);
         assert_eq!(Patience::NONE.beside(5), Patience::NONE);
+    }
+
+    #[test]
+    fn what_overflows_is_seen_and_not_lost() {
+        let mut ring = Ring::new().expect("io_uring");
+        let some_more = u64::from(COMPLETIONS + 100);
+        for token in 0..some_more {
+            // SAFETY: a no-op names no memory.
+            unsafe { ring.push(opcode::Nop::new().build(), token) }.expect("room");
+        }
+        assert!(!ring.has_overflow());
+        ring.submit().expect("taken");
+        assert!(ring.has_overflow());
+        let mut taken = 0;
+        while taken < some_more {
+            taken += std::iter::from_fn(|| ring.pop()).count() as u64;
+            ring.enter(Patience::NONE).expect("a call");
+        }
+        assert!(!ring.has_overflow());
+        assert_eq!(taken, some_more);
     }
 }

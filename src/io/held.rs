@@ -1,0 +1,204 @@
+//! How long datagrams are held by this server, from samples of one turn in [`EVERY`].
+//!
+//! ```text
+//!   sends of the    in force: the      datagrams are     their sends are
+//!   turn before     batch's wait       judged, framed    with the kernel
+//! ───────────────┬────────────────┬────────────────────┬───────────────────
+//!           clock│           clock│               clock│
+//!                 ╰─ waited ──────╯╰─ worked ──────────╯
+//! ```
+//!
+//! A sample is the longest time any datagram of its turn can have been held: what the call waited,
+//! but no longer than the wait for a batch in force (without one, whatever arrives ends the call),
+//! and then the work until the kernel has taken the last send of the turn. It stands for every
+//! datagram of the turn, most of which were held for less.
+//!
+//! Not in it: the time a datagram lies in the kernel's receive queue while the turn before is under
+//! way, which shows under overload, and whatever happens before and after in the kernel and the
+//! network card. Other turns read no clock for this.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+/// Turns for each sample.
+const EVERY: u32 = 16;
+/// The longest time that is told apart; what is longer counts as this.
+const LONGEST_US: u64 = 1_000_000;
+/// Decimal digits that times are told apart by.
+const DIGITS: u8 = 2;
+
+/// The times, 1 µs to 1 s, one for each datagram of a sampled turn.
+#[derive(Debug, Clone)]
+pub struct Held {
+    micros: Histogram<u64>,
+    sum_us: u64,
+}
+
+/// The clock that is read around sampled turns.
+#[derive(Debug, Default)]
+pub(super) struct Sampler {
+    turns: u32,
+    waiting_since: Option<Instant>,
+    returned: Option<Returned>,
+}
+
+/// A sampled call has returned; its datagrams are being worked on.
+#[derive(Debug, Clone, Copy)]
+struct Returned {
+    at: Instant,
+    waited: Duration,
+}
+
+impl Held {
+    /// Counts so many datagrams as held for so long.
+    fn count(&mut self, held: Duration, datagrams: usize) {
+        let held_us = u64::try_from(held.as_micros()).unwrap_or(u64::MAX).clamp(1, LONGEST_US);
+        self.micros.saturating_record_n(held_us, datagrams as u64);
+        self.sum_us += held_us * datagrams as u64;
+    }
+
+    /// Datagrams that were held for so many microseconds at most, give or take a hundredth.
+    #[must_use]
+    pub fn up_to(&self, micros: u64) -> u64 {
+        self.micros.count_between(0, micros)
+    }
+
+    /// Datagrams that were sampled.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.micros.len()
+    }
+
+    /// The times of all of them together, in microseconds.
+    #[must_use]
+    pub fn sum_us(&self) -> u64 {
+        self.sum_us
+    }
+
+    /// The time that this share of them (0 to 1) was held for at most, in microseconds; `None`
+    /// while there is no sample.
+    #[must_use]
+    pub fn quantile_us(&self, share: f64) -> Option<u64> {
+        (self.total() > 0).then(|| self.micros.value_at_quantile(share))
+    }
+
+    /// Adds the samples of another worker.
+    pub fn add(&mut self, other: &Held) {
+        self.micros.add(&other.micros).expect("all have the same bounds");
+        self.sum_us += other.sum_us;
+    }
+
+    /// Takes away what was there at an earlier time.
+    pub fn subtract(&mut self, earlier: &Held) {
+        // A worker that did not answer earlier is missing there, never here: counts only grow.
+        self.micros.subtract(&earlier.micros).expect("what is taken away was there");
+        self.sum_us -= earlier.sum_us;
+    }
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        let micros = Histogram::new_with_bounds(1, LONGEST_US, DIGITS);
+        Self { micros: micros.expect("1 µs to 1 s in two digits are bounds"), sum_us: 0 }
+    }
+}
+
+impl Sampler {
+    /// Begins a turn. Whether the clock is read around it, because it is sampled or the one before
+    /// was; then [`Sampler::sent`] and [`Sampler::came_back`] are to be called.
+    pub(super) fn begin_turn(&mut self) -> bool {
+        self.turns += 1;
+        self.turns == EVERY || self.returned.is_some()
+    }
+
+    /// The sends of the turn before, which had so many datagrams, are with the kernel.
+    pub(super) fn sent(&mut self, held: &mut Held, datagrams: usize) {
+        let now = Instant::now();
+        if let Some(returned) = self.returned.take() {
+            held.count(returned.waited + (now - returned.at), datagrams);
+        }
+        if self.turns >= EVERY {
+            self.turns = 0;
+            self.waiting_since = Some(now);
+        }
+    }
+
+    /// The turn's call has returned. It may have kept datagrams waiting for so long.
+    pub(super) fn came_back(&mut self, batch_wait: Duration) {
+        if let Some(since) = self.waiting_since.take() {
+            let at = Instant::now();
+            self.returned = Some(Returned { at, waited: batch_wait.min(at - since) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::sleep;
+
+    use super::*;
+
+    const NONE: Duration = Duration::ZERO;
+    const MS: Duration = Duration::from_millis(1);
+
+    fn turn(sampler: &mut Sampler, held: &mut Held, batch_wait: Duration, call: Duration) -> bool {
+        let looks = sampler.begin_turn();
+        if looks {
+            sampler.sent(held, 7);
+            sleep(call);
+            sampler.came_back(batch_wait);
+        }
+        looks
+    }
+
+    #[test]
+    fn one_turn_in_sixteen_is_sampled_and_stands_for_its_datagrams() {
+        let (mut sampler, mut held) = (Sampler::default(), Held::default());
+        let looked: Vec<_> =
+            (1..=33).filter(|_| turn(&mut sampler, &mut held, NONE, NONE)).collect();
+        assert_eq!(looked, [16, 17, 32, 33]);
+        assert_eq!(held.total(), 2 * 7);
+    }
+
+    #[test]
+    fn a_wait_counts_as_far_as_it_is_for_a_batch() {
+        for (batch_wait, held_us) in [(NONE, 0..3_000), (5 * MS, 5_000..8_000)] {
+            let (mut sampler, mut held) = (Sampler::default(), Held::default());
+            (1..=17).for_each(|_| _ = turn(&mut sampler, &mut held, batch_wait, 10 * MS));
+            let p50 = held.quantile_us(0.5).unwrap();
+            assert!(held_us.contains(&p50), "{p50} µs, with a wait of {batch_wait:?}");
+        }
+    }
+
+    #[test]
+    fn work_counts_until_the_sends_are_out() {
+        let (mut sampler, mut held) = (Sampler::default(), Held::default());
+        (1..=16).for_each(|_| _ = turn(&mut sampler, &mut held, NONE, NONE));
+        sleep(5 * MS);
+        turn(&mut sampler, &mut held, NONE, NONE);
+        assert!(held.quantile_us(0.5) >= Some(5_000), "{:?}", held.quantile_us(0.5));
+    }
+
+    #[test]
+    fn what_is_out_of_bounds_is_counted_at_them() {
+        let mut held = Held::default();
+        held.count(NONE, 1);
+        held.count(3600 * 1000 * MS, 2);
+        assert_eq!((held.total(), held.up_to(1), held.up_to(LONGEST_US)), (3, 1, 3));
+        assert_eq!(held.sum_us(), 1 + 2 * LONGEST_US);
+    }
+
+    #[test]
+    fn samples_are_added_and_taken_away() {
+        let (mut all, mut one) = (Held::default(), Held::default());
+        assert_eq!(all.quantile_us(0.5), None);
+        one.count(MS, 10);
+        all.add(&one);
+        all.count(50 * MS, 90);
+        all.subtract(&one);
+        assert_eq!((all.total(), all.sum_us()), (90, 90 * 50_000));
+        let p50 = all.quantile_us(0.5).unwrap();
+        assert!((50_000..51_000).contains(&p50), "{p50}");
+    }
+}
