@@ -21,6 +21,7 @@
 //! journal.rs      allocations opened and closed, as log lines
 //! rate.rs         so many lines a second, the rest counted
 //! drops.rs        what was dropped, one log line a minute
+//! overflow.rs     what the kernel drops before a worker sees it
 //! totals.rs       what was done, summed over the workers
 //! usage/          records of allocations, one JSON line each
 //! admin/          the control socket, and the commands that use it
@@ -51,6 +52,7 @@ mod journal;
 mod logging;
 mod manual;
 mod metrics;
+mod overflow;
 mod plan;
 mod rate;
 mod reload;

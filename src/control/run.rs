@@ -313,12 +313,7 @@ mod tests {
     }
 
     fn one_allocation() -> Snapshot {
-        let mut snapshot = Snapshot {
-            index: WorkerIndex(0),
-            turn: crate::turn::Counters::default(),
-            io: crate::io::Counters::default(),
-            worker: crate::worker::Counters::default(),
-        };
+        let mut snapshot = Snapshot::blank(WorkerIndex(0));
         snapshot.turn.opened = 1;
         snapshot
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Receiver;
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::admin::{Desk, Door, Place, Standing, orders};
@@ -63,7 +64,7 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let (workers, name) = (Arc::new(workers), driver_name(driver));
     let readiness = Readiness::new();
     let losses = Losses { usage: counts, reports: reports.lost_so_far() };
-    let node = Arc::new(node(&config, &workers, name, &readiness, losses));
+    let node = Arc::new(node(&config, &workers, name, &readiness, losses, standing.subscribe()));
     let place = Place::of(&config, &origin);
     let desk = Desk { workers: Arc::clone(&workers), node: Arc::clone(&node), orders: desk, place };
     runtime.block_on(async {
@@ -109,18 +110,18 @@ fn node(
     driver: &'static str,
     readiness: &Readiness,
     losses: Losses,
+    standing: watch::Receiver<Standing>,
 ) -> Node {
     let asked = Arc::clone(workers);
     let about = About {
         driver,
         workers: config.workers.len(),
-        allocations_limit: config.quotas.total_allocations,
         started: SystemTime::now(),
         begun: Instant::now(),
         losses,
     };
     let sampler = Sampler::new(move || asked.snapshots());
-    Node { about, sampler, readiness: readiness.clone() }
+    Node { about, sampler, readiness: readiness.clone(), standing }
 }
 
 /// Takes io_uring if it is wanted and works, else the portable driver.

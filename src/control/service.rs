@@ -107,20 +107,14 @@ fn relayed(snapshot: &Snapshot) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turn::{Counters, WorkerIndex};
+    use crate::turn::WorkerIndex;
 
     #[test]
     fn the_status_is_a_line_of_what_matters() {
-        let mut turn = Counters::default();
-        turn.live = 3;
-        turn.to_peers.add(1000, 0);
-        turn.to_clients.add(500, 0);
-        let snapshot = Snapshot {
-            index: WorkerIndex(0),
-            turn,
-            io: crate::io::Counters::default(),
-            worker: crate::worker::Counters::default(),
-        };
+        let mut snapshot = Snapshot::blank(WorkerIndex(0));
+        snapshot.turn.live = 3;
+        snapshot.turn.to_peers.add(1000, 0);
+        snapshot.turn.to_clients.add(500, 0);
         let (then, now) = (Instant::now(), Instant::now() + Duration::from_secs(2));
         let snapshots = [snapshot.clone(), snapshot];
         let line = status(now, &snapshots, Some((then, 1000)), false);

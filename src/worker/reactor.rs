@@ -123,8 +123,17 @@ impl<D: Driver> Worker<D> {
             index: self.index,
             turn: self.server.counters().clone(),
             io: *self.driver.counters(),
+            held: self.driver.held().clone(),
             worker,
+            ports: self.server.port_use(),
+            listener_overflow: self.listener_overflow(),
         }
+    }
+
+    /// Adds up what the kernel dropped at the listening sockets, as far as it says so.
+    fn listener_overflow(&self) -> u64 {
+        let sockets = self.sockets.listeners().iter();
+        sockets.filter_map(|socket| self.driver.kernel_drops(*socket)).sum()
     }
 
     fn wait(&self, now: Now) -> Wait {

@@ -5,7 +5,7 @@
 
 use crate::{
     io,
-    turn::{self, WorkerIndex},
+    turn::{self, PortUse, WorkerIndex},
 };
 
 /// The state of one worker at one turn of its loop.
@@ -17,8 +17,30 @@ pub struct Snapshot {
     pub turn: turn::Counters,
     /// What the driver did.
     pub io: io::Counters,
+    /// How long the driver held datagrams, sampled.
+    pub held: io::Held,
     /// What went wrong between the two.
     pub worker: Counters,
+    /// How many of its relay ports are in use, by relay address.
+    pub ports: Vec<PortUse>,
+    /// Datagrams the kernel dropped because the buffer of one of its listening sockets was full.
+    pub listener_overflow: u64,
+}
+
+impl Snapshot {
+    /// Of a worker that has done nothing.
+    #[cfg(test)]
+    pub(crate) fn blank(index: WorkerIndex) -> Snapshot {
+        Snapshot {
+            index,
+            turn: turn::Counters::default(),
+            io: io::Counters::default(),
+            held: io::Held::default(),
+            worker: Counters::default(),
+            ports: Vec::new(),
+            listener_overflow: 0,
+        }
+    }
 }
 
 /// What a worker counts beside its two floors.

@@ -49,6 +49,11 @@ impl Sockets {
         self.roles.get(socket.index()).copied().flatten()
     }
 
+    /// The listening sockets.
+    pub(super) fn listeners(&self) -> &[SocketId] {
+        &self.listeners
+    }
+
     /// The socket clients of a listener are answered from.
     pub(super) fn listener(&self, listener: ListenerId) -> Option<SocketId> {
         self.listeners.get(usize::from(listener.0)).copied()

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::client::{Client, Peer};
-use crate::machine::Ports;
+use crate::client::{Client, Peer, allocate, channel_bind};
+use crate::machine::{Folder, Ports};
 use crate::relay::{LOOPBACK4, LOOPBACK6, Process, Relay, Setup, command};
 
 const CHANNEL: u16 = 0x4000;
@@ -104,6 +104,78 @@ fn the_numbers_are_those_of_what_was_relayed() {
     }
 }
 
+// What a histogram has counted is what the counters beside it say.
+#[test]
+fn histograms_add_up() {
+    for io in ["auto", "portable"] {
+        let (relay, metrics) = shown(&["--workers", "1", "--io", io]);
+        drop(relay_some(&relay, 200));
+        let samples = scrape(metrics);
+        let all = |name: &str| sum(&samples, name, "worker=\"0\"");
+        let with = |name: &str, label: &str| sum(&samples, name, label);
+        assert_eq!(all("uturn_turn_datagrams_count"), all("uturn_io_turns_total") - 1.0);
+        let under_way = all("uturn_io_received_datagrams_total") - all("uturn_turn_datagrams_sum");
+        assert!((0.0..5.0).contains(&under_way), "{under_way}: those of the turn under way");
+        for (direction, receives, datagrams) in [
+            ("direction=\"in\"", "uturn_io_received_total", "uturn_io_received_datagrams_total"),
+            ("direction=\"out\"", "uturn_io_sent_total", "uturn_io_sent_datagrams_total"),
+        ] {
+            assert_eq!(
+                with("uturn_train_datagrams_count", direction),
+                all(receives),
+                "{direction}"
+            );
+            assert_eq!(with("uturn_train_datagrams_sum", direction), all(datagrams), "{direction}");
+            let label = &format!("{direction},le=\"1\"");
+            assert!(with("uturn_train_datagrams_bucket", label) > 300.0, "singles were sent");
+        }
+        // One turn in sixteen, each with a datagram or two.
+        let (held, turns) = (all("uturn_held_seconds_count"), all("uturn_io_turns_total"));
+        assert!(held >= turns / 32.0 && held <= turns / 4.0, "{held} of {turns} turns");
+        let last = with("uturn_held_seconds_bucket", "le=\"+Inf\"");
+        assert_eq!(last, held);
+        let mean = all("uturn_held_seconds_sum") / held;
+        assert!((1e-6..0.5).contains(&mean), "{mean} s");
+    }
+}
+
+// RFC 8656 §7.2 and RFC 8489 §9.2.4: a client that was refused for want of credentials tries again.
+#[test]
+fn logins_quotas_and_ports_are_told() {
+    let (relay, metrics) = shown(&["--workers", "1", "--user-quota", "2", "--channel-quota", "1"]);
+    let mut six = Client::new(relay.v4());
+    six.allocate_v6();
+    let (mut client, peer) = (relay_some(&relay, 1), Peer::new());
+    assert_eq!(client.fail(channel_bind(CHANNEL + 1, peer.address())), 508);
+    let mut third = Client::new(relay.v4());
+    third.challenge();
+    assert_eq!(third.fail(allocate()), 486);
+    let mut stranger = Client::login(relay.v4(), "alice", "guess");
+    stranger.challenge();
+    assert_eq!(stranger.fail(allocate()), 401);
+    let samples = scrape(metrics);
+    let value = |key: &str| samples[key];
+    assert_eq!(value("uturn_quota_hits_total{quota=\"user\"}"), 1.0);
+    assert_eq!(value("uturn_quota_hits_total{quota=\"channels\"}"), 1.0);
+    assert_eq!(value("uturn_quota_hits_total{quota=\"total\"}"), 0.0);
+    assert_eq!(value("uturn_authentications_total{result=\"wrong_credentials\"}"), 1.0);
+    assert_eq!(value("uturn_authentications_total{result=\"no_credentials\"}"), 4.0);
+    assert_eq!(value("uturn_authentications_total{result=\"accepted\"}"), 5.0);
+    for (family, live) in [("ipv4", 1.0), ("ipv6", 1.0), ("both", 0.0)] {
+        let labels = format!("{{worker=\"0\",transport=\"udp\",family=\"{family}\"}}");
+        assert_eq!(value(&format!("uturn_allocations{labels}")), live, "{family}");
+        assert_eq!(value(&format!("uturn_allocations_opened_total{labels}")), live, "{family}");
+    }
+    for address in ["127.0.0.1", "::1"] {
+        let label = format!("address=\"{address}\"");
+        assert_eq!(sum(&samples, "uturn_relay_ports_in_use", &label), 1.0, "{address}");
+        assert!(sum(&samples, "uturn_relay_ports", &label) > 1.0, "{address}");
+    }
+    assert_eq!(sum(&samples, "uturn_io_buffers", "worker"), 1024.0);
+    let free = sum(&samples, "uturn_io_buffers_free", "worker");
+    assert!((1.0..=1024.0).contains(&free), "{free}");
+}
+
 // Packets that are waited for one by one: a lost one fails the test.
 #[test]
 fn whoever_scrapes_disturbs_nobody() {
@@ -133,7 +205,7 @@ fn nothing_that_outsiders_do_adds_a_series() {
     let before = names();
     let mut stranger = Client::login(relay.v4(), "mallory\"} 1\nuturn_workers 9", "guess");
     stranger.challenge();
-    assert_eq!(stranger.fail(crate::client::allocate()), 401);
+    assert_eq!(stranger.fail(allocate()), 401);
     drop(relay_some(&relay, 1));
     assert_eq!(names(), before);
 }
@@ -145,6 +217,49 @@ fn live_and_ready_say_so() {
         let answer = ask(metrics, "GET", path);
         assert_eq!((answer.status, answer.body.as_str()), (200, body));
     }
+}
+
+#[test]
+fn a_server_that_drains_says_so() {
+    let (relay, metrics) = shown(&[]);
+    let _call = relay_some(&relay, 1);
+    let state = || {
+        let samples = scrape(metrics);
+        (samples["uturn_ready"], samples["uturn_draining"], ask(metrics, "GET", "/ready").status)
+    };
+    assert_eq!(state(), (1.0, 0.0, 200));
+    relay.process.signal(libc::SIGUSR1);
+    relay.process.wait_until_it_logs("draining", 1);
+    assert_eq!(state(), (0.0, 1.0, 503));
+}
+
+#[test]
+fn the_limit_is_the_one_that_holds_now() {
+    let folder = Folder::new();
+    let path = folder.write("uturn.toml", "total-quota = 7\n");
+    let (relay, metrics) = shown(&["--config", &path]);
+    assert_eq!(scrape(metrics)["uturn_allocations_limit"], 7.0);
+    folder.write("uturn.toml", "total-quota = 5\n");
+    relay.process.signal(libc::SIGHUP);
+    relay.process.wait_until_it_logs("configuration read again", 1);
+    assert_eq!(scrape(metrics)["uturn_allocations_limit"], 5.0);
+}
+
+// A datagram the kernel has no room for is not lost without a trace.
+#[test]
+fn datagrams_that_found_a_full_socket_are_told() {
+    let (relay, metrics) = shown(&["--workers", "1"]);
+    let overflow = || sum(&scrape(metrics), "uturn_listener_overflow_total", "worker");
+    assert_eq!(overflow(), 0.0);
+    relay.process.signal(libc::SIGSTOP);
+    let socket = UdpSocket::bind((LOOPBACK4, 0)).expect("a free port");
+    for _ in 0..2_000 {
+        socket.send_to(&[0; 60_000], relay.v4()).expect("sent");
+    }
+    relay.process.signal(libc::SIGCONT);
+    let lost = overflow();
+    assert!((1.0..2_000.0).contains(&lost), "{lost}");
+    assert!(scrape(metrics)["uturn_host_socket_overflow_total"] >= lost);
 }
 
 // RFC 9110 §9.3.2: HEAD is as GET, without the content.

@@ -5,7 +5,6 @@
 //! hundred thousand, so the rates of all are made here and the busiest are sent.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -13,6 +12,7 @@ use tokio::time::sleep;
 use super::desk::Desk;
 use super::protocol::{Busy, Line, Top, WorkerFigures};
 use super::serve::{Pen, Stop};
+use crate::control::overflow::socket_overflow;
 use crate::control::totals::{Totals, drops};
 use crate::turn::{SessionId, Traffic, WorkerIndex};
 use crate::worker::Snapshot;
@@ -153,26 +153,6 @@ fn dropped(snapshots: &[Snapshot]) -> BTreeMap<String, u64> {
     sums
 }
 
-/// Datagrams the kernel dropped because a UDP socket's buffer was full: of every process in this
-/// network namespace, since the kernel counts no other way for all sockets at once.
-fn socket_overflow() -> Option<u64> {
-    let v4 = fs::read_to_string("/proc/net/snmp").ok().and_then(|text| overflow_v4(&text))?;
-    let v6 = fs::read_to_string("/proc/net/snmp6").ok().and_then(|text| overflow_v6(&text));
-    Some(v4 + v6.unwrap_or_default())
-}
-
-/// A line of names and a line of numbers, both of which begin with `Udp:`.
-fn overflow_v4(text: &str) -> Option<u64> {
-    let mut lines = text.lines().filter(|line| line.starts_with("Udp: "));
-    let place = lines.next()?.split(' ').position(|name| name == "RcvbufErrors")?;
-    lines.next()?.split(' ').nth(place)?.parse().ok()
-}
-
-fn overflow_v6(text: &str) -> Option<u64> {
-    let line = text.lines().find(|line| line.starts_with("Udp6RcvbufErrors"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,14 +184,5 @@ mod tests {
         let expected: Vec<_> = (80..100).rev().chain(0..20).collect();
         assert_eq!(serials, expected);
         assert_eq!(busiest((0..5).map(rate).collect()).len(), 5);
-    }
-
-    #[test]
-    fn the_kernel_s_counters_are_found_by_name() {
-        let v4 = "Ip: A B\nIp: 1 2\nUdp: InDatagrams NoPorts RcvbufErrors\nUdp: 7 8 9\n";
-        assert_eq!(overflow_v4(v4), Some(9));
-        assert_eq!(overflow_v4("Udp: InDatagrams\nUdp: 7\n"), None);
-        assert_eq!(overflow_v6("Udp6InErrors 1\nUdp6RcvbufErrors     \t17\n"), Some(17));
-        assert!(socket_overflow().is_some(), "this kernel has them");
     }
 }

@@ -93,6 +93,11 @@ impl Standing {
 }
 
 impl Standing {
+    /// Whether it takes no new clients and waits for the last to go.
+    pub(in crate::control) fn is_draining(&self) -> bool {
+        matches!(self.state, State::Draining(_))
+    }
+
     /// Follows a configuration that was read again.
     pub(in crate::control) fn follow(&mut self, config: &Config) {
         self.realm.clone_from(&config.realm);

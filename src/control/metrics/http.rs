@@ -17,6 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::families::Moment;
+use super::sampler::Sample;
 use super::{Node, families, text};
 use crate::control::connections::answer_each;
 
@@ -78,27 +80,31 @@ async fn answer(node: &Node, method: &Method, path: &str) -> Response<String> {
 }
 
 async fn metrics(node: &Node) -> Response<String> {
-    let text = families::text(&node.about, &node.sampler.sample().await);
-    let mut response = Response::new(text);
+    let sample = node.sampler.sample().await;
+    let standing = node.standing.borrow().clone();
+    let is_ready = obstacle(node, &sample).is_none();
+    let moment = Moment { about: &node.about, standing: &standing, is_ready, sample: &sample };
+    let mut response = Response::new(families::text(&moment));
     let format = HeaderValue::from_static(text::CONTENT_TYPE);
     response.headers_mut().insert(CONTENT_TYPE, format);
     response
 }
 
-/// Ready is a server that wants clients and whose workers all answer.
 async fn ready(node: &Node) -> Response<String> {
+    match obstacle(node, &node.sampler.sample().await) {
+        None => plain(StatusCode::OK, "ready\n".to_owned()),
+        Some(why) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+    }
+}
+
+/// Why clients should not be sent here. Ready is a server that wants clients and whose workers all
+/// answer.
+fn obstacle(node: &Node, sample: &Sample) -> Option<String> {
     if !node.readiness.holds() {
-        return plain(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "not ready: draining or stopping\n".to_owned(),
-        );
+        return Some("draining or stopping".to_owned());
     }
-    let (answering, workers) = (node.sampler.sample().await.answered.len(), node.about.workers);
-    if answering < workers {
-        let problem = format!("not ready: {answering} of {workers} workers answer\n");
-        return plain(StatusCode::SERVICE_UNAVAILABLE, problem);
-    }
-    plain(StatusCode::OK, "ready\n".to_owned())
+    let (answering, workers) = (sample.answered.len(), node.about.workers);
+    (answering < workers).then(|| format!("{answering} of {workers} workers answer"))
 }
 
 fn plain(status: StatusCode, body: String) -> Response<String> {
@@ -113,8 +119,10 @@ fn plain(status: StatusCode, body: String) -> Response<String> {
 mod tests {
     use std::time::{Instant, SystemTime};
 
+    use tokio::sync::watch;
+
     use super::super::sampler::{Sampler, snapshot};
-    use super::super::{About, Losses, Readiness};
+    use super::super::{About, Losses, Readiness, standing};
     use super::*;
 
     /// Two workers of which so many answer and the rest are gone.
@@ -122,7 +130,6 @@ mod tests {
         let about = About {
             driver: "epoll",
             workers: 2,
-            allocations_limit: 1,
             started: SystemTime::now(),
             begun: Instant::now(),
             losses: Losses::default(),
@@ -132,7 +139,8 @@ mod tests {
             (0..answering).for_each(|index| answer.send(snapshot(index, 1)).unwrap());
             answers
         });
-        Node { about, sampler, readiness: Readiness::new() }
+        let standing = watch::channel(standing()).1;
+        Node { about, sampler, readiness: Readiness::new(), standing }
     }
 
     fn ask(node: &Node, method: &Method, path: &str) -> (u16, String) {

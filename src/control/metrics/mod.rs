@@ -3,7 +3,7 @@
 //! ```text
 //! GET /metrics ──▶ http.rs ──▶ sampler.rs ── mail ──▶ every worker
 //!                     ▲                                   │ a copy of its counters
-//!                     └── text.rs ◀── families.rs ◀───────┘
+//!                     └── text.rs ◀── families/ ◀─────────┘
 //! ```
 //!
 //! Workers count in words of their own and are asked when somebody looks, so that nothing is shared
@@ -24,6 +24,9 @@ use std::time::{Instant, SystemTime};
 
 pub(super) use sampler::Sampler;
 
+use tokio::sync::watch;
+
+use super::admin::Standing;
 use super::usage::Counts;
 
 /// The sockets on which numbers will be shown; bound, and silent until [`Doors::open`].
@@ -35,6 +38,8 @@ pub(super) struct Node {
     pub(super) about: About,
     pub(super) sampler: Sampler,
     pub(super) readiness: Readiness,
+    /// What the server does, and the limits that hold.
+    pub(super) standing: watch::Receiver<Standing>,
 }
 
 /// What does not change while a server runs.
@@ -44,8 +49,6 @@ pub(super) struct About {
     pub(super) driver: &'static str,
     /// Workers that were started; at least one.
     pub(super) workers: usize,
-    /// Allocations that the server holds at most.
-    pub(super) allocations_limit: u32,
     /// When it was started, by the machine's clock.
     pub(super) started: SystemTime,
     /// The same moment, by a clock that nobody sets.
@@ -118,6 +121,13 @@ impl Readiness {
     fn holds(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// A server that serves and has room for a hundred allocations.
+#[cfg(test)]
+fn standing() -> Standing {
+    let state = super::admin::State::Serving;
+    Standing { state, realm: "r".to_owned(), allocations_limit: 100 }
 }
 
 #[cfg(test)]

@@ -59,14 +59,9 @@ async fn collect(answers: Receiver<Snapshot>) -> Vec<Snapshot> {
 
 #[cfg(test)]
 pub(super) fn snapshot(index: u8, opened: u64) -> Snapshot {
-    let mut turn = crate::turn::Counters::default();
-    turn.opened = opened;
-    Snapshot {
-        index: WorkerIndex(index),
-        turn,
-        io: crate::io::Counters::default(),
-        worker: crate::worker::Counters::default(),
-    }
+    let mut snapshot = Snapshot::blank(WorkerIndex(index));
+    snapshot.turn.opened = opened;
+    snapshot
 }
 
 #[cfg(test)]

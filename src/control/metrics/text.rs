@@ -6,6 +6,9 @@
 //! uturn_packets_total{worker="0",direction="to_peers"} 17
 //! ```
 //!
+//! A histogram's samples are distributions, each of a line for every bucket, with its upper bound as
+//! label `le` and how many values are not above it, then the sum of the values and their number.
+//!
 //! A sample can only be written under its family's head, and a head only once, because the family
 //! borrows the text. Source: the "Exposition formats" page of Prometheus.
 
@@ -25,6 +28,17 @@ pub(super) enum Kind {
     Counter,
     /// They rise and fall.
     Gauge,
+    /// Each of its samples is a [distribution](Family::distribution).
+    Histogram,
+}
+
+/// All values of a distribution together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Total {
+    /// Their sum.
+    pub(super) sum: f64,
+    /// How many there are.
+    pub(super) count: u64,
 }
 
 /// A family whose samples are being written.
@@ -40,6 +54,7 @@ impl Text {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         self.0.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
@@ -55,7 +70,33 @@ impl Text {
 impl Family<'_> {
     /// Writes a sample. No other of the family has the same labels.
     pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
+        self.line("", labels, value);
+    }
+
+    /// Writes a distribution: for each bucket its upper bound and how many values are not above it,
+    /// bounds rising; what is above the last is known from the total.
+    pub(super) fn distribution(
+        &mut self,
+        labels: &[(&str, &str)],
+        buckets: impl Iterator<Item = (f64, u64)>,
+        total: Total,
+    ) {
+        for (up_to, count) in buckets {
+            self.bucket(labels, &up_to.to_string(), count);
+        }
+        self.bucket(labels, "+Inf", total.count);
+        self.line("_sum", labels, total.sum);
+        self.line("_count", labels, total.count);
+    }
+
+    fn bucket(&mut self, labels: &[(&str, &str)], up_to: &str, count: u64) {
+        let labels = [labels, &[("le", up_to)]].concat();
+        self.line("_bucket", &labels, count);
+    }
+
+    fn line(&mut self, part: &str, labels: &[(&str, &str)], value: impl Display) {
         self.text.push_str(self.name);
+        self.text.push_str(part);
         for (place, (label, word)) in labels.iter().enumerate() {
             let before = if place == 0 { '{' } else { ',' };
             let word = word.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
@@ -75,6 +116,9 @@ pub(super) mod parser {
     //! A reader of the format, written from its description and as strict as it allows.
 
     use std::collections::{BTreeMap, BTreeSet};
+
+    /// Stands where a label's name does and says which part of a histogram a sample is.
+    pub(in crate::control::metrics) const PART: &str = "__part";
 
     /// The samples of one family by their labels.
     #[derive(Debug, Default, PartialEq, Eq)]
@@ -102,17 +146,56 @@ pub(super) mod parser {
                 let (name, kind) = head.split_once(' ').unwrap();
                 let family = families.get_mut(name).unwrap();
                 assert!(name == current && family.kind.is_empty() && family.samples.is_empty());
-                assert!(["counter", "gauge"].contains(&kind), "{line}");
+                assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
                 family.kind = kind.to_owned();
             } else {
-                let (labels, value) = sample(line, &current);
-                value.parse::<f64>().unwrap_or_else(|_| panic!("{line}"));
                 let family = families.get_mut(&current).unwrap();
+                let (labels, value) = match family.kind.as_str() {
+                    "histogram" => part(line, &current),
+                    _ => sample(line, &current),
+                };
+                value.parse::<f64>().unwrap_or_else(|_| panic!("{line}"));
                 assert!(!family.kind.is_empty(), "{line}");
                 assert!(family.samples.insert(labels, value.to_owned()).is_none(), "twice: {line}");
             }
         }
+        families.values().filter(|family| family.kind == "histogram").for_each(adds_up);
         families
+    }
+
+    /// A line of a histogram; which part of it is told by a label that no sample can have.
+    fn part<'a>(line: &'a str, name: &str) -> (Labels, &'a str) {
+        let part = ["_bucket", "_sum", "_count"]
+            .into_iter()
+            .find(|part| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(part)));
+        let part = part.unwrap_or_else(|| panic!("{line} not of {name}"));
+        let (mut labels, value) = sample(line, &format!("{name}{part}"));
+        assert_eq!(labels.iter().any(|(label, _)| label == "le"), part == "_bucket", "{line}");
+        labels.push((PART.to_owned(), part.to_owned()));
+        (labels, value)
+    }
+
+    /// Buckets rise, the last has no bound and holds as many as there are.
+    fn adds_up(family: &Read) {
+        let mut series: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
+        for (labels, value) in &family.samples {
+            let label = |name: &str| labels.iter().find(|(label, _)| label == name);
+            let Some((_, bound)) = label("le") else { continue };
+            let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse().unwrap() };
+            let own = labels.iter().filter(|(label, _)| !["le", PART].contains(&label.as_str()));
+            let buckets = series.entry(own.cloned().collect()).or_default();
+            buckets.push((bound, value.parse().unwrap()));
+        }
+        for (labels, mut buckets) in series {
+            buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+            assert!(buckets.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1), "{labels:?} {buckets:?}");
+            let part = |name: &str| {
+                let labels = [&*labels, &[(PART.to_owned(), name.to_owned())]].concat();
+                family.samples[&labels].parse::<f64>().unwrap()
+            };
+            assert_eq!(buckets.last(), Some(&(f64::INFINITY, part("_count"))), "{labels:?}");
+            assert!(part("_sum") >= 0.0);
+        }
     }
 
     fn sample<'a>(line: &'a str, name: &str) -> (Labels, &'a str) {
@@ -172,7 +255,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::parser::{Read, parse};
-    use super::{Kind, Text};
+    use super::{Kind, Text, Total};
 
     #[test]
     fn a_family_to_the_byte() {
@@ -184,6 +267,22 @@ mod tests {
                         a_total{worker=\"0\",word=\"say \\\"\\\\\\n\\\"\"} 7\n\
                         # HELP b B.\n# TYPE b gauge\nb 1.5\n";
         assert_eq!(text.finish(), expected);
+    }
+
+    #[test]
+    fn a_distribution_to_the_byte() {
+        let mut text = Text::default();
+        let mut family = text.family("a_seconds", Kind::Histogram, "A.");
+        let buckets = [(0.00005, 2), (1.0, 3)].into_iter();
+        family.distribution(&[("worker", "0")], buckets, Total { sum: 4.25, count: 5 });
+        let text = text.finish();
+        let expected = "# HELP a_seconds A.\n# TYPE a_seconds histogram\n\
+                        a_seconds_bucket{worker=\"0\",le=\"0.00005\"} 2\n\
+                        a_seconds_bucket{worker=\"0\",le=\"1\"} 3\n\
+                        a_seconds_bucket{worker=\"0\",le=\"+Inf\"} 5\n\
+                        a_seconds_sum{worker=\"0\"} 4.25\na_seconds_count{worker=\"0\"} 5\n";
+        assert_eq!(text, expected);
+        assert_eq!(parse(&text)["a_seconds"].samples.len(), 5);
     }
 
     type Samples = BTreeMap<[String; 2], u64>;

@@ -3,189 +3,41 @@
 //! What says how evenly the workers are loaded has a sample for each of them; what says what the
 //! clients do is summed. Names follow the conventions of Prometheus: the program first, the unit
 //! next, `_total` where a number only grows.
+//!
+//! ```text
+//! server.rs   the program and its state, what the control thread loses
+//! clients.rs  traffic, allocations, ports, logins, requests, drops
+//! driver.rs   datagrams in and out, trains, buffers, the time they are held
+//! ```
 
-use std::sync::atomic::Ordering;
-use std::time::UNIX_EPOCH;
+mod clients;
+mod driver;
+mod server;
 
 use super::sampler::Sample;
 use super::text::{Kind, Text};
-use super::{About, Losses};
-use crate::control::totals::drops;
-use crate::io;
-use crate::turn::{Counters, Load, METHODS};
-use crate::wire::{ErrorCode, Method};
+use super::{About, Standing};
 use crate::worker::Snapshot;
 
-/// The one counter of a driver that is a level.
-const LEVEL: &str = "buffers_low";
-/// Driver counters with this in front are among the drops by reason.
-const DROPS: &str = "dropped_";
+/// What is told: of one moment, all of it.
+pub(super) struct Moment<'a> {
+    pub(super) about: &'a About,
+    pub(super) standing: &'a Standing,
+    /// Whether clients should be sent here.
+    pub(super) is_ready: bool,
+    pub(super) sample: &'a Sample,
+}
 
 /// Writes everything.
-pub(super) fn text(about: &About, sample: &Sample) -> String {
+pub(super) fn text(moment: &Moment<'_>) -> String {
     let mut text = Text::default();
-    server(&mut text, about, sample);
-    traffic(&mut text, &sample.answered);
-    allocations(&mut text, about, &sample.answered);
-    requests(&mut text, &sample.known);
-    dropped(&mut text, &sample.known);
-    faults(&mut text, &sample.answered);
-    losses(&mut text, &about.losses);
-    driver(&mut text, &sample.answered);
+    server::tell(&mut text, moment);
+    clients::tell(&mut text, moment);
+    driver::tell(&mut text, &moment.sample.answered);
     text.finish()
 }
 
-fn server(text: &mut Text, about: &About, sample: &Sample) {
-    let one = [("version", env!("CARGO_PKG_VERSION")), ("driver", about.driver)];
-    text.family("uturn_build_info", Kind::Gauge, "1; the labels say what runs.").sample(&one, 1);
-    let started = about.started.duration_since(UNIX_EPOCH).unwrap_or_default();
-    text.family(
-        "process_start_time_seconds",
-        Kind::Gauge,
-        "Start of the server since the Unix epoch.",
-    )
-    .sample(&[], started.as_secs_f64());
-    text.family("uturn_uptime_seconds", Kind::Gauge, "Time since the start of the server.")
-        .sample(&[], about.begun.elapsed().as_secs_f64());
-    text.family("uturn_workers", Kind::Gauge, "Workers that were started.")
-        .sample(&[], about.workers);
-    text.family(
-        "uturn_workers_answering",
-        Kind::Gauge,
-        "Workers that answered within a second; the others are missing where each is told.",
-    )
-    .sample(&[], sample.answered.len());
-}
-
-fn traffic(text: &mut Text, workers: &[Snapshot]) {
-    let help = "Packets relayed: to_peers and to_clients through a relay socket, hairpin between \
-                clients of one worker, handed_over to and taken_over from another worker.";
-    loads(text, "uturn_packets_total", help, workers, |load| load.packets);
-    let help = "Payload bytes of those packets, headers not counted.";
-    loads(text, "uturn_bytes_total", help, workers, |load| load.bytes);
-}
-
-fn loads(text: &mut Text, name: &str, help: &str, workers: &[Snapshot], of: fn(Load) -> u64) {
-    let mut family = text.family(name, Kind::Counter, help);
-    for snapshot in workers {
-        for (direction, load) in directions(&snapshot.turn) {
-            let worker = worker(snapshot);
-            family.sample(&[("worker", &worker), ("direction", direction)], of(load));
-        }
-    }
-}
-
-fn directions(turn: &Counters) -> [(&'static str, Load); 5] {
-    [
-        ("to_peers", turn.to_peers),
-        ("to_clients", turn.to_clients),
-        ("hairpin", turn.hairpin),
-        ("handed_over", turn.handed_over),
-        ("taken_over", turn.taken_over),
-    ]
-}
-
-fn allocations(text: &mut Text, about: &About, workers: &[Snapshot]) {
-    let help = "Allocations that the server holds at most.";
-    text.family("uturn_allocations_limit", Kind::Gauge, help).sample(&[], about.allocations_limit);
-    let help = "Allocations that live.";
-    each(text, ("uturn_allocations", Kind::Gauge, help), workers, |it| it.turn.live);
-    let help = "Allocations made.";
-    let head = ("uturn_allocations_opened_total", Kind::Counter, help);
-    each(text, head, workers, |it| it.turn.opened);
-    let help = "Allocations ended.";
-    let head = ("uturn_allocations_closed_total", Kind::Counter, help);
-    each(text, head, workers, |it| it.turn.closed);
-    let help = "Ports reserved for a later allocation (EVEN-PORT).";
-    let head = ("uturn_reservations_made_total", Kind::Counter, help);
-    each(text, head, workers, |it| it.turn.reserved);
-    let help = "Reserved ports that became an allocation's (RESERVATION-TOKEN).";
-    let head = ("uturn_reservations_redeemed_total", Kind::Counter, help);
-    each(text, head, workers, |it| it.turn.redeemed);
-}
-
-fn requests(text: &mut Text, workers: &[Snapshot]) {
-    let help = "Requests answered with success.";
-    let mut family = text.family("uturn_requests_succeeded_total", Kind::Counter, help);
-    for method in METHODS {
-        let sum: u64 = workers.iter().map(|it| it.turn.successes(method)).sum();
-        family.sample(&[("method", word(method))], sum);
-    }
-    let help = "Requests answered with an error, by its code; a 401 comes before every login.";
-    let mut family = text.family("uturn_requests_failed_total", Kind::Counter, help);
-    for method in METHODS {
-        for code in ErrorCode::ALL {
-            let sum: u64 = workers.iter().map(|it| it.turn.errors(method, code)).sum();
-            let number = code.number().to_string();
-            family.sample(&[("method", word(method)), ("code", &number)], sum);
-        }
-    }
-}
-
-fn word(method: Method) -> &'static str {
-    match method {
-        Method::Binding => "binding",
-        Method::Allocate => "allocate",
-        Method::Refresh => "refresh",
-        Method::Send => "send",
-        Method::Data => "data",
-        Method::CreatePermission => "create_permission",
-        Method::ChannelBind => "channel_bind",
-        Method::Unknown(_) => "unknown",
-    }
-}
-
-/// Every worker has the reasons in the same order.
-fn dropped(text: &mut Text, workers: &[Snapshot]) {
-    let help = "Datagrams dropped, by reason.";
-    let mut family = text.family("uturn_dropped_total", Kind::Counter, help);
-    let mut all: Vec<_> = workers.iter().map(drops).collect();
-    while let Some(row) = all.iter_mut().map(Iterator::next).collect::<Option<Vec<_>>>()
-        && let Some(&(reason, _)) = row.first()
-    {
-        let sum: u64 = row.iter().map(|(_, packets)| packets).sum();
-        family.sample(&[("reason", reason)], sum);
-    }
-}
-
-fn faults(text: &mut Text, workers: &[Snapshot]) {
-    let help = "Relay sockets that the driver refused or lost.";
-    let head = ("uturn_relays_broken_total", Kind::Counter, help);
-    each(text, head, workers, |it| it.worker.relays_broken);
-    let help = "Datagrams handed to the worker that has their client (steer = cpu).";
-    each(text, ("uturn_strays_total", Kind::Counter, help), workers, |it| it.worker.strays);
-}
-
-fn losses(text: &mut Text, losses: &Losses) {
-    let help =
-        "Reports of workers, for the log and the usage records, that were not taken in time.";
-    text.family("uturn_reports_lost_total", Kind::Counter, help)
-        .sample(&[], losses.reports.load(Ordering::Relaxed));
-    let help = "Usage records that are in their file.";
-    text.family("uturn_usage_records_written_total", Kind::Counter, help)
-        .sample(&[], losses.usage.written());
-    let help = "Usage records that are not, because the disk is too slow or full.";
-    text.family("uturn_usage_records_lost_total", Kind::Counter, help)
-        .sample(&[], losses.usage.lost());
-}
-
-/// What the driver counts is told under its own names and in its own words.
-fn driver(text: &mut Text, workers: &[Snapshot]) {
-    let values: Vec<_> = workers.iter().map(|it| (worker(it), it.io.values())).collect();
-    for (place, (name, doc)) in io::Counters::NAMES.iter().zip(io::Counters::DOCS).enumerate() {
-        if name.starts_with(DROPS) {
-            continue;
-        }
-        let (kind, end) =
-            if *name == LEVEL { (Kind::Gauge, "") } else { (Kind::Counter, "_total") };
-        let full = format!("uturn_io_{name}{end}");
-        let mut family = text.family(&full, kind, doc.trim());
-        for (worker, values) in &values {
-            family.sample(&[("worker", worker)], values[place]);
-        }
-    }
-}
-
+/// A family with one sample for each worker.
 fn each(
     text: &mut Text,
     (name, kind, help): (&str, Kind, &str),
@@ -204,17 +56,22 @@ fn worker(snapshot: &Snapshot) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::time::{Instant, SystemTime};
 
     use super::super::sampler::snapshot;
-    use super::super::text::parser::{Labels, parse};
+    use super::super::text::parser::{Labels, PART, Read, parse};
+    use super::super::{Losses, standing};
     use super::*;
+    use crate::control::totals::drops;
+    use crate::io::Sizes;
+    use crate::turn::{Ends, Load, METHODS, PortUse, QuotaHit, Refusal};
+    use crate::wire::ErrorCode;
 
     fn about() -> About {
         About {
             driver: "io_uring",
             workers: 2,
-            allocations_limit: 100,
             started: SystemTime::now(),
             begun: Instant::now(),
             losses: Losses::default(),
@@ -227,8 +84,19 @@ mod tests {
         known[0].worker.no_buffer = 5;
         known[1].worker.no_buffer = 6;
         known[1].turn.hairpin = Load { packets: 7, bytes: 8 };
+        known[1].turn.closed = 4;
+        known[1].turn.authenticated = 2;
         known[1].io.turns = 9;
+        let local = "192.0.2.1".parse().unwrap();
+        known[1].ports = vec![PortUse { local, ports: 64, in_use: 3 }];
+        known[1].listener_overflow = 11;
         Sample { answered: known[1..].to_vec(), known }
+    }
+
+    fn told() -> BTreeMap<String, Read> {
+        let (about, standing, sample) = (about(), standing(), sample());
+        let moment = Moment { about: &about, standing: &standing, is_ready: true, sample: &sample };
+        parse(&text(&moment))
     }
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -237,14 +105,25 @@ mod tests {
 
     #[test]
     fn workers_are_told_one_by_one_or_summed() {
-        let families = parse(&text(&about(), &sample()));
+        let families = told();
         let value = |name: &str, pairs: &[(&str, &str)]| {
             families[name].samples.get(&labels(pairs)).map(String::as_str)
         };
         assert_eq!(value("uturn_workers", &[]), Some("2"));
         assert_eq!(value("uturn_workers_answering", &[]), Some("1"));
-        assert_eq!(value("uturn_allocations_opened_total", &[("worker", "0")]), None);
-        assert_eq!(value("uturn_allocations_opened_total", &[("worker", "1")]), Some("4"));
+        assert_eq!(value("uturn_allocations_limit", &[]), Some("100"));
+        assert_eq!(
+            (value("uturn_ready", &[]), value("uturn_draining", &[])),
+            (Some("1"), Some("0"))
+        );
+        assert_eq!(value("uturn_allocations_closed_total", &[("worker", "0")]), None);
+        assert_eq!(value("uturn_allocations_closed_total", &[("worker", "1")]), Some("4"));
+        let slice = [("worker", "1"), ("address", "192.0.2.1")];
+        assert_eq!(value("uturn_relay_ports", &slice), Some("64"));
+        assert_eq!(value("uturn_relay_ports_in_use", &slice), Some("3"));
+        assert_eq!(value("uturn_listener_overflow_total", &[("worker", "1")]), Some("11"));
+        let accepted = [("result", "accepted")];
+        assert_eq!(value("uturn_authentications_total", &accepted), Some("2"));
         let hairpin = [("worker", "1"), ("direction", "hairpin")];
         assert_eq!(value("uturn_packets_total", &hairpin), Some("7"));
         assert_eq!(value("uturn_bytes_total", &hairpin), Some("8"));
@@ -254,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_only_grows_says_so_in_its_name() {
-        for (name, family) in parse(&text(&about(), &sample())) {
+        for (name, family) in told() {
             assert_eq!(family.kind == "counter", name.ends_with("_total"), "{name}");
             assert!(family.help.ends_with('.'), "{name}: {}", family.help);
             assert!(!family.samples.is_empty(), "{name}");
@@ -269,21 +148,46 @@ mod tests {
 
     #[test]
     fn the_readme_and_the_dashboard_name_what_is_told() {
-        let told = parse(&text(&about(), &sample()));
+        let told = told();
         for text in
-            [include_str!("../../../README.md"), include_str!("../../../tuning/grafana.json")]
+            [include_str!("../../../../README.md"), include_str!("../../../../tuning/grafana.json")]
         {
             assert!(names(text).count() > 10);
-            names(text).for_each(|name| assert!(told.contains_key(name), "{name}"));
+            for name in names(text) {
+                let whole = ["_bucket", "_sum", "_count"]
+                    .into_iter()
+                    .find_map(|part| told.get(name.strip_suffix(part)?));
+                let is_part = whole.is_some_and(|family| family.kind == "histogram");
+                assert!(is_part || told.contains_key(name), "{name}");
+            }
         }
     }
 
     #[test]
     fn every_reason_is_told_before_it_has_happened() {
-        let families = parse(&text(&about(), &sample()));
+        let families = told();
         let reasons = families["uturn_dropped_total"].samples.len();
         assert_eq!(reasons, drops(&snapshot(0, 0)).count());
-        let failed = families["uturn_requests_failed_total"].samples.len();
+        let count = |name: &str| families[name].samples.len();
+        let failed = count("uturn_requests_failed_total");
         assert_eq!(failed, METHODS.len() * ErrorCode::ALL.len());
+        assert_eq!(count("uturn_authentications_total"), 1 + Refusal::ALL.len());
+        assert_eq!(count("uturn_quota_hits_total"), QuotaHit::ALL.len());
+        assert_eq!(count("uturn_allocations"), Ends::ALL.len());
+    }
+    #[test]
+    fn buckets_count_what_is_up_to_their_bound() {
+        let families = told();
+        let sizes = Sizes::<15>::default();
+        let bounds = sizes.buckets().count();
+        let turns = &families["uturn_turn_datagrams"].samples;
+        // As many buckets, the last of which has no bound; the sum, and the count.
+        assert_eq!(turns.len(), bounds + 2);
+        let count = [("worker", "1"), (PART, "_count")];
+        assert_eq!(turns.get(&labels(&count)).map(String::as_str), Some("0"));
+        for up_to in ["0.00005", "1", "+Inf"] {
+            let bucket = [("worker", "1"), ("le", up_to), (PART, "_bucket")];
+            assert!(families["uturn_held_seconds"].samples.contains_key(&labels(&bucket)));
+        }
     }
 }

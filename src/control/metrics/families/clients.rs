@@ -1,0 +1,179 @@
+//! What clients do: traffic, allocations, ports, logins, requests, and what is dropped.
+
+use super::{Moment, each, worker};
+use crate::control::metrics::text::{Kind, Text};
+use crate::control::totals::drops;
+use crate::turn::{Counters, Ends, Load, METHODS, QuotaHit, Refusal};
+use crate::wire::{ErrorCode, Method};
+use crate::worker::Snapshot;
+
+/// How clients reach the server. There is one way as yet.
+const TRANSPORT: &str = "udp";
+
+pub(super) fn tell(text: &mut Text, moment: &Moment<'_>) {
+    let (answered, known) = (&moment.sample.answered, &moment.sample.known);
+    traffic(text, answered);
+    let help = "Allocations that the server holds at most.";
+    text.family("uturn_allocations_limit", Kind::Gauge, help)
+        .sample(&[], moment.standing.allocations_limit);
+    allocations(text, answered);
+    ports(text, answered);
+    logins(text, known);
+    requests(text, known);
+    quotas(text, known);
+    dropped(text, known);
+    faults(text, answered);
+}
+
+fn traffic(text: &mut Text, workers: &[Snapshot]) {
+    let help = "Packets relayed: to_peers and to_clients through a relay socket, hairpin between \
+                clients of one worker, handed_over to and taken_over from another worker.";
+    loads(text, "uturn_packets_total", help, workers, |load| load.packets);
+    let help = "Payload bytes of those packets, headers not counted.";
+    loads(text, "uturn_bytes_total", help, workers, |load| load.bytes);
+}
+
+fn loads(text: &mut Text, name: &str, help: &str, workers: &[Snapshot], of: fn(Load) -> u64) {
+    let mut family = text.family(name, Kind::Counter, help);
+    for snapshot in workers {
+        for (direction, load) in directions(&snapshot.turn) {
+            let worker = worker(snapshot);
+            family.sample(&[("worker", &worker), ("direction", direction)], of(load));
+        }
+    }
+}
+
+fn directions(turn: &Counters) -> [(&'static str, Load); 5] {
+    [
+        ("to_peers", turn.to_peers),
+        ("to_clients", turn.to_clients),
+        ("hairpin", turn.hairpin),
+        ("handed_over", turn.handed_over),
+        ("taken_over", turn.taken_over),
+    ]
+}
+
+fn allocations(text: &mut Text, workers: &[Snapshot]) {
+    let help = "Allocations that live, by how the client comes and the relayed addresses it has.";
+    by_ends(text, ("uturn_allocations", Kind::Gauge, help), workers, Counters::live_with);
+    let help = "Allocations made, likewise.";
+    let head = ("uturn_allocations_opened_total", Kind::Counter, help);
+    by_ends(text, head, workers, Counters::opened_with);
+    let help = "Allocations ended.";
+    let head = ("uturn_allocations_closed_total", Kind::Counter, help);
+    each(text, head, workers, |it| it.turn.closed);
+    let help = "Ports reserved for a later allocation (EVEN-PORT).";
+    let head = ("uturn_reservations_made_total", Kind::Counter, help);
+    each(text, head, workers, |it| it.turn.reserved);
+    let help = "Reserved ports that became an allocation's (RESERVATION-TOKEN).";
+    let head = ("uturn_reservations_redeemed_total", Kind::Counter, help);
+    each(text, head, workers, |it| it.turn.redeemed);
+}
+
+fn by_ends(
+    text: &mut Text,
+    (name, kind, help): (&str, Kind, &str),
+    workers: &[Snapshot],
+    value: fn(&Counters, Ends) -> u64,
+) {
+    let mut family = text.family(name, kind, help);
+    for snapshot in workers {
+        for ends in Ends::ALL {
+            let worker = worker(snapshot);
+            let labels = [("worker", &*worker), ("transport", TRANSPORT), ("family", ends.name())];
+            family.sample(&labels, value(&snapshot.turn, ends));
+        }
+    }
+}
+
+/// The addresses are the operator's.
+fn ports(text: &mut Text, workers: &[Snapshot]) {
+    let rows: Vec<_> = workers
+        .iter()
+        .flat_map(|it| it.ports.iter().map(|ports| (worker(it), ports.local.to_string(), ports)))
+        .collect();
+    let help = "Relay ports of a worker's slice, by relay address.";
+    let mut family = text.family("uturn_relay_ports", Kind::Gauge, help);
+    for (worker, address, ports) in &rows {
+        family.sample(&[("worker", worker), ("address", address)], ports.ports);
+    }
+    let help = "Those of them that cannot be handed out: in use, reserved, or not yet closed.";
+    let mut family = text.family("uturn_relay_ports_in_use", Kind::Gauge, help);
+    for (worker, address, ports) in &rows {
+        family.sample(&[("worker", worker), ("address", address)], ports.in_use);
+    }
+}
+
+fn logins(text: &mut Text, workers: &[Snapshot]) {
+    let help = "Requests that need a login, by what came of it; no_credentials (401) begins every \
+                login, stale_nonce (438) renews one.";
+    let mut family = text.family("uturn_authentications_total", Kind::Counter, help);
+    let sum = |of: &dyn Fn(&Counters) -> u64| workers.iter().map(|it| of(&it.turn)).sum::<u64>();
+    family.sample(&[("result", "accepted")], sum(&|turn| turn.authenticated));
+    for refusal in Refusal::ALL {
+        family.sample(&[("result", refusal.name())], sum(&|turn| turn.refusals(refusal)));
+    }
+}
+
+fn quotas(text: &mut Text, workers: &[Snapshot]) {
+    let help = "Times that a request found a quota used up: allocations of a user or in total, \
+                permissions or channels of an allocation, relay ports of a worker, allocations \
+                that are being opened.";
+    let mut family = text.family("uturn_quota_hits_total", Kind::Counter, help);
+    for quota in QuotaHit::ALL {
+        let sum: u64 = workers.iter().map(|it| it.turn.quota_hits(quota)).sum();
+        family.sample(&[("quota", quota.name())], sum);
+    }
+}
+
+fn requests(text: &mut Text, workers: &[Snapshot]) {
+    let help = "Requests answered with success.";
+    let mut family = text.family("uturn_requests_succeeded_total", Kind::Counter, help);
+    for method in METHODS {
+        let sum: u64 = workers.iter().map(|it| it.turn.successes(method)).sum();
+        family.sample(&[("method", word(method))], sum);
+    }
+    let help = "Requests answered with an error, by its code; a 401 comes before every login.";
+    let mut family = text.family("uturn_requests_failed_total", Kind::Counter, help);
+    for method in METHODS {
+        for code in ErrorCode::ALL {
+            let sum: u64 = workers.iter().map(|it| it.turn.errors(method, code)).sum();
+            let number = code.number().to_string();
+            family.sample(&[("method", word(method)), ("code", &number)], sum);
+        }
+    }
+}
+
+fn word(method: Method) -> &'static str {
+    match method {
+        Method::Binding => "binding",
+        Method::Allocate => "allocate",
+        Method::Refresh => "refresh",
+        Method::Send => "send",
+        Method::Data => "data",
+        Method::CreatePermission => "create_permission",
+        Method::ChannelBind => "channel_bind",
+        Method::Unknown(_) => "unknown",
+    }
+}
+
+/// Every worker has the reasons in the same order.
+fn dropped(text: &mut Text, workers: &[Snapshot]) {
+    let help = "Datagrams dropped, by reason.";
+    let mut family = text.family("uturn_dropped_total", Kind::Counter, help);
+    let mut all: Vec<_> = workers.iter().map(drops).collect();
+    while let Some(row) = all.iter_mut().map(Iterator::next).collect::<Option<Vec<_>>>()
+        && let Some(&(reason, _)) = row.first()
+    {
+        let sum: u64 = row.iter().map(|(_, packets)| packets).sum();
+        family.sample(&[("reason", reason)], sum);
+    }
+}
+
+fn faults(text: &mut Text, workers: &[Snapshot]) {
+    let help = "Relay sockets that the driver refused or lost.";
+    let head = ("uturn_relays_broken_total", Kind::Counter, help);
+    each(text, head, workers, |it| it.worker.relays_broken);
+    let help = "Datagrams handed to the worker that has their client (steer = cpu).";
+    each(text, ("uturn_strays_total", Kind::Counter, help), workers, |it| it.worker.strays);
+}

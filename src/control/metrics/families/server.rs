@@ -1,0 +1,64 @@
+//! The program, its state, and what its control thread loses.
+
+use std::sync::atomic::Ordering;
+use std::time::UNIX_EPOCH;
+
+use super::Moment;
+use crate::control::metrics::Losses;
+use crate::control::metrics::text::{Kind, Text};
+use crate::control::overflow::socket_overflow;
+
+pub(super) fn tell(text: &mut Text, moment: &Moment<'_>) {
+    program(text, moment);
+    state(text, moment);
+    losses(text, &moment.about.losses);
+    if let Some(datagrams) = socket_overflow() {
+        let help = "Datagrams the kernel dropped because a UDP socket's buffer was full: of every \
+                    process in this network namespace.";
+        text.family("uturn_host_socket_overflow_total", Kind::Counter, help).sample(&[], datagrams);
+    }
+}
+
+fn program(text: &mut Text, moment: &Moment<'_>) {
+    let about = moment.about;
+    let one = [("version", env!("CARGO_PKG_VERSION")), ("driver", about.driver)];
+    text.family("uturn_build_info", Kind::Gauge, "1; the labels say what runs.").sample(&one, 1);
+    let started = about.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+    text.family(
+        "process_start_time_seconds",
+        Kind::Gauge,
+        "Start of the server since the Unix epoch.",
+    )
+    .sample(&[], started.as_secs_f64());
+    text.family("uturn_uptime_seconds", Kind::Gauge, "Time since the start of the server.")
+        .sample(&[], about.begun.elapsed().as_secs_f64());
+    text.family("uturn_workers", Kind::Gauge, "Workers that were started.")
+        .sample(&[], about.workers);
+}
+
+fn state(text: &mut Text, moment: &Moment<'_>) {
+    text.family(
+        "uturn_workers_answering",
+        Kind::Gauge,
+        "Workers that answered within a second; the others are missing where each is told.",
+    )
+    .sample(&[], moment.sample.answered.len());
+    let help = "1 while clients should be sent here, as /ready says.";
+    text.family("uturn_ready", Kind::Gauge, help).sample(&[], u8::from(moment.is_ready));
+    let help = "1 while the server takes no new clients and waits for the last to go.";
+    let is_draining = u8::from(moment.standing.is_draining());
+    text.family("uturn_draining", Kind::Gauge, help).sample(&[], is_draining);
+}
+
+fn losses(text: &mut Text, losses: &Losses) {
+    let help =
+        "Reports of workers, for the log and the usage records, that were not taken in time.";
+    text.family("uturn_reports_lost_total", Kind::Counter, help)
+        .sample(&[], losses.reports.load(Ordering::Relaxed));
+    let help = "Usage records that are in their file.";
+    text.family("uturn_usage_records_written_total", Kind::Counter, help)
+        .sample(&[], losses.usage.written());
+    let help = "Usage records that are not, because the disk is too slow or full.";
+    text.family("uturn_usage_records_lost_total", Kind::Counter, help)
+        .sample(&[], losses.usage.lost());
+}
