@@ -32,13 +32,22 @@ fn bind_low(ip: IpAddr) -> io::Result<UdpSocket> {
     low.map_or_else(|| UdpSocket::bind((ip, 0)), Ok)
 }
 
-/// A socket that talks to one address only.
+/// A socket that talks to one address only, from whichever address leads there.
 pub(crate) fn open_client(to: SocketAddr, gro: bool) -> Result<Arc<UdpSocket>, Fault> {
     let any: IpAddr = match to.ip() {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0));
+    open_client_at(any, to, gro)
+}
+
+/// A socket that talks to one address only, from this address of the machine.
+pub(crate) fn open_client_at(
+    from: IpAddr,
+    to: SocketAddr,
+    gro: bool,
+) -> Result<Arc<UdpSocket>, Fault> {
+    let socket = UdpSocket::bind(SocketAddr::new(from, 0));
     let socket = socket.map_err(|error| Fault::io("open a client's socket", error))?;
     socket.connect(to).map_err(|error| Fault::io("find a way to the server", error))?;
     prepare(&socket, CLIENT_BUFFER_BYTES, gro)?;

@@ -4,7 +4,11 @@
 //! With a rate the loop is open: a cycle is due whether or not the server keeps up, and its latency
 //! counts from then. Every cycle has a socket of its own, as every client has.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use hdrhistogram::Histogram;
 
@@ -31,6 +35,11 @@ const TICK_NS: u64 = 10 * MILLI_NS;
 
 /// Where permissions and channels point: nothing is sent there.
 pub(super) const DISCARD_PORT: u16 = 9;
+
+/// Networks that clients of a server on the loopback come from. A server may bound what it answers
+/// to one network before it knows anybody there, and thousands of clients a second do not come from
+/// one.
+const NETWORKS: u64 = 250;
 
 /// A client in the middle of its cycle.
 struct Slot {
@@ -72,7 +81,7 @@ pub(super) struct Churn<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub(super) server: SocketAddr,
-    pub(super) peer_ip: std::net::IpAddr,
+    pub(super) peer_ip: IpAddr,
     pub(super) clock: Clock,
     pub(super) window: Window,
 }
@@ -149,7 +158,10 @@ impl<'a> Churn<'a> {
         let account = self.spec.account.clone();
         let mut session = Session::new(account, self.spec.pace, self.peer.ip(), self.seed);
         session.talk_to(self.peer);
-        let member = Member::open(self.server, false, session)?;
+        let member = match home(self.server, self.count.started.all) {
+            Some(from) => Member::open_at(from, self.server, session)?,
+            None => Member::open(self.server, false, session)?,
+        };
         let now = self.clock.now();
         self.count.lag.saturating_record(now.saturating_sub(due_ns));
         self.count.started.all += 1;
@@ -251,6 +263,15 @@ impl<'a> Churn<'a> {
             io::ErrorKind::ConnectionRefused => Err(Fault::Closed(self.server)),
             kind => Err(Fault::io("talk to the server", io::Error::from(kind))),
         }
+    }
+}
+
+/// The address of a client, where it can be chosen: on the IPv4 loopback, 127.0.0.0/8 is ours.
+fn home(server: SocketAddr, client: u64) -> Option<IpAddr> {
+    let network = (client % NETWORKS) as u8 + 1;
+    match server.ip() {
+        IpAddr::V4(ip) if ip.is_loopback() => Some(Ipv4Addr::new(127, 77, network, 1).into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     sync::Arc,
 };
 
@@ -16,6 +16,8 @@ const MAX_PORTS: u32 = 8;
 pub(crate) struct Member {
     pub(crate) socket: Arc<UdpSocket>,
     pub(crate) session: Session,
+    /// The address it has to have, if any.
+    from: Option<IpAddr>,
     gro: bool,
     ports: u32,
 }
@@ -24,7 +26,17 @@ impl Member {
     /// A client with a new socket to the server.
     pub(crate) fn open(server: SocketAddr, gro: bool, session: Session) -> Result<Member, Fault> {
         let socket = endpoint::open_client(server, gro)?;
-        Ok(Member { socket, session, gro, ports: 1 })
+        Ok(Member { socket, session, from: None, gro, ports: 1 })
+    }
+
+    /// A client at one address of this machine.
+    pub(crate) fn open_at(
+        from: IpAddr,
+        server: SocketAddr,
+        session: Session,
+    ) -> Result<Member, Fault> {
+        let socket = endpoint::open_client_at(from, server, false)?;
+        Ok(Member { socket, session, from: Some(from), gro: false, ports: 1 })
     }
 
     /// Takes another port, for a server that remembers the present one from a client before us
@@ -33,7 +45,10 @@ impl Member {
         if self.ports == MAX_PORTS {
             return Ok(false);
         }
-        self.socket = endpoint::open_client(server, self.gro)?;
+        self.socket = match self.from {
+            Some(from) => endpoint::open_client_at(from, server, self.gro)?,
+            None => endpoint::open_client(server, self.gro)?,
+        };
         self.session.forget();
         self.ports += 1;
         Ok(true)
