@@ -25,7 +25,7 @@ use super::service::Service;
 use super::signals::{Caught, Signals, Stop};
 use super::totals::Totals;
 use crate::turn::{Alternates, Settings, WorkerIndex};
-use crate::worker::{Limits, Snapshot};
+use crate::worker::{Limits, Report, Snapshot};
 
 /// Time that workers get to end after the first signal; they only close sockets.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -38,6 +38,8 @@ const BEAT_WITHIN: Duration = Duration::from_secs(1);
 const DRAIN_EVERY: Duration = Duration::from_secs(1);
 /// How long whoever watches a drain has to read that it is over.
 const LAST_LINE_WITHIN: Duration = Duration::from_millis(200);
+/// Reports noted between two looks at everything else.
+const REPORTS_AT_ONCE: usize = 256;
 /// How long they have to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(200);
 
@@ -129,13 +131,13 @@ impl<W: Workers> Life<W> {
                     }
                 },
                 Some(order) = self.orders.recv() => self.obey(*alive, order).await,
-                report = self.reports.next() => {
-                    let Some((worker, report)) = report else {
+                first = self.reports.next() => {
+                    let Some(first) = first else {
                         error!("every worker is gone");
                         *alive = 0;
                         return End::Failed;
                     };
-                    if self.diary.note(Instant::now(), worker, report) == Worker::Gone {
+                    if let Some(worker) = self.note(first) {
                         error!(worker = worker.0, "a worker ended by itself");
                         *alive -= 1;
                         return End::Failed;
@@ -153,6 +155,17 @@ impl<W: Workers> Life<W> {
                 }
             }
         }
+    }
+
+    /// Notes a report and those that came with it, up to one that says that its worker is gone.
+    fn note(&mut self, first: (WorkerIndex, Report)) -> Option<WorkerIndex> {
+        let at_hand = std::iter::from_fn(|| self.reports.at_hand()).take(REPORTS_AT_ONCE);
+        for (worker, report) in std::iter::once(first).chain(at_hand) {
+            if self.diary.note(Instant::now(), worker, report) == Worker::Gone {
+                return Some(worker);
+            }
+        }
+        None
     }
 
     /// Asks every worker how it is: for the service manager, and for a drain.
@@ -256,7 +269,7 @@ mod tests {
     use crate::control::reports::reports;
     use crate::control::runtime::Runtime;
     use crate::control::usage::UsageRecords;
-    use crate::worker::{Report, Tell};
+    use crate::worker::Tell;
 
     /// So many workers, which end when they are told to, each having made one allocation; so many of
     /// them answer a question, and the others hang.
