@@ -15,8 +15,8 @@
 //! run.rs        the loop, and what holds after every step
 //! ```
 //!
-//! A failure prints its seed; `UTURN_SEED=… cargo test --test simulation` plays it again, and
-//! `UTURN_SEEDS=1000` plays more of them.
+//! A failure prints its seed; `UTURN_SEED=… cargo test --test simulation` plays it again,
+//! `UTURN_SEEDS=1000` plays more of them and `UTURN_SEEDS=1000..2000` others.
 
 mod chance;
 mod client;
@@ -35,13 +35,23 @@ use std::{env, panic};
 /// Seeds played when nobody asks for others.
 const SEEDS: u64 = 20;
 
+/// Seeds that once failed, and what they hold against us.
+const ONCE_FAILED: [u64; 1] = [
+    1_190, // two Allocates hold back many ports that others use, and a third finds none
+];
+
 #[test]
 fn nothing_goes_wrong_whatever_the_weather() {
-    let number = |name| env::var(name).ok().and_then(|text| text.parse().ok());
-    let seeds = match number("UTURN_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("UTURN_SEEDS").unwrap_or(SEEDS),
+    let tally = match (number("UTURN_SEED"), seeds()) {
+        (Some(seed), _) => return eprintln!("{:#?}", play(seed..=seed)),
+        (None, Some(seeds)) => play(seeds),
+        (None, None) => play((0..SEEDS).chain(ONCE_FAILED)),
     };
+    eprintln!("{tally:#?}");
+    tally.assert_rich();
+}
+
+fn play(seeds: impl IntoIterator<Item = u64>) -> run::Tally {
     let mut tally = run::Tally::default();
     for seed in seeds {
         match panic::catch_unwind(|| run::play(seed)) {
@@ -52,8 +62,16 @@ fn nothing_goes_wrong_whatever_the_weather() {
             }
         }
     }
-    eprintln!("{tally:#?}");
-    if number("UTURN_SEED").is_none() {
-        tally.assert_rich();
-    }
+    tally
+}
+
+/// The seeds that are asked for: so many, or from one to before another.
+fn seeds() -> Option<std::ops::Range<u64>> {
+    let text = env::var("UTURN_SEEDS").ok()?;
+    let (from, to) = text.split_once("..").unwrap_or(("0", &text));
+    Some(from.parse().ok()?..to.parse().ok()?)
+}
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
 }

@@ -55,6 +55,9 @@ pub(crate) struct Node {
     pub(crate) counts: Arc<Mutex<Counts>>,
     /// Sockets of Allocates that try again.
     unsettled: BTreeSet<SocketAddr>,
+    /// Everything a waiting Allocate has drawn so far, by its client: what somebody else uses is
+    /// held back until the end, so that it is not tried twice.
+    drawn: BTreeMap<SocketAddr, BTreeSet<SocketAddr>>,
     pub(crate) reply: Vec<u8>,
     /// What nonces are signed with.
     pub(crate) master: [u8; 32],
@@ -77,7 +80,7 @@ impl Node {
             Worker { server, sockets: BTreeMap::new() }
         });
         let (workers, reply) = (workers.collect(), vec![0; REPLY_BYTES]);
-        Node { workers, counts, unsettled: BTreeSet::new(), reply, master }
+        Node { workers, counts, unsettled: BTreeSet::new(), drawn: BTreeMap::new(), reply, master }
     }
 
     /// Local addresses in a state, those of Allocates under way left out.
@@ -103,6 +106,11 @@ impl Node {
     pub(crate) fn is_taken(&self, local: SocketAddr) -> bool {
         self.workers.iter().flat_map(|w| w.sockets.values()).any(|(one, _)| *one == local)
     }
+
+    /// True for an address that a waiting Allocate has drawn.
+    pub(crate) fn is_drawn(&self, local: SocketAddr) -> bool {
+        self.drawn.values().any(|drawn| drawn.contains(&local))
+    }
 }
 
 impl Story {
@@ -111,6 +119,8 @@ impl Story {
         while let Some(effect) = self.node.workers[node].server.next_effect() {
             match effect {
                 Effect::Open(open) => {
+                    let drawn = self.node.drawn.entry(open.flow.client).or_default();
+                    drawn.extend(open.sockets.iter().map(|socket| socket.local));
                     let at_ms = self.now_ms + self.chance.below(20);
                     self.network.schedule(at_ms, Event::Complete { worker, open });
                 }
@@ -218,6 +228,7 @@ impl Story {
 
     fn concluded(&mut self, worker: u8, client: SocketAddr, answer: &[u8], is_whole: bool) {
         let opening = self.model.openings.remove(&client).expect("one that waits");
+        self.node.drawn.remove(&client);
         assert_eq!(opening.worker, worker);
         let request = &opening.request;
         let arrival = Arrival { now_ms: self.now_ms, worker, client, request };

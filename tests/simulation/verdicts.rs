@@ -1,10 +1,10 @@
 //! Every verdict is held against the model's before it has any effect.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use uturn::{
-    turn::{FiveTuple, ListenerId, Now, RelayAddress, ToClient, Train, Verdict, WorkerIndex},
-    wire::{ChannelData, Fingerprint, Message, Prefix},
+    turn::{FiveTuple, ListenerId, Now, ToClient, Train, Verdict, WorkerIndex},
+    wire::{ChannelData, Family, Fingerprint, Message, Prefix},
 };
 
 use super::{
@@ -82,29 +82,38 @@ impl Story {
     /// There may be no port only where there is none.
     fn check_scarcity(&self, arrival: Arrival<'_>) {
         let Ask::Allocate(wish) = &arrival.request.ask else { return };
-        let plan = self.model.scenario.plan();
-        let ports: Vec<u16> = plan.slice(WorkerIndex(arrival.worker)).collect();
-        let is_free = |port: &u16| {
-            let taken = |address: &RelayAddress| {
-                let local = SocketAddr::new(address.local, *port);
-                self.node.is_taken(local) || self.model.lent.contains_key(&local)
-            };
-            !self.model.scenario.relay_addresses().iter().any(taken)
+        let families = match (wish.is_dual, wish.family) {
+            (true, _) => vec![Family::V4, Family::V6],
+            (false, family) => vec![family.unwrap_or(Family::V4)],
         };
-        let fits = |port: &&u16| match wish.even {
-            None => is_free(port),
-            Some(false) => port.is_multiple_of(2) && is_free(port),
-            Some(true) => {
-                port.is_multiple_of(2)
-                    && is_free(port)
-                    && ports.contains(&(*port + 1))
-                    && is_free(&(*port + 1))
+        let addresses = self.model.scenario.relay_addresses();
+        let wanted = addresses.iter().filter(|one| families.contains(&Family::of(one.local)));
+        for address in wanted {
+            let free = self.free_ports(arrival.worker, address.local, wish.even);
+            assert!(free.is_empty(), "508 with {free:?} free on {}", address.local);
+        }
+    }
+
+    /// Ports of a worker that would do: neither bound nor lent, nor drawn by an Allocate that waits.
+    fn free_ports(&self, worker: u8, local: IpAddr, even: Option<bool>) -> Vec<u16> {
+        let slice = self.model.scenario.plan().slice(WorkerIndex(worker));
+        let is_free = |port: u16| {
+            let local = SocketAddr::new(local, port);
+            let is_held = self.node.is_taken(local) || self.node.is_drawn(local);
+            !is_held && !self.model.lent.contains_key(&local)
+        };
+        let fits = |port: &u16| {
+            let is_even = port.is_multiple_of(2);
+            match even {
+                None => is_free(*port),
+                Some(false) => is_even && is_free(*port),
+                Some(true) => {
+                    let next = *port + 1;
+                    is_even && is_free(*port) && slice.contains(&next) && is_free(next)
+                }
             }
         };
-        let free = ports.iter().filter(fits).count();
-        // Allocates under way hold ports that are not bound yet.
-        let under_way = self.model.openings.len() * 3;
-        assert!(free <= under_way, "508 with {free} ports free");
+        slice.clone().filter(fits).collect()
     }
 
     /// A token of this very worker is redeemed at once.
