@@ -1,5 +1,6 @@
 //! The real binary, started on ports of its own and stopped like a service manager stops it.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -28,6 +29,8 @@ pub struct Setup {
     relay_ports: Option<(u16, u16)>,
     opens_loopback: bool,
     arguments: Vec<String>,
+    /// The program that becomes the relay, and its own arguments; empty: none.
+    through: Vec<String>,
     environment: Vec<(String, String)>,
 }
 
@@ -47,6 +50,7 @@ impl Setup {
             relay_ports: None,
             opens_loopback: true,
             arguments: Vec::new(),
+            through: Vec::new(),
             environment: Vec::new(),
         }
         .with(&["--realm", REALM])
@@ -54,6 +58,12 @@ impl Setup {
 
     pub fn with(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Starts it through another program, which ends by becoming it: its process id stays.
+    pub fn through(mut self, program: &[&str]) -> Self {
+        self.through = program.iter().map(ToString::to_string).collect();
         self
     }
 
@@ -102,7 +112,7 @@ impl Setup {
         let port = self.ports.listening();
         let addresses: Vec<_> = self.listen.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
         let (low, high) = self.relay_ports.unwrap_or(self.ports.relay_range());
-        let mut command = command();
+        let mut command = command_through(&self.through);
         command.envs(self.environment);
         for address in &addresses {
             command.args(["--listen", &address.to_string()]);
@@ -124,9 +134,16 @@ impl Setup {
 
 /// The program under test: the one cargo built, or another that takes the same options.
 pub fn command() -> Command {
+    command_through(&[])
+}
+
+/// The same as the last argument of another program, unless that has no name.
+fn command_through(program: &[String]) -> Command {
     let built = env!("CARGO_BIN_EXE_uturn");
-    let mut command =
-        Command::new(std::env::var_os("UTURN_BINARY").unwrap_or_else(|| built.into()));
+    let relay = std::env::var_os("UTURN_BINARY").unwrap_or_else(|| built.into());
+    let mut words = program.iter().map(OsString::from).chain([relay]);
+    let mut command = Command::new(words.next().expect("the relay at least"));
+    command.args(words);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

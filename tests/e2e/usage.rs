@@ -40,10 +40,14 @@ impl Recorded {
 }
 
 fn recording_to(path: &str, arguments: &[&str]) -> (Relay, SocketAddr) {
+    recording_on(Setup::new().with(arguments), path)
+}
+
+fn recording_on(setup: Setup, path: &str) -> (Relay, SocketAddr) {
     let port = TcpListener::bind((LOOPBACK4, 0)).expect("a free port");
     let metrics = port.local_addr().expect("it is bound");
     drop(port);
-    let setup = Setup::new().with(&["--usage-records", path]).with(arguments);
+    let setup = setup.with(&["--usage-records", path]);
     (setup.with(&["--metrics", &metrics.to_string()]).start(), metrics)
 }
 
@@ -190,20 +194,31 @@ fn a_disk_that_takes_nothing_costs_records_and_nothing_else() {
     }
 }
 
+/// Mounts a file system of one page on its first argument and becomes the rest of them. The mount is
+/// in a namespace of its own: whatever becomes of the test, nothing is left of it on the machine.
+const ON_A_SMALL_DISK: [&str; 6] = [
+    "unshare",
+    "--mount",
+    "--propagation=private",
+    "sh",
+    "-c",
+    "mount -t tmpfs -o size=4096 none \"$0\" && exec \"$@\"",
+];
+
 // A file system of one page fills up in the middle of a record.
 #[test]
 fn a_full_disk_tears_no_record_but_its_last_and_is_used_again() {
     let folder = Folder::new();
     let small = folder.path("small");
     fs::create_dir(&small).expect("a folder");
-    let mounted =
-        Command::new("mount").args(["-t", "tmpfs", "-o", "size=4096", "none", &small]).status();
-    if !mounted.is_ok_and(|status| status.success()) {
-        return skip("a full disk", "the right to mount a tmpfs");
+    let through = [&ON_A_SMALL_DISK[..], &[&small]].concat();
+    let tried = Command::new(through[0]).args(&through[1..]).arg("true").status();
+    if !tried.is_ok_and(|status| status.success()) {
+        return skip("a full disk", "the right to mount a tmpfs in a namespace of its own");
     }
-    let unmount = Unmount(small.clone().into());
-    let path = folder.path("small/usage.jsonl");
-    let (relay, metrics) = recording_to(&path, &[]);
+    let (relay, metrics) = recording_on(Setup::new().through(&through), &folder.path("small/it"));
+    assert_eq!(fs::read_dir(&small).expect("a folder").count(), 0, "mounted for everybody");
+    let path = format!("/proc/{}/root{small}/it", relay.process.pid);
     let mut lives = 0.0;
     while scrape(metrics)["uturn_usage_records_lost_total"] == 0.0 {
         live_and_end(&relay);
@@ -221,18 +236,6 @@ fn a_full_disk_tears_no_record_but_its_last_and_is_used_again() {
     let text = fs::read_to_string(&path).expect("it can be read");
     let last = text.lines().last().expect("a record");
     assert_eq!(serde_json::from_str::<Value>(last).expect("whole")["kind"], "ended");
-    drop(relay);
-    drop(unmount);
-}
-
-/// Takes a file system away again, whatever becomes of the test.
-struct Unmount(PathBuf);
-
-impl Drop for Unmount {
-    fn drop(&mut self) {
-        let status = Command::new("umount").arg("-l").arg(&self.0).status();
-        assert!(std::thread::panicking() || status.is_ok_and(|status| status.success()));
-    }
 }
 
 #[test]
