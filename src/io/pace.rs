@@ -40,6 +40,13 @@ pub(super) struct Batch {
     pub(super) wait: Duration,
 }
 
+impl Batch {
+    /// The same, complete with so many datagrams.
+    pub(super) fn at_most(self, datagrams: u32) -> Self {
+        Self { completions: self.completions.min(datagrams).max(1), ..self }
+    }
+}
+
 impl Pace {
     pub(super) fn new(batching: Batching) -> Self {
         Self { batching, load: Load::new(), step: 0, datagrams: 0, busy: false }

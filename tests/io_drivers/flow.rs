@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use uturn::io::{Driver, Event, HEADROOM, Piece, Settings, Wait};
+use uturn::io::{Batching, Driver, Event, HEADROOM, Piece, Settings, Wait};
 
 use super::node::{Node, V4, V6, heard, numbered, open, outside, taken_apart};
 
@@ -65,6 +65,30 @@ pub(super) fn what_waits_comes_in_few_turns<D: Driver>(new: fn(&Settings) -> D) 
     assert_eq!(node.datagrams(256).len(), 256);
     let turns = node.driver.counters().turns - before;
     assert!(turns <= 16, "{turns} turns");
+}
+
+/// A driver that slept for a batch with a full socket at hand lost packets while a third of its core
+/// was unused.
+pub(super) fn what_waits_is_taken_before_a_batch_is_waited_for<D: Driver>(new: fn(&Settings) -> D) {
+    const WAIT: Duration = Duration::from_millis(50);
+    let wait_us = WAIT.as_micros() as u32;
+    let batching = Batching {
+        completions: 10_000,
+        wait_us,
+        longest_wait_us: wait_us,
+        busy_from: 1,
+        idle_below: 1,
+        ..Batching::default()
+    };
+    let mut node = Node::new(new(&Settings { batching, ..Settings::default() }));
+    let (client, _) = outside(V4);
+    for number in 0..700 {
+        client.send_to(&numbered(number, 100), node.address).expect("sent");
+    }
+    let begun = Instant::now();
+    assert_eq!(node.datagrams(700).len(), 700);
+    let took = begun.elapsed();
+    assert!(took < WAIT * 3, "{took:?}, where one wait is {WAIT:?}");
 }
 
 pub(super) fn an_answer_needs_no_turn_of_its_own<D: Driver>(new: fn(&Settings) -> D) {

@@ -227,9 +227,11 @@ impl UringDriver {
     ///
     /// Every send completes within the call, which must not count as something to wake up for. Only
     /// a train is looked at right away, since the kernel may refuse it and its datagrams then leave
-    /// one by one; within a batch that look is never far.
+    /// one by one; within a batch that look is never far. A batch is never larger than the buffers
+    /// there are for it: its wait would go on beside full sockets.
     fn patience(&mut self, wait: Wait) -> Patience {
         let batch = self.pace.next_batch();
+        let batch = batch.map(|batch| batch.at_most(self.kernel.published()));
         if self.has_work() {
             return Patience::NONE;
         }
