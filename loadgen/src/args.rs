@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// More load step by step, until loss or latency passes its limit
     Sweep(SweepArgs),
+    /// More than the server carries, then little: does it hold, answer and recover
+    Overload(OverloadArgs),
     /// Several servers in alternating rounds, and the ratio between them
     Compare(CompareArgs),
     /// What a measured sweep says about relay nodes
@@ -218,6 +220,54 @@ pub(crate) struct SweepArgs {
     /// Steps that narrow the limit down after the first that failed
     #[arg(long, value_name = "N", default_value_t = 4, help_heading = "Steps")]
     pub(crate) narrow: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OverloadArgs {
+    /// `--rate` is what the server carries [default: found by steps of a second]; `--duration` is
+    /// the time of overload [default: 60]
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+
+    /// The overload is this many times what the server carries
+    #[arg(long, value_name = "TIMES", default_value_t = 2.0, help_heading = "Overload")]
+    pub(crate) times: f64,
+
+    /// The load afterwards, as a part of what the server carries
+    #[arg(long, value_name = "PART", default_value_t = 0.5, help_heading = "Overload")]
+    pub(crate) then: f64,
+
+    /// Seconds of the load afterwards
+    #[arg(long, value_name = "S", default_value_t = 10.0, help_heading = "Overload")]
+    pub(crate) then_for: f64,
+
+    /// Cycles of Binding, Allocate, Refresh and closing a second, beside the load
+    #[arg(long, value_name = "N", default_value_t = 20.0, help_heading = "Overload")]
+    pub(crate) probes: f64,
+
+    /// Packets a second of the first step of the search
+    #[arg(long, value_name = "PPS", default_value_t = 20_000.0, help_heading = "Overload")]
+    pub(crate) from: f64,
+
+    /// Largest tolerable loss of a step of the search, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.5, help_heading = "Limits")]
+    pub(crate) max_loss: f64,
+
+    /// Least part of what the server carries that must come through in overload
+    #[arg(long, value_name = "PART", default_value_t = 0.9, help_heading = "Limits")]
+    pub(crate) min_kept: f64,
+
+    /// Longest time until loss is 0 again after the overload, in seconds
+    #[arg(long, value_name = "S", default_value_t = 1.0, help_heading = "Limits")]
+    pub(crate) max_recovery: f64,
+
+    /// Write offered, delivered and lost packets over time as an SVG picture
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(crate) plot: Option<String>,
 }
 
 #[derive(Debug, Args)]

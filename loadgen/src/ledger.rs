@@ -6,6 +6,7 @@ use crate::{
     latency,
     packet::Packet,
     sender::Window,
+    slices::Slices,
     spec::{End, Route},
     tally::{Arrival, Tally, window_for},
 };
@@ -61,7 +62,7 @@ impl Way {
     }
 
     fn count(&mut self, packet: &Packet, arrival: Arrival, measured: bool, latency_ns: u64) {
-        let fresh = matches!(arrival, Arrival::InOrder | Arrival::Reordered);
+        let fresh = arrival.is_fresh();
         self.all += u64::from(fresh);
         self.all_bytes += u64::from(fresh) * u64::from(packet.payload_bytes);
         if !measured {
@@ -87,6 +88,8 @@ pub(crate) struct Ledger {
     pub(crate) ways: [Way; 2],
     /// When the last packet of this measurement arrived.
     pub(crate) last_ns: u64,
+    /// Distinct packets of both ways, by when they were due.
+    pub(crate) slices: Slices,
     window: Window,
     /// The id of the first flow: those of other threads do not belong here.
     first_flow: u32,
@@ -99,6 +102,7 @@ impl Ledger {
             route,
             ways: [Way::new(), Way::new()],
             last_ns: 0,
+            slices: Slices::default(),
             window: Window::default(),
             first_flow,
             tallies: Vec::new(),
@@ -111,6 +115,7 @@ impl Ledger {
         let bits = window_for(flows);
         self.tallies = (0..flows).map(|_| Tally::new(bits)).collect();
         self.ways = [Way::new(), Way::new()];
+        self.slices = Slices::new(window);
         self.window = window;
         self.last_ns = window.start_ns;
     }
@@ -144,6 +149,9 @@ impl Ledger {
             return;
         };
         let arrival = tally.note(packet.sequence);
+        if arrival.is_fresh() {
+            self.slices.add(self.slices.place(packet.due_ns), 1);
+        }
         let measured = packet.due_ns >= self.window.from_ns;
         let latency_ns = now_ns.saturating_sub(packet.due_ns);
         self.ways[flow % 2].count(packet, arrival, measured, latency_ns);

@@ -1,13 +1,13 @@
 //! `loadgen` offers load to a TURN relay, any TURN relay, and reports what came through.
 //!
 //! ```text
-//! run, sweep, compare, plan      the subcommands
+//! run, sweep, overload, compare, plan   the subcommands
 //! spec, shape, schedule          what is offered, and when each packet is due
 //! turn/, rig                     allocations and everything they need, set up once
 //! measure, lane, sender, sink    one measurement: threads that send and receive
 //! observe                        the main thread meanwhile: progress, and what the server uses
-//! churn/                         the shape whose load is the set-up itself
-//! packet, framing, ledger, tally what a packet carries, and what became of it
+//! churn/                         the shape whose load is the set-up itself, and the probe
+//! packet, framing, ledger, tally, slices  what a packet carries, and what became of it
 //! socket/, endpoint              batches through the kernel, the one home of `unsafe`; sockets as wanted
 //! procfs                         what the server and the generator used
 //! outcome, verdict, report/      the result, whether it held and whether to trust it, as text and page
@@ -29,6 +29,7 @@ mod ledger;
 mod measure;
 mod observe;
 mod outcome;
+mod overload;
 mod packet;
 mod plan;
 mod procfs;
@@ -39,6 +40,7 @@ mod schedule;
 mod sender;
 mod shape;
 mod sink;
+mod slices;
 mod socket;
 mod spec;
 mod stats;
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
     let held = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Overload(args) => overload::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Plan(args) => plan::run(&args),
     };

@@ -14,6 +14,8 @@ use crate::{
     rig::Rig,
     schedule::Schedule,
     sender::{SentCount, Window},
+    shape::Stream,
+    slices::Slices,
     spec::Spec,
 };
 
@@ -38,7 +40,19 @@ pub(crate) struct Measured {
     /// Refreshes that failed, and the last in words.
     pub(crate) failures: (u64, Option<String>),
     pub(crate) observed: Observed,
+    /// Sent and distinct received packets, both ways, by when they were due.
+    pub(crate) slices: [Slices; 2],
 }
+
+/// What is offered when.
+pub(crate) struct Course {
+    pub(crate) window: Window,
+    /// One after the other; each from its time on.
+    pub(crate) stages: Vec<(Vec<Stream>, u64)>,
+}
+
+/// What a thread of a measurement does.
+pub(crate) type Job<'a> = Box<dyn FnOnce() -> Result<Vec<ThreadUse>, Fault> + Send + 'a>;
 
 impl Measured {
     /// Distinct packets delivered both ways, warm-up included: what the server's CPU time over the
@@ -56,13 +70,39 @@ pub(crate) fn measure(
     pid: Option<u32>,
     watch: &mut dyn FnMut(&Look),
 ) -> Result<Measured, Fault> {
-    let (clock, window) = (rig.clock, begin(rig, spec));
+    let window = window(rig.next_run(), rig.clock.now(), spec);
+    let course = Course { window, stages: vec![(spec.streams.clone(), window.start_ns)] };
+    measure_beside(rig, spec, &course, Beside { jobs: Vec::new(), pid, watch })
+}
+
+/// What goes on beside the load.
+pub(crate) struct Beside<'a> {
+    pub(crate) jobs: Vec<Job<'a>>,
+    /// The server's process.
+    pub(crate) pid: Option<u32>,
+    /// Is called with every look.
+    pub(crate) watch: &'a mut dyn FnMut(&Look),
+}
+
+/// Offers a course of load through a rig, with other jobs beside it.
+pub(crate) fn measure_beside(
+    rig: &mut Rig,
+    spec: &Spec,
+    course: &Course,
+    beside: Beside<'_>,
+) -> Result<Measured, Fault> {
+    begin(rig, spec, course);
+    let (clock, window) = (rig.clock, course.window);
     let manner = Manner { clock, window, spin: spec.spin };
     let gauges = rig.lanes.iter().map(|lane| lane.gauge.clone()).collect();
     let parted = spec.cores.len() >= rig.lanes.len() * 2;
-    let jobs = rig.lanes.iter_mut().enumerate();
-    let jobs = jobs.map(|(at, lane)| move || run_lane(lane, manner, &spec.cores, at, parted));
-    let observed = observe(Scene { clock, window, gauges, pid, watch }, jobs.collect())?;
+    let lanes = rig.lanes.iter_mut().enumerate();
+    let lanes = lanes.map(|(at, lane)| -> Job<'_> {
+        Box::new(move || run_lane(lane, manner, &spec.cores, at, parted))
+    });
+    let jobs = lanes.chain(beside.jobs).collect();
+    let scene = Scene { clock, window, gauges, pid: beside.pid, watch: beside.watch };
+    let observed = observe(scene, jobs)?;
     Ok(Measured {
         ways: [0, 1].map(|way| total(&rig.lanes, way)),
         measured_ns: window.until_ns - window.from_ns,
@@ -70,6 +110,7 @@ pub(crate) fn measure(
         unsent: rig.lanes.iter_mut().map(|lane| lane.sender.unsent()).sum(),
         failures: failures(&mut rig.lanes),
         observed,
+        slices: slices(&rig.lanes, window),
     })
 }
 
@@ -80,18 +121,19 @@ pub(crate) fn window(run: u16, now_ns: u64, spec: &Spec) -> Window {
     Window { run, start_ns, from_ns, until_ns: from_ns + spec.duration_ns }
 }
 
-/// Sets every lane to the beginning of a new window.
-fn begin(rig: &mut Rig, spec: &Spec) -> Window {
-    rig.run = rig.run.wrapping_add(1);
-    let window = window(rig.run, rig.clock.now(), spec);
+/// Sets every lane to the beginning of a new course.
+fn begin(rig: &mut Rig, spec: &Spec, course: &Course) {
     for lane in &mut rig.lanes {
         let all = 0..lane.sender.flows.len();
         let own: Vec<usize> = all.filter(|flow| spec.ways[flow % 2]).collect();
-        lane.sender.begin(Schedule::new(&spec.streams, &own, window.start_ns), window);
-        lane.sink.begin(window, spec.ways);
+        let stages = course.stages.iter();
+        let schedule = stages.fold(Schedule::default(), |schedule, (streams, start_ns)| {
+            schedule.then(streams, &own, *start_ns)
+        });
+        lane.sender.begin(schedule, course.window);
+        lane.sink.begin(course.window, spec.ways);
         lane.gauge = Arc::default();
     }
-    window
 }
 
 /// Runs a lane on one thread, or on two where each may have a core of its own.
@@ -116,6 +158,15 @@ fn total(lanes: &[Lane], way: usize) -> WayTotal {
         total.received.add(&lane.sink.ways()[way]);
     }
     total
+}
+
+fn slices(lanes: &[Lane], window: Window) -> [Slices; 2] {
+    let mut slices = [Slices::new(window), Slices::new(window)];
+    for lane in lanes {
+        slices[0].join(&lane.sender.slices);
+        slices[1].join(lane.sink.slices());
+    }
+    slices
 }
 
 fn lag(lanes: &[Lane]) -> Histogram<u64> {

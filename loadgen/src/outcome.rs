@@ -275,7 +275,8 @@ fn requests(set_up: &SetUp) -> Option<SetUpOutcome> {
     any.then(|| SetUpOutcome { took_ms: set_up.took_ns as f64 / 1e6, requests })
 }
 
-fn server(
+/// What the server used.
+pub(crate) fn server(
     used: &ServerUse,
     spec: &Spec,
     measured: &Measured,
@@ -299,7 +300,8 @@ fn server(
     }
 }
 
-fn generator(measured: &Measured) -> GeneratorOutcome {
+/// What the generator used.
+pub(crate) fn generator(measured: &Measured) -> GeneratorOutcome {
     let threads = measured.observed.threads.iter().map(|thread| ThreadOutcome {
         role: thread.role.to_owned(),
         core: thread.core,

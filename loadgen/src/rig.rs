@@ -38,7 +38,7 @@ pub(crate) struct Rig {
     pub(crate) lanes: Vec<Lane>,
     pub(crate) set_up: SetUp,
     /// Measurements so far; goes into every packet.
-    pub(crate) run: u16,
+    run: u16,
     server: Option<SocketAddr>,
 }
 
@@ -57,6 +57,12 @@ impl Rig {
         let lanes = lanes(spec, clients, peers, clock)?;
         let set_up = SetUp { took_ns: clock.now() - begin_ns, timings };
         Ok(Rig { spec: spec.clone(), clock, lanes, set_up, run: 0, server })
+    }
+
+    /// The number of the measurement that begins.
+    pub(crate) fn next_run(&mut self) -> u16 {
+        self.run = self.run.wrapping_add(1);
+        self.run
     }
 
     /// Gives the allocations back; what is in the way is worth a warning, not a result.

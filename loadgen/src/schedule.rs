@@ -3,6 +3,8 @@
 //! Flows of one stream take turns at equal distances, so that the next due time is one addition
 //! away however many flows there are.
 
+use std::collections::VecDeque;
+
 use crate::shape::Stream;
 
 /// Due times are kept in 1/65,536 ns: flows need not divide the interval.
@@ -64,31 +66,66 @@ impl Group {
     }
 }
 
+/// A time with traffic of its own.
+#[derive(Debug)]
+struct Stage {
+    groups: Vec<Group>,
+    until_ns: u64,
+}
+
+impl Stage {
+    /// When its next burst is due; `None` when that is not in its time.
+    fn next_due(&self, now_ns: u64) -> Option<u64> {
+        let due_ns = self.groups.iter().map(|group| group.due_ns(now_ns)).min()?;
+        (due_ns < self.until_ns).then_some(due_ns)
+    }
+
+    fn pop(&mut self, now_ns: u64) -> Option<Burst> {
+        self.next_due(now_ns).filter(|due_ns| *due_ns <= now_ns)?;
+        let group = self.groups.iter_mut().min_by_key(|group| group.due_ns(now_ns))?;
+        Some(group.pop(now_ns))
+    }
+}
+
 /// All bursts of all flows in the order they are due.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
-    groups: Vec<Group>,
+    stages: VecDeque<Stage>,
 }
 
 impl Schedule {
-    /// Deals the flows out to the streams, from `start_ns` on.
+    /// Traffic from `start_ns` on, and no other after it.
+    #[cfg(test)]
     pub(crate) fn new(streams: &[Stream], flows: &[usize], start_ns: u64) -> Schedule {
+        Schedule::default().then(streams, flows, start_ns)
+    }
+
+    /// From `start_ns` on, other traffic, the flows dealt out to its streams. What was due before and was not sent by then never is.
+    pub(crate) fn then(mut self, streams: &[Stream], flows: &[usize], start_ns: u64) -> Schedule {
         let dealt = streams.iter().enumerate().map(|(at, stream)| {
             let own = flows.iter().copied().filter(|flow| (flow / 2) % streams.len() == at);
             Group::new(*stream, own.collect(), start_ns)
         });
-        Schedule { groups: dealt.filter(|group| !group.flows.is_empty()).collect() }
+        let groups = dealt.filter(|group| !group.flows.is_empty()).collect();
+        if let Some(last) = self.stages.back_mut() {
+            last.until_ns = start_ns;
+        }
+        self.stages.push_back(Stage { groups, until_ns: u64::MAX });
+        self
     }
 
     /// When the next burst is due; `now_ns` for what is always due, `u64::MAX` when nothing is.
     pub(crate) fn next_due(&self, now_ns: u64) -> u64 {
-        self.groups.iter().map(|group| group.due_ns(now_ns)).min().unwrap_or(u64::MAX)
+        let mut stages = self.stages.iter().filter(|stage| stage.until_ns > now_ns);
+        stages.find_map(|stage| stage.next_due(now_ns)).unwrap_or(u64::MAX)
     }
 
     /// The next burst, if it is due by now.
     pub(crate) fn pop(&mut self, now_ns: u64) -> Option<Burst> {
-        let group = self.groups.iter_mut().min_by_key(|group| group.due_ns(now_ns))?;
-        (group.due_ns(now_ns) <= now_ns).then(|| group.pop(now_ns))
+        while self.stages.front().is_some_and(|stage| stage.until_ns <= now_ns) {
+            self.stages.pop_front();
+        }
+        self.stages.front_mut()?.pop(now_ns)
     }
 }
 
@@ -146,6 +183,33 @@ mod tests {
         let mut schedule = Schedule::new(&streams, &flows(2), 0);
         let due: Vec<u64> = (0..4).map(|now| schedule.pop(now).unwrap().due_ns).collect();
         assert_eq!(due, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn one_traffic_ends_where_the_other_begins() {
+        let mut streams = Shape::Voice.streams(Changes::default());
+        pace(&mut streams, 4, 1_000.0);
+        let fast = Schedule::new(&streams, &flows(4), 0);
+        pace(&mut streams, 4, 100.0);
+        let mut schedule = fast.then(&streams, &flows(4), SECOND_NS);
+        let mut sent = [0, 0];
+        for now_ns in (0..2 * SECOND_NS).step_by(1_000_000) {
+            assert!(schedule.next_due(now_ns) < u64::MAX);
+            while let Some(burst) = schedule.pop(now_ns) {
+                sent[(burst.due_ns / SECOND_NS) as usize] += 1;
+            }
+        }
+        assert_eq!(sent, [1_000, 100]);
+    }
+
+    #[test]
+    fn what_is_overdue_when_the_traffic_changes_is_not_sent() {
+        let streams = Shape::Voice.streams(Changes::default());
+        let schedule = Schedule::new(&streams, &flows(1), 0);
+        let mut schedule = schedule.then(&streams, &flows(1), SECOND_NS);
+        assert_eq!(schedule.pop(SECOND_NS - 1).unwrap().due_ns, 0);
+        assert_eq!(schedule.next_due(SECOND_NS), SECOND_NS);
+        assert_eq!(schedule.pop(SECOND_NS).unwrap().due_ns, SECOND_NS);
     }
 
     #[test]

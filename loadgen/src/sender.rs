@@ -12,6 +12,7 @@ use crate::{
     latency,
     packet::Packet,
     schedule::{Burst, Schedule},
+    slices::Slices,
     socket::{Outbox, TRAIN_BYTES, TRAIN_PACKETS},
 };
 
@@ -63,6 +64,7 @@ impl SentCount {
 struct Aim {
     flow: usize,
     measured: bool,
+    slice: usize,
 }
 
 /// The sending side of one thread.
@@ -73,6 +75,8 @@ pub(crate) struct Sender {
     pub(crate) lag: Histogram<u64>,
     /// Time spent on sending.
     pub(crate) busy_ns: u64,
+    /// Taken by the kernel, by when it was due.
+    pub(crate) slices: Slices,
     clock: Clock,
     trains: bool,
     schedule: Schedule,
@@ -88,6 +92,7 @@ impl Sender {
             ways: Default::default(),
             lag: latency::empty(),
             busy_ns: 0,
+            slices: Slices::default(),
             clock,
             trains,
             schedule: Schedule::default(),
@@ -104,6 +109,7 @@ impl Sender {
         self.ways = Default::default();
         self.lag.reset();
         self.busy_ns = 0;
+        self.slices = Slices::new(window);
         self.flows.iter_mut().for_each(|flow| flow.sequence = 0);
     }
 
@@ -158,7 +164,8 @@ impl Sender {
     }
 
     fn emit(&mut self, burst: Burst) -> Result<(), Fault> {
-        let aim = Aim { flow: burst.flow, measured: burst.due_ns >= self.window.from_ns };
+        let measured = burst.due_ns >= self.window.from_ns;
+        let aim = Aim { flow: burst.flow, measured, slice: self.slices.place(burst.due_ns) };
         let mut left = burst.packets;
         while left > 0 {
             self.turn_to(aim)?;
@@ -173,7 +180,8 @@ impl Sender {
     fn turn_to(&mut self, aim: Aim) -> Result<(), Fault> {
         let stays = self.aim.is_some_and(|current| {
             let [a, b] = [current, aim].map(|aim| &self.flows[aim.flow].socket);
-            Arc::ptr_eq(a, b) && current.measured == aim.measured
+            let same_time = current.measured == aim.measured && current.slice == aim.slice;
+            Arc::ptr_eq(a, b) && same_time
         });
         if !stays || !self.outbox.has_room() {
             self.flush()?;
@@ -219,6 +227,7 @@ impl Sender {
         let sent = self.outbox.send(&*self.flows[aim.flow].socket);
         let way = &mut self.ways[aim.flow % 2];
         way.all += sent.packets;
+        self.slices.add(aim.slice, sent.packets);
         if aim.measured {
             way.packets += sent.packets;
             way.refused += sent.refused;

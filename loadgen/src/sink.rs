@@ -8,6 +8,7 @@ use crate::{
     framing::{Arrived, unwrap},
     ledger::{Ledger, Way},
     sender::Window,
+    slices::Slices,
     socket::{Inbox, Poller},
     spec::{End, Route},
     turn::{Answer, Member},
@@ -45,6 +46,8 @@ pub(crate) struct Sink {
     pub(crate) busy_ns: u64,
     /// Refreshes that failed, and the last of them in words.
     pub(crate) failures: (u64, Option<String>),
+    /// Some socket had more than one receive takes.
+    behind: bool,
     peer: Option<Arc<UdpSocket>>,
     /// Packets arrive at the peer alone: it may be asked before the poller is.
     peer_first: bool,
@@ -82,6 +85,7 @@ impl Sink {
             clients,
             busy_ns: 0,
             failures: (0, None),
+            behind: false,
             peer,
             peer_first: false,
             clock,
@@ -106,13 +110,24 @@ impl Sink {
         &self.ledger.ways
     }
 
+    /// Distinct packets by when they were due.
+    pub(crate) fn slices(&self) -> &Slices {
+        &self.ledger.slices
+    }
+
     /// When the last packet of this measurement arrived.
     pub(crate) fn last_ns(&self) -> u64 {
         self.ledger.last_ns
     }
 
+    /// True when the last look did not take all there was.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind
+    }
+
     /// Waits for something to arrive, `wait_ns` at most, and takes what is there.
     pub(crate) fn poll(&mut self, wait_ns: u64) -> Result<(), Fault> {
+        self.behind = false;
         if wait_ns == 0 && self.peer_first && self.read_peer()? {
             return Ok(());
         }
@@ -158,7 +173,8 @@ impl Sink {
             }
         };
         match outcome.map_err(|error| error.raw_os_error()) {
-            Ok(_) => {
+            Ok(more) => {
+                self.behind |= more;
                 self.take(token);
                 Ok(true)
             }

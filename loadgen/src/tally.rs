@@ -17,6 +17,16 @@ pub(crate) enum Arrival {
     Ancient,
 }
 
+impl Arrival {
+    /// A packet that was not seen before.
+    pub(crate) fn is_fresh(self) -> bool {
+        match self {
+            Arrival::InOrder | Arrival::Reordered => true,
+            Arrival::Duplicate | Arrival::Ancient => false,
+        }
+    }
+}
+
 /// Which sequence numbers of one flow were seen.
 #[derive(Debug)]
 pub(crate) struct Tally {

@@ -97,6 +97,59 @@ fn a_faultless_relay_is_found_faultless() {
     }
 }
 
+/// The load is far below what any server carries: what is tried is the course and the sums.
+#[test]
+fn an_overload_is_two_loads_and_a_probe_beside_them() {
+    let relay = Relay::start(Script::default());
+    let plot = scratch("overload.svg");
+    let line = "overload voice -n 10 --rate 1000 --times 2 -t 1 --then-for 1 --probes 20";
+    let (output, result) = measure(&relay, &format!("{line} --plot {}", plot.display()));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for (phase, pps) in [("over", 2_000.0), ("then", 500.0)] {
+        let phase = &result[phase];
+        for rate in ["offered_pps", "sent_pps", "delivered_pps"] {
+            let found = phase[rate].as_f64().unwrap();
+            assert!((found - pps).abs() <= 5.0, "{rate}: {phase:#}");
+        }
+        let answers = phase["answers"].as_array().unwrap();
+        let names: Vec<_> = answers.iter().map(|one| one[0].as_str().unwrap()).collect();
+        assert_eq!(names, ["Binding", "Allocate", "Refresh", "Refresh with lifetime 0"]);
+        assert!(answers.iter().all(|one| one[1]["samples"] == 20), "{phase:#}");
+    }
+    assert_eq!(result["recovery_s"], 0.0);
+    assert_eq!(result["series"].as_array().unwrap().len(), 20);
+    assert_eq!(relay.done().closed, 10 + 40);
+    let svg = std::fs::read_to_string(plot).unwrap();
+    assert!(["offered", "delivered", "lost"].iter().all(|name| svg.contains(name)), "{svg}");
+}
+
+#[test]
+fn a_server_that_does_not_recover_or_answer_is_told_of() {
+    let relay = Relay::start(Script { faults: true, ..Script::default() });
+    let line = "overload voice -n 4 --rate 1000 -t 0.5 --then-for 1.5";
+    let (output, _) = measure(&relay, line);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("not held: packets were lost"), "{text}");
+    let relay = Relay::start(Script { max_allocations: Some(4), ..Script::default() });
+    let (output, _) = measure(&relay, line);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("requests came to nothing in overload (Allocate: Code(508))"), "{text}");
+}
+
+#[test]
+fn a_search_finds_what_comes_through() {
+    let relay = Relay::start(Script { faults: true, ..Script::default() });
+    let server = format!("--server {} --user user:pass -q", relay.address);
+    let line = format!("overload custom --size 100 --from 1000 {server}");
+    assert!(complaint(&line).contains("custom traffic needs --rate"), "told what is missing");
+    let line = format!("overload voice -n 4 --from 1000 {server}");
+    let said = complaint(&line);
+    assert!(said.contains("no load of 1000 packets/s or less came through"), "{said}");
+}
+
 #[test]
 fn a_broken_limit_is_the_exit_status() {
     let relay = Relay::start(Script { faults: true, ..Script::default() });

@@ -26,9 +26,31 @@ use crate::{
     turn::{Answer, Member, Request, Session},
 };
 
-/// One cycle.
-pub(super) const CYCLE: [Request; 5] =
-    [Request::Allocate, Request::Permit, Request::Bind, Request::Refresh, Request::Close];
+/// What is asked in one cycle, and by whom.
+#[derive(Clone, Copy)]
+pub(super) struct Cycle {
+    /// What the thread is called.
+    pub(super) role: &'static str,
+    pub(super) requests: &'static [Request],
+}
+
+/// The whole life of an allocation.
+pub(super) const CHURN: Cycle = Cycle {
+    role: "churn",
+    requests: &[
+        Request::Allocate,
+        Request::Permit,
+        Request::Bind,
+        Request::Refresh,
+        Request::Close,
+    ],
+};
+
+/// One request of each kind that must be answered whatever else goes on.
+pub(super) const PROBE: Cycle = Cycle {
+    role: "probe",
+    requests: &[Request::Binding, Request::Allocate, Request::Refresh, Request::Close],
+};
 
 /// How often requests under way are looked at for a retransmission.
 const TICK_NS: u64 = 10 * MILLI_NS;
@@ -52,7 +74,7 @@ struct Slot {
 pub(super) struct Count {
     pub(super) started: SentCount,
     pub(super) finished: Way,
-    pub(super) requests: Vec<Histogram<u64>>,
+    pub(super) requests: Vec<(Request, Histogram<u64>)>,
     pub(super) lag: Histogram<u64>,
     /// Cycles that failed, and the last in words.
     pub(super) failures: (u64, Option<String>),
@@ -65,6 +87,7 @@ pub(super) struct Churn<'a> {
     peer: SocketAddr,
     clock: Clock,
     window: Window,
+    cycle: Cycle,
     gauge: &'a Gauge,
     poller: Poller,
     slots: Vec<Option<Slot>>,
@@ -79,15 +102,20 @@ pub(super) struct Churn<'a> {
 
 /// Where and when cycles run.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
-    pub(super) server: SocketAddr,
-    pub(super) peer_ip: IpAddr,
-    pub(super) clock: Clock,
-    pub(super) window: Window,
+pub(crate) struct Place {
+    pub(crate) server: SocketAddr,
+    pub(crate) peer_ip: IpAddr,
+    pub(crate) clock: Clock,
+    pub(crate) window: Window,
 }
 
 impl<'a> Churn<'a> {
-    pub(super) fn new(spec: &'a Spec, place: Place, gauge: &'a Gauge) -> Result<Churn<'a>, Fault> {
+    pub(super) fn new(
+        spec: &'a Spec,
+        place: Place,
+        cycle: Cycle,
+        gauge: &'a Gauge,
+    ) -> Result<Churn<'a>, Fault> {
         let threads = spec.threads as f64;
         let interval = spec.rate.map_or(0.0, |rate| SECOND_NS as f64 * threads / rate);
         Ok(Churn {
@@ -96,6 +124,7 @@ impl<'a> Churn<'a> {
             peer: SocketAddr::new(place.peer_ip, DISCARD_PORT),
             clock: place.clock,
             window: place.window,
+            cycle,
             gauge,
             poller: Poller::new().map_err(|error| Fault::io("create an epoll", error))?,
             slots: (0..spec.window).map(|_| None).collect(),
@@ -104,13 +133,13 @@ impl<'a> Churn<'a> {
             next_ns: place.window.start_ns,
             seed: rig::seed(),
             tick_ns: 0,
-            count: Count::new(),
+            count: Count::new(cycle),
         })
     }
 
     /// Runs cycles until the window ends, and those under way to their end.
     pub(super) fn run(&mut self, core: Option<usize>) -> Result<ThreadUse, Fault> {
-        let watch = Watch::start("churn", core, self.clock);
+        let watch = Watch::start(self.cycle.role, core, self.clock);
         let mut busy_ns = 0;
         loop {
             let now = self.clock.now();
@@ -181,7 +210,7 @@ impl<'a> Churn<'a> {
     fn proceed(&mut self, slot: usize) -> Result<(), Fault> {
         let now = self.clock.now();
         let Some(cycle) = &mut self.slots[slot] else { return Ok(()) };
-        match CYCLE.get(cycle.done) {
+        match self.cycle.requests.get(cycle.done) {
             Some(request) => match cycle.member.start(*request, now) {
                 Ok(()) => Ok(()),
                 Err(error) => self.broken(&error),
@@ -224,7 +253,7 @@ impl<'a> Churn<'a> {
             Answer::Ignored | Answer::Again => Ok(()),
             Answer::Done(_, took_ns) => {
                 let Some(cycle) = &mut self.slots[slot] else { return Ok(()) };
-                self.count.requests[cycle.done].saturating_record(took_ns);
+                self.count.requests[cycle.done].1.saturating_record(took_ns);
                 cycle.done += 1;
                 self.proceed(slot)
             }
@@ -276,11 +305,11 @@ fn home(server: SocketAddr, client: u64) -> Option<IpAddr> {
 }
 
 impl Count {
-    pub(super) fn new() -> Count {
+    pub(super) fn new(cycle: Cycle) -> Count {
         Count {
             started: SentCount::default(),
             finished: Way::new(),
-            requests: CYCLE.iter().map(|_| latency::empty()).collect(),
+            requests: cycle.requests.iter().map(|one| (*one, latency::empty())).collect(),
             lag: latency::empty(),
             failures: (0, None),
         }
@@ -289,7 +318,7 @@ impl Count {
     pub(super) fn add(&mut self, other: &Count) {
         self.started.add(&other.started);
         self.finished.add(&other.finished);
-        for (sum, histogram) in self.requests.iter_mut().zip(&other.requests) {
+        for ((_, sum), (_, histogram)) in self.requests.iter_mut().zip(&other.requests) {
             latency::add(sum, histogram);
         }
         latency::add(&mut self.lag, &other.lag);

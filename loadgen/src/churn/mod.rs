@@ -1,10 +1,13 @@
-//! The `churn` shape: what it costs a server when allocations come and go.
+//! Requests as a load of their own: the `churn` shape, where allocations come and go, and a probe of
+//! a few requests beside other traffic.
 
 mod cycles;
+mod probe;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use self::cycles::{CYCLE, Churn, Count, Place};
+use self::cycles::{CHURN, Churn, Count};
+pub(crate) use self::{cycles::Place, probe::Probe};
 use crate::{
     clock::Clock,
     fault::Fault,
@@ -33,7 +36,7 @@ pub(crate) fn measure(
     let window = window(1, begin_ns, spec);
     let place = Place { server, peer_ip, clock, window };
     let gauges: Vec<Arc<Gauge>> = (0..spec.threads).map(|_| Arc::default()).collect();
-    let churns = gauges.iter().map(|gauge| Churn::new(spec, place, gauge));
+    let churns = gauges.iter().map(|gauge| Churn::new(spec, place, CHURN, gauge));
     let mut churns = churns.collect::<Result<Vec<_>, Fault>>()?;
     let jobs = churns.iter_mut().enumerate().map(|(at, churn)| {
         let core = (!spec.cores.is_empty()).then(|| spec.cores[at % spec.cores.len()]);
@@ -41,9 +44,9 @@ pub(crate) fn measure(
     });
     let scene = Scene { clock, window, gauges: gauges.clone(), pid, watch };
     let observed = observe(scene, jobs.collect())?;
-    let mut sum = Count::new();
+    let mut sum = Count::new(CHURN);
     churns.iter().for_each(|churn| sum.add(&churn.count));
-    let timings = Timings { each: CYCLE.into_iter().zip(sum.requests).collect() };
+    let timings = Timings { each: sum.requests };
     let measured = Measured {
         ways: [
             WayTotal { sent: sum.started, received: sum.finished },
@@ -54,6 +57,7 @@ pub(crate) fn measure(
         unsent: 0,
         failures: sum.failures,
         observed,
+        slices: Default::default(),
     };
     Ok((measured, SetUp { took_ns: clock.now() - begin_ns, timings: vec![timings] }))
 }
@@ -67,5 +71,5 @@ fn try_once(
 ) -> Result<(), Fault> {
     let mut session = Session::new(spec.account.clone(), spec.pace, peer_ip, rig::seed());
     session.talk_to(SocketAddr::new(peer_ip, cycles::DISCARD_PORT));
-    drive(&mut [Member::open(server, false, session)?], &CYCLE, 1, server, clock).map(drop)
+    drive(&mut [Member::open(server, false, session)?], CHURN.requests, 1, server, clock).map(drop)
 }

@@ -222,7 +222,7 @@ fn rounds_plot(comparison: &Comparison) -> Plot<'static> {
     }
 }
 
-fn figure(title: &str, plot: &Plot<'_>) -> String {
+pub(super) fn figure(title: &str, plot: &Plot<'_>) -> String {
     let (title, legend, svg) = (escape(title), plot.legend(), plot.svg());
     if svg.is_empty() {
         return String::new();
@@ -230,19 +230,19 @@ fn figure(title: &str, plot: &Plot<'_>) -> String {
     format!("<figure><figcaption><b>{title}</b>{legend}</figcaption>{svg}</figure>\n")
 }
 
-fn cards(figures: &[(String, String)]) -> String {
+pub(super) fn cards(figures: &[(String, String)]) -> String {
     let card = |(label, value): &(String, String)| {
         format!("<div><b>{}</b><span>{}</span></div>", escape(value), escape(label))
     };
     format!("<section class=\"cards\">{}</section>\n", figures.iter().map(card).collect::<String>())
 }
 
-fn notes(lines: &[String], class: &str) -> String {
+pub(super) fn notes(lines: &[String], class: &str) -> String {
     let note = |line: &String| format!("<p class=\"{class}\">{}</p>\n", escape(line));
     lines.iter().map(note).collect()
 }
 
-fn table(table: &super::table::Table) -> String {
+pub(super) fn table(table: &super::table::Table) -> String {
     let row = |row: &Vec<String>| {
         let cells = row.iter().map(|cell| format!("<td>{}</td>", escape(cell)));
         format!("<tr>{}</tr>\n", cells.collect::<String>())
@@ -252,7 +252,7 @@ fn table(table: &super::table::Table) -> String {
     format!("<div class=\"scroll\"><table{class}>\n{rows}</table></div>\n")
 }
 
-fn page(title: &str, machine: &str, body: &str) -> String {
+pub(super) fn page(title: &str, machine: &str, body: &str) -> String {
     let (title, machine) = (escape(title), escape(machine));
     let version = env!("CARGO_PKG_VERSION");
     format!(

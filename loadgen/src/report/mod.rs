@@ -3,6 +3,7 @@
 pub(crate) mod html;
 pub(crate) mod lists;
 mod number;
+pub(crate) mod overload;
 mod plot;
 pub(crate) mod progress;
 pub(crate) mod table;

@@ -3,7 +3,7 @@
 use super::number::{bytes, count, short, time_us};
 use crate::{
     latency::Latency,
-    outcome::{Outcome, ServerOutcome, SetUpOutcome, WayOutcome},
+    outcome::{GeneratorOutcome, Outcome, ServerOutcome, SetUpOutcome, WayOutcome},
 };
 
 /// Rows of cells: the first column to the left, the others to the right, as wide as they must be.
@@ -55,7 +55,7 @@ impl Table {
 pub(super) fn sections(outcome: &Outcome) -> Vec<Table> {
     let set_up = outcome.set_up.iter().map(set_up);
     let server = outcome.server.iter().map(|used| server(used, &outcome.unit));
-    let ends = [generator(outcome)];
+    let ends = [generator(&outcome.generator)];
     [ways(&outcome.ways)].into_iter().chain(set_up).chain(server).chain(ends).collect()
 }
 
@@ -128,8 +128,8 @@ fn server(server: &ServerOutcome, unit: &str) -> Table {
     table
 }
 
-fn generator(outcome: &Outcome) -> Table {
-    let generator = &outcome.generator;
+/// What the generator used.
+pub(super) fn generator(generator: &GeneratorOutcome) -> Table {
     let mut table = Table::default();
     for thread in &generator.threads {
         let core = thread.core.map_or(String::new(), |core| format!(" on core {core}"));

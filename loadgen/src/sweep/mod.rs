@@ -1,6 +1,6 @@
 //! `sweep`: more load step by step, until loss or latency passes its limit.
 
-mod search;
+pub(crate) mod search;
 
 use serde::{Deserialize, Serialize};
 
@@ -152,7 +152,8 @@ fn climb(
     Ok(steps)
 }
 
-fn step(outcome: &Outcome) -> Step {
+/// What a run of one offered load says.
+pub(crate) fn step(outcome: &Outcome) -> Step {
     let worst = |value: fn(&crate::outcome::WayOutcome) -> f64| {
         outcome.ways.iter().map(value).fold(0.0, f64::max)
     };

@@ -3,24 +3,24 @@
 
 /// The bounds of a search.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Search {
-    pub(super) from: f64,
-    pub(super) to: f64,
-    pub(super) factor: f64,
+pub(crate) struct Search {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    pub(crate) factor: f64,
     /// Steps after the first that failed.
-    pub(super) narrow: u32,
+    pub(crate) narrow: u32,
 }
 
 /// A rate that was tried.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tried {
-    pub(super) rate: f64,
-    pub(super) held: bool,
+pub(crate) struct Tried {
+    pub(crate) rate: f64,
+    pub(crate) held: bool,
 }
 
 impl Search {
     /// The next rate, or `None` when the search is over.
-    pub(super) fn next(&self, tried: &[Tried]) -> Option<f64> {
+    pub(crate) fn next(&self, tried: &[Tried]) -> Option<f64> {
         let Some(last) = tried.last() else { return Some(self.from) };
         let held = tried.iter().filter(|step| step.held).map(|step| step.rate).fold(0.0, f64::max);
         let failed = tried.iter().filter(|step| !step.held);

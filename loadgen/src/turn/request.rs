@@ -5,6 +5,8 @@ use uturn::wire::Method;
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {
+    /// How its address looks from there (RFC 8489 §2).
+    Binding,
     /// A relayed address (RFC 8656 §7).
     Allocate,
     /// That the peer may send (RFC 8656 §10).
@@ -20,6 +22,7 @@ pub(crate) enum Request {
 impl Request {
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Request::Binding => "Binding",
             Request::Allocate => "Allocate",
             Request::Permit => "CreatePermission",
             Request::Bind => "ChannelBind",
@@ -30,6 +33,7 @@ impl Request {
 
     pub(super) fn method(self) -> Method {
         match self {
+            Request::Binding => Method::Binding,
             Request::Allocate => Method::Allocate,
             Request::Permit => Method::CreatePermission,
             Request::Bind => Method::ChannelBind,

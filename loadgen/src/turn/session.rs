@@ -184,6 +184,9 @@ impl Session {
     /// Takes over what a success brought.
     fn settle(&mut self, message: &Message<'_>, request: Request, now_ns: u64) -> Option<()> {
         match request {
+            Request::Binding => {
+                message.xor_address(AttributeType::XOR_MAPPED_ADDRESS).ok()??;
+            }
             Request::Allocate => {
                 let kind = AttributeType::XOR_RELAYED_ADDRESS;
                 self.relayed = Some(message.xor_address(kind).ok()??);
@@ -284,6 +287,7 @@ impl Session {
 
     fn write_subject(&self, writer: &mut MessageWriter<'_>, request: Request) {
         match request {
+            Request::Binding => {}
             Request::Allocate => {
                 writer.requested_transport(TRANSPORT_UDP);
                 if self.family == Family::V6 {
