@@ -2,6 +2,7 @@
 
 use std::ops::AddAssign;
 
+use crate::io::Held;
 use crate::turn::{Load, Reason};
 use crate::worker::Snapshot;
 
@@ -30,6 +31,13 @@ impl AddAssign<&Snapshot> for Totals {
         add(&mut self.between_clients, turn.taken_over);
         self.dropped += drops(snapshot).map(|(_, packets)| packets).sum::<u64>();
     }
+}
+
+/// How long workers held datagrams, all of them together.
+pub(super) fn held(snapshots: &[Snapshot]) -> Held {
+    let mut sum = Held::default();
+    snapshots.iter().for_each(|snapshot| sum.add(&snapshot.held));
+    sum
 }
 
 fn add(sum: &mut Load, more: Load) {

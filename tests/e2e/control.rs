@@ -105,7 +105,7 @@ fn status_says_how_it_is() {
     let (mut client, peer) = (Client::new(controlled.relay.v4()), Peer::new());
     client.allocate();
     client.bind(CHANNEL, peer.address());
-    for _ in 0..3 {
+    for _ in 0..200 {
         client.send_channel(CHANNEL, &[0; 100]);
         peer.receive();
     }
@@ -114,9 +114,12 @@ fn status_says_how_it_is() {
     assert_eq!((&status["workers"], &status["workers_answering"]), (&2.into(), &2.into()));
     assert_eq!(status["pid"], controlled.relay.process.pid);
     assert_eq!((&status["allocations"], &status["allocations_opened"]), (&1.into(), &1.into()));
-    assert_eq!(status["to_peers"], serde_json::json!({ "packets": 3, "bytes": 300 }));
+    assert_eq!(status["to_peers"], serde_json::json!({ "packets": 200, "bytes": 20_000 }));
+    let held = &status["held"];
+    let (p50, p99) = (held["p50_us"].as_u64(), held["p99_us"].as_u64());
+    assert!(p50 > Some(0) && p50 <= p99, "{held}");
     let words = controlled.says(&["status"]);
-    for part in ["serving", "2 of 2 answer", REALM, "3 packets, 300 B", "1 of "] {
+    for part in ["serving", "2 of 2 answer", REALM, "200 packets, 20.0 kB", "1 of ", "p50 "] {
         assert!(words.contains(part), "{part} is not in:\n{words}");
     }
 }

@@ -103,7 +103,9 @@ fn two_screens_of_a_server_that_relays() {
         });
         terminal.press("b");
         let busy = terminal.wait_until("a busy session", |screen| {
-            screen.contains(&format!("\n{session} ")) && screen.contains("no_channel")
+            screen.contains(&format!("\n{session} "))
+                && screen.contains("no_channel")
+                && screen.contains("held at most: p50 ")
         });
         for part in [USER, &relayed.to_string(), "sorted by bits", "1 of "] {
             assert!(busy.contains(part), "{part} is not on:\n{busy}");

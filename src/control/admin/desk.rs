@@ -8,12 +8,12 @@ use std::sync::Arc;
 use super::Door;
 use super::orders::{Orders, Progress, State, Wish};
 use super::protocol::{
-    Bound, Detail, Draining, Line, Permitted, Request, Session, Status, seconds,
+    Bound, Detail, Draining, Held, Line, Permitted, Request, Session, Status, seconds,
 };
 use super::serve::{self, Pen, Stop};
 use crate::control::config::{Config, Origin};
 use crate::control::metrics::Node;
-use crate::control::totals::Totals;
+use crate::control::totals::{Totals, held};
 use crate::turn::{self, SessionId, WorkerIndex};
 use crate::worker::Workers;
 
@@ -109,6 +109,7 @@ impl Desk {
             to_clients: totals.to_clients.into(),
             between_clients: totals.between_clients.into(),
             dropped: totals.dropped,
+            held: Held::of(&held(&sample.known)),
         }
     }
 

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::desk::Desk;
-use super::protocol::{Busy, Line, Top, WorkerFigures};
+use super::protocol::{Busy, Held, Line, Top, WorkerFigures};
 use super::serve::{Pen, Stop};
+use crate::control::metrics::Sample;
 use crate::control::overflow::socket_overflow;
-use crate::control::totals::{Totals, drops};
+use crate::control::totals::{Totals, drops, held};
+use crate::io;
 use crate::turn::{SessionId, Traffic, WorkerIndex};
 use crate::worker::Snapshot;
 
@@ -37,13 +39,18 @@ impl Desk {
     /// Sends figures until nobody reads them.
     pub(super) async fn watch_figures(&self, pen: &mut Pen) -> Result<(), Stop> {
         let (mut before, mut then) = (Relayed::new(), None);
+        let mut held_before = io::Held::default();
         loop {
             let (relayed, now) = (self.relayed().await, Instant::now());
             let rates = then.map_or_else(Vec::new, |then| {
                 rates(&before, &relayed, now.saturating_duration_since(then))
             });
             let busiest = self.named_rates(busiest(rates)).await;
-            let top = Box::new(self.figures(busiest).await);
+            let sample = self.node.sampler.sample().await;
+            let held = held(&sample.known);
+            let mut held_since = held.clone();
+            held_since.subtract(&std::mem::replace(&mut held_before, held));
+            let top = Box::new(self.figures(&sample, Held::of(&held_since), busiest));
             pen.write(&Line::Top(top)).await?;
             (before, then) = (relayed, Some(now));
             sleep(EVERY).await;
@@ -79,8 +86,7 @@ impl Desk {
         busiest
     }
 
-    async fn figures(&self, busiest: Vec<Busy>) -> Top {
-        let sample = self.node.sampler.sample().await;
+    fn figures(&self, sample: &Sample, held: Option<Held>, busiest: Vec<Busy>) -> Top {
         let standing = self.orders.standing();
         let about = &self.node.about;
         Top {
@@ -93,6 +99,7 @@ impl Desk {
             workers: sample.answered.iter().map(worker_figures).collect(),
             drops: dropped(&sample.known),
             socket_overflow: socket_overflow(),
+            held,
             busiest,
         }
     }

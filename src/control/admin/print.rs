@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::protocol::{Detail, Line, Load, Session, Status};
+use super::protocol::{Detail, Held, Line, Load, Session, Status};
 use crate::control::config::Change;
 
 /// What a line says, as JSON without the word for its kind.
@@ -63,6 +63,7 @@ fn status_words(status: &Status) -> String {
     field(&mut text, "to clients", load(status.to_clients));
     field(&mut text, "between them", load(status.between_clients));
     field(&mut text, "dropped", format!("{} packets", status.dropped));
+    field(&mut text, "held", status.held.map_or("-".to_owned(), held));
     text
 }
 
@@ -141,6 +142,11 @@ fn joined(values: &[impl Display]) -> String {
 
 fn load(load: Load) -> String {
     format!("{} packets, {}", load.packets, bytes(load.bytes))
+}
+
+/// How long datagrams stay in the server.
+pub(super) fn held(held: Held) -> String {
+    format!("p50 {} µs, p99 {} µs", held.p50_us, held.p99_us)
 }
 
 /// Names are whatever a client was let in with; a terminal is not theirs to write on.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::control::config::Change;
-use crate::turn;
+use crate::{io, turn};
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +105,8 @@ pub(super) struct Status {
     pub(super) between_clients: Load,
     /// Datagrams, for any reason.
     pub(super) dropped: u64,
+    /// Since the start; nothing before the first sample.
+    pub(super) held: Option<Held>,
 }
 
 /// One session of a list.
@@ -178,6 +180,8 @@ pub(super) struct Top {
     /// Datagrams that found a UDP socket's buffer full, of any process; nothing where the kernel
     /// does not say.
     pub(super) socket_overflow: Option<u64>,
+    /// Since the last figures; nothing when there was no sample.
+    pub(super) held: Option<Held>,
     pub(super) busiest: Vec<Busy>,
 }
 
@@ -206,6 +210,20 @@ pub(super) struct Busy {
     pub(super) session: Session,
     pub(super) packets_per_s: f64,
     pub(super) bytes_per_s: f64,
+}
+
+/// How long datagrams were held by the server at most, microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Held {
+    pub(super) p50_us: u64,
+    pub(super) p99_us: u64,
+}
+
+impl Held {
+    /// Of the samples there are, if there are any.
+    pub(super) fn of(held: &io::Held) -> Option<Self> {
+        Some(Self { p50_us: held.quantile_us(0.5)?, p99_us: held.quantile_us(0.99)? })
+    }
 }
 
 /// Packets and their payload bytes.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-pub(super) use sampler::Sampler;
+pub(super) use sampler::{Sample, Sampler};
 
 use tokio::sync::watch;
 

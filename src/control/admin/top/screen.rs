@@ -7,7 +7,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Paragraph, Row, Table};
 
 use super::state::{Rates, State};
-use crate::control::admin::print::{duration, printable};
+use crate::control::admin::print::{duration, held, printable};
 use crate::control::admin::protocol::{Busy, Top};
 
 const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
@@ -25,7 +25,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State) {
     let workers = state.workers();
     let worker_lines = u16::try_from(workers.len()).unwrap_or(u16::MAX).saturating_add(1);
     let areas: [_; 4] = Layout::vertical([
-        Constraint::Length(5),
+        Constraint::Length(6),
         Constraint::Length(worker_lines.saturating_add(1)),
         Constraint::Length(DROP_LINES as u16 + 2),
         Constraint::Fill(1),
@@ -59,6 +59,7 @@ fn summary(state: &State, now: &Top, workers: &[Option<Rates>]) -> Paragraph<'st
         Line::raw(format!(
             "busiest worker: {imbalance} of the mean  socket overflow: {overflow} (whole machine)"
         )),
+        Line::raw(format!("packets held at most: {}", now.held.map_or("-".to_owned(), held))),
         Line::raw(format!(
             "sorted by {}  keys: p packets, b bits, a age, q quit",
             state.sort.word()
@@ -165,7 +166,7 @@ mod tests {
 
     use super::super::state::Sort;
     use super::*;
-    use crate::control::admin::protocol::{Load, Session, WorkerFigures};
+    use crate::control::admin::protocol::{Held, Load, Session, WorkerFigures};
 
     fn worker(worker: u8, seconds: u64) -> WorkerFigures {
         let load = if worker == 0 { 3 } else { 1 };
@@ -213,6 +214,7 @@ mod tests {
                 .map(|(reason, count)| (reason.to_owned(), count))
                 .into(),
             socket_overflow: Some(10 * seconds),
+            held: Some(Held { p50_us: 85, p99_us: 240 }),
             busiest: vec![busy("0-1", 5.0, 9000.0, 60.0), busy("0-2", 50.0, 10.0, 3700.0)],
         }
     }
@@ -245,16 +247,17 @@ mod tests {
             lines[2],
             "busiest worker: 2.25x of the mean  socket overflow: 10/s (whole machine)"
         );
+        assert_eq!(lines[3], "packets held at most: p50 85 µs, p99 240 µs");
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(
-            words(&lines[5]),
+            words(&lines[6]),
             ["worker", "packets/s", "bit/s", "batch", "trains", "allocations", "dropped/s"]
         );
-        assert_eq!(words(&lines[6]), ["0", "3.0", "k", "3.0", "M", "24.0", "25", "%", "7", "5"]);
-        assert_eq!(words(&lines[7]), ["1", "1.0", "k", "1.0", "M", "8.0", "25", "%", "7", "5"]);
-        assert_eq!(words(&lines[8]), ["2", "does", "not", "answer"]);
-        assert_eq!(words(&lines[11]), ["no_channel", "7", "434"]);
-        assert_eq!(words(&lines[12]), ["no_cookie", "0", "3"]);
+        assert_eq!(words(&lines[7]), ["0", "3.0", "k", "3.0", "M", "24.0", "25", "%", "7", "5"]);
+        assert_eq!(words(&lines[8]), ["1", "1.0", "k", "1.0", "M", "8.0", "25", "%", "7", "5"]);
+        assert_eq!(words(&lines[9]), ["2", "does", "not", "answer"]);
+        assert_eq!(words(&lines[12]), ["no_channel", "7", "434"]);
+        assert_eq!(words(&lines[13]), ["no_cookie", "0", "3"]);
     }
 
     #[test]
@@ -267,7 +270,7 @@ mod tests {
         ] {
             state.sort = sort;
             let lines = screen(&state);
-            assert!(lines[3].starts_with(word), "{}", lines[3]);
+            assert!(lines[4].starts_with(word), "{}", lines[4]);
             let head = lines.iter().position(|line| line.starts_with("session")).unwrap();
             assert!(lines[head + 1].starts_with(first), "{sort:?}: {lines:#?}");
             assert!(lines[head + 1].contains("192.0.2.7:5000"));
