@@ -89,6 +89,8 @@ impl Client {
                 Some(buffer)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            // A machine that was stopped and went on (signal(7), SIGCONT).
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.arrival(patience),
             Err(error) => panic!("receiving: {error}"),
         }
     }
