@@ -45,7 +45,8 @@ pub struct Batching {
     /// Use of the core, in percent, from which the wait is doubled.
     pub widen_from_percent: u32,
     /// Use of the core, in percent, below which the wait is halved. A wait twice as long takes a
-    /// fifth to a third of the load away, which must not fall below this at once.
+    /// fifth to a third of the load away, which must not fall below this at once; between the two
+    /// the wait stays as it is, so a wide gap leaves a worker slow to answer that has little to do.
     pub narrow_below_percent: u32,
 }
 
@@ -72,8 +73,8 @@ impl Default for Batching {
             longest_wait_us: 400,
             busy_from: 8,
             idle_below: 4,
-            widen_from_percent: 40,
-            narrow_below_percent: 20,
+            widen_from_percent: 50,
+            narrow_below_percent: 30,
         }
     }
 }

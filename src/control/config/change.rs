@@ -129,6 +129,23 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_says_which_is_which() {
+        let readme = include_str!("../../../README.md");
+        let (_, told) = readme.split_once("Most keys hold at once:").unwrap();
+        let (live, told) = told.split_once("What takes sockets").unwrap();
+        let (fixed, _) = told.split_once("needs a restart").unwrap();
+        let config = config(BASE);
+        for (differences, text) in
+            [(config.live_differences(&config), live), (config.fixed_differences(&config), fixed)]
+        {
+            for (key, _) in &differences {
+                assert!(text.contains(&format!("`{}`", key.name)), "{} in:{text}", key.name);
+            }
+            assert_eq!(text.matches('`').count(), 2 * differences.len(), "no other in:{text}");
+        }
+    }
+
+    #[test]
     fn what_can_hold_holds_and_the_rest_is_named() {
         let mut held = config(BASE);
         let (listen, ports) = (held.listen.clone(), held.relay_ports);
