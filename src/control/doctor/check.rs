@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use super::need::Need;
 use super::scene::Scene;
-use super::{addresses, conntrack, cpu, interfaces, kernel, limits, network, ports};
+use super::{addresses, conntrack, cpu, interfaces, kernel, limits, network, offloads, ports};
 
 /// A question to the machine.
 pub(super) struct Check {
@@ -44,4 +44,8 @@ pub(super) const CHECKS: &[Check] = &[
     check("cores and queues", "receive-queues", interfaces::receive_queues),
     check("cores and queues", "interrupts", interfaces::interrupts),
     check("cores and queues", "send-queues", interfaces::send_queues),
+    check("card", "offloads", offloads::trains),
+    check("card", "forwarded-trains", offloads::forwarded),
+    check("card", "rings", offloads::rings),
+    check("card", "ethtool", offloads::looked_at),
 ];

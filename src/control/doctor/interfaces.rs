@@ -78,7 +78,8 @@ pub(super) fn script(scene: &Scene, need: &Need) -> String {
     command(name, &need.worker_cores())
 }
 
-fn command(interface: &str, cores: &[usize]) -> String {
+/// The command of `tuning/` that sets an interface up for these cores.
+pub(super) fn command(interface: &str, cores: &[usize]) -> String {
     let cores: Vec<String> = cores.iter().map(usize::to_string).collect();
     format!("tuning/nic {interface} --cores {} --apply", cores.join(","))
 }

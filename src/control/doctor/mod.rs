@@ -1,9 +1,9 @@
 //! What keeps this machine from being a good relay node: what `uturn doctor` says.
 //!
 //! ```text
-//! /proc, /sys, the probe ── scene: facts, plain values ─┐
-//!                                                       ├─ checks: pure ── findings ── report
-//! configuration ── need: what the server would want ────┘
+//! /proc, /sys, ethtool, the probe ── scene: facts, plain values ─┐
+//!                                                                ├─ checks: pure ── findings ── report
+//! configuration ── need: what the server would want ─────────────┘
 //! ```
 //!
 //! Law: a check looks at nothing but the [`Scene`] and the [`Need`], so that each can be tried on a
@@ -13,12 +13,14 @@ mod addresses;
 mod check;
 mod conntrack;
 mod cpu;
+mod ethtool;
 mod finding;
 mod interfaces;
 mod kernel;
 mod limits;
 mod need;
 mod network;
+mod offloads;
 mod ports;
 mod report;
 mod scene;

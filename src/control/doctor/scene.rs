@@ -5,6 +5,7 @@ use std::path::Path;
 
 use nix::ifaddrs::getifaddrs;
 
+use super::ethtool::{self, Offloads, Ring};
 use super::sockets::{self, Bound};
 use super::tree::{Tree, core_list, core_mask};
 use crate::control::config::Machine;
@@ -27,6 +28,8 @@ pub(super) struct Scene {
     pub(super) reserved_ports: Vec<(u16, u16)>,
     /// UDP sockets of this network namespace.
     pub(super) sockets: Vec<Bound>,
+    /// Whether packets of others are passed on: `net.ipv4.ip_forward`.
+    pub(super) forwards: bool,
     /// Families that have a default route: IPv4, IPv6.
     pub(super) routed: [bool; 2],
     /// Connection tracking, where it is loaded.
@@ -78,6 +81,26 @@ pub(super) struct Interface {
     pub(super) send: Vec<Vec<usize>>,
     /// Cores that each of its interrupts may go to, those for packets only.
     pub(super) interrupts: Vec<Vec<usize>>,
+    /// Whether there is a device behind it.
+    pub(super) is_hardware: bool,
+    /// Whether ethtool had anything to say of it.
+    pub(super) is_asked: bool,
+    /// What can be switched on and off.
+    pub(super) offloads: Offloads,
+    /// The receive ring, where it has one of a known length.
+    pub(super) receive_ring: Option<Ring>,
+}
+
+/// What no file says of an interface.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Device {
+    /// Its name.
+    pub(super) name: String,
+    /// Its addresses.
+    pub(super) addresses: Vec<IpAddr>,
+    /// What `ethtool -k` and `ethtool -g` print.
+    pub(super) features: Option<String>,
+    pub(super) rings: Option<String>,
 }
 
 impl Scene {
@@ -86,15 +109,19 @@ impl Scene {
         let machine = Machine::this();
         let has_route = |is_v4: bool| machine.routed.iter().any(|ip| ip.is_ipv4() == is_v4);
         let routed = [has_route(true), has_route(false)];
-        Self { routed, ..Self::of_files(&Tree::at(root), kernel, &interface_addresses()) }
+        let interfaces = || {
+            let named = interface_addresses().into_iter();
+            let asked = named.map(|(name, addresses)| {
+                let [features, rings] = ["-k", "-g"].map(|option| ethtool::ask(option, &name));
+                Device { name, addresses, features, rings }
+            });
+            asked.collect::<Vec<_>>()
+        };
+        Self { routed, ..Self::of_files(&Tree::at(root), kernel, &interfaces()) }
     }
 
     /// Reads what stands in files.
-    pub(super) fn of_files(
-        tree: &Tree,
-        kernel: Facts,
-        interfaces: &[(String, Vec<IpAddr>)],
-    ) -> Self {
+    pub(super) fn of_files(tree: &Tree, kernel: Facts, devices: &[Device]) -> Self {
         let servers = sockets::servers(tree);
         let net = |name: &str| tree.number(&format!("proc/sys/net/{name}"));
         Self {
@@ -105,6 +132,7 @@ impl Scene {
             local_ports: local_ports(tree),
             reserved_ports: reserved_ports(tree),
             sockets: sockets::bound(tree, &servers),
+            forwards: net("ipv4/ip_forward").is_some_and(|value| value > 0),
             routed: [true; 2],
             conntrack: conntrack(tree),
             limits: limits(tree, servers.first().copied()),
@@ -112,7 +140,7 @@ impl Scene {
             clocksource: tree
                 .text("sys/devices/system/clocksource/clocksource0/current_clocksource"),
             governors: governors(tree),
-            interfaces: interfaces.iter().map(|(name, ips)| interface(tree, name, ips)).collect(),
+            interfaces: devices.iter().map(|device| interface(tree, device)).collect(),
         }
     }
 
@@ -210,7 +238,8 @@ fn governors(tree: &Tree) -> Vec<(usize, String)> {
     cores.filter_map(governor).collect()
 }
 
-fn interface(tree: &Tree, name: &str, addresses: &[IpAddr]) -> Interface {
+fn interface(tree: &Tree, device: &Device) -> Interface {
+    let Device { name, addresses, features, rings } = device;
     let folder = format!("sys/class/net/{name}/queues");
     let queues = |kind: &str, file: &str| -> Vec<Vec<usize>> {
         let names = tree.names(&folder).into_iter().filter(|queue| queue.starts_with(kind));
@@ -218,11 +247,15 @@ fn interface(tree: &Tree, name: &str, addresses: &[IpAddr]) -> Interface {
         names.map(|queue| core_mask(&mask(queue))).collect()
     };
     Interface {
-        name: name.to_owned(),
-        addresses: addresses.to_vec(),
+        name: name.clone(),
+        addresses: addresses.clone(),
         receive: queues("rx-", "rps_cpus"),
         send: queues("tx-", "xps_cpus"),
         interrupts: interrupts(tree, name),
+        is_hardware: !tree.names(&format!("sys/class/net/{name}/device")).is_empty(),
+        is_asked: features.is_some(),
+        offloads: Offloads::read(features.as_deref().unwrap_or_default()),
+        receive_ring: Ring::read(rings.as_deref().unwrap_or_default()),
     }
 }
 

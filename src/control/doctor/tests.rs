@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::finding::{Finding, Severity};
 use super::need::Need;
-use super::scene::Scene;
+use super::scene::{Device, Scene};
 use super::tree::Tree;
 use super::{findings, report};
 use crate::control::config::IoChoice;
@@ -40,6 +40,8 @@ impl Machine {
             .write("sys/class/net/eth0/queues/rx-1/rps_cpus", "0\n")
             .write("sys/class/net/eth0/queues/tx-0/xps_cpus", "1\n")
             .write("sys/class/net/eth0/queues/tx-1/xps_cpus", "2\n")
+            .write("ethtool/features", &features(""))
+            .write("ethtool/rings", &rings(2048))
     }
 
     /// Does what `sysctl --system` does with the file of `tuning/`.
@@ -78,8 +80,14 @@ impl Machine {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        let eth0 = [("eth0".to_owned(), vec![ip("198.51.100.1"), ip("2001:db8::1")])];
-        findings(&Scene::of_files(&Tree::at(Path::new(&self.root)), self.kernel, &eth0), &self.need)
+        let tree = Tree::at(Path::new(&self.root));
+        let eth0 = Device {
+            name: "eth0".to_owned(),
+            addresses: vec![ip("198.51.100.1"), ip("2001:db8::1")],
+            features: tree.text("ethtool/features"),
+            rings: tree.text("ethtool/rings"),
+        };
+        findings(&Scene::of_files(&tree, self.kernel, &[eth0]), &self.need)
     }
 
     /// What was found, by name and gravity.
@@ -109,6 +117,21 @@ fn need() -> Need {
         descriptors: 20_000,
         allocations: 16_384,
     }
+}
+
+/// What `ethtool -k` prints where everything is on but one.
+fn features(off: &str) -> String {
+    let names = ["generic-receive-offload", "tx-udp-segmentation", "rx-udp-gro-forwarding"];
+    let state = |name| if name == off { "off" } else { "on" };
+    let lines = names.map(|name| format!("{name}: {}\n", state(name)));
+    format!("Features for eth0:\n{}tx-gso-list: off [fixed]\n", lines.concat())
+}
+
+/// What `ethtool -g` prints of a card with rings of at most 4096 packets.
+fn rings(packets: u32) -> String {
+    let part = |packets: u32| format!("RX:\t\t{packets}\nRX Mini:\tn/a\nTX:\t\t{packets}\n");
+    let (most, now) = (part(4096), part(packets));
+    format!("Ring parameters for eth0:\nPre-set maximums:\n{most}Current hardware settings:\n{now}")
 }
 
 fn warning(check: &'static str) -> Vec<(&'static str, Severity)> {
@@ -318,6 +341,57 @@ fn several_send_queues_without_cores_are_a_hint() {
         .write("sys/class/net/eth0/queues/tx-0/xps_cpus", "0")
         .write("sys/class/net/eth0/queues/tx-1/xps_cpus", "0");
     assert_eq!(machine.found(), [("send-queues", Severity::Hint)]);
+}
+
+#[test]
+fn trains_that_are_taken_apart_are_found_and_the_script_of_tuning_mends_it() {
+    let machine = |off: &str| Machine::new().write("ethtool/features", &features(off));
+    for off in ["generic-receive-offload", "tx-udp-segmentation"] {
+        assert_eq!(machine(off).found(), warning("offloads"));
+        let finding = &machine(off).findings()[0];
+        assert!(finding.what.starts_with(off), "{}", finding.what);
+        assert_eq!(finding.with, "tuning/nic eth0 --cores 0,1 --apply");
+    }
+    assert_eq!(machine("rx-udp-gro-forwarding").found(), [], "the relay is on the card itself");
+    let fixed = features("tx-udp-segmentation").replace(": off\n", ": off [fixed]\n");
+    assert_eq!(Machine::new().write("ethtool/features", &fixed).found(), []);
+}
+
+#[test]
+fn trains_for_a_relay_behind_this_machine_are_kept_whole() {
+    let machine = |address: &str, forward: &str| {
+        let listen = address.parse().unwrap();
+        let machine = Machine::new()
+            .write("ethtool/features", &features("rx-udp-gro-forwarding"))
+            .write("sys/class/net/eth0/device/vendor", "0x8086")
+            .write("proc/sys/net/ipv4/ip_forward", forward);
+        let relays = vec![RelayAddress { local: ip("203.0.113.9"), advertised: ip("203.0.113.9") }];
+        let machine = machine.needing(|need| need.listen = vec![listen]);
+        machine.needing(|need| need.relays = relays)
+    };
+    let behind = machine("203.0.113.9:3478", "1");
+    assert_eq!(behind.found(), [("forwarded-trains", Severity::Hint)]);
+    assert_eq!(behind.findings()[0].with, "ethtool -K eth0 rx-udp-gro-forwarding on");
+    assert_eq!(machine("203.0.113.9:3478", "0").found(), []);
+    assert_eq!(machine("198.51.100.1:3478", "1").found(), []);
+}
+
+#[test]
+fn short_rings_are_found_where_they_could_be_longer() {
+    let machine = |packets| Machine::new().write("ethtool/rings", &rings(packets));
+    assert_eq!(machine(512).found(), warning("rings"));
+    assert_eq!(machine(512).findings()[0].with, "tuning/nic eth0 --cores 0,1 --apply");
+    assert_eq!(machine(4096).found(), []);
+    let longest = rings(256).replace("4096", "256");
+    assert_eq!(Machine::new().write("ethtool/rings", &longest).found(), []);
+}
+
+#[test]
+fn a_card_without_ethtool_is_a_hint_and_an_interface_without_settings_is_none() {
+    let silent = || Machine::new().without("ethtool");
+    assert_eq!(silent().found(), [], "virtual: nothing to set");
+    let card = silent().write("sys/class/net/eth0/device/vendor", "0x8086");
+    assert_eq!(card.found(), [("ethtool", Severity::Hint)]);
 }
 
 #[test]
