@@ -47,6 +47,8 @@ pub(crate) struct Measured {
 /// What is offered when.
 pub(crate) struct Course {
     pub(crate) window: Window,
+    /// How late a burst may leave; `None`: however late it is.
+    pub(crate) latest_ns: Option<u64>,
     /// One after the other; each from its time on.
     pub(crate) stages: Vec<(Vec<Stream>, u64)>,
 }
@@ -71,7 +73,8 @@ pub(crate) fn measure(
     watch: &mut dyn FnMut(&Look),
 ) -> Result<Measured, Fault> {
     let window = window(rig.next_run(), rig.clock.now(), spec);
-    let course = Course { window, stages: vec![(spec.streams.clone(), window.start_ns)] };
+    let course =
+        Course { window, latest_ns: None, stages: vec![(spec.streams.clone(), window.start_ns)] };
     measure_beside(rig, spec, &course, Beside { jobs: Vec::new(), pid, watch })
 }
 
@@ -130,6 +133,10 @@ fn begin(rig: &mut Rig, spec: &Spec, course: &Course) {
         let schedule = stages.fold(Schedule::default(), |schedule, (streams, start_ns)| {
             schedule.then(streams, &own, *start_ns)
         });
+        let schedule = match course.latest_ns {
+            Some(latest_ns) => schedule.never_later_than(latest_ns),
+            None => schedule,
+        };
         lane.sender.begin(schedule, course.window);
         lane.sink.begin(course.window, spec.ways);
         lane.gauge = Arc::default();

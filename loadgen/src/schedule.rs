@@ -45,6 +45,17 @@ impl Group {
         if self.step == 0 { now_ns } else { self.start_ns + (self.next >> FRACTION_BITS) }
     }
 
+    /// Passes over the bursts that were due before a time.
+    fn skip_to(&mut self, from_ns: u64) {
+        let passed =
+            (from_ns.saturating_sub(self.start_ns) << FRACTION_BITS).saturating_sub(self.next);
+        let bursts = passed.checked_div(self.step).unwrap_or_default();
+        let turns = self.turn as u64 + bursts;
+        self.next += bursts * self.step;
+        self.turn = (turns % self.flows.len() as u64) as usize;
+        self.frame += turns / self.flows.len() as u64;
+    }
+
     fn pop(&mut self, now_ns: u64) -> Burst {
         let due_ns = self.due_ns(now_ns);
         // Flows have their long frames at different times, as callers do.
@@ -91,6 +102,8 @@ impl Stage {
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     stages: VecDeque<Stage>,
+    /// How late a burst may leave; `None`: however late it is.
+    latest_ns: Option<u64>,
 }
 
 impl Schedule {
@@ -114,6 +127,13 @@ impl Schedule {
         self
     }
 
+    /// Never sends what is later than this: the load is then always that of now, and what is beyond
+    /// the sender's means is left out instead of put off.
+    pub(crate) fn never_later_than(mut self, latest_ns: u64) -> Schedule {
+        self.latest_ns = Some(latest_ns);
+        self
+    }
+
     /// When the next burst is due; `now_ns` for what is always due, `u64::MAX` when nothing is.
     pub(crate) fn next_due(&self, now_ns: u64) -> u64 {
         let mut stages = self.stages.iter().filter(|stage| stage.until_ns > now_ns);
@@ -125,7 +145,12 @@ impl Schedule {
         while self.stages.front().is_some_and(|stage| stage.until_ns <= now_ns) {
             self.stages.pop_front();
         }
-        self.stages.front_mut()?.pop(now_ns)
+        let stage = self.stages.front_mut()?;
+        if let Some(latest_ns) = self.latest_ns {
+            let from_ns = now_ns.saturating_sub(latest_ns);
+            stage.groups.iter_mut().for_each(|group| group.skip_to(from_ns));
+        }
+        stage.pop(now_ns)
     }
 }
 
@@ -200,6 +225,18 @@ mod tests {
             }
         }
         assert_eq!(sent, [1_000, 100]);
+    }
+
+    #[test]
+    fn what_is_too_late_is_left_out() {
+        let streams = Shape::Voice.streams(Changes::default());
+        let mut schedule = Schedule::new(&streams, &flows(3), 1_000).never_later_than(100_000_000);
+        assert_eq!(schedule.pop(1_000).unwrap().due_ns, 1_000);
+        let late = offered(&mut schedule, SECOND_NS);
+        assert!((15..=16).contains(&late.len()), "{}", late.len());
+        assert!(late.iter().all(|burst| burst.due_ns >= 900_000_000 - 7_000_000), "{late:?}");
+        let turns: Vec<usize> = late.iter().map(|burst| burst.flow / 2).collect();
+        assert!(turns.windows(2).all(|two| two[1] == (two[0] + 1) % 3), "{turns:?}");
     }
 
     #[test]

@@ -132,6 +132,10 @@ fn a_server_that_does_not_recover_or_answer_is_told_of() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("not held: packets were lost"), "{text}");
+    assert!(!text.contains("throughput fell"), "1.6 times what it carries came through: {text}");
+    let (_, result) = measure(&relay, "overload voice -n 4 --rate 400 --times 1 -t 1 --then-for 1");
+    let broken = result["broken"][0].as_str().unwrap();
+    assert!(broken.starts_with("throughput fell to 0.80 times"), "{broken}");
     let relay = Relay::start(Script { max_allocations: Some(4), ..Script::default() });
     let (output, _) = measure(&relay, line);
     let text = String::from_utf8(output.stdout).unwrap();

@@ -17,6 +17,9 @@ use crate::{
     spec::Spec,
 };
 
+/// A burst later than this is not sent: an overload is of now, not of what was due long ago.
+const LATEST_NS: u64 = 50 * MILLI_NS;
+
 /// Slack before the first packet, for threads to start.
 const START_SLACK_NS: u64 = 20 * MILLI_NS;
 
@@ -44,7 +47,8 @@ pub(super) fn run(
         progress.show(look);
         resident.look();
     };
-    let course = Course { window: loads.whole, stages: loads.stages.clone() };
+    let course =
+        Course { window: loads.whole, latest_ns: Some(LATEST_NS), stages: loads.stages.clone() };
     let beside = Beside { jobs, pid: args.server.pid, watch: &mut watch };
     let measured = measure_beside(rig, spec, &course, beside);
     progress.finish();

@@ -1,6 +1,6 @@
 //! What of an overload did not hold, a line for each.
 
-use super::{Overload, Phase};
+use super::{Memory, Overload, Phase};
 use crate::args::OverloadArgs;
 
 /// Memory that comes and goes: pages of stacks, lists that grew by one step.
@@ -8,7 +8,8 @@ const SLACK_BYTES: u64 = 4 << 20;
 
 /// The lines; none when everything held.
 pub(super) fn broken(overload: &Overload, args: &OverloadArgs) -> Vec<String> {
-    let lines = [collapse(overload, args), recovery(overload, args), growth(overload)];
+    let grown = overload.memory.and_then(growth);
+    let lines = [collapse(overload, args), recovery(overload, args), grown];
     let silence = [silence(&overload.over, "in overload"), silence(&overload.then, "afterwards")];
     lines.into_iter().chain(silence).flatten().collect()
 }
@@ -36,8 +37,7 @@ fn recovery(overload: &Overload, args: &OverloadArgs) -> Option<String> {
     }
 }
 
-fn growth(overload: &Overload) -> Option<String> {
-    let memory = overload.memory?;
+fn growth(memory: Memory) -> Option<String> {
     let allowed = memory.before_bytes + (memory.before_bytes / 20).max(SLACK_BYTES);
     (memory.after_bytes > allowed).then(|| {
         let [before, after] = [memory.before_bytes, memory.after_bytes].map(|bytes| bytes >> 10);
@@ -52,4 +52,22 @@ fn silence(phase: &Phase, when: &str) -> Option<String> {
     }
     let unasked = phase.answers.iter().any(|(_, took)| took.samples == 0);
     unasked.then(|| format!("not every kind of request was answered {when}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_may_come_and_go_and_not_stay() {
+        let grown = |after_bytes| {
+            growth(Memory { before_bytes: 200 << 20, most_bytes: 900 << 20, after_bytes })
+        };
+        assert_eq!(grown(209 << 20), None);
+        assert_eq!(grown(100 << 20), None);
+        let line = grown(211 << 20).unwrap();
+        assert_eq!(line, "the server's memory grew from 204800 to 216064 KiB");
+        let small = Memory { before_bytes: 8 << 20, most_bytes: 12 << 20, after_bytes: 12 << 20 };
+        assert_eq!(growth(small), None);
+    }
 }
