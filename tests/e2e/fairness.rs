@@ -13,18 +13,18 @@ const OTHERS: usize = 50;
 const TICK: Duration = Duration::from_millis(20);
 /// Four seconds of 50 packets a second. All of them fit into a socket's buffer, so that nobody has
 /// to read while the relay is flooded.
-const TICKS: usize = 200;
+pub const TICKS: usize = 200;
 const PAYLOAD: [u8; 100] = [7; 100];
 const FLOOD_BYTES: usize = 1200;
 
 /// How many of its datagrams have come to a socket; those that are missing are waited for.
-fn arrived(socket: &UdpSocket) -> usize {
+pub fn arrived(socket: &UdpSocket) -> usize {
     socket.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
     std::iter::from_fn(|| socket.recv(&mut [0; 2048]).ok()).take(TICKS).count()
 }
 
 /// Each of the others sends and is sent a packet at every tick; says how late the last tick was.
-fn talk(calls: &[Call]) -> Duration {
+pub fn talk(calls: &[Call]) -> Duration {
     let begun = Instant::now();
     for tick in 0..TICKS as u32 {
         std::thread::sleep((begun + TICK * tick).saturating_duration_since(Instant::now()));

@@ -85,7 +85,7 @@ fn a_flood_does_not_stop_an_allocate() {
 }
 
 /// The slowest answer of a challenge, an Allocate and a Refresh to 0.
-fn allocate_and_release(relay: &Relay) -> Duration {
+pub fn allocate_and_release(relay: &Relay) -> Duration {
     let mut client = Client::new(relay.v4());
     let (challenge, first) = patient_request(&mut client, &allocate().bytes());
     assert_eq!(challenge.code(), Some(401));

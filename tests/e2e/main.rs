@@ -48,3 +48,5 @@ mod browser;
 mod fairness;
 mod flood;
 mod hostile;
+mod overload;
+mod stranger;

@@ -1,0 +1,48 @@
+//! Twice what the relay carries, then half of it: `loadgen overload` against the real binary. What
+//! comes through stays near its most, requests are answered, and nothing is left of it afterwards.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::machine::{Folder, skip};
+use crate::relay::{PASSWORD, Setup, USER};
+
+/// Trains towards a peer that takes packets one by one: they cost the relay far more than the
+/// generator, so that one core overloads another. The bounds are wider than those of the program: the
+/// relay shares this machine's cores with the generator.
+const LOAD: &str = "overload video -n 60 --trains --no-gro -t 5 --then-for 3 --max-loss 2 \
+                    --min-kept 0.7 -q";
+
+/// Loss in percent that shows the load was too much.
+const OVERLOADED: f64 = 10.0;
+
+#[test]
+#[ignore = "an overload fills every core: tests/run runs it with nothing beside it"]
+fn an_overload_is_carried_as_far_as_it_goes_and_forgotten() {
+    let generator = Path::new(env!("CARGO_BIN_EXE_uturn")).with_file_name("loadgen");
+    if !generator.exists() {
+        return skip("an overload", "loadgen beside the relay: build the whole workspace");
+    }
+    for driver in ["uring", "portable"] {
+        let relay = Setup::new().with(&["--io", driver, "--user-quota", "0"]).start();
+        let folder = Folder::new();
+        let result = folder.path("overload.json");
+        let mut command = Command::new(&generator);
+        command.args(LOAD.split_whitespace()).args(["--json", &result]);
+        command.args(["--server", &relay.v4().to_string()]);
+        command.args(["--user", &format!("{USER}:{PASSWORD}")]);
+        command.args(["--pid", &relay.process.pid.to_string()]);
+        let output = command.output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        eprintln!("{driver}: {said}{complaints}");
+        assert!(output.status.success(), "{driver}: {}", output.status);
+        let text = fs::read_to_string(result).expect("a result");
+        let result: Value = serde_json::from_str(&text).expect("JSON");
+        let loss = result["over"]["loss_percent"].as_f64().expect("a number");
+        assert!(loss > OVERLOADED, "the overload was none: {loss} % lost");
+    }
+}
