@@ -56,9 +56,33 @@ pub(super) fn limits(config: &Config) -> Limits {
     Limits { per_user: quotas.user_allocations, total: Some(quotas.total_allocations) }
 }
 
-/// Descriptors the whole process may have open at once.
-pub(super) fn descriptors(config: &Config) -> u64 {
-    u64::from(sockets(config)) * config.workers.len() as u64 + BESIDE_SOCKETS
+/// Whose the relay sockets are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// Each worker's ring has a table of its own.
+    Rings,
+    /// All are open files of the process.
+    Process,
+}
+
+impl Holder {
+    /// Who holds them with a driver on a kernel.
+    pub(super) fn of(driver: DriverKind, facts: &Facts) -> Self {
+        match driver {
+            DriverKind::Uring if facts.direct_sockets => Self::Rings,
+            DriverKind::Uring | DriverKind::Portable => Self::Process,
+        }
+    }
+}
+
+/// The limit of open files that the process needs. A ring's table can be no larger than the limit,
+/// either, but there is one for each worker.
+pub(super) fn open_files(config: &Config, holder: Holder) -> u64 {
+    let (sockets, workers) = (u64::from(sockets(config)), config.workers.len() as u64);
+    match holder {
+        Holder::Process => sockets * workers + BESIDE_SOCKETS,
+        Holder::Rings => sockets.max(config.listen.len() as u64 * workers + BESIDE_SOCKETS),
+    }
 }
 
 /// Sockets one worker may have open at once: its slice of the ports on every relay address.
@@ -117,9 +141,23 @@ fn credentials(config: &Config) -> Credentials {
 mod tests {
     use std::net::SocketAddr;
 
-    use super::{nonces, settings};
+    use super::{BESIDE_SOCKETS, Holder, SPARE_SOCKETS, nonces, open_files, settings};
     use crate::control::config::{Config, Machine, Options};
     use crate::turn::Judgement;
+
+    #[test]
+    fn rings_divide_what_a_process_has_to_hold_as_a_whole() {
+        let machine = Machine {
+            addresses: vec!["8.8.8.8".parse().unwrap()],
+            routed: vec!["8.8.8.8".parse().unwrap()],
+            cores: vec![0, 1, 2, 3],
+            binds: |_| true,
+        };
+        let config = Config::load(Options::default(), None, &machine).unwrap();
+        let (beside, one) = (BESIDE_SOCKETS, 16_384 / 4 + 1 + u64::from(SPARE_SOCKETS));
+        assert_eq!(open_files(&config, Holder::Process), 4 * one + beside);
+        assert_eq!(open_files(&config, Holder::Rings), one);
+    }
 
     #[test]
     fn no_client_reaches_a_listener_or_the_metrics_as_a_peer() {

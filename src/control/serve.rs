@@ -15,7 +15,7 @@ use super::diary::Diary;
 use super::drops::Drops;
 use super::logging::Level;
 use super::metrics::{About, Doors, Losses, Node, Readiness, Sampler};
-use super::plan::{descriptors, nonces, plan, settings};
+use super::plan::{Holder, nonces, open_files, plan, settings};
 use super::reload::Reload;
 use super::reports::reports;
 use super::run::{self, Life};
@@ -55,7 +55,6 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
         .as_ref()
         .map(|usage| UsageRecords::open(&usage.path, runtime.has_ring(), names.clone(), &counts));
     let (records, writer) = records.transpose()?.unzip();
-    files::raise_limit(descriptors(&config));
     let (tell, reports) = reports();
     let nonces = nonces()?;
     let settings = Arc::new(settings(&config, nonces.clone()));
@@ -136,6 +135,7 @@ fn spawn(
         warn!("busy-poll-us has no effect: it needs io_uring and kernel 6.9");
     }
     let with = |driver| {
+        files::raise_limit(open_files(config, Holder::of(driver, &facts)));
         let workers = worker::spawn(&plan(config, settings, driver, &facts), tell);
         workers.map(|workers| (workers, driver))
     };
@@ -159,7 +159,8 @@ fn facts(choice: IoChoice) -> Facts {
     let facts = Facts::probe();
     match choice {
         IoChoice::Portable => {
-            Facts { uring: Ok(()), min_wait: true, registered_files: true, ..facts }
+            let uring = Ok(());
+            Facts { uring, min_wait: true, registered_files: true, direct_sockets: true, ..facts }
         }
         IoChoice::Uring | IoChoice::Auto => facts,
     }

@@ -14,7 +14,7 @@ const V4_BYTES: usize = size_of::<libc::sockaddr_in>();
 const V6_BYTES: usize = size_of::<libc::sockaddr_in6>();
 
 /// A destination, ready for the kernel.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Name {
     bytes: [u8; V6_BYTES],
     used: usize,

@@ -64,8 +64,9 @@ pub const PAD_MAX: usize = 3;
 
 /// A slot in the driver's socket table.
 ///
-/// Small and dense, from 0. It names one socket from [`Driver::open`] until [`Event::Closed`], after
-/// which the number is used again; no event of a closed socket surfaces under it.
+/// Small and dense, from 0. It names one socket from [`Driver::open`] or [`Driver::bind`] until
+/// [`Event::Closed`] or [`Event::Refused`], after which the number is used again; no event of a
+/// closed socket surfaces under it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId(u32);
 
@@ -107,6 +108,11 @@ pub enum Event {
     Received(Received),
     /// A [`Waker`] was used, once or many times, since the last `Woken`.
     Woken,
+    /// A socket that [`Driver::bind`] was asked for is bound and receives.
+    Opened(SocketId),
+    /// A socket that [`Driver::bind`] was asked for cannot be had; the errno says why, `EADDRINUSE`
+    /// for a port that somebody else has. Its id is free.
+    Refused(SocketId, i32),
     /// The kernel has let go of a closed socket: its port can be bound again, its id is free.
     Closed(SocketId),
     /// A socket can no longer receive; the errno says why. It still has to be closed.
@@ -195,6 +201,14 @@ pub trait Driver {
     /// When the socket table is full (`EMFILE`), or the kernel does not take the socket.
     fn open(&mut self, socket: UdpSocket) -> io::Result<SocketId>;
 
+    /// Opens a relay socket at an address and starts receiving on it. [`Event::Opened`] or
+    /// [`Event::Refused`] follows, with the id that is returned; until then it must not be used.
+    ///
+    /// # Errors
+    /// When the socket table is full (`EMFILE`), or when it is known at once that the socket cannot
+    /// be had, with what the kernel says to the address.
+    fn bind(&mut self, address: SocketAddr) -> io::Result<SocketId>;
+
     /// Stops a socket. Nothing received on it surfaces after this call; what was queued to be sent
     /// still leaves. [`Event::Closed`] follows once the kernel has let go of it.
     fn close(&mut self, socket: SocketId);
@@ -233,6 +247,7 @@ pub trait Driver {
     /// How long it held datagrams, sampled.
     fn held(&self) -> &Held;
 
-    /// Datagrams the kernel dropped because the socket's receive buffer was full, if it says so.
+    /// Datagrams the kernel dropped because the socket's receive buffer was full, if it says so: not
+    /// for a socket that has no descriptor.
     fn kernel_drops(&self, socket: SocketId) -> Option<u64>;
 }

@@ -24,6 +24,7 @@ use super::{
     pace::Pace,
     pool::Pool,
     run::Run,
+    sockets::{self, BufferSizes},
     sys,
     table::{Key, Phase, Table},
 };
@@ -110,7 +111,7 @@ impl PortableDriver {
         trains.iter_mut().zip(chunk).for_each(|(train, (_, index))| *train = *index);
         self.counters.enters += 1;
         let entry = self.table.get(chunk[0].0).expect("a socket with queued sends is in the table");
-        self.outgoing.send(&entry.socket, &mut self.outbox, trains, results);
+        self.outgoing.send(entry.descriptor(), &mut self.outbox, trains, results);
         for (train, errno) in trains.iter().zip(results) {
             self.send_ended(*train, *errno);
         }
@@ -143,7 +144,7 @@ impl PortableDriver {
             }
         }
         let Some(entry) = self.table.get(socket) else { return };
-        send_singly(&entry.socket, &mut self.outbox, index, &mut self.counters);
+        send_singly(entry.descriptor(), &mut self.outbox, index, &mut self.counters);
     }
 
     fn release_closed(&mut self) {
@@ -225,11 +226,11 @@ impl PortableDriver {
     fn receive(&mut self, key: Key) {
         for _ in 0..RECEIVES_PER_TURN {
             let Some(entry) = self.table.at(key) else { return };
-            if entry.phase == Phase::Closing {
+            if entry.phase != Phase::Open {
                 return;
             }
             self.counters.enters += 1;
-            match self.incoming.receive(&entry.socket, &self.pool) {
+            match self.incoming.receive(entry.descriptor(), &self.pool) {
                 Ok(arrived) => {
                     (0..arrived).for_each(|index| self.take(key, index));
                     if arrived < MESSAGES_MAX {
@@ -275,7 +276,7 @@ impl PortableDriver {
     /// No longer asks whether a socket is readable.
     fn ignore(&mut self, key: Key) {
         let Some(entry) = self.table.at(key) else { return };
-        let ignored = self.epoll.ignore(&entry.socket);
+        let ignored = self.epoll.ignore(entry.descriptor());
         debug_assert!(ignored.is_ok(), "an open socket is being watched: {ignored:?}");
     }
 
@@ -284,7 +285,8 @@ impl PortableDriver {
         match event {
             Event::Received(received) => self.table.open_key(received.socket).is_some(),
             Event::Broken(socket, _) => self.table.open_key(*socket).is_some(),
-            Event::Woken | Event::Closed(_) | Event::SegmentationOff => true,
+            Event::Opened(socket) => self.table.open_key(*socket).is_some(),
+            Event::Woken | Event::Refused(..) | Event::Closed(_) | Event::SegmentationOff => true,
         }
     }
 
@@ -298,7 +300,9 @@ impl PortableDriver {
             self.counters.early_flushes += 1;
             self.flush();
         }
-        self.table.at(key).map_or(Ok(()), |entry| entry.set_dont_fragment(on))
+        let Some(entry) = self.table.at(key) else { return Ok(()) };
+        entry.note_dont_fragment(on);
+        sys::set_dont_fragment(entry.descriptor(), entry.v6, on)
     }
 }
 
@@ -316,12 +320,18 @@ impl Driver for PortableDriver {
     fn open(&mut self, socket: UdpSocket) -> io::Result<SocketId> {
         let key = self.table.insert(socket)?;
         let entry = self.table.at(key).expect("just inserted");
-        if let Err(error) = self.epoll.watch(&entry.socket, key) {
+        if let Err(error) = self.epoll.watch(entry.descriptor(), key) {
             self.table.remove(key);
             self.table.vacate(key.id());
             return Err(error);
         }
         Ok(key.id())
+    }
+
+    fn bind(&mut self, address: SocketAddr) -> io::Result<SocketId> {
+        let id = self.open(sockets::relay(address, BufferSizes::RELAY)?)?;
+        self.backlog.push_back(Event::Opened(id));
+        Ok(id)
     }
 
     fn close(&mut self, socket: SocketId) {
@@ -394,6 +404,6 @@ impl Driver for PortableDriver {
     }
 
     fn kernel_drops(&self, socket: SocketId) -> Option<u64> {
-        sys::socket_drops(&self.table.get(socket)?.socket).ok()
+        sys::socket_drops(self.table.get(socket)?.descriptor()).ok()
     }
 }

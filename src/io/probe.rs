@@ -32,6 +32,8 @@ pub struct Facts {
     pub busy_poll: bool,
     /// A registered socket is released when it is closed, whatever others do (6.13).
     pub registered_files: bool,
+    /// The ring opens and binds sockets, which then have no descriptor (6.11).
+    pub direct_sockets: bool,
     /// Trains are received whole (UDP_GRO, 5.0).
     pub gro: bool,
     /// Trains are sent whole (UDP_SEGMENT, 4.18).
@@ -67,6 +69,7 @@ impl Facts {
         min_wait: true,
         busy_poll: true,
         registered_files: true,
+        direct_sockets: true,
         gro: true,
         segmentation: true,
     };
@@ -79,7 +82,8 @@ impl Facts {
             uring: trial.as_ref().map(drop).map_err(|obstacle| *obstacle),
             min_wait: trial.as_ref().is_ok_and(|trial| trial.min_wait),
             busy_poll: trial.as_ref().is_ok_and(|trial| trial.busy_poll),
-            registered_files: trial.is_ok_and(|trial| trial.registered_files),
+            registered_files: trial.as_ref().is_ok_and(|trial| trial.registered_files),
+            direct_sockets: trial.is_ok_and(|trial| trial.direct_sockets),
             gro: has_option(libc::UDP_GRO, 1),
             segmentation: has_option(libc::UDP_SEGMENT, 1200),
         }
@@ -91,6 +95,7 @@ impl Facts {
         Settings {
             segmentation: settings.segmentation && self.segmentation,
             registered_files: settings.registered_files && self.registered_files,
+            direct_sockets: settings.direct_sockets && self.direct_sockets,
             min_wait: settings.min_wait && self.min_wait,
             busy_poll_us: if self.busy_poll { settings.busy_poll_us } else { 0 },
             ..settings
@@ -113,6 +118,11 @@ impl Facts {
                 usable && !self.registered_files,
                 "io_uring keeps closed sockets that were registered (kernel 6.13): \
                  sockets are used unregistered instead, at 2 % more CPU per send",
+            ),
+            (
+                usable && !self.direct_sockets,
+                "io_uring cannot open sockets by itself (kernel 6.11, and 6.13 to close them): each \
+                 relayed address takes a dozen system calls and an open file instead",
             ),
             (!self.gro, "no UDP_GRO (kernel 5.0): trains of datagrams arrive one by one instead"),
             (
@@ -179,6 +189,7 @@ struct Trial {
     min_wait: bool,
     busy_poll: bool,
     registered_files: bool,
+    direct_sockets: bool,
 }
 
 impl Trial {
@@ -188,7 +199,8 @@ impl Trial {
         let min_wait = driver.has_min_wait();
         let busy_poll = driver.polls_devices();
         let registered_files = releases_sockets(&mut driver)?;
-        Ok(Self { min_wait, busy_poll, registered_files })
+        let direct_sockets = registered_files && opens_sockets(&mut driver)?;
+        Ok(Self { min_wait, busy_poll, registered_files, direct_sockets })
     }
 }
 
@@ -215,6 +227,23 @@ fn releases_sockets(driver: &mut UringDriver) -> Result<bool, Obstacle> {
     wait_for(driver, closed).map_err(failed)?;
     driver.close(staying);
     Ok(sockets::relay(address, BufferSizes::RELAY).is_ok())
+}
+
+/// Whether the ring opens a socket at an address, one that hears, and lets go of it again.
+fn opens_sockets(driver: &mut UringDriver) -> Result<bool, Obstacle> {
+    let failed = |error: io::Error| Obstacle::of(&error);
+    // A port that was free a moment ago.
+    let address = socket().and_then(|socket| socket.local_addr()).map_err(failed)?;
+    let opened = driver.bind(address).map_err(failed)?;
+    let answer = |event: &Event| matches!(event, Event::Opened(socket) | Event::Refused(socket, _) if *socket == opened);
+    let Some(Event::Opened(opened)) = wait_for(driver, answer).map_err(failed)? else {
+        return Ok(false);
+    };
+    let hears = receives(driver, opened, address).map_err(failed)?.is_some();
+    driver.close(opened);
+    let closed = |event: &Event| matches!(event, Event::Closed(socket) if *socket == opened);
+    let is_closed = wait_for(driver, closed).map_err(failed)?.is_some();
+    Ok(hears && is_closed && sockets::relay(address, BufferSizes::RELAY).is_ok())
 }
 
 /// Whether the socket at `address` hears what is sent to it, twice.
@@ -260,8 +289,9 @@ mod tests {
     #[test]
     fn every_missing_feature_has_a_line() {
         assert_eq!(Facts::ALL.missing().count(), 0);
-        let old = Facts { min_wait: false, registered_files: false, ..Facts::ALL };
-        assert_eq!(old.missing().count(), 2);
+        let old =
+            Facts { min_wait: false, registered_files: false, direct_sockets: false, ..Facts::ALL };
+        assert_eq!(old.missing().count(), 3);
         let none = Facts { uring: Err(Obstacle::Absent), gro: false, segmentation: false, ..old };
         let lines: Vec<_> = none.missing().collect();
         assert_eq!(lines.len(), 3, "what only io_uring has is not missed without it: {lines:?}");

@@ -22,6 +22,9 @@ pub struct Settings {
     /// Whether sockets are registered with the ring, which spares 2 % of a send. Must be off on
     /// kernels before 6.13, where a registered socket stays bound after it is closed.
     pub registered_files: bool,
+    /// Whether the ring opens relay sockets itself, so that they have no descriptor of the process
+    /// (kernel 6.11; it takes `registered_files`).
+    pub direct_sockets: bool,
     /// Whether the ring may wait for a batch without a timer of its own (kernel 6.12).
     pub min_wait: bool,
 }
@@ -60,6 +63,7 @@ impl Default for Settings {
             busy_poll_us: 0,
             segmentation: true,
             registered_files: true,
+            direct_sockets: true,
             min_wait: true,
         }
     }

@@ -13,7 +13,7 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::sys;
+use super::sys::{self, Setting};
 
 /// The socket buffers asked for, in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -28,8 +28,12 @@ impl BufferSizes {
     /// For listening sockets, which carry the traffic of thousands of clients.
     pub const LISTENING: Self = Self { receive_bytes: 8 << 20, send_bytes: 8 << 20 };
     /// For relay sockets, which carry one client's.
-    pub const RELAY: Self = Self { receive_bytes: 1 << 20, send_bytes: 1 << 20 };
+    pub const RELAY: Self =
+        Self { receive_bytes: RELAY_BYTES as usize, send_bytes: RELAY_BYTES as usize };
 }
+
+/// Each buffer of a relay socket, in bytes.
+const RELAY_BYTES: i32 = 1 << 20;
 
 /// A listening socket and the buffers the kernel granted it.
 #[derive(Debug)]
@@ -79,7 +83,8 @@ pub fn listening(address: SocketAddr, sizes: BufferSizes) -> io::Result<Listenin
         socket.bind(&address.into())?;
         Ok(socket)
     })?;
-    let granted = size_buffers(&socket, sizes)?;
+    size_buffers(&socket, sizes)?;
+    let granted = granted(&socket)?;
     Ok(Listening { socket: socket.into(), granted })
 }
 
@@ -92,6 +97,51 @@ pub fn relay(address: SocketAddr, sizes: BufferSizes) -> io::Result<UdpSocket> {
     socket.bind(&address.into())?;
     size_buffers(&socket, sizes)?;
     Ok(socket.into())
+}
+
+/// What a relay socket of a family is set to before it is bound, where a ring opens it: what
+/// [`relay`] does, in another order.
+pub(super) fn relay_settings(v6: bool, buffers: Buffers) -> impl Iterator<Item = &'static Setting> {
+    static ONLY_V6: [Setting; 1] = [Setting::new(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)];
+    static TRAINS: [Setting; 1] = [Setting::new(libc::SOL_UDP, libc::UDP_GRO, 1)];
+    static FORCED: [Setting; 2] = [
+        Setting::new(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, RELAY_BYTES),
+        Setting::new(libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, RELAY_BYTES),
+    ];
+    static CAPPED: [Setting; 2] = [
+        Setting::new(libc::SOL_SOCKET, libc::SO_RCVBUF, RELAY_BYTES),
+        Setting::new(libc::SOL_SOCKET, libc::SO_SNDBUF, RELAY_BYTES),
+    ];
+    let family: &[Setting] = if v6 { &ONLY_V6 } else { &[] };
+    let buffers = match buffers {
+        Buffers::Forced => &FORCED,
+        Buffers::Capped => &CAPPED,
+    };
+    family.iter().chain(sys::dont_fragment(v6, false)).chain(&TRAINS).chain(buffers)
+}
+
+/// How far this process may raise the buffers of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Buffers {
+    /// Over the sysctl's cap.
+    Forced,
+    /// Up to it.
+    Capped,
+}
+
+impl Buffers {
+    /// Finds out by trying.
+    ///
+    /// # Errors
+    /// When there can be no socket at all.
+    pub(super) fn allowed() -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM.cloexec(), Some(Protocol::UDP))
+            .or_else(|_| Socket::new(Domain::IPV6, Type::DGRAM.cloexec(), Some(Protocol::UDP)))?;
+        let forced = [libc::SO_RCVBUFFORCE, libc::SO_SNDBUFFORCE]
+            .iter()
+            .all(|name| sys::set_option(&socket, libc::SOL_SOCKET, *name, RELAY_BYTES).is_ok());
+        Ok(if forced { Self::Forced } else { Self::Capped })
+    }
 }
 
 /// Raises the limit of open files as far as the process may. Returns the limit now in force, which
@@ -135,7 +185,7 @@ fn new(address: SocketAddr) -> io::Result<Socket> {
 }
 
 /// Asks for buffer sizes, over the sysctl's cap where the process may.
-fn size_buffers(socket: &Socket, sizes: BufferSizes) -> io::Result<BufferSizes> {
+fn size_buffers(socket: &Socket, sizes: BufferSizes) -> io::Result<()> {
     let (receive, send) = (int(sizes.receive_bytes), int(sizes.send_bytes));
     if sys::set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, receive).is_err() {
         socket.set_recv_buffer_size(sizes.receive_bytes)?;
@@ -143,12 +193,16 @@ fn size_buffers(socket: &Socket, sizes: BufferSizes) -> io::Result<BufferSizes> 
     if sys::set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, send).is_err() {
         socket.set_send_buffer_size(sizes.send_bytes)?;
     }
-    // The kernel doubles what it is asked for, to account for its own overhead.
-    let granted = BufferSizes {
+    Ok(())
+}
+
+/// The buffer sizes a socket has. The kernel doubles what it is asked for, to account for its own
+/// overhead.
+fn granted(socket: &Socket) -> io::Result<BufferSizes> {
+    Ok(BufferSizes {
         receive_bytes: socket.recv_buffer_size()? / 2,
         send_bytes: socket.send_buffer_size()? / 2,
-    };
-    Ok(granted)
+    })
 }
 
 fn int(bytes: usize) -> i32 {

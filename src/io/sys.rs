@@ -42,6 +42,31 @@ pub(super) fn file_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// An integer socket option and the value it is to have. Those that sockets are given are constants,
+/// so that the kernel may read them whenever it likes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setting {
+    pub(super) level: c_int,
+    pub(super) name: c_int,
+    pub(super) value: c_int,
+}
+
+impl Setting {
+    pub(super) const fn new(level: c_int, name: c_int, value: c_int) -> Self {
+        Self { level, name, value }
+    }
+}
+
+/// Sets a socket option.
+pub(super) fn set(socket: impl AsFd, setting: &Setting) -> io::Result<()> {
+    let fd = socket.as_fd().as_raw_fd();
+    let Setting { level, name, value } = setting;
+    let bytes = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed, and the option value is one int that outlives the call.
+    check(unsafe { libc::setsockopt(fd, *level, *name, (&raw const *value).cast(), bytes) })?;
+    Ok(())
+}
+
 /// Sets an integer socket option.
 pub(super) fn set_option(
     socket: impl AsFd,
@@ -49,25 +74,38 @@ pub(super) fn set_option(
     name: c_int,
     value: c_int,
 ) -> io::Result<()> {
-    let fd = socket.as_fd().as_raw_fd();
-    let bytes = size_of::<c_int>() as libc::socklen_t;
-    // SAFETY: the descriptor is borrowed, and the option value is one int that outlives the call.
-    check(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), bytes) })?;
-    Ok(())
+    set(socket, &Setting { level, name, value })
 }
 
-/// Sets or clears the DF bit of what a socket sends; for IPv6, whether it fragments at all.
+/// Sets or clears the DF bit of what a socket sends.
+pub(super) fn set_dont_fragment(socket: impl AsFd, v6: bool, on: bool) -> io::Result<()> {
+    dont_fragment(v6, on).iter().try_for_each(|setting| set(&socket, setting))
+}
+
+/// The settings that make what a socket sends leave with the DF bit or without; for IPv6, that say
+/// whether it fragments at all.
 ///
 /// PROBE rather than DO: the datagram leaves even when an earlier ICMP message lowered the path's
 /// MTU, because the one who asked for DF is probing that very thing.
-pub(super) fn set_dont_fragment(socket: impl AsFd, v6: bool, on: bool) -> io::Result<()> {
-    if v6 {
-        let mode = if on { libc::IPV6_PMTUDISC_PROBE } else { libc::IPV6_PMTUDISC_DONT };
-        set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)?;
-        return set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, c_int::from(on));
+pub(super) fn dont_fragment(v6: bool, on: bool) -> &'static [Setting] {
+    const V4: c_int = libc::IPPROTO_IP;
+    const V6: c_int = libc::IPPROTO_IPV6;
+    static OFF_V4: [Setting; 1] = [Setting::new(V4, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)];
+    static ON_V4: [Setting; 1] = [Setting::new(V4, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)];
+    static OFF_V6: [Setting; 2] = [
+        Setting::new(V6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT),
+        Setting::new(V6, libc::IPV6_DONTFRAG, 0),
+    ];
+    static ON_V6: [Setting; 2] = [
+        Setting::new(V6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE),
+        Setting::new(V6, libc::IPV6_DONTFRAG, 1),
+    ];
+    match (v6, on) {
+        (false, false) => &OFF_V4,
+        (false, true) => &ON_V4,
+        (true, false) => &OFF_V6,
+        (true, true) => &ON_V6,
     }
-    let mode = if on { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_DONT };
-    set_option(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
 }
 
 /// Index of the drop count in the array that SO_MEMINFO returns (`SK_MEMINFO_DROPS`).

@@ -5,16 +5,19 @@
 
 use std::{io, net::UdpSocket};
 
-use super::{SocketId, sys};
+use super::SocketId;
 
 /// One socket from open to closed.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) socket: UdpSocket,
+    /// The process's descriptor of it; `None` where only a ring has it, under the slot's number.
+    pub(super) socket: Option<UdpSocket>,
     pub(super) v6: bool,
     pub(super) phase: Phase,
     /// A receive is with the kernel.
     pub(super) armed: bool,
+    /// The ring is letting go of the socket that only it has.
+    pub(super) leaving: bool,
     /// Receives in a row that failed.
     pub(super) failures: u32,
     /// Whether datagrams now leave this socket with the DF bit.
@@ -23,7 +26,11 @@ pub(super) struct Entry {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// The ring opens and binds it, as far as it knows without this error so far.
+    Opening(Result<(), i32>),
     Open,
+    /// It could not be opened, with this errno; the ring still lets go of what there is of it.
+    Refused(i32),
     /// `close` was called; the kernel still holds the socket.
     Closing,
 }
@@ -60,12 +67,25 @@ impl Table {
         Self { slots: Vec::with_capacity(capacity), free: Vec::with_capacity(capacity), capacity }
     }
 
+    /// Takes a socket in.
+    ///
+    /// # Errors
+    /// `EMFILE` when the table is full.
     pub(super) fn insert(&mut self, socket: UdpSocket) -> io::Result<Key> {
         let v6 = socket.local_addr()?.is_ipv6();
+        self.add(Entry::new(Some(socket), v6, Phase::Open))
+    }
+
+    /// Makes room for a socket that a ring is to open.
+    ///
+    /// # Errors
+    /// `EMFILE` when the table is full.
+    pub(super) fn reserve(&mut self, v6: bool) -> io::Result<Key> {
+        self.add(Entry::new(None, v6, Phase::Opening(Ok(()))))
+    }
+
+    fn add(&mut self, entry: Entry) -> io::Result<Key> {
         let slot = self.vacant().ok_or_else(|| io::Error::from_raw_os_error(libc::EMFILE))?;
-        let phase = Phase::Open;
-        let (armed, failures, dont_fragment) = (false, 0, false);
-        let entry = Entry { socket, v6, phase, armed, failures, dont_fragment };
         let place = &mut self.slots[slot as usize];
         place.entry = Some(entry);
         Ok(Key { slot, generation: place.generation })
@@ -118,16 +138,24 @@ impl Table {
 pub(super) const GENERATION_MASK: u32 = 0x00FF_FFFF;
 
 impl Entry {
+    fn new(socket: Option<UdpSocket>, v6: bool, phase: Phase) -> Self {
+        let (armed, leaving, failures, dont_fragment) = (false, false, 0, false);
+        Self { socket, v6, phase, armed, leaving, failures, dont_fragment }
+    }
+
+    /// The process's descriptor of a socket that no ring opened.
+    pub(super) fn descriptor(&self) -> &UdpSocket {
+        self.socket.as_ref().expect("only sockets that a ring opened have no descriptor")
+    }
+
     /// Whether the DF bit has to be switched before a datagram that wants it so.
     pub(super) fn differs(&self, dont_fragment: bool) -> bool {
         self.dont_fragment != dont_fragment
     }
 
-    /// Switches the DF bit of everything this socket sends from now on.
-    pub(super) fn set_dont_fragment(&mut self, on: bool) -> io::Result<()> {
-        sys::set_dont_fragment(&self.socket, self.v6, on)?;
+    /// Notes that the DF bit of everything this socket sends from now on is switched.
+    pub(super) fn note_dont_fragment(&mut self, on: bool) {
         self.dont_fragment = on;
-        Ok(())
     }
 }
 

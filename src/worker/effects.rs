@@ -1,23 +1,24 @@
 //! Carries out what the state machine needs the world to do.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+};
 
 use super::{
     mailbox::{Mail, Redemption},
+    openings::{Opening, Wanted},
     reactor::Worker,
     report::Report,
     sockets::{RelaySocket, Role},
 };
 use crate::{
-    io::{BufferSizes, Driver, sockets},
+    io::{BufferSizes, Driver, SocketId, sockets},
     turn::{
         Bind, Effect, FiveTuple, Now, Open, Outcome, PendingId, Purpose, Redeem, RelayId, Socket,
         Verdict,
     },
 };
-
-/// Sockets one Allocate can wait for: IPv4, IPv6, and the reserved next port.
-const OPEN_MAX: usize = 3;
 
 impl<D: Driver> Worker<D> {
     /// Carries out every effect of the last calls, and of what they lead to.
@@ -42,43 +43,85 @@ impl<D: Driver> Worker<D> {
     }
 
     fn open(&mut self, now: Now, open: &Open) {
-        let mut binds = [Bind::Failed; OPEN_MAX];
-        for (bind, socket) in binds.iter_mut().zip(&open.sockets) {
-            *bind = self.bind(*socket);
-        }
-        let outcome = Outcome::Opened(&binds[..open.sockets.len().min(OPEN_MAX)]);
-        self.complete(now, open.pending, open.flow, outcome);
-    }
-
-    fn bind(&mut self, wanted: Socket) -> Bind {
-        let socket = match sockets::relay(wanted.local, BufferSizes::RELAY) {
-            Ok(socket) => socket,
-            Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => return Bind::InUse,
-            Err(error) => return self.refused(wanted.relay, &error),
-        };
-        match wanted.purpose {
-            Purpose::Relay => match self.start(wanted.relay, socket) {
-                Ok(()) => Bind::Bound,
-                Err(error) => self.refused(wanted.relay, &error),
-            },
-            Purpose::Reserve => {
-                self.sockets.hold(wanted.relay, socket);
-                Bind::Bound
+        let mut opening = Opening::new(open.pending, open.flow, open.sockets.len());
+        for (place, socket) in open.sockets.iter().enumerate() {
+            match self.bind(*socket) {
+                Ok(id) => self.openings.expect(&mut opening, place, socket.relay, id),
+                Err(bind) => opening.note(place, bind),
             }
         }
+        if opening.is_whole() {
+            self.opened(now, &opening);
+        } else {
+            self.openings.keep(opening);
+        }
     }
 
-    fn start(&mut self, relay: RelayId, socket: UdpSocket) -> std::io::Result<()> {
+    /// Asks the driver for a relay's socket. What needs no question is answered at once, and so is a
+    /// reserved port: its socket may go to another worker and needs a descriptor.
+    fn bind(&mut self, wanted: Socket) -> Result<SocketId, Bind> {
+        match wanted.purpose {
+            Purpose::Relay => {
+                self.driver.bind(wanted.local).map_err(|error| self.failed(wanted.relay, &error))
+            }
+            Purpose::Reserve => Err(match sockets::relay(wanted.local, BufferSizes::RELAY) {
+                Ok(socket) => {
+                    self.sockets.hold(wanted.relay, socket);
+                    Bind::Bound
+                }
+                Err(error) => self.failed(wanted.relay, &error),
+            }),
+        }
+    }
+
+    /// A socket that was asked for is there.
+    pub(super) fn on_opened(&mut self, now: Now, socket: SocketId) {
+        let Some(wanted) = self.openings.take(socket) else {
+            debug_assert!(false, "every socket that is opened was asked for");
+            return self.driver.close(socket);
+        };
+        self.sockets.open(wanted.relay, socket);
+        self.on_answer(now, wanted, Bind::Bound);
+    }
+
+    /// A socket that was asked for cannot be had.
+    pub(super) fn on_refused(&mut self, now: Now, socket: SocketId, errno: i32) {
+        let Some(wanted) = self.openings.take(socket) else { return };
+        let bind = self.failed(wanted.relay, &io::Error::from_raw_os_error(errno));
+        self.on_answer(now, wanted, bind);
+    }
+
+    fn on_answer(&mut self, now: Now, wanted: Wanted, bind: Bind) {
+        if let Some(opening) = self.openings.answer(wanted, bind) {
+            self.opened(now, &opening);
+            self.carry_out(now);
+        }
+    }
+
+    fn opened(&mut self, now: Now, opening: &Opening) {
+        let outcome = Outcome::Opened(opening.binds());
+        self.complete(now, opening.pending, opening.flow, outcome);
+    }
+
+    /// A port that somebody else has is no fault.
+    fn failed(&mut self, relay: RelayId, error: &io::Error) -> Bind {
+        if error.raw_os_error() == Some(libc::EADDRINUSE) {
+            return Bind::InUse;
+        }
+        self.refused(relay, error);
+        Bind::Failed
+    }
+
+    fn start(&mut self, relay: RelayId, socket: UdpSocket) -> io::Result<()> {
         let id = self.driver.open(socket)?;
         self.sockets.open(relay, id);
         Ok(())
     }
 
-    fn refused(&mut self, relay: RelayId, error: &std::io::Error) -> Bind {
+    fn refused(&mut self, relay: RelayId, error: &io::Error) {
         self.counters.relays_broken += 1;
         let errno = error.raw_os_error().unwrap_or_default();
         self.report(Report::SocketBroken(Role::Relay(relay), errno));
-        Bind::Failed
     }
 
     fn activate(&mut self, relay: RelayId) {

@@ -20,6 +20,7 @@
 //! reactor.rs   the loop
 //! inbound.rs   a datagram from socket to socket
 //! effects.rs   what the state machine needs the world to do
+//! openings.rs  Allocates that wait for sockets
 //! letters.rs   what a worker does with its mail
 //! sockets.rs   which socket is which listener or relay
 //! mailbox.rs   the doors between threads
@@ -38,6 +39,7 @@ mod effects;
 mod inbound;
 mod letters;
 mod mailbox;
+mod openings;
 mod outgoing;
 mod parcel;
 mod questions;

@@ -7,6 +7,7 @@ use crossbeam_channel::Receiver;
 use super::{
     clock::Clock,
     mailbox::{Mail, Post},
+    openings::Openings,
     outgoing::Outgoing,
     report::{Report, Tell},
     snapshot::{Counters, Snapshot},
@@ -27,6 +28,7 @@ pub(super) struct Worker<D> {
     pub(super) driver: D,
     pub(super) server: Server,
     pub(super) sockets: Sockets,
+    pub(super) openings: Openings,
     pub(super) post: Post,
     pub(super) outgoing: Outgoing,
     pub(super) strays: Strays,
@@ -73,6 +75,7 @@ impl<D: Driver> Worker<D> {
             driver: parts.driver,
             server: parts.server,
             sockets,
+            openings: Openings::default(),
             post: parts.post,
             outgoing: parts.outgoing,
             strays: parts.strays,
@@ -157,6 +160,8 @@ impl<D: Driver> Worker<D> {
         match event {
             Event::Received(received) => self.on_received(now, received),
             Event::Woken => self.read_mail(now),
+            Event::Opened(socket) => self.on_opened(now, socket),
+            Event::Refused(socket, errno) => self.on_refused(now, socket, errno),
             Event::Closed(socket) => self.on_closed(now, socket),
             Event::Broken(socket, errno) => self.on_broken(socket, errno),
             Event::SegmentationOff => self.report(Report::SegmentationOff),

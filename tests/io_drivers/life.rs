@@ -10,7 +10,7 @@ use uturn::io::{
     sockets::{self, BufferSizes},
 };
 
-use super::node::{Node, V4, heard, numbered, open, outside};
+use super::node::{Node, V4, V6, bind, bound, heard, numbered, open, outside};
 
 pub(super) fn a_closed_socket_is_silent_and_its_port_free<D: Driver>(new: fn(&Settings) -> D) {
     let mut node = Node::new(new(&Settings::default()));
@@ -30,7 +30,8 @@ pub(super) fn a_closed_socket_is_silent_and_its_port_free<D: Driver>(new: fn(&Se
         node.until(|_, event| match event {
             Event::Closed(closed) => closed == socket,
             Event::Received(received) => panic!("{received:?} after close"),
-            Event::Woken | Event::Broken(..) | Event::SegmentationOff => false,
+            Event::Refused(..) => panic!("it was open: {event:?}"),
+            Event::Opened(_) | Event::Woken | Event::Broken(..) | Event::SegmentationOff => false,
         });
         assert_eq!(heard(&client), b"last words");
         sockets::relay(address, BufferSizes::RELAY).expect("the port is free again");
@@ -66,13 +67,61 @@ pub(super) fn a_socket_closed_before_it_was_armed<D: Driver>(new: fn(&Settings) 
 
 pub(super) fn the_table_is_bounded<D: Driver>(new: fn(&Settings) -> D) {
     let mut node = Node::new(new(&Settings { sockets: 2, ..Settings::default() }));
-    let (second, _) = open(&mut node.driver, V4);
-    let third =
-        || sockets::relay(V4.parse().expect("an address"), BufferSizes::RELAY).expect("bound");
-    assert!(node.driver.open(third()).is_err());
+    let (second, address) = open(&mut node.driver, V4);
+    let full = |error: std::io::Error| error.raw_os_error() == Some(libc::EMFILE);
+    assert!(node.driver.open(bound(V4)).is_err_and(full));
+    let third = bound(V4).local_addr().expect("bound");
+    assert!(node.driver.bind(third).is_err_and(full));
     node.driver.close(second);
     node.until(|_, event| matches!(event, Event::Closed(_)));
-    assert_eq!(node.driver.open(third()).expect("room again"), second);
+    assert_eq!(node.driver.open(bound(V4)).expect("room again"), second);
+    node.driver.close(second);
+    node.until(|_, event| matches!(event, Event::Closed(_)));
+    assert_eq!(bind(&mut node.driver, address).expect("room again"), Some(second));
+}
+
+pub(super) fn a_taken_port_is_refused<D: Driver>(new: fn(&Settings) -> D) {
+    for local in [V4, V6] {
+        let mut node = Node::new(new(&Settings { sockets: 2, ..Settings::default() }));
+        let taken = bound(local);
+        let address = taken.local_addr().expect("bound");
+        for _ in 0..5 {
+            assert_eq!(bind(&mut node.driver, address).expect("room in the table"), None);
+        }
+        drop(taken);
+        let socket = bind(&mut node.driver, address).expect("room").expect("a free port");
+        let (client, _) = outside(local);
+        client.send_to(b"hello", address).expect("sent");
+        node.until(|_, event| matches!(event, Event::Received(got) if got.socket == socket));
+    }
+}
+
+pub(super) fn an_address_of_nobody_is_refused<D: Driver>(new: fn(&Settings) -> D) {
+    let mut node = Node::new(new(&Settings::default()));
+    let elsewhere = "192.0.2.1:40000".parse().expect("an address");
+    let error = bind(&mut node.driver, elsewhere).expect_err("not an address of this machine");
+    assert_eq!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL));
+}
+
+pub(super) fn many_sockets_open_at_once<D: Driver>(new: fn(&Settings) -> D) {
+    let mut node = Node::new(new(&Settings::default()));
+    let ports: Vec<_> = (0..500).map(|_| bound(V4).local_addr().expect("bound")).collect();
+    let asked = ports.iter().filter(|address| node.driver.bind(**address).is_ok()).count();
+    let (mut opened, mut refused) = (Vec::new(), 0);
+    while opened.len() + refused < asked {
+        node.turn();
+        while let Some(event) = node.driver.next() {
+            match event {
+                Event::Opened(socket) => opened.push(socket),
+                // Some of the ports are the same, or were taken meanwhile.
+                Event::Refused(_, libc::EADDRINUSE) => refused += 1,
+                event => panic!("{event:?}"),
+            }
+        }
+    }
+    assert!(opened.len() > 400, "{} opened, {refused} refused", opened.len());
+    let ids: std::collections::HashSet<_> = opened.iter().collect();
+    assert_eq!(ids.len(), opened.len());
 }
 
 pub(super) fn another_thread_wakes_it<D: Driver>(new: fn(&Settings) -> D) {
@@ -216,13 +265,16 @@ pub(super) fn a_refused_train_goes_out_singly<D: Driver>(new: fn(&Settings) -> D
 }
 
 pub(super) fn drops_of_a_full_socket_are_known<D: Driver>(new: fn(&Settings) -> D) {
-    let node = Node::new(new(&Settings { buffers: 1, ..Settings::default() }));
-    assert_eq!(node.driver.kernel_drops(node.socket), Some(0));
+    let mut driver = new(&Settings { buffers: 1, ..Settings::default() });
+    let socket = bound(V4);
+    let address = socket.local_addr().expect("bound");
+    let socket = driver.open(socket).expect("room");
+    assert_eq!(driver.kernel_drops(socket), Some(0));
     let (client, _) = outside(V4);
     for _ in 0..200 {
-        client.send_to(&[0; 60_000], node.address).expect("sent");
+        client.send_to(&[0; 60_000], address).expect("sent");
     }
-    assert!(node.driver.kernel_drops(node.socket).expect("SO_MEMINFO") > 0);
+    assert!(driver.kernel_drops(socket).expect("SO_MEMINFO") > 0);
 }
 
 pub(super) fn a_driver_ends_with_everything_under_way<D: Driver>(new: fn(&Settings) -> D) {

@@ -21,6 +21,7 @@ macro_rules! suite {
         life: [
             a_closed_socket_is_silent_and_its_port_free, many_sockets_close_at_once,
             a_socket_closed_before_it_was_armed, the_table_is_bounded,
+            a_taken_port_is_refused, an_address_of_nobody_is_refused, many_sockets_open_at_once,
             another_thread_wakes_it, no_wake_is_lost, a_wait_ends_in_time,
             idle_costs_no_wake_up, leases_come_back,
             without_segmentation_every_datagram_is_a_send,
@@ -43,6 +44,12 @@ fn uring(settings: &Settings) -> UringDriver {
     UringDriver::new(settings).expect("io_uring")
 }
 
+/// As on kernels before 6.11.
+fn uring_of_descriptors(settings: &Settings) -> UringDriver {
+    let settings = Settings { direct_sockets: false, ..*settings };
+    UringDriver::new(&settings).expect("io_uring")
+}
+
 /// As on kernels from 6.1 to 6.12.
 fn older_uring(settings: &Settings) -> UringDriver {
     let settings = Settings { registered_files: false, min_wait: false, ..*settings };
@@ -55,6 +62,7 @@ fn portable(settings: &Settings) -> PortableDriver {
 
 suite! {
     io_uring: super::uring;
+    io_uring_of_descriptors: super::uring_of_descriptors;
     io_uring_older: super::older_uring;
     portable: super::portable;
 }

@@ -1,6 +1,7 @@
 //! A driver with a socket to try, and plain sockets outside of it.
 
 use std::{
+    io,
     net::{SocketAddr, UdpSocket},
     time::{Duration, Instant},
 };
@@ -78,11 +79,42 @@ impl<D: Driver> Node<D> {
     }
 }
 
+/// A relay socket that the driver opened, on a port that was free a moment ago.
 pub(super) fn open(driver: &mut impl Driver, local: &str) -> (SocketId, SocketAddr) {
-    let socket = sockets::relay(local.parse().expect("an address"), BufferSizes::RELAY);
-    let socket = socket.expect("loopback");
-    let address = socket.local_addr().expect("bound");
-    (driver.open(socket).expect("room in the table"), address)
+    for _ in 0..10 {
+        let address = bound(local).local_addr().expect("bound");
+        if let Some(socket) = bind(driver, address).expect("room in the table") {
+            return (socket, address);
+        }
+    }
+    panic!("whichever port is free is taken at once");
+}
+
+/// A relay socket that the driver is to take over.
+pub(super) fn bound(local: &str) -> UdpSocket {
+    let address = local.parse().expect("an address");
+    sockets::relay(address, BufferSizes::RELAY).expect("loopback")
+}
+
+/// Asks the driver for a socket and waits for the answer; `None` if the port is not free.
+pub(super) fn bind(driver: &mut impl Driver, address: SocketAddr) -> io::Result<Option<SocketId>> {
+    let asked = match driver.bind(address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Ok(None),
+        answer => answer?,
+    };
+    let give_up = Instant::now() + PATIENCE;
+    while Instant::now() < give_up {
+        while let Some(event) = driver.next() {
+            match event {
+                Event::Opened(socket) if socket == asked => return Ok(Some(socket)),
+                Event::Refused(socket, libc::EADDRINUSE) if socket == asked => return Ok(None),
+                Event::Refused(_, errno) => return Err(io::Error::from_raw_os_error(errno)),
+                _ => {}
+            }
+        }
+        driver.turn(Wait::For(Duration::from_millis(100))).expect("turn");
+    }
+    panic!("every socket that is asked for is opened or refused");
 }
 
 pub(super) fn taken_apart(received: &Received) -> Vec<Vec<u8>> {

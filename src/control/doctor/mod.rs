@@ -34,8 +34,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::config::{Config, ConfigError, Origin};
+use super::config::{Config, ConfigError, IoChoice, Origin};
+use super::plan::{Holder, open_files};
 use crate::io::Facts;
+use crate::worker::DriverKind;
 use check::CHECKS;
 use finding::{Finding, Severity};
 use need::Need;
@@ -66,7 +68,9 @@ pub(super) struct Diagnosis {
 /// The configuration cannot be settled.
 pub(super) fn diagnose(args: &DoctorArgs) -> Result<Diagnosis, ConfigError> {
     let config = Origin { file: args.config.clone(), ..Origin::default() }.load()?;
-    let findings = findings(&Scene::read(Path::new("/"), Facts::probe()), &Need::of(&config));
+    let facts = Facts::probe();
+    let need = Need::of(&config, &facts);
+    let findings = findings(&Scene::read(Path::new("/"), facts), &need);
     let text = if args.json {
         report::json(&findings)
     } else {
@@ -85,14 +89,18 @@ fn findings(scene: &Scene, need: &Need) -> Vec<Finding> {
 }
 
 impl Need {
-    fn of(config: &Config) -> Self {
+    fn of(config: &Config, facts: &Facts) -> Self {
+        let driver = match (config.io, facts.uring) {
+            (IoChoice::Portable, _) | (IoChoice::Auto, Err(_)) => DriverKind::Portable,
+            (IoChoice::Uring, _) | (IoChoice::Auto, Ok(())) => DriverKind::Uring,
+        };
         Self {
             io: config.io,
             listen: config.listen.clone(),
             relays: config.relays.clone(),
             ports: (config.relay_ports.low, config.relay_ports.high),
             cores: config.workers.iter().map(|place| place.core).collect(),
-            descriptors: super::plan::descriptors(config),
+            descriptors: open_files(config, Holder::of(driver, facts)),
             allocations: config.quotas.total_allocations,
         }
     }

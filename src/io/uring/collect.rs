@@ -5,6 +5,7 @@ use super::{
     kernel::{Filled, Sent, Step},
 };
 use crate::io::{
+    SocketId,
     errno::{self, ReceiveFate, SendFate},
     table::{Key, Phase},
 };
@@ -29,6 +30,9 @@ impl UringDriver {
                 Step::Cancelled { key, result } if result < 0 => self.cancel_failed(key),
                 Step::Cancelled { .. } => {}
                 Step::Woken { more } => self.woken(more),
+                Step::NotMade { key, errno } => self.not_made(key, errno),
+                Step::Bound { key, result } => self.bound(key, result),
+                Step::Left { key } => self.left(key),
             }
         }
         if self.counters.starved > starved_before {
@@ -52,8 +56,7 @@ impl UringDriver {
         let Some(entry) = self.table.at(key) else { return };
         entry.armed = false;
         if entry.phase == Phase::Closing {
-            self.to_release.push(key);
-            return;
+            return self.release_if_idle(key);
         }
         let fate = if result < 0 { errno::of_receive(-result) } else { ReceiveFate::Again };
         let failed = result < 0 && fate != ReceiveFate::Starved;
@@ -108,6 +111,21 @@ impl UringDriver {
             | SendFate::Error => return self.counters.count_dropped(fate, segments),
         }
         let Some(entry) = self.table.get(socket) else { return };
-        self.kernel.send_singly(sent, &entry.socket, &mut self.counters);
+        match &entry.socket {
+            Some(socket) => self.kernel.send_singly(sent, socket, &mut self.counters),
+            None => self.send_borrowed(sent, socket),
+        }
+    }
+
+    /// Sends a refused train again, datagram by datagram, from a socket that only the ring has. It
+    /// happens once to a flow, if at all, and waiting here keeps the flow in order.
+    fn send_borrowed(&mut self, sent: &Sent, socket: SocketId) {
+        match self.kernel.descriptor(socket) {
+            Ok(socket) => self.kernel.send_singly(sent, &socket, &mut self.counters),
+            Err(_) => {
+                let segments = self.kernel.train(sent).segments;
+                self.counters.count_dropped(SendFate::Error, segments);
+            }
+        }
     }
 }

@@ -6,7 +6,17 @@
 //! of the driver safe code.
 #![expect(unsafe_code, reason = "vouches for the memory that operations name")]
 
-use std::{io, mem::ManuallyDrop, net::SocketAddr, net::UdpSocket, rc::Rc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    mem::ManuallyDrop,
+    net::{SocketAddr, UdpSocket},
+    os::fd::{FromRawFd, OwnedFd},
+    rc::Rc,
+    time::Duration,
+};
+
+use io_uring::types::Fixed;
 
 use super::{
     buffers::{Buffers, GROUP},
@@ -15,12 +25,13 @@ use super::{
 };
 use crate::io::{
     Counters, Lease, Settings, SocketId, Wait,
+    address::Name,
     layout::{CONTROL_BYTES, V4_NAME_BYTES, V6_NAME_BYTES},
     mmsg,
     outbox::{Outbox, Train},
     pool::Pool,
     run::Run,
-    sys,
+    sys::{self, Setting},
     table::Key,
 };
 
@@ -35,12 +46,16 @@ pub(super) struct Kernel {
     shared: ManuallyDrop<Shared>,
     /// Receives under way.
     armed: usize,
+    /// Completions that came while one of them was waited for.
+    aside: VecDeque<Completion>,
 }
 
 struct Shared {
     outbox: Outbox,
     buffers: Buffers,
     templates: Templates,
+    /// The addresses of binds under way, by slot.
+    binding: HashMap<u32, Box<Name>>,
 }
 
 /// Message headers that only say how long the name and control areas are to be.
@@ -72,6 +87,12 @@ pub(super) enum Step {
     Cancelled { key: Key, result: i32 },
     /// The waker was written to; and whether it is still watched.
     Woken { more: bool },
+    /// A socket could not be made, or set, with this errno.
+    NotMade { key: Key, errno: i32 },
+    /// A socket was bound, with an errno below zero if not.
+    Bound { key: Key, result: i32 },
+    /// The ring no longer has a socket.
+    Left { key: Key },
 }
 
 impl Kernel {
@@ -82,8 +103,9 @@ impl Kernel {
         let buffers = unsafe { Buffers::register(&ring, Rc::clone(&pool), settings.buffers) }?;
         let outbox = Outbox::new(settings.segmentation);
         let templates = Templates { v4: template(V4_NAME_BYTES), v6: template(V6_NAME_BYTES) };
-        let shared = ManuallyDrop::new(Shared { outbox, buffers, templates });
-        Ok(Self { ring, pool, shared, armed: 0 })
+        let binding = HashMap::new();
+        let shared = ManuallyDrop::new(Shared { outbox, buffers, templates, binding });
+        Ok(Self { ring, pool, shared, armed: 0, aside: VecDeque::new() })
     }
 
     pub(super) fn ring(&mut self) -> &mut Ring {
@@ -133,6 +155,57 @@ impl Kernel {
         self.shared.buffers.publish_free();
     }
 
+    /// Makes a socket in the ring's table, sets it and binds it: one [`Step::Bound`], after one
+    /// [`Step::NotMade`] for each thing that failed.
+    pub(super) fn bind(
+        &mut self,
+        key: Key,
+        address: SocketAddr,
+        settings: impl Iterator<Item = &'static Setting>,
+    ) -> io::Result<()> {
+        let (id, token) = (key.id(), Token::Make(key).pack());
+        self.ring.push_socket(id, address.is_ipv6(), token)?;
+        self.set(key, settings)?;
+        let name = self.shared.binding.entry(key.slot).or_default();
+        **name = Name::new(address);
+        let bind = Target::Registered(Fixed(id.0)).bind(name);
+        // SAFETY: the name has a place of its own in `shared`, which `drop` keeps until the bind has
+        // ended; only its completion takes it out, and a slot has one bind under way at most.
+        unsafe { self.ring.push(bind, Token::Bind(key).pack()) }
+    }
+
+    /// Sets a socket that only the ring has, before whatever is queued next.
+    pub(super) fn set(
+        &mut self,
+        key: Key,
+        mut settings: impl Iterator<Item = &'static Setting>,
+    ) -> io::Result<()> {
+        let token = Token::Make(key).pack();
+        settings.try_for_each(|setting| self.ring.push_setting(key.id(), setting, token))
+    }
+
+    /// Lets go of a socket that only the ring has; [`Step::Left`] follows.
+    pub(super) fn leave(&mut self, key: Key) -> io::Result<()> {
+        self.ring.push_close(key.id(), Token::Leave(key).pack())
+    }
+
+    /// A descriptor of a socket that only the ring has, for the one call that needs it.
+    ///
+    /// # Errors
+    /// When there can be no more descriptors; and when the ring fails.
+    pub(super) fn descriptor(&mut self, id: SocketId) -> io::Result<UdpSocket> {
+        self.ring.push_descriptor(id, Token::Descriptor.pack())?;
+        loop {
+            self.ring.enter(Patience::first(Wait::Forever))?;
+            while let Some(entry) = self.ring.pop() {
+                if Token::unpack(entry.token) == Some(Token::Descriptor) {
+                    return descriptor(&entry);
+                }
+                self.aside.push_back(entry);
+            }
+        }
+    }
+
     /// Starts receiving on a socket.
     pub(super) fn arm(&mut self, target: Target, key: Key, v6: bool) -> io::Result<()> {
         let templates = &self.shared.templates;
@@ -180,16 +253,16 @@ impl Kernel {
     /// Takes the next step of one of our operations.
     pub(super) fn pop(&mut self) -> Option<Step> {
         loop {
-            let entry = self.ring.pop()?;
-            if let Some(token) = Token::unpack(entry.token) {
-                return Some(self.step(token, entry));
+            let entry = self.aside.pop_front().or_else(|| self.ring.pop())?;
+            if let Some(step) = Token::unpack(entry.token).and_then(|t| self.step(t, entry)) {
+                return Some(step);
             }
         }
     }
 
-    fn step(&mut self, token: Token, entry: Completion) -> Step {
+    fn step(&mut self, token: Token, entry: Completion) -> Option<Step> {
         let Completion { result, more, buffer, .. } = entry;
-        match token {
+        Some(match token {
             Token::Receive(key) => {
                 self.armed -= usize::from(!more);
                 let filled = buffer.map(|slot| {
@@ -201,11 +274,20 @@ impl Kernel {
             Token::Send(train) => Step::Sent { sent: Sent { train: train as usize }, result },
             Token::Cancel(key) => Step::Cancelled { key, result },
             Token::Wake => Step::Woken { more },
-        }
+            Token::Make(key) => Step::NotMade { key, errno: -result },
+            Token::Bind(key) => {
+                self.shared.binding.remove(&key.slot);
+                Step::Bound { key, result }
+            }
+            Token::Leave(key) => Step::Left { key },
+            // Taken where it is waited for.
+            Token::Descriptor => return None,
+        })
     }
 
     fn is_quiet(&self) -> bool {
-        self.armed == 0 && self.shared.outbox.in_flight() == 0
+        let Shared { outbox, binding, .. } = &*self.shared;
+        self.armed == 0 && outbox.in_flight() == 0 && binding.is_empty()
     }
 
     /// Ends every operation and waits for it. Whether the kernel has let go of everything.
@@ -258,6 +340,16 @@ impl Drop for Kernel {
         // Otherwise the memory is left to the process: the kernel may still write to it. `shared`
         // holds the pool, so the buffers stay mapped too.
     }
+}
+
+/// The descriptor that a completion brings.
+fn descriptor(entry: &Completion) -> io::Result<UdpSocket> {
+    if entry.result < 0 {
+        return Err(io::Error::from_raw_os_error(-entry.result));
+    }
+    // SAFETY: the kernel has just made this descriptor for us, and nothing else holds it.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(entry.result) };
+    Ok(descriptor.into())
 }
 
 fn template(name_bytes: usize) -> Box<libc::msghdr> {

@@ -26,6 +26,7 @@ use super::{
     layout,
     pace::Pace,
     run::Run,
+    sockets::{self, BufferSizes, Buffers},
     sys,
     table::{Key, Phase, Table},
 };
@@ -36,6 +37,7 @@ use token::Token;
 mod buffers;
 mod collect;
 mod kernel;
+mod open;
 mod ring;
 mod token;
 
@@ -47,13 +49,19 @@ pub struct UringDriver {
     kernel: Kernel,
     table: Table,
     registered: bool,
+    /// How sockets are sized that the ring opens; `None` where it cannot open any.
+    direct: Option<Buffers>,
     pace: Pace,
     min_wait: bool,
     spin: Duration,
     /// Sockets whose receive is to be armed, first in, first out.
     to_arm: VecDeque<Key>,
+    /// Sockets that the ring is to open.
+    to_open: Vec<(Key, SocketAddr)>,
     /// Closed sockets whose receive is to be cancelled.
     to_cancel: Vec<Key>,
+    /// Closed or refused sockets that only the ring has and is to let go of.
+    to_leave: Vec<Key>,
     /// Closed sockets that have nothing under way any more.
     to_release: Vec<Key>,
     /// What was collected and not yet taken.
@@ -69,6 +77,8 @@ pub struct UringDriver {
 enum Collected {
     Filled(Key, Filled),
     Woken,
+    Opened(Key),
+    Refused(SocketId, i32),
     Closed(SocketId),
     Broken(Key, i32),
     SegmentationOff,
@@ -90,15 +100,19 @@ impl UringDriver {
             kernel.ring().poll_devices(settings.busy_poll_us)?;
         }
         let min_wait = settings.min_wait && kernel.has_min_wait();
+        let direct = settings.direct_sockets && settings.registered_files;
         Ok(Self {
             kernel,
             table: Table::new(sockets as usize),
             registered: settings.registered_files,
+            direct: direct.then(Buffers::allowed).transpose()?,
             pace: Pace::new(settings.batching),
             min_wait,
             spin: Duration::from_micros(settings.spin_us.into()),
             to_arm: VecDeque::with_capacity(sockets as usize),
+            to_open: Vec::new(),
             to_cancel: Vec::with_capacity(sockets as usize),
+            to_leave: Vec::new(),
             to_release: Vec::with_capacity(sockets as usize),
             backlog: VecDeque::with_capacity(settings.buffers as usize + ARMS_PER_TURN),
             waker: Waker::new()?,
@@ -115,7 +129,9 @@ impl UringDriver {
         self.watch_waker()?;
         self.arm_receives()?;
         self.submit_sends()?;
-        self.cancel_closed()
+        self.cancel_closed()?;
+        self.leave_closed()?;
+        self.open_wanted()
     }
 
     fn watch_waker(&mut self) -> io::Result<()> {
@@ -132,7 +148,7 @@ impl UringDriver {
         for _ in 0..free.min(ARMS_PER_TURN) {
             let Some(key) = self.to_arm.pop_front() else { break };
             let Some(entry) = self.table.at(key) else { continue };
-            if entry.phase == Phase::Closing {
+            if entry.phase != Phase::Open {
                 continue;
             }
             entry.armed = true;
@@ -171,7 +187,7 @@ impl UringDriver {
         while let Some(key) = self.to_cancel.pop() {
             let Some(entry) = self.table.at(key) else { continue };
             if !entry.armed {
-                self.to_release.push(key);
+                self.release_if_idle(key);
                 continue;
             }
             let (target, token) = (Token::Receive(key).pack(), Token::Cancel(key).pack());
@@ -193,12 +209,17 @@ impl UringDriver {
     }
 
     fn release(&mut self, key: Key) {
-        if self.registered {
+        let Some(entry) = self.table.at(key) else { return };
+        let phase = entry.phase;
+        if self.registered && entry.socket.is_some() {
             let taken_out = self.kernel.ring().unregister(key.id());
             debug_assert!(taken_out.is_ok(), "a registered slot can be emptied: {taken_out:?}");
         }
         self.table.remove(key);
-        self.backlog.push_back(Collected::Closed(key.id()));
+        self.backlog.push_back(match phase {
+            Phase::Refused(errno) => Collected::Refused(key.id(), errno),
+            Phase::Opening(_) | Phase::Open | Phase::Closing => Collected::Closed(key.id()),
+        });
     }
 
     /// Hands the send queue over now and waits until the kernel has worked it off.
@@ -307,11 +328,19 @@ impl UringDriver {
         if !differs {
             return Ok(());
         }
+        let Some(entry) = self.table.at(key) else { return Ok(()) };
+        let v6 = entry.v6;
+        entry.note_dont_fragment(on);
+        if entry.socket.is_none() {
+            self.submit_sends()?;
+            return self.kernel.set(key, sys::dont_fragment(v6, on).iter());
+        }
         if self.kernel.outbox().waiting() > 0 {
             self.counters.early_flushes += 1;
             self.flush()?;
         }
-        self.table.at(key).map_or(Ok(()), |entry| entry.set_dont_fragment(on))
+        let entry = self.table.get(key.id());
+        entry.map_or(Ok(()), |entry| sys::set_dont_fragment(entry.descriptor(), v6, on))
     }
 }
 
@@ -320,7 +349,7 @@ fn target_of(table: &Table, registered: bool, id: SocketId) -> Target {
         return Target::Registered(Fixed(id.0));
     }
     let entry = table.get(id).expect("a socket with work under way is in the table");
-    Target::Plain(Fd(entry.socket.as_raw_fd()))
+    Target::Plain(Fd(entry.descriptor().as_raw_fd()))
 }
 
 impl Driver for UringDriver {
@@ -328,7 +357,7 @@ impl Driver for UringDriver {
         let key = self.table.insert(socket)?;
         if self.registered {
             let entry = self.table.get(key.id()).expect("just inserted");
-            if let Err(error) = self.kernel.ring().register(key.id(), &entry.socket) {
+            if let Err(error) = self.kernel.ring().register(key.id(), entry.descriptor()) {
                 self.table.remove(key);
                 self.table.vacate(key.id());
                 return Err(error);
@@ -338,10 +367,26 @@ impl Driver for UringDriver {
         Ok(key.id())
     }
 
+    fn bind(&mut self, address: SocketAddr) -> io::Result<SocketId> {
+        if self.direct.is_some() {
+            let key = self.table.reserve(address.is_ipv6())?;
+            self.to_open.push((key, address));
+            return Ok(key.id());
+        }
+        let id = self.open(sockets::relay(address, BufferSizes::RELAY)?)?;
+        let key = self.table.open_key(id).expect("just opened");
+        self.backlog.push_back(Collected::Opened(key));
+        Ok(id)
+    }
+
     fn close(&mut self, socket: SocketId) {
         let Some(key) = self.table.open_key(socket) else { return };
         if let Some(entry) = self.table.at(key) {
             entry.phase = Phase::Closing;
+            if entry.socket.is_none() {
+                entry.leaving = true;
+                self.to_leave.push(key);
+            }
         }
         self.to_cancel.push(key);
     }
@@ -385,6 +430,15 @@ impl Driver for UringDriver {
                     }
                 }
                 Collected::Woken => return Some(Event::Woken),
+                Collected::Opened(key) => {
+                    if self.table.open_key(key.id()) == Some(key) {
+                        return Some(Event::Opened(key.id()));
+                    }
+                }
+                Collected::Refused(socket, errno) => {
+                    self.table.vacate(socket);
+                    return Some(Event::Refused(socket, errno));
+                }
                 Collected::Closed(socket) => {
                     self.table.vacate(socket);
                     return Some(Event::Closed(socket));
@@ -418,6 +472,6 @@ impl Driver for UringDriver {
     }
 
     fn kernel_drops(&self, socket: SocketId) -> Option<u64> {
-        sys::socket_drops(&self.table.get(socket)?.socket).ok()
+        sys::socket_drops(self.table.get(socket)?.socket.as_ref()?).ok()
     }
 }

@@ -14,19 +14,24 @@ use std::{
 
 use io_uring::{
     EnterFlags, IoUring, opcode, squeue,
-    types::{self, CancelBuilder, Fixed, Napi, SubmitArgs, Timespec},
+    types::{self, CancelBuilder, DestinationSlot, Fixed, Napi, SubmitArgs, Timespec},
 };
 
 use crate::io::{
     SocketId, Wait,
+    address::Name,
     errno::{self, WaitFate},
     pace::Batch,
+    sys::Setting,
 };
 
 /// Submissions between two calls into the kernel; more of them cost a call more.
 const SUBMISSIONS: u32 = 1024;
 /// Completions that fit before the kernel has to queue them elsewhere.
 const COMPLETIONS: u32 = 8192;
+
+/// For operations of which only a failure is news.
+const QUIET: squeue::Flags = squeue::Flags::SKIP_SUCCESS;
 
 /// One io_uring instance of the calling thread.
 pub(super) struct Ring {
@@ -176,11 +181,54 @@ impl Ring {
         pushed.map_err(|_full| io::Error::from_raw_os_error(libc::EBUSY))
     }
 
-    /// Queues the cancellation of the operation with token `target`.
+    /// Queues the cancellation of the operation with token `target`; it completes only if there is
+    /// nothing to cancel.
     pub(super) fn push_cancel(&mut self, target: u64, token: u64) -> io::Result<()> {
-        let cancel = opcode::AsyncCancel::new(target).build();
+        let cancel = opcode::AsyncCancel::new(target).build().flags(QUIET);
         // SAFETY: a cancellation names no memory.
         unsafe { self.push(cancel, token) }
+    }
+
+    /// Queues the making of a UDP socket that has no descriptor, only the table's slot; it completes
+    /// only if it fails.
+    ///
+    /// What is queued after it is about that socket: the kernel works off such entries in order,
+    /// since none of them has to wait for anything. Were one to overtake another, it would fail.
+    pub(super) fn push_socket(&mut self, id: SocketId, v6: bool, token: u64) -> io::Result<()> {
+        let family = if v6 { libc::AF_INET6 } else { libc::AF_INET };
+        let slot = DestinationSlot::try_from_slot_target(id.0)
+            .map_err(|_| io::Error::from_raw_os_error(libc::EMFILE))?;
+        let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK;
+        let socket = opcode::Socket::new(family, kind, libc::IPPROTO_UDP);
+        let socket = socket.file_index(Some(slot)).build().flags(QUIET);
+        // SAFETY: it names no memory.
+        unsafe { self.push(socket, token) }
+    }
+
+    /// Queues the setting of an option (kernel 6.7); it completes only if it fails.
+    pub(super) fn push_setting(
+        &mut self,
+        id: SocketId,
+        setting: &'static Setting,
+        token: u64,
+    ) -> io::Result<()> {
+        let (value, bytes) = (&raw const setting.value, size_of_val(&setting.value) as u32);
+        let (level, name) = (setting.level as u32, setting.name as u32);
+        let set = opcode::SetSockOpt::new(Fixed(id.0), level, name, value.cast(), bytes);
+        // SAFETY: the value is a constant of the program.
+        unsafe { self.push(set.build().flags(QUIET), token) }
+    }
+
+    /// Queues the end of a socket that has no descriptor.
+    pub(super) fn push_close(&mut self, id: SocketId, token: u64) -> io::Result<()> {
+        // SAFETY: it names no memory.
+        unsafe { self.push(opcode::Close::new(Fixed(id.0)).build(), token) }
+    }
+
+    /// Queues the making of a descriptor for a socket that has none (kernel 6.8).
+    pub(super) fn push_descriptor(&mut self, id: SocketId, token: u64) -> io::Result<()> {
+        // SAFETY: it names no memory.
+        unsafe { self.push(opcode::FixedFdInstall::new(Fixed(id.0), 0).build(), token) }
     }
 
     /// Queues a watch on `descriptor` that completes each time something is written to it.
@@ -283,6 +331,16 @@ impl Target {
             Self::Plain(socket) => opcode::Send::new(socket, start, len),
         };
         send.flags(libc::MSG_DONTWAIT).dest_addr(name).dest_addr_len(name_len).build()
+    }
+
+    /// A BIND (kernel 6.11).
+    pub(super) fn bind(self, name: &Name) -> squeue::Entry {
+        match self {
+            Self::Registered(socket) => {
+                opcode::Bind::new(socket, name.as_ptr(), name.len()).build()
+            }
+            Self::Plain(socket) => opcode::Bind::new(socket, name.as_ptr(), name.len()).build(),
+        }
     }
 
     /// A SENDMSG.

@@ -13,12 +13,21 @@ pub(super) enum Token {
     Cancel(Key),
     Send(u32),
     Wake,
+    /// Makes a socket, or sets it; completes only if it fails.
+    Make(Key),
+    Bind(Key),
+    Leave(Key),
+    Descriptor,
 }
 
 const RECEIVE: u8 = 1;
 const CANCEL: u8 = 2;
 const SEND: u8 = 3;
 const WAKE: u8 = 4;
+const MAKE: u8 = 5;
+const BIND: u8 = 6;
+const LEAVE: u8 = 7;
+const DESCRIPTOR: u8 = 8;
 
 impl Token {
     pub(super) fn pack(self) -> u64 {
@@ -27,6 +36,10 @@ impl Token {
             Self::Cancel(key) => packed(CANCEL, key.generation, key.slot),
             Self::Send(train) => packed(SEND, 0, train),
             Self::Wake => packed(WAKE, 0, 0),
+            Self::Make(key) => packed(MAKE, key.generation, key.slot),
+            Self::Bind(key) => packed(BIND, key.generation, key.slot),
+            Self::Leave(key) => packed(LEAVE, key.generation, key.slot),
+            Self::Descriptor => packed(DESCRIPTOR, 0, 0),
         }
     }
 
@@ -39,6 +52,10 @@ impl Token {
             CANCEL => Some(Self::Cancel(key)),
             SEND => Some(Self::Send(slot)),
             WAKE => Some(Self::Wake),
+            MAKE => Some(Self::Make(key)),
+            BIND => Some(Self::Bind(key)),
+            LEAVE => Some(Self::Leave(key)),
+            DESCRIPTOR => Some(Self::Descriptor),
             _ => None,
         }
     }
@@ -55,7 +72,9 @@ mod tests {
     #[test]
     fn tokens_survive_the_ring() {
         let key = Key { slot: u32::MAX, generation: GENERATION_MASK };
-        for token in [Token::Receive(key), Token::Cancel(key), Token::Send(7), Token::Wake] {
+        let of_socket = [Token::Receive, Token::Cancel, Token::Make, Token::Bind, Token::Leave];
+        let others = [Token::Send(7), Token::Wake, Token::Descriptor];
+        for token in of_socket.map(|token| token(key)).into_iter().chain(others) {
             assert_eq!(Token::unpack(token.pack()), Some(token));
         }
         assert_eq!(Token::unpack(0), None);

@@ -1,0 +1,96 @@
+//! Allocates that wait for the sockets the driver was asked for.
+//!
+//! An Allocate may need several: one of each family, and the next port, reserved. Each is answered
+//! by itself; the state machine gets one outcome when the last answer is there.
+
+use std::collections::HashMap;
+
+use crate::{
+    io::SocketId,
+    turn::{Bind, FiveTuple, PendingId, RelayId},
+};
+
+/// Sockets one Allocate can wait for: IPv4, IPv6, and the reserved next port.
+const SOCKETS_MAX: usize = 3;
+
+/// What is known so far of the sockets of one Allocate.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opening {
+    pub(super) pending: PendingId,
+    pub(super) flow: FiveTuple,
+    binds: [Bind; SOCKETS_MAX],
+    sockets: usize,
+    /// Answers that are still to come.
+    awaited: usize,
+}
+
+/// A socket that the driver opens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) relay: RelayId,
+    pending: PendingId,
+    place: usize,
+}
+
+/// Everything that waits for a driver's answer.
+#[derive(Debug, Default)]
+pub(super) struct Openings {
+    waiting: HashMap<PendingId, Opening>,
+    wanted: HashMap<SocketId, Wanted>,
+}
+
+impl Opening {
+    /// Begins with nothing known. More than [`SOCKETS_MAX`] sockets are never asked for.
+    pub(super) fn new(pending: PendingId, flow: FiveTuple, sockets: usize) -> Self {
+        let sockets = sockets.min(SOCKETS_MAX);
+        Self { pending, flow, binds: [Bind::Failed; SOCKETS_MAX], sockets, awaited: 0 }
+    }
+
+    /// Notes what became of the socket at a place.
+    pub(super) fn note(&mut self, place: usize, bind: Bind) {
+        self.binds[place] = bind;
+    }
+
+    /// What became of each, in the order they were asked for.
+    pub(super) fn binds(&self) -> &[Bind] {
+        &self.binds[..self.sockets]
+    }
+
+    /// Whether every answer is there.
+    pub(super) fn is_whole(&self) -> bool {
+        self.awaited == 0
+    }
+}
+
+impl Openings {
+    /// Has an Allocate wait for the socket at a place.
+    pub(super) fn expect(
+        &mut self,
+        opening: &mut Opening,
+        place: usize,
+        relay: RelayId,
+        socket: SocketId,
+    ) {
+        opening.awaited += 1;
+        self.wanted.insert(socket, Wanted { relay, pending: opening.pending, place });
+    }
+
+    /// Keeps an Allocate until its last answer.
+    pub(super) fn keep(&mut self, opening: Opening) {
+        self.waiting.insert(opening.pending, opening);
+    }
+
+    /// Whose socket this is; `None` when no Allocate waits for it.
+    pub(super) fn take(&mut self, socket: SocketId) -> Option<Wanted> {
+        self.wanted.remove(&socket)
+    }
+
+    /// Notes an answer, and gives the Allocate back if it was the last one.
+    pub(super) fn answer(&mut self, wanted: Wanted, bind: Bind) -> Option<Opening> {
+        let opening = self.waiting.get_mut(&wanted.pending)?;
+        opening.note(wanted.place, bind);
+        opening.awaited -= 1;
+        let is_whole = opening.is_whole();
+        if is_whole { self.waiting.remove(&wanted.pending) } else { None }
+    }
+}
