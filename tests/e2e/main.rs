@@ -49,4 +49,5 @@ mod fairness;
 mod flood;
 mod hostile;
 mod overload;
+mod size;
 mod stranger;

@@ -90,6 +90,17 @@ impl Setup {
         self
     }
 
+    /// Takes these relay ports, which other tests may use, too.
+    pub fn relay_ports(mut self, low: u16, high: u16) -> Self {
+        self.relay_ports = Some((low, high));
+        self
+    }
+
+    /// Starts it under a hard limit of open files.
+    pub fn open_files(self, limit: u32) -> Self {
+        self.through(&["prlimit", &format!("--nofile={limit}:{limit}")])
+    }
+
     /// Leaves the built-in peer policy as it is.
     pub fn secure(mut self) -> Self {
         self.opens_loopback = false;
