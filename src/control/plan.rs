@@ -85,11 +85,12 @@ pub(super) fn open_files(config: &Config, holder: Holder) -> u64 {
     }
 }
 
-/// Sockets one worker may have open at once: its slice of the ports on every relay address.
+/// Sockets one worker may have open at once: its slice of the ports on every relay address, and two
+/// for each listening one.
 fn sockets(config: &Config) -> u32 {
     let size = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
     let relays = config.relay_ports.count() * size(config.relays.len());
-    relays.div_ceil(size(config.workers.len())) + size(config.listen.len()) + SPARE_SOCKETS
+    relays.div_ceil(size(config.workers.len())) + 2 * size(config.listen.len()) + SPARE_SOCKETS
 }
 
 /// What signs the nonces of this run. It outlives a change of the configuration, so that no client

@@ -49,7 +49,8 @@ pub(super) struct Parts<D> {
     pub driver: D,
     /// Its state machine.
     pub server: Server,
-    /// Its listening sockets, already open in the driver, in the order of the listeners.
+    /// Its listening sockets, already open in the driver: those for payload in the order of the
+    /// listeners, then those for requests in the same.
     pub listeners: Vec<SocketId>,
     /// The clock all workers share.
     pub clock: Clock,
@@ -69,7 +70,9 @@ impl<D: Driver> Worker<D> {
     /// Puts a worker together.
     pub(super) fn new(parts: Parts<D>) -> Worker<D> {
         let mut sockets = Sockets::default();
-        parts.listeners.iter().for_each(|socket| sockets.add_listener(*socket));
+        let (payload, requests) = parts.listeners.split_at(parts.listeners.len() / 2);
+        payload.iter().for_each(|socket| sockets.add_listener(*socket));
+        requests.iter().for_each(|socket| sockets.add_desk(*socket));
         Worker {
             index: parts.index,
             driver: parts.driver,
@@ -135,7 +138,7 @@ impl<D: Driver> Worker<D> {
 
     /// Adds up what the kernel dropped at the listening sockets, as far as it says so.
     fn listener_overflow(&self) -> u64 {
-        let sockets = self.sockets.listeners().iter();
+        let sockets = self.sockets.listeners();
         sockets.filter_map(|socket| self.driver.kernel_drops(*socket)).sum()
     }
 

@@ -32,7 +32,10 @@ pub(super) enum RelaySocket {
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
     roles: Vec<Option<Role>>,
+    /// For payload, and answered from.
     listeners: Vec<SocketId>,
+    /// For requests, one beside each of the others.
+    desks: Vec<SocketId>,
     relays: Vec<RelaySocket>,
 }
 
@@ -44,14 +47,21 @@ impl Sockets {
         self.set_role(socket, Role::Listener(listener));
     }
 
+    /// Notes the socket for requests of the next listener; in the same order.
+    pub(super) fn add_desk(&mut self, socket: SocketId) {
+        let listener = ListenerId(self.desks.len() as u16);
+        self.desks.push(socket);
+        self.set_role(socket, Role::Listener(listener));
+    }
+
     /// What a socket is for.
     pub(super) fn role(&self, socket: SocketId) -> Option<Role> {
         self.roles.get(socket.index()).copied().flatten()
     }
 
     /// The listening sockets.
-    pub(super) fn listeners(&self) -> &[SocketId] {
-        &self.listeners
+    pub(super) fn listeners(&self) -> impl Iterator<Item = &SocketId> {
+        self.listeners.iter().chain(&self.desks)
     }
 
     /// The socket clients of a listener are answered from.

@@ -27,7 +27,10 @@ use super::{
     strays::Strays,
 };
 use crate::{
-    io::{self as net, BufferSizes, Driver, PortableDriver, UringDriver, Waker, sockets, steer},
+    io::{
+        self as net, BufferSizes, Driver, PortableDriver, UringDriver, Waker, sockets, steer,
+        steer::Share,
+    },
     turn::{Alternates, Counts, PortPlan, RelayAddress, Server, Settings, Shard, WorkerIndex},
 };
 
@@ -249,40 +252,52 @@ fn post_patiently(address: &Address, mut mail: Mail) -> Result<(), Mail> {
     }
 }
 
-/// Opens one socket per worker and address. A first one without SO_REUSEPORT finds out whether
+/// Sockets of each worker on each listening address: one for payload, one for requests.
+const SOCKETS_OF_A_LISTENER: usize = 2;
+
+/// Opens the sockets of each worker and address. A first one without SO_REUSEPORT finds out whether
 /// another process has the address: with it, two servers would share the clients silently.
 fn listen_all(plan: &Plan) -> Result<(Vec<Vec<UdpSocket>>, Option<BufferSizes>), SpawnError> {
     for address in &plan.listen {
         sockets::ensure_free(*address).map_err(|error| SpawnError::Listen(*address, error))?;
     }
     let mut granted: Option<BufferSizes> = None;
-    let mut workers = Vec::new();
-    for _ in &plan.cores {
-        let mut listeners = Vec::new();
-        for address in &plan.listen {
-            let listening = sockets::listening(*address, BufferSizes::LISTENING)
-                .map_err(|error| SpawnError::Listen(*address, error))?;
-            granted = Some(granted.map_or(listening.granted, |g| g.min(listening.granted)));
-            listeners.push(listening.socket);
+    let mut workers: Vec<Vec<UdpSocket>> = plan.cores.iter().map(|_| Vec::new()).collect();
+    for _ in 0..SOCKETS_OF_A_LISTENER {
+        for listeners in &mut workers {
+            for address in &plan.listen {
+                let listening = sockets::listening(*address, BufferSizes::LISTENING)
+                    .map_err(|error| SpawnError::Listen(*address, error))?;
+                granted = Some(granted.map_or(listening.granted, |g| g.min(listening.granted)));
+                listeners.push(listening.socket);
+            }
         }
-        workers.push(listeners);
     }
     steer(plan, &workers)?;
     Ok((workers, granted))
 }
 
-/// Has the kernel choose sockets by core, where that is asked for. The sockets of an address stand in
-/// their group in the order of the workers, in which they were bound.
+/// Tells the kernel how to choose among the sockets of an address. They stand in their group in the
+/// order in which they were bound: those for payload, worker by worker, then those for requests.
+///
+/// Without the program it hashes clients over all of them, which is as good as it gets; only
+/// steering by core cannot be had then.
 fn steer(plan: &Plan, workers: &[Vec<UdpSocket>]) -> Result<(), SpawnError> {
-    match plan.steering {
-        Steering::Hash => Ok(()),
-        Steering::Cpu => {
-            workers.iter().take(1).flatten().zip(&plan.listen).try_for_each(|(socket, address)| {
-                let steered = steer::by_core(socket, &plan.cores);
-                steered.map_err(|error| SpawnError::Steer(*address, error))
-            })
+    let mut secret = [0; 4];
+    getrandom::fill(&mut secret).map_err(|error| SpawnError::Start(error.into()))?;
+    let share = match plan.steering {
+        Steering::Hash => {
+            Share::Hash { workers: plan.cores.len(), secret: u32::from_ne_bytes(secret) }
+        }
+        Steering::Cpu => Share::Cores(&plan.cores),
+    };
+    for (socket, address) in workers.iter().take(1).flatten().zip(&plan.listen) {
+        match (steer::attach(socket, share), plan.steering) {
+            (Ok(()), _) | (Err(_), Steering::Hash) => {}
+            (Err(error), Steering::Cpu) => return Err(SpawnError::Steer(*address, error)),
         }
     }
+    Ok(())
 }
 
 fn server(plan: &Plan, worker: WorkerIndex, quota: SharedQuota) -> Result<Server, SpawnError> {
