@@ -72,9 +72,13 @@ pub enum Share<'a> {
     /// By the receiving core: the worker in the place that it has here. Clients of other cores are
     /// spread evenly.
     Cores(&'a [usize]),
-    /// By a hash of the client's address and port among so many workers; nobody who does not know
-    /// the secret can aim at one.
-    Hash { workers: usize, secret: u32 },
+    /// By a hash of the client's address and port.
+    Hash {
+        /// Workers to choose from, at least 1.
+        workers: usize,
+        /// What nobody knows, so that nobody can aim at one worker.
+        secret: u32,
+    },
 }
 
 impl Share<'_> {
