@@ -1,9 +1,9 @@
 //! One pinned thread: one `turn::Server`, one `io` driver, and the glue between them.
 //!
 //! No protocol rule and no `unsafe` lives here. A worker reaps a batch, gives each datagram to its
-//! state machine, carries out the verdict, and submits once. Workers share nothing: each owns one
-//! reuse-port socket per listening address, its slice of the relay ports, its allocations and its
-//! counters. What must cross goes through bounded mailboxes.
+//! state machine, carries out the verdict, and submits once. Workers share nothing: each owns two
+//! reuse-port sockets per listening address (one for payload, one for requests), its slice of the
+//! relay ports, its allocations and its counters. What must cross goes through bounded mailboxes.
 //!
 //! ```text
 //!            ┌────────────── worker ──────────────┐
