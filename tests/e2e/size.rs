@@ -147,7 +147,7 @@ fn hold(relay: &Relay, size: &Size) -> usize {
         std::thread::sleep(Duration::from_millis(10));
     }
     // Most of the ports were in use: a second crowd is only served if they can be had again.
-    let mut again = Crowd::gather(relay, size.clients / 2);
+    let mut again = Crowd::gather(relay, size.clients / 4);
     again.leave(relay);
     files
 }
