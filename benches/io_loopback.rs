@@ -4,20 +4,29 @@
 //! between, so a number is server CPU time: the receive calls, the whole transmit path, and the
 //! peer's receive stack, which loopback runs in the sender's context. The peers take trains, as a
 //! network card with segmentation offload would. `bare` is the floor of the same run: one
-//! `recvfrom` and one `sendto` per packet and nothing else; `tokio_uring` does the same with a task
-//! and two boxed operations per packet.
+//! `recvfrom` and one `sendto` per packet and nothing else; `bare_trains` is the floor for trains,
+//! one `recvmsg` and one `sendmsg` for each; `tokio_uring` does what `bare` does with a task and two
+//! boxed operations per packet.
 
 use std::{
     hint::black_box,
+    io::{IoSlice, IoSliceMut},
     net::{SocketAddr, UdpSocket},
+    os::fd::AsRawFd,
     rc::Rc,
     time::Duration,
 };
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use nix::sys::{
-    resource::{UsageWho, getrusage},
-    time::TimeValLike,
+use nix::{
+    cmsg_space,
+    sys::{
+        resource::{UsageWho, getrusage},
+        socket::{
+            ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg,
+        },
+        time::TimeValLike,
+    },
 };
 use tokio_uring::buf::BoundedBuf;
 use uturn::io::{
@@ -109,7 +118,53 @@ impl Relay for Bare {
     }
 }
 
-/// The same through tokio-uring, a task for each socket: why the data path has a ring of its own.
+/// One receive and one send per train, its bytes as they are.
+struct BareTrains {
+    routes: Vec<(UdpSocket, SockaddrStorage)>,
+    buffer: Vec<u8>,
+}
+
+impl BareTrains {
+    /// Passes a train on and says of how many datagrams it was.
+    fn pass(socket: &UdpSocket, peer: &SockaddrStorage, buffer: &mut [u8]) -> usize {
+        let mut control = cmsg_space!(i32);
+        let mut area = [IoSliceMut::new(buffer)];
+        let message = recvmsg::<SockaddrStorage>(
+            socket.as_raw_fd(),
+            &mut area,
+            Some(&mut control),
+            MsgFlags::empty(),
+        );
+        let message = message.expect("a train");
+        let segment = message.cmsgs().expect("whole").find_map(|control| match control {
+            ControlMessageOwned::UdpGroSegments(bytes) => Some(bytes as u16),
+            _ => None,
+        });
+        let (bytes, segment) = (message.bytes, segment.unwrap_or(message.bytes as u16));
+        let train = [IoSlice::new(&buffer[..bytes])];
+        let offload = [ControlMessage::UdpGsoSegments(&segment)];
+        sendmsg(socket.as_raw_fd(), &train, &offload, MsgFlags::empty(), Some(peer)).expect("sent");
+        bytes.div_ceil(segment.into())
+    }
+}
+
+impl Relay for BareTrains {
+    fn add(&mut self, socket: UdpSocket, peer: SocketAddr) {
+        self.routes.push((socket, peer.into()));
+    }
+
+    fn relay(&mut self, packets: usize) {
+        let each = packets / self.routes.len();
+        for (socket, peer) in &self.routes {
+            let mut relayed = 0;
+            while relayed < each {
+                relayed += Self::pass(socket, peer, &mut self.buffer);
+            }
+        }
+    }
+}
+
+/// The same as `bare` through tokio-uring, a task for each socket: why the data path has a ring of its own.
 /// It has neither multishot receives nor provided buffers, and boxes each operation.
 struct TokioUring {
     runtime: tokio_uring::Runtime,
@@ -238,8 +293,18 @@ fn open(driver: &mut PortableDriver) -> (SocketId, SocketAddr) {
 }
 
 fn measure<R: Relay>(criterion: &mut Criterion, name: &str, gro: bool, new: impl Fn() -> R) {
+    measure_shapes(criterion, name, gro, &SHAPES, new);
+}
+
+fn measure_shapes<R: Relay>(
+    criterion: &mut Criterion,
+    name: &str,
+    gro: bool,
+    shapes: &[Shape],
+    new: impl Fn() -> R,
+) {
     let mut group = criterion.benchmark_group(name);
-    for shape in &SHAPES {
+    for shape in shapes {
         let mut world = World::new(new(), shape.flows, gro);
         group.throughput(Throughput::Elements((shape.flows * shape.burst) as u64));
         group.bench_function(shape.name, |bencher| {
@@ -252,6 +317,10 @@ fn measure<R: Relay>(criterion: &mut Criterion, name: &str, gro: bool, new: impl
 fn relays(criterion: &mut Criterion) {
     let settings = Settings::default();
     measure(criterion, "bare", false, || Bare { routes: Vec::new() });
+    measure_shapes(criterion, "bare_trains", true, &SHAPES[2..], || BareTrains {
+        routes: Vec::new(),
+        buffer: vec![0; 65_536],
+    });
     measure(criterion, "tokio_uring", false, || TokioUring {
         runtime: tokio_uring::Runtime::new(&tokio_uring::builder()).expect("io_uring"),
         routes: Vec::new(),
