@@ -30,7 +30,8 @@ use nix::{
 };
 use tokio_uring::buf::BoundedBuf;
 use uturn::io::{
-    Driver, Event, Piece, PortableDriver, Received, Settings, SocketId, UringDriver, Wait,
+    Batching, Driver, Event, Piece, PortableDriver, Received, Settings, SocketId, UringDriver,
+    Wait,
     sockets::{self, BufferSizes},
 };
 
@@ -315,7 +316,9 @@ fn measure_shapes<R: Relay>(
 }
 
 fn relays(criterion: &mut Criterion) {
-    let settings = Settings::default();
+    // Everything has arrived before a round begins: a wait for more would only be noise.
+    let batching = Batching { longest_wait_us: 0, ..Batching::default() };
+    let settings = Settings { batching, ..Settings::default() };
     measure(criterion, "bare", false, || Bare { routes: Vec::new() });
     measure_shapes(criterion, "bare_trains", true, &SHAPES[2..], || BareTrains {
         routes: Vec::new(),
