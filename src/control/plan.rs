@@ -8,7 +8,7 @@ use crate::io::{self as net, Batching, Facts};
 use crate::turn::{
     Authenticator, Credentials, DEFAULT_NONCE_LIFETIME_S, Nonces, PeerPolicy, PortPlan, Settings,
 };
-use crate::worker::{DriverKind, Limits, Plan};
+use crate::worker::{DriverKind, Limits, Plan, SOCKETS_OF_A_LISTENER};
 
 /// What SOFTWARE says, where it is not switched off: a name, never a version.
 const SOFTWARE: &str = "uturn";
@@ -81,16 +81,21 @@ pub(super) fn open_files(config: &Config, holder: Holder) -> u64 {
     let (sockets, workers) = (u64::from(sockets(config)), config.workers.len() as u64);
     match holder {
         Holder::Process => sockets * workers + BESIDE_SOCKETS,
-        Holder::Rings => sockets.max(config.listen.len() as u64 * workers + BESIDE_SOCKETS),
+        Holder::Rings => sockets.max(listening(config) as u64 * workers + BESIDE_SOCKETS),
     }
 }
 
-/// Sockets one worker may have open at once: its slice of the ports on every relay address, and two
-/// for each listening one.
+/// Listening sockets of one worker.
+fn listening(config: &Config) -> usize {
+    config.listen.len() * SOCKETS_OF_A_LISTENER
+}
+
+/// Sockets one worker may have open at once: its slice of the ports on every relay address, and the
+/// listening ones.
 fn sockets(config: &Config) -> u32 {
     let size = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
     let relays = config.relay_ports.count() * size(config.relays.len());
-    relays.div_ceil(size(config.workers.len())) + 2 * size(config.listen.len()) + SPARE_SOCKETS
+    relays.div_ceil(size(config.workers.len())) + size(listening(config)) + SPARE_SOCKETS
 }
 
 /// What signs the nonces of this run. It outlives a change of the configuration, so that no client
@@ -142,7 +147,9 @@ fn credentials(config: &Config) -> Credentials {
 mod tests {
     use std::net::SocketAddr;
 
-    use super::{BESIDE_SOCKETS, Holder, SPARE_SOCKETS, nonces, open_files, settings};
+    use super::{
+        BESIDE_SOCKETS, Holder, SOCKETS_OF_A_LISTENER, SPARE_SOCKETS, nonces, open_files, settings,
+    };
     use crate::control::config::{Config, Machine, Options};
     use crate::turn::Judgement;
 
@@ -155,7 +162,8 @@ mod tests {
             binds: |_| true,
         };
         let config = Config::load(Options::default(), None, &machine).unwrap();
-        let (beside, one) = (BESIDE_SOCKETS, 16_384 / 4 + 1 + u64::from(SPARE_SOCKETS));
+        let listening = SOCKETS_OF_A_LISTENER as u64;
+        let (beside, one) = (BESIDE_SOCKETS, 16_384 / 4 + listening + u64::from(SPARE_SOCKETS));
         assert_eq!(open_files(&config, Holder::Process), 4 * one + beside);
         assert_eq!(open_files(&config, Holder::Rings), one);
     }

@@ -253,7 +253,7 @@ fn post_patiently(address: &Address, mut mail: Mail) -> Result<(), Mail> {
 }
 
 /// Sockets of each worker on each listening address: one for payload, one for requests.
-const SOCKETS_OF_A_LISTENER: usize = 2;
+pub const SOCKETS_OF_A_LISTENER: usize = 2;
 
 /// Opens the sockets of each worker and address. A first one without SO_REUSEPORT finds out whether
 /// another process has the address: with it, two servers would share the clients silently.
