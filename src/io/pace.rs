@@ -5,7 +5,7 @@
 //! only while its turns bring many datagrams, and for longer the more of its core it uses:
 //!
 //! ```text
-//! use of the core   below 30 %: one step narrower ── 50 % and more: one step wider
+//! use of the core   below 25 %: one step narrower ── 40 % and more: one step wider
 //! wait              50 µs or 32 completions ▸ 100, 64 ▸ 200, 128 ▸ 400, 256
 //! ```
 //!
@@ -125,14 +125,14 @@ mod tests {
     fn the_wait_widens_with_load_up_to_its_bound_and_narrows_again() {
         let mut pace = Pace::new(Batching::default());
         for expected in [batch(64, 100), batch(128, 200), batch(256, 400), batch(256, 400)] {
-            pace.adapt(50);
+            pace.adapt(40);
             assert_eq!(pace.after(8), expected);
         }
-        pace.adapt(49);
-        pace.adapt(30);
+        pace.adapt(39);
+        pace.adapt(25);
         assert_eq!(pace.after(8), batch(256, 400));
         for expected in [batch(128, 200), batch(64, 100), batch(32, 50), batch(32, 50)] {
-            pace.adapt(29);
+            pace.adapt(24);
             assert_eq!(pace.after(8), expected);
         }
     }

@@ -77,8 +77,8 @@ impl Default for Batching {
             longest_wait_us: 400,
             busy_from: 8,
             idle_below: 4,
-            widen_from_percent: 50,
-            narrow_below_percent: 30,
+            widen_from_percent: 40,
+            narrow_below_percent: 25,
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use uturn::worker::SOCKETS_OF_A_LISTENER;
+
 use crate::client::{CHANNEL, Client, Peer};
 use crate::machine::{resident_bytes, skip};
 use crate::relay::{Relay, Setup};
@@ -73,7 +75,7 @@ impl Size {
 
     /// Open files of a server without allocations.
     fn idle_files(&self) -> usize {
-        usize::from(self.listeners) * self.workers + OTHER_FILES
+        usize::from(self.listeners) * SOCKETS_OF_A_LISTENER * self.workers + OTHER_FILES
     }
 }
 
