@@ -26,7 +26,7 @@ use super::usage::{self, Counts, Interim, Names, UsageRecords};
 use super::{banner, files, logging};
 use crate::io::{BufferSizes, Facts};
 use crate::turn::{Alternates, Settings, WorkerIndex};
-use crate::worker::{self, DriverKind, Limits, Snapshot, SpawnError, Tell, Workers};
+use crate::worker::{self, DriverKind, Granted, Limits, Snapshot, SpawnError, Tell, Workers};
 
 /// Serves until a signal comes or a worker fails. Standard output gets the banner, standard error
 /// the log.
@@ -71,7 +71,7 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
         control.as_ref().map_or(Ok(()), |door| desk.open(door))
     })?;
     banner::print(&config, name);
-    log_start(&config, name, workers.granted_buffers());
+    log_start(&config, name, workers.granted());
     let diary = Diary::new(Instant::now(), config.listen.clone(), records.unwrap_or_default());
     let (drops, count) = (Drops::default(), config.workers.len());
     let interval_s = config.usage.as_ref().and_then(|usage| usage.interval_s);
@@ -173,7 +173,7 @@ fn driver_name(driver: DriverKind) -> &'static str {
     }
 }
 
-fn log_start(config: &Config, driver: &str, granted: Option<BufferSizes>) {
+fn log_start(config: &Config, driver: &str, granted: Granted) {
     info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = ?config.listen,
@@ -187,8 +187,14 @@ fn log_start(config: &Config, driver: &str, granted: Option<BufferSizes>) {
     for relayed in config.private_relays() {
         warn!(%relayed, "the advertised relay address is private: behind 1:1 NAT set external-ip");
     }
-    if let Some(granted) = granted {
-        log_buffers(granted);
+    if !granted.requests_apart {
+        warn!(
+            "the kernel takes no BPF program for the listening sockets: requests share their buffers \
+             with payload and may be lost under overload"
+        );
+    }
+    if let Some(buffers) = granted.buffers {
+        log_buffers(buffers);
     }
 }
 

@@ -56,4 +56,6 @@ pub use quota::Limits;
 pub use report::{Report, Tell};
 pub use snapshot::{Counters, Snapshot};
 pub use sockets::Role;
-pub use spawn::{DriverKind, Plan, SOCKETS_OF_A_LISTENER, SpawnError, Steering, Workers, spawn};
+pub use spawn::{
+    DriverKind, Granted, Plan, SOCKETS_OF_A_LISTENER, SpawnError, Steering, Workers, spawn,
+};

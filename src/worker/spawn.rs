@@ -85,8 +85,17 @@ pub struct Plan {
 pub struct Workers {
     addresses: Vec<Address>,
     threads: Vec<JoinHandle<()>>,
-    granted: Option<BufferSizes>,
+    granted: Granted,
     quota: SharedQuota,
+}
+
+/// What the kernel gave the listening sockets.
+#[derive(Debug, Clone, Copy)]
+pub struct Granted {
+    /// The smallest buffers of any; `None` where there is no such socket.
+    pub buffers: Option<BufferSizes>,
+    /// Whether requests come in through sockets of their own.
+    pub requests_apart: bool,
 }
 
 /// Why the workers did not come up.
@@ -233,8 +242,8 @@ impl Workers {
         }
     }
 
-    /// The smallest socket buffers the kernel granted a listening socket.
-    pub fn granted_buffers(&self) -> Option<BufferSizes> {
+    /// What the kernel gave the listening sockets.
+    pub fn granted(&self) -> Granted {
         self.granted
     }
 }
@@ -257,32 +266,32 @@ pub const SOCKETS_OF_A_LISTENER: usize = 2;
 
 /// Opens the sockets of each worker and address. A first one without SO_REUSEPORT finds out whether
 /// another process has the address: with it, two servers would share the clients silently.
-fn listen_all(plan: &Plan) -> Result<(Vec<Vec<UdpSocket>>, Option<BufferSizes>), SpawnError> {
+fn listen_all(plan: &Plan) -> Result<(Vec<Vec<UdpSocket>>, Granted), SpawnError> {
     for address in &plan.listen {
         sockets::ensure_free(*address).map_err(|error| SpawnError::Listen(*address, error))?;
     }
-    let mut granted: Option<BufferSizes> = None;
+    let mut buffers: Option<BufferSizes> = None;
     let mut workers: Vec<Vec<UdpSocket>> = plan.cores.iter().map(|_| Vec::new()).collect();
     for _ in 0..SOCKETS_OF_A_LISTENER {
         for listeners in &mut workers {
             for address in &plan.listen {
                 let listening = sockets::listening(*address, BufferSizes::LISTENING)
                     .map_err(|error| SpawnError::Listen(*address, error))?;
-                granted = Some(granted.map_or(listening.granted, |g| g.min(listening.granted)));
+                buffers = Some(buffers.map_or(listening.granted, |b| b.min(listening.granted)));
                 listeners.push(listening.socket);
             }
         }
     }
-    steer(plan, &workers)?;
-    Ok((workers, granted))
+    let requests_apart = steer(plan, &workers)?;
+    Ok((workers, Granted { buffers, requests_apart }))
 }
 
 /// Tells the kernel how to choose among the sockets of an address. They stand in their group in the
 /// order in which they were bound: those for payload, worker by worker, then those for requests.
 ///
-/// Without the program it hashes clients over all of them, which is as good as it gets; only
-/// steering by core cannot be had then.
-fn steer(plan: &Plan, workers: &[Vec<UdpSocket>]) -> Result<(), SpawnError> {
+/// Without the program it hashes clients over all of them, requests and payload alike, and steering by
+/// core cannot be had. Says whether every address has it.
+fn steer(plan: &Plan, workers: &[Vec<UdpSocket>]) -> Result<bool, SpawnError> {
     let mut secret = [0; 4];
     getrandom::fill(&mut secret).map_err(|error| SpawnError::Start(error.into()))?;
     let share = match plan.steering {
@@ -291,13 +300,15 @@ fn steer(plan: &Plan, workers: &[Vec<UdpSocket>]) -> Result<(), SpawnError> {
         }
         Steering::Cpu => Share::Cores(&plan.cores),
     };
+    let mut apart = true;
     for (socket, address) in workers.iter().take(1).flatten().zip(&plan.listen) {
         match (steer::attach(socket, share), plan.steering) {
-            (Ok(()), _) | (Err(_), Steering::Hash) => {}
+            (Ok(()), _) => {}
+            (Err(_), Steering::Hash) => apart = false,
             (Err(error), Steering::Cpu) => return Err(SpawnError::Steer(*address, error)),
         }
     }
-    Ok(())
+    Ok(apart)
 }
 
 fn server(plan: &Plan, worker: WorkerIndex, quota: SharedQuota) -> Result<Server, SpawnError> {
