@@ -56,6 +56,12 @@ pub(super) fn features(scene: &Scene, need: &Need) -> Vec<Finding> {
             "6.12",
         ),
         (is_uring && !kernel.registered_files, Severity::Hint, "sockets stay unregistered", "6.13"),
+        (
+            is_uring && kernel.registered_files && !kernel.direct_sockets,
+            Severity::Hint,
+            "each relay port takes an open file",
+            "6.13",
+        ),
         (!kernel.gro, Severity::Warning, "no UDP_GRO: trains arrive one by one", "5.0"),
         (
             !kernel.segmentation,

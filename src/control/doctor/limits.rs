@@ -9,7 +9,7 @@ use crate::io::Settings;
 /// Bytes of a receive buffer, with what is beside it in the pool.
 const BUFFER_BYTES: u64 = 66_560;
 /// Bytes of an allocation: its state, and the kernel's for its socket.
-const ALLOCATION_BYTES: u64 = 4096;
+const ALLOCATION_BYTES: u64 = 5 << 10;
 /// Bytes that the kernel counts as locked for a worker's ring: 16 of them start with 4 MiB and not
 /// with 3; twice that, since what an earlier ring had is given back late.
 const RING_BYTES: u64 = 512 << 10;
