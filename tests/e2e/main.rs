@@ -1,18 +1,17 @@
 //! The real binary, driven from outside over loopback: one test per rule that can be seen there.
 //!
-//! `relay` starts and stops it, `client` speaks TURN with it, `stun` is a second and independent
-//! reading of the RFCs. Tests marked `ignore` want the machine for themselves; `tests/run` runs
-//! them one after the other.
+//! What they stand on is in `rig`. Tests marked `ignore` want the machine for themselves;
+//! `tests/run` runs them one after the other.
 
 #![expect(
     unreachable_pub,
     reason = "a test binary exports nothing; `pub` marks what a module offers"
 )]
 
-mod client;
-mod machine;
-mod relay;
-mod stun;
+#[path = "../rig/mod.rs"]
+mod rig;
+
+use rig::{client, machine, relay, stun};
 
 mod allocate;
 mod auth;

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::machine::Ports;
-use crate::stun::{Builder, method};
+use super::machine::Ports;
+use super::stun::{Builder, method};
 
 pub const REALM: &str = "example.org";
 pub const USER: &str = "alice";

@@ -6,8 +6,8 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use crate::relay::{LOOPBACK4, LOOPBACK6, PASSWORD, REALM, Relay, USER};
-use crate::stun::{Answer, Builder, Class, attribute, long_term_key, method};
+use super::relay::{LOOPBACK4, LOOPBACK6, PASSWORD, REALM, Relay, USER};
+use super::stun::{Answer, Builder, Class, attribute, long_term_key, method};
 
 /// How long an answer may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);

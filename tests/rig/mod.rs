@@ -1,0 +1,10 @@
+//! What tests of the real binary stand on, whatever they test: `relay` starts and stops it, `client`
+//! speaks TURN with it, `stun` is a second and independent reading of the RFCs, `machine` knows what
+//! there is to test on.
+//!
+//! It is part of each target that names it.
+
+pub mod client;
+pub mod machine;
+pub mod relay;
+pub mod stun;
