@@ -152,6 +152,7 @@ fn the_rules_find_what_they_look_for() {
     // The attribute the rule forbids, put together here so that no file holds it.
     let silenced = ["//! What.\n#[al", "low(dead_code)]\nfn f() {}"].concat();
     assert_eq!(faults(shape, "src/turn/a.rs", &silenced), 1);
+    assert_eq!(faults(shape, "tests/a.rs", "//! What.\n#[test]\n#[ignore]\nfn f() {}"), 1);
     let path = ["see ", "/ro", "ot/notes"].concat();
     assert_eq!(faults(machine_paths, "README.md", &path), 1);
 }
@@ -261,6 +262,10 @@ fn shape(source: &Source) -> Vec<String> {
             .iter()
             .any(|allow| source.code.contains(allow))
             .then(|| format!("{}: allow in place of expect", source.path)),
+        source
+            .code
+            .contains("#[ignore")
+            .then(|| format!("{}: a test that is not run", source.path)),
     ];
     faults.into_iter().flatten().collect()
 }

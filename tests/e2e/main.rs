@@ -1,7 +1,6 @@
 //! The real binary, driven from outside over loopback: one test per rule that can be seen there.
 //!
-//! What they stand on is in `rig`. Tests marked `ignore` want the machine for themselves;
-//! `tests/run` runs them one after the other.
+//! What they stand on is in `rig`. Those that want the machine for themselves are the target `alone`.
 
 #![expect(
     unreachable_pub,
@@ -42,11 +41,3 @@ mod time_limited;
 mod top;
 mod usage;
 mod workers;
-
-mod browser;
-mod fairness;
-mod flood;
-mod hostile;
-mod overload;
-mod size;
-mod stranger;

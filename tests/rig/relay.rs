@@ -84,21 +84,15 @@ impl Setup {
     }
 
     /// Leaves only so many relay ports, the first of them even.
-    pub fn relay_port_count(mut self, count: u16) -> Self {
+    pub fn relay_port_count(self, count: u16) -> Self {
         let (low, _) = self.ports.relay_range();
-        self.relay_ports = Some((low, low + count - 1));
-        self
+        self.relay_ports(low, low + count - 1)
     }
 
     /// Takes these relay ports, which other tests may use, too.
     pub fn relay_ports(mut self, low: u16, high: u16) -> Self {
         self.relay_ports = Some((low, high));
         self
-    }
-
-    /// Starts it under a hard limit of open files.
-    pub fn open_files(self, limit: u32) -> Self {
-        self.through(&["prlimit", &format!("--nofile={limit}:{limit}")])
     }
 
     /// Leaves the built-in peer policy as it is.

@@ -72,7 +72,6 @@ fn lost_beside_a_flood(driver: &str, train: usize) -> [usize; 2] {
 }
 
 #[test]
-#[ignore = "a flood fills every core: tests/run runs it with nothing beside it"]
 fn a_flooded_relay_socket_takes_nothing_from_the_others() {
     for driver in ["uring", "portable"] {
         for train in [1, 50] {

@@ -135,13 +135,11 @@ fn check(relay: &Relay, test: &str) {
 }
 
 #[test]
-#[ignore = "a browser decodes video on every core: tests/run runs it with nothing beside it"]
 fn a_browser_calls_through_one_worker() {
     check(&Relay::start(), "a browser calls through one worker");
 }
 
 #[test]
-#[ignore = "a browser decodes video on every core: tests/run runs it with nothing beside it"]
 fn a_browser_calls_through_two_workers() {
     let relay = Setup::new().with(&["--workers", "2"]).start();
     check(&relay, "a browser calls through two workers");

@@ -80,7 +80,6 @@ fn beside_a_flood(relay: &Relay, flood: &Flood) -> Outcome {
 }
 
 #[test]
-#[ignore = "a flood fills every core: tests/run runs it with nothing beside it"]
 fn a_stranger_takes_neither_packets_nor_answers_from_others() {
     for driver in ["uring", "portable"] {
         for flood in floods() {

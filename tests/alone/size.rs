@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use uturn::worker::SOCKETS_OF_A_LISTENER;
 
 use crate::client::{CHANNEL, Client, Peer};
-use crate::machine::{resident_bytes, skip};
+use crate::machine::skip;
+use crate::memory::resident_bytes;
 use crate::relay::{Relay, Setup};
 
 /// Every so many allocations one relays.
@@ -63,7 +64,7 @@ impl Size {
             .listen(&listen)
             .relay_ips(&relay)
             .relay_ports(self.ports.0, self.ports.1)
-            .open_files(self.open_files)
+            .through(&["prlimit", &format!("--nofile={0}:{0}", self.open_files)])
             .with(&["--user-quota", "0", "--io", self.driver])
             .with(&["--workers", &self.workers.to_string()])
             .start()
@@ -165,7 +166,6 @@ fn hold_in_rings(size: &Size) {
 }
 
 #[test]
-#[ignore = "its ports belong to other tests, too: tests/run runs it with nothing beside it"]
 fn a_limit_of_20_000_open_files_does_for_18_000_allocations() {
     for driver in ["uring", "portable"] {
         let size = Size { driver, ..LARGE };
@@ -174,13 +174,11 @@ fn a_limit_of_20_000_open_files_does_for_18_000_allocations() {
 }
 
 #[test]
-#[ignore = "its ports belong to other tests, too: tests/run runs it with nothing beside it"]
 fn two_rings_hold_18_000_allocations_under_a_limit_of_11_200() {
     hold_in_rings(&Size { workers: 2, open_files: 11_200, ..LARGE });
 }
 
 #[test]
-#[ignore = "100,000 allocations take every core: tests/run runs it with nothing beside it"]
 fn eight_rings_hold_100_000_allocations_under_a_limit_of_20_000() {
     hold_in_rings(&HUGE);
 }

@@ -63,7 +63,6 @@ fn patient_request(client: &mut Client, request: &[u8]) -> (Answer, Duration) {
 }
 
 #[test]
-#[ignore = "a flood fills every core: tests/run runs it with nothing beside it"]
 fn a_flood_does_not_stop_an_allocate() {
     for driver in ["uring", "portable"] {
         let relay = Setup::new().with(&["--io", driver]).start();
@@ -100,7 +99,6 @@ pub fn allocate_and_release(relay: &Relay) -> Duration {
 
 // Another client's packets pass too, at the modest rate of a voice.
 #[test]
-#[ignore = "a flood fills every core: tests/run runs it with nothing beside it"]
 fn a_flood_does_not_silence_a_voice() {
     let relay = Relay::start();
     let peer = Peer::new();

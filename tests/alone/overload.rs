@@ -22,7 +22,6 @@ const LOAD: &str = "overload video -n 60 --trains --no-gro -t 5 --then-for 3 --m
 const OVERLOADED: f64 = 10.0;
 
 #[test]
-#[ignore = "an overload fills every core: tests/run runs it with nothing beside it"]
 fn an_overload_is_carried_as_far_as_it_goes_and_forgotten() {
     let generator = Path::new(env!("CARGO_BIN_EXE_uturn")).with_file_name("loadgen");
     if !generator.exists() {

@@ -10,7 +10,7 @@ use crate::client::{
     Client, Peer, V6, allocate, channel_bind, channel_data, create_permission, send_indication,
     socket,
 };
-use crate::machine::resident_bytes;
+use crate::memory::resident_bytes;
 use crate::relay::{PASSWORD, Relay, Setup, USER};
 use crate::stun::{Builder, Class, attribute, method};
 
@@ -176,7 +176,6 @@ fn without_growth(relay: &Relay, mut attack: impl FnMut()) {
 }
 
 #[test]
-#[ignore = "an attack at full speed fills every core: tests/run runs it with nothing beside it"]
 fn strangers_can_send_anything() {
     let mut chance = Chance::new();
     let relay = Relay::start();
@@ -193,7 +192,6 @@ fn strangers_can_send_anything() {
 }
 
 #[test]
-#[ignore = "an attack at full speed fills every core: tests/run runs it with nothing beside it"]
 fn an_authenticated_client_can_send_anything() {
     let mut chance = Chance::new();
     let relay = Relay::start();
@@ -248,7 +246,6 @@ fn invention(chance: &mut Chance, peers: &[SocketAddr]) -> Builder {
 }
 
 #[test]
-#[ignore = "an attack at full speed fills every core: tests/run runs it with nothing beside it"]
 fn peers_can_send_anything() {
     let mut chance = Chance::new();
     let relay = Setup::new().with(&["--workers", "2"]).start();
