@@ -58,6 +58,11 @@ impl Diary {
         Worker::Alive
     }
 
+    /// Waits until the next report can be noted as a whole, with its record.
+    pub(super) async fn room(&self) {
+        self.usage.room().await;
+    }
+
     /// Goes on in a new file of records, if there is one.
     pub(super) fn reopen(&self) {
         self.usage.reopen();

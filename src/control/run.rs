@@ -217,10 +217,12 @@ impl<W: Workers> Life<W> {
     }
 }
 
+/// Notes the last reports, no faster than their records are written.
 async fn collect(reports: &mut Reports, diary: &mut Diary, mut alive: usize) {
     while alive > 0
         && let Some((worker, report)) = reports.next().await
     {
+        diary.room().await;
         if diary.note(Instant::now(), worker, report) == Worker::Gone {
             alive -= 1;
         }
@@ -268,7 +270,8 @@ mod tests {
     use crate::control::plan::nonces;
     use crate::control::reports::reports;
     use crate::control::runtime::Runtime;
-    use crate::control::usage::UsageRecords;
+    use crate::control::usage::{self, Counts, Names, QUEUE_LINES, UsageRecords};
+    use crate::turn::{Cause, Closed, Correspondents, FiveTuple, ListenerId, SessionId, Traffic};
     use crate::worker::Tell;
 
     /// So many workers, which end when they are told to, each having made one allocation; so many of
@@ -405,5 +408,42 @@ mod tests {
     #[test]
     fn workers_that_are_gone_without_a_word_are_not_waited_for() {
         assert_eq!(live(0, None), (End::Asked, 0));
+    }
+
+    fn ended_by_the_end(serial: u64) -> Closed {
+        let client = ([192, 0, 2, 1], 5000).into();
+        Closed {
+            session: SessionId { worker: WorkerIndex(0), serial },
+            user: "alice".into(),
+            flow: FiveTuple { listener: ListenerId(0), client },
+            relayed: [None; 2],
+            duration_ms: 1,
+            traffic: Traffic::default(),
+            peers: Correspondents::default(),
+            cause: Cause::Shutdown,
+        }
+    }
+
+    #[test]
+    fn everybody_who_is_there_at_the_end_has_a_record() {
+        const ALLOCATIONS: u64 = 2 * QUEUE_LINES as u64;
+        let path = std::env::temp_dir().join(format!("uturn-the-end-{}", std::process::id()));
+        let (tell, mut reports) = reports();
+        let worker = std::thread::spawn(move || {
+            let closed = (0..ALLOCATIONS).map(|serial| Report::Closed(ended_by_the_end(serial)));
+            closed.for_each(|report| tell(WorkerIndex(0), report));
+            tell(WorkerIndex(0), Report::Stopped(Box::new(one_allocation())));
+        });
+        let standing = watch::Sender::new(Standing::serving(no_file().config())).subscribe();
+        let (names, counts) = (Names { standing, listen: Vec::new() }, Arc::new(Counts::default()));
+        Runtime::new(IoChoice::Portable).unwrap().block_on(async {
+            let (records, writer) = UsageRecords::open(&path, false, names, &counts).unwrap();
+            let mut diary = Diary::new(Instant::now(), Vec::new(), records);
+            let life = async move { collect(&mut reports, &mut diary, 1).await };
+            usage::beside(life, Some(writer.run(None))).await;
+        });
+        worker.join().unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!((counts.written(), counts.lost()), (ALLOCATIONS, 0));
     }
 }

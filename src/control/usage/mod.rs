@@ -7,8 +7,9 @@
 //!                                              every interval: ── live.rs ── pages of allocations
 //! ```
 //!
-//! Law: nobody waits for the disk. What does not fit into the queue, or what a full disk does not
-//! take, is counted as lost, and the relay goes on. All of this runs on the control thread.
+//! Law: nobody waits for the disk while there is something to relay. What does not fit into the queue,
+//! or what a full disk does not take, is counted as lost, and the relay goes on. All of this runs on
+//! the control thread.
 
 mod file;
 mod live;
@@ -36,7 +37,7 @@ use crate::turn::Closed;
 const LAST_RECORDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Lines that wait for the disk at most; some 500 bytes each.
-const QUEUE_LINES: usize = 16_384;
+pub(super) const QUEUE_LINES: usize = 16_384;
 
 /// What became of the records so far.
 #[derive(Debug, Default)]
@@ -119,6 +120,15 @@ impl UsageRecords {
         let Some(open) = &self.open else { return };
         if open.queue.try_send(Order::Write(open.names.ended(closed))).is_err() {
             open.counts.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until there is room for a record. This is for the end, when more allocations may end at
+    /// once than the queue has room for; whoever waits has to bound it.
+    pub(super) async fn room(&self) {
+        if let Some(open) = &self.open {
+            // Without a writer there is no room to wait for.
+            drop(open.queue.reserve().await);
         }
     }
 
