@@ -29,7 +29,7 @@ impl<D: Driver> Worker<D> {
                 Effect::Activate(relay) => self.activate(relay),
                 Effect::Close(relay) => self.close_relay(relay),
                 Effect::Redeem(redeem) => self.redeem(now, redeem),
-                Effect::GiveBack { owner, local } => self.post(owner, Mail::Returned(local)),
+                Effect::GiveBack { owner, local } => self.post.post(owner, Mail::Returned(local)),
                 Effect::Opened(opened) => {
                     self.strays.claim(&mut self.post, opened.flow);
                     self.report(Report::Opened(opened));
@@ -149,7 +149,7 @@ impl<D: Driver> Worker<D> {
             let RelaySocket::Held(socket) = self.sockets.take(redeemed.relay) else { return None };
             Some((socket, redeemed.local))
         });
-        self.post(worker, Mail::Redeemed { redemption, socket });
+        self.post.post(worker, Mail::Redeemed { redemption, socket });
         self.carry_out(now);
     }
 
@@ -179,7 +179,7 @@ impl<D: Driver> Worker<D> {
             Ok(()) => Outcome::Redeemed(local),
             Err(error) => {
                 self.refused(redemption.relay, &error);
-                self.post(redemption.owner, Mail::Returned(local));
+                self.post.post(redemption.owner, Mail::Returned(local));
                 Outcome::Returned
             }
         }

@@ -116,18 +116,21 @@ pub(super) fn inbox() -> (Sender<Mail>, Receiver<Mail>) {
 pub(super) struct Post {
     worker: WorkerIndex,
     addresses: Vec<Address>,
-    /// Letters that must arrive and found the inbox full. Bounded by the relay ports there are:
-    /// each carries one, or a claim of one of their owners.
-    waiting: VecDeque<(WorkerIndex, Mail)>,
+    /// Letters that must arrive and found the inbox full, by worker, in the order they were written:
+    /// one that went past another could take back a claim before it is made. Bounded by the relay
+    /// ports there are, each of which carries one, and by two for each allocation that comes and goes
+    /// while that worker reads nothing, for which the watchdog ends the server.
+    waiting: Vec<VecDeque<Mail>>,
 }
 
 impl Post {
     /// The post office of one worker; `addresses` are those of all workers, by index.
     pub(super) fn new(worker: WorkerIndex, addresses: Vec<Address>) -> Post {
-        Post { worker, addresses, waiting: VecDeque::new() }
+        let waiting = addresses.iter().map(|_| VecDeque::new()).collect();
+        Post { worker, addresses, waiting }
     }
 
-    /// Posts a letter that may be refused.
+    /// Posts a letter that may be refused, past those that wait.
     pub(super) fn try_post(&self, to: WorkerIndex, mail: Mail) -> Result<(), TrySendError<Mail>> {
         match self.addresses.get(usize::from(to.0)) {
             Some(address) => address.post(mail),
@@ -143,26 +146,33 @@ impl Post {
     /// Posts a letter that carries a port or a claim and so must arrive; it waits here while the
     /// inbox is full.
     pub(super) fn post(&mut self, to: WorkerIndex, mail: Mail) {
-        match self.try_post(to, mail) {
-            Ok(()) => {}
-            Err(TrySendError::Full(mail)) => self.waiting.push_back((to, mail)),
-            // A worker that has ended has no ports any more.
-            Err(TrySendError::Disconnected(_)) => {}
-        }
+        let Some(waiting) = self.waiting.get_mut(usize::from(to.0)) else { return };
+        waiting.push_back(mail);
+        self.deliver(to);
     }
 
     /// True when a letter waits for room in an inbox.
     pub(super) fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        self.waiting.iter().any(|waiting| !waiting.is_empty())
     }
 
-    /// Tries the waiting letters once more; true when some still wait.
-    pub(super) fn retry(&mut self) -> bool {
-        for _ in 0..self.waiting.len() {
-            let Some((to, mail)) = self.waiting.pop_front() else { break };
-            self.post(to, mail);
+    /// Tries the waiting letters once more.
+    pub(super) fn retry(&mut self) {
+        self.workers().for_each(|worker| self.deliver(worker));
+    }
+
+    /// Posts what waits for a worker, as far as there is room.
+    fn deliver(&mut self, to: WorkerIndex) {
+        let index = usize::from(to.0);
+        let (address, waiting) = (&self.addresses[index], &mut self.waiting[index]);
+        while let Some(mail) = waiting.pop_front() {
+            match address.post(mail) {
+                Ok(()) => {}
+                Err(TrySendError::Full(mail)) => return waiting.push_front(mail),
+                // A worker that has ended has no ports any more.
+                Err(TrySendError::Disconnected(_)) => {}
+            }
         }
-        self.has_waiting()
     }
 
     /// Sends an emptied parcel back to the worker that owns it.
@@ -175,5 +185,61 @@ impl Post {
     /// Whose post office this is.
     pub(super) fn worker(&self) -> WorkerIndex {
         self.worker
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::parcel::Parcels;
+
+    /// The post of worker 0, and the inbox of worker 1.
+    fn post() -> (Post, Receiver<Mail>) {
+        let address = || {
+            let ((inbox, letters), (_, home)) = (inbox(), Parcels::new());
+            (Address { inbox, waker: Waker::new().expect("an eventfd"), home }, letters)
+        };
+        let ((own, _), (other, letters)) = (address(), address());
+        (Post::new(WorkerIndex(0), vec![own, other]), letters)
+    }
+
+    fn returned(port: u16) -> Mail {
+        Mail::Returned(([192, 0, 2, 1], port).into())
+    }
+
+    fn ports(letters: &Receiver<Mail>) -> Vec<u16> {
+        let port = |mail| match mail {
+            Mail::Returned(local) => local.port(),
+            mail => panic!("{mail:?} was never posted"),
+        };
+        letters.try_iter().map(port).collect()
+    }
+
+    #[test]
+    fn letters_that_must_arrive_do_so_in_their_order() {
+        let (mut post, letters) = post();
+        let full = INBOX_LETTERS as u16;
+        (0..full + 2).for_each(|port| post.post(WorkerIndex(1), returned(port)));
+        assert!(post.has_waiting());
+        assert_eq!(ports(&letters), Vec::from_iter(0..full));
+        post.post(WorkerIndex(1), returned(full + 2));
+        assert!(!post.has_waiting());
+        assert_eq!(ports(&letters), [full, full + 1, full + 2]);
+    }
+
+    #[test]
+    fn what_waits_is_tried_again_and_forgotten_with_its_reader() {
+        let (mut post, letters) = post();
+        let full = INBOX_LETTERS as u16;
+        (0..=full).for_each(|port| post.post(WorkerIndex(1), returned(port)));
+        post.retry();
+        assert!(post.has_waiting());
+        letters.recv().expect("the first");
+        post.retry();
+        assert!(!post.has_waiting());
+        post.post(WorkerIndex(1), returned(full + 1));
+        drop(letters);
+        post.retry();
+        assert!(!post.has_waiting());
     }
 }

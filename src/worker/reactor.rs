@@ -38,7 +38,6 @@ pub(super) struct Worker<D> {
     pub(super) stopping: bool,
     clock: Clock,
     inbox: Receiver<Mail>,
-    letters_wait: bool,
 }
 
 /// What a worker is made of.
@@ -88,7 +87,6 @@ impl<D: Driver> Worker<D> {
             stopping: false,
             clock: parts.clock,
             inbox: parts.inbox,
-            letters_wait: false,
         }
     }
 
@@ -117,7 +115,7 @@ impl<D: Driver> Worker<D> {
             self.on_event(now, event);
         }
         self.outgoing.flush(&self.post);
-        self.letters_wait = self.letters_wait && self.post.retry();
+        self.post.retry();
         Ok(())
     }
 
@@ -143,7 +141,7 @@ impl<D: Driver> Worker<D> {
     }
 
     fn wait(&self, now: Now) -> Wait {
-        if self.letters_wait {
+        if self.post.has_waiting() {
             return Wait::For(RETRY);
         }
         match self.server.next_deadline() {
@@ -198,12 +196,6 @@ impl<D: Driver> Worker<D> {
         while let Ok(mail) = self.inbox.try_recv() {
             self.on_mail(now, mail);
         }
-    }
-
-    /// Posts a letter that carries a port; one that finds the inbox full is tried again.
-    pub(super) fn post(&mut self, to: WorkerIndex, mail: Mail) {
-        self.post.post(to, mail);
-        self.letters_wait = self.post.has_waiting();
     }
 
     pub(super) fn report(&mut self, report: Report) {
