@@ -441,6 +441,9 @@ mod tests {
             &super::MAX_PPS,
             &super::USAGE_INTERVAL,
             &super::MAX_LIFETIME,
+            &super::BATCH_WAIT,
+            &super::SPIN,
+            &super::BUSY_POLL,
         ];
         for number in numbers {
             assert_eq!(number.key.default, number.default.to_string(), "{}", number.key.name);

@@ -128,6 +128,10 @@ fn the_command_line_wins_for_every_key() {
         ),
         ("on-reallocate = 'refuse'", "--on-reallocate=replace", "on-reallocate = \"replace\""),
         ("io = 'uring'", "--io=portable", "io = \"portable\""),
+        ("steer = 'hash'", "--steer=cpu", "steer = \"cpu\""),
+        ("batch-wait-us = 1", "--batch-wait-us=2", "batch-wait-us = 2"),
+        ("spin-us = 1", "--spin-us=2", "spin-us = 2"),
+        ("busy-poll-us = 1", "--busy-poll-us=2", "busy-poll-us = 2"),
         ("metrics = [1]", "--metrics=10.0.0.5:2", "metrics = [\"10.0.0.5:2\"]"),
         (
             "alternate-server = ['192.0.2.1:1']",
@@ -154,6 +158,11 @@ fn the_command_line_wins_for_every_key() {
     assert_eq!(external.unwrap().relays[0].advertised, ip("198.51.100.2"));
     let secrets = settle("secret = ['in-the-file']", &["--secret=on-the-line"]).unwrap().secrets;
     assert_eq!(secrets.iter().map(Secret::reveal).collect::<Vec<_>>(), ["on-the-line"]);
+    for key in KEYS.iter().filter(|key| !["external-ip", "secret"].contains(&key.name)) {
+        let is_tried =
+            wins.iter().any(|(_, flag, _)| flag.starts_with(&format!("--{}=", key.name)));
+        assert!(is_tried, "{}", key.name);
+    }
 }
 
 /// Each file, the line that is named, the key, and a part of the problem.
