@@ -10,8 +10,8 @@ use foldhash::fast::FixedState;
 use super::{Chance, FiveTuple, PendingId, RelayId, allocation::Owner, ports::Parity};
 use crate::wire::{ErrorCode, Family, TransactionId};
 
-/// Allocates that may wait at a time; sockets are bound in the same turn of the worker's loop, so
-/// only reservations asked for at other workers ever add up.
+/// Allocates that may wait at a time. The kernel answers for a socket by the next turn of the worker's
+/// loop, so that only what one turn brings adds up, and reservations asked for at other workers.
 const MAX_OPENINGS: usize = 4096;
 
 /// Times another port is tried when the one drawn is in use by somebody else.

@@ -180,7 +180,7 @@ pub(super) struct Top {
     /// Datagrams that found a UDP socket's buffer full, of any process; nothing where the kernel
     /// does not say.
     pub(super) socket_overflow: Option<u64>,
-    /// Since the last figures; nothing when there was no sample.
+    /// Since the last figures, in the first since the start; nothing when there was no sample.
     pub(super) held: Option<Held>,
     pub(super) busiest: Vec<Busy>,
 }

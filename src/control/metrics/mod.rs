@@ -9,7 +9,7 @@
 //! Workers count in words of their own and are asked when somebody looks, so that nothing is shared
 //! with them and nothing is done between two scrapes. All of this runs on the control thread.
 //!
-//! Law: no label takes values that an outsider can make more of; no user, no address, no peer.
+//! Law: no label takes values that an outsider can make more of; no user, no client, no peer.
 
 mod families;
 mod http;

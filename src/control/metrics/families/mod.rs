@@ -175,6 +175,7 @@ mod tests {
         assert_eq!(count("uturn_quota_hits_total"), QuotaHit::ALL.len());
         assert_eq!(count("uturn_allocations"), Ends::ALL.len());
     }
+
     #[test]
     fn buckets_count_what_is_up_to_their_bound() {
         let families = told();
