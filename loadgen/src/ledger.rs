@@ -112,8 +112,9 @@ impl Ledger {
     /// Forgets everything and takes up the next measurement.
     pub(crate) fn begin(&mut self, window: Window, clients: usize) {
         let flows = self.route.flows(clients);
-        let bits = window_for(flows);
-        self.tallies = (0..flows).map(|_| Tally::new(bits)).collect();
+        self.tallies.truncate(flows);
+        self.tallies.iter_mut().for_each(Tally::reset);
+        self.tallies.resize_with(flows, || Tally::new(window_for(flows)));
         self.ways = [Way::new(), Way::new()];
         self.slices = Slices::new(window);
         self.window = window;

@@ -98,13 +98,14 @@ pub(crate) fn measure_beside(
     let (clock, window) = (rig.clock, course.window);
     let manner = Manner { clock, window, spin: spec.spin };
     let gauges = rig.lanes.iter().map(|lane| lane.gauge.clone()).collect();
+    let sockets = rig.sockets().cloned().collect();
     let parted = spec.cores.len() >= rig.lanes.len() * 2;
     let lanes = rig.lanes.iter_mut().enumerate();
     let lanes = lanes.map(|(at, lane)| -> Job<'_> {
         Box::new(move || run_lane(lane, manner, &spec.cores, at, parted))
     });
     let jobs = lanes.chain(beside.jobs).collect();
-    let scene = Scene { clock, window, gauges, pid: beside.pid, watch: beside.watch };
+    let scene = Scene { clock, window, gauges, sockets, pid: beside.pid, watch: beside.watch };
     let observed = observe(scene, jobs)?;
     Ok(Measured {
         ways: [0, 1].map(|way| total(&rig.lanes, way)),

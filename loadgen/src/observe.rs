@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    net::UdpSocket,
     sync::{Arc, atomic::Ordering},
     thread::{self, ScopedJoinHandle},
     time::Duration,
@@ -37,6 +38,7 @@ pub(crate) struct ServerUse {
     pub(crate) whole: Usage,
     /// CPU time within the measurement, ns.
     pub(crate) measured_cpu_ns: u64,
+    /// Datagrams that found a receive buffer full in its network namespace, ours apart.
     pub(crate) drops: u64,
 }
 
@@ -54,6 +56,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) clock: Clock,
     pub(crate) window: Window,
     pub(crate) gauges: Vec<Arc<Gauge>>,
+    /// The generator's own, as far as they live through the measurement.
+    pub(crate) sockets: Vec<Arc<UdpSocket>>,
     /// The server's process.
     pub(crate) pid: Option<u32>,
     /// Is called with every look.
@@ -65,7 +69,7 @@ pub(crate) fn observe<J>(scene: Scene<'_>, jobs: Vec<J>) -> Result<Observed, Fau
 where
     J: FnOnce() -> Result<Vec<ThreadUse>, Fault> + Send,
 {
-    let own_before = own_drops();
+    let own_before = own_drops(&scene.sockets);
     let probe = scene.pid.map(Probe::start).transpose()?;
     let mut observer = Observer { scene, probe, looks: Vec::new(), cpu_ns: [0; 2] };
     let threads = thread::scope(|scope| {
@@ -78,9 +82,10 @@ where
             .map(|handle| handle.join().expect("a thread that panics ends the program"));
         results.collect::<Result<Vec<_>, Fault>>().map(|threads| threads.concat())
     })?;
-    let Observer { probe, looks, cpu_ns, .. } = observer;
-    let server = probe.map(|probe| probe.stop(cpu_ns)).transpose()?;
-    Ok(Observed { threads, server, own_drops: own_drops().saturating_sub(own_before), looks })
+    let Observer { scene, probe, looks, cpu_ns } = observer;
+    let own_drops = own_drops(&scene.sockets) - own_before;
+    let server = probe.map(|probe| probe.stop(cpu_ns, own_drops)).transpose()?;
+    Ok(Observed { threads, server, own_drops, looks })
 }
 
 struct Observer<'a> {
@@ -141,12 +146,13 @@ impl Observer<'_> {
 struct Probe {
     pid: u32,
     before: Usage,
+    /// What its network namespace had dropped before.
     drops: u64,
 }
 
 impl Probe {
     fn start(pid: u32) -> Result<Probe, Fault> {
-        let drops = procfs::socket_drops(pid).map_err(|error| gone(pid, &error))?;
+        let drops = procfs::namespace_drops(pid).map_err(|error| gone(pid, &error))?;
         let before = procfs::usage(pid).map_err(|error| gone(pid, &error))?;
         Ok(Probe { pid, before, drops })
     }
@@ -155,13 +161,15 @@ impl Probe {
         procfs::cpu_ns(self.pid).map_err(|error| gone(self.pid, &error))
     }
 
-    fn stop(&self, [from_ns, until_ns]: [u64; 2]) -> Result<ServerUse, Fault> {
+    /// What it used since, beside a generator whose own sockets dropped `own_drops`.
+    fn stop(&self, [from_ns, until_ns]: [u64; 2], own_drops: u64) -> Result<ServerUse, Fault> {
         let after = procfs::usage(self.pid).map_err(|error| gone(self.pid, &error))?;
-        let drops = procfs::socket_drops(self.pid).map_err(|error| gone(self.pid, &error))?;
+        let drops = procfs::namespace_drops(self.pid).map_err(|error| gone(self.pid, &error))?;
+        let ours = if procfs::shares_network(self.pid) { own_drops } else { 0 };
         Ok(ServerUse {
             whole: after.since(&self.before),
             measured_cpu_ns: until_ns.saturating_sub(from_ns),
-            drops: drops.saturating_sub(self.drops),
+            drops: (drops - self.drops).saturating_sub(ours),
         })
     }
 }
@@ -170,6 +178,6 @@ fn gone(pid: u32, error: &io::Error) -> Fault {
     Fault::usage(format!("process {pid} of the server cannot be looked at: {error}"))
 }
 
-fn own_drops() -> u64 {
-    procfs::socket_drops(std::process::id()).unwrap_or_default()
+fn own_drops(sockets: &[Arc<UdpSocket>]) -> u64 {
+    sockets.iter().map(|socket| uturn::io::socket_drops(socket).unwrap_or_default()).sum()
 }

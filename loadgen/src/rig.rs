@@ -59,6 +59,11 @@ impl Rig {
         Ok(Rig { spec: spec.clone(), clock, lanes, set_up, run: 0, server })
     }
 
+    /// Every socket it receives on.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = &Arc<UdpSocket>> {
+        self.lanes.iter().flat_map(|lane| lane.sink.sockets())
+    }
+
     /// The number of the measurement that begins.
     pub(crate) fn next_run(&mut self) -> u16 {
         self.run = self.run.wrapping_add(1);

@@ -106,6 +106,11 @@ impl Sink {
         self.failures = (0, None);
     }
 
+    /// Every socket it receives on.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = &Arc<UdpSocket>> {
+        self.clients.iter().map(Client::socket).chain(&self.peer)
+    }
+
     pub(crate) fn ways(&self) -> &[Way; 2] {
         &self.ledger.ways
     }

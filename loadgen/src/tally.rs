@@ -42,6 +42,14 @@ impl Tally {
         Tally { next: 0, seen: vec![0; words].into_boxed_slice() }
     }
 
+    /// Forgets everything. Costs what was seen, not what could be: a run of a fifth of a second must
+    /// not begin with 64 MiB to clear.
+    pub(crate) fn reset(&mut self) {
+        let used = (self.next.div_ceil(64) as usize).min(self.seen.len());
+        self.seen[..used].fill(0);
+        self.next = 0;
+    }
+
     /// Takes note of one arrival.
     pub(crate) fn note(&mut self, sequence: u64) -> Arrival {
         if sequence >= self.next {
@@ -121,6 +129,18 @@ mod tests {
         assert_eq!(tally.note(1_000_000), Arrival::InOrder);
         assert_eq!(tally.note(999_990), Arrival::Reordered);
         assert_eq!(tally.note(999_990), Arrival::Duplicate);
+    }
+
+    #[test]
+    fn nothing_is_left_after_a_reset() {
+        let mut tally = Tally::new(256);
+        for up_to in [0, 1, 63, 64, 65, 256, 1_000] {
+            (0..up_to).for_each(|sequence| _ = tally.note(sequence));
+            tally.reset();
+            assert!(tally.seen.iter().all(|word| *word == 0), "after {up_to}");
+            assert_eq!(tally.note(0), Arrival::InOrder);
+            tally.reset();
+        }
     }
 
     /// Every arrival against a set that never forgets.

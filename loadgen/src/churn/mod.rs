@@ -42,7 +42,8 @@ pub(crate) fn measure(
         let core = (!spec.cores.is_empty()).then(|| spec.cores[at % spec.cores.len()]);
         move || churn.run(core).map(|thread: ThreadUse| vec![thread])
     });
-    let scene = Scene { clock, window, gauges: gauges.clone(), pid, watch };
+    let sockets = Vec::new();
+    let scene = Scene { clock, window, gauges: gauges.clone(), sockets, pid, watch };
     let observed = observe(scene, jobs.collect())?;
     let mut sum = Count::new(CHURN);
     churns.iter().for_each(|churn| sum.add(&churn.count));
