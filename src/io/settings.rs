@@ -31,25 +31,23 @@ pub struct Settings {
 
 /// When and how a driver waits for a batch of completions instead of the first one.
 ///
-/// A batch makes joining happen and spares wake-ups. It costs latency, so it is only done while the
-/// turns themselves bring many datagrams, and for longer the more of its core the worker uses.
+/// A batch makes joining happen and spares wake-ups. It costs latency, so there is none while the
+/// worker has little to do, and a longer one the more of its core it uses.
 #[derive(Debug, Clone, Copy)]
 pub struct Batching {
-    /// Completions to wait for while busy; doubled whenever the wait is.
+    /// Completions to wait for at the first step; doubled whenever the wait is.
     pub completions: u32,
-    /// The longest such wait of a worker with little load, in microseconds.
+    /// The wait of the first step, in microseconds. Shorter ones cost more in timers than the batch
+    /// saves: 50 µs at 45,000 packets/s took 1.4 times the CPU of none.
     pub wait_us: u32,
     /// The longest wait there may ever be, in microseconds; 0 for none at all.
     pub longest_wait_us: u32,
-    /// Datagrams in one turn from which the driver counts as busy.
+    /// Datagrams in one turn from which the next may wait: when traffic ends, so does the waiting.
     pub busy_from: u32,
-    /// Datagrams in one turn below which it no longer does.
-    pub idle_below: u32,
-    /// Use of the core, in percent, from which the wait is doubled.
+    /// Use of the core, in percent, from which there is a wait, and a longer one step by step.
     pub widen_from_percent: u32,
-    /// Use of the core, in percent, below which the wait is halved. A wait twice as long takes a
-    /// fifth to a third of the load away, which must not fall below this at once; between the two
-    /// the wait stays as it is, so a wide gap leaves a worker slow to answer that has little to do.
+    /// Use of the core, in percent, below which it goes back a step. A step takes up to a fifth of
+    /// the load away, which must not fall below this at once.
     pub narrow_below_percent: u32,
 }
 
@@ -72,13 +70,12 @@ impl Default for Settings {
 impl Default for Batching {
     fn default() -> Self {
         Self {
-            completions: 32,
-            wait_us: 50,
+            completions: 64,
+            wait_us: 100,
             longest_wait_us: 400,
-            busy_from: 8,
-            idle_below: 4,
-            widen_from_percent: 40,
-            narrow_below_percent: 25,
+            busy_from: 4,
+            widen_from_percent: 50,
+            narrow_below_percent: 35,
         }
     }
 }

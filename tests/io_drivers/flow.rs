@@ -77,10 +77,15 @@ pub(super) fn what_waits_is_taken_before_a_batch_is_waited_for<D: Driver>(new: f
         wait_us,
         longest_wait_us: wait_us,
         busy_from: 1,
-        idle_below: 1,
-        ..Batching::default()
+        widen_from_percent: 0,
+        narrow_below_percent: 0,
     };
     let mut node = Node::new(new(&Settings { batching, ..Settings::default() }));
+    // Load is judged a hundred times a second.
+    let begun = Instant::now();
+    while begun.elapsed() < WAIT {
+        node.driver.turn(Wait::None).expect("a turn");
+    }
     let (client, _) = outside(V4);
     for number in 0..700 {
         client.send_to(&numbered(number, 100), node.address).expect("sent");
@@ -89,6 +94,12 @@ pub(super) fn what_waits_is_taken_before_a_batch_is_waited_for<D: Driver>(new: f
     assert_eq!(node.datagrams(700).len(), 700);
     let took = begun.elapsed();
     assert!(took < WAIT * 3, "{took:?}, where one wait is {WAIT:?}");
+
+    client.send_to(&numbered(700, 100), node.address).expect("sent");
+    let begun = Instant::now();
+    assert_eq!(node.datagrams(1).len(), 1);
+    let took = begun.elapsed();
+    assert!(took > WAIT / 2, "{took:?}: no batch was waited for");
 }
 
 pub(super) fn an_answer_needs_no_turn_of_its_own<D: Driver>(new: fn(&Settings) -> D) {
