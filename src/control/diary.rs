@@ -6,16 +6,18 @@ use std::time::Instant;
 
 use tracing::{error, warn};
 
+use super::faults::Faults;
 use super::journal::Journal;
 use super::totals::Totals;
 use super::usage::UsageRecords;
 use crate::turn::WorkerIndex;
-use crate::worker::{Report, Role};
+use crate::worker::Report;
 
 /// Logs reports.
 #[derive(Debug)]
 pub(super) struct Diary {
     journal: Journal,
+    faults: Faults,
     usage: UsageRecords,
     totals: Totals,
 }
@@ -30,7 +32,8 @@ pub(super) enum Worker {
 impl Diary {
     /// Starts empty; the addresses are those of the workers' listeners, in their order.
     pub(super) fn new(now: Instant, listen: Vec<SocketAddr>, usage: UsageRecords) -> Self {
-        Self { journal: Journal::new(now, listen), usage, totals: Totals::default() }
+        let (journal, faults) = (Journal::new(now, listen), Faults::new(now));
+        Self { journal, faults, usage, totals: Totals::default() }
     }
 
     /// Notes a report, and says whether it was the worker's last one.
@@ -45,7 +48,7 @@ impl Diary {
                 worker = worker.0,
                 "the kernel refuses segmentation offload: every datagram leaves by itself"
             ),
-            Report::SocketBroken(role, errno) => broken(worker, role, errno),
+            Report::SocketBroken(role, errno) => self.faults.note(now, worker, role, errno),
             Report::Failed(error) => {
                 error!(worker = worker.0, %error, "a worker failed");
                 return Worker::Gone;
@@ -75,19 +78,15 @@ impl Diary {
 
     /// Says when there is something to sum up.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.journal.due()
+        [self.journal.due(), self.faults.due()].into_iter().flatten().min()
     }
 
     /// Sums up what is due, and says how many reports never arrived.
     pub(super) fn settle(&mut self, now: Instant, lost_reports: u64) {
         self.journal.settle(now);
+        self.faults.settle(now);
         if lost_reports > 0 {
             warn!(reports = lost_reports, "reports of workers were lost");
         }
     }
-}
-
-fn broken(worker: WorkerIndex, role: Role, errno: i32) {
-    let error = std::io::Error::from_raw_os_error(errno);
-    warn!(worker = worker.0, socket = ?role, %error, "a socket is of no more use");
 }

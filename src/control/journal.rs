@@ -99,29 +99,11 @@ fn words(relayed: &[Option<SocketAddr>; 2]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::{Arc, Mutex};
-
-    use tracing_subscriber::fmt;
-
     use super::*;
+    use crate::control::logging::written;
     use crate::turn::{Cause, Correspondents, ListenerId, Load, SessionId, Traffic};
 
     const SESSION: SessionId = SessionId { worker: WorkerIndex(3), serial: 17 };
-
-    /// A log that can be read back.
-    #[derive(Clone, Default)]
-    struct Paper(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Paper {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     fn flow() -> FiveTuple {
         FiveTuple { listener: ListenerId(1), client: "192.0.2.7:5000".parse().unwrap() }
@@ -158,17 +140,8 @@ mod tests {
 
     /// What stands in the log, in one form or the other, after `write` has used the journal.
     fn log(json: bool, write: impl FnOnce(&mut Journal, Instant)) -> String {
-        let paper = Paper::default();
-        let copy = paper.clone();
-        let lines = fmt().with_writer(move || copy.clone()).with_ansi(false);
         let now = Instant::now();
-        let work = || write(&mut journal(now), now);
-        if json {
-            tracing::subscriber::with_default(lines.json().flatten_event(true).finish(), work);
-        } else {
-            tracing::subscriber::with_default(lines.finish(), work);
-        }
-        String::from_utf8(paper.0.lock().unwrap().clone()).unwrap()
+        written(json, || write(&mut journal(now), now))
     }
 
     #[test]

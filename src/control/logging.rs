@@ -43,3 +43,43 @@ pub(super) fn start(settings: &LogSettings) -> Level {
     started.unwrap_or_default();
     Level(handle)
 }
+
+/// What stands in a log of its own, in one form or the other, after `work`.
+#[cfg(test)]
+pub(super) fn written(json: bool, work: impl FnOnce()) -> String {
+    let paper = tests::Paper::default();
+    let copy = paper.clone();
+    let lines = fmt().with_writer(move || copy.clone()).with_ansi(false);
+    if json {
+        tracing::subscriber::with_default(lines.json().flatten_event(true).finish(), work);
+    } else {
+        tracing::subscriber::with_default(lines.finish(), work);
+    }
+    paper.text()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    /// A log that can be read back.
+    #[derive(Clone, Default)]
+    pub(super) struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl Paper {
+        pub(super) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}

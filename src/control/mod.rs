@@ -19,6 +19,7 @@
 //! reports.rs      the door through which workers' reports come
 //! diary.rs        what workers report, as log lines
 //! journal.rs      allocations opened and closed, as log lines
+//! faults.rs       sockets that fail, as log lines
 //! rate.rs         so many lines a second, the rest counted
 //! drops.rs        what was dropped, one log line a minute
 //! overflow.rs     what the kernel drops before a worker sees it
@@ -46,6 +47,7 @@ mod diary;
 mod doctor;
 mod drain;
 mod drops;
+mod faults;
 mod files;
 mod import;
 mod journal;
