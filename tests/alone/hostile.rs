@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::client::{
-    Client, Peer, V6, allocate, channel_bind, channel_data, create_permission, send_indication,
-    socket,
+    Call, Client, Peer, V6, allocate, channel_bind, channel_data, create_permission,
+    send_indication, socket,
 };
 use crate::memory::resident_bytes;
 use crate::relay::{PASSWORD, Relay, Setup, USER};
@@ -153,15 +153,9 @@ fn bombard(relay: &Relay, client: &Client, mut next: impl FnMut() -> Vec<u8>) {
 }
 
 fn serves(relay: &Relay) {
-    let peer = Peer::new();
-    let mut client = Client::new(relay.v4());
-    let relayed = client.allocate();
-    client.bind(0x4000, peer.address());
-    client.send_channel(0x4000, b"out");
-    assert_eq!(peer.receive(), (relayed, b"out".to_vec()));
-    peer.send(relayed, b"in");
-    assert_eq!(client.channel_data(), (0x4000, b"in".to_vec()));
-    client.refresh(0);
+    let mut call = Call::on(relay);
+    call.talk();
+    call.client.refresh(0);
 }
 
 /// Runs the attack twice: what the first one makes the relay take at most, the second must not add to.

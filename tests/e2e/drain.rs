@@ -1,35 +1,17 @@
 //! Draining: who is in a call stays, who comes is sent elsewhere, and the end comes by itself.
 
-use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::client::{Client, Peer, allocate};
+use crate::client::{Call, Client, allocate};
 use crate::control::Controlled;
-use crate::relay::{Relay, Setup, command};
+use crate::relay::{Setup, command};
 use crate::stun::attribute;
 
-const CHANNEL: u16 = 0x4000;
 const ALTERNATE: &str = "192.0.2.9:3479";
 
 fn start(arguments: &[&str]) -> Controlled {
     Controlled::start(Setup::new().with(&["--workers", "2"]).with(arguments))
-}
-
-/// A call: a client with a channel to a peer, and its relayed address.
-fn call(relay: &Relay) -> (Client, Peer, SocketAddr) {
-    let (mut client, peer) = (Client::new(relay.v4()), Peer::new());
-    let relayed = client.allocate();
-    client.bind(CHANNEL, peer.address());
-    (client, peer, relayed)
-}
-
-/// Sends a packet each way, and both must arrive.
-fn talk((client, peer, relayed): &mut (Client, Peer, SocketAddr)) {
-    client.send_channel(CHANNEL, b"out");
-    assert_eq!(peer.receive().1, b"out");
-    peer.send(*relayed, b"back");
-    assert_eq!(client.channel_data(), (CHANNEL, b"back".to_vec()));
 }
 
 /// `uturn drain`, watching.
@@ -44,7 +26,7 @@ fn watch(controlled: &Controlled, words: &[&str]) -> Child {
 fn calls_go_on_until_they_end_and_then_it_ends_with_0() {
     for io in ["auto", "portable"] {
         let mut controlled = start(&["--io", io]);
-        let mut calls: Vec<_> = (0..6).map(|_| call(&controlled.relay)).collect();
+        let mut calls: Vec<_> = (0..6).map(|_| Call::on(&controlled.relay)).collect();
         let draining = AtomicBool::new(false);
         let watcher = watch(&controlled, &[]);
         controlled.relay.process.wait_until_it_logs("draining", 1);
@@ -52,7 +34,7 @@ fn calls_go_on_until_they_end_and_then_it_ends_with_0() {
             let calling = scope.spawn(|| {
                 let mut rounds = 0;
                 while !draining.load(Ordering::Relaxed) || rounds < 100 {
-                    calls.iter_mut().for_each(talk);
+                    calls.iter_mut().for_each(Call::talk);
                     rounds += 1;
                 }
             });
@@ -63,12 +45,12 @@ fn calls_go_on_until_they_end_and_then_it_ends_with_0() {
             draining.store(true, Ordering::Relaxed);
             calling.join().expect("no packet is lost");
         });
-        for (client, _, _) in &mut calls {
+        for Call { client, .. } in &mut calls {
             assert_eq!(client.refresh(600).lifetime_s(), 600);
         }
         let status = controlled.json(&["status"]).remove(0);
         assert_eq!((&status["state"], &status["allocations"]), (&"draining".into(), &6.into()));
-        for (client, _, _) in &mut calls {
+        for Call { client, .. } in &mut calls {
             client.refresh(0);
         }
         let status = controlled.relay.process.wait();
@@ -85,7 +67,7 @@ fn calls_go_on_until_they_end_and_then_it_ends_with_0() {
 #[test]
 fn new_clients_are_sent_to_the_alternate_of_their_family() {
     let controlled = start(&["--alternate-server", ALTERNATE]);
-    let mut call = call(&controlled.relay);
+    let mut call = Call::on(&controlled.relay);
     controlled.relay.process.signal(libc::SIGUSR1);
     controlled.relay.process.wait_until_it_logs("draining", 1);
     let answer = Client::new(controlled.relay.v4()).authenticated(allocate());
@@ -93,7 +75,7 @@ fn new_clients_are_sent_to_the_alternate_of_their_family() {
     assert_eq!(answer.get(ALTERNATE_SERVER), Some(&[0, 1, 0x0D, 0x97, 192, 0, 2, 9][..]));
     let answer = Client::new(controlled.relay.v6()).authenticated(allocate());
     assert_eq!((answer.code(), answer.get(ALTERNATE_SERVER)), (Some(508), None));
-    talk(&mut call);
+    call.talk();
     // Whoever is told on the command line goes before the configuration.
     let mut watcher = watch(&controlled, &["--alternate", "[2001:db8::9]:3480"]);
     controlled.relay.process.wait_until_it_logs("2001:db8::9", 1);
@@ -103,7 +85,7 @@ fn new_clients_are_sent_to_the_alternate_of_their_family() {
         answer.get(ALTERNATE_SERVER).map(|value| &value[..4]),
         Some(&[0, 2, 0x0D, 0x98][..])
     );
-    talk(&mut call);
+    call.talk();
     assert!(answer.get(attribute::XOR_RELAYED_ADDRESS).is_none());
     watcher.kill().and_then(|()| watcher.wait()).expect("our child can be killed");
 }
@@ -113,10 +95,10 @@ const ALTERNATE_SERVER: u16 = 0x8023;
 #[test]
 fn the_deadline_ends_what_is_left() {
     let mut controlled = start(&[]);
-    let mut call = call(&controlled.relay);
+    let mut call = Call::on(&controlled.relay);
     let watcher = watch(&controlled, &["--deadline", "3"]);
     controlled.relay.process.wait_until_it_logs("draining", 1);
-    talk(&mut call);
+    call.talk();
     assert_eq!(controlled.relay.process.wait().code(), Some(0));
     let watched = watcher.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&watched.stdout).into_owned();
@@ -127,7 +109,7 @@ fn the_deadline_ends_what_is_left() {
 #[test]
 fn a_drain_can_be_called_off() {
     let controlled = start(&[]);
-    let mut call = call(&controlled.relay);
+    let mut call = Call::on(&controlled.relay);
     assert!(controlled.refuses(&["drain", "--cancel"]).contains("not draining"));
     let watcher = watch(&controlled, &[]);
     controlled.relay.process.wait_until_it_logs("draining", 1);
@@ -139,7 +121,7 @@ fn a_drain_can_be_called_off() {
     // The workers have their mail before they are asked anything.
     controlled.json(&["status"]);
     Client::new(controlled.relay.v4()).allocate();
-    talk(&mut call);
+    call.talk();
     assert_eq!(controlled.json(&["status"])[0]["state"], "serving");
 }
 
@@ -167,7 +149,7 @@ fn a_server_is_no_alternate_of_itself() {
 #[test]
 fn a_signal_still_stops_it_at_once() {
     let mut controlled = start(&[]);
-    let _call = call(&controlled.relay);
+    let _call = Call::on(&controlled.relay);
     controlled.relay.process.signal(libc::SIGUSR1);
     controlled.relay.process.wait_until_it_logs("draining", 1);
     controlled.relay.process.signal(libc::SIGTERM);

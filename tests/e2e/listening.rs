@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::client::{Client, Peer, socket};
+use crate::client::{Call, Client, Peer, socket};
 use crate::machine;
 use crate::relay::{LOOPBACK4, LOOPBACK6, PASSWORD, Relay, Setup, USER};
 use crate::stun::{Builder, attribute, method};
@@ -15,13 +15,7 @@ fn ip(text: &str) -> IpAddr {
 fn serves(mut client: Client) {
     let answer = client.request(&Builder::request(method::BINDING).bytes());
     assert_eq!(answer.address(attribute::XOR_MAPPED_ADDRESS), client.address());
-    let peer = Peer::new();
-    let relayed = client.allocate();
-    client.bind(0x4000, peer.address());
-    client.send_channel(0x4000, b"out");
-    assert_eq!(peer.receive(), (relayed, b"out".to_vec()));
-    peer.send(relayed, b"in");
-    assert_eq!(client.channel_data(), (0x4000, b"in".to_vec()));
+    Call::of(client).talk();
 }
 
 #[test]

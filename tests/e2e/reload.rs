@@ -2,13 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::client::{Client, Peer, allocate, channel_bind};
+use crate::client::{CHANNEL, Call, Client, allocate, channel_bind};
 use crate::machine::Folder;
 use crate::relay::{PASSWORD, Relay, Setup, USER, command};
 
 const READ: &str = "configuration read again";
 const STAYS: &str = "the configuration stays as it was";
-const CHANNEL: u16 = 0x4000;
 
 /// A relay whose users, and whatever else, stand in a file.
 struct Configured {
@@ -43,29 +42,19 @@ fn users(names: &[&str]) -> String {
     format!("user = [{}]\n", users.join(", "))
 }
 
-/// Sends a packet each way, and both must arrive.
-fn relay_one(client: &mut Client, peer: &Peer, relayed: std::net::SocketAddr) {
-    client.send_channel(CHANNEL, b"out");
-    assert_eq!(peer.receive().1, b"out");
-    peer.send(relayed, b"back");
-    assert_eq!(client.channel_data(), (CHANNEL, b"back".to_vec()));
-}
-
 // Every packet is waited for: a lost one fails the test.
 #[test]
 fn a_call_loses_no_packet_while_everything_changes() {
     for io in ["auto", "portable"] {
         let all = users(&[USER, "bob"]);
         let mut configured = Configured::start(&all, &["--workers", "2", "--io", io]);
-        let (mut client, peer) = (configured.login(USER), Peer::new());
-        let relayed = client.allocate();
-        client.bind(CHANNEL, peer.address());
+        let mut call = Call::of(configured.login(USER));
         let done = AtomicBool::new(false);
         let packets = std::thread::scope(|scope| {
-            let call = scope.spawn(|| {
+            let talking = scope.spawn(|| {
                 let mut packets = 0;
                 while !done.load(Ordering::Relaxed) {
-                    relay_one(&mut client, &peer, relayed);
+                    call.talk();
                     packets += 2;
                 }
                 packets
@@ -78,10 +67,10 @@ fn a_call_loses_no_packet_while_everything_changes() {
                 configured.change(&file);
             }
             done.store(true, Ordering::Relaxed);
-            call.join().expect("no packet is lost")
+            talking.join().expect("no packet is lost")
         });
         assert!(packets > 20, "{packets} packets while the rules changed ten times");
-        client.refresh(600);
+        call.client.refresh(600);
     }
 }
 
@@ -89,37 +78,33 @@ fn a_call_loses_no_packet_while_everything_changes() {
 #[test]
 fn users_come_and_go() {
     let mut configured = Configured::start(&users(&[USER]), &[]);
-    let (mut alice, peer) = (configured.login(USER), Peer::new());
-    let relayed = alice.allocate();
-    alice.bind(CHANNEL, peer.address());
+    let mut alice = Call::of(configured.login(USER));
     assert_eq!(configured.login("bob").fail(allocate()), 401);
     let log = configured.change(&users(&["bob"]));
     assert!(log.contains("applied=\"user\""), "{log}");
     configured.login("bob").allocate();
-    relay_one(&mut alice, &peer, relayed);
-    assert_eq!(alice.fail(crate::stun::Builder::request(crate::stun::method::REFRESH)), 401);
+    alice.talk();
+    assert_eq!(alice.client.fail(crate::stun::Builder::request(crate::stun::method::REFRESH)), 401);
     assert_eq!(configured.login(USER).fail(allocate()), 401);
     configured.change(&users(&[USER]));
-    alice.refresh(600);
-    relay_one(&mut alice, &peer, relayed);
+    alice.client.refresh(600);
+    alice.talk();
 }
 
 #[test]
 fn a_peer_that_is_denied_now_is_cut_off() {
     let mut configured = Configured::start(&users(&[USER]), &[]);
-    let (mut client, peer) = (configured.login(USER), Peer::new());
-    let relayed = client.allocate();
-    client.bind(CHANNEL, peer.address());
-    relay_one(&mut client, &peer, relayed);
+    let mut call = Call::of(configured.login(USER));
+    call.talk();
     configured.change(&(users(&[USER]) + "deny-peers = ['127.0.0.1']\n"));
-    client.send_channel(CHANNEL, b"out");
-    peer.expect_silence();
-    peer.send(relayed, b"back");
-    client.expect_silence();
-    assert_eq!(client.fail(channel_bind(CHANNEL, peer.address())), 403);
+    call.client.send_channel(CHANNEL, b"out");
+    call.peer.expect_silence();
+    call.peer.send(call.relayed, b"in");
+    call.client.expect_silence();
+    assert_eq!(call.client.fail(channel_bind(CHANNEL, call.peer.address())), 403);
     configured.change(&users(&[USER]));
-    client.bind(CHANNEL, peer.address());
-    relay_one(&mut client, &peer, relayed);
+    call.client.bind(CHANNEL, call.peer.address());
+    call.talk();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use core_affinity::CoreId;
 
-use crate::client::{Client, Peer};
+use crate::client::{Call, Client, Peer};
 use crate::machine;
 use crate::relay::Setup;
 
@@ -19,26 +19,21 @@ fn a_client_whose_packets_change_core_is_served_on() {
     };
     for io in ["auto", "portable"] {
         let relay = Setup::new().with(&["--workers", "2", "--steer", "cpu", "--io", io]).start();
-        let (peer, other) = (Peer::new(), Peer::new());
-        let mut client = Client::new(relay.v4());
+        let other = Peer::new();
         on_core(first);
-        let relayed = client.allocate();
-        client.bind(0x4000, peer.address());
+        let mut call = Call::on(&relay);
         for core in [first, second, first, second] {
             on_core(core);
-            client.send_channel(0x4000, b"out");
-            assert_eq!(peer.receive(), (relayed, b"out".to_vec()));
-            peer.send(relayed, b"in");
-            assert_eq!(client.channel_data(), (0x4000, b"in".to_vec()));
-            client.permit(other.address());
-            client.refresh(600);
+            call.talk();
+            call.client.permit(other.address());
+            call.client.refresh(600);
         }
-        client.refresh(0);
+        call.client.refresh(0);
         // The five-tuple is free again on every core.
         on_core(second);
-        client.allocate();
+        call.client.allocate();
         on_core(first);
-        client.refresh(600);
+        call.client.refresh(600);
     }
 }
 

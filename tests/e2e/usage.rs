@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::client::{Client, Peer};
+use crate::client::{CHANNEL, Client, Peer};
 use crate::machine::{Folder, skip};
 use crate::metrics::scrape;
 use crate::relay::{LOOPBACK4, REALM, Relay, Setup, USER};
 
-const CHANNEL: u16 = 0x4000;
 const DRIVERS: [&str; 2] = ["auto", "portable"];
 /// How long a record may take to reach the file on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);

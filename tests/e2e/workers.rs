@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::client::{Client, Peer};
+use crate::client::{Call, Client};
 use crate::relay::{Relay, Setup};
 
 /// The `status` of each thread of the relay.
@@ -57,17 +57,8 @@ fn an_idle_relay_sleeps() {
 #[test]
 fn every_client_is_served_whichever_worker_it_meets() {
     let relay = Setup::new().with(&["--workers", "4"]).start();
-    let peer = Peer::new();
-    let mut clients: Vec<_> = (0..40)
-        .map(|number| Client::new(if number % 2 == 0 { relay.v4() } else { relay.v6() }))
-        .collect();
-    for client in &mut clients {
-        let relayed = client.allocate();
-        client.bind(0x4000, peer.address());
-        client.send_channel(0x4000, b"out");
-        assert_eq!(peer.receive(), (relayed, b"out".to_vec()));
-        peer.send(relayed, b"in");
-        assert_eq!(client.channel_data(), (0x4000, b"in".to_vec()));
-    }
-    clients.iter_mut().for_each(|client| assert_eq!(client.refresh(0).lifetime_s(), 0));
+    let server = |number| if number % 2 == 0 { relay.v4() } else { relay.v6() };
+    let mut calls: Vec<_> = (0..40).map(|number| Call::of(Client::new(server(number)))).collect();
+    calls.iter_mut().for_each(Call::talk);
+    calls.iter_mut().for_each(|call| assert_eq!(call.client.refresh(0).lifetime_s(), 0));
 }

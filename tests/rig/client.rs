@@ -293,9 +293,22 @@ pub struct Call {
 
 impl Call {
     pub fn on(relay: &Relay) -> Self {
-        let (mut client, peer) = (Client::new(relay.v4()), Peer::new());
+        Self::of(Client::new(relay.v4()))
+    }
+
+    /// Has a client allocate, and call a peer of its own.
+    pub fn of(mut client: Client) -> Self {
+        let peer = Peer::new();
         let relayed = client.allocate();
         client.bind(CHANNEL, peer.address());
         Self { client, peer, relayed }
+    }
+
+    /// Sends a packet each way, and both must arrive.
+    pub fn talk(&mut self) {
+        self.client.send_channel(CHANNEL, b"out");
+        assert_eq!(self.peer.receive(), (self.relayed, b"out".to_vec()));
+        self.peer.send(self.relayed, b"in");
+        assert_eq!(self.client.channel_data(), (CHANNEL, b"in".to_vec()));
     }
 }
