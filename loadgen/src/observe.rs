@@ -15,6 +15,7 @@ use crate::{
     lane::{Gauge, ThreadUse},
     procfs::{self, Usage},
     sender::Window,
+    socket,
 };
 
 /// How often the watcher looks; longer in long runs, so that at most this many looks are kept.
@@ -179,5 +180,5 @@ fn gone(pid: u32, error: &io::Error) -> Fault {
 }
 
 fn own_drops(sockets: &[Arc<UdpSocket>]) -> u64 {
-    sockets.iter().map(|socket| uturn::io::socket_drops(socket).unwrap_or_default()).sum()
+    sockets.iter().map(|socket| socket::drops(&**socket).unwrap_or_default()).sum()
 }

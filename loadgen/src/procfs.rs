@@ -161,7 +161,7 @@ mod tests {
                 sender.send_to(&[0; 1_000], receiver.local_addr().unwrap()).unwrap();
             }
             let drops = namespace_drops(std::process::id()).unwrap() - before;
-            assert!(drops >= uturn::io::socket_drops(&receiver).unwrap(), "{address}: {drops}");
+            assert!(drops >= crate::socket::drops(&receiver).unwrap(), "{address}: {drops}");
             assert!(drops >= 80, "{address}: {drops}");
         }
     }

@@ -50,7 +50,6 @@ pub use probe::{Facts, Obstacle};
 pub use settings::{Batching, Settings};
 pub use sizes::Sizes;
 pub use sockets::BufferSizes;
-pub use sys::socket_drops;
 pub use uring::UringDriver;
 pub use waker::Waker;
 

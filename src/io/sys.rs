@@ -112,11 +112,8 @@ pub(super) fn dont_fragment(v6: bool, on: bool) -> &'static [Setting] {
 const MEMINFO_DROPS: usize = 8;
 const MEMINFO_LEN: usize = 9;
 
-/// Datagrams a socket dropped because its receive buffer was full, since it was opened.
-///
-/// # Errors
-/// None for a socket, on a kernel that has SO_MEMINFO (4.12).
-pub fn socket_drops(socket: impl AsFd) -> io::Result<u64> {
+/// Datagrams a socket dropped because its receive buffer was full.
+pub(super) fn socket_drops(socket: impl AsFd) -> io::Result<u64> {
     let fd = socket.as_fd().as_raw_fd();
     let mut info = [0_u32; MEMINFO_LEN];
     let mut bytes = size_of_val(&info) as libc::socklen_t;

@@ -51,6 +51,20 @@ pub(crate) fn set_option(socket: &impl AsFd, level: i32, name: i32, value: i32) 
     check(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), bytes) }).map(drop)
 }
 
+/// What SO_MEMINFO returns (kernel 4.12); the last of it is what we want.
+const MEMINFO_LEN: usize = 9;
+
+/// Datagrams a socket had no room for since it was opened.
+pub(crate) fn drops(socket: &impl AsFd) -> io::Result<u64> {
+    let fd = socket.as_fd().as_raw_fd();
+    let mut info = [0_u32; MEMINFO_LEN];
+    let mut bytes = size_of_val(&info) as libc::socklen_t;
+    let (level, name, out) = (libc::SOL_SOCKET, libc::SO_MEMINFO, info.as_mut_ptr().cast());
+    // SAFETY: `out` points to `bytes` writable bytes during the call.
+    check(unsafe { libc::getsockopt(fd, level, name, out, &raw mut bytes) })?;
+    Ok(u64::from(info[MEMINFO_LEN - 1]))
+}
+
 /// Lets this thread's timers fire on time instead of up to 50 µs late.
 pub(crate) fn exact_timers() {
     // SAFETY: takes integers only; a failure leaves the timers as they were.
