@@ -35,8 +35,8 @@ pub const BATCH_WAIT: NumberKey = NumberKey {
         default: "400",
         bounds: "0-2000",
         doc: "Longest time that a worker under load gathers packets before it looks at them, which \
-              saves up to half of its work; a worker with little load waits 50 µs at most, and none \
-              while packets are few. 0 never waits.",
+              saves up to half of its work. A worker that uses less than half of its core never \
+              waits; 0: none ever does.",
         example: "200",
         ..ONE
     },
