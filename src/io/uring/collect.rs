@@ -17,7 +17,6 @@ impl UringDriver {
     /// Takes every completion there is.
     pub(super) fn collect(&mut self) {
         self.counters.ring_overflows += u64::from(self.kernel.ring().has_overflow());
-        let starved_before = self.counters.starved;
         while let Some(step) = self.kernel.pop() {
             match step {
                 Step::Received { key, result, filled, more } => {
@@ -34,9 +33,6 @@ impl UringDriver {
                 Step::Bound { key, result } => self.bound(key, result),
                 Step::Left { key } => self.left(key),
             }
-        }
-        if self.counters.starved > starved_before {
-            self.kernel.want_more_buffers();
         }
         self.note_free_buffers();
     }

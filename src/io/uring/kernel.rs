@@ -145,14 +145,14 @@ impl Kernel {
         self.shared.buffers.published()
     }
 
-    /// See [`Buffers::want_more`].
-    pub(super) fn want_more_buffers(&mut self) {
-        self.shared.buffers.want_more();
-    }
-
-    /// Gives free receive buffers to the kernel.
+    /// Gives free receive buffers to the kernel: for use before all others, unless it may have
+    /// taken some that it has not told us of.
     pub(super) fn publish_free(&mut self) {
-        self.shared.buffers.publish_free();
+        if self.aside.is_empty() && self.ring.is_settled() {
+            self.shared.buffers.publish_first();
+        } else {
+            self.shared.buffers.publish_last();
+        }
     }
 
     /// Makes a socket in the ring's table, sets it and binds it: one [`Step::Bound`], after one
