@@ -128,6 +128,36 @@ pub(super) fn an_answer_needs_no_turn_of_its_own<D: Driver>(new: fn(&Settings) -
     assert!(turns <= ROUNDS + ROUNDS / 4, "{turns} turns for {ROUNDS} answers");
 }
 
+/// A send that completed while the driver looked for packets was waited for once more.
+pub(super) fn whoever_looks_for_packets_first_sleeps_no_longer<D: Driver>(new: fn(&Settings) -> D) {
+    const ROUNDS: usize = 10;
+    /// Longer than a look, and much shorter than the longest wait of a turn.
+    const PAUSE: Duration = Duration::from_millis(5);
+    let mut node = Node::new(new(&Settings { spin_us: 100, ..Settings::default() }));
+    let (client, to) = outside(V4);
+    let address = node.address;
+    let asking = thread::spawn(move || {
+        for round in 0..ROUNDS {
+            client.send_to(&numbered(round, 160), address).expect("sent");
+            assert_eq!(heard(&client), numbered(round, 160));
+            thread::sleep(PAUSE);
+        }
+    });
+    let (socket, begun) = (node.socket, Instant::now());
+    let mut answered = 0;
+    node.until(|driver, event| {
+        let Event::Received(received) = event else { return false };
+        let body = received.lease.range();
+        driver.send(socket, to, Piece::single(received.lease, body));
+        answered += 1;
+        answered == ROUNDS
+    });
+    node.turn();
+    let took = begun.elapsed();
+    asking.join().expect("every answer came");
+    assert!(took < PAUSE * 6 * ROUNDS as u32, "{took:?} for {ROUNDS} answers");
+}
+
 pub(super) fn a_train_leaves_as_one_send<D: Driver>(new: fn(&Settings) -> D) {
     let mut node = Node::new(new(&Settings::default()));
     let (client, to) = outside(V4);

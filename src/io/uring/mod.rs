@@ -244,23 +244,17 @@ impl UringDriver {
         Ok(())
     }
 
-    /// How the call that ends this turn waits.
+    /// How the call that ends this turn waits, sends apart.
     ///
-    /// Every send completes within the call, which must not count as something to wake up for. Only
-    /// a train is looked at right away, since the kernel may refuse it and its datagrams then leave
-    /// one by one; within a batch that look is never far. A batch is never larger than the buffers
-    /// there are for it: its wait would go on beside full sockets.
+    /// A batch is never larger than the buffers there are for it: its wait would go on beside full
+    /// sockets.
     fn patience(&mut self, wait: Wait) -> Patience {
         let batch = self.pace.next_batch();
         let batch = batch.map(|batch| batch.at_most(self.kernel.published()));
-        if self.has_work() {
-            return Patience::NONE;
-        }
-        let sends = self.kernel.outbox().in_flight();
         match batch {
-            Some(batch) => Patience::batch(wait, batch, self.min_wait).beside(sends),
-            None if self.kernel.outbox().has_trains() => Patience::first(wait),
-            None => Patience::first(wait).beside(sends),
+            _ if self.has_work() => Patience::NONE,
+            Some(batch) => Patience::batch(wait, batch, self.min_wait),
+            None => Patience::first(wait),
         }
     }
 
@@ -274,8 +268,19 @@ impl UringDriver {
         Ok(())
     }
 
+    /// Waits, after a look for packets if there is to be one.
+    ///
+    /// Every send completes within the call that submits it, which must not count as something to
+    /// wake up for. Only a train is looked at right away, since the kernel may refuse it and its
+    /// datagrams then leave one by one; within a batch that look is never far.
     fn wait(&mut self, patience: Patience) -> io::Result<()> {
-        if self.spins(patience)? { Ok(()) } else { self.enter(patience) }
+        if self.spins(patience)? {
+            return Ok(());
+        }
+        let outbox = self.kernel.outbox();
+        let is_looked_at = outbox.has_trains() && !patience.is_batch();
+        let sends = if is_looked_at { 0 } else { outbox.in_flight() };
+        self.enter(patience.beside(sends))
     }
 
     /// Looks for packets for a while instead of sleeping at once; whether there were any. A batch is
