@@ -62,3 +62,18 @@ fn every_client_is_served_whichever_worker_it_meets() {
     calls.iter_mut().for_each(Call::talk);
     calls.iter_mut().for_each(|call| assert_eq!(call.client.refresh(0).lifetime_s(), 0));
 }
+
+// However a worker waits, whoever calls alone is heard.
+#[test]
+fn a_lone_call_is_relayed_whatever_the_wait() {
+    let waits: [&[&str]; 3] = [
+        &["--batch-wait-us", "0"],
+        &["--spin-us", "50"],
+        &["--spin-us", "200", "--batch-wait-us", "2000", "--busy-poll-us", "20"],
+    ];
+    for wait in waits {
+        let relay = Setup::new().with(wait).start();
+        let mut call = Call::on(&relay);
+        (0..5).for_each(|_| call.talk());
+    }
+}
