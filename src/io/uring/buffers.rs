@@ -18,8 +18,8 @@
 //!
 //! That is ours to do because the kernel takes buffers only while it works off what has arrived,
 //! which with DEFER_TASKRUN is inside our own calls, and because every buffer it takes is told of in
-//! a completion: while none of those is left to be looked at, the head is known. It takes 3 to 4 % of
-//! the CPU of a datagram away, and a worker touches no more memory than its batches need.
+//! a completion: while none of those is left to be looked at, the head is known. CPU of a
+//! datagram was 0.96 to 1.01x of what it was first in, first out, by load.
 #![expect(unsafe_code, reason = "an array shared with the kernel")]
 
 use std::{

@@ -35,7 +35,7 @@ pub const BATCH_WAIT: NumberKey = NumberKey {
         default: "400",
         bounds: "0-2000",
         doc: "Longest time that a worker under load gathers packets before it looks at them, which \
-              saves up to half of its work. A worker that uses less than half of its core never \
+              saves up to a third of its work. A worker that uses less than half of its core never \
               waits; 0: none ever does.",
         example: "200",
         ..ONE
