@@ -5,14 +5,14 @@ use std::{collections::VecDeque, sync::Arc};
 use super::{
     Alternates, Authenticated, Chance, Counters, Effect, FiveTuple, Now, PortUse, Reason, Refusal,
     ReplyBudget, Settings, Shard, Verdict,
-    allocations::Allocations,
-    answer::{Answer, Envelope, Refused},
-    attributes::Unknown,
-    openings::Openings,
-    relays::{Relays, Target},
-    request::Request,
-    reservation::Reservations,
-    timer::Wheel,
+    allocation::table::Allocations,
+    allocation::timer::Wheel,
+    method::answer::{Answer, Envelope, Refused},
+    method::attributes::Unknown,
+    method::pending::Openings,
+    method::request::Request,
+    ports::relays::{Relays, Target},
+    ports::reservation::Reservations,
 };
 use crate::wire::{
     Class, ErrorCode, Fingerprint, Header, HeaderError, Message, Method, PacketKind, ParseError,

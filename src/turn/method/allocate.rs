@@ -6,15 +6,15 @@
 
 use crate::turn::{
     Alternates, Exhausted, QuotaHit, Server,
+    allocation::table::AllocationId,
     allocation::{Owner, index},
-    allocations::AllocationId,
-    answer::{Answer, Refused},
-    effect::Cause,
-    openings::{BIND_RETRIES, Opening},
-    ports::Parity,
-    request::Request,
-    reservation::Token,
-    settings::OnReallocate,
+    api::effect::Cause,
+    api::settings::OnReallocate,
+    method::answer::{Answer, Refused},
+    method::pending::{BIND_RETRIES, Opening},
+    method::request::Request,
+    ports::pool::Parity,
+    ports::reservation::Token,
 };
 use crate::wire::{ErrorCode, Family, Fingerprint, Message, TRANSPORT_UDP};
 

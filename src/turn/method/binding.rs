@@ -1,6 +1,6 @@
 //! Binding: tells a client where it is seen (RFC 8489 §3). Unauthenticated, so as short as can be.
 
-use crate::turn::{Server, answer::Answer, attributes::Unknown};
+use crate::turn::{Server, method::answer::Answer, method::attributes::Unknown};
 use crate::wire::Message;
 
 impl Server {

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use crate::turn::{
     QuotaHit, Server,
-    allocations::AllocationId,
-    answer::{Answer, Refused},
-    peer::canonical,
-    permission::Reach,
-    relays::Target,
-    request::Request,
+    allocation::permission::Reach,
+    allocation::table::AllocationId,
+    method::answer::{Answer, Refused},
+    method::request::Request,
+    ports::relays::Target,
+    relay::peer::canonical,
 };
 use crate::wire::{ChannelNumber, ErrorCode, Message};
 

@@ -4,12 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::turn::{
     Now, QuotaHit, Server,
-    allocations::AllocationId,
-    answer::{Answer, Refused},
-    peer::canonical,
-    permission::Reach,
+    allocation::permission::Reach,
+    allocation::table::AllocationId,
+    method::answer::{Answer, Refused},
+    method::request::Request,
     policy::Judgement,
-    request::Request,
+    relay::peer::canonical,
 };
 use crate::wire::{ErrorCode, Family};
 

@@ -7,15 +7,15 @@
 use crate::turn::{
     Bind, Correspondents, Ends, Now, Outcome, PendingId, Reason, RelayId, Server, SessionId,
     Socket, Traffic, Verdict,
+    allocation::channel::Channels,
+    allocation::permission::Permissions,
     allocation::{Allocation, End, Granted, Meters, index},
-    answer::{Answer, Envelope},
-    channel::Channels,
-    effect::{Effect, Open, Opened, Purpose},
-    openings::{Asked, Opening, Part},
-    permission::Permissions,
-    ports::Parity,
-    relays::Drawn,
-    reservation::Token,
+    api::effect::{Effect, Open, Opened, Purpose},
+    method::answer::{Answer, Envelope},
+    method::pending::{Asked, Opening, Part},
+    ports::pool::Parity,
+    ports::relays::Drawn,
+    ports::reservation::Token,
 };
 use crate::wire::{ErrorCode, Family, Method};
 

@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 use crate::turn::{
     Server,
     allocation::index,
-    answer::{Answer, Refused},
-    effect::{Effect, Redeem},
-    openings::{Asked, Opening, Part},
-    request::Request,
-    reservation::{Token, owner},
+    api::effect::{Effect, Redeem},
+    method::answer::{Answer, Refused},
+    method::pending::{Asked, Opening, Part},
+    method::request::Request,
+    ports::reservation::{Token, owner},
 };
 use crate::wire::{ErrorCode, Family};
 

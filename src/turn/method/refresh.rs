@@ -3,10 +3,10 @@
 use crate::turn::{
     Server,
     allocation::index,
-    allocations::AllocationId,
-    answer::{Answer, Refused},
-    effect::Cause,
-    request::Request,
+    allocation::table::AllocationId,
+    api::effect::Cause,
+    method::answer::{Answer, Refused},
+    method::request::Request,
 };
 use crate::wire::{ErrorCode, Family, Message};
 

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, ops::Range};
 
 use crate::turn::{
-    FiveTuple, Now, Reason, Server, Verdict, attributes::is_unknown, peer::canonical,
-    relay::Outgoing,
+    FiveTuple, Now, Reason, Server, Verdict, method::attributes::is_unknown,
+    relay::payload::Outgoing, relay::peer::canonical,
 };
 use crate::wire::{AttributeType, Message};
 

@@ -18,9 +18,11 @@
 //! nor what hides an IPv4 address. Own sockets are closed as if they were special ranges of one
 //! address and port: see [`PeerPolicy::judge_socket`].
 
+pub(super) mod alternates;
 mod embedded;
 #[cfg(test)]
 mod oracle;
+pub(super) mod quota;
 mod ranges;
 mod special;
 

@@ -169,7 +169,7 @@ fn every_pair_can_be_had(world: &mut World, worker: u8) {
     let ports = plan.slice(crate::turn::WorkerIndex(worker)).len() as u16;
     let server = &mut world.servers[usize::from(worker)];
     let drawn = std::iter::from_fn(|| {
-        let pair = crate::turn::ports::Parity::Pair;
+        let pair = crate::turn::ports::pool::Parity::Pair;
         server.relays.draw(crate::wire::Family::V4, pair, &mut server.chance)
     });
     assert_eq!(drawn.count() as u16, ports / 2);

@@ -2,7 +2,7 @@
 
 use std::mem::size_of;
 
-use crate::turn::{FiveTuple, allocation::Allocation, allocations::AllocationId};
+use crate::turn::{FiveTuple, allocation::Allocation, allocation::table::AllocationId};
 
 /// More than any allocator rounds up to at these sizes.
 const fn rounded(bytes: usize) -> usize {

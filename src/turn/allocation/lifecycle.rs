@@ -1,0 +1,160 @@
+//! How allocations end, and the time passes.
+
+use std::net::SocketAddr;
+
+use crate::turn::{
+    Alternates, Ends, NotReserved, Now, Redeemed, RelayId, Server, WorkerIndex,
+    allocation::index,
+    allocation::table::AllocationId,
+    api::effect::{Cause, Closed, Effect},
+    ports::reservation::Reservation,
+};
+use crate::wire::Family;
+
+impl Server {
+    /// When [`Server::advance`] has something to do, in [`Now::mono_ms`]; `None` while idle.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let timers = self.timers.next_deadline_ms();
+        let review = self.review.map(|_| 0);
+        timers.into_iter().chain(self.reservations.next_deadline_ms()).chain(review).min()
+    }
+
+    /// Ends what is over. Costs nothing while nothing is.
+    pub fn advance(&mut self, now: Now) {
+        while let Some(timer) = self.timers.next_due(now.mono_ms) {
+            self.walk(now, AllocationId(timer));
+        }
+        while let Some(reservation) = self.reservations.next_over(now.mono_ms) {
+            self.give_up(&reservation);
+        }
+        self.go_on_reviewing();
+    }
+
+    /// Ends every allocation and reservation, for the log's sake, before the process ends.
+    pub fn shut_down(&mut self, now: Now) {
+        for id in self.allocations.ids() {
+            self.end_allocation(now, id, Cause::Shutdown);
+        }
+        while let Some(reservation) = self.reservations.next_of_all() {
+            self.give_up(&reservation);
+        }
+    }
+
+    /// Takes no new allocations from now on and sends whoever asks for one elsewhere; `None` takes
+    /// them again. Those that live are not touched, and a port that is reserved can be had.
+    pub fn drain(&mut self, alternates: Option<Alternates>) {
+        self.draining = alternates;
+    }
+
+    /// Frees the port of a closed relay: the kernel has let go of it.
+    pub fn released(&mut self, relay: RelayId) {
+        if let Some(borrowed) = self.relays.release(relay) {
+            let effect = Effect::GiveBack { owner: borrowed.owner, local: borrowed.local };
+            self.effects.push_back(effect);
+        }
+    }
+
+    /// Gives a reserved port to the worker that asks with its token. The socket behind
+    /// [`Redeemed::relay`] moves there, and the name is free here at once.
+    ///
+    /// Fails when no reservation goes by the token, when it is over, or when it is another user's.
+    pub fn redeem(
+        &mut self,
+        now: Now,
+        token: [u8; 8],
+        user: &str,
+        worker: WorkerIndex,
+    ) -> Result<Redeemed, NotReserved> {
+        let reservation = self.reservations.redeem(token, user, now.mono_ms).ok_or(NotReserved)?;
+        self.counters.redeemed += 1;
+        let relay = reservation.relay;
+        Ok(Redeemed { relay, local: self.relays.lend(relay, worker) })
+    }
+
+    /// Takes back a port that another worker had borrowed and whose socket is gone.
+    pub fn returned(&mut self, local: SocketAddr) {
+        self.relays.returned(local);
+    }
+
+    /// Arms the timer of an allocation for whatever is over next.
+    pub(in crate::turn) fn rearm(&mut self, id: AllocationId) {
+        let deadline = self.allocations.at(id).and_then(|a| a.next_deadline_ms());
+        if let Some(deadline_ms) = deadline {
+            self.timers.arm(id.0, deadline_ms);
+        }
+    }
+
+    /// Ends a whole allocation: its five-tuple is free and its ports are silent at once.
+    pub(in crate::turn) fn end_allocation(&mut self, now: Now, id: AllocationId, cause: Cause) {
+        let Some(mut allocation) = self.allocations.remove(id) else { return };
+        self.timers.disarm(id.0);
+        self.counters.close(Ends::of(&allocation.ends).expect("an allocation has an end"));
+        for end in
+            [Family::V4, Family::V6].map(|family| allocation.take_end(family)).into_iter().flatten()
+        {
+            self.close_relay(end.relay);
+        }
+        self.shard.quota.leave(&allocation.owner.account);
+        self.effects.push_back(Effect::Closed(Closed {
+            session: allocation.session,
+            user: allocation.owner.user,
+            flow: allocation.flow,
+            relayed: allocation.granted.relayed,
+            duration_ms: now.mono_ms - allocation.opened_ms,
+            traffic: allocation.traffic,
+            peers: allocation.peers,
+            cause,
+        }));
+    }
+
+    /// Ends one family of an allocation, and the allocation with its last.
+    pub(in crate::turn) fn end_family(
+        &mut self,
+        now: Now,
+        id: AllocationId,
+        family: Family,
+        cause: Cause,
+    ) {
+        let Some(allocation) = self.allocations.at(id) else { return };
+        if allocation.ends[1 - index(family)].is_none() {
+            return self.end_allocation(now, id, cause);
+        }
+        let Some(end) = allocation.take_end(family) else { return };
+        if let Some(left) = Ends::of(&allocation.ends) {
+            self.counters.narrow(left);
+        }
+        self.close_relay(end.relay);
+        self.rearm(id);
+    }
+
+    /// Silences a relay and asks for its socket to be closed.
+    pub(in crate::turn) fn close_relay(&mut self, relay: RelayId) {
+        self.relays.close(relay);
+        self.effects.push_back(Effect::Close(relay));
+    }
+
+    /// The timer of an allocation has fired: ends what is over, and walks on.
+    fn walk(&mut self, now: Now, id: AllocationId) {
+        let Some(allocation) = self.allocations.at(id) else { return };
+        allocation.purge(now.mono_ms);
+        if !allocation.is_live(now.mono_ms) {
+            return self.end_allocation(now, id, Cause::Expired);
+        }
+        for family in [Family::V4, Family::V6] {
+            self.end_if_over(now, id, family);
+        }
+        self.rearm(id);
+    }
+
+    fn end_if_over(&mut self, now: Now, id: AllocationId, family: Family) {
+        let end = self.allocations.at(id).and_then(|allocation| allocation.ends[index(family)]);
+        if end.is_some_and(|end| end.expires_ms <= now.mono_ms) {
+            self.end_family(now, id, family, Cause::Expired);
+        }
+    }
+
+    fn give_up(&mut self, reservation: &Reservation) {
+        self.shard.quota.leave(&reservation.account);
+        self.close_relay(reservation.relay);
+    }
+}

@@ -1,0 +1,170 @@
+//! One allocation: a five-tuple, its relayed addresses, and who may use them (RFC 8656 §3.2).
+//!
+//! A dual allocation has an IPv4 and an IPv6 end with a lifetime each, because a Refresh may name
+//! one family (RFC 8656 §8.1); permissions and channels belong to the end of their family.
+
+pub(super) mod channel;
+mod lifecycle;
+pub(super) mod listing;
+pub(super) mod meter;
+pub(super) mod peer_log;
+pub(super) mod permission;
+mod recheck;
+pub(super) mod table;
+pub(super) mod timer;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use crate::turn::{
+    Authenticated, Correspondents, FiveTuple, RateLimits, RelayId, SessionId, Traffic, Train,
+    allocation::channel::Channels, allocation::meter::Meter, allocation::permission::Permissions,
+};
+use crate::wire::{ErrorCode, Family, IntegrityKey, TransactionId};
+
+/// Place of a family in every pair of ends.
+pub(in crate::turn) const fn index(family: Family) -> usize {
+    match family {
+        Family::V4 => 0,
+        Family::V6 => 1,
+    }
+}
+
+/// One relayed address.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::turn) struct End {
+    pub(in crate::turn) relay: RelayId,
+    pub(in crate::turn) expires_ms: u64,
+}
+
+/// Whose an allocation is.
+#[derive(Debug, Clone)]
+pub(in crate::turn) struct Owner {
+    /// USERNAME; every later request must bear the same (RFC 8656 §5).
+    pub(in crate::turn) user: Arc<str>,
+    /// Whose quota it counts against.
+    pub(in crate::turn) account: Arc<str>,
+    /// What the user signs with.
+    pub(in crate::turn) key: IntegrityKey,
+    /// The rules under which the key was found good: [`super::Server::reconfigure`] counts them.
+    pub(in crate::turn) rules: u32,
+}
+
+impl Owner {
+    pub(in crate::turn) fn of(authenticated: &Authenticated<'_>, rules: u32) -> Owner {
+        let user: Arc<str> = authenticated.user().into();
+        let account = if authenticated.account() == authenticated.user() {
+            user.clone()
+        } else {
+            authenticated.account().into()
+        };
+        Owner { user, account, key: authenticated.key().clone(), rules }
+    }
+}
+
+/// What an Allocate was answered, for its retransmissions (RFC 8656 §7.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::turn) struct Granted {
+    pub(in crate::turn) transaction: TransactionId,
+    /// As advertised: IPv4, IPv6.
+    pub(in crate::turn) relayed: [Option<SocketAddr>; 2],
+    pub(in crate::turn) lifetime_s: u32,
+    pub(in crate::turn) reservation: Option<[u8; 8]>,
+    /// Why the other half of a dual allocation is missing.
+    pub(in crate::turn) missing: Option<(Family, ErrorCode)>,
+}
+
+/// Which way a payload goes through an allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::turn) enum Way {
+    ToPeers,
+    ToClient,
+}
+
+/// The limits of both ways, as far as they are used up.
+#[derive(Debug, Default)]
+pub(in crate::turn) struct Meters {
+    to_peers: Meter,
+    to_client: Meter,
+}
+
+/// One allocation.
+#[derive(Debug)]
+pub(in crate::turn) struct Allocation {
+    pub(in crate::turn) session: SessionId,
+    pub(in crate::turn) flow: FiveTuple,
+    pub(in crate::turn) owner: Owner,
+    /// IPv4, IPv6; at least one while the allocation is in the table.
+    pub(in crate::turn) ends: [Option<End>; 2],
+    pub(in crate::turn) permissions: Permissions,
+    pub(in crate::turn) channels: Channels,
+    pub(in crate::turn) traffic: Traffic,
+    pub(in crate::turn) peers: Correspondents,
+    /// How much more may be relayed now; untouched while there are no limits.
+    pub(in crate::turn) meters: Meters,
+    pub(in crate::turn) opened_ms: u64,
+    pub(in crate::turn) granted: Granted,
+}
+
+impl Allocation {
+    /// The relay of a family, while it lives.
+    pub(in crate::turn) fn relay(&self, family: Family, now_ms: u64) -> Option<RelayId> {
+        let end = self.ends[index(family)]?;
+        (end.expires_ms > now_ms).then_some(end.relay)
+    }
+
+    /// True while any end lives.
+    pub(in crate::turn) fn is_live(&self, now_ms: u64) -> bool {
+        self.ends.iter().flatten().any(|end| end.expires_ms > now_ms)
+    }
+
+    /// The relayed address of a family as advertised, gone ends included.
+    pub(in crate::turn) fn relayed(&self, family: Family) -> Option<SocketAddr> {
+        self.granted.relayed[index(family)]
+    }
+
+    /// Lets as much of a train pass as the limits leave room for, and counts it.
+    pub(in crate::turn) fn pass(
+        &mut self,
+        way: Way,
+        limits: RateLimits,
+        now_ms: u64,
+        train: Train,
+    ) -> Train {
+        let (load, meter) = match way {
+            Way::ToPeers => (&mut self.traffic.to_peers, &mut self.meters.to_peers),
+            Way::ToClient => (&mut self.traffic.to_client, &mut self.meters.to_client),
+        };
+        let passing = if limits.are_off() { train } else { meter.admit(limits, now_ms, train) };
+        load.add(passing.segments, passing.bytes);
+        passing
+    }
+
+    /// What of a train [`Allocation::pass`] would let towards peers.
+    pub(in crate::turn) fn may_send(&self, limits: RateLimits, now_ms: u64, train: Train) -> Train {
+        if limits.are_off() {
+            return train;
+        }
+        self.meters.to_peers.would_admit(limits, now_ms, train)
+    }
+
+    /// Takes out the end of a family, with the permissions and channels that go by it.
+    pub(in crate::turn) fn take_end(&mut self, family: Family) -> Option<End> {
+        self.permissions.remove_family(family);
+        self.channels.remove_family(family);
+        self.ends[index(family)].take()
+    }
+
+    /// Forgets permissions and channels that are over.
+    pub(in crate::turn) fn purge(&mut self, now_ms: u64) {
+        self.permissions.purge(now_ms);
+        self.channels.purge(now_ms);
+    }
+
+    /// When something of this allocation is over next; `None` when nothing is left of it.
+    pub(in crate::turn) fn next_deadline_ms(&self) -> Option<u64> {
+        let ends = self.ends.iter().flatten().map(|end| end.expires_ms);
+        ends.chain(self.permissions.next_deadline_ms())
+            .chain(self.channels.next_deadline_ms())
+            .min()
+    }
+}

@@ -1,0 +1,229 @@
+//! What happened, in numbers. Plain words of one thread: nobody else writes them.
+
+use crate::turn::{Load, Reason, Refusal};
+use crate::wire::{ErrorCode, Method};
+
+/// The relayed addresses an allocation has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// An IPv4 address.
+    V4,
+    /// An IPv6 address.
+    V6,
+    /// One of each.
+    Both,
+}
+
+/// A bound that a request ran into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaHit {
+    /// Allocations of one user (486).
+    User,
+    /// Allocations of the whole server (508).
+    Total,
+    /// Permissions of one allocation (508).
+    Permissions,
+    /// Channels of one allocation (508).
+    Channels,
+    /// Relay ports of a family in this worker's slice (508, or ADDRESS-ERROR-CODE).
+    Ports,
+    /// Allocates of this worker that wait for their sockets (508).
+    Openings,
+}
+
+impl Ends {
+    /// All of them, in the order of the counters.
+    pub const ALL: [Ends; 3] = [Ends::V4, Ends::V6, Ends::Both];
+
+    /// One word for it, in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Ends::V4 => "ipv4",
+            Ends::V6 => "ipv6",
+            Ends::Both => "both",
+        }
+    }
+
+    /// What a pair of ends, IPv4 and IPv6, is; `None` when there is neither.
+    pub(in crate::turn) const fn of<T>(ends: &[Option<T>; 2]) -> Option<Ends> {
+        match ends {
+            [Some(_), None] => Some(Ends::V4),
+            [None, Some(_)] => Some(Ends::V6),
+            [Some(_), Some(_)] => Some(Ends::Both),
+            [None, None] => None,
+        }
+    }
+}
+
+impl QuotaHit {
+    /// All of them, in the order of the counters.
+    pub const ALL: [QuotaHit; 6] = [
+        QuotaHit::User,
+        QuotaHit::Total,
+        QuotaHit::Permissions,
+        QuotaHit::Channels,
+        QuotaHit::Ports,
+        QuotaHit::Openings,
+    ];
+
+    /// One word for it, in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            QuotaHit::User => "user",
+            QuotaHit::Total => "total",
+            QuotaHit::Permissions => "permissions",
+            QuotaHit::Channels => "channels",
+            QuotaHit::Ports => "ports",
+            QuotaHit::Openings => "openings",
+        }
+    }
+}
+
+/// The methods that are answered, in the order of the counters.
+pub const METHODS: [Method; 5] = [
+    Method::Binding,
+    Method::Allocate,
+    Method::Refresh,
+    Method::CreatePermission,
+    Method::ChannelBind,
+];
+
+/// Everything one server counts. All but `live` only ever grow.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Payload that left for peers through a relay socket.
+    pub to_peers: Load,
+    /// Payload that came from peers through a relay socket and went to clients.
+    pub to_clients: Load,
+    /// Payload that went from client to client of this worker without a socket in between.
+    pub hairpin: Load,
+    /// Payload handed over to another worker.
+    pub handed_over: Load,
+    /// Payload handed over by another worker and delivered here.
+    pub taken_over: Load,
+    /// Allocations made.
+    pub opened: u64,
+    /// Allocations ended.
+    pub closed: u64,
+    /// Allocations that live now.
+    pub live: u64,
+    /// Reservations made.
+    pub reserved: u64,
+    /// Reservations redeemed, here or by another worker.
+    pub redeemed: u64,
+    /// Requests whose sender was found out.
+    pub authenticated: u64,
+    live_with: [u64; Ends::ALL.len()],
+    opened_with: [u64; Ends::ALL.len()],
+    refusals: [u64; Refusal::ALL.len()],
+    quota_hits: [u64; QuotaHit::ALL.len()],
+    drops: [u64; Reason::ALL.len()],
+    successes: [u64; METHODS.len()],
+    errors: [[u64; ErrorCode::ALL.len()]; METHODS.len()],
+}
+
+impl Counters {
+    /// Datagrams dropped for a reason.
+    pub fn drops(&self, reason: Reason) -> u64 {
+        self.drops[reason as usize]
+    }
+
+    /// Allocations that live now and have such relayed addresses.
+    pub fn live_with(&self, ends: Ends) -> u64 {
+        self.live_with[ends as usize]
+    }
+
+    /// Allocations made with such relayed addresses.
+    pub fn opened_with(&self, ends: Ends) -> u64 {
+        self.opened_with[ends as usize]
+    }
+
+    /// Requests whose sender was not found out.
+    pub fn refusals(&self, refusal: Refusal) -> u64 {
+        self.refusals[refusal as usize]
+    }
+
+    /// How often a quota was reached.
+    pub fn quota_hits(&self, quota: QuotaHit) -> u64 {
+        self.quota_hits[quota as usize]
+    }
+
+    /// Success answers to one of [`METHODS`]; 0 for any other.
+    pub fn successes(&self, method: Method) -> u64 {
+        row(method).map_or(0, |row| self.successes[row])
+    }
+
+    /// Error answers to one of [`METHODS`]; 0 for any other.
+    pub fn errors(&self, method: Method, code: ErrorCode) -> u64 {
+        row(method).map_or(0, |row| self.errors[row][column(code)])
+    }
+
+    pub(in crate::turn) fn drop(&mut self, reason: Reason) {
+        self.drop_run(reason, 1);
+    }
+
+    pub(in crate::turn) fn drop_run(&mut self, reason: Reason, packets: usize) {
+        self.drops[reason as usize] += packets as u64;
+    }
+
+    /// Counts an allocation that was made.
+    pub(in crate::turn) fn open(&mut self, ends: Ends) {
+        self.opened += 1;
+        self.live += 1;
+        self.opened_with[ends as usize] += 1;
+        self.live_with[ends as usize] += 1;
+    }
+
+    /// Counts an allocation that ended with such relayed addresses.
+    pub(in crate::turn) fn close(&mut self, ends: Ends) {
+        self.closed += 1;
+        self.live -= 1;
+        self.live_with[ends as usize] -= 1;
+    }
+
+    /// Counts a dual allocation that goes on with one of its ends.
+    pub(in crate::turn) fn narrow(&mut self, to: Ends) {
+        self.live_with[Ends::Both as usize] -= 1;
+        self.live_with[to as usize] += 1;
+    }
+
+    pub(in crate::turn) fn refuse(&mut self, refusal: Refusal) {
+        self.refusals[refusal as usize] += 1;
+    }
+
+    pub(in crate::turn) fn reach(&mut self, quota: QuotaHit) {
+        self.quota_hits[quota as usize] += 1;
+    }
+
+    pub(in crate::turn) fn success(&mut self, method: Method) {
+        if let Some(row) = row(method) {
+            self.successes[row] += 1;
+        }
+    }
+
+    pub(in crate::turn) fn error(&mut self, method: Method, code: ErrorCode) {
+        if let Some(row) = row(method) {
+            self.errors[row][column(code)] += 1;
+        }
+    }
+}
+
+fn row(method: Method) -> Option<usize> {
+    METHODS.iter().position(|known| *known == method)
+}
+
+fn column(code: ErrorCode) -> usize {
+    ErrorCode::ALL.binary_search(&code).expect("ALL lists every code in ascending order")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_stand_in_the_order_of_their_enums() {
+        assert!(Ends::ALL.into_iter().enumerate().all(|(n, ends)| ends as usize == n));
+        assert!(QuotaHit::ALL.into_iter().enumerate().all(|(n, quota)| quota as usize == n));
+        assert!(Refusal::ALL.into_iter().enumerate().all(|(n, refusal)| refusal as usize == n));
+    }
+}

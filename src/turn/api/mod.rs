@@ -1,0 +1,20 @@
+//! What crosses the edge of the state machine: the names of things, the settings it is given, and
+//! what it answers.
+//!
+//! ```text
+//! identity   listeners, relays, workers, five-tuples   session   an allocation's name in the log
+//! now        the time of a call                        settings  what the operator decides
+//! verdict    what becomes of a datagram                train     equal datagrams judged as one
+//! effect     what the world is asked to do             reason    why a datagram was dropped
+//! counters   how often each of these came
+//! ```
+
+pub(super) mod counters;
+pub(super) mod effect;
+pub(super) mod identity;
+pub(super) mod now;
+pub(super) mod reason;
+pub(super) mod session;
+pub(super) mod settings;
+pub(super) mod train;
+pub(super) mod verdict;

@@ -1,0 +1,74 @@
+//! What the operator decides, settled, and the same for every worker.
+
+use std::net::SocketAddr;
+
+use crate::turn::{Authenticator, PeerPolicy, RateLimits, ReplyRate};
+use crate::wire::ChannelRange;
+
+/// Rules and limits of one server.
+#[derive(Debug)]
+pub struct Settings {
+    /// SOFTWARE in authenticated Allocate and Refresh answers; `None` leaves it out. Never a
+    /// version (RFC 8489 §16.1.2).
+    pub software: Option<Box<str>>,
+    /// Lifetime of an allocation that asked for none, or for less: seconds.
+    pub default_lifetime_s: u32,
+    /// The longest lifetime granted, seconds; at least the default.
+    pub max_lifetime_s: u32,
+    /// Peer addresses one allocation may have permissions for at a time.
+    pub permissions_per_allocation: u16,
+    /// Channels one allocation may have bound at a time, those in their guard time included.
+    pub channels_per_allocation: u16,
+    /// Which channel numbers may be bound.
+    pub channel_numbers: ChannelRange,
+    /// How much one allocation may relay each way.
+    pub limits: RateLimits,
+    /// What a new Allocate on a five-tuple in use does.
+    pub on_reallocate: OnReallocate,
+    /// Sockets of this process, the same as [`PeerPolicy::new`] is given: listening, metrics and
+    /// admin addresses, wildcards spelt out. Nothing that comes from one of them is answered.
+    pub own_addresses: Vec<SocketAddr>,
+    /// Who may come in.
+    pub authenticator: Authenticator,
+    /// Which peers may be reached.
+    pub policy: PeerPolicy,
+    /// How fast unauthenticated answers leave towards one network, for each worker.
+    pub reply_rate: ReplyRate,
+}
+
+impl Settings {
+    /// The defaults, with who may come in and what may be reached.
+    pub fn new(authenticator: Authenticator, policy: PeerPolicy) -> Settings {
+        Settings {
+            software: Some("uturn".into()),
+            default_lifetime_s: 600,
+            max_lifetime_s: 3600,
+            permissions_per_allocation: 64,
+            channels_per_allocation: 64,
+            channel_numbers: ChannelRange::Rfc8656,
+            limits: RateLimits::default(),
+            on_reallocate: OnReallocate::Refuse,
+            own_addresses: Vec::new(),
+            authenticator,
+            policy,
+            reply_rate: ReplyRate::default(),
+        }
+    }
+
+    /// The lifetime granted for one asked for, seconds: more than the maximum becomes the maximum,
+    /// less than the default, or nothing, the default (RFC 8656 §7.2).
+    pub(in crate::turn) fn lifetime_s(&self, asked_s: Option<u32>) -> u32 {
+        let longest_s = self.max_lifetime_s.max(self.default_lifetime_s);
+        asked_s.unwrap_or(0).clamp(self.default_lifetime_s, longest_s)
+    }
+}
+
+/// What becomes of an allocation whose client allocates again on the same five-tuple, with the
+/// same user name and a new transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnReallocate {
+    /// It stays and the request gets 437, as RFC 8656 §7.2 says.
+    Refuse,
+    /// It ends and a new one takes its place: a client that restarted is not locked out.
+    Replace,
+}

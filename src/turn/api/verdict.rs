@@ -1,0 +1,78 @@
+//! What is to be done with a datagram.
+
+use std::{net::SocketAddr, ops::Range};
+
+use crate::turn::{FiveTuple, Reason, RelayId, Train, WorkerIndex};
+use crate::wire::Prefix;
+
+/// The one answer to one datagram from a client. Ranges count from the first byte of the
+/// datagram.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The payload leaves, bare, from a relay socket.
+    ToPeer {
+        /// The socket it leaves from.
+        relay: RelayId,
+        /// Where it goes.
+        peer: SocketAddr,
+        /// What goes.
+        payload: Range<usize>,
+        /// The client asked for the DF bit (RFC 8656 §15).
+        dont_fragment: bool,
+    },
+    /// Hairpin: the peer is another client of this worker. The payload stays in user space.
+    ToClient {
+        /// Where it goes and how it is framed.
+        to: ToClient,
+        /// What goes.
+        payload: Range<usize>,
+    },
+    /// Hairpin: the peer is a client of another worker, which is to be asked with
+    /// [`super::Server::from_worker`].
+    HandOver {
+        /// Who owns the port.
+        worker: WorkerIndex,
+        /// The sender's relayed address as advertised.
+        from: SocketAddr,
+        /// The receiver's relayed address as the sender named it.
+        to: SocketAddr,
+        /// What goes.
+        payload: Range<usize>,
+    },
+    /// An answer of so many bytes stands in the reply buffer and goes back where the request came
+    /// from.
+    Reply(usize),
+    /// The answer comes from [`super::Server::complete`], once an effect has been carried out.
+    Pending,
+    /// Nothing happens. Already counted.
+    Drop(Reason),
+}
+
+/// Where a payload for a client goes, and what is written in front of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToClient {
+    /// The client and the listener it is answered from.
+    pub flow: FiveTuple,
+    /// The framing; the same for every segment of a train.
+    pub prefix: Prefix,
+}
+
+/// What of a train from a peer goes to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    /// Where it goes and how each datagram is framed.
+    pub to: ToClient,
+    /// What goes: the train's first datagrams, at least one. What is missing is dropped, and
+    /// counted.
+    pub train: Train,
+}
+
+/// Why a payload handed over by another worker does not reach a client here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undelivered {
+    /// The port was lent to yet another worker, through a redeemed reservation. That one is the
+    /// last: a worker that has borrowed a port never hands over again.
+    HandOver(WorkerIndex),
+    /// Dropped, and counted.
+    Drop(Reason),
+}

@@ -1,0 +1,230 @@
+//! Who may use the relay: static users, and time-limited usernames that a shared secret vouches for.
+//!
+//! A time-limited username is `expiry[:id]`, expiry in Unix seconds, and its password
+//! base64(HMAC-SHA1(secret, username)) (draft-uberti-behave-turn-rest-00 §2.2). There is nothing to
+//! look up and nothing to remember; several secrets at once let an operator rotate them.
+//!
+//! Law: the work for one message is bounded by [`MAX_SECRETS`], and whether the name or the
+//! password is wrong shows neither in the answer nor, much, in the time it takes.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+
+use crate::turn::Now;
+use crate::wire::{IntegrityKey, Message, time_limited_password};
+
+/// Secrets tried for one message: each costs about two microseconds, and a rotation needs two.
+pub const MAX_SECRETS: usize = 16;
+
+/// Longest username (RFC 8489 §14.3).
+pub const MAX_USERNAME_BYTES: usize = 508;
+
+/// More secrets than [`MAX_SECRETS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooManySecrets;
+
+/// Names and keys.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    realm: Box<str>,
+    /// The names are the operator's own, so nobody can choose them to collide.
+    users: HashMap<Box<str>, IntegrityKey, FixedState>,
+    secrets: Vec<Box<[u8]>>,
+    /// Signs nothing: what an unknown name is compared with, for as long as a known one.
+    nobody: IntegrityKey,
+}
+
+impl Credentials {
+    /// Begins with nobody let in. The realm is 1 to 127 characters (RFC 8489 §14.9).
+    pub fn new(realm: &str) -> Credentials {
+        Credentials {
+            realm: realm.into(),
+            users: HashMap::default(),
+            secrets: Vec::new(),
+            nobody: IntegrityKey::from_bytes(&[]),
+        }
+    }
+
+    /// Lets a user in with a password; the last one of a name counts.
+    #[must_use]
+    pub fn with_user(mut self, name: &str, password: &str) -> Credentials {
+        let key = self.key(name, password);
+        self.users.insert(name.into(), key);
+        self
+    }
+
+    /// Lets a user in by the long-term key of name, realm and password (RFC 8489 §9.2.2): 16 bytes
+    /// that are as good as the password, for this realm alone.
+    #[must_use]
+    pub fn with_key(mut self, name: &str, key: &[u8; 16]) -> Credentials {
+        self.users.insert(name.into(), IntegrityKey::from_bytes(key));
+        self
+    }
+
+    /// Lets in whoever shows a time-limited username signed with this secret.
+    pub fn with_secret(mut self, secret: &[u8]) -> Result<Credentials, TooManySecrets> {
+        if self.secrets.len() == MAX_SECRETS {
+            return Err(TooManySecrets);
+        }
+        self.secrets.push(secret.into());
+        Ok(self)
+    }
+
+    /// The protection space, as REALM says it.
+    pub fn realm(&self) -> &str {
+        &self.realm
+    }
+
+    /// The key that a message was signed with, if it is one of this user's. Static users come
+    /// first; a username that is over has no key.
+    pub(in crate::turn) fn verify(
+        &self,
+        now: Now,
+        user: &str,
+        message: &Message<'_>,
+    ) -> Option<IntegrityKey> {
+        if let Some(key) = self.users.get(user) {
+            return message.is_signed_with(key).then(|| key.clone());
+        }
+        if expiry_s(user).is_some_and(|expiry_s| now.unix_s < expiry_s) {
+            return self.verify_time_limited(user, message);
+        }
+        let _ = message.is_signed_with(&self.nobody);
+        None
+    }
+
+    /// As [`Credentials::verify`], and a username that is over has a key, too, as long as one of
+    /// the secrets vouches for it: an allocation may outlive the name it was made with.
+    pub(in crate::turn) fn verify_known(
+        &self,
+        user: &str,
+        message: &Message<'_>,
+    ) -> Option<IntegrityKey> {
+        let always = Now { mono_ms: 0, unix_s: 0 };
+        self.verify(always, user, message)
+    }
+
+    fn verify_time_limited(&self, user: &str, message: &Message<'_>) -> Option<IntegrityKey> {
+        let mut keys = self
+            .secrets
+            .iter()
+            .map(|secret| self.key(user, time_limited_password(secret, user.as_bytes()).as_str()));
+        keys.find(|key| message.is_signed_with(key))
+    }
+
+    fn key(&self, user: &str, password: &str) -> IntegrityKey {
+        IntegrityKey::long_term(user.as_bytes(), self.realm.as_bytes(), password.as_bytes())
+    }
+}
+
+/// The expiry a time-limited username begins with, in Unix seconds; `None` for any other name.
+fn expiry_s(user: &str) -> Option<u64> {
+    let expiry = user.split_once(':').map_or(user, |(expiry, _)| expiry);
+    let is_number = expiry.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { expiry.parse().ok() } else { None }
+}
+
+/// Whose quota a user name counts against: a time-limited name changes with every credential, its
+/// id does not. A name without an id counts for itself.
+pub(in crate::turn) fn account(user: &str) -> &str {
+    match user.split_once(':') {
+        Some((_, id)) if !id.is_empty() && expiry_s(user).is_some() => id,
+        Some(_) | None => user,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::proptest;
+
+    use super::*;
+    use crate::wire::{Class, MessageWriter, Method, TransactionId};
+
+    const NOW: Now = Now { mono_ms: 0, unix_s: 1_000 };
+
+    fn credentials() -> Credentials {
+        let some = Credentials::new("realm").with_user("ann", "secret").with_user("7:bob", "b");
+        some.with_secret(b"old").unwrap().with_secret(b"new").unwrap()
+    }
+
+    fn password(secret: &str, user: &str) -> String {
+        time_limited_password(secret.as_bytes(), user.as_bytes()).as_str().to_owned()
+    }
+
+    fn admits(user: &str, password: &str) -> bool {
+        is_let_in_by(&credentials(), user, password)
+    }
+
+    fn is_let_in_by(credentials: &Credentials, user: &str, password: &str) -> bool {
+        let key = IntegrityKey::long_term(user.as_bytes(), b"realm", password.as_bytes());
+        let mut out = [0; 128];
+        let id = TransactionId([1; 12]);
+        let mut writer = MessageWriter::new(&mut out, Method::Allocate, Class::Request, id);
+        let end = writer.integrity(&key).finish().unwrap();
+        let message = Message::parse(&out[..end]).unwrap();
+        credentials.verify(NOW, user, &message).is_some()
+    }
+
+    #[test]
+    fn static_users() {
+        assert!(admits("ann", "secret"));
+        assert!(!admits("ann", "Secret"));
+        assert!(!admits("Ann", "secret"));
+        assert!(!admits("", ""));
+        assert!(admits("7:bob", "b"), "a static name may look like an expired one");
+    }
+
+    // As `printf ann:realm:secret | md5sum` says.
+    #[test]
+    fn a_key_is_as_good_as_its_password_in_its_realm() {
+        let key = 0x4f7d_04b5_b989_9460_e763_8f80_36f2_53f4_u128.to_be_bytes();
+        let with_key = |realm| Credentials::new(realm).with_key("ann", &key);
+        assert!(is_let_in_by(&with_key("realm"), "ann", "secret"));
+        assert!(!is_let_in_by(&with_key("realm"), "ann", "other"));
+    }
+
+    #[test]
+    fn every_secret_is_tried() {
+        for user in ["1001", "1001:ann", "1001:a:b", "1001:", "99999999999:x"] {
+            assert!(admits(user, &password("old", user)), "{user}");
+            assert!(admits(user, &password("new", user)), "{user}");
+            assert!(!admits(user, &password("other", user)), "{user}");
+        }
+    }
+
+    #[test]
+    fn what_is_over_or_no_expiry_is_refused() {
+        for user in ["1000", "999:ann", "0", "", ":ann", "+1001", "-1", "1001x:ann", "ann:1001"] {
+            assert!(!admits(user, &password("old", user)), "{user}");
+        }
+        let beyond = "99999999999999999999999:ann";
+        assert!(!admits(beyond, &password("old", beyond)));
+    }
+
+    #[test]
+    fn the_account_is_the_id() {
+        assert_eq!(account("1700000000:ann"), "ann");
+        assert_eq!(account("1800000000:ann"), "ann");
+        assert_eq!(account("1700000000:a:b"), "a:b");
+        for user in ["1700000000", "1700000000:", "ann", "ann:bob", ""] {
+            assert_eq!(account(user), user);
+        }
+    }
+
+    #[test]
+    fn secrets_are_bounded() {
+        let mut credentials = Credentials::new("realm");
+        for _ in 0..MAX_SECRETS {
+            credentials = credentials.with_secret(b"s").unwrap();
+        }
+        assert_eq!(credentials.with_secret(b"s").map(|_| ()), Err(TooManySecrets));
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_has_an_account_within_it(user: String) {
+            assert!(user.ends_with(account(&user)));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Allocates that wait for the world, between the request and [`super::Server::complete`].
+//!
+//! All that the answer needs is kept here, so nobody keeps the request. One five-tuple waits at
+//! most once, and the whole server for at most [`MAX_OPENINGS`].
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+
+use crate::turn::{Chance, FiveTuple, PendingId, RelayId, allocation::Owner, ports::pool::Parity};
+use crate::wire::{ErrorCode, Family, TransactionId};
+
+/// Allocates that may wait at a time. The kernel answers for a socket by the next turn of the worker's
+/// loop, so that only what one turn brings adds up, and reservations asked for at other workers.
+const MAX_OPENINGS: usize = 4096;
+
+/// Times another port is tried when the one drawn is in use by somebody else.
+pub(in crate::turn) const BIND_RETRIES: u8 = 16;
+
+/// What a socket that was asked for is to become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::turn) enum Part {
+    /// The relayed address of a family.
+    End(Family),
+    /// The reserved next port.
+    Reserve,
+}
+
+/// One socket that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::turn) struct Asked {
+    pub(in crate::turn) relay: RelayId,
+    pub(in crate::turn) part: Part,
+}
+
+/// One waiting Allocate.
+#[derive(Debug)]
+pub(in crate::turn) struct Opening {
+    pub(in crate::turn) flow: FiveTuple,
+    pub(in crate::turn) transaction: TransactionId,
+    pub(in crate::turn) fingerprint: bool,
+    pub(in crate::turn) owner: Owner,
+    pub(in crate::turn) lifetime_s: u32,
+    pub(in crate::turn) parity: Parity,
+    /// Places taken of the account's quota: one for the allocation, one for a reservation.
+    pub(in crate::turn) places: u8,
+    /// What was asked for last, in the order of the effect.
+    pub(in crate::turn) asked: Vec<Asked>,
+    /// What is bound.
+    pub(in crate::turn) bound: [Option<RelayId>; 2],
+    pub(in crate::turn) reserved: Option<RelayId>,
+    /// Why a family that was wanted has nothing bound.
+    pub(in crate::turn) missing: [Option<ErrorCode>; 2],
+    /// Ports that somebody else uses, held back until the end so that none is tried twice.
+    pub(in crate::turn) spoiled: Vec<RelayId>,
+    pub(in crate::turn) retries: u8,
+}
+
+/// Every waiting Allocate of one worker.
+#[derive(Debug)]
+pub(in crate::turn) struct Openings {
+    waiting: HashMap<PendingId, Opening, FixedState>,
+    flows: HashMap<FiveTuple, PendingId, FixedState>,
+    next: u32,
+}
+
+impl Openings {
+    pub(in crate::turn) fn new(chance: &mut Chance) -> Openings {
+        Openings {
+            waiting: HashMap::with_hasher(chance.hash_state()),
+            flows: HashMap::with_hasher(chance.hash_state()),
+            next: 0,
+        }
+    }
+
+    /// True when no more may wait.
+    pub(in crate::turn) fn is_full(&self) -> bool {
+        self.waiting.len() >= MAX_OPENINGS
+    }
+
+    /// The transaction a five-tuple waits with.
+    pub(in crate::turn) fn transaction(&self, flow: FiveTuple) -> Option<TransactionId> {
+        let pending = self.flows.get(&flow)?;
+        self.waiting.get(pending).map(|opening| opening.transaction)
+    }
+
+    /// A name no waiting Allocate has.
+    pub(in crate::turn) fn name(&mut self) -> PendingId {
+        while self.waiting.contains_key(&PendingId(self.next)) {
+            self.next = self.next.wrapping_add(1);
+        }
+        let name = PendingId(self.next);
+        self.next = self.next.wrapping_add(1);
+        name
+    }
+
+    /// Lets an Allocate wait under a name.
+    pub(in crate::turn) fn insert(&mut self, pending: PendingId, opening: Opening) {
+        self.flows.insert(opening.flow, pending);
+        self.waiting.insert(pending, opening);
+    }
+
+    /// Takes a waiting Allocate.
+    pub(in crate::turn) fn take(&mut self, pending: PendingId) -> Option<Opening> {
+        let opening = self.waiting.remove(&pending)?;
+        self.flows.remove(&opening.flow);
+        Some(opening)
+    }
+}

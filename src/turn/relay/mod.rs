@@ -1,0 +1,6 @@
+//! The packet path: [`payload`] judges what comes from clients and from peers, [`hairpin`] passes it
+//! from one of our own relays to another without a socket between them.
+
+pub(super) mod hairpin;
+pub(super) mod payload;
+pub(super) mod peer;
