@@ -12,8 +12,8 @@ use super::protocol::{
 };
 use super::serve::{self, Pen, Stop};
 use crate::control::config::{Config, Origin};
+use crate::control::log::totals::{Totals, held};
 use crate::control::metrics::Node;
-use crate::control::totals::{Totals, held};
 use crate::turn::{self, SessionId, WorkerIndex};
 use crate::worker::Workers;
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::desk::Desk;
 use super::protocol::{Line, Request};
-use crate::control::connections::answer_each;
+use crate::control::server::connections::answer_each;
 
 /// How long a request, or the reading of a line of the answer, may take.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -2,7 +2,7 @@
 //! connection.
 //!
 //! Whoever can reach the address can at most hold its places (see
-//! [`connections`](crate::control::connections)) for [`PATIENCE`] each; the relay does not notice.
+//! [`connections`](crate::control::server::connections)) for [`PATIENCE`] each; the relay does not notice.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tracing::debug;
 use super::families::Moment;
 use super::sampler::Sample;
 use super::{Node, families, text};
-use crate::control::connections::answer_each;
+use crate::control::server::connections::answer_each;
 
 /// How long a connection may last, from its beginning to the last byte of the answer.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -13,6 +13,7 @@
 
 mod families;
 mod http;
+pub(super) mod overflow;
 mod sampler;
 mod text;
 

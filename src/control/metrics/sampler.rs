@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 use tokio::sync::Mutex;
 
-use crate::control::answers::gather;
+use crate::control::server::answers::gather;
 use crate::turn::WorkerIndex;
 use crate::worker::Snapshot;
 

@@ -1,8 +1,8 @@
 //! What clients do: traffic, allocations, ports, logins, requests, and what is dropped.
 
 use super::{Moment, each, worker};
+use crate::control::log::totals::drops;
 use crate::control::metrics::text::{Kind, Text};
-use crate::control::totals::drops;
 use crate::turn::{Counters, Ends, Load, METHODS, QuotaHit, Refusal};
 use crate::wire::{ErrorCode, Method};
 use crate::worker::Snapshot;

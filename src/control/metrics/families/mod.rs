@@ -63,7 +63,7 @@ mod tests {
     use super::super::text::parser::{Labels, PART, Read, parse};
     use super::super::{Losses, standing};
     use super::*;
-    use crate::control::totals::drops;
+    use crate::control::log::totals::drops;
     use crate::io::Sizes;
     use crate::turn::{Ends, Load, METHODS, PortUse, QuotaHit, Refusal};
     use crate::wire::ErrorCode;

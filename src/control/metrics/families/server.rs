@@ -5,8 +5,8 @@ use std::time::UNIX_EPOCH;
 
 use super::Moment;
 use crate::control::metrics::Losses;
+use crate::control::metrics::overflow::socket_overflow;
 use crate::control::metrics::text::{Kind, Text};
-use crate::control::overflow::socket_overflow;
 
 pub(super) fn tell(text: &mut Text, moment: &Moment<'_>) {
     program(text, moment);

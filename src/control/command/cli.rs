@@ -1,0 +1,167 @@
+//! The command line: what is asked for, and what is said when it cannot be done.
+//!
+//! Exit status: 0 done, 1 the server failed or the doctor found something of weight, 2 the command line or the configuration is wrong.
+
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use super::credentials::{self, CredentialsArgs};
+use super::doctor::{self, DoctorArgs};
+use super::import::{self, ImportArgs};
+use super::manual::{self, CompletionsArgs};
+use crate::control::admin;
+use crate::control::config::{Config, Options, Origin, example_file};
+
+/// The command line or the configuration is wrong.
+const MISUSE: u8 = 2;
+
+/// A TURN/STUN relay for Linux, on io_uring.
+///
+/// Without a command it serves. Every option but --config can stand in the file, too, under the
+/// same name; what the command line says wins.
+#[derive(Parser, Debug)]
+#[command(name = "uturn", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// TOML file with options
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Reads a file, settles it on this machine and prints what would hold
+    CheckConfig {
+        /// TOML file with options
+        file: PathBuf,
+    },
+    /// Prints a time-limited username, its password, and the iceServers value for a browser
+    Credentials(CredentialsArgs),
+    /// Reads coturn's configuration, writes one for uturn, and says what it could not carry over
+    ImportCoturn(ImportArgs),
+    /// Looks for what keeps this machine from being a good relay node, and says what to change
+    Doctor(DoctorArgs),
+    /// Prints a configuration file with every key, explained and commented out
+    ExampleConfig,
+    /// Prints completions for a shell
+    Completions(CompletionsArgs),
+    /// Prints the manual page, in roff
+    #[command(hide = true)]
+    Man,
+    #[command(flatten)]
+    Ask(admin::Command),
+}
+
+/// Does what the command line asks for; `serve` is called with the settled configuration
+/// and where it came from.
+pub fn command_line(serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => obey(cli, serve),
+        Err(error) => explain(&error),
+    }
+}
+
+fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
+    match cli.command {
+        None => {
+            let origin = Origin { flags: cli.options, file: cli.config };
+            settled(&origin, |config| serve(config, origin.clone()))
+        }
+        Some(Command::CheckConfig { file }) => {
+            let origin = Origin { file: Some(file), ..Origin::default() };
+            settled(&origin, |config| say(&config.summary()))
+        }
+        Some(Command::Credentials(args)) => say(&credentials::printed(&args)),
+        Some(Command::ImportCoturn(args)) => import_coturn(&args),
+        Some(Command::Doctor(args)) => doctor(&args),
+        Some(Command::ExampleConfig) => say(&example_file()),
+        Some(Command::Completions(args)) => say(&written(|out| {
+            manual::completions(args, Cli::command(), out);
+        })),
+        Some(Command::Man) => say(&written(|out| {
+            manual::page(Cli::command(), out).expect("memory takes every line");
+        })),
+        Some(Command::Ask(command)) => admin::run(command),
+    }
+}
+
+/// The configuration goes where it is wanted, what the reader must know to standard error.
+fn import_coturn(args: &ImportArgs) -> ExitCode {
+    let imported = match import::import(args) {
+        Ok(imported) => imported,
+        Err(problem) => return misuse(&problem),
+    };
+    eprint!("{}", imported.notes);
+    say(if args.prints() { &imported.toml } else { "" })
+}
+
+/// Status 1 when something of weight was found.
+fn doctor(args: &DoctorArgs) -> ExitCode {
+    match doctor::diagnose(args) {
+        Ok(diagnosis) => {
+            let said = say(&diagnosis.text);
+            if diagnosis.has_weight { ExitCode::FAILURE } else { said }
+        }
+        Err(error) => misuse(&error.to_string()),
+    }
+}
+
+fn settled(origin: &Origin, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match origin.load() {
+        Ok(config) => then(config),
+        Err(error) => misuse(&error.to_string()),
+    }
+}
+
+/// Collects what something writes.
+fn written(write: impl FnOnce(&mut dyn Write)) -> String {
+    let mut text = Vec::new();
+    write(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Prints to standard output. A reader that has heard enough is no fault.
+fn say(text: &str) -> ExitCode {
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).unwrap_or_default();
+    ExitCode::SUCCESS
+}
+
+fn misuse(problem: &str) -> ExitCode {
+    eprintln!("uturn: {problem}");
+    ExitCode::from(MISUSE)
+}
+
+/// Help goes to standard output as it is; a bad value gets one line, which does not repeat the
+/// value, since it may be a password.
+fn explain(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => say(&error.to_string()),
+        ErrorKind::ValueValidation => misuse(&bad_value(error)),
+        _ => misuse(&in_one_line(&error.to_string())),
+    }
+}
+
+fn bad_value(error: &clap::Error) -> String {
+    let flag = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
+    let flag = flag.split(' ').next().unwrap_or_default().trim_start_matches('-').to_owned();
+    let problem = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    format!("command line: {flag}: {problem}")
+}
+
+/// Keeps what clap says is wrong and its tip, drops the usage and the pointer to `--help`.
+fn in_one_line(rendered: &str) -> String {
+    let lines = rendered.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let said = lines.join("; ").replace(":; ", ": ");
+    format!("command line: {}", said.trim_start_matches("error: "))
+}

@@ -1,0 +1,159 @@
+//! Time-limited credentials, for an operator to try and for a web page to use.
+//!
+//! The username says until when it is valid, the password proves that it was made with the shared
+//! secret; the server keeps nothing. The rule itself is [`wire::time_limited_password`], here it
+//! is only given a time and a form.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::control::config::{Machine, Secret};
+use crate::wire;
+
+/// How long a credential is valid when nothing is said, in seconds: a day.
+pub(in crate::control) const DEFAULT_TTL_S: u32 = 86_400;
+/// Ten years; beyond this a credential is no longer time-limited.
+const MAX_TTL_S: u32 = 315_360_000;
+const DEFAULT_USER: &str = "guest";
+/// USERNAME has fewer than 509 bytes (RFC 8489 §14.3), of which the time and ':' take 21 at most.
+const USER_MAX_BYTES: usize = 487;
+const STUN_PORT: u16 = 3478;
+
+/// Arguments of `uturn credentials`.
+#[derive(Args, Clone, Debug)]
+pub struct CredentialsArgs {
+    /// Secret that the server was given, too
+    #[arg(long, value_parser = secret)]
+    secret: Secret,
+    /// Name that the credential is for; it appears in the server's log
+    #[arg(long, value_name = "ID", default_value = DEFAULT_USER, value_parser = user)]
+    user: String,
+    /// How long the credential is valid
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TTL_S)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_TTL_S)))]
+    ttl: u32,
+    /// Name or address, and port if it is not 3478, that clients reach the server at [default: the
+    /// address of this machine]
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+}
+
+/// A username and the password that belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// `expiry:id`, the expiry in seconds since 1970.
+    pub username: String,
+    /// Base64 of the username's HMAC-SHA1.
+    pub password: String,
+}
+
+impl Credential {
+    /// Makes a credential that is valid until `expiry_s` seconds after 1970.
+    pub fn until(expiry_s: u64, user: &str, secret: &Secret) -> Self {
+        let username = format!("{expiry_s}:{user}");
+        let password = wire::time_limited_password(secret.reveal().as_bytes(), username.as_bytes());
+        Self { username, password: password.as_str().to_owned() }
+    }
+
+    /// Makes a credential for whoever tries the server out, valid for a day.
+    pub fn for_a_guest(secret: &Secret) -> Self {
+        Self::until(now_s() + u64::from(DEFAULT_TTL_S), DEFAULT_USER, secret)
+    }
+
+    /// Writes the `iceServers` value of an `RTCConfiguration`, as JSON in one line.
+    pub fn ice_servers(&self, endpoint: &str) -> String {
+        let server = IceServer {
+            urls: [format!("stun:{endpoint}"), format!("turn:{endpoint}?transport=udp")],
+            username: &self.username,
+            credential: &self.password,
+        };
+        serde_json::to_string(&[server]).expect("strings are always JSON")
+    }
+}
+
+#[derive(Serialize)]
+struct IceServer<'a> {
+    urls: [String; 2],
+    username: &'a str,
+    credential: &'a str,
+}
+
+/// Writes what `uturn credentials` prints: three lines, each `name: value`.
+pub(in crate::control) fn printed(args: &CredentialsArgs) -> String {
+    let expiry_s = now_s() + u64::from(args.ttl);
+    let credential = Credential::until(expiry_s, &args.user, &args.secret);
+    let host = args.host.clone().unwrap_or_else(own_host);
+    let ice_servers = credential.ice_servers(&endpoint(&host));
+    let Credential { username, password } = credential;
+    format!("username: {username}\npassword: {password}\niceServers: {ice_servers}\n")
+}
+
+/// Adds the port to a name or address without one, and brackets to an IPv6 address.
+fn endpoint(host: &str) -> String {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return SocketAddr::new(ip, STUN_PORT).to_string();
+    }
+    let has_port = host.contains(':');
+    if has_port { host.to_owned() } else { format!("{host}:{STUN_PORT}") }
+}
+
+fn own_host() -> String {
+    let routed = Machine::this().routed;
+    routed.first().map_or_else(|| "localhost".to_owned(), IpAddr::to_string)
+}
+
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+fn secret(text: &str) -> Result<Secret, String> {
+    Secret::read_flag(text)
+}
+
+fn user(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > USER_MAX_BYTES || text.chars().any(char::is_control) {
+        return Err(format!("write 1 to {USER_MAX_BYTES} printable bytes"));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Credential, Secret, endpoint};
+
+    fn credential() -> Credential {
+        Credential::until(1_433_895_918, "ninefingers", &Secret::new("north".to_owned()))
+    }
+
+    // printf 1433895918:ninefingers | openssl dgst -sha1 -hmac north -binary | base64
+    #[test]
+    fn the_password_proves_the_username() {
+        assert_eq!(credential().username, "1433895918:ninefingers");
+        assert_eq!(credential().password, "jy8hTxmOO7UtEKXqSkSlvakPVYA=");
+    }
+
+    #[test]
+    fn a_browser_can_take_the_ice_servers_as_they_are() {
+        let json = credential().ice_servers("turn.example.org:3478");
+        let [server]: [serde_json::Value; 1] = serde_json::from_str(&json).unwrap();
+        assert_eq!(server["urls"][1], "turn:turn.example.org:3478?transport=udp");
+        assert_eq!(server["username"], credential().username);
+        assert_eq!(server["credential"], credential().password);
+    }
+
+    #[test]
+    fn hosts_become_endpoints() {
+        for (host, expected) in [
+            ("turn.example.org", "turn.example.org:3478"),
+            ("turn.example.org:5000", "turn.example.org:5000"),
+            ("192.0.2.1", "192.0.2.1:3478"),
+            ("2001:db8::1", "[2001:db8::1]:3478"),
+            ("[2001:db8::1]:5000", "[2001:db8::1]:5000"),
+        ] {
+            assert_eq!(endpoint(host), expected);
+        }
+    }
+}

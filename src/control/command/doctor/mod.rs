@@ -1,0 +1,107 @@
+//! What keeps this machine from being a good relay node: what `uturn doctor` says.
+//!
+//! ```text
+//! /proc, /sys, ethtool, the probe ── scene: facts, plain values ─┐
+//!                                                                ├─ checks: pure ── findings ── report
+//! configuration ── need: what the server would want ─────────────┘
+//! ```
+//!
+//! Law: a check looks at nothing but the [`Scene`] and the [`Need`], so that each can be tried on a
+//! machine that is made up; and what a finding tells to do silences it.
+
+mod addresses;
+mod check;
+mod conntrack;
+mod cpu;
+mod ethtool;
+mod finding;
+mod interfaces;
+mod kernel;
+mod limits;
+mod need;
+mod network;
+mod offloads;
+mod ports;
+mod report;
+mod scene;
+mod sockets;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::control::config::{Config, ConfigError, IoChoice, Origin};
+use crate::control::server::plan::{Holder, open_files};
+use crate::io::Facts;
+use crate::worker::DriverKind;
+use check::CHECKS;
+use finding::{Finding, Severity};
+use need::Need;
+use scene::Scene;
+
+/// Arguments of `uturn doctor`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct DoctorArgs {
+    /// TOML file with options: what the server would be started with
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Prints one JSON object in place of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found.
+pub(super) struct Diagnosis {
+    /// For standard output.
+    pub(super) text: String,
+    /// Whether there is something that costs packets, speed or the start.
+    pub(super) has_weight: bool,
+}
+
+/// Looks at the machine as a server with this configuration would find it.
+///
+/// # Errors
+/// The configuration cannot be settled.
+pub(super) fn diagnose(args: &DoctorArgs) -> Result<Diagnosis, ConfigError> {
+    let config = Origin { file: args.config.clone(), ..Origin::default() }.load()?;
+    let facts = Facts::probe();
+    let need = Need::of(&config, &facts);
+    let findings = findings(&Scene::read(Path::new("/"), facts), &need);
+    let text = if args.json {
+        report::json(&findings)
+    } else {
+        report::text(&findings, std::io::stdout().is_terminal())
+    };
+    let has_weight = findings.iter().any(|finding| finding.severity != Severity::Hint);
+    Ok(Diagnosis { text, has_weight })
+}
+
+/// Asks every check; the gravest findings first.
+fn findings(scene: &Scene, need: &Need) -> Vec<Finding> {
+    let mut findings: Vec<Finding> =
+        CHECKS.iter().flat_map(|check| (check.ask)(scene, need)).collect();
+    findings.sort_by_key(|finding| finding.severity);
+    findings
+}
+
+impl Need {
+    fn of(config: &Config, facts: &Facts) -> Self {
+        let driver = match (config.io, facts.uring) {
+            (IoChoice::Portable, _) | (IoChoice::Auto, Err(_)) => DriverKind::Portable,
+            (IoChoice::Uring, _) | (IoChoice::Auto, Ok(())) => DriverKind::Uring,
+        };
+        Self {
+            io: config.io,
+            listen: config.listen.clone(),
+            relays: config.relays.clone(),
+            ports: (config.relay_ports.low, config.relay_ports.high),
+            cores: config.workers.iter().map(|place| place.core).collect(),
+            descriptors: open_files(config, Holder::of(driver, facts)),
+            allocations: config.quotas.total_allocations,
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! From coturn's configuration file to ours: what `uturn import-coturn` does.
+//!
+//! ```text
+//! turnserver.conf ── conf: words and values ── options: what becomes of each word
+//!                                                  │
+//!        notes, one a line ◄── translate: ours ◄───┘
+//!        (standard error)        └── draft: the file
+//! ```
+//!
+//! Law: every line of the file ends in the draft or in a note, and a value stands in the draft only
+//! if our own reader takes it, so that what is written can be loaded.
+
+mod conf;
+mod credentials;
+mod draft;
+mod manner;
+mod networks;
+mod notes;
+mod options;
+mod peers;
+mod translate;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use notes::Notes;
+
+use crate::control::config::schema;
+
+/// Readable by its owner alone: there are passwords in it.
+const MODE: u32 = 0o600;
+
+/// Arguments of `uturn import-coturn`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ImportArgs {
+    /// coturn's configuration, such as /etc/turnserver.conf
+    file: PathBuf,
+    /// File to write, which must not exist yet [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// File to write users to that have a key in place of a password; it must not exist yet
+    #[arg(long, value_name = "FILE")]
+    users_file: Option<PathBuf>,
+}
+
+/// What was made of a file.
+pub(super) struct Imported {
+    /// Our configuration, as TOML.
+    pub(super) toml: String,
+    /// Users that have a key: lines of a file of users.
+    keyed_users: Vec<String>,
+    /// What did not get into it and why, for people: one line each.
+    pub(super) notes: String,
+}
+
+/// Reads coturn's file and writes ours, to the output if there is one.
+///
+/// # Errors
+/// A file cannot be read or written; the words say which and what to do.
+pub(super) fn import(args: &ImportArgs) -> Result<Imported, String> {
+    let shown = args.file.display().to_string();
+    let bytes = std::fs::read(&args.file)
+        .map_err(|error| format!("{shown}: the file cannot be read: {error}"))?;
+    let users_file = args.users_file.as_deref();
+    let imported = translated(&shown, &String::from_utf8_lossy(&bytes), users_file);
+    if let (Some(path), false) = (users_file, imported.keyed_users.is_empty()) {
+        write(path, &imported.keyed_users.concat())?;
+    }
+    if let Some(output) = &args.output {
+        write(output, &imported.toml)?;
+    }
+    Ok(imported)
+}
+
+impl ImportArgs {
+    /// Says whether the configuration goes to standard output.
+    pub(super) fn prints(&self) -> bool {
+        self.output.is_none()
+    }
+}
+
+fn translated(shown: &str, text: &str, users_file: Option<&Path>) -> Imported {
+    let mut notes = Notes::default();
+    let mut draft = translate::translate(&conf::words(text), &mut notes);
+    let keyed_users = draft.take_keyed_users();
+    match users_file {
+        _ if keyed_users.is_empty() => {}
+        Some(path) => draft.word(&schema::USERS_FILE, &path.display().to_string()),
+        None => notes.lost(
+            "users with keys",
+            format!("there are {}: name a file for them with --users-file", keyed_users.len()),
+        ),
+    }
+    let keyed_users = keyed_users.iter().map(|line| format!("{line}\n")).collect();
+    Imported { toml: draft.toml(), keyed_users, notes: notes.listed(shown) }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    let shown = path.display();
+    let created = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
+    let written = created.and_then(|mut file: File| file.write_all(text.as_bytes()));
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => format!("{shown}: there is a file already: name another"),
+        _ => format!("{shown}: the file cannot be written: {error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use proptest::prelude::*;
+
+    use super::options::{KNOWN, Meaning};
+    use super::{Imported, translated};
+    use crate::control::config::{Config, ConfigError, Machine, Options, Proof, Secret};
+
+    fn machine() -> Machine {
+        let addresses = ["10.0.0.5", "10.0.0.6", "2001:db8::5"].map(|ip| ip.parse().unwrap());
+        Machine {
+            routed: vec![addresses[0], addresses[2]],
+            addresses: addresses.to_vec(),
+            cores: vec![0, 1],
+            binds: |_| true,
+        }
+    }
+
+    /// Translates a file and settles what comes out, as `check-config` would.
+    fn settled(text: &str) -> (Config, String) {
+        let (config, toml, notes) = loaded(text);
+        (config.unwrap_or_else(|error| panic!("{error}\n{toml}")), notes)
+    }
+
+    fn loaded(text: &str) -> (Result<Config, ConfigError>, String, String) {
+        let Imported { toml, notes, .. } = translated("conf", text, None);
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("uturn-import-{}-{number}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, &toml).unwrap();
+        let config = Config::load(Options::default(), Some(&path), &machine());
+        std::fs::remove_file(&path).unwrap();
+        (config, toml, notes)
+    }
+
+    fn relays(config: &Config) -> Vec<(String, String)> {
+        let both = |relay: &crate::turn::RelayAddress| {
+            (relay.local.to_string(), relay.advertised.to_string())
+        };
+        config.relays.iter().map(both).collect()
+    }
+
+    #[test]
+    fn nothing_said_is_a_default_server() {
+        let (config, notes) = settled("# nothing\n\n   \n");
+        assert!(config.secret_is_generated);
+        assert!(notes.contains("anonymous"), "{notes}");
+    }
+
+    #[test]
+    fn every_listening_address_gets_the_port_and_auxiliary_servers_are_listeners() {
+        let (config, _) = settled(
+            "listening-port=3500\nlistening-ip=10.0.0.5\nlistening-ip=2001:db8::5\n\
+             aux-server=10.0.0.6:33478\n",
+        );
+        let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
+        assert_eq!(listen, ["10.0.0.5:3500", "10.0.0.6:33478", "[2001:db8::5]:3500"]);
+        let same = |ip: &str| (ip.to_owned(), ip.to_owned());
+        assert_eq!(relays(&config), [same("10.0.0.5"), same("2001:db8::5")]);
+    }
+
+    #[test]
+    fn an_external_address_alone_stands_for_the_one_relay_address_that_is_not_loopback() {
+        let (config, _) =
+            settled("listening-ip=127.0.0.1\nlistening-ip=10.0.0.5\nexternal-ip=198.51.100.7\n");
+        assert_eq!(relays(&config), [("10.0.0.5".into(), "198.51.100.7".into())]);
+        let (config, _) = settled("external-ip=198.51.100.7\n");
+        assert_eq!(relays(&config)[0], ("10.0.0.5".into(), "198.51.100.7".into()));
+    }
+
+    #[test]
+    fn pairs_of_external_addresses_are_carried_where_there_is_a_relay_address_for_them() {
+        let (config, notes) = settled(
+            "relay-ip=10.0.0.5\nrelay-ip=10.0.0.6\nexternal-ip=198.51.100.7/10.0.0.5\n\
+             external-ip=198.51.100.8/10.0.0.6\nexternal-ip=198.51.100.9/10.0.0.9\n",
+        );
+        assert_eq!(
+            relays(&config),
+            [
+                ("10.0.0.5".into(), "198.51.100.7".into()),
+                ("10.0.0.6".into(), "198.51.100.8".into())
+            ]
+        );
+        assert!(
+            notes.contains("conf:5: lost: external-ip: 10.0.0.9 is no relay address"),
+            "{notes}"
+        );
+    }
+
+    #[test]
+    fn an_external_address_that_could_stand_for_several_is_given_to_the_first() {
+        let (config, notes) =
+            settled("relay-ip=10.0.0.6\nrelay-ip=10.0.0.5\nexternal-ip=198.51.100.7\n");
+        assert_eq!(relays(&config)[0], ("10.0.0.6".into(), "198.51.100.7".into()));
+        assert_eq!(relays(&config).len(), 1, "an address that nobody is told is not relayed on");
+        assert!(notes.contains("10.0.0.5"), "{notes}");
+    }
+
+    #[test]
+    fn an_external_address_without_a_pair_is_for_the_relay_address_that_no_pair_names() {
+        let (config, _) = settled(
+            "relay-ip=10.0.0.6\nrelay-ip=10.0.0.5\nexternal-ip=198.51.100.7\n\
+             external-ip=198.51.100.8/10.0.0.6\n",
+        );
+        assert_eq!(
+            relays(&config),
+            [
+                ("10.0.0.6".into(), "198.51.100.8".into()),
+                ("10.0.0.5".into(), "198.51.100.7".into())
+            ]
+        );
+    }
+
+    #[test]
+    fn either_end_of_the_port_range_may_be_left_out() {
+        let ports = |text: &str| settled(text).0.relay_ports.to_string();
+        assert_eq!(ports("min-port=50000\n"), "50000-65535");
+        assert_eq!(ports("max-port=50000\n"), "49152-50000");
+        assert_eq!(ports("min-port=20000\nmax-port=20999\n"), "20000-20999");
+        let (config, notes) = settled("min-port=20999\nmax-port=20000\n");
+        assert_eq!(config.relay_ports.to_string(), "49152-65535");
+        assert!(notes.contains("min-port: 20999-20000 is reversed"), "{notes}");
+    }
+
+    #[test]
+    fn what_our_reader_refuses_is_lost_and_not_written() {
+        let (config, notes) = settled(
+            "static-auth-secret=north\nrealm=\"\"\nuser-quota=-3\nmax-allocate-lifetime=999999\n",
+        );
+        assert!(config.secret_is_generated);
+        assert!(notes.contains("conf:1: lost: static-auth-secret: the secret has 5 bytes"));
+        assert!(notes.contains("conf:2: lost: realm"), "{notes}");
+        assert!(notes.contains("conf:3: lost: user-quota"), "{notes}");
+        assert!(notes.contains("conf:4: lost: max-allocate-lifetime: 999999 is out of bounds"));
+        assert!(!notes.contains("north"), "a secret is not repeated: {notes}");
+    }
+
+    #[test]
+    fn coturn_asks_for_one_kind_of_credentials_and_so_does_the_draft() {
+        let both = "user=alice:wonderland\nstatic-auth-secret=looking-glass\n\
+                    static-auth-secret = through-the-looking-glass\n";
+        let (config, notes) = settled(both);
+        assert_eq!((config.users.len(), config.secrets.len()), (0, 2));
+        assert!(notes.contains("conf:1: lost: user"), "{notes}");
+        let (config, _) = settled("lt-cred-mech\nuser=alice:wonder:land\nrealm=example.org\n");
+        assert_eq!(config.users[0].proof, Proof::Password(Secret::new("wonder:land".into())));
+        assert_eq!(config.realm, "example.org");
+    }
+
+    #[test]
+    fn a_flag_that_is_off_is_as_if_it_were_not_there() {
+        for off in ["off", "0", "no", "false", "N", "f", "OFF"] {
+            let (config, _) = settled(&format!("no-software-attribute={off}\n"));
+            assert!(config.software, "{off}");
+        }
+        for on in ["", "=1", " yes", "=on", "=\"true\""] {
+            let (config, _) = settled(&format!("no-software-attribute{on}\n"));
+            assert!(!config.software, "{on}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_several_values_holds() {
+        let (config, notes) = settled("relay-threads=2\nrelay-threads=0\n");
+        assert_eq!(config.workers.len(), 1);
+        assert!(notes.contains("conf:1: not needed: relay-threads: line 2"), "{notes}");
+    }
+
+    #[test]
+    fn unknown_words_are_told() {
+        let (_, notes) = settled("colour=blue\n");
+        assert!(notes.contains("conf:1: unknown: colour"), "{notes}");
+    }
+
+    /// Values that some option takes and others do not.
+    const VALUES: [&str; 29] = [
+        "",
+        "0",
+        "1",
+        "7",
+        "3478",
+        "9641",
+        "20000",
+        "29999",
+        "65535",
+        "70000",
+        "-1",
+        "on",
+        "off",
+        "10.0.0.5",
+        "10.0.0.6",
+        "127.0.0.1",
+        "::1",
+        "2001:db8::5",
+        "0.0.0.0",
+        "198.51.100.7",
+        "198.51.100.7/10.0.0.5",
+        "198.51.100.8/10.0.0.6",
+        "2001:db8::7",
+        "10.0.0.0-10.0.0.9",
+        "alice:wonderland",
+        "alice:0x5dc2ec4ddfc0a5a8b80c1f0c3dcb8d2f",
+        "a \"quoted\" secret",
+        "10.0.0.5:3479",
+        "[::1]:3479",
+    ];
+
+    /// Lines about addresses, which have to fit each other.
+    const ADDRESSES: [&str; 12] = [
+        "listening-ip=10.0.0.5",
+        "listening-ip=10.0.0.6",
+        "listening-ip=127.0.0.1",
+        "listening-ip=2001:db8::5",
+        "relay-ip=10.0.0.5",
+        "relay-ip=10.0.0.6",
+        "relay-ip=2001:db8::5",
+        "external-ip=198.51.100.7",
+        "external-ip=198.51.100.8/10.0.0.5",
+        "external-ip=198.51.100.9/10.0.0.6",
+        "external-ip=2001:db8::7",
+        "external-ip=2001:db8::8/2001:db8::5",
+    ];
+
+    proptest! {
+        #[test]
+        fn whatever_coturn_is_told_what_comes_out_can_be_loaded(
+            said in prop::collection::vec((any::<prop::sample::Index>(), 0..VALUES.len()), 0..8),
+            addresses in prop::collection::vec(0..ADDRESSES.len(), 0..6),
+        ) {
+            let carried = KNOWN.iter().filter(|known| matches!(known.meaning, Meaning::Carried(_)));
+            let carried: Vec<_> = carried.collect();
+            let line = |(option, value): &(prop::sample::Index, usize)| {
+                format!("{}={}\n", option.get(&carried).name, VALUES[*value])
+            };
+            let addresses = addresses.iter().map(|line| format!("{}\n", ADDRESSES[*line]));
+            let text: String = said.iter().map(line).chain(addresses).collect();
+            let (config, toml, _) = loaded(&text);
+            // Whether a range is wide enough is a matter of how many workers there are.
+            if let Err(error) = config && !error.problem.contains("workers need") {
+                prop_assert!(false, "{error}\n{text}\n{toml}");
+            }
+        }
+    }
+}

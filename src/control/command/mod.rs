@@ -1,0 +1,9 @@
+//! The command line and the commands that need no server: [`cli`] parses, [`credentials`] makes
+//! time-limited ones, [`doctor`] looks at the machine, [`import`] reads coturn's configuration,
+//! [`manual`] writes the manual page and completions.
+
+pub(super) mod cli;
+pub(super) mod credentials;
+pub(super) mod doctor;
+pub(super) mod import;
+pub(super) mod manual;

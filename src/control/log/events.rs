@@ -1,0 +1,101 @@
+//! Everything that workers report, as log lines and usage records: all of it noted, none of it in a
+//! flood.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tracing::{error, warn};
+
+use super::allocations::Journal;
+use super::sockets::Faults;
+use super::totals::Totals;
+use crate::control::usage::UsageRecords;
+use crate::turn::WorkerIndex;
+use crate::worker::Report;
+
+/// Logs reports.
+#[derive(Debug)]
+pub(in crate::control) struct Diary {
+    journal: Journal,
+    faults: Faults,
+    usage: UsageRecords,
+    totals: Totals,
+}
+
+/// Whether a worker has more to report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::control) enum Worker {
+    Alive,
+    Gone,
+}
+
+impl Diary {
+    /// Starts empty; the addresses are those of the workers' listeners, in their order.
+    pub(in crate::control) fn new(
+        now: Instant,
+        listen: Vec<SocketAddr>,
+        usage: UsageRecords,
+    ) -> Self {
+        let (journal, faults) = (Journal::new(now, listen), Faults::new(now));
+        Self { journal, faults, usage, totals: Totals::default() }
+    }
+
+    /// Notes a report, and says whether it was the worker's last one.
+    pub(in crate::control) fn note(
+        &mut self,
+        now: Instant,
+        worker: WorkerIndex,
+        report: Report,
+    ) -> Worker {
+        match report {
+            Report::Opened(opened) => self.journal.opened(now, worker, &opened),
+            Report::Closed(closed) => {
+                self.usage.ended(&closed);
+                self.journal.closed(now, worker, &closed);
+            }
+            Report::SegmentationOff => warn!(
+                worker = worker.0,
+                "the kernel refuses segmentation offload: every datagram leaves by itself"
+            ),
+            Report::SocketBroken(role, errno) => self.faults.note(now, worker, role, errno),
+            Report::Failed(error) => {
+                error!(worker = worker.0, %error, "a worker failed");
+                return Worker::Gone;
+            }
+            Report::Stopped(snapshot) => {
+                self.totals += &*snapshot;
+                return Worker::Gone;
+            }
+        }
+        Worker::Alive
+    }
+
+    /// Waits until the next report can be noted as a whole, with its record.
+    pub(in crate::control) async fn room(&self) {
+        self.usage.room().await;
+    }
+
+    /// Goes on in a new file of records, if there is one.
+    pub(in crate::control) fn reopen(&self) {
+        self.usage.reopen();
+    }
+
+    /// What the workers that have ended did in their lives.
+    pub(in crate::control) fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Says when there is something to sum up.
+    pub(in crate::control) fn due(&self) -> Option<Instant> {
+        [self.journal.due(), self.faults.due()].into_iter().flatten().min()
+    }
+
+    /// Sums up what is due, and says how many reports never arrived.
+    pub(in crate::control) fn settle(&mut self, now: Instant, lost_reports: u64) {
+        self.journal.settle(now);
+        self.faults.settle(now);
+        if lost_reports > 0 {
+            warn!(reports = lost_reports, "reports of workers were lost");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Log lines of sockets that fail: a bounded number a second, because a relay address that is gone
+//! from its interface fails with every Allocate.
+
+use std::io;
+use std::time::Instant;
+
+use tracing::warn;
+
+use super::rate::{Admission, Rate};
+use crate::turn::WorkerIndex;
+use crate::worker::Role;
+
+/// Lines about sockets that are logged each second; the rest is one more line.
+const SOCKET_LINES_PER_SECOND: u32 = 10;
+
+/// Logs sockets that fail.
+#[derive(Debug)]
+pub(in crate::control) struct Faults {
+    rate: Rate,
+}
+
+impl Faults {
+    /// Starts with a full budget.
+    pub(in crate::control) fn new(now: Instant) -> Self {
+        Self { rate: Rate::new(SOCKET_LINES_PER_SECOND, now) }
+    }
+
+    /// Logs that a socket cannot be had or used any more, or counts it.
+    pub(in crate::control) fn note(
+        &mut self,
+        now: Instant,
+        worker: WorkerIndex,
+        role: Role,
+        errno: i32,
+    ) {
+        self.settle(now);
+        if self.rate.admit(now) == Admission::Log {
+            let error = io::Error::from_raw_os_error(errno);
+            warn!(worker = worker.0, socket = ?role, %error, "a socket is of no more use");
+        }
+    }
+
+    /// Logs how many lines were left out, if a second with such lines is over.
+    pub(in crate::control) fn settle(&mut self, now: Instant) {
+        if let Some(lines) = self.rate.left_out(now) {
+            warn!(lines, "socket lines left out");
+        }
+    }
+
+    /// Says when [`Faults::settle`] has something to log.
+    pub(in crate::control) fn due(&self) -> Option<Instant> {
+        self.rate.due()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::log::output::written;
+    use crate::turn::RelayId;
+
+    #[test]
+    fn a_flood_is_so_many_lines_and_one_count() {
+        let text = written(false, || {
+            let now = Instant::now();
+            let mut faults = Faults::new(now);
+            for relay in 0..1000 {
+                faults.note(now, WorkerIndex(3), Role::Relay(RelayId(relay)), libc::EADDRNOTAVAIL);
+            }
+            faults.settle(faults.due().unwrap());
+        });
+        assert_eq!(text.lines().count(), SOCKET_LINES_PER_SECOND as usize + 1);
+        assert!(text.lines().next().unwrap().contains("Relay(RelayId(0))"), "{text}");
+        assert!(text.lines().last().unwrap().contains("left out lines=990"), "{text}");
+    }
+}

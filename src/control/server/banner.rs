@@ -1,0 +1,171 @@
+//! What a person sees who starts the server: where it listens, and how to use it.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _, stdout};
+use std::net::SocketAddr;
+
+use crate::control::command::credentials::Credential;
+use crate::control::config::{Config, Secret};
+use crate::turn::RelayAddress;
+
+const INDENT: usize = 12;
+
+/// Prints the banner to standard output. That nobody reads it is no fault.
+pub(in crate::control) fn print(config: &Config, driver: &str) {
+    let style = if stdout().is_terminal() { COLOUR } else { PLAIN };
+    let mut out = stdout().lock();
+    let written = out.write_all(banner(config, driver, style).as_bytes());
+    written.and_then(|()| out.flush()).unwrap_or_default();
+}
+
+/// What is written around words to set them off.
+#[derive(Clone, Copy)]
+struct Style {
+    name: &'static str,
+    label: &'static str,
+    warning: &'static str,
+    end: &'static str,
+}
+
+const PLAIN: Style = Style { name: "", label: "", warning: "", end: "" };
+const COLOUR: Style =
+    Style { name: "\x1b[1;36m", label: "\x1b[2m", warning: "\x1b[1;33m", end: "\x1b[0m" };
+
+fn banner(config: &Config, driver: &str, style: Style) -> String {
+    let Style { name, end, .. } = style;
+    let version = env!("CARGO_PKG_VERSION");
+    let mut text = format!("\n  {name}uturn {version}{end}  a TURN/STUN relay on {driver}\n\n");
+    field(&mut text, style, "listening", &columns(&config.listen));
+    field(&mut text, style, "relaying", &relaying(config));
+    field(&mut text, style, "realm", std::slice::from_ref(&config.realm));
+    field(&mut text, style, "workers", &[workers(config)]);
+    field(&mut text, style, "metrics", &columns(&config.metrics));
+    if let Some(secret) = generated(config) {
+        text.push_str(&invitation(config, secret, style));
+    }
+    let private: Vec<String> = config.private_relays().map(|ip| ip.to_string()).collect();
+    if !private.is_empty() {
+        text.push_str(&private_warning(&private.join(" and "), style));
+    }
+    text.push('\n');
+    text
+}
+
+fn field(text: &mut String, style: Style, label: &str, lines: &[String]) {
+    let Style { label: dim, end, .. } = style;
+    for (index, line) in lines.iter().enumerate() {
+        let label = if index == 0 { label } else { "" };
+        text.push_str(&format!("  {dim}{label:<INDENT$}{end}{line}\n"));
+    }
+}
+
+/// Puts addresses in lines of a few, so that a node with many still fits the screen.
+fn columns(addresses: &[SocketAddr]) -> Vec<String> {
+    let lines = addresses.chunks(3).map(|line| {
+        line.iter().fold(String::new(), |mut text, address| {
+            write!(text, "{:<24}", address.to_string()).expect("a string takes everything");
+            text
+        })
+    });
+    lines.map(|line| line.trim_end().to_owned()).collect()
+}
+
+fn relaying(config: &Config) -> Vec<String> {
+    let ports = format!("ports {}", config.relay_ports);
+    let mut lines: Vec<String> = config.relays.iter().map(relay).collect();
+    if let Some(first) = lines.first_mut() {
+        *first = format!("{first:<24}{ports}");
+    }
+    lines
+}
+
+fn relay(relay: &RelayAddress) -> String {
+    if relay.local == relay.advertised {
+        return relay.local.to_string();
+    }
+    format!("{} as {}", relay.local, relay.advertised)
+}
+
+fn workers(config: &Config) -> String {
+    let cores: Vec<String> = config.workers.iter().map(|place| place.core.to_string()).collect();
+    format!("{}, on cores {}", cores.len(), cores.join(" "))
+}
+
+fn generated(config: &Config) -> Option<&Secret> {
+    config.secrets.first().filter(|_| config.secret_is_generated)
+}
+
+/// The secret, a credential made with it, and what a web page needs to use it.
+fn invitation(config: &Config, secret: &Secret, style: Style) -> String {
+    let credential = Credential::for_a_guest(secret);
+    let mut text =
+        String::from("\n  No user and no secret is configured, so this run has its own:\n\n");
+    field(&mut text, style, "secret", &[secret.reveal().to_owned()]);
+    field(&mut text, style, "username", std::slice::from_ref(&credential.username));
+    field(&mut text, style, "password", &[format!("{}  (valid for a day)", credential.password)]);
+    let ice_servers = credential.ice_servers(&endpoint(config));
+    text.push_str(&format!("\n  new RTCPeerConnection({{ iceServers: {ice_servers} }})\n"));
+    text
+}
+
+/// The address a client is most likely to reach: the public one behind NAT, else one listened on.
+fn endpoint(config: &Config) -> String {
+    let port = config.listen.first().map_or(0, SocketAddr::port);
+    let heard = |relay: &&RelayAddress| {
+        relay.local != relay.advertised
+            || config.listen.iter().any(|address| address.ip() == relay.local)
+    };
+    let relay =
+        config.relays.iter().find(heard).map(|relay| SocketAddr::new(relay.advertised, port));
+    relay.or(config.listen.first().copied()).map_or_else(String::new, |at| at.to_string())
+}
+
+fn private_warning(relayed: &str, style: Style) -> String {
+    let Style { warning, end, .. } = style;
+    let told = format!("clients will be told {relayed}: private, so that only peers on its own");
+    let rest = "network can reach it. Behind 1:1 NAT add --external-ip PUBLIC.";
+    let label = "warning";
+    format!("\n  {warning}{label:<INDENT$}{end}{told}\n  {:<INDENT$}{rest}\n", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PLAIN, banner};
+    use crate::control::config::{Config, Machine, Options};
+
+    fn config() -> Config {
+        let machine = Machine {
+            addresses: vec!["10.0.0.5".parse().unwrap(), "127.0.0.1".parse().unwrap()],
+            routed: vec!["10.0.0.5".parse().unwrap()],
+            cores: vec![0, 1],
+            binds: |_| true,
+        };
+        Config::load(Options::default(), None, &machine).unwrap()
+    }
+
+    #[test]
+    fn a_newcomer_can_use_what_is_printed() {
+        let config = config();
+        let text = banner(&config, "io_uring", PLAIN);
+        let secret = config.secrets[0].reveal();
+        for part in [
+            "on io_uring",
+            "10.0.0.5:3478",
+            "127.0.0.1:3478",
+            "49152-65535",
+            "2, on cores 0 1",
+            secret,
+            "turn:10.0.0.5:3478?transport=udp",
+            "told 10.0.0.5: private",
+        ] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_configured_secret_is_not_printed() {
+        let mut config = config();
+        config.secret_is_generated = false;
+        assert!(!banner(&config, "io_uring", PLAIN).contains(config.secrets[0].reveal()));
+    }
+}

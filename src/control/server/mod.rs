@@ -1,0 +1,25 @@
+//! The life of a server, from the settled configuration to its last log line.
+//!
+//! ```text
+//! serve        brings a server up            run       its life on the control thread
+//! plan         what workers are made from    reload    the configuration, read again
+//! files        the limit of open files       drain     no new clients, and the end with the last
+//! runtime      tokio-uring, or plain tokio   signals   SIGTERM, SIGINT, SIGHUP, SIGUSR1
+//! banner       what a person sees first      service   what the service manager is told
+//! connections  a listener's, so many at once
+//! reports      what workers tell, answers    what they answer
+//! ```
+
+pub(super) mod answers;
+pub(super) mod banner;
+pub(super) mod connections;
+pub(super) mod drain;
+pub(super) mod files;
+pub(super) mod plan;
+pub(super) mod reload;
+pub(super) mod reports;
+pub(super) mod run;
+pub(super) mod runtime;
+pub(super) mod serve;
+pub(super) mod service;
+pub(super) mod signals;

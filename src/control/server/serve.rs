@@ -1,0 +1,231 @@
+//! Brings a server up: the log, the workers, the banner, and then its life.
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::Receiver;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use super::plan::{Holder, nonces, open_files, plan, settings};
+use super::reload::Reload;
+use super::reports::reports;
+use super::run::{self, Life};
+use super::runtime::Runtime;
+use super::service::Service;
+use super::signals::Signals;
+use super::{banner, files};
+use crate::control::admin::{Desk, Door, Place, Standing, orders};
+use crate::control::config::{Config, IoChoice, Origin};
+use crate::control::log::drops::Drops;
+use crate::control::log::events::Diary;
+use crate::control::log::output;
+use crate::control::log::output::Level;
+use crate::control::metrics::{About, Doors, Losses, Node, Readiness, Sampler};
+use crate::control::usage::{self, Counts, Interim, Names, UsageRecords};
+use crate::io::{BufferSizes, Facts};
+use crate::turn::{Alternates, Settings, WorkerIndex};
+use crate::worker::{self, DriverKind, Granted, Limits, Snapshot, SpawnError, Tell, Workers};
+
+/// Serves until a signal comes or a worker fails. Standard output gets the banner, standard error
+/// the log.
+///
+/// Exit status: 0 when asked to stop, 1 when the server could not start or failed, 128 and the
+/// signal's number when a second signal came before the end.
+pub fn serve(config: Config, origin: Origin) -> ExitCode {
+    let level = output::start(&config.log);
+    try_serve(config, origin, level).unwrap_or_else(|error| {
+        error!("the server cannot start: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCode> {
+    let runtime = Runtime::new(config.io)?;
+    // Handlers are in place before there is anything that a signal could leave half done.
+    let signals = runtime.block_on(async { Signals::new() })?;
+    let doors = Doors::bind(&config.metrics)?;
+    let control = config.control.as_deref().map(Door::bind).transpose()?;
+    let (desk, orders, standing) = orders(Standing::serving(&config));
+    let names = Names { standing: standing.subscribe(), listen: config.listen.clone() };
+    let counts = Arc::new(Counts::default());
+    let records = config
+        .usage
+        .as_ref()
+        .map(|usage| UsageRecords::open(&usage.path, runtime.has_ring(), names.clone(), &counts));
+    let (records, writer) = records.transpose()?.unzip();
+    let (tell, reports) = reports();
+    let nonces = nonces()?;
+    let settings = Arc::new(settings(&config, nonces.clone()));
+    let (workers, driver) = spawn(&config, &settings, &tell).map_err(io::Error::other)?;
+    drop(tell);
+    let (workers, name) = (Arc::new(workers), driver_name(driver));
+    let readiness = Readiness::new();
+    let losses = Losses { usage: counts, reports: reports.lost_so_far() };
+    let node = Arc::new(node(&config, &workers, name, &readiness, losses, standing.subscribe()));
+    let place = Place::of(&config, &origin);
+    let desk = Desk { workers: Arc::clone(&workers), node: Arc::clone(&node), orders: desk, place };
+    runtime.block_on(async {
+        doors.open(&node)?;
+        control.as_ref().map_or(Ok(()), |door| desk.open(door))
+    })?;
+    banner::print(&config, name);
+    log_start(&config, name, workers.granted());
+    let diary = Diary::new(Instant::now(), config.listen.clone(), records.unwrap_or_default());
+    let (drops, count) = (Drops::default(), config.workers.len());
+    let interval_s = config.usage.as_ref().and_then(|usage| usage.interval_s);
+    let interim = interval_s.map(|seconds| Interim {
+        every: Duration::from_secs(seconds.into()),
+        workers: Arc::clone(&workers),
+        count,
+        names,
+    });
+    let writing = writer.map(|writer| writer.run(interim));
+    let reload = Reload::new(origin, config, nonces, level);
+    let service = Service::of_this_process();
+    let next_beat = service.every.map(|_| Instant::now());
+    let life = Life {
+        workers,
+        reports,
+        signals,
+        diary,
+        drops,
+        readiness,
+        reload,
+        orders,
+        standing,
+        service,
+        drain: None,
+        next_beat,
+    };
+    Ok(runtime.block_on(usage::beside(life.live(count), writing)))
+}
+
+/// What is shown on the metrics addresses, if there are any.
+fn node(
+    config: &Config,
+    workers: &Arc<Workers>,
+    driver: &'static str,
+    readiness: &Readiness,
+    losses: Losses,
+    standing: watch::Receiver<Standing>,
+) -> Node {
+    let asked = Arc::clone(workers);
+    let about = About {
+        driver,
+        workers: config.workers.len(),
+        started: SystemTime::now(),
+        begun: Instant::now(),
+        losses,
+    };
+    let sampler = Sampler::new(move || asked.snapshots());
+    Node { about, sampler, readiness: readiness.clone(), standing }
+}
+
+/// Takes io_uring if it is wanted and works, else the portable driver.
+fn spawn(
+    config: &Config,
+    settings: &Arc<Settings>,
+    tell: &Tell,
+) -> Result<(Workers, DriverKind), SpawnError> {
+    let facts = facts(config.io);
+    facts.missing().for_each(|line| warn!("{line}"));
+    if config.waiting.busy_poll_us > 0 && (config.io == IoChoice::Portable || !facts.busy_poll) {
+        warn!("busy-poll-us has no effect: it needs io_uring and kernel 6.9");
+    }
+    let with = |driver| {
+        files::raise_limit(open_files(config, Holder::of(driver, &facts)));
+        let workers = worker::spawn(&plan(config, settings, driver, &facts), tell);
+        workers.map(|workers| (workers, driver))
+    };
+    match (config.io, facts.uring) {
+        (IoChoice::Portable, _) | (IoChoice::Auto, Err(_)) => with(DriverKind::Portable),
+        (IoChoice::Uring, Err(obstacle)) => Err(SpawnError::Driver(io::Error::other(obstacle))),
+        (IoChoice::Uring, Ok(())) => with(DriverKind::Uring),
+        (IoChoice::Auto, Ok(())) => match with(DriverKind::Uring) {
+            // A trial ring may fit into the limits where those of the workers do not.
+            Err(SpawnError::Driver(error)) => {
+                warn!(%error, "the rings of the workers cannot be made: epoll takes their place");
+                with(DriverKind::Portable)
+            }
+            outcome => outcome,
+        },
+    }
+}
+
+/// Finds out what the kernel can do; what a ring would lack is nothing to the portable driver.
+fn facts(choice: IoChoice) -> Facts {
+    let facts = Facts::probe();
+    match choice {
+        IoChoice::Portable => {
+            let uring = Ok(());
+            Facts { uring, min_wait: true, registered_files: true, direct_sockets: true, ..facts }
+        }
+        IoChoice::Uring | IoChoice::Auto => facts,
+    }
+}
+
+fn driver_name(driver: DriverKind) -> &'static str {
+    match driver {
+        DriverKind::Uring => "io_uring",
+        DriverKind::Portable => "epoll",
+    }
+}
+
+fn log_start(config: &Config, driver: &str, granted: Granted) {
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = ?config.listen,
+        relay_ports = %config.relay_ports,
+        workers = config.workers.len(),
+        driver,
+        metrics = ?config.metrics,
+        control = config.control.as_ref().map(|path| tracing::field::display(path.display())),
+        "started"
+    );
+    for relayed in config.private_relays() {
+        warn!(%relayed, "the advertised relay address is private: behind 1:1 NAT set external-ip");
+    }
+    if !granted.requests_apart {
+        warn!(
+            "the kernel takes no BPF program for the listening sockets: requests share their buffers \
+             with payload and may be lost under overload"
+        );
+    }
+    if let Some(buffers) = granted.buffers {
+        log_buffers(buffers);
+    }
+}
+
+/// Says which sysctl holds socket buffers below what was asked for.
+fn log_buffers(granted: BufferSizes) {
+    let wanted = BufferSizes::LISTENING;
+    for (sysctl, granted, wanted) in [
+        ("net.core.rmem_max", granted.receive_bytes, wanted.receive_bytes),
+        ("net.core.wmem_max", granted.send_bytes, wanted.send_bytes),
+    ] {
+        if granted < wanted {
+            warn!(sysctl, granted, wanted, "socket buffers are smaller than asked for: raise it");
+        }
+    }
+}
+
+impl run::Workers for Arc<Workers> {
+    fn stop(&self) {
+        Workers::stop(self);
+    }
+
+    fn snapshots(&self) -> Receiver<Snapshot> {
+        Workers::snapshots(self)
+    }
+
+    fn drain(&self, alternates: Option<Alternates>) {
+        Workers::drain(self, alternates);
+    }
+
+    fn reconfigure(&self, settings: &Arc<Settings>, limits: Limits) -> Receiver<WorkerIndex> {
+        Workers::reconfigure(self, settings, limits)
+    }
+}
