@@ -16,46 +16,30 @@
 //! ```
 //!
 //! ```text
-//! spawn.rs     every socket first, then one pinned thread each
 //! reactor.rs   the loop
-//! inbound.rs   a datagram from socket to socket
-//! effects.rs   what the state machine needs the world to do
-//! openings.rs  Allocates that wait for sockets
-//! letters.rs   what a worker does with its mail
-//! sockets.rs   which socket is which listener or relay
-//! mailbox.rs   the doors between threads
-//! outgoing.rs  payloads for other workers' clients, packed into
-//! parcel.rs    parcels
-//! strays.rs    clients whose packets arrive at another worker's core
-//! quota.rs     the counts all workers share
+//! start/       every socket first, then one pinned thread each
+//! data/        a datagram from socket to socket
+//! effects/     what the state machine needs the world to do, and the counts all workers share
+//! mail/        the doors between threads
+//! status/      what the control thread is told, and may ask
 //! clock.rs     time, read once a turn
-//! report.rs    what the control thread is told
-//! snapshot.rs  what it can ask for
-//! questions.rs and about sessions
 //! ```
 
 mod clock;
+mod data;
 mod effects;
-mod inbound;
-mod letters;
-mod mailbox;
-mod openings;
-mod outgoing;
-mod parcel;
-mod questions;
-mod quota;
+mod mail;
 mod reactor;
-mod report;
-mod snapshot;
-mod sockets;
-mod spawn;
-mod strays;
+mod start;
+mod status;
 
-pub use questions::{Answer, Question};
-pub use quota::Limits;
-pub use report::{Report, Tell};
-pub use snapshot::{Counters, Snapshot};
-pub use sockets::Role;
-pub use spawn::{
+pub use data::sockets::Role;
+pub use effects::quota::Limits;
+pub use start::spawn::{
     DriverKind, Granted, Plan, SOCKETS_OF_A_LISTENER, SpawnError, Steering, Workers, spawn,
+};
+pub use status::{
+    questions::{Answer, Question},
+    report::{Report, Tell},
+    snapshot::{Counters, Snapshot},
 };

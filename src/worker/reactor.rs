@@ -6,13 +6,13 @@ use crossbeam_channel::Receiver;
 
 use super::{
     clock::Clock,
-    mailbox::{Mail, Post},
-    openings::Openings,
-    outgoing::Outgoing,
-    report::{Report, Tell},
-    snapshot::{Counters, Snapshot},
-    sockets::{RelaySocket, Role, Sockets},
-    strays::Strays,
+    data::sockets::{RelaySocket, Role, Sockets},
+    data::strays::Strays,
+    effects::pending::Openings,
+    mail::mailbox::{Mail, Post},
+    mail::outgoing::Outgoing,
+    status::report::{Report, Tell},
+    status::snapshot::{Counters, Snapshot},
 };
 use crate::{
     io::{Driver, Event, Received, SocketId, Wait},

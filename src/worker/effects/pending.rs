@@ -15,9 +15,9 @@ const SOCKETS_MAX: usize = 3;
 
 /// What is known so far of the sockets of one Allocate.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Opening {
-    pub(super) pending: PendingId,
-    pub(super) flow: FiveTuple,
+pub(in crate::worker) struct Opening {
+    pub(in crate::worker) pending: PendingId,
+    pub(in crate::worker) flow: FiveTuple,
     binds: [Bind; SOCKETS_MAX],
     sockets: usize,
     /// Answers that are still to come.
@@ -26,45 +26,45 @@ pub(super) struct Opening {
 
 /// A socket that the driver opens.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted {
-    pub(super) relay: RelayId,
+pub(in crate::worker) struct Wanted {
+    pub(in crate::worker) relay: RelayId,
     pending: PendingId,
     place: usize,
 }
 
 /// Everything that waits for a driver's answer.
 #[derive(Debug, Default)]
-pub(super) struct Openings {
+pub(in crate::worker) struct Openings {
     waiting: HashMap<PendingId, Opening>,
     wanted: HashMap<SocketId, Wanted>,
 }
 
 impl Opening {
     /// Begins with nothing known. More than [`SOCKETS_MAX`] sockets are never asked for.
-    pub(super) fn new(pending: PendingId, flow: FiveTuple, sockets: usize) -> Self {
+    pub(in crate::worker) fn new(pending: PendingId, flow: FiveTuple, sockets: usize) -> Self {
         let sockets = sockets.min(SOCKETS_MAX);
         Self { pending, flow, binds: [Bind::Failed; SOCKETS_MAX], sockets, awaited: 0 }
     }
 
     /// Notes what became of the socket at a place.
-    pub(super) fn note(&mut self, place: usize, bind: Bind) {
+    pub(in crate::worker) fn note(&mut self, place: usize, bind: Bind) {
         self.binds[place] = bind;
     }
 
     /// What became of each, in the order they were asked for.
-    pub(super) fn binds(&self) -> &[Bind] {
+    pub(in crate::worker) fn binds(&self) -> &[Bind] {
         &self.binds[..self.sockets]
     }
 
     /// Whether every answer is there.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(in crate::worker) fn is_whole(&self) -> bool {
         self.awaited == 0
     }
 }
 
 impl Openings {
     /// Has an Allocate wait for the socket at a place.
-    pub(super) fn expect(
+    pub(in crate::worker) fn expect(
         &mut self,
         opening: &mut Opening,
         place: usize,
@@ -76,17 +76,17 @@ impl Openings {
     }
 
     /// Keeps an Allocate until its last answer.
-    pub(super) fn keep(&mut self, opening: Opening) {
+    pub(in crate::worker) fn keep(&mut self, opening: Opening) {
         self.waiting.insert(opening.pending, opening);
     }
 
     /// Whose socket this is; `None` when no Allocate waits for it.
-    pub(super) fn take(&mut self, socket: SocketId) -> Option<Wanted> {
+    pub(in crate::worker) fn take(&mut self, socket: SocketId) -> Option<Wanted> {
         self.wanted.remove(&socket)
     }
 
     /// Notes an answer, and gives the Allocate back if it was the last one.
-    pub(super) fn answer(&mut self, wanted: Wanted, bind: Bind) -> Option<Opening> {
+    pub(in crate::worker) fn answer(&mut self, wanted: Wanted, bind: Bind) -> Option<Opening> {
         let opening = self.waiting.get_mut(&wanted.pending)?;
         opening.note(wanted.place, bind);
         opening.awaited -= 1;

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::reactor::Worker;
+use crate::worker::reactor::Worker;
 use crate::{
     io::Driver,
     turn::{Detail, Now, Page, Session, SessionId, Traffic},
@@ -54,7 +54,7 @@ impl<T> fmt::Debug for Answer<T> {
 }
 
 impl<D: Driver> Worker<D> {
-    pub(super) fn on_question(&mut self, now: Now, question: Question) {
+    pub(in crate::worker) fn on_question(&mut self, now: Now, question: Question) {
         match question {
             Question::Sessions { from, user, answer } => {
                 answer.give(self.server.sessions(now, from, user.as_deref()));

@@ -5,7 +5,7 @@
 
 use std::{net::SocketAddr, ops::Range};
 
-use super::{parcel::Passage, reactor::Worker};
+use crate::worker::{mail::parcel::Passage, reactor::Worker};
 use crate::{
     io::{Driver, HEADROOM, Lease, PAD_MAX, Piece, Received},
     turn::{self, FiveTuple, ListenerId, Now, RelayId, ToClient, Verdict, WorkerIndex},
@@ -34,7 +34,7 @@ struct Run {
 impl<D: Driver> Worker<D> {
     /// Judges what came to a listener, run by run: in a train of one channel's frames the lookups
     /// are made once.
-    pub(super) fn receive_from_client(
+    pub(in crate::worker) fn receive_from_client(
         &mut self,
         now: Now,
         listener: ListenerId,
@@ -69,7 +69,7 @@ impl<D: Driver> Worker<D> {
 
     /// Judges a datagram that a client of this worker sent and another worker received, from a
     /// buffer of this worker.
-    pub(super) fn receive_stray(&mut self, now: Now, flow: FiveTuple, datagram: &[u8]) {
+    pub(in crate::worker) fn receive_stray(&mut self, now: Now, flow: FiveTuple, datagram: &[u8]) {
         match self.copied(datagram) {
             Some(lease) => {
                 let first = lease.range();
@@ -110,7 +110,12 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Judges what came to a relay socket: one look for a whole train, which has one sender.
-    pub(super) fn receive_from_peer(&mut self, now: Now, relay: RelayId, received: Received) {
+    pub(in crate::worker) fn receive_from_peer(
+        &mut self,
+        now: Now,
+        relay: RelayId,
+        received: Received,
+    ) {
         let payload = received.lease.range();
         let segment_bytes = received.segment_bytes;
         let train =
@@ -125,7 +130,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Delivers a payload another worker has handed over, from a buffer of this worker.
-    pub(super) fn receive_from_worker(&mut self, to: ToClient, payload: &[u8]) {
+    pub(in crate::worker) fn receive_from_worker(&mut self, to: ToClient, payload: &[u8]) {
         match self.copied(payload) {
             Some(lease) => {
                 let range = lease.range();
@@ -145,7 +150,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Sends an answer from a buffer of the server's own.
-    pub(super) fn reply(&mut self, flow: FiveTuple, bytes: usize) {
+    pub(in crate::worker) fn reply(&mut self, flow: FiveTuple, bytes: usize) {
         match self.driver.blank(bytes) {
             Some(lease) => self.reply_in(lease, flow, bytes),
             None => self.counters.no_buffer += 1,

@@ -17,16 +17,16 @@ pub struct Limits {
 
 /// One worker's door to the counts.
 #[derive(Debug, Clone)]
-pub(super) struct SharedQuota(Arc<Mutex<Counts>>);
+pub(in crate::worker) struct SharedQuota(Arc<Mutex<Counts>>);
 
 impl SharedQuota {
     /// Puts the counts behind their lock.
-    pub(super) fn new(counts: Counts) -> SharedQuota {
+    pub(in crate::worker) fn new(counts: Counts) -> SharedQuota {
         SharedQuota(Arc::new(Mutex::new(counts)))
     }
 
     /// Changes the limits for every worker.
-    pub(super) fn limit(&self, limits: Limits) {
+    pub(in crate::worker) fn limit(&self, limits: Limits) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.limit(limits.per_user, limits.total);
     }

@@ -1,14 +1,14 @@
 //! Payloads of this turn for clients of other workers, one open parcel per worker.
 
-use super::{
-    mailbox::{Mail, Post},
-    parcel::{Parcel, Parcels, Passage},
-};
 use crate::turn::WorkerIndex;
+use crate::worker::{
+    mail::mailbox::{Mail, Post},
+    mail::parcel::{Parcel, Parcels, Passage},
+};
 
 /// The parcels being packed.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(in crate::worker) struct Outgoing {
     empties: Parcels,
     open: Vec<Option<Parcel>>,
     any_open: bool,
@@ -17,13 +17,13 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// Begins with nothing packed.
-    pub(super) fn new(empties: Parcels, workers: usize) -> Outgoing {
+    pub(in crate::worker) fn new(empties: Parcels, workers: usize) -> Outgoing {
         let open = (0..workers).map(|_| None).collect();
         Outgoing { empties, open, any_open: false, dropped: 0 }
     }
 
     /// Packs a payload for a client of another worker; posts a parcel that is full.
-    pub(super) fn pack(
+    pub(in crate::worker) fn pack(
         &mut self,
         post: &Post,
         worker: WorkerIndex,
@@ -40,7 +40,7 @@ impl Outgoing {
     }
 
     /// Posts every open parcel. Called once a turn, so that a batch costs one wake-up.
-    pub(super) fn flush(&mut self, post: &Post) {
+    pub(in crate::worker) fn flush(&mut self, post: &Post) {
         if !self.any_open {
             return;
         }
@@ -51,7 +51,7 @@ impl Outgoing {
     }
 
     /// Payloads dropped because no parcel was home or an inbox was full.
-    pub(super) fn dropped(&self) -> u64 {
+    pub(in crate::worker) fn dropped(&self) -> u64 {
         self.dropped
     }
 

@@ -1,16 +1,19 @@
 //! Carries out what the state machine needs the world to do.
 
+pub(super) mod pending;
+pub(super) mod quota;
+
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
 };
 
-use super::{
-    mailbox::{Mail, Redemption},
-    openings::{Opening, Wanted},
+use crate::worker::{
+    data::sockets::{RelaySocket, Role},
+    effects::pending::{Opening, Wanted},
+    mail::mailbox::{Mail, Redemption},
     reactor::Worker,
-    report::Report,
-    sockets::{RelaySocket, Role},
+    status::report::Report,
 };
 use crate::{
     io::{BufferSizes, Driver, SocketId, sockets},
@@ -22,7 +25,7 @@ use crate::{
 
 impl<D: Driver> Worker<D> {
     /// Carries out every effect of the last calls, and of what they lead to.
-    pub(super) fn carry_out(&mut self, now: Now) {
+    pub(in crate::worker) fn carry_out(&mut self, now: Now) {
         while let Some(effect) = self.server.next_effect() {
             match effect {
                 Effect::Open(open) => self.open(now, &open),
@@ -75,7 +78,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// A socket that was asked for is there.
-    pub(super) fn on_opened(&mut self, now: Now, socket: SocketId) {
+    pub(in crate::worker) fn on_opened(&mut self, now: Now, socket: SocketId) {
         let Some(wanted) = self.openings.take(socket) else {
             debug_assert!(false, "every socket that is opened was asked for");
             return self.driver.close(socket);
@@ -85,7 +88,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// A socket that was asked for cannot be had.
-    pub(super) fn on_refused(&mut self, now: Now, socket: SocketId, errno: i32) {
+    pub(in crate::worker) fn on_refused(&mut self, now: Now, socket: SocketId, errno: i32) {
         let Some(wanted) = self.openings.take(socket) else { return };
         let bind = self.failed(wanted.relay, &io::Error::from_raw_os_error(errno));
         self.on_answer(now, wanted, bind);
@@ -142,7 +145,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Hands over a reserved socket, or says that there is none.
-    pub(super) fn on_redeem(&mut self, now: Now, redemption: Redemption) {
+    pub(in crate::worker) fn on_redeem(&mut self, now: Now, redemption: Redemption) {
         let worker = redemption.worker;
         let redeemed = self.server.redeem(now, redemption.token, &redemption.user, worker);
         let socket = redeemed.ok().and_then(|redeemed| {
@@ -154,7 +157,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Goes on with the Allocate that redeems.
-    pub(super) fn on_redeemed(
+    pub(in crate::worker) fn on_redeemed(
         &mut self,
         now: Now,
         redemption: &Redemption,

@@ -14,17 +14,17 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use super::{
+use crate::worker::{
     clock::Clock,
-    mailbox::{Address, Mail, Post, inbox},
-    outgoing::Outgoing,
-    parcel::{Home, Parcels},
-    questions::Question,
-    quota::{Limits, SharedQuota},
+    data::strays::Strays,
+    effects::quota::{Limits, SharedQuota},
+    mail::mailbox::{Address, Mail, Post, inbox},
+    mail::outgoing::Outgoing,
+    mail::parcel::{Home, Parcels},
     reactor::{Parts, Worker},
-    report::{Report, Tell},
-    snapshot::Snapshot,
-    strays::Strays,
+    status::questions::Question,
+    status::report::{Report, Tell},
+    status::snapshot::Snapshot,
 };
 use crate::{
     io::{

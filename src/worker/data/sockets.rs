@@ -18,7 +18,7 @@ pub enum Role {
 
 /// A relay's socket.
 #[derive(Debug, Default)]
-pub(super) enum RelaySocket {
+pub(in crate::worker) enum RelaySocket {
     /// There is none.
     #[default]
     None,
@@ -30,7 +30,7 @@ pub(super) enum RelaySocket {
 
 /// The two tables. Both indices are small and dense, so both ways are one look.
 #[derive(Debug, Default)]
-pub(super) struct Sockets {
+pub(in crate::worker) struct Sockets {
     roles: Vec<Option<Role>>,
     /// For payload, and answered from.
     listeners: Vec<SocketId>,
@@ -41,36 +41,36 @@ pub(super) struct Sockets {
 
 impl Sockets {
     /// Notes the next listener; they are numbered in the order of these calls.
-    pub(super) fn add_listener(&mut self, socket: SocketId) {
+    pub(in crate::worker) fn add_listener(&mut self, socket: SocketId) {
         let listener = ListenerId(self.listeners.len() as u16);
         self.listeners.push(socket);
         self.set_role(socket, Role::Listener(listener));
     }
 
     /// Notes the socket for requests of the next listener; in the same order.
-    pub(super) fn add_desk(&mut self, socket: SocketId) {
+    pub(in crate::worker) fn add_desk(&mut self, socket: SocketId) {
         let listener = ListenerId(self.desks.len() as u16);
         self.desks.push(socket);
         self.set_role(socket, Role::Listener(listener));
     }
 
     /// What a socket is for.
-    pub(super) fn role(&self, socket: SocketId) -> Option<Role> {
+    pub(in crate::worker) fn role(&self, socket: SocketId) -> Option<Role> {
         self.roles.get(socket.index()).copied().flatten()
     }
 
     /// The listening sockets.
-    pub(super) fn listeners(&self) -> impl Iterator<Item = &SocketId> {
+    pub(in crate::worker) fn listeners(&self) -> impl Iterator<Item = &SocketId> {
         self.listeners.iter().chain(&self.desks)
     }
 
     /// The socket clients of a listener are answered from.
-    pub(super) fn listener(&self, listener: ListenerId) -> Option<SocketId> {
+    pub(in crate::worker) fn listener(&self, listener: ListenerId) -> Option<SocketId> {
         self.listeners.get(usize::from(listener.0)).copied()
     }
 
     /// The socket a relay sends from, if it relays.
-    pub(super) fn relay(&self, relay: RelayId) -> Option<SocketId> {
+    pub(in crate::worker) fn relay(&self, relay: RelayId) -> Option<SocketId> {
         match self.relays.get(relay.0 as usize)? {
             RelaySocket::Open(socket) => Some(*socket),
             RelaySocket::None | RelaySocket::Held(_) => None,
@@ -78,23 +78,23 @@ impl Sockets {
     }
 
     /// Notes that a relay is open.
-    pub(super) fn open(&mut self, relay: RelayId, socket: SocketId) {
+    pub(in crate::worker) fn open(&mut self, relay: RelayId, socket: SocketId) {
         *self.relay_mut(relay) = RelaySocket::Open(socket);
         self.set_role(socket, Role::Relay(relay));
     }
 
     /// Keeps the socket of a reserved port.
-    pub(super) fn hold(&mut self, relay: RelayId, socket: UdpSocket) {
+    pub(in crate::worker) fn hold(&mut self, relay: RelayId, socket: UdpSocket) {
         *self.relay_mut(relay) = RelaySocket::Held(socket);
     }
 
     /// Takes whatever socket a relay has. The role of an open one stays until it is forgotten.
-    pub(super) fn take(&mut self, relay: RelayId) -> RelaySocket {
+    pub(in crate::worker) fn take(&mut self, relay: RelayId) -> RelaySocket {
         std::mem::take(self.relay_mut(relay))
     }
 
     /// Forgets a socket the kernel has let go of, and says what it was.
-    pub(super) fn forget(&mut self, socket: SocketId) -> Option<Role> {
+    pub(in crate::worker) fn forget(&mut self, socket: SocketId) -> Option<Role> {
         self.roles.get_mut(socket.index()).and_then(Option::take)
     }
 

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::{
-    mailbox::Mail,
-    parcel::{Parcel, Passage},
+use crate::worker::{
+    mail::mailbox::Mail,
+    mail::parcel::{Parcel, Passage},
     reactor::Worker,
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl<D: Driver> Worker<D> {
-    pub(super) fn on_mail(&mut self, now: Now, mail: Mail) {
+    pub(in crate::worker) fn on_mail(&mut self, now: Now, mail: Mail) {
         match mail {
             Mail::Parcel { owner, parcel } => {
                 self.unpack(now, &parcel);

@@ -22,7 +22,7 @@ const PARCEL_ENTRIES: usize = 256;
 
 /// What a payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Passage {
+pub(in crate::worker) enum Passage {
     /// It goes from one of our relayed addresses to another.
     Hairpin {
         /// The sender's relayed address, as it is advertised.
@@ -42,7 +42,7 @@ struct Entry {
 
 /// A packed batch of payloads.
 #[derive(Debug)]
-pub(super) struct Parcel {
+pub(in crate::worker) struct Parcel {
     bytes: Box<[u8]>,
     used: usize,
     entries: Vec<Entry>,
@@ -50,7 +50,7 @@ pub(super) struct Parcel {
 
 impl Parcel {
     /// Packs a payload; false when it does not fit any more.
-    pub(super) fn pack(&mut self, passage: Passage, payload: &[u8]) -> bool {
+    pub(in crate::worker) fn pack(&mut self, passage: Passage, payload: &[u8]) -> bool {
         let range = self.used..self.used + payload.len();
         if self.entries.len() == PARCEL_ENTRIES {
             return false;
@@ -63,12 +63,12 @@ impl Parcel {
     }
 
     /// The payloads in the order they were packed.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (Passage, &[u8])> {
+    pub(in crate::worker) fn entries(&self) -> impl Iterator<Item = (Passage, &[u8])> {
         self.entries.iter().map(|entry| (entry.passage, &self.bytes[entry.bytes.clone()]))
     }
 
     /// How many payloads are in it.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::worker) fn len(&self) -> usize {
         self.entries.len()
     }
 
@@ -80,11 +80,11 @@ impl Parcel {
 
 /// Where the parcels of one worker go back to, from whichever worker has emptied them.
 #[derive(Debug, Clone)]
-pub(super) struct Home(Sender<Parcel>);
+pub(in crate::worker) struct Home(Sender<Parcel>);
 
 impl Home {
     /// Empties the parcel and sends it home.
-    pub(super) fn take_back(&self, mut parcel: Parcel) {
+    pub(in crate::worker) fn take_back(&self, mut parcel: Parcel) {
         parcel.empty();
         match self.0.try_send(parcel) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
@@ -95,13 +95,13 @@ impl Home {
 
 /// The empty parcels of one worker.
 #[derive(Debug)]
-pub(super) struct Parcels {
+pub(in crate::worker) struct Parcels {
     empties: Receiver<Parcel>,
 }
 
 impl Parcels {
     /// Makes all parcels a worker will ever have. Their memory is backed when first written.
-    pub(super) fn new() -> (Parcels, Home) {
+    pub(in crate::worker) fn new() -> (Parcels, Home) {
         let (home, empties) = bounded(PARCELS);
         for _ in 0..PARCELS {
             let bytes = vec![0; PARCEL_BYTES].into_boxed_slice();
@@ -112,7 +112,7 @@ impl Parcels {
     }
 
     /// An empty parcel, unless all are under way.
-    pub(super) fn take(&self) -> Option<Parcel> {
+    pub(in crate::worker) fn take(&self) -> Option<Parcel> {
         self.empties.try_recv().ok()
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{snapshot::Snapshot, sockets::Role};
 use crate::turn::{Closed, Opened, WorkerIndex};
+use crate::worker::{data::sockets::Role, status::snapshot::Snapshot};
 
 /// One thing to be written down.
 #[derive(Debug)]

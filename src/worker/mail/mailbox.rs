@@ -7,10 +7,10 @@ use std::{collections::VecDeque, net::SocketAddr, net::UdpSocket, sync::Arc};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use super::{
-    parcel::{Home, Parcel},
-    questions::Question,
-    snapshot::Snapshot,
+use crate::worker::{
+    mail::parcel::{Home, Parcel},
+    status::questions::Question,
+    status::snapshot::Snapshot,
 };
 use crate::{
     io::Waker,
@@ -22,7 +22,7 @@ const INBOX_LETTERS: usize = 1024;
 
 /// What threads tell a worker.
 #[derive(Debug)]
-pub(super) enum Mail {
+pub(in crate::worker) enum Mail {
     /// Payloads for clients of this worker.
     Parcel {
         /// Whose parcel it is; it goes back there.
@@ -69,7 +69,7 @@ pub(super) enum Mail {
 
 /// A reservation token on its way to the worker that made it, and back.
 #[derive(Debug)]
-pub(super) struct Redemption {
+pub(in crate::worker) struct Redemption {
     /// Who asks.
     pub worker: WorkerIndex,
     /// Who made the reservation, and gets the port back.
@@ -88,7 +88,7 @@ pub(super) struct Redemption {
 
 /// One worker's address: where its mail goes, what wakes it, where its parcels live.
 #[derive(Debug, Clone)]
-pub(super) struct Address {
+pub(in crate::worker) struct Address {
     /// Its inbox.
     pub inbox: Sender<Mail>,
     /// Its driver's waker.
@@ -99,7 +99,7 @@ pub(super) struct Address {
 
 impl Address {
     /// Posts a letter, or gives it back when the inbox is full or its worker has ended.
-    pub(super) fn post(&self, mail: Mail) -> Result<(), TrySendError<Mail>> {
+    pub(in crate::worker) fn post(&self, mail: Mail) -> Result<(), TrySendError<Mail>> {
         self.inbox.try_send(mail)?;
         self.waker.wake();
         Ok(())
@@ -107,13 +107,13 @@ impl Address {
 }
 
 /// Makes an inbox.
-pub(super) fn inbox() -> (Sender<Mail>, Receiver<Mail>) {
+pub(in crate::worker) fn inbox() -> (Sender<Mail>, Receiver<Mail>) {
     bounded(INBOX_LETTERS)
 }
 
 /// A worker's way to all others.
 #[derive(Debug)]
-pub(super) struct Post {
+pub(in crate::worker) struct Post {
     worker: WorkerIndex,
     addresses: Vec<Address>,
     /// Letters that must arrive and found the inbox full, by worker, in the order they were written:
@@ -125,13 +125,17 @@ pub(super) struct Post {
 
 impl Post {
     /// The post office of one worker; `addresses` are those of all workers, by index.
-    pub(super) fn new(worker: WorkerIndex, addresses: Vec<Address>) -> Post {
+    pub(in crate::worker) fn new(worker: WorkerIndex, addresses: Vec<Address>) -> Post {
         let waiting = addresses.iter().map(|_| VecDeque::new()).collect();
         Post { worker, addresses, waiting }
     }
 
     /// Posts a letter that may be refused, past those that wait.
-    pub(super) fn try_post(&self, to: WorkerIndex, mail: Mail) -> Result<(), TrySendError<Mail>> {
+    pub(in crate::worker) fn try_post(
+        &self,
+        to: WorkerIndex,
+        mail: Mail,
+    ) -> Result<(), TrySendError<Mail>> {
         match self.addresses.get(usize::from(to.0)) {
             Some(address) => address.post(mail),
             None => Err(TrySendError::Disconnected(mail)),
@@ -139,25 +143,25 @@ impl Post {
     }
 
     /// Every worker there is.
-    pub(super) fn workers(&self) -> impl Iterator<Item = WorkerIndex> + use<> {
+    pub(in crate::worker) fn workers(&self) -> impl Iterator<Item = WorkerIndex> + use<> {
         (0..self.addresses.len()).map(|worker| WorkerIndex(worker as u8))
     }
 
     /// Posts a letter that carries a port or a claim and so must arrive; it waits here while the
     /// inbox is full.
-    pub(super) fn post(&mut self, to: WorkerIndex, mail: Mail) {
+    pub(in crate::worker) fn post(&mut self, to: WorkerIndex, mail: Mail) {
         let Some(waiting) = self.waiting.get_mut(usize::from(to.0)) else { return };
         waiting.push_back(mail);
         self.deliver(to);
     }
 
     /// True when a letter waits for room in an inbox.
-    pub(super) fn has_waiting(&self) -> bool {
+    pub(in crate::worker) fn has_waiting(&self) -> bool {
         self.waiting.iter().any(|waiting| !waiting.is_empty())
     }
 
     /// Tries the waiting letters once more.
-    pub(super) fn retry(&mut self) {
+    pub(in crate::worker) fn retry(&mut self) {
         self.workers().for_each(|worker| self.deliver(worker));
     }
 
@@ -176,14 +180,14 @@ impl Post {
     }
 
     /// Sends an emptied parcel back to the worker that owns it.
-    pub(super) fn take_back(&self, owner: WorkerIndex, parcel: Parcel) {
+    pub(in crate::worker) fn take_back(&self, owner: WorkerIndex, parcel: Parcel) {
         if let Some(address) = self.addresses.get(usize::from(owner.0)) {
             address.home.take_back(parcel);
         }
     }
 
     /// Whose post office this is.
-    pub(super) fn worker(&self) -> WorkerIndex {
+    pub(in crate::worker) fn worker(&self) -> WorkerIndex {
         self.worker
     }
 }
@@ -191,7 +195,7 @@ impl Post {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::parcel::Parcels;
+    use crate::worker::mail::parcel::Parcels;
 
     /// The post of worker 0, and the inbox of worker 1.
     fn post() -> (Post, Receiver<Mail>) {

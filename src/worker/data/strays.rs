@@ -10,49 +10,49 @@
 
 use std::collections::HashMap;
 
-use super::{
-    mailbox::{Mail, Post},
-    spawn::Steering,
-};
 use crate::turn::{FiveTuple, WorkerIndex};
+use crate::worker::{
+    mail::mailbox::{Mail, Post},
+    start::spawn::Steering,
+};
 
 /// The five-tuples of other workers. Bounded by the allocations there may be in total.
 #[derive(Debug)]
-pub(super) struct Strays {
+pub(in crate::worker) struct Strays {
     steering: Steering,
     owners: HashMap<FiveTuple, WorkerIndex, foldhash::quality::RandomState>,
 }
 
 impl Strays {
-    pub(super) fn new(steering: Steering) -> Strays {
+    pub(in crate::worker) fn new(steering: Steering) -> Strays {
         Strays { steering, owners: HashMap::default() }
     }
 
     /// Who owns the allocation of this five-tuple, if it is another worker.
-    pub(super) fn owner(&self, flow: FiveTuple) -> Option<WorkerIndex> {
+    pub(in crate::worker) fn owner(&self, flow: FiveTuple) -> Option<WorkerIndex> {
         if self.owners.is_empty() { None } else { self.owners.get(&flow).copied() }
     }
 
     /// Notes that another worker owns a five-tuple.
-    pub(super) fn claimed(&mut self, flow: FiveTuple, owner: WorkerIndex) {
+    pub(in crate::worker) fn claimed(&mut self, flow: FiveTuple, owner: WorkerIndex) {
         self.owners.insert(flow, owner);
     }
 
     /// Notes that it does no longer.
-    pub(super) fn released(&mut self, flow: FiveTuple, owner: WorkerIndex) {
+    pub(in crate::worker) fn released(&mut self, flow: FiveTuple, owner: WorkerIndex) {
         if self.owners.get(&flow) == Some(&owner) {
             self.owners.remove(&flow);
         }
     }
 
     /// Tells every other worker that this one now owns a five-tuple.
-    pub(super) fn claim(&self, post: &mut Post, flow: FiveTuple) {
+    pub(in crate::worker) fn claim(&self, post: &mut Post, flow: FiveTuple) {
         let owner = post.worker();
         self.tell(post, || Mail::Claimed { flow, owner });
     }
 
     /// Tells every other worker that this one does no longer.
-    pub(super) fn release(&self, post: &mut Post, flow: FiveTuple) {
+    pub(in crate::worker) fn release(&self, post: &mut Post, flow: FiveTuple) {
         let owner = post.worker();
         self.tell(post, || Mail::Unclaimed { flow, owner });
     }

@@ -1,0 +1,3 @@
+//! [`spawn`] opens every socket, then starts one pinned thread for each worker.
+
+pub(super) mod spawn;

@@ -1,0 +1,6 @@
+//! What a worker tells: a [`report`] by itself, a [`snapshot`] when asked, and answers to
+//! [`questions`] about sessions.
+
+pub(super) mod questions;
+pub(super) mod report;
+pub(super) mod snapshot;
