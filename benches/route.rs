@@ -97,7 +97,7 @@ impl Node {
         writer.attribute(AttributeType::USERNAME, b"ann").attribute(AttributeType::REALM, b"realm");
         writer.attribute(AttributeType::NONCE, &self.nonces.issue(NOW, flow.client));
         let end = writer.integrity(&self.key).finish().expect("it fits");
-        self.server.from_client(NOW, flow, &request[..end], &mut self.reply);
+        self.server.from_client(NOW, flow, &request[..end], 1, &mut self.reply);
         self.carry_out();
     }
 
@@ -153,7 +153,7 @@ fn packets(criterion: &mut Criterion) {
         let mut node = Node::with(size);
         let mut next = (0..size).cycle();
         let judge = |node: &mut Node, client: u32, datagram: &[u8]| {
-            let verdict = node.server.from_client(NOW, flow(client), datagram, &mut node.reply);
+            let verdict = node.server.from_client(NOW, flow(client), datagram, 1, &mut node.reply);
             assert!(matches!(verdict, Verdict::ToPeer { .. }));
             black_box(verdict);
         };

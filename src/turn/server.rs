@@ -62,24 +62,28 @@ impl Server {
         }
     }
 
-    /// Judges a datagram that came to a listener. It is only read, because it may be one segment of
-    /// a train that others share; an answer goes into `reply`, which the caller keeps for all of
-    /// them ([`REPLY_BYTES`](super::REPLY_BYTES) are always enough).
+    /// Judges a datagram that came to a listener, and with it all `frames` of a run that begins with
+    /// it: ChannelData of its size and header ([`ChannelData::run`](crate::wire::ChannelData::run)).
+    /// Anything else comes alone.
+    ///
+    /// The datagram is only read, because it may be one segment of a train that others share; an
+    /// answer goes into `reply`, which the caller keeps for all of them
+    /// ([`REPLY_BYTES`](super::REPLY_BYTES) are always enough).
     pub fn from_client(
         &mut self,
         now: Now,
         flow: FiveTuple,
         datagram: &[u8],
+        frames: usize,
         reply: &mut [u8],
     ) -> Verdict {
         let verdict = match PacketKind::of(datagram) {
-            PacketKind::ChannelData => self.channel_data(now, flow, datagram),
+            PacketKind::ChannelData => self.channel_data(now, flow, datagram, frames),
             PacketKind::Stun => self.stun(now, flow, datagram, reply),
             PacketKind::Other => Verdict::Drop(Reason::NotStun),
         };
         if let Verdict::Drop(reason) = verdict {
-            self.counters.drop(reason);
-            self.count_dropped_of(flow, reason, 1);
+            self.drop_frames(flow, reason, frames);
         }
         verdict
     }

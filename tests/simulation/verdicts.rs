@@ -35,7 +35,7 @@ impl Story {
         let now = self.now();
         let node = &mut self.node;
         let server = &mut node.workers[usize::from(worker)].server;
-        let verdict = server.from_client(now, flow, &bytes, &mut node.reply);
+        let verdict = server.from_client(now, flow, &bytes, 1, &mut node.reply);
         self.tally.datagrams += 1;
         match packet {
             Packet::Request(request) => self.hold_request(worker, from, request, verdict),
@@ -175,7 +175,7 @@ impl Story {
             (Fate::Dropped, Verdict::Drop(_)) => self.model.sums.dropped += 1,
             (
                 Fate::ToPeer { relayed, peer, dont_fragment },
-                Verdict::ToPeer { relay, peer: to, payload, dont_fragment: df },
+                Verdict::ToPeer { relay, peer: to, payload, dont_fragment: df, .. },
             ) => {
                 let socket = self.node.workers[usize::from(worker)].sockets.get(&relay);
                 let local = (self.model.local(relayed), State::Relay);
@@ -185,11 +185,11 @@ impl Story {
                 let event = Event::ToPeer { relayed, peer };
                 self.network.send(self.now_ms, &mut self.chance, event);
             }
-            (Fate::ToClient { .. }, Verdict::ToClient { to, payload }) => {
+            (Fate::ToClient { .. }, Verdict::ToClient { to, payload, .. }) => {
                 self.tally.hairpins += 1;
                 self.deliver(fate, to, &bytes[payload]);
             }
-            (Fate::HandOver { .. }, Verdict::HandOver { worker, from, to, payload }) => {
+            (Fate::HandOver { .. }, Verdict::HandOver { worker, from, to, payload, .. }) => {
                 assert_eq!(fate, Fate::HandOver { worker: worker.0, from, to }, "{what}");
                 self.tally.hand_overs += 1;
                 let payload = bytes[payload].to_vec();

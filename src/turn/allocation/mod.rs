@@ -122,8 +122,8 @@ impl Allocation {
         self.granted.relayed[index(family)]
     }
 
-    /// Lets as much of a train pass as the limits leave room for, and counts it.
-    pub(in crate::turn) fn pass(
+    /// Takes as much of a train as the limits leave room for, and counts it.
+    pub(in crate::turn) fn admit(
         &mut self,
         way: Way,
         limits: RateLimits,
@@ -139,8 +139,13 @@ impl Allocation {
         passing
     }
 
-    /// What of a train [`Allocation::pass`] would let towards peers.
-    pub(in crate::turn) fn may_send(&self, limits: RateLimits, now_ms: u64, train: Train) -> Train {
+    /// What of a train [`Allocation::admit`] would take towards peers.
+    pub(in crate::turn) fn room_to_peers(
+        &self,
+        limits: RateLimits,
+        now_ms: u64,
+        train: Train,
+    ) -> Train {
         if limits.are_off() {
             return train;
         }

@@ -5,8 +5,10 @@ use std::{net::SocketAddr, ops::Range};
 use crate::turn::{FiveTuple, Reason, RelayId, Train, WorkerIndex};
 use crate::wire::Prefix;
 
-/// The one answer to one datagram from a client. Ranges count from the first byte of the
-/// datagram.
+/// The one answer to a datagram from a client, or to a run of frames that have its size and header.
+///
+/// Ranges count from the first byte of the first frame. `frames` says how many of the run share the
+/// verdict, at least one; the rest is dropped, and counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The payload leaves, bare, from a relay socket.
@@ -15,8 +17,10 @@ pub enum Verdict {
         relay: RelayId,
         /// Where it goes.
         peer: SocketAddr,
-        /// What goes.
+        /// What goes of each frame.
         payload: Range<usize>,
+        /// The first so many frames go.
+        frames: usize,
         /// The client asked for the DF bit (RFC 8656 §15).
         dont_fragment: bool,
     },
@@ -24,8 +28,10 @@ pub enum Verdict {
     ToClient {
         /// Where it goes and how it is framed.
         to: ToClient,
-        /// What goes.
+        /// What goes of each frame.
         payload: Range<usize>,
+        /// The first so many frames go.
+        frames: usize,
     },
     /// Hairpin: the peer is a client of another worker, which is to be asked with
     /// [`super::Server::from_worker`].
@@ -36,8 +42,10 @@ pub enum Verdict {
         from: SocketAddr,
         /// The receiver's relayed address as the sender named it.
         to: SocketAddr,
-        /// What goes.
+        /// What goes of each frame.
         payload: Range<usize>,
+        /// The first so many frames go.
+        frames: usize,
     },
     /// An answer of so many bytes stands in the reply buffer and goes back where the request came
     /// from.

@@ -41,5 +41,5 @@ fn outgoing(message: &Message<'_>) -> Option<Outgoing> {
         }
     }
     let peer: SocketAddr = message.peer().ok()??;
-    Some(Outgoing { peer: canonical(peer), payload: payload?, dont_fragment })
+    Some(Outgoing { peer: canonical(peer), payload: payload?, frames: 1, dont_fragment })
 }

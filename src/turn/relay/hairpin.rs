@@ -6,12 +6,15 @@
 //! address, the receiver one for the sender's, as advertised. A port inside the relay range is
 //! reached in no other way, whatever the policy says.
 
-use std::{net::SocketAddr, ops::Range};
+use std::net::SocketAddr;
 
 use crate::turn::{
-    Now, Reason, Server, ToClient, Train, Undelivered, Verdict, allocation::Way,
-    allocation::table::AllocationId, policy::Judgement, ports::relays::Target,
-    relay::peer::canonical,
+    Delivered, Now, Reason, Server, ToClient, Train, Undelivered, Verdict, WorkerIndex,
+    allocation::Way,
+    allocation::table::AllocationId,
+    policy::Judgement,
+    ports::relays::Target,
+    relay::{payload::Outgoing, peer::canonical},
 };
 use crate::wire::Family;
 
@@ -27,10 +30,11 @@ impl Server {
     ) -> Result<ToClient, Undelivered> {
         match self.relays.target(canonical(to)) {
             Target::Here(id) => {
-                let delivered = self.receive(now, id, from, payload_bytes);
-                let delivered = delivered.map_err(|reason| self.undelivered(reason))?;
-                self.counters.taken_over.add(1, payload_bytes);
-                Ok(delivered)
+                let delivered = self.receive(now, id, from, Train::single(payload_bytes));
+                let Delivered { to, train } =
+                    delivered.map_err(|reason| self.undelivered(reason))?;
+                self.counters.taken_over.add(train.segments, train.bytes);
+                Ok(to)
             }
             Target::Elsewhere(worker) if self.owns(to.port()) => Err(Undelivered::HandOver(worker)),
             Target::Elsewhere(_) | Target::Nobody | Target::Outside => {
@@ -39,29 +43,26 @@ impl Server {
         }
     }
 
-    /// Sends a payload to one of our own addresses; `None` when it is a socket outside the relay
+    /// Sends payloads to one of our own addresses; `None` when it is a socket outside the relay
     /// range that may be reached through the kernel.
     pub(in crate::turn) fn hairpin(
         &mut self,
         now: Now,
         sender: AllocationId,
-        to: SocketAddr,
-        payload: Range<usize>,
+        outgoing: &Outgoing,
     ) -> Option<Verdict> {
+        let to = outgoing.peer;
         let from = self.allocations.at(sender)?.relayed(Family::of(to.ip()))?;
         match self.relays.target(to) {
             Target::Outside if self.is_open_socket(to) => None,
             Target::Outside => Some(Verdict::Drop(Reason::OwnPeer)),
             Target::Nobody => Some(Verdict::Drop(Reason::HairpinNoAllocation)),
             Target::Elsewhere(worker) => {
-                if self.pass(now, sender, Way::ToPeers, Train::single(payload.len())).segments == 0
-                {
-                    return Some(Verdict::Drop(Reason::OverLimit));
-                }
-                self.counters.handed_over.add(1, payload.len());
-                Some(Verdict::HandOver { worker, from, to, payload })
+                Some(self.hairpin_to_worker(now, sender, worker, from, outgoing))
             }
-            Target::Here(receiver) => Some(self.hairpin_here(now, sender, receiver, from, payload)),
+            Target::Here(receiver) => {
+                Some(self.hairpin_here(now, sender, receiver, from, outgoing))
+            }
         }
     }
 
@@ -70,45 +71,71 @@ impl Server {
         self.settings.policy.judge_socket(socket) == Judgement::Allowed
     }
 
+    fn hairpin_to_worker(
+        &mut self,
+        now: Now,
+        sender: AllocationId,
+        worker: WorkerIndex,
+        from: SocketAddr,
+        outgoing: &Outgoing,
+    ) -> Verdict {
+        let train = outgoing.train();
+        let passing = self.admit(now, sender, Way::ToPeers, train);
+        if passing.segments == 0 {
+            return Verdict::Drop(Reason::OverLimit);
+        }
+        self.drop_rest(sender, train, passing);
+        self.counters.handed_over.add(passing.segments, passing.bytes);
+        let Outgoing { peer: to, payload, .. } = outgoing.clone();
+        Verdict::HandOver { worker, from, to, payload, frames: passing.segments }
+    }
+
     fn hairpin_here(
         &mut self,
         now: Now,
         sender: AllocationId,
         receiver: AllocationId,
         from: SocketAddr,
-        payload: Range<usize>,
+        outgoing: &Outgoing,
     ) -> Verdict {
-        let single = Train::single(payload.len());
-        if self.may_send(now, sender, single).segments == 0 {
-            return Verdict::Drop(Reason::OverLimit);
-        }
-        match self.receive(now, receiver, from, payload.len()) {
-            Ok(to) => {
-                self.counters.hairpin.add(1, payload.len());
-                self.pass(now, sender, Way::ToPeers, single);
-                Verdict::ToClient { to, payload }
+        let train = outgoing.train();
+        let limits = self.settings.limits;
+        let sent = self.allocations.at(sender).map(|a| a.room_to_peers(limits, now.mono_ms, train));
+        // The receiver is asked before the sender's bucket pays: what it refuses costs nobody.
+        match self.receive(now, receiver, from, sent.unwrap_or(train.first(0))) {
+            Ok(Delivered { to, train: passing }) => {
+                self.admit(now, sender, Way::ToPeers, passing);
+                self.drop_rest(sender, train, passing);
+                self.counters.hairpin.add(passing.segments, passing.bytes);
+                let payload = outgoing.payload.clone();
+                Verdict::ToClient { to, payload, frames: passing.segments }
             }
             Err(reason) => Verdict::Drop(reason),
         }
     }
 
-    /// Lets an allocation receive from another one, if its client agreed to.
+    /// Lets an allocation receive a train from another one, if its client agreed to.
     fn receive(
         &mut self,
         now: Now,
         receiver: AllocationId,
         from: SocketAddr,
-        payload_bytes: usize,
-    ) -> Result<ToClient, Reason> {
+        train: Train,
+    ) -> Result<Delivered, Reason> {
+        if train.segments == 0 {
+            return Err(Reason::OverLimit);
+        }
         let allocation = self.allocations.at(receiver).ok_or(Reason::HairpinNoAllocation)?;
         let family = Family::of(from.ip());
         allocation.relay(family, now.mono_ms).ok_or(Reason::HairpinNoAllocation)?;
         let permitted = allocation.permissions.reach(from.ip(), now.mono_ms);
         permitted.ok_or(Reason::HairpinNoPermission)?;
-        if self.pass(now, receiver, Way::ToClient, Train::single(payload_bytes)).segments == 0 {
+        let train = self.admit(now, receiver, Way::ToClient, train);
+        if train.segments == 0 {
             return Err(Reason::OverLimit);
         }
-        self.frame(now, receiver, from).ok_or(Reason::HairpinNoAllocation)
+        let to = self.frame(now, receiver, from).ok_or(Reason::HairpinNoAllocation)?;
+        Ok(Delivered { to, train })
     }
 
     fn owns(&self, port: u16) -> bool {

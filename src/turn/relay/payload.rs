@@ -11,12 +11,22 @@ use crate::turn::{
 };
 use crate::wire::{ChannelData, Family, Prefix};
 
-/// A payload on its way out of an allocation.
+/// A payload on its way out of an allocation, or several of one size.
 #[derive(Debug, Clone)]
 pub(in crate::turn) struct Outgoing {
+    /// Canonical.
     pub(in crate::turn) peer: SocketAddr,
+    /// Where the payload stands in each frame.
     pub(in crate::turn) payload: Range<usize>,
+    /// At least one.
+    pub(in crate::turn) frames: usize,
     pub(in crate::turn) dont_fragment: bool,
+}
+
+impl Outgoing {
+    pub(in crate::turn) const fn train(&self) -> Train {
+        Train::equal(self.frames, self.payload.end - self.payload.start)
+    }
 }
 
 impl Server {
@@ -39,12 +49,13 @@ impl Server {
         judged
     }
 
-    /// A ChannelData frame from a client (RFC 8656 §12.6).
+    /// ChannelData frames of one header from a client (RFC 8656 §12.6).
     pub(in crate::turn) fn channel_data(
         &mut self,
         now: Now,
         flow: FiveTuple,
         datagram: &[u8],
+        frames: usize,
     ) -> Verdict {
         let Ok(frame) = ChannelData::parse(datagram) else {
             return Verdict::Drop(Reason::BadChannelData);
@@ -55,60 +66,18 @@ impl Server {
         let bound =
             self.allocations.at(id).and_then(|a| a.channels.peer(frame.channel, now.mono_ms));
         let Some(peer) = bound else { return Verdict::Drop(Reason::NoChannel) };
-        self.towards_peer(
-            now,
-            id,
-            Outgoing { peer, payload: frame.payload(), dont_fragment: false },
-        )
+        let payload = frame.payload();
+        self.towards_peer(now, id, Outgoing { peer, payload, frames, dont_fragment: false })
     }
 
-    /// Judges `more` further frames of a train that have the header of the one just judged
-    /// ([`ChannelData::run`]), and says how many of them share its verdict. Flow, channel and time
-    /// being the same, those are all, unless the allocation reaches its limits.
-    pub fn repeat(&mut self, now: Now, flow: FiveTuple, verdict: &Verdict, more: usize) -> usize {
-        let (asked, passing) = match verdict {
-            Verdict::ToPeer { payload, .. } => {
-                let train = Train::equal(more, payload.len());
-                let passing = self.pass_by(now, flow, train);
-                self.counters.to_peers.add(passing.segments, passing.bytes);
-                (train, passing)
-            }
-            Verdict::ToClient { to, payload } => {
-                let train = Train::equal(more, payload.len());
-                let passing = self.pass_between(now, flow, to.flow, train);
-                self.counters.hairpin.add(passing.segments, passing.bytes);
-                (train, passing)
-            }
-            Verdict::HandOver { payload, .. } => {
-                let train = Train::equal(more, payload.len());
-                let passing = self.pass_by(now, flow, train);
-                self.counters.handed_over.add(passing.segments, passing.bytes);
-                (train, passing)
-            }
-            Verdict::Drop(reason) => {
-                self.counters.drop_run(*reason, more);
-                self.count_dropped_of(flow, *reason, more);
-                return more;
-            }
-            // Nothing of the kind comes of ChannelData.
-            Verdict::Reply(_) | Verdict::Pending => return 0,
-        };
-        let cut = asked.segments - passing.segments;
-        if cut > 0 {
-            self.counters.drop_run(Reason::OverLimit, cut);
-            self.count_dropped_of(flow, Reason::OverLimit, cut);
-        }
-        passing.segments
-    }
-
-    /// Sends a payload from an allocation to a canonical peer, if it may.
+    /// Sends payloads from an allocation to a canonical peer, if it may.
     pub(in crate::turn) fn towards_peer(
         &mut self,
         now: Now,
         id: AllocationId,
         outgoing: Outgoing,
     ) -> Verdict {
-        let Outgoing { peer, payload, dont_fragment } = outgoing;
+        let peer = outgoing.peer;
         let Some(allocation) = self.allocations.at(id) else {
             return Verdict::Drop(Reason::NoAllocation);
         };
@@ -118,7 +87,7 @@ impl Server {
         match allocation.permissions.reach(peer.ip(), now.mono_ms) {
             Some(Reach::Outside) => {}
             Some(Reach::Own) => {
-                if let Some(verdict) = self.hairpin(now, id, peer, payload.clone()) {
+                if let Some(verdict) = self.hairpin(now, id, &outgoing) {
                     return verdict;
                 }
             }
@@ -127,11 +96,15 @@ impl Server {
         if peer.port() == 0 {
             return Verdict::Drop(Reason::PeerPortZero);
         }
-        if self.pass(now, id, Way::ToPeers, Train::single(payload.len())).segments == 0 {
+        let train = outgoing.train();
+        let passing = self.admit(now, id, Way::ToPeers, train);
+        if passing.segments == 0 {
             return Verdict::Drop(Reason::OverLimit);
         }
-        self.counters.to_peers.add(1, payload.len());
-        Verdict::ToPeer { relay, peer, payload, dont_fragment }
+        self.drop_rest(id, train, passing);
+        self.counters.to_peers.add(passing.segments, passing.bytes);
+        let Outgoing { payload, dont_fragment, .. } = outgoing;
+        Verdict::ToPeer { relay, peer, payload, frames: passing.segments, dont_fragment }
     }
 
     /// How a payload from `peer` is framed for the client of an allocation: by its channel, or as
@@ -166,7 +139,7 @@ impl Server {
             Some(Reach::Own) => self.may_come_from_own(peer)?,
             None => return Err(Reason::NoPermission),
         }
-        let train = self.pass(now, id, Way::ToClient, train);
+        let train = self.admit(now, id, Way::ToClient, train);
         if train.segments == 0 {
             return Err(Reason::OverLimit);
         }
@@ -184,8 +157,8 @@ impl Server {
         }
     }
 
-    /// Lets as much of a train pass through an allocation as its limits leave room for.
-    pub(in crate::turn) fn pass(
+    /// Takes as much of a train as an allocation's limits leave room for, and counts it as relayed.
+    pub(in crate::turn) fn admit(
         &mut self,
         now: Now,
         id: AllocationId,
@@ -194,51 +167,28 @@ impl Server {
     ) -> Train {
         let limits = self.settings.limits;
         match self.allocations.at(id) {
-            Some(allocation) => allocation.pass(way, limits, now.mono_ms, train),
+            Some(allocation) => allocation.admit(way, limits, now.mono_ms, train),
             None => train.first(0),
         }
     }
 
-    /// The same for what a client sends.
-    fn pass_by(&mut self, now: Now, flow: FiveTuple, train: Train) -> Train {
-        match self.allocations.find(flow) {
-            Some(id) => self.pass(now, id, Way::ToPeers, train),
-            None => train.first(0),
+    /// Counts dropped datagrams of a client, for its allocation too where the reason is about one.
+    pub(in crate::turn) fn drop_frames(&mut self, flow: FiveTuple, reason: Reason, frames: usize) {
+        let about = reason.is_about_an_allocation();
+        let id = if about { self.allocations.find(flow) } else { None };
+        self.drop_of(id, reason, frames);
+    }
+
+    /// Counts what the limits of an allocation cut from a train.
+    pub(in crate::turn) fn drop_rest(&mut self, id: AllocationId, train: Train, passing: Train) {
+        let cut = train.segments - passing.segments;
+        if cut > 0 {
+            self.drop_of(Some(id), Reason::OverLimit, cut);
         }
     }
 
-    /// The same for what goes straight from one client to another: what both have room for.
-    fn pass_between(&mut self, now: Now, from: FiveTuple, to: FiveTuple, train: Train) -> Train {
-        let (Some(sender), Some(receiver)) =
-            (self.allocations.find(from), self.allocations.find(to))
-        else {
-            return train.first(0);
-        };
-        let train = self.may_send(now, sender, train);
-        let train = self.pass(now, receiver, Way::ToClient, train);
-        self.pass(now, sender, Way::ToPeers, train)
-    }
-
-    /// What the limits of an allocation leave of a train towards peers; takes nothing yet.
-    pub(in crate::turn) fn may_send(&mut self, now: Now, id: AllocationId, train: Train) -> Train {
-        let limits = self.settings.limits;
-        match self.allocations.at(id) {
-            Some(allocation) => allocation.may_send(limits, now.mono_ms, train),
-            None => train.first(0),
-        }
-    }
-
-    /// Counts what was dropped of a client's datagrams for its allocation, if that is why.
-    pub(in crate::turn) fn count_dropped_of(
-        &mut self,
-        flow: FiveTuple,
-        reason: Reason,
-        packets: usize,
-    ) {
-        if !reason.is_about_an_allocation() {
-            return;
-        }
-        let id = self.allocations.find(flow);
+    fn drop_of(&mut self, id: Option<AllocationId>, reason: Reason, packets: usize) {
+        self.counters.drop_run(reason, packets);
         if let Some(allocation) = id.and_then(|id| self.allocations.at(id)) {
             allocation.traffic.dropped += packets as u64;
         }
@@ -246,13 +196,8 @@ impl Server {
 
     /// Counts what was dropped at a relay socket.
     fn count_dropped_at(&mut self, relay: RelayId, reason: Reason, packets: usize) {
-        if packets == 0 {
-            return;
-        }
-        self.counters.drop_run(reason, packets);
-        let id = self.relays.live(relay);
-        if let Some(allocation) = id.and_then(|id| self.allocations.at(id)) {
-            allocation.traffic.dropped += packets as u64;
+        if packets > 0 {
+            self.drop_of(self.relays.live(relay), reason, packets);
         }
     }
 }

@@ -18,7 +18,7 @@ fn a_payload_goes_from_client_to_client_without_a_socket() {
     world.permit(Client::ANN, &[&bob]).expect_success();
     world.permit(Client::BOB, &[&ann]).expect_success();
     let heard = world.send(Client::ANN, &bob, b"hello");
-    let Verdict::ToClient { to, payload } = &heard.verdict else { panic!("{heard:?}") };
+    let Verdict::ToClient { to, payload, .. } = &heard.verdict else { panic!("{heard:?}") };
     assert_eq!(&heard.bytes[payload.clone()], b"hello");
     assert_eq!(to.flow, Client::BOB.flow());
     let Prefix::DataIndication { peer, .. } = to.prefix else { panic!("{to:?}") };

@@ -146,7 +146,7 @@ fn an_answer_that_does_not_fit_is_dropped_and_counted() {
     let mut world = World::new();
     let request = world.write(Method::Binding, Class::Request, |_| {});
     let now = world.now();
-    let verdict = world.servers[0].from_client(now, Client::ANN.flow(), &request, &mut [0; 31]);
+    let verdict = world.servers[0].from_client(now, Client::ANN.flow(), &request, 1, &mut [0; 31]);
     assert_eq!(verdict, Verdict::Drop(Reason::NoRoom));
 }
 

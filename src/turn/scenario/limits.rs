@@ -115,10 +115,13 @@ fn a_run_is_cut_where_its_frames_would_be() {
                 sent(world, Client::ANN, 0x4001, before);
             }
             let passed = sent(&mut single, Client::ANN, channel, 4);
-            let verdict = run.channel_data(Client::ANN, channel, b"hello").verdict;
-            let now = run.now();
-            let more = run.servers[0].repeat(now, Client::ANN.flow(), &verdict, 3);
-            let ran = if matches!(verdict, Verdict::Drop(_)) { 0 } else { 1 + more };
+            let ran = match run.channel_run(Client::ANN, channel, 4).verdict {
+                Verdict::ToPeer { frames, .. }
+                | Verdict::ToClient { frames, .. }
+                | Verdict::HandOver { frames, .. } => frames,
+                Verdict::Drop(_) => 0,
+                verdict @ (Verdict::Reply(_) | Verdict::Pending) => panic!("{verdict:?}"),
+            };
             assert_eq!(ran, passed, "{before} before");
             assert_eq!(single.counters(), run.counters(), "{before} before");
         }

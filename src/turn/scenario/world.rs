@@ -242,10 +242,20 @@ impl World {
     /// Any datagram. The bytes heard are the answer, or else the datagram itself, which verdicts
     /// point into.
     pub(super) fn says(&mut self, who: Client, datagram: &[u8]) -> Heard {
+        self.says_run(who, datagram, 1)
+    }
+
+    /// A train of ChannelData frames that are alike.
+    pub(super) fn channel_run(&mut self, who: Client, number: u16, frames: usize) -> Heard {
+        let frame = [&number.to_be_bytes()[..], &[0, 5], b"hello"].concat();
+        self.says_run(who, &frame, frames)
+    }
+
+    fn says_run(&mut self, who: Client, datagram: &[u8], frames: usize) -> Heard {
         let mut reply = vec![0; REPLY_BYTES];
         let (now, flow) = (self.now(), who.flow());
         let server = &mut self.servers[usize::from(who.worker)];
-        let verdict = server.from_client(now, flow, datagram, &mut reply);
+        let verdict = server.from_client(now, flow, datagram, frames, &mut reply);
         let mut answers = Vec::new();
         self.carry_out(who.worker, &mut answers);
         match (verdict, answers.pop()) {
@@ -297,7 +307,7 @@ impl World {
         &mut self,
         verdict: &Verdict,
     ) -> (Vec<WorkerIndex>, Result<ToClient, Reason>) {
-        let Verdict::HandOver { worker, from, to, payload } = verdict else {
+        let Verdict::HandOver { worker, from, to, payload, .. } = verdict else {
             panic!("not handed over: {verdict:?}")
         };
         let (now, mut worker, mut way) = (self.now(), *worker, Vec::new());

@@ -80,24 +80,21 @@ impl<D: Driver> Worker<D> {
     }
 
     fn receive_run(&mut self, now: Now, flow: FiveTuple, run: Run) {
-        let Run { lease, first, mut frames } = run;
+        let Run { lease, first, frames } = run;
         let datagram = &lease.buffer()[first.clone()];
-        let verdict = self.server.from_client(now, flow, datagram, &mut self.reply[..]);
-        if frames > 1 {
-            frames = 1 + self.server.repeat(now, flow, &verdict, frames - 1);
-        }
+        let verdict = self.server.from_client(now, flow, datagram, frames, &mut self.reply[..]);
         let stride = first.len();
         match verdict {
-            Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
+            Verdict::ToPeer { relay, peer, payload, frames, dont_fragment } => {
                 let piece = Piece::single(lease, shifted(payload, first.start));
                 let piece = Piece { dont_fragment, ..piece.repeated(frames, stride) };
                 self.send_to_peer(relay, peer, piece);
             }
-            Verdict::ToClient { to, payload } => {
+            Verdict::ToClient { to, payload, frames } => {
                 let piece = Piece::single(lease, shifted(payload, first.start));
                 self.frame(to, piece.repeated(frames, stride));
             }
-            Verdict::HandOver { worker, from, to, payload } => {
+            Verdict::HandOver { worker, from, to, payload, frames } => {
                 for frame in lease.buffer()[first.start..].chunks(stride.max(1)).take(frames) {
                     let passage = Passage::Hairpin { from, to };
                     self.outgoing.pack(&self.post, worker, passage, &frame[payload.clone()]);
@@ -122,7 +119,7 @@ impl<D: Driver> Worker<D> {
             turn::Train { segments: received.segments(), segment_bytes, bytes: payload.len() };
         if let Ok(delivered) = self.server.from_peer(now, relay, received.from, train) {
             let payload = payload.start..payload.start + delivered.train.bytes;
-            self.send_to_client(
+            self.train_to_client(
                 delivered.to,
                 Train { lease: received.lease, payload, segment_bytes },
             );
@@ -135,7 +132,7 @@ impl<D: Driver> Worker<D> {
             Some(lease) => {
                 let range = lease.range();
                 let segment_bytes = payload.len();
-                self.send_to_client(to, Train { lease, payload: range, segment_bytes });
+                self.train_to_client(to, Train { lease, payload: range, segment_bytes });
             }
             None => self.counters.no_buffer += 1,
         }
@@ -164,9 +161,7 @@ impl<D: Driver> Worker<D> {
             return self.reply(flow, bytes);
         };
         room.copy_from_slice(&self.reply[..bytes]);
-        if let Some(socket) = self.sockets.listener(flow.listener) {
-            self.driver.send(socket, flow.client, Piece::single(lease, start..start + bytes));
-        }
+        self.send_to_client(flow, Piece::single(lease, start..start + bytes));
     }
 
     fn send_to_peer(&mut self, relay: RelayId, peer: SocketAddr, piece: Piece<'_>) {
@@ -176,7 +171,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Frames the equal segments of a train with one prefix, and a shorter last one with its own.
-    fn send_to_client(&mut self, to: ToClient, train: Train) {
+    fn train_to_client(&mut self, to: ToClient, train: Train) {
         let Train { lease, payload, segment_bytes } = train;
         // An empty payload is one datagram too.
         let equal = (payload.len() / segment_bytes.max(1)).max(1);
@@ -196,9 +191,13 @@ impl<D: Driver> Worker<D> {
         let mut header = [0; Prefix::MAX_BYTES];
         let Ok(bytes) = to.prefix.write(piece.body.len(), &mut header) else { return };
         let pad = to.prefix.trailing_bytes(piece.body.len()) as u8;
-        let piece = piece.with_header(&header[..bytes]).with_pad(pad);
-        if let Some(socket) = self.sockets.listener(to.flow.listener) {
-            self.driver.send(socket, to.flow.client, piece);
+        self.send_to_client(to.flow, piece.with_header(&header[..bytes]).with_pad(pad));
+    }
+
+    /// The one way to a client, for answers, payload and hairpins alike.
+    fn send_to_client(&mut self, flow: FiveTuple, piece: Piece<'_>) {
+        if let Some(socket) = self.sockets.listener(flow.listener) {
+            self.driver.send(socket, flow.client, piece);
         }
     }
 }
