@@ -38,6 +38,16 @@ pub(crate) enum Direction {
     Both,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wait {
+    /// Spin where each thread has a core to itself (--pin, or more cores than threads)
+    Auto,
+    /// Look again at once: exact, at a whole core for each thread
+    Spin,
+    /// Sleep, and be late by a wake-up
+    Sleep,
+}
+
 /// What load, from where to where. Shared by all subcommands that offer any.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LoadArgs {
@@ -124,9 +134,9 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "CORES", value_delimiter = ',', help_heading = "Generator")]
     pub(crate) pin: Vec<usize>,
 
-    /// Never sleep: due times and latencies to the microsecond, at a whole core per thread
-    #[arg(long, help_heading = "Generator")]
-    pub(crate) spin: bool,
+    /// What a thread does while nothing is due
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Generator")]
+    pub(crate) wait: Wait,
 
     /// Receive every packet on its own (without UDP_GRO), as a plain peer does
     #[arg(long, help_heading = "Generator")]

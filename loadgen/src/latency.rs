@@ -15,8 +15,11 @@ pub(crate) fn add(sum: &mut Histogram<u64>, other: &Histogram<u64>) {
     sum.add(other).expect("both were made with the same bounds");
 }
 
-/// What is said of a distribution, µs.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// The names of what is reported.
+pub(crate) const FIGURES: [&str; 5] = ["p50", "p90", "p99", "p99.9", "max"];
+
+/// What is said of a distribution of at least one sample, µs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Latency {
     pub(crate) samples: u64,
     pub(crate) mean_us: f64,
@@ -28,9 +31,10 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    pub(crate) fn of(histogram: &Histogram<u64>) -> Latency {
+    /// `None` of nothing.
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Option<Latency> {
         let at = |quantile| micros(histogram.value_at_quantile(quantile));
-        Latency {
+        (!histogram.is_empty()).then(|| Latency {
             samples: histogram.len(),
             mean_us: histogram.mean() / 1e3,
             p50_us: at(0.5),
@@ -38,6 +42,24 @@ impl Latency {
             p99_us: at(0.99),
             p999_us: at(0.999),
             max_us: micros(histogram.max()),
+        })
+    }
+
+    /// What is reported everywhere, in the order of [`FIGURES`].
+    pub(crate) fn figures_us(&self) -> [f64; 5] {
+        [self.p50_us, self.p90_us, self.p99_us, self.p999_us, self.max_us]
+    }
+
+    /// Of each figure the larger: two directions, of which the worse counts.
+    pub(crate) fn worse(self, other: Latency) -> Latency {
+        Latency {
+            samples: self.samples.min(other.samples),
+            mean_us: self.mean_us.max(other.mean_us),
+            p50_us: self.p50_us.max(other.p50_us),
+            p90_us: self.p90_us.max(other.p90_us),
+            p99_us: self.p99_us.max(other.p99_us),
+            p999_us: self.p999_us.max(other.p999_us),
+            max_us: self.max_us.max(other.max_us),
         }
     }
 }
@@ -65,7 +87,8 @@ mod tests {
     fn quantiles_are_in_microseconds() {
         let mut histogram = empty();
         (1..=1_000).for_each(|micros| histogram.saturating_record(micros * 1_000));
-        let latency = Latency::of(&histogram);
+        assert_eq!(Latency::of(&empty()), None);
+        let latency = Latency::of(&histogram).unwrap();
         assert!((latency.p50_us - 500.0).abs() < 1.0, "{latency:?}");
         assert!((latency.p99_us - 990.0).abs() < 1.5, "{latency:?}");
         assert!((latency.max_us - 1_000.0).abs() < 1.5, "{latency:?}");

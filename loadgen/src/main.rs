@@ -5,6 +5,7 @@
 //! spec, shape, schedule          what is offered, and when each packet is due
 //! turn/, rig                     allocations and everything they need, set up once
 //! measure, lane, sender, sink    one measurement: threads that send and receive
+//! floor                          the same shape without a relay: what the generator itself shows
 //! observe                        the main thread meanwhile: progress, and what the server uses
 //! churn/                         the shape whose load is the set-up itself, and the probe
 //! packet, framing, ledger, tally, slices  what a packet carries, and what became of it
@@ -22,6 +23,7 @@ mod clock;
 mod compare;
 mod endpoint;
 mod fault;
+mod floor;
 mod framing;
 mod lane;
 mod latency;

@@ -99,7 +99,7 @@ pub(crate) fn measure_beside(
     let manner = Manner { clock, window, spin: spec.spin };
     let gauges = rig.lanes.iter().map(|lane| lane.gauge.clone()).collect();
     let sockets = rig.sockets().cloned().collect();
-    let parted = spec.cores.len() >= rig.lanes.len() * 2;
+    let parted = spec.is_parted();
     let lanes = rig.lanes.iter_mut().enumerate();
     let lanes = lanes.map(|(at, lane)| -> Job<'_> {
         Box::new(move || run_lane(lane, manner, &spec.cores, at, parted))

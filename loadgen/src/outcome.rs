@@ -12,11 +12,11 @@ use crate::{
     shape::{Shape, Stream},
     spec::{Route, Spec},
     turn::Request,
-    verdict::{Limits, Verdict, generator_limited, warnings},
+    verdict::{Limits, Verdict, generator_limited, near_floor, warnings},
 };
 
 /// Goes up when a field changes its meaning.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 // The generator speaks the same STUN as the server it is built with.
 const _: () = assert!(MAGIC_COOKIE == 0x2112_A442);
@@ -32,6 +32,9 @@ pub(crate) struct Outcome {
     pub(crate) unit: String,
     pub(crate) offered: Offered,
     pub(crate) ways: Vec<WayOutcome>,
+    /// Latency of the same shape without a relay, measured just before; `None` for what has no
+    /// schedule or no relay.
+    pub(crate) floor: Option<Latency>,
     pub(crate) set_up: Option<SetUpOutcome>,
     pub(crate) server: Option<ServerOutcome>,
     pub(crate) generator: GeneratorOutcome,
@@ -74,7 +77,8 @@ pub(crate) struct WayOutcome {
     pub(crate) pps: f64,
     /// Payload only.
     pub(crate) gbps: f64,
-    pub(crate) latency: Latency,
+    /// `None` when nothing arrived.
+    pub(crate) latency: Option<Latency>,
     /// Share of packets, and the latency none of them exceeded, µs.
     pub(crate) curve: Vec<(f64, f64)>,
 }
@@ -83,20 +87,22 @@ pub(crate) struct WayOutcome {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SetUpOutcome {
     pub(crate) took_ms: f64,
-    pub(crate) requests: Vec<(String, Latency)>,
+    /// `None` of a kind that was never answered.
+    pub(crate) requests: Vec<(String, Option<Latency>)>,
 }
 
 /// What the server used.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ServerOutcome {
-    pub(crate) cpu_ns_per_packet: f64,
+    /// `None` when nothing was delivered, here and below.
+    pub(crate) cpu_ns_per_packet: Option<f64>,
     /// The same in user and in system, split by clock ticks; `None` when there were none.
     pub(crate) user_ns_per_packet: Option<f64>,
     pub(crate) system_ns_per_packet: Option<f64>,
     pub(crate) cores_busy: f64,
     pub(crate) resident_bytes: u64,
     pub(crate) bytes_per_allocation: Option<f64>,
-    pub(crate) switches_per_packet: f64,
+    pub(crate) switches_per_packet: Option<f64>,
     pub(crate) voluntary_switches: u64,
     pub(crate) involuntary_switches: u64,
     pub(crate) socket_drops: u64,
@@ -106,8 +112,10 @@ pub(crate) struct ServerOutcome {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct GeneratorOutcome {
     pub(crate) threads: Vec<ThreadOutcome>,
+    /// What they did while nothing was due: `true` looked again at once, `false` slept.
+    pub(crate) spins: bool,
     /// From due to sent.
-    pub(crate) lag: Latency,
+    pub(crate) lag: Option<Latency>,
     pub(crate) unsent: u64,
     pub(crate) socket_drops: u64,
 }
@@ -131,7 +139,15 @@ pub(crate) struct Sample {
     pub(crate) gbps: f64,
 }
 
-/// What is known of the server beside the measurement.
+/// What is known beside the measurement.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Known {
+    pub(crate) memory: Option<Memory>,
+    pub(crate) floor: Option<Latency>,
+    pub(crate) limits: Limits,
+}
+
+/// The server's memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Memory {
     pub(crate) before_bytes: u64,
@@ -151,12 +167,16 @@ impl Outcome {
         set_up: &SetUp,
         spec: &Spec,
         measured: &Measured,
-        memory: Option<Memory>,
-        limits: Limits,
+        Known { memory, floor, limits }: Known,
     ) -> Outcome {
         let ways = (0..2).filter(|way| spec.ways[*way]);
         let ways: Vec<WayOutcome> = ways.map(|way| way_outcome(spec, way, measured)).collect();
-        let generator = generator(measured);
+        let generator = generator(spec, measured);
+        let mut warnings = warnings(spec, &ways, &generator, measured);
+        let near = ways
+            .iter()
+            .filter_map(|way| near_floor(&way.direction, way.latency?.figures_us(), &floor?));
+        warnings.extend(near);
         Outcome {
             format: FORMAT,
             title: format!("{}, {} s", title(spec), spec.duration_ns as f64 / 1e9),
@@ -165,13 +185,21 @@ impl Outcome {
             offered: offered(spec),
             generator_limited: generator_limited(spec, &ways, &generator),
             verdict: Verdict::of(&limits, &ways),
-            warnings: warnings(spec, &ways, &generator, measured),
+            warnings,
+            floor,
             set_up: requests(set_up),
             server: measured.observed.server.map(|used| server(&used, spec, measured, memory)),
             series: series(&measured.observed.looks),
             ways,
             generator,
         }
+    }
+}
+
+impl Outcome {
+    /// Latency of the worse direction, figure by figure.
+    pub(crate) fn worst_latency(&self) -> Option<Latency> {
+        self.ways.iter().filter_map(|way| way.latency).reduce(Latency::worse)
     }
 }
 
@@ -283,17 +311,18 @@ pub(crate) fn server(
     memory: Option<Memory>,
 ) -> ServerOutcome {
     let packets = measured.delivered();
-    let cpu_ns = ratio(used.whole.cpu_ns, packets);
+    let per_packet = |amount: u64| (packets > 0).then(|| ratio(amount, packets));
+    let cpu_ns = per_packet(used.whole.cpu_ns);
     let user = used.whole.user_share();
     let switches = used.whole.voluntary_switches + used.whole.involuntary_switches;
     ServerOutcome {
         cpu_ns_per_packet: cpu_ns,
-        user_ns_per_packet: user.map(|share| cpu_ns * share),
-        system_ns_per_packet: user.map(|share| cpu_ns * (1.0 - share)),
+        user_ns_per_packet: cpu_ns.zip(user).map(|(cpu_ns, share)| cpu_ns * share),
+        system_ns_per_packet: cpu_ns.zip(user).map(|(cpu_ns, share)| cpu_ns * (1.0 - share)),
         cores_busy: ratio(used.measured_cpu_ns, measured.measured_ns),
         resident_bytes: used.whole.resident_bytes,
         bytes_per_allocation: memory.map(|memory| memory.per_allocation(spec)),
-        switches_per_packet: ratio(switches, packets),
+        switches_per_packet: per_packet(switches),
         voluntary_switches: used.whole.voluntary_switches,
         involuntary_switches: used.whole.involuntary_switches,
         socket_drops: used.drops,
@@ -301,7 +330,7 @@ pub(crate) fn server(
 }
 
 /// What the generator used.
-pub(crate) fn generator(measured: &Measured) -> GeneratorOutcome {
+pub(crate) fn generator(spec: &Spec, measured: &Measured) -> GeneratorOutcome {
     let threads = measured.observed.threads.iter().map(|thread| ThreadOutcome {
         role: thread.role.to_owned(),
         core: thread.core,
@@ -310,6 +339,7 @@ pub(crate) fn generator(measured: &Measured) -> GeneratorOutcome {
     });
     GeneratorOutcome {
         threads: threads.collect(),
+        spins: spec.spin,
         lag: Latency::of(&measured.lag),
         unsent: measured.unsent,
         socket_drops: measured.observed.own_drops,

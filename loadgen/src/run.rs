@@ -5,8 +5,9 @@ use crate::{
     churn,
     clock::Clock,
     fault::Fault,
+    floor,
     measure::measure,
-    outcome::{Memory, Outcome},
+    outcome::{Known, Memory, Outcome},
     procfs,
     report::{self, progress::Progress, table},
     rig::Rig,
@@ -39,10 +40,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool, Fault> {
 }
 
 fn relayed(spec: &Spec, args: &RunArgs, progress: &mut Progress) -> Result<Outcome, Fault> {
+    let floor = floor::of(spec)?;
     let (mut rig, memory) = set_up(spec, &args.server)?;
     let measured = measure(&mut rig, spec, args.server.pid, &mut |look| progress.show(look))?;
-    let limits = (&args.limits).into();
-    let mut outcome = Outcome::new(&rig.set_up, spec, &measured, memory, limits);
+    let known = Known { memory, floor, limits: (&args.limits).into() };
+    let mut outcome = Outcome::new(&rig.set_up, spec, &measured, known);
     outcome.warnings.extend(rig.close());
     Ok(outcome)
 }
@@ -51,7 +53,8 @@ fn churned(spec: &Spec, args: &RunArgs, progress: &mut Progress) -> Result<Outco
     let server = args.server.server.ok_or_else(|| Fault::usage("churn needs --server"))?;
     let (measured, set_up) =
         churn::measure(spec, server, args.server.pid, &mut |look| progress.show(look))?;
-    Ok(Outcome::new(&set_up, spec, &measured, None, (&args.limits).into()))
+    let known = Known { limits: (&args.limits).into(), ..Known::default() };
+    Ok(Outcome::new(&set_up, spec, &measured, known))
 }
 
 /// Builds the rig and says what memory the server had before and after.

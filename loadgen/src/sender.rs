@@ -71,7 +71,7 @@ struct Aim {
 pub(crate) struct Sender {
     pub(crate) flows: Vec<OutFlow>,
     pub(crate) ways: [SentCount; 2],
-    /// How long after they were due bursts left.
+    /// How long after they were due the bursts of the measurement left.
     pub(crate) lag: Histogram<u64>,
     /// Time spent on sending.
     pub(crate) busy_ns: u64,
@@ -136,7 +136,9 @@ impl Sender {
             }
             self.emit(burst)?;
             now = self.clock.now();
-            self.lag.saturating_record(now.saturating_sub(burst.due_ns));
+            if burst.due_ns >= self.window.from_ns {
+                self.lag.saturating_record(now.saturating_sub(burst.due_ns));
+            }
         }
         if self.aim.is_some() {
             self.flush()?;

@@ -3,13 +3,13 @@
 use std::{cmp::Reverse, collections::BinaryHeap, io, net::UdpSocket, sync::Arc, time::Duration};
 
 use crate::{
-    clock::{Clock, MILLI_NS},
+    clock::{Clock, MILLI_NS, Stamps},
     fault::Fault,
     framing::{Arrived, unwrap},
     ledger::{Ledger, Way},
     sender::Window,
     slices::Slices,
-    socket::{Inbox, Poller},
+    socket::{self, Inbox, Poller},
     spec::{End, Route},
     turn::{Answer, Member},
 };
@@ -52,6 +52,7 @@ pub(crate) struct Sink {
     /// Packets arrive at the peer alone: it may be asked before the poller is.
     peer_first: bool,
     clock: Clock,
+    stamps: Stamps,
     poller: Poller,
     ready: Vec<u64>,
     inbox: Inbox,
@@ -70,11 +71,10 @@ impl Sink {
         clock: Clock,
     ) -> io::Result<Sink> {
         let poller = Poller::new()?;
-        for (token, client) in (0..).zip(&clients) {
-            poller.add(&**client.socket(), token)?;
-        }
-        if let Some(peer) = &peer {
-            poller.add(&**peer, PEER)?;
+        let sockets = (0..).zip(&clients).map(|(token, client)| (token, client.socket()));
+        for (token, socket) in sockets.chain(peer.iter().map(|peer| (PEER, peer))) {
+            socket::stamp_arrivals(&**socket)?;
+            poller.add(&**socket, token)?;
         }
         let timers = clients.iter().enumerate().filter_map(|(at, client)| match client {
             Client::Turn(member) => Some(Reverse((member.session.next_due(), at))),
@@ -89,6 +89,7 @@ impl Sink {
             peer,
             peer_first: false,
             clock,
+            stamps: Stamps::new(clock),
             poller,
             ready: Vec::new(),
             inbox: Inbox::new(),
@@ -146,6 +147,7 @@ impl Sink {
         }
         if begin >= self.tend_ns {
             self.tend_ns = begin + TEND_NS;
+            self.stamps.renew();
             self.tend(begin);
         }
         if !self.ready.is_empty() {
@@ -192,26 +194,28 @@ impl Sink {
         }
     }
 
-    /// Takes apart what the inbox holds. Everything in it arrived before this moment.
+    /// Takes apart what the inbox holds.
     fn take(&mut self, token: u64) {
         let now = self.clock.now();
-        let Sink { inbox, ledger, clients, failures, .. } = self;
+        let Sink { inbox, ledger, clients, failures, stamps, .. } = self;
+        let arrivals = inbox
+            .datagrams()
+            .map(|(stamp_ns, datagram)| (stamps.arrival_ns(stamp_ns, now), datagram));
         if token == PEER {
-            inbox.datagrams().for_each(|payload| ledger.payload(payload, End::Peer, now));
+            arrivals.for_each(|(at_ns, payload)| ledger.payload(payload, End::Peer, at_ns));
             return;
         }
         let at = token as usize;
         match &mut clients[at] {
-            Client::Bare(_) if ledger.route == Route::Direct => {
-                inbox.datagrams().for_each(|payload| ledger.payload(payload, End::Client(at), now));
-            }
+            Client::Bare(_) if ledger.route == Route::Direct => arrivals
+                .for_each(|(at_ns, payload)| ledger.payload(payload, End::Client(at), at_ns)),
             Client::Bare(_) => {
-                inbox.datagrams().for_each(|datagram| sort(ledger, datagram, at, None, now));
+                arrivals.for_each(|(at_ns, datagram)| sort(ledger, datagram, at, None, at_ns));
             }
             Client::Turn(member) => {
-                for datagram in inbox.datagrams() {
+                for (at_ns, datagram) in arrivals {
                     let mut failed = None;
-                    sort(ledger, datagram, at, Some((&mut *member, &mut failed)), now);
+                    sort(ledger, datagram, at, Some((&mut *member, &mut failed)), at_ns);
                     note_failure(failures, failed);
                 }
             }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    args::{Direction, LoadArgs},
+    args::{Direction, LoadArgs, Wait},
     clock::{SECOND_NS, nanoseconds},
     fault::Fault,
     packet,
@@ -90,6 +90,7 @@ pub(crate) struct Spec {
     pub(crate) window: usize,
     pub(crate) threads: usize,
     pub(crate) cores: Vec<usize>,
+    /// Threads look again at once while nothing is due, instead of sleeping.
     pub(crate) spin: bool,
     pub(crate) gro: bool,
     pub(crate) quiet: bool,
@@ -116,7 +117,7 @@ impl Spec {
             window: args.window.max(1),
             threads: args.threads.clamp(1, args.allocations.unwrap_or(usize::MAX).max(1)),
             cores: cores(args)?,
-            spin: args.spin,
+            spin: args.wait == Wait::Spin,
             gro: !args.no_gro,
             quiet: args.quiet,
         };
@@ -133,7 +134,28 @@ impl Spec {
             }
             None => {}
         }
+        let chosen = args.wait != Wait::Auto || spec.shape == Shape::Churn;
+        spec.spin |= !chosen && spec.has_a_core_for_each_thread();
         Ok(spec)
+    }
+
+    /// Whether each lane sends on one thread and receives on another.
+    pub(crate) fn is_parted(&self) -> bool {
+        self.cores.len() >= self.shares().len() * 2
+    }
+
+    /// True where no thread shares its core with another of them: as pinned, or as many cores as
+    /// there are, less one for whatever else runs.
+    fn has_a_core_for_each_thread(&self) -> bool {
+        let threads = self.shares().len() * if self.is_parted() { 2 } else { 1 };
+        if self.cores.is_empty() {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            return cores > threads;
+        }
+        let mut own: Vec<usize> = self.cores.iter().copied().take(threads).collect();
+        own.sort_unstable();
+        own.dedup();
+        own.len() == threads
     }
 
     /// True when anything is sent as fast as it goes.
@@ -178,7 +200,7 @@ fn refuse_idle_options(args: &LoadArgs) -> Result<(), Fault> {
         ("--burst", args.burst.is_some()),
         ("--direction", args.direction != Direction::Up),
         ("--allocations", churn && args.allocations.is_some()),
-        ("--spin", churn && args.spin),
+        ("--wait", churn && args.wait != Wait::Auto),
         ("--no-gro", churn && args.no_gro),
         ("--user", !churn && args.user.is_some()),
         ("--secret", !churn && args.secret.is_some()),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     args::LimitArgs,
+    latency::{FIGURES, Latency},
     measure::Measured,
     outcome::{GeneratorOutcome, WayOutcome},
     shape::Shape,
@@ -18,6 +19,12 @@ const LATE_US: f64 = 1_000.0;
 
 /// A share of packets never sent above this is more than an accident.
 const UNSENT: f64 = 0.001;
+
+/// A latency below so many times what the generator shows without a relay is not the server's alone.
+const NEAR_FLOOR: f64 = 3.0;
+
+/// Figures that are compared with the floor: p50, p90 and p99. What lies beyond is single packets.
+const FLOOR_FIGURES: usize = 3;
 
 /// Loss in percent below which a server is taken to have kept up.
 const KEPT_UP_PERCENT: f64 = 0.1;
@@ -58,9 +65,10 @@ fn broken(limits: &Limits, way: &WayOutcome) -> impl Iterator<Item = String> {
     let loss = limits.loss_percent.filter(|limit| way.loss_percent > *limit);
     let loss =
         loss.map(|limit| format!("{name}: loss {:.3} % is above {limit} %", way.loss_percent));
-    let p99_ms = way.latency.p99_us / 1e3;
-    let p99 = limits.p99_ms.filter(|limit| p99_ms > *limit);
-    let p99 = p99.map(|limit| format!("{name}: p99 of {p99_ms:.3} ms is above {limit} ms"));
+    let p99 = limits.p99_ms.zip(way.latency.map(|latency| latency.p99_us / 1e3));
+    let p99 = p99.filter(|(limit, p99_ms)| p99_ms > limit);
+    let p99 =
+        p99.map(|(limit, p99_ms)| format!("{name}: p99 of {p99_ms:.3} ms is above {limit} ms"));
     let silence = limits.loss_percent.or(limits.p99_ms).filter(|_| way.relayed == 0);
     let silence = silence.map(|_| format!("{name}: nothing arrived"));
     loss.into_iter().chain(p99).chain(silence)
@@ -81,7 +89,8 @@ pub(crate) fn generator_limited(
         return busy;
     }
     let sent: u64 = ways.iter().map(|way| way.sent).sum();
-    let behind = generator.unsent as f64 > sent as f64 * UNSENT || generator.lag.p50_us > LATE_US;
+    let late = generator.lag.is_some_and(|lag| lag.p50_us > LATE_US);
+    let behind = generator.unsent as f64 > sent as f64 * UNSENT || late;
     behind || busy || generator.socket_drops > 0
 }
 
@@ -93,13 +102,15 @@ pub(crate) fn warnings(
     measured: &Measured,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
+    let late = generator.lag.filter(|lag| lag.p99_us > LATE_US);
+    let late = late.filter(|_| spec.shape != Shape::Churn && !spec.is_unpaced());
     if generator_limited(spec, ways, generator) {
         warnings.push(limit_warning(spec, generator));
-    } else if spec.shape != Shape::Churn && generator.lag.p99_us > LATE_US && !spec.is_unpaced() {
+    } else if let Some(lag) = late {
         warnings.push(format!(
             "the generator was late now and then: 1 % of the bursts left more than {:.1} ms after \
-             they were due; latencies contain that (--spin, or a core of its own, help)",
-            generator.lag.p99_us / 1e3
+             they were due; latencies contain that (a core of its own helps: --pin)",
+            lag.p99_us / 1e3
         ));
     }
     drop_warnings(ways, generator, &mut warnings);
@@ -121,8 +132,28 @@ fn limit_warning(spec: &Spec, generator: &GeneratorOutcome) -> String {
          more than {:.1} ms late; give it more --threads, or cores of its own (--pin)",
         100.0 * busiest,
         generator.unsent,
-        generator.lag.p50_us / 1e3
+        generator.lag.map_or(0.0, |lag| lag.p50_us / 1e3)
     )
+}
+
+/// What to say of latencies that the generator shows without any relay, or nearly.
+pub(crate) fn near_floor(
+    name: &str,
+    seen_us: impl IntoIterator<Item = f64>,
+    floor: &Latency,
+) -> Option<String> {
+    let figures = seen_us.into_iter().zip(floor.figures_us()).zip(FIGURES).take(FLOOR_FIGURES);
+    let near = figures.filter(|((seen_us, floor_us), _)| *seen_us < NEAR_FLOOR * floor_us);
+    let near: Vec<String> = near
+        .map(|((seen_us, floor_us), figure)| format!("{figure} {seen_us:.0} of {floor_us:.0} µs"))
+        .collect();
+    (!near.is_empty()).then(|| {
+        format!(
+            "{name}: latency within {NEAR_FLOOR} times the generator's own floor ({}): it says as \
+             much about the generator as about the server",
+            near.join(", ")
+        )
+    })
 }
 
 fn drop_warnings(ways: &[WayOutcome], generator: &GeneratorOutcome, warnings: &mut Vec<String>) {
@@ -157,7 +188,6 @@ fn drop_warnings(ways: &[WayOutcome], generator: &GeneratorOutcome, warnings: &m
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latency::Latency;
 
     fn way(loss_percent: f64, p99_us: f64, relayed: u64) -> WayOutcome {
         WayOutcome {
@@ -174,7 +204,7 @@ mod tests {
             refused: 0,
             pps: 1.0,
             gbps: 1.0,
-            latency: Latency { p99_us, ..Latency::default() },
+            latency: (relayed > 0).then(|| Latency { p99_us, ..Latency::default() }),
             curve: Vec::new(),
         }
     }
@@ -186,6 +216,15 @@ mod tests {
         assert_eq!(Verdict::of(&limits, &[way(1.1, 5_001.0, 99)]).broken.len(), 2);
         assert_eq!(Verdict::of(&limits, &[way(0.0, 0.0, 99), way(1.1, 0.0, 99)]).broken.len(), 1);
         assert!(Verdict::of(&Limits::default(), &[way(100.0, 0.0, 0)]).held());
+    }
+
+    #[test]
+    fn a_latency_near_the_floor_is_told_with_both_figures() {
+        let seen = Latency { p50_us: 29.0, p90_us: 90.0, p99_us: 400.0, ..Latency::default() };
+        let floor = Latency { p50_us: 10.0, p90_us: 30.0, p99_us: 100.0, ..Latency::default() };
+        let line = near_floor("up", seen.figures_us(), &floor).unwrap();
+        assert!(line.contains("floor (p50 29 of 10 µs)"), "{line}");
+        assert_eq!(near_floor("up", floor.figures_us().map(|us| 3.0 * us), &floor), None);
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Probe {
     }
 
     /// How long the answers to each kind of request took.
-    pub(crate) fn answers(&self) -> Vec<(String, Latency)> {
+    pub(crate) fn answers(&self) -> Vec<(String, Option<Latency>)> {
         let each = self.count.requests.iter();
         each.map(|(request, took)| (request.name().to_owned(), Latency::of(took))).collect()
     }

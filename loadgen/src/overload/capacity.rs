@@ -7,7 +7,7 @@ use crate::{
     fault::Fault,
     measure::measure,
     observe::Look,
-    outcome::Outcome,
+    outcome::{Known, Outcome},
     report::{self, progress::Progress},
     rig::Rig,
     spec::Spec,
@@ -89,7 +89,8 @@ fn step(rig: &mut Rig, spec: &Spec, args: &OverloadArgs, limits: Limits) -> Resu
     let mut watch = |look: &Look| progress.show(look);
     let measured = measure(rig, spec, args.server.pid, &mut watch);
     progress.finish();
-    let outcome = Outcome::new(&rig.set_up, spec, &measured?, None, limits);
+    let known = Known { limits, ..Known::default() };
+    let outcome = Outcome::new(&rig.set_up, spec, &measured?, known);
     let step = sweep::step(&outcome);
     eprint!("{}", if spec.quiet { String::new() } else { report::lists::step_line(&step) });
     let sent: u64 = outcome.ways.iter().map(|way| way.sent).sum();

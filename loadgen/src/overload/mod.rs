@@ -66,8 +66,8 @@ pub(crate) struct Phase {
     pub(crate) sent_pps: f64,
     pub(crate) delivered_pps: f64,
     pub(crate) loss_percent: f64,
-    /// How long the answers to each kind of request took.
-    pub(crate) answers: Vec<(String, Latency)>,
+    /// How long the answers to each kind of request took; `None` where none came.
+    pub(crate) answers: Vec<(String, Option<Latency>)>,
     /// Cycles of requests in which an answer never came or was an error, and the last in words.
     pub(crate) failed_cycles: u64,
     pub(crate) failure: Option<String>,

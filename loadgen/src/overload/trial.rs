@@ -55,7 +55,7 @@ pub(super) fn run(
     let measured = measured?;
     let over = loads.phase(loads.over, loads.over_pps, &measured, &probes[0]);
     let then = loads.phase(loads.then, loads.then_pps, &measured, &probes[1]);
-    let generator = outcome::generator(&measured);
+    let generator = outcome::generator(spec, &measured);
     let memory = resident.memory();
     let used = measured.observed.server;
     Ok(Overload {

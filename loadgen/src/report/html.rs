@@ -1,7 +1,7 @@
 //! One self-contained page: no script, no font, no picture from elsewhere.
 
 use super::{
-    number::{bytes, short, time_us},
+    number::{bytes, known, latency_cells, short, time_us},
     plot::{Plot, Series},
 };
 use crate::{
@@ -54,7 +54,8 @@ pub(crate) fn sweep(sweep: &Sweep) -> String {
 pub(crate) fn sweeps_picture(sweeps: &[(String, Sweep)]) -> String {
     let line = |(name, sweep): &(String, Sweep)| {
         let steps = sweep.steps.iter().filter(|step| !step.generator_limited);
-        let points = steps.map(|step| (step.offered_pps, step.p99_us.max(0.1))).collect();
+        let points = steps.filter_map(|step| Some((step.offered_pps, step.latency?.p99_us)));
+        let points = points.map(|(pps, p99_us)| (pps, p99_us.max(0.1))).collect();
         Series { name: name.clone(), points }
     };
     let latency = load_latency_plot(&[]);
@@ -67,13 +68,14 @@ pub(crate) fn sweeps_picture(sweeps: &[(String, Sweep)]) -> String {
 pub(crate) fn comparison(comparison: &Comparison) -> String {
     let figure_of = |server: &Contender| {
         let label = format!("{}: packets per CPU second", server.name);
-        (label, format!("{:.2}x", server.packets_ratio.median))
+        (label, known(server.packets.map(|ratio| ratio.quartiles.median), |r| format!("{r:.2}x")))
     };
     let figures: Figures = comparison.servers.iter().map(figure_of).collect();
     let mut body = cards(&figures);
     body += &notes(&comparison.warnings, "warn");
     body += &figure("Server CPU time per packet, round by round", &rounds_plot(comparison));
     body += &table(&super::lists::comparison_rows(comparison));
+    body += &table(&super::lists::comparison_latencies(comparison));
     body += &format!(
         "<p class=\"note\">Medians of {} rounds with first and third quartile. Ratios are taken \
          inside each round, to the first server.</p>",
@@ -90,11 +92,12 @@ fn run_figures(outcome: &Outcome) -> Figures {
         let name = |what: &str| format!("{}: {what}", way.direction);
         figures.push((name("delivered/s"), short(way.pps)));
         figures.push((name("loss"), format!("{:.4} %", way.loss_percent)));
-        figures.push((name("p50"), time_us(way.latency.p50_us)));
-        figures.push((name("p99"), time_us(way.latency.p99_us)));
+        let [p50, _, p99, ..] = latency_cells(way.latency.as_ref());
+        figures.push((name("p50"), p50));
+        figures.push((name("p99"), p99));
     }
     if let Some(server) = &outcome.server {
-        let cpu = format!("{:.0} ns", server.cpu_ns_per_packet);
+        let cpu = known(server.cpu_ns_per_packet, |ns| format!("{ns:.0} ns"));
         figures.push((format!("server CPU per {}", outcome.unit), cpu));
     }
     figures
@@ -105,7 +108,7 @@ fn sweep_figures(sweep: &Sweep) -> Figures {
     let Some(best) = &sweep.best else { return figures };
     figures.push(("highest load that held, packets/s".to_owned(), short(best.relayed_pps)));
     figures.push(("payload Gbit/s".to_owned(), format!("{:.2}", best.gbps)));
-    figures.push(("p99 there".to_owned(), time_us(best.p99_us)));
+    figures.push(("p99 there".to_owned(), known(best.latency.map(|l| l.p99_us), time_us)));
     if let Some(cpu_ns) = best.cpu_ns_per_packet {
         figures.push(("server CPU per packet".to_owned(), format!("{cpu_ns:.0} ns")));
     }
@@ -193,8 +196,12 @@ fn loss_plot(steps: &[Step]) -> Plot<'static> {
 }
 
 fn load_latency_plot(steps: &[Step]) -> Plot<'static> {
-    let lines: [Line; 2] =
-        [("p50", |step| Some(step.p50_us.max(0.1))), ("p99", |step| Some(step.p99_us.max(0.1)))];
+    let lines: [Line; 4] = [
+        ("p50", |step| step.latency.map(|latency| latency.p50_us.max(0.1))),
+        ("p99", |step| step.latency.map(|latency| latency.p99_us.max(0.1))),
+        ("p99.9", |step| step.latency.map(|latency| latency.p999_us.max(0.1))),
+        ("p99 without a relay", |step| step.floor.map(|floor| floor.p99_us.max(0.1))),
+    ];
     Plot { y_log: true, ..against_load(steps, "latency", time_us, &lines) }
 }
 
@@ -208,7 +215,7 @@ fn rounds_plot(comparison: &Comparison) -> Plot<'static> {
         name: server.name.clone(),
         points: (1..)
             .zip(&server.runs)
-            .map(|(round, run)| (f64::from(round), run.cpu_ns))
+            .filter_map(|(round, run)| Some((f64::from(round), run.cpu_ns?)))
             .collect(),
     };
     Plot {

@@ -1,11 +1,12 @@
 //! Sweeps, comparisons and plans as text.
 
 use super::{
-    number::{bytes, count, short, time_us},
-    table::Table,
+    number::{NOTHING, bytes, count, known, latency_cells, short, time_us},
+    table::{FLOOR_ROW, Table, waiting},
 };
 use crate::{
-    compare::{Comparison, Contender},
+    compare::{Comparison, Contender, LatencyFigure, Ratio},
+    latency::FIGURES,
     plan::{Plan, Resource},
     stats::Quartiles,
     sweep::{Step, Sweep},
@@ -23,8 +24,9 @@ fn warn(text: &mut String, warnings: &[String]) {
 
 /// The steps of a sweep.
 pub(super) fn sweep_rows(sweep: &Sweep) -> Table {
-    let heads = ["relayed/s", "Gbit/s", "loss", "p50", "p99", "CPU/packet", "cores", ""];
-    let mut table = Table::headed("offered/s", words(heads));
+    let heads = ["relayed/s", "Gbit/s", "loss"].into_iter().chain(FIGURES);
+    let heads = heads.chain(["floor p50", "p99", "CPU/packet", "cores", ""]);
+    let mut table = Table::headed("offered/s", heads.map(str::to_owned));
     for step in &sweep.steps {
         table.row(&short(step.offered_pps), cells(step));
     }
@@ -54,62 +56,128 @@ pub(crate) fn step_line(step: &Step) -> String {
     format!("{:>9}/s  {}\n", short(step.offered_pps), cells(step).join("  "))
 }
 
-fn cells(step: &Step) -> [String; 8] {
-    let unknown = || "-".to_owned();
+fn cells(step: &Step) -> Vec<String> {
     let verdict = match (step.held, step.generator_limited) {
         (true, _) => "held",
         (false, true) => "generator was the limit",
         (false, false) => "failed",
     };
-    [
+    let traffic = [
         short(step.relayed_pps),
         format!("{:.3}", step.gbps),
         format!("{:.3} %", step.loss_percent),
-        time_us(step.p50_us),
-        time_us(step.p99_us),
-        step.cpu_ns_per_packet.map_or_else(unknown, |ns| format!("{ns:.0} ns")),
-        step.cores_busy.map_or_else(unknown, |cores| format!("{cores:.2}")),
+    ];
+    let [floor_p50, _, floor_p99, ..] = latency_cells(step.floor.as_ref());
+    let rest = [
+        floor_p50,
+        floor_p99,
+        known(step.cpu_ns_per_packet, |ns| format!("{ns:.0} ns")),
+        known(step.cores_busy, |cores| format!("{cores:.2}")),
         verdict.to_owned(),
-    ]
+    ];
+    traffic.into_iter().chain(latency_cells(step.latency.as_ref())).chain(rest).collect()
 }
 
-/// The servers of a comparison.
+/// The servers of a comparison, and what a packet costs each.
 pub(super) fn comparison_rows(comparison: &Comparison) -> Table {
     let unit = &comparison.unit;
     let heads = [format!("CPU/{unit}"), "CPU ratio".to_owned(), format!("{unit}s per CPU s")];
-    let rest = words([&format!("{unit}s/s"), "lost", "p50", "p99"]);
+    let rest = words([&format!("{unit}s/s"), "lost"]);
     let mut table = Table::headed("", heads.into_iter().chain(rest));
     for server in &comparison.servers {
-        table.row(&server.name, contender(server));
+        let median = |quartiles: Option<Quartiles>| quartiles.map(|quartiles| quartiles.median);
+        let cpu = server
+            .cpu_ns
+            .map(|Quartiles { q1, median, q3 }| format!("{median:.0} ns [{q1:.0}, {q3:.0}]"));
+        let cells = [
+            cpu.unwrap_or_else(|| NOTHING.to_owned()),
+            times(server.cpu),
+            times(server.packets),
+            known(median(server.relayed_pps), short),
+            known(median(server.loss_percent), |percent| format!("{percent:.3} %")),
+        ];
+        table.row(&server.name, cells);
     }
     table
 }
 
-/// A comparison: medians, and the quartiles beside those that matter.
+/// How long packets took through each, and how many times as long as through the first.
+pub(super) fn comparison_latencies(comparison: &Comparison) -> Table {
+    let mut table = Table::headed("latency", words(FIGURES));
+    for (at, server) in comparison.servers.iter().enumerate() {
+        let figures = |cell: fn(&LatencyFigure) -> String| {
+            let of = move |name| server.latency.iter().find(|figure| figure.name == name);
+            FIGURES.map(|name| of(name).map_or_else(|| NOTHING.to_owned(), cell))
+        };
+        table.row(&server.name, figures(|figure| time_us(figure.us.median)));
+        if at > 0 {
+            table.row("  ratio", figures(|figure| times(figure.ratio)));
+        }
+    }
+    if let Some(floor) = &comparison.floor {
+        table.row(FLOOR_ROW, latency_cells(Some(floor)));
+    }
+    table
+}
+
+fn times(ratio: Option<Ratio>) -> String {
+    let written = ratio.map(|Ratio { quartiles: Quartiles { q1, median, q3 }, .. }| {
+        format!("{median:.2}x [{q1:.2}, {q3:.2}]")
+    });
+    written.unwrap_or_else(|| NOTHING.to_owned())
+}
+
+/// A comparison: medians, the quartiles beside those that matter, and what it comes to.
 pub(crate) fn comparison(comparison: &Comparison) -> String {
     let first = comparison.servers.first().map_or("", |server| server.name.as_str());
     let mut text = format!("{}\n\n{}", comparison.title, comparison_rows(comparison).render());
+    text += &format!("\n{}", comparison_latencies(comparison).render());
     text += &format!(
         "\nmedian of {} rounds [first quartile, third quartile]; ratios to {first} in the same \
-         round\n",
-        comparison.rounds
+         round; the generator {} while nothing is due\n",
+        comparison.rounds,
+        waiting(comparison.spins)
     );
     warn(&mut text, &comparison.warnings);
+    for verdict in comparison_verdicts(comparison) {
+        text += &format!("\n{verdict}\n");
+    }
     text
 }
 
-fn contender(server: &Contender) -> [String; 7] {
-    let ratio = |Quartiles { q1, median, q3 }| format!("{median:.2}x [{q1:.2}, {q3:.2}]");
-    let Quartiles { q1, median, q3 } = server.cpu_ns;
-    [
-        format!("{median:.0} ns [{q1:.0}, {q3:.0}]"),
-        ratio(server.cpu_ratio),
-        ratio(server.packets_ratio),
-        short(server.relayed_pps.median),
-        format!("{:.3} %", server.loss_percent.median),
-        time_us(server.p50_us.median),
-        time_us(server.p99_us.median),
-    ]
+/// What a comparison comes to, a line for each server but the first.
+pub(super) fn comparison_verdicts(comparison: &Comparison) -> Vec<String> {
+    let Some((first, others)) = comparison.servers.split_first() else { return Vec::new() };
+    let line = |other: &Contender| {
+        let latencies = other.latency.iter().filter(|figure| figure.name != "max");
+        let latencies: Vec<String> = latencies
+            .filter_map(|figure| {
+                let ratio = figure.ratio?;
+                let same = if ratio.differs { "" } else { " (no difference shows)" };
+                Some(format!("{} {}{same}", figure.name, times(Some(ratio))))
+            })
+            .collect();
+        let cost = cost_verdict(&other.name, other.packets, &first.name, &comparison.unit);
+        match latencies.is_empty() {
+            true => cost,
+            false => format!("{cost}\n  latency {}", latencies.join(", ")),
+        }
+    };
+    others.iter().map(line).collect()
+}
+
+fn cost_verdict(name: &str, packets: Option<Ratio>, first: &str, unit: &str) -> String {
+    match packets {
+        None => format!("{name} and {first} cannot be compared: nothing was delivered"),
+        Some(ratio) if ratio.differs => {
+            let ratio = times(Some(ratio));
+            format!("{name} relays {ratio} as many {unit}s per CPU second as {first}")
+        }
+        Some(ratio) => {
+            let ratio = times(Some(ratio));
+            format!("{name} and {first}: no difference shows in {unit}s per CPU second ({ratio})")
+        }
+    }
 }
 
 /// A plan: what a node carries and why, and what was asked for.

@@ -1,5 +1,7 @@
 //! Numbers as people read them.
 
+use crate::latency::Latency;
+
 /// 1,234,567
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -21,6 +23,19 @@ pub(crate) fn short(number: f64) -> String {
         magnitude if magnitude >= 1e3 => format!("{:.2} k", number / 1e3),
         _ => format!("{number:.0}"),
     }
+}
+
+/// What stands where nothing was measured.
+pub(crate) const NOTHING: &str = "-";
+
+/// A figure as `write` writes it, or what says that there is none.
+pub(crate) fn known(figure: Option<f64>, write: impl FnOnce(f64) -> String) -> String {
+    figure.map_or_else(|| NOTHING.to_owned(), write)
+}
+
+/// The figures of a latency, in the order of their names.
+pub(crate) fn latency_cells(latency: Option<&Latency>) -> [String; 5] {
+    latency.map_or([NOTHING; 5].map(str::to_owned), |latency| latency.figures_us().map(time_us))
 }
 
 /// 850 ns, 12.3 µs, 4.56 ms, 1.20 s
@@ -50,6 +65,14 @@ mod tests {
     #[test]
     fn digits_come_in_threes() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn what_was_not_measured_is_no_number() {
+        assert_eq!(latency_cells(None), ["-"; 5]);
+        let latency = Latency { max_us: 12.0, ..Latency::default() };
+        assert_eq!(latency_cells(Some(&latency))[4], "12.0 µs");
+        assert_eq!(known(Some(3.0), short), "3");
     }
 
     #[test]

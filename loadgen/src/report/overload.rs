@@ -2,12 +2,12 @@
 
 use super::{
     html,
-    number::{bytes, count, short, time_us},
+    number::{bytes, count, known, latency_cells, short, time_us},
     plot::{Plot, Series},
     table::{self, Table},
 };
 use crate::{
-    latency::Latency,
+    latency::FIGURES,
     overload::{Overload, Phase, Slice},
 };
 
@@ -64,12 +64,13 @@ fn plot(overload: &Overload) -> Plot<'static> {
 
 fn figures(overload: &Overload) -> Vec<(String, String)> {
     let kept = overload.over.delivered_pps / overload.capacity.pps;
-    let slowest = overload.over.answers.iter().map(|(_, took)| took.max_us).fold(0.0, f64::max);
+    let took = overload.over.answers.iter().filter_map(|(_, took)| *took);
+    let slowest = took.map(|took| took.max_us).reduce(f64::max);
     vec![
         ("carried packets/s".to_owned(), short(overload.capacity.pps)),
         ("of that delivered in overload".to_owned(), format!("{kept:.2}x")),
         ("until loss was 0 again".to_owned(), recovery(overload)),
-        ("slowest answer in overload".to_owned(), time_us(slowest)),
+        ("slowest answer in overload".to_owned(), known(slowest, time_us)),
     ]
 }
 
@@ -104,12 +105,12 @@ fn loads(overload: &Overload) -> Table {
 }
 
 fn answers(phase: &Phase, when: &str) -> Table {
-    let heads = ["answers", "p50", "p99", "slowest"].map(str::to_owned);
+    let heads = std::iter::once("answers").chain(FIGURES).map(str::to_owned);
     let mut table = Table::headed(&format!("requests {when}"), heads);
     for (name, took) in &phase.answers {
-        let Latency { samples, p50_us, p99_us, max_us, .. } = *took;
-        let times = [p50_us, p99_us, max_us].map(time_us);
-        table.row(&format!("  {name}"), std::iter::once(count(samples)).chain(times));
+        let samples = count(took.map_or(0, |took| took.samples));
+        let times = latency_cells(took.as_ref());
+        table.row(&format!("  {name}"), std::iter::once(samples).chain(times));
     }
     table.row("  never answered", [count(phase.failed_cycles)]);
     table

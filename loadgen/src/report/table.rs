@@ -1,8 +1,8 @@
 //! The table at the end of a run.
 
-use super::number::{bytes, count, short, time_us};
+use super::number::{bytes, count, known, latency_cells, short};
 use crate::{
-    latency::Latency,
+    latency::FIGURES,
     outcome::{GeneratorOutcome, Outcome, ServerOutcome, SetUpOutcome, WayOutcome},
 };
 
@@ -56,7 +56,12 @@ pub(super) fn sections(outcome: &Outcome) -> Vec<Table> {
     let set_up = outcome.set_up.iter().map(set_up);
     let server = outcome.server.iter().map(|used| server(used, &outcome.unit));
     let ends = [generator(&outcome.generator)];
-    [ways(&outcome.ways)].into_iter().chain(set_up).chain(server).chain(ends).collect()
+    [ways(&outcome.ways), latencies(outcome)]
+        .into_iter()
+        .chain(set_up)
+        .chain(server)
+        .chain(ends)
+        .collect()
 }
 
 /// The same as text.
@@ -75,17 +80,16 @@ pub(crate) fn render(outcome: &Outcome) -> String {
 }
 
 fn set_up(set_up: &SetUpOutcome) -> Table {
-    let mut table = Table::headed("requests", ["p50", "p99", "max"].map(str::to_owned));
+    let mut table = Table::headed("requests", FIGURES.map(str::to_owned));
     for (name, latency) in &set_up.requests {
-        let Latency { p50_us, p99_us, max_us, .. } = *latency;
-        table.row(&format!("  {name}"), [p50_us, p99_us, max_us].map(time_us));
+        table.row(&format!("  {name}"), latency_cells(latency.as_ref()));
     }
     table
 }
 
 fn ways(ways: &[WayOutcome]) -> Table {
     type Cell = fn(&WayOutcome) -> String;
-    let rows: [(&str, Cell); 13] = [
+    let rows: [(&str, Cell); 9] = [
         ("sent", |way| count(way.sent)),
         ("delivered", |way| count(way.relayed)),
         ("lost", |way| count(way.lost)),
@@ -95,12 +99,6 @@ fn ways(ways: &[WayOutcome]) -> Table {
         ("corrupt or misrouted", |way| count(way.corrupt + way.misrouted)),
         ("delivered/s", |way| short(way.pps)),
         ("payload Gbit/s", |way| format!("{:.3}", way.gbps)),
-        ("latency p50", |way| time_us(way.latency.p50_us)),
-        ("        p90", |way| time_us(way.latency.p90_us)),
-        ("        p99", |way| time_us(way.latency.p99_us)),
-        ("        p99.9, max", |way| {
-            format!("{}, {}", time_us(way.latency.p999_us), time_us(way.latency.max_us))
-        }),
     ];
     let mut table = Table::headed("", ways.iter().map(|way| way.direction.clone()));
     for (name, cell) in rows {
@@ -109,10 +107,23 @@ fn ways(ways: &[WayOutcome]) -> Table {
     table
 }
 
+/// Both ways, and the generator alone.
+fn latencies(outcome: &Outcome) -> Table {
+    let mut table = Table::headed("latency", FIGURES.map(str::to_owned));
+    for way in &outcome.ways {
+        table.row(&format!("  {}", way.direction), latency_cells(way.latency.as_ref()));
+    }
+    if let Some(floor) = &outcome.floor {
+        table.row(FLOOR_ROW, latency_cells(Some(floor)));
+    }
+    table
+}
+
 fn server(server: &ServerOutcome, unit: &str) -> Table {
     let mut table = Table::default();
-    let part = |ns: Option<f64>| ns.map_or("?".to_owned(), |ns| format!("{ns:.0}"));
-    table.row(&format!("server CPU per {unit}"), [format!("{:.0} ns", server.cpu_ns_per_packet)]);
+    let part = |ns: Option<f64>| known(ns, |ns| format!("{ns:.0}"));
+    let cpu = known(server.cpu_ns_per_packet, |ns| format!("{ns:.0} ns"));
+    table.row(&format!("server CPU per {unit}"), [cpu]);
     let parts = (part(server.user_ns_per_packet), part(server.system_ns_per_packet));
     table.row("  user, system", [format!("{}, {} ns", parts.0, parts.1)]);
     table.row("  cores busy", [format!("{:.2}", server.cores_busy)]);
@@ -122,10 +133,18 @@ fn server(server: &ServerOutcome, unit: &str) -> Table {
     }
     table.row(
         &format!("  context switches per {unit}"),
-        [format!("{:.3}", server.switches_per_packet)],
+        [known(server.switches_per_packet, |switches| format!("{switches:.3}"))],
     );
     table.row("  socket drops", [count(server.socket_drops)]);
     table
+}
+
+/// The row of the generator's own latency.
+pub(super) const FLOOR_ROW: &str = "  the same without a relay";
+
+/// What a thread does while nothing is due.
+pub(super) fn waiting(spins: bool) -> &'static str {
+    if spins { "spins" } else { "sleeps" }
 }
 
 /// What the generator used.
@@ -136,8 +155,9 @@ pub(super) fn generator(generator: &GeneratorOutcome) -> Table {
         let share = format!("busy {:.0} %, CPU {:.0} %", 100.0 * thread.busy, 100.0 * thread.cpu);
         table.row(&format!("generator: {}{core}", thread.role), [share]);
     }
-    let lag = (time_us(generator.lag.p50_us), time_us(generator.lag.p99_us));
-    table.row("  sent after due, p50 and p99", [format!("{}, {}", lag.0, lag.1)]);
+    table.row("  while nothing is due", [waiting(generator.spins).to_owned()]);
+    let [p50, _, p99, ..] = latency_cells(generator.lag.as_ref());
+    table.row("  sent after due, p50 and p99", [format!("{p50}, {p99}")]);
     table.row("  socket drops", [count(generator.socket_drops)]);
     table
 }

@@ -6,7 +6,7 @@ use std::{
     ptr,
 };
 
-use super::{Control, Scratch, empty_header};
+use super::{Scratch, empty_header};
 
 /// Datagrams or trains per `recvmmsg`.
 const IN_MESSAGES: usize = 32;
@@ -14,12 +14,24 @@ const IN_MESSAGES: usize = 32;
 /// Bytes each receive can take: a whole train.
 const IN_BYTES: usize = 65_536;
 
+/// Room for both messages that come with a datagram: its arrival (32 bytes) and its segment size (24).
+type Control = [u64; 8];
+
+/// Words of a control message's header: its length, then level and type.
+const CONTROL_HEADER_BYTES: usize = 16;
+
+/// One datagram, or a train of them.
+struct Message {
+    bytes: usize,
+    segment_bytes: usize,
+    stamp_ns: Option<u64>,
+}
+
 /// What one [`Inbox::receive`] brought.
 pub(crate) struct Inbox {
     buffers: Box<[[u8; IN_BYTES]]>,
     controls: Box<[Control]>,
-    /// Length and segment size of each message.
-    lengths: Vec<(usize, usize)>,
+    messages: Vec<Message>,
     scratch: Scratch,
 }
 
@@ -27,8 +39,8 @@ impl Inbox {
     pub(crate) fn new() -> Inbox {
         Inbox {
             buffers: vec![[0; IN_BYTES]; IN_MESSAGES].into_boxed_slice(),
-            controls: vec![[0; 4]; IN_MESSAGES].into_boxed_slice(),
-            lengths: Vec::with_capacity(IN_MESSAGES),
+            controls: vec![[0; 8]; IN_MESSAGES].into_boxed_slice(),
+            messages: Vec::with_capacity(IN_MESSAGES),
             scratch: Scratch::default(),
         }
     }
@@ -46,22 +58,27 @@ impl Inbox {
             libc::recvmmsg(fd, headers.as_mut_ptr(), limit as u32, flags, ptr::null_mut())
         };
         let outcome = usize::try_from(result).map_err(|_| io::Error::last_os_error());
-        self.lengths.clear();
+        self.messages.clear();
         let filled = headers.iter().take(*outcome.as_ref().unwrap_or(&0));
         for (header, control) in filled.zip(&self.controls) {
             let bytes = header.msg_len as usize;
-            let segment = received_segment(control, header.msg_hdr.msg_controllen);
-            self.lengths.push((bytes, segment.unwrap_or(bytes).max(1)));
+            let mut message = Message { bytes, segment_bytes: bytes.max(1), stamp_ns: None };
+            message.read(control, header.msg_hdr.msg_controllen);
+            self.messages.push(message);
         }
         self.scratch.iovecs.clear();
         self.scratch.headers.clear();
         outcome.map(|messages| messages == limit)
     }
 
-    /// The datagrams of the last receive, trains taken apart.
-    pub(crate) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
-        let messages = self.buffers.iter().zip(&self.lengths);
-        messages.flat_map(|(buffer, (bytes, segment))| buffer[..*bytes].chunks(*segment))
+    /// The datagrams of the last receive, trains taken apart, each with the kernel's stamp of its
+    /// arrival (CLOCK_REALTIME); one for a whole train.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (Option<u64>, &[u8])> {
+        let messages = self.buffers.iter().zip(&self.messages);
+        messages.flat_map(|(buffer, message)| {
+            let datagrams = buffer[..message.bytes].chunks(message.segment_bytes);
+            datagrams.map(|datagram| (message.stamp_ns, datagram))
+        })
     }
 
     fn prepare(&mut self, limit: usize) {
@@ -80,9 +97,68 @@ impl Inbox {
     }
 }
 
-/// The segment size of a train: an int behind a header that names UDP_GRO.
-fn received_segment(control: &Control, control_bytes: usize) -> Option<usize> {
-    let kind = (libc::UDP_GRO as u64) << 32 | libc::SOL_UDP as u64;
-    let named = control_bytes >= 20 && control[1] == kind;
-    named.then_some((control[2] & 0xFFFF_FFFF) as usize)
+impl Message {
+    /// Takes over what the control messages say: `| length, 8 bytes | level, 4 | type, 4 | value |`
+    /// each, the next at a multiple of 8.
+    fn read(&mut self, control: &Control, control_bytes: usize) {
+        let words = control.get(..control_bytes / 8).unwrap_or(control);
+        let mut rest = words;
+        while let [length, kind, value, ..] = rest {
+            let (level, name) = (*kind as u32 as i32, (*kind >> 32) as i32);
+            match (level, name, rest.get(3)) {
+                (libc::SOL_UDP, libc::UDP_GRO, _) => {
+                    self.segment_bytes = (*value as u32 as usize).max(1);
+                }
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, Some(nanoseconds)) => {
+                    self.stamp_ns = Some(value * 1_000_000_000 + nanoseconds);
+                }
+                (..) => {}
+            }
+            let words = (*length as usize).max(CONTROL_HEADER_BYTES).div_ceil(8);
+            rest = rest.get(words..).unwrap_or_default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::UdpSocket, time::SystemTime};
+
+    use super::*;
+    use crate::socket::{set_option, stamp_arrivals};
+
+    #[test]
+    fn each_datagram_of_a_batch_has_a_stamp_of_its_own() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        stamp_arrivals(&receiver).unwrap();
+        set_option(&receiver, libc::SOL_UDP, libc::UDP_GRO, 1).unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let pause = std::time::Duration::from_millis(20);
+        for _ in 0..3 {
+            sender.send_to(&[7; 100], receiver.local_addr().unwrap()).unwrap();
+            std::thread::sleep(pause);
+        }
+        let mut inbox = Inbox::new();
+        inbox.receive(&receiver, 32).unwrap();
+        let stamps: Vec<u64> = inbox.datagrams().filter_map(|(stamp_ns, _)| stamp_ns).collect();
+        assert_eq!(stamps.len(), 3);
+        let apart = stamps.windows(2).all(|two| two[1] - two[0] >= pause.as_nanos() as u64);
+        assert!(apart, "{stamps:?}");
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        assert!(now.as_nanos() as u64 - stamps[2] >= pause.as_nanos() as u64, "{stamps:?}");
+    }
+
+    #[test]
+    fn control_messages_are_read_in_any_order() {
+        let gro = [20, (libc::UDP_GRO as u64) << 32 | libc::SOL_UDP as u64, 1_200];
+        let kind = (libc::SCM_TIMESTAMPNS as u64) << 32 | libc::SOL_SOCKET as u64;
+        let stamp = [32, kind, 5, 6];
+        for control in [[&gro[..], &stamp].concat(), [&stamp[..], &gro].concat()] {
+            let mut message = Message { bytes: 2_400, segment_bytes: 2_400, stamp_ns: None };
+            let mut area = [0; 8];
+            area[..7].copy_from_slice(&control);
+            message.read(&area, 56);
+            assert_eq!((message.segment_bytes, message.stamp_ns), (1_200, Some(5_000_000_006)));
+        }
+    }
 }

@@ -24,9 +24,6 @@ pub(crate) use inbox::Inbox;
 pub(crate) use outbox::{HEAD_BYTES, Outbox, TRAIN_BYTES, TRAIN_PACKETS};
 pub(crate) use poller::Poller;
 
-/// A control area of the one message that is used here: an int, or a u16.
-type Control = [u64; 4];
-
 /// Pointers for one system call; empty between calls.
 #[derive(Default)]
 struct Scratch {
@@ -49,6 +46,11 @@ pub(crate) fn set_option(socket: &impl AsFd, level: i32, name: i32, value: i32) 
     let bytes = size_of::<i32>() as libc::socklen_t;
     // SAFETY: the kernel reads the four bytes of `value` during the call.
     check(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), bytes) }).map(drop)
+}
+
+/// Has the kernel stamp every datagram when it arrives, before it is queued at the socket.
+pub(crate) fn stamp_arrivals(socket: &impl AsFd) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
 }
 
 /// What SO_MEMINFO returns (kernel 4.12); the last of it is what we want.

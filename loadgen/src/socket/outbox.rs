@@ -7,7 +7,7 @@ use std::{
 
 use socket2::SockAddr;
 
-use super::{Control, Scratch, empty_header};
+use super::{Scratch, empty_header};
 
 /// Room for the longest framing (48) and the header of a payload (32).
 pub(crate) const HEAD_BYTES: usize = 80;
@@ -23,6 +23,9 @@ pub(crate) const TRAIN_PACKETS: usize = 64;
 
 /// Bytes of one train: below the 65,507 a datagram can carry.
 pub(crate) const TRAIN_BYTES: usize = 65_000;
+
+/// A control area of the one message that is sent: a u16.
+type Control = [u64; 4];
 
 const ZEROS: [u8; 4] = [0; 4];
 

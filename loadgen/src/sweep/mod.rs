@@ -8,9 +8,11 @@ use self::search::{Search, Tried};
 use crate::{
     args::SweepArgs,
     fault::Fault,
+    floor::Floor,
+    latency::Latency,
     measure::measure,
     observe::Look,
-    outcome::{FORMAT, Memory, Offered, Outcome},
+    outcome::{FORMAT, Known, Memory, Offered, Outcome},
     procfs,
     report::{self, progress::Progress},
     rig::Rig,
@@ -57,8 +59,9 @@ pub(crate) struct Step {
     pub(crate) gbps: f64,
     /// Of the worse direction, here and below.
     pub(crate) loss_percent: f64,
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
+    pub(crate) latency: Option<Latency>,
+    /// Of the generator alone at this load.
+    pub(crate) floor: Option<Latency>,
     pub(crate) cpu_ns_per_packet: Option<f64>,
     pub(crate) cores_busy: Option<f64>,
     /// The generator did not keep to the schedule: the step says nothing about the server.
@@ -134,15 +137,17 @@ fn climb(
     limits: Limits,
 ) -> Result<Vec<Step>, Fault> {
     let search = Search { from: args.from, to: args.to, factor: args.factor, narrow: args.narrow };
+    let mut floor = Floor::build(spec)?;
     let mut tried = Vec::new();
     let mut steps: Vec<Step> = Vec::new();
     while let Some(rate) = search.next(&tried) {
         spec.offer(rate);
+        let known = Known { floor: floor.measure(spec)?, limits, ..Known::default() };
         let mut progress = Progress::new(spec.quiet, spec.warmup_ns + spec.duration_ns);
         let mut watch = |look: &Look| progress.show(look);
         let measured = measure(rig, spec, args.server.pid, &mut watch);
         progress.finish();
-        let outcome = Outcome::new(&rig.set_up, spec, &measured?, None, limits);
+        let outcome = Outcome::new(&rig.set_up, spec, &measured?, known);
         let step = step(&outcome);
         eprint!("{}", if spec.quiet { String::new() } else { report::lists::step_line(&step) });
         tried.push(Tried { rate, held: step.held });
@@ -164,9 +169,9 @@ pub(crate) fn step(outcome: &Outcome) -> Step {
         relayed_pps: outcome.ways.iter().map(|way| way.pps).sum(),
         gbps: outcome.ways.iter().map(|way| way.gbps).sum(),
         loss_percent: worst(|way| way.loss_percent),
-        p50_us: worst(|way| way.latency.p50_us),
-        p99_us: worst(|way| way.latency.p99_us),
-        cpu_ns_per_packet: server.map(|server| server.cpu_ns_per_packet),
+        latency: outcome.worst_latency(),
+        floor: outcome.floor,
+        cpu_ns_per_packet: server.and_then(|server| server.cpu_ns_per_packet),
         cores_busy: server.map(|server| server.cores_busy),
         generator_limited,
         held: outcome.verdict.held() && !generator_limited,
