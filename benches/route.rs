@@ -111,13 +111,10 @@ impl Node {
                     self.server.complete(NOW, open.pending, outcome, &mut self.reply);
                 }
                 Effect::Close(relay) => self.server.released(relay),
-                Effect::Activate(_)
-                | Effect::Redeem(_)
-                | Effect::GiveBack { .. }
-                | Effect::Opened(_)
-                | Effect::Closed(_) => {}
+                Effect::Activate(_) | Effect::Redeem(_) | Effect::GiveBack { .. } => {}
             }
         }
+        while self.server.next_report().is_some() {}
     }
 }
 

@@ -39,12 +39,11 @@ pub use allocation::{
 };
 pub use api::{
     counters::{Counters, Ends, METHODS, QuotaHit},
-    effect::{
-        Bind, Cause, Closed, Effect, Load, Open, Opened, Outcome, Purpose, Redeem, Socket, Traffic,
-    },
+    effect::{Bind, Effect, Open, Outcome, Purpose, Redeem, Socket},
     identity::{FiveTuple, ListenerId, PendingId, RelayId, WorkerIndex},
     now::Now,
     reason::Reason,
+    report::{Cause, Closed, Load, Opened, Report, Traffic},
     session::SessionId,
     settings::{OnReallocate, Settings},
     train::Train,

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     Alternates, Authenticated, Chance, Counters, Effect, FiveTuple, Now, PortUse, Reason, Refusal,
-    ReplyBudget, Settings, Shard, Verdict,
+    ReplyBudget, Report, Settings, Shard, Verdict,
     allocation::table::Allocations,
     allocation::timer::Wheel,
     method::answer::{Answer, Envelope, Refused},
@@ -31,6 +31,7 @@ pub struct Server {
     pub(super) budget: ReplyBudget,
     pub(super) counters: Counters,
     pub(super) effects: VecDeque<Effect>,
+    pub(super) reports: VecDeque<Report>,
     /// Where new clients are sent, while this server takes none.
     pub(super) draining: Option<Alternates>,
     /// How often the rules have changed.
@@ -53,6 +54,7 @@ impl Server {
             budget: ReplyBudget::new(settings.reply_rate, chance.bits()),
             counters: Counters::default(),
             effects: VecDeque::new(),
+            reports: VecDeque::new(),
             draining: None,
             rules: 0,
             review: None,
@@ -91,6 +93,11 @@ impl Server {
     /// Takes the oldest effect. Drained after every call that takes `&mut self`.
     pub fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
+    }
+
+    /// Takes the oldest report. Drained after every call that takes `&mut self`.
+    pub fn next_report(&mut self) -> Option<Report> {
+        self.reports.pop_front()
     }
 
     /// How many ports of this worker's slice are in use, for each relay address.

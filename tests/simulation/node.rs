@@ -9,7 +9,7 @@ use std::{
 use uturn::{
     turn::{
         Bind, Counts, Effect, Exhausted, FiveTuple, Open, Outcome, PendingId, Purpose, Quota,
-        REPLY_BYTES, RelayId, Server, Shard, Verdict, WorkerIndex,
+        REPLY_BYTES, RelayId, Report, Server, Shard, Verdict, WorkerIndex,
     },
     wire::Message,
 };
@@ -134,14 +134,18 @@ impl Story {
                     self.post(redeem.owner.0, Mail::Redeem { asker: worker, redeem });
                 }
                 Effect::GiveBack { owner, local } => self.post(owner.0, Mail::Returned(local)),
-                Effect::Opened(opened) => {
+            }
+        }
+        while let Some(report) = self.node.workers[node].server.next_report() {
+            match report {
+                Report::Opened(opened) => {
                     let allocation = &self.model.allocations[&opened.flow.client];
                     assert_eq!(*opened.user, *allocation.user);
                     let told: Vec<_> = opened.relayed.into_iter().flatten().collect();
                     let ends: Vec<_> = allocation.ends.iter().map(|end| end.relayed).collect();
                     assert_eq!(told, ends);
                 }
-                Effect::Closed(closed) => {
+                Report::Closed(closed) => {
                     self.tally.closed += 1;
                     self.model.closed(self.now_ms, &closed);
                 }

@@ -10,7 +10,7 @@ use super::allocations::Journal;
 use super::sockets::Faults;
 use super::totals::Totals;
 use crate::control::usage::UsageRecords;
-use crate::turn::WorkerIndex;
+use crate::turn::{self, WorkerIndex};
 use crate::worker::Report;
 
 /// Logs reports.
@@ -48,8 +48,10 @@ impl Diary {
         report: Report,
     ) -> Worker {
         match report {
-            Report::Opened(opened) => self.journal.opened(now, worker, &opened),
-            Report::Closed(closed) => {
+            Report::Turn(turn::Report::Opened(opened)) => {
+                self.journal.opened(now, worker, &opened);
+            }
+            Report::Turn(turn::Report::Closed(closed)) => {
                 self.usage.ended(&closed);
                 self.journal.closed(now, worker, &closed);
             }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Instant, sleep_until};
 
-use crate::turn::{Cause, WorkerIndex};
+use crate::turn::{self, Cause, WorkerIndex};
 use crate::worker::{Report, Tell};
 
 /// Reports that fit in the door: more than a second's worth of those that are logged.
@@ -65,8 +65,10 @@ fn leave(
 fn is_of_the_end(report: &Report) -> bool {
     match report {
         Report::Stopped(_) | Report::Failed(_) => true,
-        Report::Closed(closed) => closed.cause == Cause::Shutdown,
-        Report::Opened(_) | Report::SegmentationOff | Report::SocketBroken(..) => false,
+        Report::Turn(turn::Report::Closed(closed)) => closed.cause == Cause::Shutdown,
+        Report::Turn(turn::Report::Opened(_))
+        | Report::SegmentationOff
+        | Report::SocketBroken(..) => false,
     }
 }
 

@@ -271,7 +271,9 @@ mod tests {
     use crate::control::server::reports::reports;
     use crate::control::server::runtime::Runtime;
     use crate::control::usage::{self, Counts, Names, QUEUE_LINES, UsageRecords};
-    use crate::turn::{Cause, Closed, Correspondents, FiveTuple, ListenerId, SessionId, Traffic};
+    use crate::turn::{
+        self, Cause, Closed, Correspondents, FiveTuple, ListenerId, SessionId, Traffic,
+    };
     use crate::worker::Tell;
 
     /// So many workers, which end when they are told to, each having made one allocation; so many of
@@ -430,7 +432,8 @@ mod tests {
         let path = std::env::temp_dir().join(format!("uturn-the-end-{}", std::process::id()));
         let (tell, mut reports) = reports();
         let worker = std::thread::spawn(move || {
-            let closed = (0..ALLOCATIONS).map(|serial| Report::Closed(ended_by_the_end(serial)));
+            let closed = (0..ALLOCATIONS)
+                .map(|serial| Report::Turn(turn::Report::Closed(ended_by_the_end(serial))));
             closed.for_each(|report| tell(WorkerIndex(0), report));
             tell(WorkerIndex(0), Report::Stopped(Box::new(one_allocation())));
         });

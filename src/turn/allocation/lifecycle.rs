@@ -6,7 +6,8 @@ use crate::turn::{
     Alternates, Ends, NotReserved, Now, Redeemed, RelayId, Server, WorkerIndex,
     allocation::index,
     allocation::table::AllocationId,
-    api::effect::{Cause, Closed, Effect},
+    api::effect::Effect,
+    api::report::{Cause, Closed, Report},
     ports::reservation::Reservation,
 };
 use crate::wire::Family;
@@ -95,7 +96,7 @@ impl Server {
             self.close_relay(end.relay);
         }
         self.shard.quota.leave(&allocation.owner.account);
-        self.effects.push_back(Effect::Closed(Closed {
+        self.reports.push_back(Report::Closed(Closed {
             session: allocation.session,
             user: allocation.owner.user,
             flow: allocation.flow,

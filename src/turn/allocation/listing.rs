@@ -9,7 +9,7 @@ use crate::turn::{
     Correspondents, FiveTuple, Now, Server, SessionId, Traffic,
     allocation::table::AllocationId,
     allocation::{Allocation, index},
-    api::effect::Cause,
+    api::report::Cause,
 };
 use crate::wire::Family;
 

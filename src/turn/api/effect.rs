@@ -1,4 +1,4 @@
-//! What turn needs the world to do, and what it tells the log.
+//! What turn orders the world to do.
 //!
 //! Effects queue up inside a call and are taken with [`super::Server::next_effect`] after it, in
 //! order. Every [`Effect::Open`] and every [`Effect::Redeem`] is answered by exactly one
@@ -7,9 +7,9 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use crate::turn::{Correspondents, FiveTuple, PendingId, RelayId, SessionId, WorkerIndex};
+use crate::turn::{FiveTuple, PendingId, RelayId, WorkerIndex};
 
-/// One thing to be done.
+/// One order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Sockets are to be bound; an Allocate waits for them.
@@ -30,10 +30,6 @@ pub enum Effect {
         /// The relay's own address and the port.
         local: SocketAddr,
     },
-    /// For the log: an allocation was made.
-    Opened(Opened),
-    /// For the log: an allocation ended.
-    Closed(Closed),
 }
 
 /// The sockets an Allocate waits for: one or two relays, and perhaps the reserved next port.
@@ -108,97 +104,4 @@ pub enum Bind {
     InUse,
     /// No socket, for a reason another port does not cure.
     Failed,
-}
-
-/// An allocation was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opened {
-    /// Its name.
-    pub session: SessionId,
-    /// Who owns it.
-    pub user: Arc<str>,
-    /// The client.
-    pub flow: FiveTuple,
-    /// The relayed addresses as advertised: IPv4, IPv6.
-    pub relayed: [Option<SocketAddr>; 2],
-    /// Seconds granted.
-    pub lifetime_s: u32,
-}
-
-/// An allocation ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Closed {
-    /// Its name.
-    pub session: SessionId,
-    /// Who owned it.
-    pub user: Arc<str>,
-    /// The client.
-    pub flow: FiveTuple,
-    /// The relayed addresses it was made with: IPv4, IPv6.
-    pub relayed: [Option<SocketAddr>; 2],
-    /// How long it lived.
-    pub duration_ms: u64,
-    /// What was relayed for it.
-    pub traffic: Traffic,
-    /// Whom it had permissions for.
-    pub peers: Correspondents,
-    /// Why it ended.
-    pub cause: Cause,
-}
-
-/// Why an allocation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// Its lifetime ran out.
-    Expired,
-    /// A Refresh with lifetime 0.
-    Deleted,
-    /// The client allocated anew on the same five-tuple and the configuration lets it.
-    Replaced,
-    /// An operator ended it.
-    Killed,
-    /// The server ends.
-    Shutdown,
-}
-
-impl Cause {
-    /// One word for it, in logs and records.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Cause::Expired => "expired",
-            Cause::Deleted => "deleted",
-            Cause::Replaced => "replaced",
-            Cause::Killed => "killed",
-            Cause::Shutdown => "shutdown",
-        }
-    }
-}
-
-/// What was relayed for one allocation, headers not counted, and what was not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// From the client towards its peers.
-    pub to_peers: Load,
-    /// From peers towards the client.
-    pub to_client: Load,
-    /// Datagrams of the client and of its peers that were dropped, for want of a permission, a
-    /// channel or room under the limits.
-    pub dropped: u64,
-}
-
-/// Packets and their payload bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Load {
-    /// Datagrams; each segment of a train is one.
-    pub packets: u64,
-    /// Payload bytes.
-    pub bytes: u64,
-}
-
-impl Load {
-    /// Adds a train of `packets` segments with `bytes` of payload together.
-    pub fn add(&mut self, packets: usize, bytes: usize) {
-        self.packets += packets as u64;
-        self.bytes += bytes as u64;
-    }
 }

@@ -5,8 +5,8 @@
 //! identity   listeners, relays, workers, five-tuples   session   an allocation's name in the log
 //! now        the time of a call                        settings  what the operator decides
 //! verdict    what becomes of a datagram                train     equal datagrams judged as one
-//! effect     what the world is asked to do             reason    why a datagram was dropped
-//! counters   how often each of these came
+//! effect     what the world is ordered to do           report    what the log is told
+//! reason     why a datagram was dropped                counters  how often each of these came
 //! ```
 
 pub(super) mod counters;
@@ -14,6 +14,7 @@ pub(super) mod effect;
 pub(super) mod identity;
 pub(super) mod now;
 pub(super) mod reason;
+pub(super) mod report;
 pub(super) mod session;
 pub(super) mod settings;
 pub(super) mod train;

@@ -8,7 +8,7 @@ use crate::turn::{
     Alternates, Exhausted, QuotaHit, Server,
     allocation::table::AllocationId,
     allocation::{Owner, index},
-    api::effect::Cause,
+    api::report::Cause,
     api::settings::OnReallocate,
     method::answer::{Answer, Refused},
     method::pending::{BIND_RETRIES, Opening},

@@ -10,7 +10,8 @@ use crate::turn::{
     allocation::channel::Channels,
     allocation::permission::Permissions,
     allocation::{Allocation, End, Granted, Meters, index},
-    api::effect::{Effect, Open, Opened, Purpose},
+    api::effect::{Effect, Open, Purpose},
+    api::report::{Opened, Report},
     method::answer::{Answer, Envelope},
     method::pending::{Asked, Opening, Part},
     ports::pool::Parity,
@@ -174,7 +175,7 @@ impl Server {
     }
 
     fn tell_opened(&mut self, session: SessionId, opening: &Opening, granted: &Granted) {
-        self.effects.push_back(Effect::Opened(Opened {
+        self.reports.push_back(Report::Opened(Opened {
             session,
             user: opening.owner.user.clone(),
             flow: opening.flow,

@@ -4,7 +4,7 @@ use crate::turn::{
     Server,
     allocation::index,
     allocation::table::AllocationId,
-    api::effect::Cause,
+    api::report::Cause,
     method::answer::{Answer, Refused},
     method::request::Request,
 };

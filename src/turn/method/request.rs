@@ -1,8 +1,8 @@
 //! A request whose credentials were verified: the argument of every handler that needs the proof.
 
 use crate::turn::{
-    Authenticated, Now, Server, allocation::table::AllocationId, api::effect::Cause,
-    api::identity::FiveTuple, method::answer::Refused,
+    Authenticated, Now, Server, allocation::table::AllocationId, api::identity::FiveTuple,
+    api::report::Cause, method::answer::Refused,
 };
 use crate::wire::{ErrorCode, Message};
 

@@ -2,7 +2,7 @@
 
 use super::{Heard, World};
 use crate::turn::{
-    Bind, Effect, Open, Outcome, PendingId, REPLY_BYTES, Redeem, Verdict, WorkerIndex,
+    Bind, Effect, Open, Outcome, PendingId, REPLY_BYTES, Redeem, Report, Verdict, WorkerIndex,
 };
 
 impl World {
@@ -22,8 +22,12 @@ impl World {
                 Effect::GiveBack { owner, local } => {
                     self.servers[usize::from(owner.0)].returned(local);
                 }
-                Effect::Opened(opened) => self.opened.push(opened),
-                Effect::Closed(closed) => self.closed.push(closed),
+            }
+        }
+        while let Some(report) = self.servers[usize::from(worker)].next_report() {
+            match report {
+                Report::Opened(opened) => self.opened.push(opened),
+                Report::Closed(closed) => self.closed.push(closed),
             }
         }
     }

@@ -18,13 +18,13 @@ use crate::worker::{
 use crate::{
     io::{BufferSizes, Driver, SocketId, sockets},
     turn::{
-        Bind, Effect, FiveTuple, Now, Open, Outcome, PendingId, Purpose, Redeem, RelayId, Socket,
-        Verdict,
+        self, Bind, Effect, FiveTuple, Now, Open, Outcome, PendingId, Purpose, Redeem, RelayId,
+        Socket, Verdict,
     },
 };
 
 impl<D: Driver> Worker<D> {
-    /// Carries out every effect of the last calls, and of what they lead to.
+    /// Carries out every effect of the last calls, and of what they lead to, and passes the news on.
     pub(in crate::worker) fn carry_out(&mut self, now: Now) {
         while let Some(effect) = self.server.next_effect() {
             match effect {
@@ -33,15 +33,14 @@ impl<D: Driver> Worker<D> {
                 Effect::Close(relay) => self.close_relay(relay),
                 Effect::Redeem(redeem) => self.redeem(now, redeem),
                 Effect::GiveBack { owner, local } => self.post.post(owner, Mail::Returned(local)),
-                Effect::Opened(opened) => {
-                    self.strays.claim(&mut self.post, opened.flow);
-                    self.report(Report::Opened(opened));
-                }
-                Effect::Closed(closed) => {
-                    self.strays.release(&mut self.post, closed.flow);
-                    self.report(Report::Closed(closed));
-                }
             }
+        }
+        while let Some(report) = self.server.next_report() {
+            match &report {
+                turn::Report::Opened(opened) => self.strays.claim(&mut self.post, opened.flow),
+                turn::Report::Closed(closed) => self.strays.release(&mut self.post, closed.flow),
+            }
+            self.report(Report::Turn(report));
         }
     }
 

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::turn::{Closed, Opened, WorkerIndex};
+use crate::turn::{self, WorkerIndex};
 use crate::worker::{data::sockets::Role, status::snapshot::Snapshot};
 
 /// One thing to be written down.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every report is the largest")]
 pub enum Report {
-    /// An allocation was made.
-    Opened(Opened),
-    /// An allocation ended.
-    Closed(Closed),
+    /// The state machine's own news.
+    Turn(turn::Report),
     /// The kernel refuses segmentation offload; trains leave datagram by datagram from now on.
     SegmentationOff,
     /// A socket could not be opened or no longer receives; the errno says why.

@@ -1,0 +1,110 @@
+//! What turn tells the log: news, with nothing to be done about it.
+//!
+//! Reports queue up inside a call and are taken with [`super::Server::next_report`] after it, in
+//! order.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use crate::turn::{Correspondents, FiveTuple, SessionId};
+
+/// One piece of news.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// An allocation was made.
+    Opened(Opened),
+    /// An allocation ended.
+    Closed(Closed),
+}
+
+/// An allocation was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// Its name.
+    pub session: SessionId,
+    /// Who owns it.
+    pub user: Arc<str>,
+    /// The client.
+    pub flow: FiveTuple,
+    /// The relayed addresses as advertised: IPv4, IPv6.
+    pub relayed: [Option<SocketAddr>; 2],
+    /// Seconds granted.
+    pub lifetime_s: u32,
+}
+
+/// An allocation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// Its name.
+    pub session: SessionId,
+    /// Who owned it.
+    pub user: Arc<str>,
+    /// The client.
+    pub flow: FiveTuple,
+    /// The relayed addresses it was made with: IPv4, IPv6.
+    pub relayed: [Option<SocketAddr>; 2],
+    /// How long it lived.
+    pub duration_ms: u64,
+    /// What was relayed for it.
+    pub traffic: Traffic,
+    /// Whom it had permissions for.
+    pub peers: Correspondents,
+    /// Why it ended.
+    pub cause: Cause,
+}
+
+/// Why an allocation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Its lifetime ran out.
+    Expired,
+    /// A Refresh with lifetime 0.
+    Deleted,
+    /// The client allocated anew on the same five-tuple and the configuration lets it.
+    Replaced,
+    /// An operator ended it.
+    Killed,
+    /// The server ends.
+    Shutdown,
+}
+
+impl Cause {
+    /// One word for it, in logs and records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Cause::Expired => "expired",
+            Cause::Deleted => "deleted",
+            Cause::Replaced => "replaced",
+            Cause::Killed => "killed",
+            Cause::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// What was relayed for one allocation, headers not counted, and what was not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// From the client towards its peers.
+    pub to_peers: Load,
+    /// From peers towards the client.
+    pub to_client: Load,
+    /// Datagrams of the client and of its peers that were dropped, for want of a permission, a
+    /// channel or room under the limits.
+    pub dropped: u64,
+}
+
+/// Packets and their payload bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Datagrams; each segment of a train is one.
+    pub packets: u64,
+    /// Payload bytes.
+    pub bytes: u64,
+}
+
+impl Load {
+    /// Adds a train of `packets` segments with `bytes` of payload together.
+    pub fn add(&mut self, packets: usize, bytes: usize) {
+        self.packets += packets as u64;
+        self.bytes += bytes as u64;
+    }
+}
