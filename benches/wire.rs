@@ -116,7 +116,7 @@ fn strangers(c: &mut Criterion) {
             b.iter(|| authenticator.authenticate(NOW, client(), black_box(&message)).is_ok());
         });
     }
-    let policy = PeerPolicy::new(&[], &[], &[client()]);
+    let policy = PeerPolicy::new(&[], &[], &[client().ip().into()]);
     for (name, peer) in [("judge/ipv4", "8.8.8.8"), ("judge/nat64", "64:ff9b::8.8.8.8")] {
         let peer = peer.parse().expect("an address");
         c.bench_function(name, |b| b.iter(|| policy.judge(black_box(peer))));

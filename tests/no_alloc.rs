@@ -136,7 +136,8 @@ fn a_relayed_packet_allocates_nothing() {
 
 fn workers(listen: SocketAddr, driver: DriverKind) -> Workers {
     let credentials = Credentials::new("realm").with_user("ann", "secret");
-    let policy = PeerPolicy::new(&["127.0.0.0/8".parse().expect("a prefix")], &[], &[listen]);
+    let policy =
+        PeerPolicy::new(&["127.0.0.0/8".parse().expect("a prefix")], &[], &[LOOPBACK.into()]);
     let authenticator = Authenticator::new(credentials, Nonces::new([1; 32], 3600));
     let plan = Plan {
         listen: vec![listen],

@@ -9,6 +9,7 @@
 //! server/    a server's life: start, serve, reload, drain, stop
 //! admin/     the control socket, and the commands that use it
 //! log/       what the log says
+//! network/   what the kernel says of this machine's addresses
 //! metrics/   numbers for Prometheus, and whether the server is ready, over HTTP
 //! usage/     records of allocations, one JSON line each
 //! ```
@@ -18,6 +19,7 @@ mod command;
 pub mod config;
 mod log;
 mod metrics;
+mod network;
 mod server;
 mod usage;
 

@@ -191,7 +191,7 @@ impl Server {
             return Err(Reason::SourcePortZero);
         }
         let relay = matches!(self.relays.target(flow.client), Target::Here(_));
-        if relay || self.settings.own_addresses.contains(&flow.client) {
+        if relay || self.settings.own_sockets.contains(&flow.client) {
             return Err(Reason::OwnSource);
         }
         Ok(())

@@ -10,7 +10,7 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
-use rig::{client, machine, relay, stun};
+use rig::{client, machine, namespace, relay, stun};
 
 mod allocate;
 mod auth;
@@ -26,6 +26,7 @@ mod hairpin;
 mod limits;
 mod listening;
 mod metrics;
+mod own;
 mod permission;
 mod policy;
 mod quota;

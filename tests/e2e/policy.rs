@@ -25,8 +25,9 @@ fn refuses(client: &mut Client, ip: &str) {
 }
 
 /// Each stands for its network: RFC 1918, CGNAT, link-local with the clouds' metadata service,
-/// loopback, "this" network, multicast, broadcast and the other special-purpose registries.
-const DENIED_IPV4: [&str; 27] = [
+/// loopback, "this" network, multicast, broadcast and the other special-purpose registries; and what
+/// Alibaba, Azure and Oracle have in none or in another of them.
+const DENIED_IPV4: [&str; 30] = [
     "0.0.0.0",
     "0.1.2.3",
     "10.0.0.1",
@@ -54,9 +55,12 @@ const DENIED_IPV4: [&str; 27] = [
     "239.255.255.255",
     "240.0.0.1",
     "255.255.255.255",
+    "100.100.100.200",
+    "168.63.129.16",
+    "192.0.0.192",
 ];
 
-const DENIED_IPV6: [&str; 13] = [
+const DENIED_IPV6: [&str; 14] = [
     "::",
     "100::1",
     "2001:2::1",
@@ -65,6 +69,7 @@ const DENIED_IPV6: [&str; 13] = [
     "5f00::1",
     "fc00::1",
     "fd00:ec2::254",
+    "fd20:ce::254",
     "fe80::1",
     "fec0::1",
     "ff02::1",

@@ -129,7 +129,8 @@ impl Scenario {
             credentials = credentials.with_user(&user.name, &user.password);
         }
         let nonces = Nonces::new(master, self.nonce_lifetime_s);
-        let own = self.listeners();
+        let relays = self.relay_addresses().into_iter();
+        let own: Vec<_> = relays.flat_map(|r| [r.local, r.advertised].map(IpNet::from)).collect();
         let mut deny = vec!["7.7.7.0/24".parse().expect("a prefix")];
         if operated.denies_a_peer {
             deny.push(IpNet::from(ip(DENIED)));
@@ -142,7 +143,7 @@ impl Scenario {
             permissions_per_allocation: self.permission_quota,
             channels_per_allocation: self.channel_quota,
             on_reallocate: self.on_reallocate,
-            own_addresses: own,
+            own_sockets: self.listeners(),
             reply_rate: ReplyRate { per_s: 0, burst: 0 },
             ..Settings::new(authenticator, policy)
         }

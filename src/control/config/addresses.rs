@@ -176,8 +176,8 @@ impl Settling<'_> {
         Ok(relays)
     }
 
-    /// Prefers the default route's source among the addresses listened on; a server that listens
-    /// on loopback alone stays on loopback.
+    /// Prefers the default route's source among the addresses listened on, and one that stays to one
+    /// that is deprecated; a server that listens on loopback alone stays on loopback.
     fn derived_relay(&self, family: Family, listen: &[SocketAddr]) -> Option<IpAddr> {
         let same = |ip: &IpAddr| Family::of(*ip) == family;
         let heard: Vec<IpAddr> = listen.iter().map(SocketAddr::ip).filter(same).collect();
@@ -189,8 +189,12 @@ impl Settling<'_> {
         if heard.is_empty() {
             return routed;
         }
-        let public = heard.iter().copied().find(|ip| !ip.is_loopback());
-        routed.filter(|ip| heard.contains(ip)).or(public).or(routed)
+        let (passing, lasting): (Vec<IpAddr>, Vec<IpAddr>) = heard
+            .iter()
+            .filter(|ip| !ip.is_loopback())
+            .partition(|ip| self.machine.deprecated.contains(ip));
+        let heard_and_routed = routed.filter(|ip| heard.contains(ip));
+        heard_and_routed.or(lasting.first().copied()).or(routed).or(passing.first().copied())
     }
 
     fn advertise(

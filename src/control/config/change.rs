@@ -27,6 +27,10 @@ impl Config {
         let quotas =
             Quotas { total_allocations: new.quotas.total_allocations.min(most), ..new.quotas };
         let running = std::mem::replace(self, new);
+        // What was known stays closed while the kernel says nothing.
+        if self.local.is_empty() {
+            self.local.clone_from(&running.local);
+        }
         *self = Config {
             listen: running.listen,
             relays: running.relays,

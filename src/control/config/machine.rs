@@ -3,10 +3,12 @@
 //! Asked once, before anything is resolved, and a plain value from then on: settling is a pure
 //! function of what was written and of this.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use nix::ifaddrs::{InterfaceAddress, getifaddrs};
-use nix::net::if_::InterfaceFlags;
+use ipnet::IpNet;
+
+use crate::control::network::{self, Address};
 
 /// Public addresses that a route is asked for; nothing is ever sent to them.
 const FAR_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1));
@@ -15,8 +17,13 @@ const FAR_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0,
 /// Addresses and cores of a machine.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// Addresses of every interface that is up, without link-local IPv6; sorted, each once.
+    /// Addresses that can be listened on and that stay, without link-local IPv6; sorted, each once.
     pub addresses: Vec<IpAddr>,
+    /// Those of them, and others, that nothing new should begin on.
+    pub deprecated: Vec<IpAddr>,
+    /// Every address of every interface, in whatever state, and the networks that are routed to this
+    /// machine; sorted, each once, and empty only if the kernel could not be asked.
+    pub local: Vec<IpNet>,
     /// Source address of the default route of each family that has one; two at most.
     pub routed: Vec<IpAddr>,
     /// Cores that this process may run on; never empty.
@@ -31,26 +38,61 @@ impl Machine {
     /// What cannot be found out is left empty: a default that depends on it is then an error that
     /// names the key to give.
     pub fn this() -> Self {
-        Self { addresses: addresses(), routed: routed(), cores: cores(), binds }
+        let all = network::addresses().unwrap_or_default();
+        Self {
+            addresses: lasting(&all),
+            deprecated: all.iter().filter(|it| it.is_deprecated()).map(|it| it.ip).collect(),
+            local: local().unwrap_or_default(),
+            routed: routed(&all),
+            cores: cores(),
+            binds,
+        }
+    }
+
+    /// A machine with these addresses and one core, on which everything can be bound.
+    #[cfg(test)]
+    pub(in crate::control) fn with(addresses: &[&str]) -> Self {
+        let addresses: Vec<IpAddr> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+        Self {
+            local: addresses.iter().copied().map(IpNet::from).collect(),
+            deprecated: Vec::new(),
+            routed: addresses.clone(),
+            addresses,
+            cores: vec![0],
+            binds: |_| true,
+        }
     }
 }
 
-fn addresses() -> Vec<IpAddr> {
-    let interfaces = getifaddrs().into_iter().flatten();
-    let mut found: Vec<IpAddr> = interfaces.filter_map(|entry| usable(&entry)).collect();
+/// Lists what [`Machine::local`] holds.
+///
+/// # Errors
+/// The kernel cannot be asked.
+pub(in crate::control) fn local() -> io::Result<Vec<IpNet>> {
+    let mut local = network::local_networks()?;
+    local.extend(network::addresses()?.into_iter().map(|address| IpNet::from(address.ip)));
+    local.sort();
+    local.dedup();
+    Ok(local)
+}
+
+/// Those that can be listened on for as long as this process may run.
+fn lasting(all: &[Address]) -> Vec<IpAddr> {
+    let lasting = all.iter().filter(|address| {
+        let goes = address.is_temporary() || (address.is_deprecated() && address.expires());
+        !address.is_tentative() && !goes && !is_link_local_v6(address.ip)
+    });
+    let mut found: Vec<IpAddr> = lasting.map(|address| address.ip).collect();
+    found.retain(|ip| binds(SocketAddr::new(*ip, 0)));
     found.sort();
     found.dedup();
     found
 }
 
-fn usable(entry: &InterfaceAddress) -> Option<IpAddr> {
-    if !entry.flags.contains(InterfaceFlags::IFF_UP) {
-        return None;
-    }
-    let storage = entry.address.as_ref()?;
-    let v4 = storage.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-    let v6 = || storage.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip()));
-    v4.or_else(v6).filter(|ip| !is_link_local_v6(*ip))
+/// True for an address that relay ports may be opened on without having been named.
+fn may_relay(address: &Address) -> bool {
+    let goes = address.is_temporary() || address.is_deprecated() || address.is_tentative();
+    !goes && !is_link_local_v6(address.ip)
 }
 
 /// An answer from such an address needs a scope, and no client outside the link can ask it.
@@ -58,9 +100,34 @@ fn is_link_local_v6(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
-fn routed() -> Vec<IpAddr> {
+/// Source addresses of the default routes. The kernel may prefer a temporary one, or one that is
+/// about to go: then the interface's other addresses are looked through.
+fn routed(all: &[Address]) -> Vec<IpAddr> {
     let sources = [FAR_V4, FAR_V6].into_iter().filter_map(source_towards);
-    sources.filter(|ip| !ip.is_loopback() && !is_link_local_v6(*ip)).collect()
+    sources.filter(|ip| !ip.is_loopback()).filter_map(|ip| lasting_for(ip, all)).collect()
+}
+
+/// The address itself if relays may be on it, or else the one most like it of those on its interface.
+fn lasting_for(source: IpAddr, all: &[Address]) -> Option<IpAddr> {
+    // One that no interface has is routed here as a whole network is, and lasts.
+    let Some(address) = all.iter().find(|address| address.ip == source) else {
+        return Some(source);
+    };
+    if may_relay(address) {
+        return Some(source);
+    }
+    let beside = all.iter().filter(|other| other.interface == address.interface);
+    let fit = beside.filter(|it| it.ip.is_ipv4() == source.is_ipv4() && may_relay(it));
+    fit.map(|it| it.ip).max_by_key(|ip| bits_in_common(*ip, source))
+}
+
+/// Length of the longest prefix that holds both.
+fn bits_in_common(one: IpAddr, other: IpAddr) -> u32 {
+    match (one, other) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
+        (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => 0,
+    }
 }
 
 /// Connecting a UDP socket picks the source address and sends nothing.
@@ -98,7 +165,9 @@ fn binds(mut address: SocketAddr) -> bool {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
-    use super::Machine;
+    use netlink_packet_route::address::AddressFlags;
+
+    use super::{Address, Machine, lasting_for};
 
     #[test]
     fn this_machine_has_a_loopback_address_and_a_core() {
@@ -106,6 +175,32 @@ mod tests {
         assert!(machine.addresses.contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)));
         assert!(!machine.cores.is_empty());
         assert!(machine.routed.iter().all(|ip| machine.addresses.contains(ip)));
+        for address in &machine.addresses {
+            assert!(machine.local.iter().any(|net| net.contains(address)), "{address}");
+        }
+    }
+
+    // RFC 8981 addresses are made anew every day, and Linux prefers them as a source.
+    #[test]
+    fn relays_are_on_the_address_that_stays_where_the_kernel_prefers_one_that_goes() {
+        let stays = Address::fixed("2001:db8:1::1", 2, AddressFlags::Permanent);
+        let deprecated = AddressFlags::Permanent | AddressFlags::Deprecated;
+        let others = [
+            Address::fixed("2001:db8:1::8:7", 2, deprecated),
+            Address::fixed("2001:db8:1::9:9", 2, AddressFlags::Tentative),
+            Address::fixed("fe80::1", 2, AddressFlags::Permanent),
+            Address::fixed("2001:db8:2::2", 2, AddressFlags::Permanent),
+            Address::fixed("2001:db8:1::2", 3, AddressFlags::Permanent),
+            Address::fixed("192.0.2.1", 2, AddressFlags::Permanent),
+            stays,
+        ];
+        let temporary = Address::fixed("2001:db8:1::8:8", 2, AddressFlags::Secondary);
+        let all = [&others[..], &[temporary]].concat();
+        assert_eq!(lasting_for(temporary.ip, &all), Some(stays.ip));
+        assert_eq!(lasting_for(stays.ip, &all), Some(stays.ip));
+        assert_eq!(lasting_for(temporary.ip, &[temporary]), None);
+        let anycast = "192.0.2.200".parse().unwrap();
+        assert_eq!(lasting_for(anycast, &all), Some(anycast), "routed here, on no interface");
     }
 
     #[test]

@@ -34,6 +34,7 @@ use tracing::level_filters::LevelFilter;
 pub use change::Change;
 pub use example::example_file;
 pub use machine::Machine;
+pub(super) use machine::local;
 pub use raw::Options;
 pub use source::ConfigError;
 pub use table::options_table;
@@ -69,7 +70,9 @@ pub struct Config {
     pub secret_is_generated: bool,
     /// Where each worker runs, by worker index; at least one.
     pub workers: Vec<WorkerPlace>,
-    /// Peers opened although the built-in list denies them.
+    /// What is routed to this machine, and so closed to clients; empty if the kernel does not say.
+    pub local: Vec<IpNet>,
+    /// Peers opened although the built-in list or [`Config::own`] denies them.
     pub allow_peers: Vec<IpNet>,
     /// Peers never reached; wins over `allow_peers`.
     pub deny_peers: Vec<IpNet>,
@@ -199,10 +202,24 @@ impl Config {
         self.relay_ports.count().saturating_mul(relays)
     }
 
-    /// Names the sockets of this process that no client has any business with, whether as a peer or
-    /// as a source.
-    pub fn own_addresses(&self) -> Vec<SocketAddr> {
-        [self.listen.as_slice(), &self.metrics].concat()
+    /// Names everything that leads to this machine: its own addresses, what it listens on even if an
+    /// interface has it only later, and what it is called on the other side of a NAT.
+    pub fn own(&self) -> Vec<IpNet> {
+        let sockets = self.listen.iter().chain(&self.metrics).map(SocketAddr::ip);
+        let relays = self.relays.iter().flat_map(|relay| [relay.local, relay.advertised]);
+        let named = sockets.chain(relays).map(IpNet::from);
+        self.local.iter().copied().chain(named).collect()
+    }
+
+    /// Names the sockets of this process that no packet of a client comes from, as they are here and
+    /// on the other side of a NAT.
+    pub fn own_sockets(&self) -> Vec<SocketAddr> {
+        let mut sockets = [self.listen.as_slice(), &self.metrics].concat();
+        for relay in self.relays.iter().filter(|relay| relay.advertised != relay.local) {
+            let here = self.listen.iter().filter(|socket| socket.ip() == relay.local);
+            sockets.extend(here.map(|socket| SocketAddr::new(relay.advertised, socket.port())));
+        }
+        sockets
     }
 
     /// Names the advertised relay addresses that no peer on the Internet can reach.

@@ -134,7 +134,7 @@ pub const ALLOW_PEERS: Key = Key {
     default: "none",
     bounds: "an IP network",
     doc: "Peers that may be reached although the built-in list (private, loopback, link-local and \
-          other special networks) denies them.",
+          other special networks, and this machine's own addresses) denies them.",
     example: "127.0.0.0/8",
     ..LIST
 };

@@ -61,6 +61,7 @@ impl Settling<'_> {
             secrets,
             secret_is_generated,
             workers,
+            local: self.machine.local.clone(),
             allow_peers: values(options.allow_peers),
             deny_peers: values(options.deny_peers),
             quotas,

@@ -26,10 +26,10 @@ fn ip(text: &str) -> IpAddr {
 
 fn machine() -> Machine {
     Machine {
-        addresses: OWN.into_iter().map(ip).collect(),
         routed: vec![ip("10.0.0.6"), ip("2001:db8::5")],
         cores: vec![0, 1, 2, 3],
         binds: |address: SocketAddr| OWN.into_iter().map(ip).any(|own| own == address.ip()),
+        ..Machine::with(&OWN)
     }
 }
 

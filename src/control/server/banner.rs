@@ -134,12 +134,7 @@ mod tests {
     use crate::control::config::{Config, Machine, Options};
 
     fn config() -> Config {
-        let machine = Machine {
-            addresses: vec!["10.0.0.5".parse().unwrap(), "127.0.0.1".parse().unwrap()],
-            routed: vec!["10.0.0.5".parse().unwrap()],
-            cores: vec![0, 1],
-            binds: |_| true,
-        };
+        let machine = Machine { cores: vec![0, 1], ..Machine::with(&["10.0.0.5", "127.0.0.1"]) };
         Config::load(Options::default(), None, &machine).unwrap()
     }
 

@@ -6,7 +6,7 @@
 //! files        the limit of open files       drain     no new clients, and the end with the last
 //! runtime      tokio-uring, or plain tokio   signals   SIGTERM, SIGINT, SIGHUP, SIGUSR1
 //! banner       what a person sees first      service   what the service manager is told
-//! connections  a listener's, so many at once
+//! follow       the machine's addresses       connections a listener's, so many at once
 //! reports      what workers tell, answers    what they answer
 //! ```
 
@@ -15,6 +15,7 @@ pub(super) mod banner;
 pub(super) mod connections;
 pub(super) mod drain;
 pub(super) mod files;
+pub(super) mod follow;
 pub(super) mod plan;
 pub(super) mod reload;
 pub(super) mod reports;

@@ -112,8 +112,6 @@ pub(in crate::control) fn nonces() -> io::Result<Nonces> {
 /// Makes the rules of a server.
 pub(in crate::control) fn settings(config: &Config, nonces: Nonces) -> Settings {
     let authenticator = Authenticator::new(credentials(config), nonces);
-    let own_addresses = config.own_addresses();
-    let policy = PeerPolicy::new(&config.allow_peers, &config.deny_peers, &own_addresses);
     Settings {
         software: config.software.then(|| SOFTWARE.into()),
         default_lifetime_s: DEFAULT_LIFETIME_S.min(config.max_lifetime_s),
@@ -123,9 +121,14 @@ pub(in crate::control) fn settings(config: &Config, nonces: Nonces) -> Settings 
         limits: config.limits,
         channel_numbers: config.channel_numbers,
         on_reallocate: config.on_reallocate,
-        own_addresses,
-        ..Settings::new(authenticator, policy)
+        own_sockets: config.own_sockets(),
+        ..Settings::new(authenticator, policy(config))
     }
+}
+
+/// Makes the rules about peers.
+pub(super) fn policy(config: &Config) -> PeerPolicy {
+    PeerPolicy::new(&config.allow_peers, &config.deny_peers, &config.own())
 }
 
 fn credentials(config: &Config) -> Credentials {
@@ -145,7 +148,7 @@ fn credentials(config: &Config) -> Credentials {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use clap::Parser;
 
     use super::{
         BESIDE_SOCKETS, Holder, SOCKETS_OF_A_LISTENER, SPARE_SOCKETS, nonces, open_files, settings,
@@ -155,12 +158,7 @@ mod tests {
 
     #[test]
     fn rings_divide_what_a_process_has_to_hold_as_a_whole() {
-        let machine = Machine {
-            addresses: vec!["8.8.8.8".parse().unwrap()],
-            routed: vec!["8.8.8.8".parse().unwrap()],
-            cores: vec![0, 1, 2, 3],
-            binds: |_| true,
-        };
+        let machine = Machine { cores: vec![0, 1, 2, 3], ..Machine::with(&["8.8.8.8"]) };
         let config = Config::load(Options::default(), None, &machine).unwrap();
         let listening = SOCKETS_OF_A_LISTENER as u64;
         let (beside, one) = (BESIDE_SOCKETS, 16_384 / 4 + listening + u64::from(SPARE_SOCKETS));
@@ -169,25 +167,44 @@ mod tests {
     }
 
     #[test]
-    fn no_client_reaches_a_listener_or_the_metrics_as_a_peer() {
-        let machine = Machine {
-            addresses: vec!["8.8.8.8".parse().unwrap()],
-            routed: vec!["8.8.8.8".parse().unwrap()],
-            cores: vec![0],
-            binds: |_| true,
-        };
-        let mut config = Config::load(Options::default(), None, &machine).unwrap();
-        config.metrics = vec!["8.8.8.8:9641".parse().unwrap()];
+    fn no_client_reaches_the_machine_under_any_of_its_names() {
+        let machine = Machine::with(&["8.8.4.4", "10.0.0.5"]);
+        let written = "--external-ip=8.8.8.8/10.0.0.5 --metrics=10.0.0.5:9641 --listen=9.9.9.9";
+        let config = config(written, &machine);
         let settings = settings(&config, nonces().unwrap());
-        for (port, judgement) in [
-            (3478, Judgement::DeniedByDefault),
-            (9641, Judgement::DeniedByDefault),
-            (9642, Judgement::Allowed),
-        ] {
-            let peer = SocketAddr::from(([8, 8, 8, 8], port));
-            assert_eq!(settings.policy.judge_socket(peer), judgement, "{peer}");
-            let own = settings.own_addresses.contains(&peer);
-            assert_eq!(own, judgement != Judgement::Allowed, "{peer}");
+        for own in ["8.8.8.8", "8.8.4.4", "9.9.9.9", "10.0.0.5", "64:ff9b::8.8.8.8"] {
+            let judgement = settings.policy.judge(own.parse().unwrap());
+            assert_eq!(judgement, Judgement::DeniedByDefault, "{own}");
         }
+        let other = settings.policy.judge("8.8.8.9".parse().unwrap());
+        assert_eq!(other, Judgement::Allowed);
+    }
+
+    // Two servers that answer each other would do so for ever.
+    #[test]
+    fn no_packet_from_an_own_socket_is_a_clients_under_either_name() {
+        let machine = Machine::with(&["10.0.0.5"]);
+        let config = config("--external-ip=8.8.8.8 --metrics=10.0.0.5:9641", &machine);
+        let own = settings(&config, nonces().unwrap()).own_sockets;
+        for (socket, is_own) in [
+            ("10.0.0.5:3478", true),
+            ("8.8.8.8:3478", true),
+            ("10.0.0.5:9641", true),
+            ("10.0.0.5:9642", false),
+        ] {
+            assert_eq!(own.contains(&socket.parse().unwrap()), is_own, "{socket}");
+        }
+    }
+
+    fn config(words: &str, machine: &Machine) -> Config {
+        let words = std::iter::once("uturn").chain(words.split(' '));
+        let options = Line::try_parse_from(words).unwrap().options;
+        Config::load(options, None, machine).unwrap()
+    }
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
     }
 }

@@ -6,15 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tracing::{error, info, warn};
 
 use super::answers::gather;
-use super::plan::{limits, settings};
+use super::plan::{limits, policy, settings};
 use super::run::{Life, Workers};
 use crate::control::config::{Change, Config, Origin, Secret};
 use crate::control::log::output::Level;
 use crate::turn::{Nonces, Settings};
-use crate::worker::Limits;
 
 /// How long workers have to take other rules.
 const RULES_WITHIN: Duration = Duration::from_secs(2);
@@ -32,7 +32,6 @@ pub(in crate::control) struct Reload {
 #[derive(Debug)]
 pub(in crate::control) struct Rules {
     pub(in crate::control) settings: Arc<Settings>,
-    pub(in crate::control) limits: Limits,
     pub(in crate::control) change: Change,
 }
 
@@ -64,7 +63,15 @@ impl Reload {
         let change = self.holds.adopt(with_own_secret(read, &self.holds)?);
         self.level.set(self.holds.log.level);
         let settings = Arc::new(settings(&self.holds, self.nonces.clone()));
-        Ok(Rules { settings, limits: limits(&self.holds), change })
+        Ok(Rules { settings, change })
+    }
+
+    /// Notes what is routed to this machine by now. Gives other rules if those that hold would let a
+    /// client through to some of it, or keep it from what is no longer here.
+    pub(super) fn follow(&mut self, local: Vec<IpNet>) -> Option<Settings> {
+        let before = policy(&self.holds);
+        self.holds.local = local;
+        (policy(&self.holds) != before).then(|| settings(&self.holds, self.nonces.clone()))
     }
 }
 
@@ -85,11 +92,8 @@ impl<W: Workers> Life<W> {
     }
 
     async fn change(&mut self, alive: usize, rules: Rules) -> Change {
-        let Rules { settings, limits, change } = rules;
-        let told = gather(self.workers.reconfigure(&settings, limits), RULES_WITHIN).await;
-        if told.len() < alive {
-            error!(workers = alive, answered = told.len(), "not every worker has the new rules");
-        }
+        let Rules { settings, change } = rules;
+        self.hand_out(alive, &settings).await;
         let config = self.reload.config();
         self.standing.send_modify(|standing| standing.follow(config));
         let Change { applied, restart } = &change;
@@ -98,6 +102,15 @@ impl<W: Workers> Life<W> {
             warn!(keys = restart.join(", "), "changed in the file, and held after a restart only");
         }
         change
+    }
+
+    /// Gives every worker other rules.
+    pub(super) async fn hand_out(&self, alive: usize, rules: &Arc<Settings>) {
+        let limits = limits(self.reload.config());
+        let told = gather(self.workers.reconfigure(rules, limits), RULES_WITHIN).await;
+        if told.len() < alive {
+            error!(workers = alive, answered = told.len(), "not every worker has the new rules");
+        }
     }
 }
 
@@ -119,10 +132,10 @@ mod tests {
     use super::*;
     use crate::control::config::{Machine, Options};
     use crate::control::server::plan::nonces;
+    use crate::turn::Judgement;
 
     fn machine() -> Machine {
-        let own = vec!["127.0.0.1".parse().unwrap()];
-        Machine { addresses: own.clone(), routed: own, cores: vec![0], binds: |_| true }
+        Machine::with(&["127.0.0.1"])
     }
 
     /// What holds with this in a file of its own, which the caller changes.
@@ -165,6 +178,20 @@ mod tests {
         assert_eq!(reload.read().unwrap().change.applied, ["max-lifetime"]);
         assert_eq!(reload.config().secrets, own);
         fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn other_addresses_are_other_rules_only_where_they_are_open() {
+        let (mut reload, path) = reload("follow", HEAD);
+        fs::remove_file(path).unwrap();
+        let mut follow = |local: &[&str]| {
+            let rules = reload.follow(local.iter().map(|net| net.parse().unwrap()).collect());
+            rules.map(|rules| rules.policy.judge("8.8.8.8".parse().unwrap()))
+        };
+        assert_eq!(follow(&["127.0.0.0/8", "8.8.8.8/32"]), Some(Judgement::DeniedByDefault));
+        assert_eq!(follow(&["127.0.0.0/8", "8.8.8.8/32", "172.17.0.1/32", "fe80::1/128"]), None);
+        assert_eq!(follow(&["127.0.0.0/8"]), Some(Judgement::Allowed));
+        assert_eq!(follow(&["127.0.0.0/8"]), None);
     }
 
     #[test]

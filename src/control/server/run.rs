@@ -24,6 +24,7 @@ use crate::control::log::drops::Drops;
 use crate::control::log::events::{Diary, Worker};
 use crate::control::log::totals::Totals;
 use crate::control::metrics::Readiness;
+use crate::control::network::Watch;
 use crate::turn::{Alternates, Settings, WorkerIndex};
 use crate::worker::{Limits, Report, Snapshot};
 
@@ -74,6 +75,7 @@ pub(in crate::control) struct Life<W> {
     pub(in crate::control) orders: mpsc::Receiver<Order>,
     pub(in crate::control) standing: watch::Sender<Standing>,
     pub(in crate::control) service: Service,
+    pub(in crate::control) watch: Watch,
     /// The drain under way.
     pub(in crate::control) drain: Option<Drain>,
     /// When the workers are asked how they are; `None` while nobody wants to know.
@@ -149,8 +151,11 @@ impl<W: Workers> Life<W> {
                     }
                 }
                 () = until(self.diary.due()) => self.settle(),
+                () = self.watch.changed() => self.follow_addresses(*alive).await,
                 () = until(Some(next_drops)) => {
                     self.log_drops().await;
+                    // Routes to this machine come and go without a word.
+                    self.follow_addresses(*alive).await;
                     next_drops += DROPS_EVERY;
                 }
             }
@@ -265,7 +270,7 @@ mod tests {
 
     use super::*;
     use crate::control::admin::orders;
-    use crate::control::config::{Config, IoChoice, Options, Origin};
+    use crate::control::config::{Config, IoChoice, Machine, Options, Origin};
     use crate::control::log::output::Level;
     use crate::control::server::plan::nonces;
     use crate::control::server::reports::reports;
@@ -319,13 +324,7 @@ mod tests {
     }
 
     fn no_file() -> Reload {
-        let own = vec!["127.0.0.1".parse().unwrap()];
-        let machine = crate::control::config::Machine {
-            addresses: own.clone(),
-            routed: own,
-            cores: vec![0],
-            binds: |_| true,
-        };
+        let machine = Machine::with(&["127.0.0.1"]);
         let config = Config::load(Options::default(), None, &machine).unwrap();
         Reload::new(Origin::default(), config, nonces().unwrap(), Level::detached())
     }
@@ -356,6 +355,7 @@ mod tests {
             orders,
             standing,
             service: Service::heard(),
+            watch: Watch::begin(),
             drain: None,
             next_beat: None,
         }

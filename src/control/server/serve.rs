@@ -24,6 +24,7 @@ use crate::control::log::events::Diary;
 use crate::control::log::output;
 use crate::control::log::output::Level;
 use crate::control::metrics::{About, Doors, Losses, Node, Readiness, Sampler};
+use crate::control::network::Watch;
 use crate::control::usage::{self, Counts, Interim, Names, UsageRecords};
 use crate::io::{BufferSizes, Facts};
 use crate::turn::{Alternates, Settings, WorkerIndex};
@@ -85,6 +86,7 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let writing = writer.map(|writer| writer.run(interim));
     let reload = Reload::new(origin, config, nonces, level);
     let service = Service::of_this_process();
+    let watch = runtime.block_on(async { Watch::begin() });
     let next_beat = service.every.map(|_| Instant::now());
     let life = Life {
         workers,
@@ -97,6 +99,7 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
         orders,
         standing,
         service,
+        watch,
         drain: None,
         next_beat,
     };
@@ -185,6 +188,12 @@ fn log_start(config: &Config, driver: &str, granted: Granted) {
         control = config.control.as_ref().map(|path| tracing::field::display(path.display())),
         "started"
     );
+    if config.local.is_empty() {
+        warn!(
+            "the kernel does not say what this machine's addresses are: only those configured are \
+               closed to clients"
+        );
+    }
     for relayed in config.private_relays() {
         warn!(%relayed, "the advertised relay address is private: behind 1:1 NAT set external-ip");
     }

@@ -15,9 +15,12 @@ pub(in crate::turn) const PERMISSION_MS: u64 = 300_000;
 pub(in crate::turn) enum Reach {
     /// Through the relay socket.
     Outside,
-    /// It is one of our own addresses: relay ports only by hairpin, any other port only if the
-    /// policy allows that very socket.
-    Own,
+    /// It is a relay address of ours, which the policy closes: live relay ports by hairpin, and no
+    /// other port.
+    Relays,
+    /// It is a relay address of ours, which the policy opens: live relay ports by hairpin, all others
+    /// through the relay socket.
+    Neighbours,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +75,13 @@ impl Permissions {
     pub(in crate::turn) fn live(&self, now_ms: u64) -> impl Iterator<Item = (IpAddr, u64)> {
         let left = move |it: &Permission| Some((it.peer, it.expires_ms.checked_sub(now_ms)?));
         self.0.iter().filter_map(left).filter(|(_, left_ms)| *left_ms > 0)
+    }
+
+    /// A permission lives on, and its address is reached in this way from now on.
+    pub(in crate::turn) fn set_reach(&mut self, peer: IpAddr, reach: Reach) {
+        if let Ok(place) = self.place(peer) {
+            self.0[place].reach = reach;
+        }
     }
 
     /// Takes a permission away.

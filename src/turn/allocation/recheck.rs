@@ -22,8 +22,8 @@ use crate::turn::{Server, Settings, allocation::table::AllocationId};
 const REVIEWED_AT_ONCE: u32 = if cfg!(test) { 16 } else { 256 };
 
 impl Server {
-    /// Takes other rules from now on. [`Settings::own_addresses`] are sockets, which cannot change:
-    /// they must be the same.
+    /// Takes other rules from now on. [`Settings::own_sockets`] cannot change: they must be the
+    /// same.
     pub fn reconfigure(&mut self, settings: Arc<Settings>) {
         let before = std::mem::replace(&mut self.settings, settings);
         self.rules = self.rules.wrapping_add(1);
@@ -43,15 +43,16 @@ impl Server {
         self.review = next;
     }
 
-    /// Takes away what an allocation may no longer have.
+    /// Takes away what an allocation may no longer have, and finds out how it reaches the rest.
     fn review(&mut self, id: AllocationId) {
         let Some(allocation) = self.allocations.at(id) else { return };
         let peers: Vec<IpAddr> = allocation.permissions.peers().collect();
         for peer in peers {
-            if self.permit(peer).is_err()
-                && let Some(allocation) = self.allocations.at(id)
-            {
-                allocation.permissions.revoke(peer);
+            let permitted = self.permit(peer);
+            let Some(allocation) = self.allocations.at(id) else { return };
+            match permitted {
+                Ok(reach) => allocation.permissions.set_reach(peer, reach),
+                Err(_) => allocation.permissions.revoke(peer),
             }
         }
     }

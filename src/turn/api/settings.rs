@@ -25,9 +25,9 @@ pub struct Settings {
     pub limits: RateLimits,
     /// What a new Allocate on a five-tuple in use does.
     pub on_reallocate: OnReallocate,
-    /// Sockets of this process, the same as [`PeerPolicy::new`] is given: listening, metrics and
-    /// admin addresses, wildcards spelt out. Nothing that comes from one of them is answered.
-    pub own_addresses: Vec<SocketAddr>,
+    /// Sockets of this process, listening and metrics, wildcards spelt out and under every name the
+    /// machine has. Nothing that comes from one of them is answered.
+    pub own_sockets: Vec<SocketAddr>,
     /// Who may come in.
     pub authenticator: Authenticator,
     /// Which peers may be reached.
@@ -48,7 +48,7 @@ impl Settings {
             channel_numbers: ChannelRange::Rfc8656,
             limits: RateLimits::default(),
             on_reallocate: OnReallocate::Refuse,
-            own_addresses: Vec::new(),
+            own_sockets: Vec::new(),
             authenticator,
             policy,
             reply_rate: ReplyRate::default(),

@@ -33,12 +33,12 @@ impl Server {
         Ok(Answer::Done)
     }
 
-    /// As [`Server::permit`], and for an own address the very socket counts: a relay port, or one
-    /// the policy opens.
+    /// As [`Server::permit`], and for a relay address that the policy closes the port counts, too:
+    /// only one of the relay range can ever lead anywhere.
     fn permit_socket(&self, peer: SocketAddr) -> Result<Reach, Refused> {
         let reach = self.permit(peer.ip())?;
         let outside = self.relays.target(peer) == Target::Outside;
-        if reach == Reach::Own && outside && !self.is_open_socket(peer) {
+        if reach == Reach::Relays && outside {
             return Err(Refused(ErrorCode::Forbidden));
         }
         Ok(reach)

@@ -47,16 +47,14 @@ impl Server {
     }
 
     /// Asks the policy, once for the life of a permission: 403 unless the address may be reached.
-    /// An own relay address may, whatever the built-in default says, because behind it are
-    /// clients; which of its ports, the hairpin decides. A deny entry of the operator always wins.
+    /// A relay address of ours may, whatever the built-in default says, because behind its live
+    /// ports are clients. A deny entry of the operator always wins.
     pub(in crate::turn) fn permit(&self, peer: IpAddr) -> Result<Reach, Refused> {
-        let judgement = self.settings.policy.judge(peer);
-        let relay = self.relays.is_relay_address(peer);
-        let own = relay || self.settings.own_addresses.iter().any(|own| own.ip() == peer);
-        match judgement {
-            Judgement::Allowed if own => Ok(Reach::Own),
+        let is_relay = self.relays.is_relay_address(peer);
+        match self.settings.policy.judge(peer) {
+            Judgement::Allowed if is_relay => Ok(Reach::Neighbours),
             Judgement::Allowed => Ok(Reach::Outside),
-            Judgement::DeniedByDefault if relay => Ok(Reach::Own),
+            Judgement::DeniedByDefault if is_relay => Ok(Reach::Relays),
             Judgement::DeniedByDefault | Judgement::DeniedExplicitly => {
                 Err(Refused(ErrorCode::Forbidden))
             }

@@ -15,8 +15,10 @@
 //! So `10.0.0.0/8` opens 10.0.0.1 and `::ffff:10.0.0.1`, which are one address, but not
 //! `64:ff9b::10.0.0.1`: what a translator calls 10.0.0.1 may be another host, and it takes
 //! `64:ff9b::/96` or a part of it to say that it is meant. `::/0` opens loopback, but neither IPv4
-//! nor what hides an IPv4 address. Own sockets are closed as if they were special ranges of one
-//! address and port: see [`PeerPolicy::judge_socket`].
+//! nor what hides an IPv4 address.
+//!
+//! The addresses of the machine are special ranges, too, whatever network they are in: behind them
+//! are services that trust the machine itself, and a packet from the relay comes from the machine.
 
 pub(super) mod alternates;
 mod embedded;
@@ -26,7 +28,7 @@ pub(super) mod quota;
 mod ranges;
 mod special;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -40,39 +42,35 @@ pub enum Judgement {
     Allowed,
     /// A deny entry of the operator covers it.
     DeniedExplicitly,
-    /// It is in a special range, or one of our own sockets, and no allow entry opens it.
+    /// It is in a special range, or an address of this machine, and no allow entry opens it.
     DeniedByDefault,
 }
 
-/// The operator's lists and the built-in one, prepared for being asked once per packet: sorted
-/// ranges, no allocation, a handful of binary searches.
+/// The operator's lists, the built-in one and the machine's own addresses, prepared for being asked
+/// often: sorted ranges, no allocation, a handful of binary searches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerPolicy {
     allow: RangeSet,
     deny: RangeSet,
+    /// The built-in ranges and the machine's own addresses.
     special: RangeSet,
     /// For each embedding, the allow entries that name a part of it.
     opened: [RangeSet; Form::ALL.len()],
-    /// Sorted.
-    own: Vec<(u128, u16)>,
 }
 
 impl PeerPolicy {
-    /// Prepares a policy. `own` are the sockets of this process that no client has any business
-    /// with: STUN, metrics, admin. Where one listens on every address, all of them are written.
-    pub fn new(allow: &[IpNet], deny: &[IpNet], own: &[SocketAddr]) -> PeerPolicy {
-        let mut own: Vec<_> = own.iter().map(|own| (canonical(own.ip()), own.port())).collect();
-        own.sort_unstable();
+    /// Prepares a policy. `own` is everything that leads to this machine: the addresses of its
+    /// interfaces, whole networks that are routed to it, and the public names it has behind a NAT.
+    pub fn new(allow: &[IpNet], deny: &[IpNet], own: &[IpNet]) -> PeerPolicy {
         PeerPolicy {
             allow: RangeSet::of(allow),
             deny: RangeSet::of(deny),
-            special: special::ranges(),
+            special: special::ranges().with(own),
             opened: Form::ALL.map(|form| opened(allow, form)),
-            own,
         }
     }
 
-    /// Judges a peer by its address alone, as a permission does (RFC 8656 §9).
+    /// Judges a peer by its address, as a permission does (RFC 8656 §9).
     pub fn judge(&self, peer: IpAddr) -> Judgement {
         let peer = canonical(peer);
         if self.is_denied(peer) {
@@ -81,19 +79,6 @@ impl PeerPolicy {
             Judgement::Allowed
         } else {
             Judgement::DeniedByDefault
-        }
-    }
-
-    /// Judges a peer by address and port: as [`PeerPolicy::judge`], and closed where it is a socket
-    /// of our own, unless an allow entry covers it.
-    ///
-    /// Permissions go by address alone, and the address of the STUN socket is commonly that of the
-    /// relay sockets, which two clients of one relay must be able to name to each other: that is why
-    /// own sockets are told by their port too.
-    pub fn judge_socket(&self, peer: SocketAddr) -> Judgement {
-        match self.judge(peer.ip()) {
-            Judgement::Allowed if self.is_own(peer) => Judgement::DeniedByDefault,
-            judgement => judgement,
         }
     }
 
@@ -109,13 +94,6 @@ impl PeerPolicy {
         embedded(peer).all(|(form, inside)| {
             !self.special.contains(inside) || self.opened[form as usize].contains(peer)
         })
-    }
-
-    fn is_own(&self, peer: SocketAddr) -> bool {
-        let address = canonical(peer.ip());
-        let is_own = |address| self.own.binary_search(&(address, peer.port())).is_ok();
-        let carries_own = is_own(address) || embedded(address).any(|(_, inside)| is_own(inside));
-        carries_own && !self.allow.contains(address)
     }
 }
 
@@ -364,18 +342,60 @@ mod tests {
         expect(&policy(&[], &["0.0.0.0/0"]), Judgement::DeniedExplicitly, &["64:ff9b::8.8.8.8"]);
     }
 
+    // Behind each of them is something that trusts whoever can reach it at all.
     #[test]
-    fn own_sockets_are_closed_and_their_neighbours_are_not() {
-        let own = ["8.8.8.8:3478".parse().unwrap(), "[2a00::1]:3478".parse().unwrap()];
-        let closed = PeerPolicy::new(&[], &[], &own);
-        let judge = |policy: &PeerPolicy, peer: &str| policy.judge_socket(peer.parse().unwrap());
-        for peer in ["8.8.8.8:3478", "[::ffff:8.8.8.8]:3478", "[2a00::1]:3478"] {
-            assert_eq!(judge(&closed, peer), Judgement::DeniedByDefault, "{peer}");
+    fn every_clouds_metadata_and_host_services_are_closed() {
+        for (cloud, address) in [
+            ("AWS, GCP, Azure and others: metadata", "169.254.169.254"),
+            ("AWS: resolver", "169.254.169.253"),
+            ("AWS: clock", "169.254.169.123"),
+            ("AWS ECS: credentials", "169.254.170.2"),
+            ("AWS EKS: credentials", "169.254.170.23"),
+            ("AWS: metadata", "fd00:ec2::254"),
+            ("AWS: resolver", "fd00:ec2::253"),
+            ("AWS: clock", "fd00:ec2::123"),
+            ("AWS EKS: credentials", "fd00:ec2::23"),
+            ("GCP: metadata", "fd20:ce::254"),
+            ("Azure: host services", "168.63.129.16"),
+            ("Oracle: metadata", "192.0.0.192"),
+            ("Alibaba: metadata", "100.100.100.200"),
+            ("Alibaba: resolver", "100.100.2.136"),
+            ("Tencent: metadata", "169.254.0.23"),
+            ("Scaleway: metadata", "169.254.42.42"),
+            ("Scaleway: metadata", "fd00:42::42"),
+            ("OpenStack: metadata", "fe80::a9fe:a9fe"),
+            ("IBM: resolver", "161.26.0.10"),
+            ("IBM: clock", "161.26.0.6"),
+            ("IBM: service endpoints", "166.9.1.1"),
+        ] {
+            let judge = |text: &str| policy(&[], &[]).judge(text.parse().unwrap());
+            assert_eq!(judge(address), Judgement::DeniedByDefault, "{cloud} {address}");
+            if !address.contains(':') {
+                let translated = format!("64:ff9b::{address}");
+                assert_eq!(judge(&translated), Judgement::DeniedByDefault, "{cloud} {translated}");
+            }
         }
-        assert_eq!(judge(&closed, "[64:ff9b::8.8.8.8]:3478"), Judgement::DeniedByDefault);
-        assert_eq!(judge(&closed, "8.8.8.8:50000"), Judgement::Allowed);
-        assert_eq!(judge(&closed, "127.0.0.1:1"), Judgement::DeniedByDefault);
+        let beside = ["168.63.129.15", "168.63.129.17", "161.25.255.255", "166.12.0.0"];
+        expect(&policy(&[], &[]), Judgement::Allowed, &beside);
+    }
+
+    #[test]
+    fn the_machines_addresses_are_closed_in_every_form_and_their_neighbours_are_not() {
+        let own = nets(&["8.8.8.8/32", "2a00::1/128", "9.9.9.0/24"]);
+        let closed = PeerPolicy::new(&[], &[], &own);
+        let ways = ["8.8.8.8", "::ffff:8.8.8.8", "2a00::1", "64:ff9b::8.8.8.8", "2002:808:808::1"];
+        expect(&closed, Judgement::DeniedByDefault, &ways);
+        expect(&closed, Judgement::DeniedByDefault, &["9.9.9.0", "9.9.9.255", "64:ff9b::9.9.9.9"]);
+        expect(&closed, Judgement::Allowed, &["8.8.8.7", "8.8.8.9", "2a00::2", "9.9.8.255"]);
+    }
+
+    #[test]
+    fn an_allow_entry_opens_an_address_of_the_machine_and_a_deny_entry_closes_it_again() {
+        let own = nets(&["8.8.8.8/32", "8.8.4.4/32"]);
         let opened = PeerPolicy::new(&nets(&["8.8.8.8/32"]), &[], &own);
-        assert_eq!(judge(&opened, "8.8.8.8:3478"), Judgement::Allowed);
+        expect(&opened, Judgement::Allowed, &["8.8.8.8", "::ffff:8.8.8.8"]);
+        expect(&opened, Judgement::DeniedByDefault, &["8.8.4.4", "64:ff9b::8.8.8.8"]);
+        let denied = PeerPolicy::new(&nets(&["8.8.8.8/32"]), &nets(&["8.8.8.0/24"]), &own);
+        expect(&denied, Judgement::DeniedExplicitly, &["8.8.8.8"]);
     }
 }

@@ -57,6 +57,12 @@ impl RangeSet {
         RangeSet(union)
     }
 
+    /// This set and some prefixes.
+    pub(super) fn with(mut self, nets: &[IpNet]) -> RangeSet {
+        self.0.extend(RangeSet::of(nets).0);
+        RangeSet::union(self.0)
+    }
+
     /// This set less another.
     pub(super) fn without(&self, holes: &RangeSet) -> RangeSet {
         let mut rest = self.0.clone();

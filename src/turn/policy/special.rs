@@ -2,17 +2,22 @@
 //!
 //! From the IANA special-purpose address registries (RFC 6890) of IPv4 and IPv6, whether marked
 //! globally reachable or not: no peer of a call lives in any of them. For IPv6, also everything
-//! outside of 2000::/3, which is all of it that has been given out as global unicast.
+//! outside of 2000::/3, which is all of it that has been given out as global unicast. And what
+//! clouds offer to their own machines at addresses that look public and that no registry lists: it
+//! trusts whoever asks, because only a machine of that cloud can.
 
 use ipnet::IpNet;
 
 use super::ranges::RangeSet;
 
-const SPECIAL: [&str; 27] = [
+const SPECIAL: [&str; 30] = [
     "0.0.0.0/8",         // this network, RFC 791
     "10.0.0.0/8",        // private use, RFC 1918
     "100.64.0.0/10",     // shared by carrier-grade NAT, RFC 6598
     "127.0.0.0/8",       // loopback, RFC 1122
+    "161.26.0.0/16",     // IBM Cloud's resolvers, clocks and mirrors
+    "166.8.0.0/14",      // IBM Cloud's service endpoints
+    "168.63.129.16/32",  // Azure's host: resolver, DHCP, agent
     "169.254.0.0/16",    // link-local and cloud metadata, RFC 3927
     "172.16.0.0/12",     // private use, RFC 1918
     "192.0.0.0/24",      // protocol assignments, RFC 6890

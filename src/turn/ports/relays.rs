@@ -242,6 +242,14 @@ impl Relays {
         }
     }
 
+    /// True for a port that carries a relay of this process, as far as this worker knows.
+    pub(in crate::turn) fn is_live(&self, address: SocketAddr) -> bool {
+        match self.target(address) {
+            Target::Here(_) | Target::Elsewhere(_) => true,
+            Target::Outside | Target::Nobody => false,
+        }
+    }
+
     /// Lends a reserved port to another worker; its name is free here at once.
     pub(in crate::turn) fn lend(&mut self, relay: RelayId, worker: WorkerIndex) -> SocketAddr {
         let local = self.local(relay);

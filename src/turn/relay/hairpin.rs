@@ -3,8 +3,9 @@
 //!
 //! The payload goes from one allocation to the other in user space, re-framed, and never enters
 //! the IP stack. Both sides must have agreed: the sender has a permission for the receiver's relay
-//! address, the receiver one for the sender's, as advertised. A port inside the relay range is
-//! reached in no other way, whatever the policy says.
+//! address, the receiver one for the sender's, as advertised. A live relay port is reached in no
+//! other way, whatever the policy says; everything else on a relay address is a neighbour on this
+//! machine, reached through the kernel where the policy opens the address.
 
 use std::net::SocketAddr;
 
@@ -12,7 +13,6 @@ use crate::turn::{
     Delivered, Now, Reason, Server, ToClient, Train, Undelivered, Verdict, WorkerIndex,
     allocation::Way,
     allocation::table::AllocationId,
-    policy::Judgement,
     ports::relays::Target,
     relay::{payload::Outgoing, peer::canonical},
 };
@@ -43,32 +43,27 @@ impl Server {
         }
     }
 
-    /// Sends payloads to one of our own addresses; `None` when it is a socket outside the relay
-    /// range that may be reached through the kernel.
+    /// Sends payloads to a live relay port on one of our relay addresses.
+    ///
+    /// # Errors
+    /// No live relay port is there: why a relay address that the policy closes leads nowhere.
     pub(in crate::turn) fn hairpin(
         &mut self,
         now: Now,
         sender: AllocationId,
         outgoing: &Outgoing,
-    ) -> Option<Verdict> {
+    ) -> Result<Verdict, Reason> {
         let to = outgoing.peer;
-        let from = self.allocations.at(sender)?.relayed(Family::of(to.ip()))?;
+        let allocation = self.allocations.at(sender).ok_or(Reason::NoAllocation)?;
+        let from = allocation.relayed(Family::of(to.ip())).ok_or(Reason::PeerFamily)?;
         match self.relays.target(to) {
-            Target::Outside if self.is_open_socket(to) => None,
-            Target::Outside => Some(Verdict::Drop(Reason::OwnPeer)),
-            Target::Nobody => Some(Verdict::Drop(Reason::HairpinNoAllocation)),
+            Target::Outside => Err(Reason::OwnPeer),
+            Target::Nobody => Err(Reason::HairpinNoAllocation),
             Target::Elsewhere(worker) => {
-                Some(self.hairpin_to_worker(now, sender, worker, from, outgoing))
+                Ok(self.hairpin_to_worker(now, sender, worker, from, outgoing))
             }
-            Target::Here(receiver) => {
-                Some(self.hairpin_here(now, sender, receiver, from, outgoing))
-            }
+            Target::Here(receiver) => Ok(self.hairpin_here(now, sender, receiver, from, outgoing)),
         }
-    }
-
-    /// True when the policy opens this very socket, which is one of our own.
-    pub(in crate::turn) fn is_open_socket(&self, socket: SocketAddr) -> bool {
-        self.settings.policy.judge_socket(socket) == Judgement::Allowed
     }
 
     fn hairpin_to_worker(

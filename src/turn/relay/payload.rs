@@ -6,8 +6,7 @@ use std::{net::SocketAddr, ops::Range};
 
 use crate::turn::{
     Delivered, FiveTuple, Now, Reason, RelayId, Server, ToClient, Train, Verdict, allocation::Way,
-    allocation::permission::Reach, allocation::table::AllocationId, ports::relays::Target,
-    relay::peer::canonical,
+    allocation::permission::Reach, allocation::table::AllocationId, relay::peer::canonical,
 };
 use crate::wire::{ChannelData, Family, Prefix};
 
@@ -86,8 +85,11 @@ impl Server {
         };
         match allocation.permissions.reach(peer.ip(), now.mono_ms) {
             Some(Reach::Outside) => {}
-            Some(Reach::Own) => {
-                if let Some(verdict) = self.hairpin(now, id, &outgoing) {
+            Some(Reach::Relays) => {
+                return self.hairpin(now, id, &outgoing).unwrap_or_else(Verdict::Drop);
+            }
+            Some(Reach::Neighbours) => {
+                if let Ok(verdict) = self.hairpin(now, id, &outgoing) {
                     return verdict;
                 }
             }
@@ -136,7 +138,9 @@ impl Server {
         allocation.relay(Family::of(peer.ip()), now.mono_ms).ok_or(Reason::NoRelay)?;
         match allocation.permissions.reach(peer.ip(), now.mono_ms) {
             Some(Reach::Outside) => {}
-            Some(Reach::Own) => self.may_come_from_own(peer)?,
+            Some(Reach::Neighbours) if !self.relays.is_live(peer) => {}
+            // A relay port of ours never sends through the kernel: whoever claims to be one is not.
+            Some(Reach::Relays | Reach::Neighbours) => return Err(Reason::OwnPeer),
             None => return Err(Reason::NoPermission),
         }
         let train = self.admit(now, id, Way::ToClient, train);
@@ -145,16 +149,6 @@ impl Server {
         }
         let to = self.frame(now, id, peer).ok_or(Reason::NoRelay)?;
         Ok(Delivered { to, train })
-    }
-
-    /// A relay port of ours never sends through the kernel: whoever claims to be one is not.
-    fn may_come_from_own(&self, peer: SocketAddr) -> Result<(), Reason> {
-        match self.relays.target(peer) {
-            Target::Outside if self.is_open_socket(peer) => Ok(()),
-            Target::Outside | Target::Here(_) | Target::Nobody | Target::Elsewhere(_) => {
-                Err(Reason::OwnPeer)
-            }
-        }
     }
 
     /// Takes as much of a train as an allocation's limits leave room for, and counts it as relayed.

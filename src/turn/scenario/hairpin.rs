@@ -1,6 +1,11 @@
 //! Relay to relay: both callers are clients of this process.
 
-use super::*;
+use std::net::{IpAddr, SocketAddr};
+
+use super::{
+    world::{NODE, own},
+    *,
+};
 use crate::turn::{PeerPolicy, Reason, Verdict};
 use crate::wire::{ErrorCode, Prefix};
 
@@ -65,35 +70,65 @@ fn the_local_address_behind_a_nat_reaches_the_same_relay() {
 
 #[test]
 fn a_relay_port_without_an_allocation_is_reached_by_nobody() {
-    let allow = ["0.0.0.0/0".parse().unwrap()];
-    let mut world = World::with(1, 9, |settings| {
-        settings.policy = PeerPolicy::new(&allow, &[], &settings.own_addresses);
-    });
+    let mut world = World::new();
     let relayed = world.allocate(Client::ANN).expect_success().relayed();
-    let dead = if relayed.port() == 50_010 { "45.0.0.1:50011" } else { "45.0.0.1:50010" };
-    world.permit(Client::ANN, &[dead]).expect_success();
-    world.send(Client::ANN, dead, b"x").expect_drop(Reason::HairpinNoAllocation);
-    assert_eq!(world.peer_says(relayed, dead, 1), Err(Reason::OwnPeer));
+    let dead = dead_beside(relayed);
+    world.permit(Client::ANN, &[&dead]).expect_success();
+    world.send(Client::ANN, &dead, b"x").expect_drop(Reason::HairpinNoAllocation);
+    assert_eq!(world.peer_says(relayed, &dead, 1), Err(Reason::OwnPeer));
 }
 
+// An SFU, a SIP gateway, a browser on the relay's machine may have any port.
 #[test]
-fn other_ports_of_an_own_address_are_for_the_policy_to_open() {
+fn a_relay_port_without_an_allocation_is_a_neighbours_where_the_policy_opens_the_address() {
+    let allow = ["45.0.0.1/32".parse().unwrap()];
+    let mut world = World::with(1, 9, |settings| {
+        settings.policy = PeerPolicy::new(&allow, &[], &own());
+    });
+    let relayed = world.allocate(Client::ANN).expect_success().relayed();
+    let bob = world.allocate(Client::BOB).expect_success().relayed().to_string();
+    let dead = dead_beside(relayed);
+    for neighbour in [&*dead, "45.0.0.1:1", "45.0.0.1:3478"] {
+        world.permit(Client::ANN, &[neighbour]).expect_success();
+        world.send(Client::ANN, neighbour, b"out").expect_to_peer(neighbour, b"out");
+        assert_eq!(world.peer_says(relayed, neighbour, 1).unwrap().flow, Client::ANN.flow());
+    }
+    // A live one has no other way than the hairpin.
+    world.send(Client::ANN, &bob, b"x").expect_drop(Reason::HairpinNoPermission);
+    assert_eq!(world.peer_says(relayed, &bob, 1), Err(Reason::OwnPeer));
+}
+
+/// A relay port that nobody holds, on the address as advertised.
+fn dead_beside(relayed: SocketAddr) -> String {
+    let free = (50_000_u16..50_064).rev().find(|port| port.abs_diff(relayed.port()) > 1).unwrap();
+    format!("45.0.0.1:{free}")
+}
+
+// SNMP, statsd, gossip: behind every address of the machine there are services that trust it.
+#[test]
+fn no_address_of_the_machine_is_reached_under_either_name_unless_the_policy_opens_it() {
     let mut world = World::new();
-    world.allocate(Client::ANN).expect_success();
-    let inside = "10.0.0.1:22";
-    world.permit(Client::ANN, &["10.0.0.1:50000"]).expect_success();
-    world.send(Client::ANN, inside, b"x").expect_drop(Reason::OwnPeer);
-    world.bind(Client::ANN, 0x4000, inside).expect_error(ErrorCode::Forbidden);
-    world.permit(Client::ANN, &["45.0.0.1:1"]).expect_success();
-    world.send(Client::ANN, "45.0.0.1:3478", b"x").expect_drop(Reason::OwnPeer);
-    world.bind(Client::ANN, 0x4000, "45.0.0.1:3478").expect_error(ErrorCode::Forbidden);
+    let relayed = world.allocate(Client::ANN).expect_success().relayed();
+    world.permit(Client::ANN, &["10.0.0.1:50000", "45.0.0.1:1"]).expect_success();
+    for service in ["10.0.0.1:161", "45.0.0.1:161", "45.0.0.1:3478"] {
+        world.send(Client::ANN, service, b"x").expect_drop(Reason::OwnPeer);
+        world.bind(Client::ANN, 0x4000, service).expect_error(ErrorCode::Forbidden);
+        assert_eq!(world.peer_says(relayed, service, 1), Err(Reason::OwnPeer));
+    }
+    let other = format!("{NODE}:161");
+    world.permit(Client::ANN, &[&other]).expect_error(ErrorCode::Forbidden);
+    world.bind(Client::ANN, 0x4000, &other).expect_error(ErrorCode::Forbidden);
+    let allow = [NODE.parse::<IpAddr>().unwrap().into()];
+    world.reconfigure(|settings| settings.policy = PeerPolicy::new(&allow, &[], &own())).at(1);
+    world.permit(Client::ANN, &[&other]).expect_success();
+    world.send(Client::ANN, &other, b"x").expect_to_peer(&other, b"x");
 }
 
 #[test]
 fn a_deny_entry_closes_even_our_own_relays() {
     let deny = ["45.0.0.1/32".parse().unwrap()];
     let mut world = World::with(1, 9, |settings| {
-        settings.policy = PeerPolicy::new(&[], &deny, &settings.own_addresses);
+        settings.policy = PeerPolicy::new(&[], &deny, &own());
     });
     let (_, bob) = two(&mut world, Client::ANN, Client::BOB);
     world.permit(Client::ANN, &[&bob]).expect_error(ErrorCode::Forbidden);

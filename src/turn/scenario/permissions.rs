@@ -1,6 +1,6 @@
 //! Permissions, Send and Data indications (RFC 8656 §9 to §11).
 
-use super::*;
+use super::{world::own, *};
 use crate::turn::{PeerPolicy, Reason, Verdict};
 use crate::wire::{AttributeType, Class, ErrorCode, Method, Prefix};
 
@@ -112,7 +112,7 @@ fn a_mapped_peer_is_the_peer_it_maps() {
 fn one_allow_entry_opens_a_private_peer() {
     let allow = ["10.0.0.0/8".parse().unwrap()];
     let mut world = World::with(1, 9, |settings| {
-        settings.policy = PeerPolicy::new(&allow, &[], &settings.own_addresses);
+        settings.policy = PeerPolicy::new(&allow, &[], &own());
     });
     world.allocate(Client::ANN).expect_success();
     world.permit(Client::ANN, &["10.1.2.3:1"]).expect_success();

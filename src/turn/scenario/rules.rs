@@ -71,6 +71,33 @@ fn an_allocation_stays_with_its_user() {
 }
 
 #[test]
+fn a_peer_whose_address_is_now_the_machines_own_is_cut_off() {
+    let mut world = World::new();
+    let relayed = world.allocate(ANN).expect_success().relayed();
+    world.bind(ANN, 0x4000, PEER).expect_success();
+    let moved_here = [own(), vec!["9.9.9.9/32".parse().unwrap()]].concat();
+    world.reconfigure(|settings| settings.policy = PeerPolicy::new(&[], &[], &moved_here)).at(1);
+    world.channel_data(ANN, 0x4000, b"no").expect_drop(Reason::NoPermission);
+    assert_eq!(world.peer_says(relayed, PEER, 2), Err(Reason::NoPermission));
+    world.permit(ANN, &[PEER]).expect_error(ErrorCode::Forbidden);
+}
+
+// A permission for a relay address lives on, and what it is good for follows the rules.
+#[test]
+fn opening_and_closing_a_relay_address_holds_for_permissions_that_live() {
+    let neighbour = "45.0.0.1:1";
+    let allow = ["45.0.0.1/32".parse().unwrap()];
+    let mut world = World::new();
+    world.allocate(ANN).expect_success();
+    world.permit(ANN, &[neighbour]).expect_success();
+    world.send(ANN, neighbour, b"no").expect_drop(Reason::OwnPeer);
+    world.reconfigure(|settings| settings.policy = PeerPolicy::new(&allow, &[], &own())).at(1);
+    world.send(ANN, neighbour, b"yes").expect_to_peer(neighbour, b"yes");
+    world.reconfigure(|_| {}).at(2);
+    world.send(ANN, neighbour, b"no").expect_drop(Reason::OwnPeer);
+}
+
+#[test]
 fn a_peer_that_is_denied_now_is_cut_off_in_both_directions_and_others_are_not() {
     let other = "9.9.8.9:7000";
     let mut world = World::new();

@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+use ipnet::IpNet;
+
 use super::{Client, Heard};
 use crate::turn::{
     Alternates, Authenticator, Closed, Counters, Credentials, Delivered, Exhausted, Nonces, Now,
@@ -21,6 +23,8 @@ use crate::wire::{
 };
 
 pub(super) const PEER: &str = "9.9.9.9:7000";
+/// Another address of the machine, on which no relays are.
+pub(super) const NODE: &str = "45.0.0.2";
 pub(super) const PEER_V6: &str = "[2620:fe::9]:7000";
 pub(super) const REALM: &str = "realm";
 const PORTS: (u16, u16) = (50_000, 50_063);
@@ -340,7 +344,7 @@ pub(super) fn nonces() -> Nonces {
 
 fn settings(change: impl Fn(&mut Settings)) -> Arc<Settings> {
     let mut settings = Settings::new(authenticator(), PeerPolicy::new(&[], &[], &own()));
-    settings.own_addresses = own();
+    settings.own_sockets = own_sockets();
     change(&mut settings);
     Arc::new(settings)
 }
@@ -351,8 +355,14 @@ fn authenticator() -> Authenticator {
 }
 
 /// The STUN sockets.
-pub(super) fn own() -> Vec<SocketAddr> {
+fn own_sockets() -> Vec<SocketAddr> {
     vec!["45.0.0.1:3478".parse().unwrap(), "[2a0a::1]:3478".parse().unwrap()]
+}
+
+/// The machine's addresses: those relays are on under both names, and [`NODE`].
+pub(super) fn own() -> Vec<IpNet> {
+    let names = addresses().into_iter().flat_map(|relay| [relay.local, relay.advertised]);
+    names.map(IpNet::from).chain([IpNet::from(NODE.parse::<IpAddr>().unwrap())]).collect()
 }
 
 fn addresses() -> Vec<RelayAddress> {

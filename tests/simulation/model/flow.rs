@@ -51,12 +51,12 @@ impl Model {
             return Fate::Dropped;
         }
         let (worker, relayed) = (allocation.worker, end.relayed);
-        let fate = if self.is_relay_ip(peer.ip()) && self.owner_of(peer.port()).is_some() {
-            self.hairpin(now_ms, worker, relayed, peer)
-        } else if self.is_own_socket(peer) {
-            Fate::Dropped
-        } else {
+        let fate = if !self.is_relay_ip(peer.ip()) {
             Fate::ToPeer { relayed, peer, dont_fragment }
+        } else if self.owner_of(peer.port()).is_some() {
+            self.hairpin(now_ms, worker, relayed, peer)
+        } else {
+            Fate::Dropped
         };
         self.book(client, fate, bytes);
         fate
@@ -111,8 +111,7 @@ impl Model {
         (peer, relayed): (SocketAddr, SocketAddr),
         (segments, bytes): (usize, usize),
     ) -> Fate {
-        let is_relay = self.is_relay_ip(peer.ip()) && self.owner_of(peer.port()).is_some();
-        if is_relay || self.is_own_socket(peer) {
+        if self.is_relay_ip(peer.ip()) {
             return Fate::Dropped;
         }
         let fate = self.receive(now_ms, peer, relayed);

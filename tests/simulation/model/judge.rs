@@ -250,7 +250,7 @@ impl Model {
             return Err(400);
         }
         self.may_reach(now_ms, client, peer.ip())?;
-        if self.is_own_socket(peer) {
+        if self.is_relay_ip(peer.ip()) && self.owner_of(peer.port()).is_none() {
             return Err(403);
         }
         let limit = usize::from(self.scenario.channel_quota);
@@ -272,10 +272,6 @@ impl Model {
             allocation.channels.insert(number, channel);
         }
         Ok(())
-    }
-
-    pub(crate) fn is_own_socket(&self, peer: SocketAddr) -> bool {
-        self.scenario.listeners().contains(&peer)
     }
 
     pub(crate) fn is_relay_ip(&self, peer: IpAddr) -> bool {

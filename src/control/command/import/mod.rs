@@ -120,13 +120,8 @@ mod tests {
     use crate::control::config::{Config, ConfigError, Machine, Options, Proof, Secret};
 
     fn machine() -> Machine {
-        let addresses = ["10.0.0.5", "10.0.0.6", "2001:db8::5"].map(|ip| ip.parse().unwrap());
-        Machine {
-            routed: vec![addresses[0], addresses[2]],
-            addresses: addresses.to_vec(),
-            cores: vec![0, 1],
-            binds: |_| true,
-        }
+        let machine = Machine::with(&["10.0.0.5", "10.0.0.6", "2001:db8::5"]);
+        Machine { cores: vec![0, 1], ..machine }
     }
 
     /// Translates a file and settles what comes out, as `check-config` would.

@@ -33,7 +33,7 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     draft.list(&schema::ALLOW_PEERS, allowed.networks());
     draft.list(&schema::DENY_PEERS, denied.networks());
     notes.differs(
-        "private networks",
+        "private networks and the server's own addresses",
         "coturn reaches peers in them unless they are denied, uturn only where allow-peers opens them",
     );
 }
