@@ -150,6 +150,7 @@ fn workers(listen: SocketAddr, driver: DriverKind) -> Workers {
         steering: Steering::Hash,
         driver,
         io: IoSettings::default(),
+        reserved_sockets: 16,
     };
     spawn(&plan, &(Arc::new(|_, _| {}) as _)).expect("the workers start")
 }

@@ -51,6 +51,8 @@ pub(super) struct Parts<D> {
     /// Its listening sockets, already open in the driver: those for payload in the order of the
     /// listeners, then those for requests in the same.
     pub listeners: Vec<SocketId>,
+    /// Sockets of reserved ports that it may hold at a time.
+    pub reserved_sockets: u32,
     /// The clock all workers share.
     pub clock: Clock,
     /// Where its mail arrives.
@@ -68,7 +70,7 @@ pub(super) struct Parts<D> {
 impl<D: Driver> Worker<D> {
     /// Puts a worker together.
     pub(super) fn new(parts: Parts<D>) -> Worker<D> {
-        let mut sockets = Sockets::default();
+        let mut sockets = Sockets::new(parts.reserved_sockets);
         let (payload, requests) = parts.listeners.split_at(parts.listeners.len() / 2);
         payload.iter().for_each(|socket| sockets.add_listener(*socket));
         requests.iter().for_each(|socket| sockets.add_desk(*socket));
@@ -206,7 +208,9 @@ impl<D: Driver> Worker<D> {
     /// says so.
     pub(super) fn close_relay(&mut self, relay: crate::turn::RelayId) {
         match self.sockets.take(relay) {
-            RelaySocket::Open(socket) => self.driver.close(socket),
+            RelaySocket::Open(socket) | RelaySocket::OpenReserved(socket) => {
+                self.driver.close(socket);
+            }
             RelaySocket::Held(_) | RelaySocket::None => self.server.released(relay),
         }
     }

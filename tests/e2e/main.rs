@@ -23,6 +23,7 @@ mod dual;
 mod families;
 mod faults;
 mod hairpin;
+mod health;
 mod limits;
 mod listening;
 mod metrics;

@@ -13,8 +13,8 @@ use crate::relay::{LOOPBACK4, LOOPBACK6, Process, Relay, Setup, command};
 const CHANNEL: u16 = 0x4000;
 
 /// An answer, its head in lower case.
-struct Answer {
-    status: u16,
+pub struct Answer {
+    pub status: u16,
     head: String,
     body: String,
 }
@@ -29,7 +29,7 @@ fn say(to: SocketAddr, words: &str) -> String {
     answer
 }
 
-fn ask(to: SocketAddr, method: &str, path: &str) -> Answer {
+pub fn ask(to: SocketAddr, method: &str, path: &str) -> Answer {
     let answer = say(to, &format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\n\r\n"));
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
@@ -50,11 +50,15 @@ pub fn scrape(from: SocketAddr) -> BTreeMap<String, f64> {
 
 /// A relay that shows its numbers on a port of its own, written without an address.
 fn shown(arguments: &[&str]) -> (Relay, SocketAddr) {
+    showing(Setup::new().with(arguments))
+}
+
+/// The same of a setup.
+pub fn showing(setup: Setup) -> (Relay, SocketAddr) {
     let port = TcpListener::bind((LOOPBACK4, 0)).expect("a free port");
     let address = port.local_addr().expect("it is bound");
     drop(port);
-    let metrics = address.port().to_string();
-    (Setup::new().with(&["--metrics", &metrics]).with(arguments).start(), address)
+    (setup.with(&["--metrics", &address.port().to_string()]).start(), address)
 }
 
 fn sum(samples: &BTreeMap<String, f64>, name: &str, label: &str) -> f64 {

@@ -12,7 +12,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 /// Only the server's own user, and root, may open it.
 const MODE: u32 = 0o600;
 /// Connections the kernel keeps while the server does something else.
-const BACKLOG: i32 = 16;
+const BACKLOG: i32 = 1024;
 
 /// A bound control socket. It is gone from the file system when this is dropped.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::desk::Desk;
 use super::protocol::{Line, Request};
-use crate::control::server::connections::answer_each;
+use crate::control::server::connections::{Turn, answer_each};
 
 /// How long a request, or the reading of a line of the answer, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,18 +20,21 @@ const REQUEST_BYTES: u64 = 65_536;
 
 /// Answers whoever connects, for ever.
 pub(super) async fn serve(listener: UnixListener, desk: Arc<Desk>) {
-    let answer = |stream| {
+    let answer = |stream, turn| {
         let desk = Arc::clone(&desk);
-        async move { converse(stream, &desk).await }
+        async move { converse(stream, turn, &desk).await }
     };
     answer_each(listener, "control", answer).await;
 }
 
-async fn converse(stream: UnixStream, desk: &Desk) {
+async fn converse(stream: UnixStream, turn: Turn, desk: &Desk) {
     let (read, write) = stream.into_split();
-    let mut pen = Pen(write);
+    let mut pen = Pen { write, turn };
     let outcome = match timeout(PATIENCE, request(read)).await {
-        Ok(Ok(request)) => desk.answer(request, &mut pen).await,
+        Ok(Ok(request)) => {
+            pen.turn.is_servers();
+            desk.answer(request, &mut pen).await
+        }
         Ok(Err(problem)) => Err(Stop::Problem(problem)),
         Err(_) => Err(Stop::Problem("no request came".to_owned())),
     };
@@ -75,14 +78,19 @@ impl From<io::Error> for Stop {
 /// What answers are written with. A reader that is slow makes the answer slow, and one that stands
 /// still ends it; the workers do not notice.
 #[derive(Debug)]
-pub(super) struct Pen(OwnedWriteHalf);
+pub(super) struct Pen {
+    write: OwnedWriteHalf,
+    turn: Turn,
+}
 
 impl Pen {
     /// Writes one line.
     pub(super) async fn write(&mut self, line: &Line) -> io::Result<()> {
         let mut text = serde_json::to_string(line)?;
         text.push('\n');
-        let written = timeout(PATIENCE, self.0.write_all(text.as_bytes())).await;
+        self.turn.is_clients();
+        let written = timeout(PATIENCE, self.write.write_all(text.as_bytes())).await;
+        self.turn.is_servers();
         written.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 }

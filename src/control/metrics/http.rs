@@ -1,8 +1,9 @@
 //! The small HTTP server in front of the numbers: three pages, GET and HEAD, one request for each
 //! connection.
 //!
-//! Whoever can reach the address can at most hold its places (see
-//! [`connections`](crate::control::server::connections)) for [`PATIENCE`] each; the relay does not notice.
+//! A connection has [`HEAD_WITHIN`] to ask and [`PATIENCE`] in all, and ends with its answer. Clients
+//! that are silent or slow lose their places to those that come
+//! (see [`connections`](crate::control::server::connections)); the relay does not notice.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tracing::debug;
@@ -20,8 +21,10 @@ use tracing::debug;
 use super::families::Moment;
 use super::sampler::Sample;
 use super::{Node, families, text};
-use crate::control::server::connections::answer_each;
+use crate::control::server::connections::{Turn, answer_each};
 
+/// How long the head of a request may take.
+const HEAD_WITHIN: Duration = Duration::from_secs(2);
 /// How long a connection may last, from its beginning to the last byte of the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest head of a request.
@@ -37,19 +40,27 @@ enum Page {
 
 /// Answers whoever connects, for ever.
 pub(super) async fn serve(listener: TcpListener, node: Arc<Node>) {
-    let answer = |stream| {
+    let answer = |stream, turn| {
         let node = Arc::clone(&node);
-        async move { converse(stream, &node).await }
+        async move { converse(stream, turn, &node).await }
     };
     answer_each(listener, "metrics", answer).await;
 }
 
 /// Answers one request. What goes wrong here is the client's business.
-async fn converse(stream: TcpStream, node: &Node) {
-    let service = service_fn(|request: hyper::Request<_>| async move {
-        Ok::<_, Infallible>(answer(node, request.method(), request.uri().path()).await)
+async fn converse(stream: TcpStream, turn: Turn, node: &Node) {
+    let service = service_fn(|request: hyper::Request<_>| {
+        turn.is_servers();
+        let turn = &turn;
+        async move {
+            let response = answer(node, request.method(), request.uri().path()).await;
+            turn.is_clients();
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
         .keep_alive(false)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
@@ -91,7 +102,8 @@ async fn metrics(node: &Node) -> Response<String> {
 }
 
 async fn ready(node: &Node) -> Response<String> {
-    match obstacle(node, &node.sampler.sample().await) {
+    let sample = node.sampler.sample().await;
+    match obstacle(node, &sample) {
         None => plain(StatusCode::OK, "ready\n".to_owned()),
         Some(why) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
     }

@@ -1,10 +1,15 @@
 //! Asks the workers for their counters, one question at a time, and does not wait for ever.
 //!
+//! Whoever asks while a question is under way waits for the next one, and all who wait share its
+//! answers: a sample is never older than the question, and nobody waits for more than two.
+//!
 //! A worker that does not answer in time is left out of what is told for each worker. Where the
 //! workers are summed its last answer stands in for it: a sum that falls would look to Prometheus
 //! like a restart.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
@@ -22,7 +27,17 @@ type Ask = Box<dyn Fn() -> Receiver<Snapshot> + Send + Sync>;
 /// Whom to ask, and what was answered last.
 pub(in crate::control) struct Sampler {
     ask: Ask,
-    last: Mutex<BTreeMap<WorkerIndex, Snapshot>>,
+    /// Questions begun so far.
+    begun: AtomicU64,
+    last: Mutex<Last>,
+}
+
+#[derive(Default)]
+struct Last {
+    /// The last answer of each worker.
+    known: BTreeMap<WorkerIndex, Snapshot>,
+    /// What the last question brought, and how many had begun before it.
+    sample: Option<(u64, Arc<Sample>)>,
 }
 
 /// The counters of one moment, in the order of the workers.
@@ -38,16 +53,24 @@ impl Sampler {
     pub(in crate::control) fn new(
         ask: impl Fn() -> Receiver<Snapshot> + Send + Sync + 'static,
     ) -> Self {
-        Self { ask: Box::new(ask), last: Mutex::default() }
+        Self { ask: Box::new(ask), begun: AtomicU64::new(0), last: Mutex::default() }
     }
 
-    /// Asks every worker. Whoever looks meanwhile waits for its turn: however many look, a worker
-    /// answers one of them at a time.
-    pub(in crate::control) async fn sample(&self) -> Sample {
+    /// Asks every worker, or shares a question that begins after this call.
+    pub(in crate::control) async fn sample(&self) -> Arc<Sample> {
+        let before = self.begun.load(Ordering::Relaxed);
         let mut last = self.last.lock().await;
+        if let Some((begun, sample)) = &last.sample
+            && *begun >= before
+        {
+            return Arc::clone(sample);
+        }
+        let begun = self.begun.fetch_add(1, Ordering::Relaxed);
         let answered = collect((self.ask)()).await;
-        last.extend(answered.iter().map(|snapshot| (snapshot.index, snapshot.clone())));
-        Sample { answered, known: last.values().cloned().collect() }
+        last.known.extend(answered.iter().map(|snapshot| (snapshot.index, snapshot.clone())));
+        let sample = Arc::new(Sample { answered, known: last.known.values().cloned().collect() });
+        last.sample = Some((begun, Arc::clone(&sample)));
+        sample
     }
 }
 
@@ -66,7 +89,7 @@ pub(super) fn snapshot(index: u8, opened: u64) -> Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::task::Poll;
 
     use crossbeam_channel::{Sender, bounded};
 
@@ -103,5 +126,32 @@ mod tests {
         let second = block_on(sampler.sample());
         assert_eq!(opened(&second.answered), [(1, 20)]);
         assert_eq!(opened(&second.known), [(0, 1), (1, 20)]);
+    }
+
+    #[test]
+    fn those_who_ask_while_a_question_is_under_way_share_the_next_one() {
+        let sampler = half_stuck();
+        block_on(sampler.sample());
+        let begun = std::time::Instant::now();
+        block_on(async {
+            let all = (0..50).map(|_| sampler.sample());
+            let mut all: Vec<_> = all.map(Box::pin).collect();
+            std::future::poll_fn(|context| {
+                all.retain_mut(|one| one.as_mut().poll(context).is_pending());
+                if all.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        });
+        let took = begun.elapsed();
+        assert!(took < 2 * ANSWERS_WITHIN + ANSWERS_WITHIN / 2, "{took:?} for two questions");
+        assert_eq!(sampler.begun.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn whoever_asks_after_a_question_began_does_not_get_its_answers() {
+        let sampler = half_stuck();
+        let first = block_on(sampler.sample());
+        let second = block_on(sampler.sample());
+        assert_eq!((first.answered.len(), second.answered.len()), (2, 1));
     }
 }

@@ -6,15 +6,17 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Raises the soft limit to what is needed, and warns if the hard limit does not let it.
-pub(in crate::control) fn raise_limit(needed: u64) {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+/// Raises the soft limit to what is needed, and warns if the hard limit does not let it. Says what
+/// the limit is now.
+pub(in crate::control) fn raise_limit(needed: u64) -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return needed };
     let wanted = raised(soft, hard, needed);
     let raised = wanted == soft || setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok();
     let limit = if raised { wanted } else { soft };
     if limit < needed {
         warn!(limit, needed, "not every relay port can be used: raise the limit of open files");
     }
+    limit
 }
 
 fn raised(soft: u64, hard: u64, needed: u64) -> u64 {

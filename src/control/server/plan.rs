@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::connections::PLACES;
 use crate::control::config::{Config, Proof, User, Waiting};
 use crate::io::{self as net, Batching, Facts};
 use crate::turn::{
@@ -18,17 +19,25 @@ const DEFAULT_LIFETIME_S: u32 = 600;
 /// Sockets beside a worker's own share: ports borrowed from other workers, and closed ones that the
 /// kernel has not let go of.
 const SPARE_SOCKETS: u32 = 1024;
-/// Descriptors that are not sockets of workers: rings, wakers, standard streams, the control thread's.
-const BESIDE_SOCKETS: u64 = 512;
+/// Descriptors of one worker that are not sockets: its ring or its epoll instance, and its waker.
+const BESIDE_SOCKETS: u64 = 4;
+/// Descriptors of the control thread: standard streams, its runtime's, signals, listeners, the usage
+/// records, and the files that it reads while it looks at the machine or reads the configuration again.
+const CONTROL_DESCRIPTORS: u64 = 64;
+/// The most reserved ports (EVEN-PORT) of one worker at a time; each is a descriptor of the process.
+const MOST_RESERVED: u32 = 1024;
 
-/// Makes the plan of a server, with the rules and with sizes for a driver.
+/// Makes the plan of a server, with the rules and with sizes for a driver, in a process that may have
+/// so many open files.
 pub(in crate::control) fn plan(
     config: &Config,
     settings: &Arc<Settings>,
     driver: DriverKind,
     facts: &Facts,
+    file_limit: u64,
 ) -> Plan {
     let ports = config.relay_ports;
+    let share = Share::of(config, Holder::of(driver, facts), file_limit);
     let workers = u8::try_from(config.workers.len()).expect("the schema has 128 workers at most");
     Plan {
         listen: config.listen.clone(),
@@ -39,14 +48,14 @@ pub(in crate::control) fn plan(
         limits: limits(config),
         driver,
         steering: config.steer,
-        io: facts.adapt(io_settings(config)),
+        io: facts.adapt(io_settings(config, share.sockets)),
+        reserved_sockets: share.reserved,
     }
 }
 
-fn io_settings(config: &Config) -> net::Settings {
+fn io_settings(config: &Config, sockets: u32) -> net::Settings {
     let Waiting { batch_us, spin_us, busy_poll_us } = config.waiting;
     let batching = Batching { longest_wait_us: batch_us, ..Batching::default() };
-    let sockets = sockets(config);
     net::Settings { sockets, batching, spin_us, busy_poll_us, ..net::Settings::default() }
 }
 
@@ -78,11 +87,53 @@ impl Holder {
 /// The limit of open files that the process needs. A ring's table can be no larger than the limit,
 /// either, but there is one for each worker.
 pub(in crate::control) fn open_files(config: &Config, holder: Holder) -> u64 {
-    let (sockets, workers) = (u64::from(sockets(config)), config.workers.len() as u64);
+    let workers = config.workers.len() as u64;
+    let (sockets, reserved) = (u64::from(sockets(config)), u64::from(reserved(config)));
+    let listening = listening(config) as u64;
     match holder {
-        Holder::Process => sockets * workers + BESIDE_SOCKETS,
-        Holder::Rings => sockets.max(listening(config) as u64 * workers + BESIDE_SOCKETS),
+        Holder::Process => (sockets + reserved) * workers + kept(config),
+        Holder::Rings => sockets.max((listening + reserved) * workers + kept(config)),
     }
+}
+
+/// What one worker may open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Share {
+    /// Sockets of its driver.
+    sockets: u32,
+    /// Reserved ports, whose descriptors the process holds with either driver.
+    reserved: u32,
+}
+
+impl Share {
+    /// Divides the descriptors that a process may have. What the control thread needs is not for
+    /// clients, however many come: a server whose relay sockets have used up their share answers 508,
+    /// and its health checks are answered.
+    fn of(config: &Config, holder: Holder, file_limit: u64) -> Self {
+        let for_workers = file_limit - kept(config).min(file_limit / 2);
+        let each = for_workers / config.workers.len() as u64;
+        let each = u32::try_from(each).unwrap_or(u32::MAX);
+        let (sockets, reserved) = (sockets(config), reserved(config));
+        match holder {
+            Holder::Process => {
+                let both = u64::from(sockets) + u64::from(reserved);
+                let part = u64::from(each) * u64::from(reserved) / both;
+                let reserved = reserved.min(u32::try_from(part).unwrap_or(u32::MAX));
+                Self { sockets: sockets.min(each - reserved), reserved }
+            }
+            Holder::Rings => {
+                let reserved = reserved.min(each.saturating_sub(size(listening(config))));
+                Self { sockets, reserved }
+            }
+        }
+    }
+}
+
+/// Descriptors that are no client's: the control thread's, and those that every worker begins with.
+fn kept(config: &Config) -> u64 {
+    let listeners = config.metrics.len() + usize::from(config.control.is_some());
+    let connections = listeners * (PLACES + 1);
+    CONTROL_DESCRIPTORS + connections as u64 + config.workers.len() as u64 * BESIDE_SOCKETS
 }
 
 /// Listening sockets of one worker.
@@ -93,9 +144,22 @@ fn listening(config: &Config) -> usize {
 /// Sockets one worker may have open at once: its slice of the ports on every relay address, and the
 /// listening ones.
 fn sockets(config: &Config) -> u32 {
-    let size = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+    relay_ports(config) + size(listening(config)) + SPARE_SOCKETS
+}
+
+/// Reserved ports that one worker may have at once.
+fn reserved(config: &Config) -> u32 {
+    MOST_RESERVED.min(relay_ports(config))
+}
+
+/// Relay ports of one worker, on all addresses together.
+fn relay_ports(config: &Config) -> u32 {
     let relays = config.relay_ports.count() * size(config.relays.len());
-    relays.div_ceil(size(config.workers.len())) + size(listening(config)) + SPARE_SOCKETS
+    relays.div_ceil(size(config.workers.len()))
+}
+
+fn size(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }
 
 /// What signs the nonces of this run. It outlives a change of the configuration, so that no client
@@ -151,19 +215,54 @@ mod tests {
     use clap::Parser;
 
     use super::{
-        BESIDE_SOCKETS, Holder, SOCKETS_OF_A_LISTENER, SPARE_SOCKETS, nonces, open_files, settings,
+        Holder, MOST_RESERVED, SOCKETS_OF_A_LISTENER, SPARE_SOCKETS, Share, kept, nonces,
+        open_files, settings,
     };
     use crate::control::config::{Config, Machine, Options};
     use crate::turn::Judgement;
 
-    #[test]
-    fn rings_divide_what_a_process_has_to_hold_as_a_whole() {
+    /// Four workers with 16,384 relay ports, and metrics on one address.
+    fn four_workers() -> Config {
         let machine = Machine { cores: vec![0, 1, 2, 3], ..Machine::with(&["8.8.8.8"]) };
         let config = Config::load(Options::default(), None, &machine).unwrap();
-        let listening = SOCKETS_OF_A_LISTENER as u64;
-        let (beside, one) = (BESIDE_SOCKETS, 16_384 / 4 + listening + u64::from(SPARE_SOCKETS));
-        assert_eq!(open_files(&config, Holder::Process), 4 * one + beside);
+        Config { metrics: vec!["127.0.0.1:9641".parse().unwrap()], ..config }
+    }
+
+    const LISTENING: u64 = SOCKETS_OF_A_LISTENER as u64;
+    const RESERVED: u64 = MOST_RESERVED as u64;
+
+    #[test]
+    fn rings_divide_what_a_process_has_to_hold_as_a_whole() {
+        let config = four_workers();
+        let one = 16_384 / 4 + LISTENING + u64::from(SPARE_SOCKETS);
+        let all = open_files(&config, Holder::Process);
+        assert_eq!(all, 4 * (one + RESERVED) + kept(&config));
         assert_eq!(open_files(&config, Holder::Rings), one);
+    }
+
+    #[test]
+    fn no_limit_leaves_the_descriptors_of_the_control_thread_to_clients() {
+        let config = four_workers();
+        let kept = kept(&config);
+        assert!(kept > 64, "the places of the metrics address are among them");
+        for limit in [256, 1024, 4096, 65_536, 1 << 20] {
+            let Share { sockets, reserved } = Share::of(&config, Holder::Process, limit);
+            let taken = 4 * u64::from(sockets + reserved);
+            assert!(taken + kept.min(limit / 2) <= limit, "{taken} of {limit}");
+            let Share { reserved, .. } = Share::of(&config, Holder::Rings, limit);
+            let taken = 4 * (LISTENING + u64::from(reserved));
+            assert!(taken + kept.min(limit / 2) <= limit, "{taken} of {limit}");
+        }
+    }
+
+    #[test]
+    fn enough_open_files_are_enough_for_every_port() {
+        let config = four_workers();
+        for holder in [Holder::Process, Holder::Rings] {
+            let share = Share::of(&config, holder, open_files(&config, holder));
+            let all = 16_384 / 4 + SOCKETS_OF_A_LISTENER as u32 + SPARE_SOCKETS;
+            assert_eq!(share, Share { sockets: all, reserved: MOST_RESERVED }, "{holder:?}");
+        }
     }
 
     #[test]

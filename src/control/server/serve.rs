@@ -139,8 +139,8 @@ fn spawn(
         warn!("busy-poll-us has no effect: it needs io_uring and kernel 6.9");
     }
     let with = |driver| {
-        files::raise_limit(open_files(config, Holder::of(driver, &facts)));
-        let workers = worker::spawn(&plan(config, settings, driver, &facts), tell);
+        let limit = files::raise_limit(open_files(config, Holder::of(driver, &facts)));
+        let workers = worker::spawn(&plan(config, settings, driver, &facts, limit), tell);
         workers.map(|workers| (workers, driver))
     };
     match (config.io, facts.uring) {

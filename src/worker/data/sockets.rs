@@ -1,6 +1,6 @@
 //! Which socket of the driver is which listener or relay of the state machine, and back.
 
-use std::net::UdpSocket;
+use std::{io, net::UdpSocket};
 
 use crate::{
     io::SocketId,
@@ -26,10 +26,12 @@ pub(in crate::worker) enum RelaySocket {
     Held(UdpSocket),
     /// It relays.
     Open(SocketId),
+    /// It relays on a port that was reserved.
+    OpenReserved(SocketId),
 }
 
 /// The two tables. Both indices are small and dense, so both ways are one look.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::worker) struct Sockets {
     roles: Vec<Option<Role>>,
     /// For payload, and answered from.
@@ -37,9 +39,25 @@ pub(in crate::worker) struct Sockets {
     /// For requests, one beside each of the others.
     desks: Vec<SocketId>,
     relays: Vec<RelaySocket>,
+    /// Relays whose ports were reserved. Their sockets are descriptors of the process whatever the
+    /// driver, so they are bounded: by `most_reserved`.
+    reserved: u32,
+    most_reserved: u32,
 }
 
 impl Sockets {
+    /// Begins with none, and with room for so many that are reserved.
+    pub(in crate::worker) fn new(most_reserved: u32) -> Sockets {
+        Sockets {
+            roles: Vec::new(),
+            listeners: Vec::new(),
+            desks: Vec::new(),
+            relays: Vec::new(),
+            reserved: 0,
+            most_reserved,
+        }
+    }
+
     /// Notes the next listener; they are numbered in the order of these calls.
     pub(in crate::worker) fn add_listener(&mut self, socket: SocketId) {
         let listener = ListenerId(self.listeners.len() as u16);
@@ -72,7 +90,7 @@ impl Sockets {
     /// The socket a relay sends from, if it relays.
     pub(in crate::worker) fn relay(&self, relay: RelayId) -> Option<SocketId> {
         match self.relays.get(relay.0 as usize)? {
-            RelaySocket::Open(socket) => Some(*socket),
+            RelaySocket::Open(socket) | RelaySocket::OpenReserved(socket) => Some(*socket),
             RelaySocket::None | RelaySocket::Held(_) => None,
         }
     }
@@ -83,14 +101,35 @@ impl Sockets {
         self.set_role(socket, Role::Relay(relay));
     }
 
+    /// Finds out whether there may be one more socket of a reserved port.
+    ///
+    /// # Errors
+    /// `EMFILE` when there may not.
+    pub(in crate::worker) fn room_for_reserved(&self) -> io::Result<()> {
+        let has_room = self.reserved < self.most_reserved;
+        has_room.then_some(()).ok_or_else(|| io::Error::from_raw_os_error(libc::EMFILE))
+    }
+
     /// Keeps the socket of a reserved port.
     pub(in crate::worker) fn hold(&mut self, relay: RelayId, socket: UdpSocket) {
         *self.relay_mut(relay) = RelaySocket::Held(socket);
+        self.reserved += 1;
+    }
+
+    /// Notes that a relay is open whose port was reserved.
+    pub(in crate::worker) fn open_reserved(&mut self, relay: RelayId, socket: SocketId) {
+        *self.relay_mut(relay) = RelaySocket::OpenReserved(socket);
+        self.set_role(socket, Role::Relay(relay));
+        self.reserved += 1;
     }
 
     /// Takes whatever socket a relay has. The role of an open one stays until it is forgotten.
     pub(in crate::worker) fn take(&mut self, relay: RelayId) -> RelaySocket {
-        std::mem::take(self.relay_mut(relay))
+        let taken = std::mem::take(self.relay_mut(relay));
+        if matches!(taken, RelaySocket::Held(_) | RelaySocket::OpenReserved(_)) {
+            self.reserved -= 1;
+        }
+        taken
     }
 
     /// Forgets a socket the kernel has let go of, and says what it was.
@@ -112,5 +151,27 @@ impl Sockets {
             self.roles.resize(index + 1, None);
         }
         self.roles[index] = Some(role);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_sockets_are_bounded_until_they_are_let_go() {
+        let mut sockets = Sockets::new(2);
+        let socket = || UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        for relay in [RelayId(3), RelayId(5)] {
+            sockets.room_for_reserved().expect("two have room");
+            sockets.hold(relay, socket());
+        }
+        let full = sockets.room_for_reserved().unwrap_err();
+        assert_eq!(full.raw_os_error(), Some(libc::EMFILE));
+        assert!(matches!(sockets.take(RelayId(3)), RelaySocket::Held(_)));
+        sockets.room_for_reserved().expect("one was let go");
+        assert!(matches!(sockets.take(RelayId(3)), RelaySocket::None));
+        sockets.hold(RelayId(3), socket());
+        sockets.room_for_reserved().expect_err("nothing was let go twice");
     }
 }

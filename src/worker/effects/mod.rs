@@ -66,7 +66,7 @@ impl<D: Driver> Worker<D> {
             Purpose::Relay => {
                 self.driver.bind(wanted.local).map_err(|error| self.failed(wanted.relay, &error))
             }
-            Purpose::Reserve => Err(match sockets::relay(wanted.local, BufferSizes::RELAY) {
+            Purpose::Reserve => Err(match self.reserved(wanted.local) {
                 Ok(socket) => {
                     self.sockets.hold(wanted.relay, socket);
                     Bind::Bound
@@ -74,6 +74,11 @@ impl<D: Driver> Worker<D> {
                 Err(error) => self.failed(wanted.relay, &error),
             }),
         }
+    }
+
+    fn reserved(&self, local: SocketAddr) -> io::Result<UdpSocket> {
+        self.sockets.room_for_reserved()?;
+        sockets::relay(local, BufferSizes::RELAY)
     }
 
     /// A socket that was asked for is there.
@@ -114,9 +119,11 @@ impl<D: Driver> Worker<D> {
         Bind::Failed
     }
 
+    /// Opens a socket whose port was reserved, here or by another worker.
     fn start(&mut self, relay: RelayId, socket: UdpSocket) -> io::Result<()> {
+        self.sockets.room_for_reserved()?;
         let id = self.driver.open(socket)?;
-        self.sockets.open(relay, id);
+        self.sockets.open_reserved(relay, id);
         Ok(())
     }
 

@@ -78,6 +78,9 @@ pub struct Plan {
     pub driver: DriverKind,
     /// The driver's sizes.
     pub io: net::Settings,
+    /// Sockets of reserved ports that one worker may hold at a time, its own and those that it has
+    /// from other workers.
+    pub reserved_sockets: u32,
 }
 
 /// The running workers.
@@ -132,6 +135,7 @@ struct Seat {
     core: usize,
     listeners: Vec<UdpSocket>,
     io: net::Settings,
+    reserved_sockets: u32,
     steering: Steering,
     server: Server,
     clock: Clock,
@@ -170,6 +174,7 @@ pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
             core: plan.cores[worker],
             listeners,
             io: plan.io,
+            reserved_sockets: plan.reserved_sockets,
             steering: plan.steering,
             server: server(plan, index, quota.clone())?,
             clock,
@@ -374,6 +379,7 @@ fn live<D: Driver>(seat: Seat, make: impl FnOnce(&net::Settings) -> io::Result<D
         driver,
         server: seat.server,
         listeners,
+        reserved_sockets: seat.reserved_sockets,
         clock: seat.clock,
         inbox: seat.inbox,
         outgoing: Outgoing::new(seat.parcels, addresses.len()),
