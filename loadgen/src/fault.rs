@@ -2,7 +2,7 @@
 
 use std::{fmt, io, net::SocketAddr};
 
-use crate::turn::{Rejection, Request};
+use crate::rig::turn::{Rejection, Request};
 
 /// Why there is no result.
 #[derive(Debug)]

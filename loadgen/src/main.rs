@@ -1,61 +1,42 @@
 //! `loadgen` offers load to a TURN relay, any TURN relay, and reports what came through.
 //!
 //! ```text
-//! run, sweep, overload, compare, plan   the subcommands
-//! spec, shape, schedule          what is offered, and when each packet is due
-//! turn/, rig                     allocations and everything they need, set up once
-//! measure, lane, sender, sink    one measurement: threads that send and receive
-//! floor                          the same shape without a relay: what the generator itself shows
-//! observe                        the main thread meanwhile: progress, and what the server uses
-//! churn/                         the shape whose load is the set-up itself, and the probe
-//! packet, framing, ledger, tally, slices  what a packet carries, and what became of it
-//! socket/, endpoint              batches through the kernel, the one home of `unsafe`; sockets as wanted
-//! procfs                         what the server and the generator used
-//! outcome, verdict, report/      the result, whether it held and whether to trust it, as text and page
+//! command/   the subcommands: run, sweep, overload, compare, plan
+//! report/    results as text, pages and pictures
+//! result/    what a measurement came to, whether it held, and whether to trust it
+//! measure/   one measurement: its course, its floor, and the main thread that looks on; churn and probe
+//! rig/       sockets, allocations, senders and sinks: set up once, measured as often as wanted
+//! count/     what became of the packets
+//! offer/     what is offered, when each packet is due, and what it carries
+//! socket/    batches through the kernel, the one home of `unsafe`
+//! clock, procfs, fault
 //! ```
+//!
+//! Each imports only from those below it.
 //!
 //! It stands on `uturn::wire` alone and has sockets of its own: what it measures it does not share.
 //! Exit status: 0 when the limits held, 1 when one did not, 2 when there is no result.
 
-mod args;
-mod churn;
 mod clock;
-mod compare;
-mod endpoint;
+mod command;
+mod count;
 mod fault;
-mod floor;
-mod framing;
-mod lane;
-mod latency;
-mod ledger;
 mod measure;
-mod observe;
-mod outcome;
-mod overload;
-mod packet;
-mod plan;
+mod offer;
 mod procfs;
 mod report;
+mod result;
 mod rig;
-mod run;
-mod schedule;
-mod sender;
-mod shape;
-mod sink;
-mod slices;
 mod socket;
-mod spec;
-mod stats;
-mod sweep;
-mod tally;
-mod turn;
-mod verdict;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Cli, Command};
+use crate::command::{
+    args::{Cli, Command},
+    compare, overload, plan, run, sweep,
+};
 
 fn main() -> ExitCode {
     let held = match Cli::parse().command {

@@ -5,10 +5,12 @@ use super::{
     plot::{Plot, Series},
 };
 use crate::{
-    compare::{Comparison, Contender},
+    command::{
+        compare::{Comparison, Contender},
+        sweep::{Step, Sweep},
+    },
     fault::Fault,
-    outcome::{Outcome, Sample, WayOutcome},
-    sweep::{Step, Sweep},
+    result::outcome::{Outcome, Sample, WayOutcome},
 };
 
 const STYLE: &str = include_str!("page.css");

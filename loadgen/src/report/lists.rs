@@ -5,11 +5,12 @@ use super::{
     table::{FLOOR_ROW, Table, waiting},
 };
 use crate::{
-    compare::{Comparison, Contender, LatencyFigure, Ratio},
-    latency::FIGURES,
-    plan::{Plan, Resource},
-    stats::Quartiles,
-    sweep::{Step, Sweep},
+    command::{
+        compare::{Comparison, Contender, LatencyFigure, Ratio},
+        plan::{Plan, Resource},
+        sweep::{Step, Sweep},
+    },
+    count::{latency::FIGURES, stats::Quartiles},
 };
 
 fn words<const N: usize>(words: [&str; N]) -> [String; N] {

@@ -1,6 +1,6 @@
 //! Numbers as people read them.
 
-use crate::latency::Latency;
+use crate::count::latency::Latency;
 
 /// 1,234,567
 pub(crate) fn count(number: u64) -> String {

@@ -7,8 +7,8 @@ use super::{
     table::{self, Table},
 };
 use crate::{
-    latency::FIGURES,
-    overload::{Overload, Phase, Slice},
+    command::overload::{Overload, Phase, Slice},
+    count::latency::FIGURES,
 };
 
 /// Everything as text.

@@ -3,7 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::number::{short, time_us};
-use crate::observe::Look;
+use crate::measure::observe::Look;
 
 /// A line on standard error, or nothing.
 pub(crate) struct Progress {

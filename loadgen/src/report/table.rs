@@ -2,8 +2,8 @@
 
 use super::number::{bytes, count, known, latency_cells, short};
 use crate::{
-    latency::FIGURES,
-    outcome::{GeneratorOutcome, Outcome, ServerOutcome, SetUpOutcome, WayOutcome},
+    count::latency::FIGURES,
+    result::outcome::{GeneratorOutcome, Outcome, ServerOutcome, SetUpOutcome, WayOutcome},
 };
 
 /// Rows of cells: the first column to the left, the others to the right, as wide as they must be.

@@ -1,0 +1,7 @@
+//! What became of the packets, counted.
+
+pub(crate) mod latency;
+pub(crate) mod ledger;
+pub(crate) mod slices;
+pub(crate) mod stats;
+pub(crate) mod tally;

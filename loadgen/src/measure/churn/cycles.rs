@@ -1,0 +1,336 @@
+//! Cycles: allocations opened, permitted, bound, refreshed and closed, one after the other, many at
+//! once.
+//!
+//! With a rate the loop is open: a cycle is due whether or not the server keeps up, and its latency
+//! counts from then. Every cycle has a socket of its own, as every client has.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use hdrhistogram::Histogram;
+
+use crate::{
+    clock::{Clock, MILLI_NS, SECOND_NS},
+    count::{latency, ledger::Way},
+    fault::Fault,
+    offer::{packet::mix, spec::Spec},
+    rig::{
+        self,
+        lane::{Gauge, ThreadUse, Watch},
+        sender::{SentCount, Window},
+        turn::{Answer, Member, Request, Session},
+    },
+    socket::Poller,
+};
+
+/// What is asked in one cycle, and by whom.
+#[derive(Clone, Copy)]
+pub(super) struct Cycle {
+    /// What the thread is called.
+    pub(super) role: &'static str,
+    pub(super) requests: &'static [Request],
+}
+
+/// The whole life of an allocation.
+pub(super) const CHURN: Cycle = Cycle {
+    role: "churn",
+    requests: &[
+        Request::Allocate,
+        Request::Permit,
+        Request::Bind,
+        Request::Refresh,
+        Request::Close,
+    ],
+};
+
+/// One request of each kind that must be answered whatever else goes on.
+pub(super) const PROBE: Cycle = Cycle {
+    role: "probe",
+    requests: &[Request::Binding, Request::Allocate, Request::Refresh, Request::Close],
+};
+
+/// How often requests under way are looked at for a retransmission.
+const TICK_NS: u64 = 10 * MILLI_NS;
+
+/// Where permissions and channels point: nothing is sent there.
+pub(super) const DISCARD_PORT: u16 = 9;
+
+/// Networks that clients of a server on the loopback come from. A server may bound what it answers
+/// to one network before it knows anybody there, and thousands of clients a second do not come from
+/// one.
+const NETWORKS: u64 = 250;
+
+/// A client in the middle of its cycle.
+struct Slot {
+    member: Member,
+    due_ns: u64,
+    done: usize,
+}
+
+/// What a thread of cycles counts.
+pub(super) struct Count {
+    pub(super) started: SentCount,
+    pub(super) finished: Way,
+    pub(super) requests: Vec<(Request, Histogram<u64>)>,
+    pub(super) lag: Histogram<u64>,
+    /// Cycles that failed, and the last in words.
+    pub(super) failures: (u64, Option<String>),
+}
+
+/// One thread's cycles.
+pub(super) struct Churn<'a> {
+    spec: &'a Spec,
+    server: SocketAddr,
+    peer: SocketAddr,
+    clock: Clock,
+    window: Window,
+    cycle: Cycle,
+    gauge: &'a Gauge,
+    poller: Poller,
+    slots: Vec<Option<Slot>>,
+    free: Vec<usize>,
+    /// Distance between cycles; 0: whenever a slot is free.
+    interval_ns: u64,
+    next_ns: u64,
+    seed: u64,
+    tick_ns: u64,
+    pub(super) count: Count,
+}
+
+/// Where and when cycles run.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) server: SocketAddr,
+    pub(crate) peer_ip: IpAddr,
+    pub(crate) clock: Clock,
+    pub(crate) window: Window,
+}
+
+impl<'a> Churn<'a> {
+    pub(super) fn new(
+        spec: &'a Spec,
+        place: Place,
+        cycle: Cycle,
+        gauge: &'a Gauge,
+    ) -> Result<Churn<'a>, Fault> {
+        let threads = spec.threads as f64;
+        let interval = spec.rate.map_or(0.0, |rate| SECOND_NS as f64 * threads / rate);
+        Ok(Churn {
+            spec,
+            server: place.server,
+            peer: SocketAddr::new(place.peer_ip, DISCARD_PORT),
+            clock: place.clock,
+            window: place.window,
+            cycle,
+            gauge,
+            poller: Poller::new().map_err(|error| Fault::io("create an epoll", error))?,
+            slots: (0..spec.window).map(|_| None).collect(),
+            free: (0..spec.window).rev().collect(),
+            interval_ns: interval as u64,
+            next_ns: place.window.start_ns,
+            seed: rig::seed(),
+            tick_ns: 0,
+            count: Count::new(cycle),
+        })
+    }
+
+    /// Runs cycles until the window ends, and those under way to their end.
+    pub(super) fn run(&mut self, core: Option<usize>) -> Result<ThreadUse, Fault> {
+        let watch = Watch::start(self.cycle.role, core, self.clock);
+        let mut busy_ns = 0;
+        loop {
+            let now = self.clock.now();
+            if now < self.window.until_ns {
+                self.open_due(now)?;
+            } else if self.free.len() == self.slots.len() {
+                return Ok(watch.stop(busy_ns));
+            }
+            let wait = Duration::from_nanos(self.wait_ns(now));
+            let ready =
+                self.poller.wait(wait).map_err(|error| Fault::io("wait for answers", error))?;
+            let ready: Vec<usize> = ready.map(|token| token as usize).collect();
+            let begin = self.clock.now();
+            ready.into_iter().try_for_each(|slot| self.read(slot))?;
+            self.tick(begin);
+            self.gauge.publish(self.count.started.all, self.count.finished.all);
+            busy_ns += self.clock.now() - begin;
+        }
+    }
+
+    fn wait_ns(&self, now: u64) -> u64 {
+        let tick_ns = self.tick_ns.saturating_sub(now).min(TICK_NS);
+        match self.free.is_empty() || now >= self.window.until_ns {
+            true => tick_ns,
+            false => self.next_ns.saturating_sub(now).min(tick_ns),
+        }
+    }
+
+    /// Begins the cycles that are due, as far as slots are free.
+    fn open_due(&mut self, now: u64) -> Result<(), Fault> {
+        while !self.free.is_empty() && self.next_ns <= now {
+            let due_ns = if self.interval_ns == 0 { now } else { self.next_ns };
+            self.next_ns += self.interval_ns;
+            self.open(due_ns)?;
+            if self.interval_ns == 0 && self.free.len().is_multiple_of(8) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, due_ns: u64) -> Result<(), Fault> {
+        let Some(slot) = self.free.pop() else { return Ok(()) };
+        self.seed = mix(self.seed);
+        let account = self.spec.account.clone();
+        let mut session = Session::new(account, self.spec.pace, self.peer.ip(), self.seed);
+        session.talk_to(self.peer);
+        let member = match home(self.server, self.count.started.all) {
+            Some(from) => Member::open_at(from, self.server, session)?,
+            None => Member::open(self.server, false, session)?,
+        };
+        let now = self.clock.now();
+        self.count.lag.saturating_record(now.saturating_sub(due_ns));
+        self.count.started.all += 1;
+        self.count.started.packets += u64::from(due_ns >= self.window.from_ns);
+        self.slots[slot] = Some(Slot { member, due_ns, done: 0 });
+        self.watch(slot)?;
+        self.proceed(slot)
+    }
+
+    fn watch(&self, slot: usize) -> Result<(), Fault> {
+        let Some(cycle) = &self.slots[slot] else { return Ok(()) };
+        let added = self.poller.add(&*cycle.member.socket, slot as u64);
+        added.map_err(|error| Fault::io("watch a socket", error))
+    }
+
+    /// Sends the next request of a cycle, or ends it.
+    fn proceed(&mut self, slot: usize) -> Result<(), Fault> {
+        let now = self.clock.now();
+        let Some(cycle) = &mut self.slots[slot] else { return Ok(()) };
+        match self.cycle.requests.get(cycle.done) {
+            Some(request) => match cycle.member.start(*request, now) {
+                Ok(()) => Ok(()),
+                Err(error) => self.broken(&error),
+            },
+            None => {
+                let measured = cycle.due_ns >= self.window.from_ns;
+                self.count.finish(measured, now.saturating_sub(cycle.due_ns));
+                self.release(slot);
+                Ok(())
+            }
+        }
+    }
+
+    fn reopen(&mut self, slot: usize) -> Result<bool, Fault> {
+        let Some(cycle) = &mut self.slots[slot] else { return Ok(false) };
+        cycle.member.reopen(self.server)
+    }
+
+    fn release(&mut self, slot: usize) {
+        self.slots[slot] = None;
+        self.free.push(slot);
+    }
+
+    fn read(&mut self, slot: usize) -> Result<(), Fault> {
+        let mut datagram = [0_u8; 2_048];
+        let Some(cycle) = &mut self.slots[slot] else { return Ok(()) };
+        let answer = match cycle.member.socket.recv(&mut datagram) {
+            Ok(bytes) => cycle.member.take(&datagram[..bytes], self.clock.now()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(answer) => self.judge(slot, answer),
+            Err(error) => self.broken(&error),
+        }
+    }
+
+    fn judge(&mut self, slot: usize, answer: Answer) -> Result<(), Fault> {
+        match answer {
+            Answer::Ignored | Answer::Again => Ok(()),
+            Answer::Done(_, took_ns) => {
+                let Some(cycle) = &mut self.slots[slot] else { return Ok(()) };
+                self.count.requests[cycle.done].1.saturating_record(took_ns);
+                cycle.done += 1;
+                self.proceed(slot)
+            }
+            Answer::Failed(request, rejection)
+                if rejection.is_old_port(request) && self.reopen(slot)? =>
+            {
+                self.watch(slot)?;
+                self.proceed(slot)
+            }
+            Answer::Failed(request, rejection) => {
+                let text = format!("{}: {rejection:?}", request.name());
+                self.count.failures = (self.count.failures.0 + 1, Some(text));
+                self.release(slot);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends again what was not answered in time.
+    fn tick(&mut self, now: u64) {
+        if now < self.tick_ns {
+            return;
+        }
+        self.tick_ns = now + TICK_NS;
+        for slot in 0..self.slots.len() {
+            let Some(cycle) = &mut self.slots[slot] else { continue };
+            if let Ok(answer @ Answer::Failed(..)) = cycle.member.tick(now) {
+                // A failure releases the slot and sends nothing.
+                let _ = self.judge(slot, answer);
+            }
+        }
+    }
+
+    fn broken(&self, error: &io::Error) -> Result<(), Fault> {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Err(Fault::Closed(self.server)),
+            kind => Err(Fault::io("talk to the server", io::Error::from(kind))),
+        }
+    }
+}
+
+/// The address of a client, where it can be chosen: on the IPv4 loopback, 127.0.0.0/8 is ours.
+fn home(server: SocketAddr, client: u64) -> Option<IpAddr> {
+    let network = (client % NETWORKS) as u8 + 1;
+    match server.ip() {
+        IpAddr::V4(ip) if ip.is_loopback() => Some(Ipv4Addr::new(127, 77, network, 1).into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
+}
+
+impl Count {
+    pub(super) fn new(cycle: Cycle) -> Count {
+        Count {
+            started: SentCount::default(),
+            finished: Way::new(),
+            requests: cycle.requests.iter().map(|one| (*one, latency::empty())).collect(),
+            lag: latency::empty(),
+            failures: (0, None),
+        }
+    }
+
+    pub(super) fn add(&mut self, other: &Count) {
+        self.started.add(&other.started);
+        self.finished.add(&other.finished);
+        for ((_, sum), (_, histogram)) in self.requests.iter_mut().zip(&other.requests) {
+            latency::add(sum, histogram);
+        }
+        latency::add(&mut self.lag, &other.lag);
+        self.failures.0 += other.failures.0;
+        self.failures.1 = other.failures.1.clone().or(self.failures.1.take());
+    }
+
+    fn finish(&mut self, measured: bool, took_ns: u64) {
+        self.finished.all += 1;
+        if measured {
+            self.finished.packets += 1;
+            self.finished.latency.saturating_record(took_ns);
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! The command line, settled: defaults filled in, contradictions refused, once.
+
+use std::net::IpAddr;
+
+use crate::{
+    clock::{SECOND_NS, nanoseconds},
+    command::{
+        args::{Direction, LoadArgs, Wait},
+        run::Times,
+    },
+    fault::Fault,
+    offer::{
+        packet,
+        shape::{Changes, Shape, Stream, pace},
+    },
+    rig::turn::{Account, Pace},
+};
+
+/// Longest user name (RFC 8489 §14.3).
+const MAX_NAME_BYTES: usize = 508;
+
+/// Binding requests carry their flow in 16 bits of the transaction id.
+const MAX_BINDING_CLIENTS: usize = 32_767;
+
+/// From whom to whom packets travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// Clients and a peer without a relay between them.
+    Direct,
+    /// Clients and a peer, through the relay.
+    Relay,
+    /// Two clients, each behind its own allocation.
+    Pair,
+    /// To the server and back.
+    Binding,
+}
+
+/// One end of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Client(usize),
+    Peer,
+}
+
+impl Route {
+    /// Flows that `clients` clients make; the lowest bit of a flow is its direction.
+    pub(crate) fn flows(self, clients: usize) -> usize {
+        match self {
+            Route::Direct | Route::Relay | Route::Binding => clients * 2,
+            Route::Pair => clients,
+        }
+    }
+
+    pub(crate) fn sender(self, flow: usize) -> End {
+        match self {
+            Route::Pair => End::Client(flow),
+            Route::Binding => End::Client(flow / 2),
+            Route::Direct | Route::Relay if flow.is_multiple_of(2) => End::Client(flow / 2),
+            Route::Direct | Route::Relay => End::Peer,
+        }
+    }
+
+    pub(crate) fn receiver(self, flow: usize) -> End {
+        match self {
+            Route::Pair => End::Client(flow ^ 1),
+            Route::Binding => End::Client(flow / 2),
+            Route::Direct | Route::Relay if flow.is_multiple_of(2) => End::Peer,
+            Route::Direct | Route::Relay => End::Client(flow / 2),
+        }
+    }
+
+    pub(crate) fn has_peer(self) -> bool {
+        matches!(self, Route::Direct | Route::Relay)
+    }
+}
+
+/// Everything that is known before the first packet.
+#[derive(Debug, Clone)]
+pub(crate) struct Spec {
+    pub(crate) shape: Shape,
+    pub(crate) route: Route,
+    pub(crate) streams: Vec<Stream>,
+    pub(crate) account: Option<Account>,
+    pub(crate) peer_ip: Option<IpAddr>,
+    pub(crate) allocations: usize,
+    pub(crate) rate: Option<f64>,
+    /// Client to peer, peer to client.
+    pub(crate) ways: [bool; 2],
+    pub(crate) trains: bool,
+    pub(crate) indications: bool,
+    pub(crate) duration_ns: u64,
+    pub(crate) warmup_ns: u64,
+    pub(crate) pace: Pace,
+    pub(crate) window: usize,
+    pub(crate) threads: usize,
+    pub(crate) cores: Vec<usize>,
+    /// Threads look again at once while nothing is due, instead of sleeping.
+    pub(crate) spin: bool,
+    pub(crate) gro: bool,
+    pub(crate) quiet: bool,
+}
+
+impl Spec {
+    pub(crate) fn settle(args: &LoadArgs, usual: Times) -> Result<Spec, Fault> {
+        refuse_idle_options(args)?;
+        let route = route(args);
+        let mut spec = Spec {
+            shape: args.shape,
+            route,
+            streams: args.shape.streams(changes(args)?),
+            account: account(args)?,
+            peer_ip: args.peer_ip,
+            allocations: allocations(args, route)?,
+            rate: args.rate,
+            ways: ways(args),
+            trains: args.trains,
+            indications: args.indications,
+            duration_ns: seconds("--duration", args.duration.unwrap_or(usual.duration_s))?,
+            warmup_ns: seconds("--warmup", args.warmup.unwrap_or(usual.warmup_s))?,
+            pace: pace_of(args)?,
+            window: args.window.max(1),
+            threads: args.threads.clamp(1, args.allocations.unwrap_or(usize::MAX).max(1)),
+            cores: cores(args)?,
+            spin: args.wait == Wait::Spin,
+            gro: !args.no_gro,
+            quiet: args.quiet,
+        };
+        if spec.duration_ns == 0 {
+            return Err(Fault::usage("--duration must be longer than nothing"));
+        }
+        match args.rate {
+            Some(rate) if rate <= 0.0 || !rate.is_finite() => {
+                return Err(Fault::usage("--rate must be more than nothing"));
+            }
+            Some(rate) => spec.offer(rate),
+            None if args.shape == Shape::Custom => {
+                return Err(Fault::usage("custom traffic needs --rate"));
+            }
+            None => {}
+        }
+        let chosen = args.wait != Wait::Auto || spec.shape == Shape::Churn;
+        spec.spin |= !chosen && spec.has_a_core_for_each_thread();
+        Ok(spec)
+    }
+
+    /// Whether each lane sends on one thread and receives on another.
+    pub(crate) fn is_parted(&self) -> bool {
+        self.cores.len() >= self.shares().len() * 2
+    }
+
+    /// True where no thread shares its core with another of them: as pinned, or as many cores as
+    /// there are, less one for whatever else runs.
+    fn has_a_core_for_each_thread(&self) -> bool {
+        let threads = self.shares().len() * if self.is_parted() { 2 } else { 1 };
+        if self.cores.is_empty() {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            return cores > threads;
+        }
+        let mut own: Vec<usize> = self.cores.iter().copied().take(threads).collect();
+        own.sort_unstable();
+        own.dedup();
+        own.len() == threads
+    }
+
+    /// True when anything is sent as fast as it goes.
+    pub(crate) fn is_unpaced(&self) -> bool {
+        self.streams.iter().any(|stream| stream.interval_ns == 0)
+    }
+
+    /// Sets the rate that all flows of one direction offer together, packets/s.
+    pub(crate) fn offer(&mut self, rate: f64) {
+        let flows = self.route.flows(self.allocations) / 2;
+        self.rate = Some(rate);
+        pace(&mut self.streams, flows, rate);
+    }
+
+    /// Allocations of each thread: as even as it goes, pairs kept together.
+    pub(crate) fn shares(&self) -> Vec<usize> {
+        let (whole, unit) = match self.route {
+            Route::Pair => (self.allocations / 2, 2),
+            Route::Direct | Route::Relay | Route::Binding => (self.allocations, 1),
+        };
+        let threads = self.threads.min(whole);
+        (0..threads)
+            .map(|thread| (whole / threads + usize::from(thread < whole % threads)) * unit)
+            .collect()
+    }
+}
+
+/// An option that would do nothing is a mistake.
+fn refuse_idle_options(args: &LoadArgs) -> Result<(), Fault> {
+    let name = match args.shape {
+        Shape::Churn => "churn",
+        Shape::Binding => "binding",
+        Shape::Voice | Shape::Video | Shape::Bulk | Shape::Mixed | Shape::Custom => return Ok(()),
+    };
+    let churn = args.shape == Shape::Churn;
+    let options = [
+        ("--direct", args.direct),
+        ("--c2c", args.c2c),
+        ("--indications", args.indications),
+        ("--trains", args.trains),
+        ("--size", args.size.is_some()),
+        ("--burst", args.burst.is_some()),
+        ("--direction", args.direction != Direction::Up),
+        ("--allocations", churn && args.allocations.is_some()),
+        ("--wait", churn && args.wait != Wait::Auto),
+        ("--no-gro", churn && args.no_gro),
+        ("--user", !churn && args.user.is_some()),
+        ("--secret", !churn && args.secret.is_some()),
+        ("--peer-ip", !churn && args.peer_ip.is_some()),
+    ];
+    match options.iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(Fault::usage(format!("{name} has no use for {option}"))),
+        None => Ok(()),
+    }
+}
+
+fn route(args: &LoadArgs) -> Route {
+    match args.shape {
+        Shape::Binding => Route::Binding,
+        _ if args.direct => Route::Direct,
+        _ if args.c2c => Route::Pair,
+        _ => Route::Relay,
+    }
+}
+
+fn ways(args: &LoadArgs) -> [bool; 2] {
+    match args.direction {
+        Direction::Up => [true, false],
+        Direction::Down => [false, true],
+        Direction::Both => [true, true],
+    }
+}
+
+fn changes(args: &LoadArgs) -> Result<Changes, Fault> {
+    let sizes = packet::HEADER_BYTES..=packet::MAX_PAYLOAD_BYTES;
+    if args.size.is_some_and(|bytes| !sizes.contains(&usize::from(bytes))) {
+        return Err(Fault::usage("--size must be between 32 and 65000"));
+    }
+    if args.burst == Some(0) {
+        return Err(Fault::usage("--burst must be at least 1"));
+    }
+    Ok(Changes { payload_bytes: args.size, burst: args.burst })
+}
+
+fn account(args: &LoadArgs) -> Result<Option<Account>, Fault> {
+    if let Some(secret) = &args.secret {
+        return Ok(Some(Account::from_secret(secret)));
+    }
+    let Some(user) = &args.user else { return Ok(None) };
+    let Some((name, password)) = user.split_once(':') else {
+        return Err(Fault::usage("--user takes NAME:PASSWORD"));
+    };
+    if name.len() > MAX_NAME_BYTES {
+        return Err(Fault::usage("a user name has at most 508 bytes"));
+    }
+    Ok(Some(Account::new(name, password)))
+}
+
+fn allocations(args: &LoadArgs, route: Route) -> Result<usize, Fault> {
+    let allocations = args.allocations.unwrap_or_else(|| args.shape.usual_allocations());
+    if allocations == 0 {
+        return Err(Fault::usage("--allocations must be at least 1"));
+    }
+    match route {
+        Route::Pair if allocations % 2 == 1 => {
+            Err(Fault::usage("--c2c pairs allocations: --allocations must be even"))
+        }
+        Route::Binding if allocations > MAX_BINDING_CLIENTS => {
+            Err(Fault::usage("binding takes at most 32767 clients"))
+        }
+        Route::Direct | Route::Relay | Route::Pair | Route::Binding => Ok(allocations),
+    }
+}
+
+fn cores(args: &LoadArgs) -> Result<Vec<usize>, Fault> {
+    let known = core_affinity::get_core_ids().unwrap_or_default();
+    match args.pin.iter().find(|core| !known.iter().any(|id| id.id == **core)) {
+        Some(core) => {
+            Err(Fault::usage(format!("--pin {core}: this process may not use that core")))
+        }
+        None => Ok(args.pin.clone()),
+    }
+}
+
+fn pace_of(args: &LoadArgs) -> Result<Pace, Fault> {
+    let every = args.refresh_every.map(|s| seconds("--refresh-every", s)).transpose()?;
+    let patience_ns = seconds("--timeout", args.timeout)?;
+    Ok(Pace {
+        patience_ns,
+        permission_ns: every.unwrap_or(150 * SECOND_NS),
+        channel_ns: every.unwrap_or(300 * SECOND_NS),
+        allocation_ns: every,
+    })
+}
+
+fn seconds(option: &str, value: f64) -> Result<u64, Fault> {
+    let duration = std::time::Duration::try_from_secs_f64(value);
+    let duration = duration.ok().filter(|duration| duration.as_secs() <= 1_000_000);
+    duration.map(nanoseconds).ok_or_else(|| Fault::usage(format!("{option} {value}: no such time")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::command::args::{Cli, Command};
+
+    fn settle(line: &str) -> Result<Spec, Fault> {
+        let words = ["loadgen", "run"].into_iter().chain(line.split_whitespace());
+        let Command::Run(run) = Cli::try_parse_from(words).unwrap().command else { panic!() };
+        Spec::settle(&run.load, crate::command::run::TIMES)
+    }
+
+    #[test]
+    fn every_flow_has_two_ends_that_fit() {
+        for route in [Route::Direct, Route::Relay, Route::Pair, Route::Binding] {
+            for flow in 0..route.flows(6) {
+                let (from, to) = (route.sender(flow), route.receiver(flow));
+                assert_eq!(from == to, route == Route::Binding, "{route:?} {flow}");
+                assert!([from, to].iter().all(|end| !matches!(end, End::Client(6..))));
+            }
+        }
+    }
+
+    #[test]
+    fn allocations_are_shared_out_whole() {
+        assert_eq!(settle("voice -n 10 --threads 3").unwrap().shares(), [4, 3, 3]);
+        assert_eq!(settle("voice -n 10 --threads 3 --c2c").unwrap().shares(), [4, 4, 2]);
+        assert_eq!(settle("bulk -n 2 --threads 8").unwrap().shares(), [1, 1]);
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for line in [
+            "custom",
+            "voice --rate 0",
+            "voice --size 31",
+            "voice --c2c -n 3",
+            "voice --duration 0",
+            "voice --duration=-1",
+            "binding --direction both",
+            "churn --size 100",
+            "churn -n 4",
+            "binding --trains",
+            "voice --user nobody",
+            "voice -n 0",
+            "voice --pin 4000",
+        ] {
+            assert!(matches!(settle(line), Err(Fault::Usage(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_shared_by_all_flows_of_a_direction() {
+        let spec = settle("voice -n 100 --rate 10000 --direction both").unwrap();
+        assert!((spec.streams[0].packets_per_second().unwrap() - 100.0).abs() < 0.01);
+        let spec = settle("voice -n 100 --rate 10000 --c2c").unwrap();
+        assert!((spec.streams[0].packets_per_second().unwrap() - 200.0).abs() < 0.01);
+    }
+}

@@ -1,0 +1,163 @@
+//! Many members through the same requests, a bounded number of them at a time.
+
+use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
+
+use hdrhistogram::Histogram;
+
+use super::{Answer, Member, Rejection, Request};
+use crate::{clock::Clock, count::latency, fault::Fault, socket::Poller};
+
+/// How often requests under way are looked at for a retransmission.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How long requests took, first send to answer, challenges included, ns.
+#[derive(Debug)]
+pub(crate) struct Timings {
+    pub(crate) each: Vec<(Request, Histogram<u64>)>,
+}
+
+impl Timings {
+    fn new(requests: &[Request]) -> Timings {
+        Timings { each: requests.iter().map(|request| (*request, latency::empty())).collect() }
+    }
+
+    fn note(&mut self, request: Request, took_ns: u64) {
+        if let Some((_, histogram)) = self.each.iter_mut().find(|(known, _)| *known == request) {
+            histogram.saturating_record(took_ns);
+        }
+    }
+}
+
+/// Takes every member through `requests` in order, `window` members at a time; the first that
+/// fails ends it.
+pub(crate) fn drive(
+    members: &mut [Member],
+    requests: &[Request],
+    window: usize,
+    server: SocketAddr,
+    clock: Clock,
+) -> Result<Timings, Fault> {
+    let mut crew = Crew {
+        poller: Poller::new().map_err(|error| Fault::io("create an epoll", error))?,
+        done: vec![0; members.len()],
+        active: VecDeque::with_capacity(window),
+        timings: Timings::new(requests),
+        members,
+        requests,
+        server,
+        clock,
+    };
+    crew.run(window)?;
+    Ok(crew.timings)
+}
+
+struct Crew<'a> {
+    members: &'a mut [Member],
+    requests: &'a [Request],
+    /// How many of the requests each member has behind it.
+    done: Vec<usize>,
+    active: VecDeque<usize>,
+    poller: Poller,
+    timings: Timings,
+    server: SocketAddr,
+    clock: Clock,
+}
+
+impl Crew<'_> {
+    /// The first member goes alone: what is wrong with the server or the credentials shows there.
+    fn run(&mut self, window: usize) -> Result<(), Fault> {
+        let mut next = 0;
+        while next < self.members.len() || !self.active.is_empty() {
+            let window = if self.done.first() == Some(&self.requests.len()) { window } else { 1 };
+            while next < self.members.len() && self.active.len() < window {
+                self.enter(next)?;
+                next += 1;
+            }
+            self.read()?;
+            self.tick()?;
+            let (done, all) = (&self.done, self.requests.len());
+            self.active.retain(|index| done[*index] < all);
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, index: usize) -> Result<(), Fault> {
+        self.active.push_back(index);
+        self.watch(index)?;
+        self.begin(index)
+    }
+
+    fn watch(&self, index: usize) -> Result<(), Fault> {
+        let watched = self.poller.add(&*self.members[index].socket, index as u64);
+        watched.map_err(|error| Fault::io("watch a socket", error))
+    }
+
+    /// Sends the member's next request, if one is left.
+    fn begin(&mut self, index: usize) -> Result<(), Fault> {
+        let Some(request) = self.requests.get(self.done[index]) else { return Ok(()) };
+        let started = self.members[index].start(*request, self.clock.now());
+        started.map_err(|error| self.broken(&error))
+    }
+
+    fn read(&mut self) -> Result<(), Fault> {
+        let ready = self.poller.wait(TICK).map_err(|error| Fault::io("wait for answers", error))?;
+        let ready: Vec<usize> = ready.map(|token| token as usize).collect();
+        let mut datagram = [0_u8; 2_048];
+        for index in ready {
+            match self.members[index].socket.recv(&mut datagram) {
+                Ok(bytes) => self.take(index, &datagram[..bytes])?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(self.broken(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, index: usize, datagram: &[u8]) -> Result<(), Fault> {
+        let answer = self.members[index].take(datagram, self.clock.now());
+        let answer = answer.map_err(|error| self.broken(&error))?;
+        self.judge(index, answer)
+    }
+
+    fn tick(&mut self) -> Result<(), Fault> {
+        let now = self.clock.now();
+        for at in 0..self.active.len() {
+            let index = self.active[at];
+            if self.members[index].session.pending().is_some() {
+                let answer = self.members[index].tick(now).map_err(|error| self.broken(&error))?;
+                self.judge(index, answer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, index: usize, answer: Answer) -> Result<(), Fault> {
+        match answer {
+            Answer::Ignored | Answer::Again => Ok(()),
+            Answer::Done(request, took_ns) => {
+                self.timings.note(request, took_ns);
+                self.done[index] += 1;
+                self.begin(index)
+            }
+            Answer::Failed(request, rejection)
+                if rejection.is_old_port(request) && self.members[index].reopen(self.server)? =>
+            {
+                self.watch(index)?;
+                self.begin(index)
+            }
+            Answer::Failed(request, rejection) => Err(self.failed(request, rejection)),
+        }
+    }
+
+    fn failed(&self, request: Request, rejection: Rejection) -> Fault {
+        let allocations = self.done.iter().filter(|done| **done > 0).count();
+        Fault::Refused { server: self.server, request, rejection, allocations }
+    }
+
+    fn broken(&self, error: &io::Error) -> Fault {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Fault::Closed(self.server),
+            _ => Fault::io("talk to the server", io::Error::from(error.kind())),
+        }
+    }
+}
