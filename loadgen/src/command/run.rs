@@ -7,20 +7,16 @@ use crate::{
     measure::{churn, floor, measure},
     offer::{
         shape::Shape,
-        spec::{Route, Spec},
+        spec::{Route, Spec, Times},
     },
     procfs,
     report::{self, progress::Progress, table},
-    result::outcome::{Known, Memory, Outcome},
+    result::{
+        outcome::{Known, Outcome},
+        server::Memory,
+    },
     rig::Rig,
 };
-
-/// How long is measured when nothing else is said.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Times {
-    pub(crate) duration_s: f64,
-    pub(crate) warmup_s: f64,
-}
 
 /// Of one run: long enough to see the tail of the latencies.
 pub(crate) const TIMES: Times = Times { duration_s: 10.0, warmup_s: 1.0 };
@@ -43,7 +39,7 @@ fn relayed(spec: &Spec, args: &RunArgs, progress: &mut Progress) -> Result<Outco
     let floor = floor::of(spec)?;
     let (mut rig, memory) = set_up(spec, &args.server)?;
     let measured = measure(&mut rig, spec, args.server.pid, &mut |look| progress.show(look))?;
-    let known = Known { memory, floor, limits: (&args.limits).into() };
+    let known = Known { memory, floor, limits: args.limits.limits() };
     let mut outcome = Outcome::new(&rig.set_up, spec, &measured, known);
     outcome.warnings.extend(rig.close());
     Ok(outcome)
@@ -53,7 +49,7 @@ fn churned(spec: &Spec, args: &RunArgs, progress: &mut Progress) -> Result<Outco
     let server = args.server.server.ok_or_else(|| Fault::usage("churn needs --server"))?;
     let (measured, set_up) =
         churn::measure(spec, server, args.server.pid, &mut |look| progress.show(look))?;
-    let known = Known { limits: (&args.limits).into(), ..Known::default() };
+    let known = Known { limits: args.limits.limits(), ..Known::default() };
     Ok(Outcome::new(&set_up, spec, &measured, known))
 }
 

@@ -11,8 +11,8 @@ use crate::{
     offer::{
         packet::Packet,
         spec::{End, Route},
+        window::Window,
     },
-    rig::sender::Window,
 };
 
 /// What arrived one way, of what was due within the measurement unless said otherwise.

@@ -1,6 +1,6 @@
 //! Packets by when they were due, in slices of time: what shows loss begin and end.
 
-use crate::{clock::MILLI_NS, rig::sender::Window};
+use crate::{clock::MILLI_NS, offer::window::Window};
 
 /// The usual slice; longer in long runs, so that at most this many are kept.
 const SLICE_NS: u64 = 100 * MILLI_NS;

@@ -75,15 +75,11 @@ fn without_relay(spec: &Spec) -> Option<Spec> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::command::args::{Cli, Command};
+    use crate::offer::{options::parse, spec::Times};
 
     fn spec(line: &str) -> Spec {
-        let words = ["loadgen", "run"].into_iter().chain(line.split_whitespace());
-        let Command::Run(run) = Cli::try_parse_from(words).unwrap().command else { panic!() };
-        Spec::settle(&run.load, crate::command::run::TIMES).unwrap()
+        Spec::settle(&parse(line), Times { duration_s: 10.0, warmup_s: 1.0 }).unwrap()
     }
 
     fn offered(spec: &Spec) -> f64 {

@@ -13,11 +13,11 @@ use crate::{
     count::{latency, ledger::Way, slices::Slices},
     fault::Fault,
     measure::observe::{Look, Observed, Scene, observe},
-    offer::{schedule::Schedule, shape::Stream, spec::Spec},
+    offer::{schedule::Schedule, shape::Stream, spec::Spec, window::Window},
     rig::{
         Rig,
         lane::{Lane, Manner, ThreadUse},
-        sender::{SentCount, Window},
+        sender::SentCount,
     },
 };
 

@@ -12,11 +12,9 @@ use std::{
 use crate::{
     clock::{Clock, MILLI_NS},
     fault::Fault,
+    offer::window::Window,
     procfs::{self, Usage},
-    rig::{
-        lane::{Gauge, ThreadUse},
-        sender::Window,
-    },
+    rig::lane::{Gauge, ThreadUse},
     socket,
 };
 

@@ -4,16 +4,13 @@ use std::net::IpAddr;
 
 use crate::{
     clock::{SECOND_NS, nanoseconds},
-    command::{
-        args::{Direction, LoadArgs, Wait},
-        run::Times,
-    },
     fault::Fault,
     offer::{
+        account::Account,
+        options::{Direction, LoadArgs, Wait},
         packet,
         shape::{Changes, Shape, Stream, pace},
     },
-    rig::turn::{Account, Pace},
 };
 
 /// Longest user name (RFC 8489 §14.3).
@@ -21,6 +18,25 @@ const MAX_NAME_BYTES: usize = 508;
 
 /// Binding requests carry their flow in 16 bits of the transaction id.
 const MAX_BINDING_CLIENTS: usize = 32_767;
+
+/// How long is measured when nothing else is said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) duration_s: f64,
+    pub(crate) warmup_s: f64,
+}
+
+/// When things are refreshed and given up, ns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) patience_ns: u64,
+    /// Before permissions expire after 300 s (RFC 8656 §9).
+    pub(crate) permission_ns: u64,
+    /// Before channels expire after 600 s (RFC 8656 §12).
+    pub(crate) channel_ns: u64,
+    /// None: at half the lifetime the server granted.
+    pub(crate) allocation_ns: Option<u64>,
+}
 
 /// From whom to whom packets travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -303,15 +319,13 @@ fn seconds(option: &str, value: f64) -> Result<u64, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::command::args::{Cli, Command};
+    use crate::offer::options::parse;
+
+    const TIMES: Times = Times { duration_s: 10.0, warmup_s: 1.0 };
 
     fn settle(line: &str) -> Result<Spec, Fault> {
-        let words = ["loadgen", "run"].into_iter().chain(line.split_whitespace());
-        let Command::Run(run) = Cli::try_parse_from(words).unwrap().command else { panic!() };
-        Spec::settle(&run.load, crate::command::run::TIMES)
+        Spec::settle(&parse(line), TIMES)
     }
 
     #[test]

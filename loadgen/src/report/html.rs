@@ -1,16 +1,18 @@
 //! One self-contained page: no script, no font, no picture from elsewhere.
 
 use super::{
+    escape::escape,
     number::{bytes, known, latency_cells, short, time_us},
     plot::{Plot, Series},
 };
 use crate::{
-    command::{
-        compare::{Comparison, Contender},
-        sweep::{Step, Sweep},
-    },
     fault::Fault,
-    result::outcome::{Outcome, Sample, WayOutcome},
+    result::{
+        comparison::{Comparison, Contender},
+        outcome::{Outcome, Sample},
+        sweep::{Step, Sweep},
+        way::WayOutcome,
+    },
 };
 
 const STYLE: &str = include_str!("page.css");
@@ -18,11 +20,6 @@ const STYLE: &str = include_str!("page.css");
 /// Writes a page.
 pub(crate) fn write(path: &str, page: &str) -> Result<(), Fault> {
     std::fs::write(path, page).map_err(|error| Fault::file(path, error))
-}
-
-/// Text as it may stand in HTML.
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// The page of a run.

@@ -5,12 +5,12 @@ use super::{
     table::{FLOOR_ROW, Table, waiting},
 };
 use crate::{
-    command::{
-        compare::{Comparison, Contender, LatencyFigure, Ratio},
+    count::{latency::FIGURES, stats::Quartiles},
+    result::{
+        comparison::{Comparison, Contender, LatencyFigure, Ratio},
         plan::{Plan, Resource},
         sweep::{Step, Sweep},
     },
-    count::{latency::FIGURES, stats::Quartiles},
 };
 
 fn words<const N: usize>(words: [&str; N]) -> [String; N] {

@@ -1,5 +1,6 @@
 //! Results for people: a progress line, a table, a page.
 
+mod escape;
 pub(crate) mod html;
 pub(crate) mod lists;
 mod number;

@@ -7,8 +7,8 @@ use super::{
     table::{self, Table},
 };
 use crate::{
-    command::overload::{Overload, Phase, Slice},
     count::latency::FIGURES,
+    result::overload::{Overload, Phase, Slice},
 };
 
 /// Everything as text.

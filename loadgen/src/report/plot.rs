@@ -89,7 +89,7 @@ impl Plot<'_> {
     pub(super) fn picture(&self) -> String {
         let names = self.series.iter().enumerate().map(|(at, series)| {
             let (y, colour) = (24 + 20 * at, at % SERIES.len() + 1);
-            let name = super::html::escape(&series.name);
+            let name = super::escape::escape(&series.name);
             format!(
                 "<rect x=\"96\" y=\"{}\" width=\"16\" height=\"3\" fill=\"var(--s{colour})\"/>\
                  <text x=\"120\" y=\"{y}\" font-family=\"sans-serif\" font-size=\"13\" \
@@ -139,7 +139,7 @@ impl Plot<'_> {
     /// The names of the series with their colours, as HTML.
     pub(super) fn legend(&self) -> String {
         let item = |(at, series): (usize, &Series)| {
-            let name = super::html::escape(&series.name);
+            let name = super::escape::escape(&series.name);
             format!("<span class=\"key k{}\">{name}</span>", at % SERIES.len() + 1)
         };
         self.series.iter().enumerate().map(item).collect()

@@ -3,7 +3,12 @@
 use super::number::{bytes, count, known, latency_cells, short};
 use crate::{
     count::latency::FIGURES,
-    result::outcome::{GeneratorOutcome, Outcome, ServerOutcome, SetUpOutcome, WayOutcome},
+    result::{
+        generator::GeneratorOutcome,
+        outcome::{Outcome, SetUpOutcome},
+        server::ServerOutcome,
+        way::WayOutcome,
+    },
 };
 
 /// Rows of cells: the first column to the left, the others to the right, as wide as they must be.

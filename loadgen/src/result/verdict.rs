@@ -3,11 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    command::args::LimitArgs,
     count::latency::{FIGURES, Latency},
     measure::Measured,
     offer::{shape::Shape, spec::Spec},
-    result::outcome::{GeneratorOutcome, WayOutcome},
+    result::{generator::GeneratorOutcome, way::WayOutcome},
 };
 
 /// A thread above this share of its time is a limit itself.
@@ -33,12 +32,6 @@ const KEPT_UP_PERCENT: f64 = 0.1;
 pub(crate) struct Limits {
     pub(crate) loss_percent: Option<f64>,
     pub(crate) p99_ms: Option<f64>,
-}
-
-impl From<&LimitArgs> for Limits {
-    fn from(args: &LimitArgs) -> Limits {
-        Limits { loss_percent: args.max_loss, p99_ms: args.max_p99 }
-    }
 }
 
 /// What of it did not.

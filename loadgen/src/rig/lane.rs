@@ -16,11 +16,9 @@ use std::{
 use crate::{
     clock::{Clock, MILLI_NS},
     fault::Fault,
+    offer::window::Window,
     procfs,
-    rig::{
-        sender::{Sender, Window},
-        sink::Sink,
-    },
+    rig::{sender::Sender, sink::Sink},
     socket,
 };
 

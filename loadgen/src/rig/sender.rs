@@ -12,6 +12,7 @@ use crate::{
     offer::{
         packet::Packet,
         schedule::{Burst, Schedule},
+        window::Window,
     },
     rig::framing::Framing,
     socket::{Outbox, TRAIN_BYTES, TRAIN_PACKETS},
@@ -28,17 +29,6 @@ pub(crate) struct OutFlow {
     pub(crate) to: Option<SockAddr>,
     pub(crate) framing: Framing,
     pub(crate) sequence: u64,
-}
-
-/// When a measurement begins and ends, on the clock of the run.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Window {
-    /// Goes into every packet.
-    pub(crate) run: u16,
-    pub(crate) start_ns: u64,
-    /// What is due before is warm-up.
-    pub(crate) from_ns: u64,
-    pub(crate) until_ns: u64,
 }
 
 /// What was sent one way.

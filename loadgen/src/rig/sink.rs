@@ -9,10 +9,12 @@ use crate::{
         slices::Slices,
     },
     fault::Fault,
-    offer::spec::{End, Route},
+    offer::{
+        spec::{End, Route},
+        window::Window,
+    },
     rig::{
         framing::{Arrived, unwrap},
-        sender::Window,
         turn::{Answer, Member},
     },
     socket::{self, Inbox, Poller},

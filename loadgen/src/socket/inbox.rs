@@ -6,7 +6,7 @@ use std::{
     ptr,
 };
 
-use super::{Scratch, empty_header};
+use super::sys::{Scratch, empty_header};
 
 /// Datagrams or trains per `recvmmsg`.
 const IN_MESSAGES: usize = 32;

@@ -7,7 +7,7 @@ use std::{
 
 use socket2::SockAddr;
 
-use super::{Scratch, empty_header};
+use super::sys::{Scratch, empty_header};
 
 /// Room for the longest framing (48) and the header of a payload (32).
 pub(crate) const HEAD_BYTES: usize = 80;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::check;
+use super::sys::check;
 
 /// An epoll of sockets with names.
 pub(crate) struct Poller {

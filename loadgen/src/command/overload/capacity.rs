@@ -1,14 +1,10 @@
 //! What the server carries: the highest of many short loads that came through.
 
-use super::Capacity;
 use crate::{
     clock::{MILLI_NS, SECOND_NS},
     command::{
         args::OverloadArgs,
-        sweep::{
-            self,
-            search::{Search, Tried},
-        },
+        sweep::search::{Search, Tried},
     },
     fault::Fault,
     measure::{measure, observe::Look},
@@ -16,6 +12,8 @@ use crate::{
     report::{self, progress::Progress},
     result::{
         outcome::{Known, Outcome},
+        overload::Capacity,
+        sweep,
         verdict::Limits,
     },
     rig::Rig,

@@ -1,6 +1,5 @@
 //! The trial itself: one uninterrupted course of two loads, and the probe beside both.
 
-use super::{Capacity, Memory, Overload, Phase, Slice};
 use crate::{
     clock::{MILLI_NS, SECOND_NS},
     command::args::OverloadArgs,
@@ -12,11 +11,17 @@ use crate::{
         measure_beside,
         observe::Look,
     },
-    offer::spec::Spec,
+    offer::{spec::Spec, window::Window},
     procfs,
     report::progress::Progress,
-    result::outcome::{self, FORMAT},
-    rig::{self, Rig, sender::Window},
+    result::{
+        generator::generator,
+        offered::{self, offered},
+        outcome::FORMAT,
+        overload::{Capacity, Memory, Overload, Phase, Slice},
+        server,
+    },
+    rig::{self, Rig},
 };
 
 /// A burst later than this is not sent: an overload is of now, not of what was due long ago.
@@ -57,17 +62,17 @@ pub(super) fn run(
     let measured = measured?;
     let over = loads.phase(loads.over, loads.over_pps, &measured, &probes[0]);
     let then = loads.phase(loads.then, loads.then_pps, &measured, &probes[1]);
-    let generator = outcome::generator(spec, &measured);
+    let generator = generator(spec, &measured);
     let memory = resident.memory();
     let used = measured.observed.server;
     Ok(Overload {
         format: FORMAT,
         title: title(spec, args),
         machine: procfs::machine(),
-        offered: outcome::offered(spec),
+        offered: offered(spec),
         capacity,
         recovery_s: loads.recovery_s(&measured.slices),
-        server: used.map(|used| outcome::server(&used, spec, &measured, None)),
+        server: used.map(|used| server::server(&used, spec, &measured, None)),
         warnings: warnings(&over, capacity, &measured),
         over,
         then,
@@ -81,7 +86,7 @@ pub(super) fn run(
 fn title(spec: &Spec, args: &OverloadArgs) -> String {
     let (over_s, times) = (spec.duration_ns as f64 / 1e9, args.times);
     let (then_s, then) = (args.then_for, args.then);
-    let what = outcome::title(spec);
+    let what = offered::title(spec);
     format!("overload of {what}: {over_s} s at {times} times, {then_s} s at {then} times")
 }
 

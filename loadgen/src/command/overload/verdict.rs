@@ -1,7 +1,9 @@
 //! What of an overload did not hold, a line for each.
 
-use super::{Memory, Overload, Phase};
-use crate::command::args::OverloadArgs;
+use crate::{
+    command::args::OverloadArgs,
+    result::overload::{Memory, Overload, Phase},
+};
 
 /// Memory that comes and goes: pages of stacks, lists that grew by one step.
 const SLACK_BYTES: u64 = 4 << 20;

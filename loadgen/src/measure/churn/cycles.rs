@@ -16,11 +16,11 @@ use crate::{
     clock::{Clock, MILLI_NS, SECOND_NS},
     count::{latency, ledger::Way},
     fault::Fault,
-    offer::{packet::mix, spec::Spec},
+    offer::{packet::mix, spec::Spec, window::Window},
     rig::{
         self,
         lane::{Gauge, ThreadUse, Watch},
-        sender::{SentCount, Window},
+        sender::SentCount,
         turn::{Answer, Member, Request, Session},
     },
     socket::Poller,

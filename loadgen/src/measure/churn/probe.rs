@@ -4,10 +4,7 @@
 //! A request that gets no answer is sent again as RFC 8489 §6.2.1 says, and its answer counts from
 //! the first time. What is given up never came.
 
-use super::{
-    Place,
-    cycles::{Churn, Count, PROBE},
-};
+use super::cycles::{Churn, Count, PROBE, Place};
 use crate::{
     count::latency::Latency,
     fault::Fault,

@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{Answer, Request, Session};
+use super::{
+    request::{Answer, Request},
+    session::Session,
+};
 use crate::{fault::Fault, rig::endpoint};
 
 /// Ports that are tried before a server's 437 is believed.

@@ -74,15 +74,3 @@ pub(crate) enum Answer {
     /// Refused.
     Failed(Request, Rejection),
 }
-
-/// When things are refreshed and given up, ns.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    pub(crate) patience_ns: u64,
-    /// Before permissions expire after 300 s (RFC 8656 §9).
-    pub(crate) permission_ns: u64,
-    /// Before channels expire after 600 s (RFC 8656 §12).
-    pub(crate) channel_ns: u64,
-    /// None: at half the lifetime the server granted.
-    pub(crate) allocation_ns: Option<u64>,
-}

@@ -14,10 +14,10 @@ use uturn::wire::{
     TRANSPORT_UDP, TransactionId,
 };
 
-use super::{Account, Answer, Pace, Rejection, Request};
+use super::request::{Answer, Rejection, Request};
 use crate::{
     clock::{MILLI_NS, SECOND_NS},
-    offer::packet::mix,
+    offer::{account::Account, packet::mix, spec::Pace},
 };
 
 /// First wait for an answer; doubled each time (RFC 8489 §6.2.1).

@@ -4,7 +4,11 @@ use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
 
 use hdrhistogram::Histogram;
 
-use super::{Answer, Member, Rejection, Request};
+use super::{
+    member::Member,
+    refusal::Refusal,
+    request::{Answer, Rejection, Request},
+};
 use crate::{clock::Clock, count::latency, fault::Fault, socket::Poller};
 
 /// How often requests under way are looked at for a retransmission.
@@ -151,7 +155,7 @@ impl Crew<'_> {
 
     fn failed(&self, request: Request, rejection: Rejection) -> Fault {
         let allocations = self.done.iter().filter(|done| **done > 0).count();
-        Fault::Refused { server: self.server, request, rejection, allocations }
+        Refusal { server: self.server, request, rejection, allocations }.into()
     }
 
     fn broken(&self, error: &io::Error) -> Fault {

@@ -1,0 +1,139 @@
+//! What load, as it is typed: the options of all subcommands that offer any.
+
+use std::net::IpAddr;
+
+use clap::{Args, ValueEnum};
+
+use super::shape::Shape;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Direction {
+    /// Client to peer
+    Up,
+    /// Peer to client
+    Down,
+    /// Both at once
+    Both,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wait {
+    /// Spin where each thread has a core to itself (--pin, or more cores than threads)
+    Auto,
+    /// Look again at once: exact, at a whole core for each thread
+    Spin,
+    /// Sleep, and be late by a wake-up
+    Sleep,
+}
+
+/// What load, from where to where. Shared by all subcommands that offer any.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LoadArgs {
+    /// Shape of the traffic
+    #[arg(value_enum, default_value = "voice")]
+    pub(crate) shape: Shape,
+
+    /// Long-term credentials, NAME:PASSWORD
+    #[arg(long, value_name = "NAME:PASSWORD", help_heading = "Server")]
+    pub(crate) user: Option<String>,
+
+    /// Shared secret that time-limited credentials are made from
+    #[arg(long, conflicts_with = "user", help_heading = "Server")]
+    pub(crate) secret: Option<String>,
+
+    /// Address the peers have; its family is the one asked of the relay [default: the address this
+    /// machine reaches the server from]
+    #[arg(long, value_name = "IP", help_heading = "Server")]
+    pub(crate) peer_ip: Option<IpAddr>,
+
+    /// No relay: clients send to the peer, which shows what the generator alone can do
+    #[arg(long, conflicts_with_all = ["c2c", "indications"], help_heading = "Server")]
+    pub(crate) direct: bool,
+
+    /// Allocations, of all threads together [default: by shape, 16 to 1,000]
+    #[arg(long, short = 'n', value_name = "N", help_heading = "Traffic")]
+    pub(crate) allocations: Option<usize>,
+
+    /// Packets a second each way (churn: allocations a second), of all allocations together
+    /// [default: by shape; bulk and churn as fast as it goes]
+    #[arg(long, value_name = "PPS", help_heading = "Traffic")]
+    pub(crate) rate: Option<f64>,
+
+    /// Payload bytes of each packet, 32 to 65,000 [default: by shape]
+    #[arg(long, value_name = "BYTES", help_heading = "Traffic")]
+    pub(crate) size: Option<u16>,
+
+    /// Packets of each burst [default: by shape]
+    #[arg(long, value_name = "PACKETS", help_heading = "Traffic")]
+    pub(crate) burst: Option<u32>,
+
+    /// Which way the packets go
+    #[arg(long, value_enum, default_value = "up", help_heading = "Traffic")]
+    pub(crate) direction: Direction,
+
+    /// Send bursts as trains of segments (UDP_SEGMENT) instead of one by one
+    #[arg(long, help_heading = "Traffic")]
+    pub(crate) trains: bool,
+
+    /// Send and Data indications instead of channels
+    #[arg(long, help_heading = "Traffic")]
+    pub(crate) indications: bool,
+
+    /// Client to client: every two allocations are each other's peer
+    #[arg(long, visible_alias = "hairpin", help_heading = "Traffic")]
+    pub(crate) c2c: bool,
+
+    /// Seconds that are measured [default: run 10, each step of a sweep 3, of a comparison 0.2]
+    #[arg(long, short = 't', value_name = "S", help_heading = "Time")]
+    pub(crate) duration: Option<f64>,
+
+    /// Seconds of the same traffic before, not measured [default: 1, 0.5, 0.05]
+    #[arg(long, value_name = "S", help_heading = "Time")]
+    pub(crate) warmup: Option<f64>,
+
+    /// Seconds to wait for an answer to a request
+    #[arg(long, value_name = "S", default_value_t = 5.0, help_heading = "Time")]
+    pub(crate) timeout: f64,
+
+    /// Refresh allocations, permissions and channels this often, in seconds [default: halfway to
+    /// their expiry]
+    #[arg(long, value_name = "S", help_heading = "Time")]
+    pub(crate) refresh_every: Option<f64>,
+
+    /// Requests under way at once during set-up and churn
+    #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Generator")]
+    pub(crate) window: usize,
+
+    /// Generator threads, each with its share of the allocations
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Generator")]
+    pub(crate) threads: usize,
+
+    /// Cores to run on; two per thread, if given, part sending from receiving
+    #[arg(long, value_name = "CORES", value_delimiter = ',', help_heading = "Generator")]
+    pub(crate) pin: Vec<usize>,
+
+    /// What a thread does while nothing is due
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Generator")]
+    pub(crate) wait: Wait,
+
+    /// Receive every packet on its own (without UDP_GRO), as a plain peer does
+    #[arg(long, help_heading = "Generator")]
+    pub(crate) no_gro: bool,
+
+    /// No progress line
+    #[arg(long, short, help_heading = "Report")]
+    pub(crate) quiet: bool,
+}
+
+/// The options of one line, as a subcommand would take them.
+#[cfg(test)]
+pub(crate) fn parse(line: &str) -> LoadArgs {
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        load: LoadArgs,
+    }
+    Line::parse_from(std::iter::once("loadgen").chain(line.split_whitespace())).load
+}

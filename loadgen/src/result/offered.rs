@@ -1,0 +1,76 @@
+//! What was asked for, and what it is called.
+
+use serde::{Deserialize, Serialize};
+
+use crate::offer::{
+    shape::{Shape, Stream},
+    spec::{Route, Spec},
+};
+
+/// What was asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Offered {
+    pub(crate) shape: Shape,
+    pub(crate) allocations: usize,
+    /// Packets/s each way; `None` as fast as it goes.
+    pub(crate) pps: Option<f64>,
+    pub(crate) payload_bytes: u16,
+    pub(crate) trains: bool,
+    pub(crate) gro: bool,
+    pub(crate) duration_s: f64,
+}
+
+/// What one of the counted things is called.
+pub(crate) fn unit(spec: &Spec) -> &'static str {
+    match (spec.shape, spec.route) {
+        (Shape::Churn, _) => "cycle",
+        (_, Route::Binding) => "answer",
+        (_, Route::Direct | Route::Relay | Route::Pair) => "packet",
+    }
+}
+
+/// What ran, in half a line.
+pub(crate) fn title(spec: &Spec) -> String {
+    let shape = format!("{:?}", spec.shape).to_lowercase();
+    if spec.shape == Shape::Churn {
+        let window = spec.window * spec.threads;
+        return format!("{shape}: allocate, permit, bind, refresh, close, {window} at once");
+    }
+    let who = match spec.route {
+        Route::Relay | Route::Pair => "allocations",
+        Route::Direct | Route::Binding => "clients",
+    };
+    let how = match spec.route {
+        Route::Direct => ", no relay",
+        Route::Binding => "",
+        Route::Relay | Route::Pair if spec.indications => ", Send and Data indications",
+        Route::Relay | Route::Pair => ", channels",
+    };
+    let pair = if spec.route == Route::Pair { ", relay to relay" } else { "" };
+    let trains = if spec.trains { ", sent as trains" } else { "" };
+    let gro = if spec.gro { "" } else { ", received one by one" };
+    format!("{shape}: {} {who}{how}{pair}{trains}{gro}", spec.allocations)
+}
+
+pub(crate) fn offered(spec: &Spec) -> Offered {
+    if spec.shape == Shape::Churn {
+        return Offered { pps: spec.rate, ..offered_packets(spec) };
+    }
+    offered_packets(spec)
+}
+
+fn offered_packets(spec: &Spec) -> Offered {
+    let rates: Vec<f64> = spec.streams.iter().filter_map(Stream::packets_per_second).collect();
+    let flows = spec.route.flows(spec.allocations) as f64 / 2.0;
+    let paced = rates.len() == spec.streams.len();
+    let pps = rates.iter().sum::<f64>() * flows / spec.streams.len().max(1) as f64;
+    Offered {
+        shape: spec.shape,
+        allocations: spec.allocations,
+        pps: paced.then_some(pps),
+        payload_bytes: spec.streams.iter().map(|s| s.payload_bytes).max().unwrap_or_default(),
+        trains: spec.trains,
+        gro: spec.gro,
+        duration_s: spec.duration_ns as f64 / 1e9,
+    }
+}

@@ -1,0 +1,233 @@
+//! What a measured sweep says about relay nodes. Pure arithmetic, forward and in reverse.
+//!
+//! Each resource of a node carries so many streams; the least of them is what a node carries. The
+//! measured limits are never planned to the brim: `headroom` of every resource stays free.
+
+use serde::{Deserialize, Serialize};
+
+use super::sweep::Sweep;
+
+/// Bytes a packet of payload has on the wire beside it: preamble, gap and Ethernet 38, IPv4 20, UDP
+/// 8, ChannelData 4.
+const OVERHEAD_BYTES: f64 = 70.0;
+
+/// Kernel memory of a relay socket (measured, Linux 6.18), on top of what the process shows.
+const SOCKET_BYTES: f64 = 3_277.0;
+
+/// Packet sizes further apart than this factor have different costs.
+const SIMILAR_SIZE: f64 = 2.0;
+
+const GIB: f64 = 1_073_741_824.0;
+
+/// What was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Measurement {
+    /// Packets/s one core relays.
+    pub(crate) pps_per_core: f64,
+    pub(crate) payload_bytes: f64,
+    pub(crate) bytes_per_allocation: f64,
+    pub(crate) base_bytes: f64,
+}
+
+/// What one stream needs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Demand {
+    /// Payload, all packets of the stream together.
+    pub(crate) kbps: f64,
+    pub(crate) pps: f64,
+    pub(crate) allocations: f64,
+}
+
+/// What one node has.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Node {
+    pub(crate) cores: f64,
+    pub(crate) nic_gbps: f64,
+    pub(crate) memory_gib: f64,
+    pub(crate) ports: f64,
+    /// Share of every resource that stays free.
+    pub(crate) headroom: f64,
+}
+
+/// One resource: how much a stream takes, a node has, and how many streams that carries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Resource {
+    pub(crate) name: String,
+    pub(crate) unit: String,
+    pub(crate) per_stream: f64,
+    pub(crate) per_node: f64,
+    /// With the headroom left free.
+    pub(crate) streams: f64,
+}
+
+/// What a node carries, and why no more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Capacity {
+    pub(crate) streams: u64,
+    /// The resource that runs out first.
+    pub(crate) first: String,
+    pub(crate) resources: Vec<Resource>,
+}
+
+/// What many streams need.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Fleet {
+    pub(crate) streams: u64,
+    pub(crate) nodes: u64,
+    /// Of all nodes together, busy at the planned load.
+    pub(crate) cores: f64,
+    pub(crate) nic_gbps: f64,
+    pub(crate) memory_gib: f64,
+    pub(crate) ports: u64,
+}
+
+/// A plan as it is reported.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) measurement: Measurement,
+    pub(crate) demand: Demand,
+    pub(crate) node: Node,
+    pub(crate) capacity: Capacity,
+    /// When streams were asked for.
+    pub(crate) fleet: Option<Fleet>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What a core carries: packets per second of CPU time at the highest step that held.
+pub(crate) fn measurement(sweep: &Sweep) -> Result<Measurement, String> {
+    let best =
+        sweep.best.as_ref().ok_or("no step of this sweep held: there is nothing to plan with")?;
+    let cpu_ns = best.cpu_ns_per_packet.filter(|cpu_ns| *cpu_ns > 0.0);
+    let cpu_ns = cpu_ns.ok_or("this sweep was made without --pid: it has no CPU time")?;
+    let payload_bits = best.gbps * 1e9 / best.relayed_pps.max(1.0);
+    Ok(Measurement {
+        pps_per_core: 1e9 / cpu_ns,
+        payload_bytes: payload_bits / 8.0,
+        bytes_per_allocation: sweep.bytes_per_allocation.unwrap_or_default() + SOCKET_BYTES,
+        base_bytes: sweep.base_bytes.unwrap_or_default() as f64,
+    })
+}
+
+/// How many streams one node carries.
+pub(crate) fn capacity(measured: &Measurement, demand: &Demand, node: &Node) -> Capacity {
+    let free_memory = (node.memory_gib - measured.base_bytes / GIB).max(0.0);
+    let memory_gib = demand.allocations * measured.bytes_per_allocation / GIB;
+    let rows = [
+        ("CPU", "cores", demand.pps / measured.pps_per_core, node.cores),
+        ("network, each way", "Gbit/s", wire_gbps(demand), node.nic_gbps),
+        ("relay ports", "ports", demand.allocations, node.ports),
+        ("memory", "GiB", memory_gib, free_memory),
+    ];
+    let resources = rows.map(|(name, unit, per_stream, per_node)| Resource {
+        name: name.to_owned(),
+        unit: unit.to_owned(),
+        per_stream,
+        per_node,
+        streams: per_node * (1.0 - node.headroom) / per_stream,
+    });
+    let first = resources.iter().min_by(|a, b| a.streams.total_cmp(&b.streams));
+    let (streams, first) =
+        first.map_or((0, String::new()), |least| (least.streams as u64, least.name.clone()));
+    Capacity { streams, first, resources: resources.to_vec() }
+}
+
+/// What `streams` streams need, on as many equal nodes as it takes.
+pub(crate) fn fleet(
+    streams: u64,
+    measured: &Measurement,
+    demand: &Demand,
+    capacity: &Capacity,
+) -> Fleet {
+    let nodes = streams.div_ceil(capacity.streams.max(1));
+    let all = streams as f64;
+    let allocations = all * demand.allocations;
+    let memory_bytes =
+        allocations * measured.bytes_per_allocation + nodes as f64 * measured.base_bytes;
+    Fleet {
+        streams,
+        nodes,
+        cores: all * demand.pps / measured.pps_per_core,
+        nic_gbps: all * wire_gbps(demand),
+        memory_gib: memory_bytes / GIB,
+        ports: allocations.ceil() as u64,
+    }
+}
+
+/// What a stream takes of a network port, each way: every packet comes in once and leaves once.
+fn wire_gbps(demand: &Demand) -> f64 {
+    (demand.kbps * 1e3 + demand.pps * OVERHEAD_BYTES * 8.0) * 1e-9
+}
+
+/// Everything that makes a plan say less than it seems to.
+pub(crate) fn warnings(sweep: &Sweep, measured: &Measurement, demand: &Demand) -> Vec<String> {
+    let asked_bytes = demand.kbps * 1e3 / 8.0 / demand.pps;
+    let ratio = asked_bytes / measured.payload_bytes.max(1.0);
+    let mut warnings = sweep.warnings.clone();
+    if !(1.0 / SIMILAR_SIZE..=SIMILAR_SIZE).contains(&ratio) {
+        warnings.push(format!(
+            "measured with packets of {:.0} B, planned for {asked_bytes:.0} B: repeat the sweep with \
+             --size {asked_bytes:.0}",
+            measured.payload_bytes
+        ));
+    }
+    if sweep.offered.trains {
+        warnings.push(
+            "measured with bursts sent as trains: singles cost several times as much".to_owned(),
+        );
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEASURED: Measurement = Measurement {
+        pps_per_core: 200_000.0,
+        payload_bytes: 1_250.0,
+        bytes_per_allocation: 8_192.0,
+        base_bytes: 0.0,
+    };
+    const STREAM: Demand = Demand { kbps: 1_500.0, pps: 150.0, allocations: 1.0 };
+    const NODE: Node =
+        Node { cores: 8.0, nic_gbps: 10.0, memory_gib: 16.0, ports: 16_384.0, headroom: 0.4 };
+
+    #[test]
+    fn the_scarcest_resource_decides() {
+        let capacity = capacity(&MEASURED, &STREAM, &NODE);
+        // 1,584 kbit/s on the wire: 10 Gbit/s carry 6,313 streams, 60 % of that is planned with.
+        assert_eq!((capacity.streams, capacity.first.as_str()), (3_787, "network, each way"));
+        let fast = Node { nic_gbps: 100.0, ..NODE };
+        let capacity = super::capacity(&MEASURED, &STREAM, &fast);
+        assert_eq!((capacity.streams, capacity.first.as_str()), (6_400, "CPU"));
+        let few = Node { ports: 1_000.0, ..NODE };
+        assert_eq!(super::capacity(&MEASURED, &STREAM, &few).first, "relay ports");
+        let small = Node { memory_gib: 0.01, ..NODE };
+        assert_eq!(super::capacity(&MEASURED, &STREAM, &small).first, "memory");
+    }
+
+    #[test]
+    fn forward_and_reverse_agree() {
+        let capacity = capacity(&MEASURED, &STREAM, &NODE);
+        let fits = fleet(capacity.streams, &MEASURED, &STREAM, &capacity);
+        let more = fleet(capacity.streams + 1, &MEASURED, &STREAM, &capacity);
+        assert_eq!((fits.nodes, more.nodes), (1, 2));
+        assert!(fits.nic_gbps <= NODE.nic_gbps * (1.0 - NODE.headroom));
+    }
+
+    #[test]
+    fn a_fleet_is_the_sum_of_its_streams() {
+        let capacity = capacity(&MEASURED, &STREAM, &NODE);
+        let fleet = fleet(5_000, &MEASURED, &STREAM, &capacity);
+        assert_eq!((fleet.nodes, fleet.ports), (2, 5_000));
+        assert!((fleet.cores - 3.75).abs() < 1e-9);
+        assert!((fleet.nic_gbps - 7.92).abs() < 1e-9);
+    }
+
+    #[test]
+    fn more_headroom_never_carries_more() {
+        let carried = |headroom| capacity(&MEASURED, &STREAM, &Node { headroom, ..NODE }).streams;
+        let all: Vec<u64> = (0..10).map(|tenth| carried(f64::from(tenth) / 10.0)).collect();
+        assert!(all.is_sorted_by(|a, b| a >= b));
+    }
+}
