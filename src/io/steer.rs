@@ -11,9 +11,26 @@
 //! that on the receiving core, or one chosen by a hash of the source. A place that does not exist, or
 //! a kernel that does not take the program, makes the kernel hash by itself.
 //!
+//! What a datagram is shows in its first byte (RFC 9443 §3):
+//!
 //! ```text
-//! ldb  A, first byte     01…… is ChannelData, 00…… STUN
-//! jge  A, 0x40 → payload
+//! 0-3     STUN                             → requests, Send indications → payload
+//! 20-22   DTLS handshakes and alerts       → requests
+//! 23-63   DTLS records of encrypted data   → payload
+//! 64-79   ChannelData                      → payload
+//! ```
+//!
+//! Everything else is junk and goes the way of payload; so does what is too short to be anything, of
+//! which the program reads no byte: a program that reads behind the end is ended by the kernel, and the
+//! datagram goes to the first worker, whoever sent it.
+//!
+//! ```text
+//! ld   A, length
+//! jge  A, 2 ⇥ payload
+//! ldb  A, first byte
+//! jge  A, 23 → payload
+//! jge  A, 20 → requests
+//! jge  A, 4 → payload
 //! ldh  A, message type
 //! jeq  A, Send indication → payload
 //! M[0] = workers (requests) or 0 (payload)
@@ -40,14 +57,21 @@ const NETWORK: u32 = libc::SKF_NET_OFF as u32;
 const SOURCE_V4: [u32; 2] = [12, 20];
 const SOURCE_V6: [u32; 5] = [8, 12, 16, 20, 40];
 
-/// The least first byte that is not STUN's, and the message type of a Send indication.
-const CHANNEL_DATA: u32 = 0x40;
+/// First bytes from which on a datagram is no longer STUN, is a handshake of DTLS, and is no longer
+/// one; and the message type of a Send indication.
+const STUN_END: u32 = 4;
+const HANDSHAKE: u32 = 20;
+const HANDSHAKE_END: u32 = 23;
 const SEND_INDICATION: u32 = 0x0016;
+
+/// Bytes that the program reads of a datagram.
+const READ_BYTES: u32 = 2;
 
 /// Places of the program's scratch memory.
 const OFFSET: u32 = 0;
 const HASH: u32 = 1;
 
+const LOAD_LENGTH: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_LEN) as u16;
 const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
 const LOAD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
 const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
@@ -131,10 +155,14 @@ fn program(share: Share<'_>, local: SocketAddr) -> Vec<libc::sock_filter> {
 }
 
 /// Leaves in the scratch memory how far the sockets for what a datagram is are from those for payload.
-fn kind(workers: u32) -> [libc::sock_filter; 8] {
+fn kind(workers: u32) -> [libc::sock_filter; 12] {
     [
+        plain(LOAD_LENGTH, 0),
+        jump(JUMP_NOT_BELOW, [0, 8], READ_BYTES),
         plain(LOAD_BYTE, 0),
-        jump(JUMP_NOT_BELOW, [4, 0], CHANNEL_DATA),
+        jump(JUMP_NOT_BELOW, [6, 0], HANDSHAKE_END),
+        jump(JUMP_NOT_BELOW, [3, 0], HANDSHAKE),
+        jump(JUMP_NOT_BELOW, [4, 0], STUN_END),
         plain(LOAD_HALF, 0),
         jump(JUMP_EQUAL, [2, 0], SEND_INDICATION),
         plain(LOAD_NUMBER, workers),
@@ -188,6 +216,7 @@ fn jump(code: u16, [holds, fails]: [u8; 2], operand: u32) -> libc::sock_filter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::sockets::{self, BufferSizes};
 
     const V4: &str = "192.0.2.1:3478";
     const V6: &str = "[2001:db8::1]:3478";
@@ -232,6 +261,7 @@ mod tests {
                     Some(number) => a = number,
                     None => return 0,
                 },
+                LOAD_LENGTH => a = seen.payload.len() as u32,
                 LOAD_NUMBER => a = step.k,
                 LOAD_SCRATCH => a = scratch[step.k as usize],
                 LOAD_X_SCRATCH => x = scratch[step.k as usize],
@@ -268,7 +298,61 @@ mod tests {
         assert_eq!([2, 3, 8].map(|core| place(core, &ALLOCATE)), [3, 4, 5]);
         assert!((0..64).all(|core| place(core, &CHANNEL) < 3));
         assert!((0..64).all(|core| (3..6).contains(&place(core, &ALLOCATE))));
-        assert!([&[][..], &[0]].iter().all(|short| place(3, short) == 0));
+    }
+
+    #[test]
+    fn what_is_too_short_goes_to_the_worker_of_its_source() {
+        let by_core = of(Share::Cores(&[2, 3, 8]), V4);
+        let by_hash = of(Share::Hash { workers: 64, secret: 77 }, V4);
+        for short in [&[][..], &[0], &[20], &[0x40]] {
+            let at = |core| Seen { core, network: &[], payload: short };
+            assert_eq!([2, 3, 8].map(|core| place(&by_core, at(core))), [0, 1, 2], "{short:?}");
+            for port in 30_000..30_100_u16 {
+                let network = [&[0x45; 20][..], &port.to_be_bytes(), &[0; 6]].concat();
+                let of = |payload| place(&by_hash, Seen { core: 0, network: &network, payload });
+                assert_eq!(of(short), of(&CHANNEL), "{short:?} of {port}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_kernel_answers_as_the_program_says() {
+        const WORKERS: usize = 3;
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let open = |address| {
+            let listening = sockets::listening(address, BufferSizes::RELAY).expect("loopback");
+            listening.socket
+        };
+        let first = open(any);
+        let address = first.local_addr().expect("bound");
+        let others = (1..2 * WORKERS).map(|_| open(address));
+        let group: Vec<_> = std::iter::once(first).chain(others).collect();
+        attach(&group[0], Share::Hash { workers: WORKERS, secret: 0x9E37_79B8 }).expect("taken");
+        let heard = |client: &UdpSocket, payload: &[u8]| {
+            client.send_to(payload, address).expect("sent");
+            group.iter().position(|socket| socket.recv(&mut [0; 64]).is_ok()).expect("one hears")
+        };
+        let mut workers = [0; WORKERS];
+        for _ in 0..50 {
+            let client = UdpSocket::bind(any).expect("loopback");
+            let worker = heard(&client, &CHANNEL);
+            workers[worker] += 1;
+            let payload = [&[][..], &[0], &SEND, &[23, 0xFE, 0xFD], &[0x2C, 0]];
+            assert!(payload.iter().all(|payload| heard(&client, payload) == worker));
+            let requests = [&ALLOCATE[..], &[20, 0xFE], &[21, 0xFE], &[22, 0xFE]];
+            assert!(requests.iter().all(|request| heard(&client, request) == worker + WORKERS));
+        }
+        assert!(workers.iter().all(|clients| *clients > 0), "{workers:?}");
+    }
+
+    #[test]
+    fn the_first_byte_tells_payload_from_requests() {
+        let program = of(Share::Hash { workers: 1, secret: 5 }, V4);
+        for first in 0..=u8::MAX {
+            let seen = Seen { core: 0, network: &[], payload: &[first, 1, 0, 0] };
+            let is_request = matches!(first, 0..=3 | 20..=22);
+            assert_eq!(place(&program, seen), u32::from(is_request), "first byte {first}");
+        }
     }
 
     #[test]
