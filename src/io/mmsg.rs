@@ -146,12 +146,16 @@ impl Incoming {
         }
     }
 
-    /// Receives up to [`MESSAGES_MAX`] messages, as far as there are buffers. How many there were;
-    /// each has to be [taken](Self::take).
+    /// Receives up to [`MESSAGES_MAX`] messages, as far as there are buffers. How many there were,
+    /// each of which has to be [taken](Self::take), and whether there was room for more.
     ///
     /// # Errors
     /// `ENOBUFS` without a system call when no buffer is free; else what `recvmmsg` says.
-    pub(super) fn receive(&mut self, socket: &UdpSocket, pool: &Rc<Pool>) -> Result<usize, i32> {
+    pub(super) fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        pool: &Rc<Pool>,
+    ) -> Result<(usize, bool), i32> {
         let ready = (0..MESSAGES_MAX).take_while(|index| self.make_ready(*index, pool)).count();
         if ready == 0 {
             return Err(libc::ENOBUFS);
@@ -164,7 +168,8 @@ impl Incoming {
         let arrived = unsafe {
             libc::recvmmsg(socket.as_raw_fd(), start, ready as u32, flags, ptr::null_mut())
         };
-        check(arrived).map(|arrived| arrived as usize).map_err(|_| last_errno())
+        let arrived = check(arrived).map_err(|_| last_errno())? as usize;
+        Ok((arrived, arrived < ready))
     }
 
     /// Points header `index` to a free buffer, if it has none. Whether there was one.

@@ -232,9 +232,9 @@ impl PortableDriver {
             }
             self.counters.enters += 1;
             match self.incoming.receive(entry.descriptor(), &self.pool) {
-                Ok(arrived) => {
+                Ok((arrived, had_room)) => {
                     (0..arrived).for_each(|index| self.take(key, index));
-                    if arrived < MESSAGES_MAX {
+                    if had_room {
                         return;
                     }
                 }
@@ -264,7 +264,10 @@ impl PortableDriver {
 
     fn receive_failed(&mut self, key: Key, errno: i32) {
         match errno::of_receive(errno) {
-            ReceiveFate::Starved => self.counters.starved += 1,
+            ReceiveFate::Starved => {
+                self.counters.starved += 1;
+                self.left_over = true;
+            }
             ReceiveFate::Again | ReceiveFate::Cancelled => self.counters.receive_errors += 1,
             ReceiveFate::Broken => {
                 self.counters.receive_errors += 1;

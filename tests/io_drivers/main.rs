@@ -15,6 +15,7 @@ macro_rules! suite {
             a_lone_shared_piece_with_a_header, a_repeated_piece_is_a_train,
             what_waits_comes_in_few_turns,
             what_waits_is_taken_before_a_batch_is_waited_for, an_answer_needs_no_turn_of_its_own,
+            an_empty_datagram_costs_no_wait, a_lack_of_buffers_costs_no_wait,
             whoever_looks_for_packets_first_sleeps_no_longer,
             turns_and_trains_add_up, the_time_held_is_sampled,
             order_within_a_flow_holds, a_full_queue_is_flushed_not_dropped,

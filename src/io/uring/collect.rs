@@ -64,6 +64,7 @@ impl UringDriver {
             return;
         }
         self.counters.rearmed += 1;
+        self.is_deaf = true;
         self.to_arm.push_back(key);
     }
 

@@ -7,8 +7,7 @@
 //! ```
 //!
 //! A receive is multishot: armed once, it completes for every datagram or train, each into a buffer
-//! of the shared pool. It ends when no buffer is free; ended ones are armed again first in, first
-//! out, a bounded number per turn, after buffers have been published.
+//! of the shared pool. Whatever ends it, the turn in which it ends arms it again (see `arm`).
 
 use std::{
     collections::VecDeque,
@@ -30,19 +29,18 @@ use super::{
     sys,
     table::{Key, Phase, Table},
 };
+use arm::ARMS_PER_CALL;
 use kernel::{Filled, Kernel};
 use ring::{Patience, Target};
 use token::Token;
 
+mod arm;
 mod buffers;
 mod collect;
 mod kernel;
 mod open;
 mod ring;
 mod token;
-
-/// Receives armed in one turn; each may at once fill up to 32 buffers.
-const ARMS_PER_TURN: usize = 64;
 
 /// Datagrams through io_uring. See [`Driver`].
 pub struct UringDriver {
@@ -56,6 +54,8 @@ pub struct UringDriver {
     spin: Duration,
     /// Sockets whose receive is to be armed, first in, first out.
     to_arm: VecDeque<Key>,
+    /// A receive has ended since receives were last armed: its socket may hold datagrams.
+    is_deaf: bool,
     /// Sockets that the ring is to open.
     to_open: Vec<(Key, SocketAddr)>,
     /// Closed sockets whose receive is to be cancelled.
@@ -110,11 +110,12 @@ impl UringDriver {
             min_wait,
             spin: Duration::from_micros(settings.spin_us.into()),
             to_arm: VecDeque::with_capacity(sockets as usize),
+            is_deaf: false,
             to_open: Vec::new(),
             to_cancel: Vec::with_capacity(sockets as usize),
             to_leave: Vec::new(),
             to_release: Vec::with_capacity(sockets as usize),
-            backlog: VecDeque::with_capacity(settings.buffers as usize + ARMS_PER_TURN),
+            backlog: VecDeque::with_capacity(settings.buffers as usize + ARMS_PER_CALL),
             waker: Waker::new()?,
             watching: false,
             counters: Counters::new(settings.buffers),
@@ -138,23 +139,6 @@ impl UringDriver {
         if !self.watching {
             self.kernel.ring().push_watch(&self.waker, Token::Wake.pack())?;
             self.watching = true;
-        }
-        Ok(())
-    }
-
-    /// Arms what waits for it, unless there is no buffer to receive into.
-    fn arm_receives(&mut self) -> io::Result<()> {
-        let free = self.kernel.published() as usize;
-        for _ in 0..free.min(ARMS_PER_TURN) {
-            let Some(key) = self.to_arm.pop_front() else { break };
-            let Some(entry) = self.table.at(key) else { continue };
-            if entry.phase != Phase::Open {
-                continue;
-            }
-            entry.armed = true;
-            let v6 = entry.v6;
-            let target = self.target_of(key.id());
-            self.kernel.arm(target, key, v6)?;
         }
         Ok(())
     }
@@ -246,10 +230,10 @@ impl UringDriver {
 
     /// How the call that ends this turn waits, sends apart.
     ///
-    /// A batch is never larger than the buffers there are for it: its wait would go on beside full
-    /// sockets.
-    fn patience(&mut self, wait: Wait) -> Patience {
-        let batch = self.pace.next_batch();
+    /// A batch is never larger than the buffers there are for it, and none is waited for beside a
+    /// receive that was armed again: in both cases the wait would go on beside full sockets.
+    fn patience(&mut self, wait: Wait, was_deaf: bool) -> Patience {
+        let batch = self.pace.next_batch().filter(|_| !was_deaf);
         let batch = batch.map(|batch| batch.at_most(self.kernel.published()));
         match batch {
             _ if self.has_work() => Patience::NONE,
@@ -274,13 +258,13 @@ impl UringDriver {
     /// wake up for. Only a train is looked at right away, since the kernel may refuse it and its
     /// datagrams then leave one by one; within a batch that look is never far.
     fn wait(&mut self, patience: Patience) -> io::Result<()> {
-        if self.spins(patience)? {
-            return Ok(());
+        if !self.spins(patience)? {
+            let outbox = self.kernel.outbox();
+            let is_looked_at = outbox.has_trains() && !patience.is_batch();
+            let sends = if is_looked_at { 0 } else { outbox.in_flight() };
+            self.enter(patience.beside(sends))?;
         }
-        let outbox = self.kernel.outbox();
-        let is_looked_at = outbox.has_trains() && !patience.is_batch();
-        let sends = if is_looked_at { 0 } else { outbox.in_flight() };
-        self.enter(patience.beside(sends))
+        self.receive_on()
     }
 
     /// Looks for packets for a while instead of sleeping at once; whether there were any. A batch is
@@ -414,8 +398,9 @@ impl Driver for UringDriver {
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
         let datagrams = self.pace.datagrams();
         self.counters.count_turn(datagrams);
+        let was_deaf = self.is_deaf;
         self.prepare()?;
-        let patience = self.patience(wait);
+        let patience = self.patience(wait, was_deaf);
         if !self.sampler.begin_turn() {
             return self.wait(patience);
         }
