@@ -1,6 +1,6 @@
 //! Attribute numbers and the walk over type-length-value triples (RFC 8489 §14).
 
-use super::{HEADER_BYTES, padded, u16_at};
+use super::{HEADER_BYTES, array_at, padded};
 
 /// The 16-bit type of an attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,14 +102,11 @@ impl<'a> Iterator for Attributes<'a> {
 
     fn next(&mut self) -> Option<Attribute<'a>> {
         let offset = self.at;
-        let kind = AttributeType(u16_at(self.message, offset)?);
-        let value_bytes = usize::from(u16_at(self.message, offset + 2)?);
-        let begin = offset + 4;
-        let end = begin + padded(value_bytes);
-        if end > self.message.len() {
-            return None;
-        }
-        let value = self.message.get(begin..begin + value_bytes)?;
+        let [k0, k1, l0, l1] = array_at(self.message, offset)?;
+        let value_bytes = usize::from(u16::from_be_bytes([l0, l1]));
+        let (begin, end) = (offset + 4, offset + 4 + padded(value_bytes));
+        let value = self.message.get(begin..end)?.get(..value_bytes)?;
+        let kind = AttributeType(u16::from_be_bytes([k0, k1]));
         self.at = end;
         Some(Attribute { kind, value, offset })
     }

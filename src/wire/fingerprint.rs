@@ -1,6 +1,6 @@
 //! FINGERPRINT: the CRC that tells STUN from anything else on the same port (RFC 8489 §14.7).
 
-use super::u32_at;
+use super::{Attribute, u32_at};
 
 /// Bytes of the whole attribute, header included.
 pub(super) const ATTRIBUTE_BYTES: usize = 8;
@@ -24,9 +24,13 @@ pub(super) fn value(covered: &[u8]) -> u32 {
     crc32fast::hash(covered) ^ XOR
 }
 
-/// Judges the attribute that begins at `offset` of `message`.
-pub(super) fn check(message: &[u8], offset: usize) -> Fingerprint {
-    let last = offset + ATTRIBUTE_BYTES == message.len();
-    let matches = message.get(..offset).map(value) == u32_at(message, offset + 4);
-    if last && matches { Fingerprint::Valid } else { Fingerprint::Wrong }
+/// Judges the first FINGERPRINT of a message: one look at what it covers, if it stands last. Hashing
+/// the prefix of each took 537 MB of CRC, 12 ms, for a datagram of nothing else.
+pub(super) fn check(message: &[u8], attribute: &Attribute<'_>) -> Fingerprint {
+    let last = attribute.offset + ATTRIBUTE_BYTES == message.len();
+    let Some(sent) = u32_at(attribute.value, 0).filter(|_| last) else { return Fingerprint::Wrong };
+    match message.get(..attribute.offset).map(value) {
+        Some(computed) if computed == sent => Fingerprint::Valid,
+        Some(_) | None => Fingerprint::Wrong,
+    }
 }

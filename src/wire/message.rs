@@ -38,33 +38,23 @@ impl<'a> Message<'a> {
     /// Checks a message that fills `datagram` exactly.
     pub fn parse(datagram: &'a [u8]) -> Result<Message<'a>, ParseError> {
         let header = Header::parse(datagram).map_err(ParseError::Header)?;
-        let mut message = Message {
-            bytes: datagram,
-            header,
-            signed_end: datagram.len(),
-            integrity: None,
-            fingerprint: Fingerprint::Absent,
-        };
+        let (mut integrity, mut fingerprint, mut signed_end) = (None, None, datagram.len());
         let mut attributes = Attributes::new(datagram);
         for attribute in attributes.by_ref() {
-            message.note(attribute);
-        }
-        if attributes.is_whole() { Ok(message) } else { Err(ParseError::Attributes(header)) }
-    }
-
-    /// Remembers where the attributes stand that end the signed part.
-    fn note(&mut self, attribute: Attribute<'a>) {
-        match attribute.kind {
-            AttributeType::MESSAGE_INTEGRITY if self.integrity.is_none() => {
-                self.integrity = Some(attribute);
+            match attribute.kind {
+                AttributeType::MESSAGE_INTEGRITY => _ = integrity.get_or_insert(attribute),
+                AttributeType::MESSAGE_INTEGRITY_SHA256 => {}
+                AttributeType::FINGERPRINT => _ = fingerprint.get_or_insert(attribute),
+                _ => continue,
             }
-            AttributeType::MESSAGE_INTEGRITY_SHA256 => {}
-            AttributeType::FINGERPRINT => {
-                self.fingerprint = fingerprint::check(self.bytes, attribute.offset);
-            }
-            _ => return,
+            signed_end = signed_end.min(attribute.offset);
         }
-        self.signed_end = self.signed_end.min(attribute.offset);
+        if !attributes.is_whole() {
+            return Err(ParseError::Attributes(header));
+        }
+        let fingerprint =
+            fingerprint.map_or(Fingerprint::Absent, |it| fingerprint::check(datagram, &it));
+        Ok(Message { bytes: datagram, header, signed_end, integrity, fingerprint })
     }
 
     /// What the sender wants done.

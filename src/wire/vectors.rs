@@ -122,6 +122,30 @@ fn a_fingerprint_must_match_and_stand_last() {
     assert_eq!(Message::parse(&out[..end]).unwrap().fingerprint(), Fingerprint::Wrong);
 }
 
+// RFC 8489 §14.7: "the FINGERPRINT attribute MUST be the last attribute in the message": a second
+// one does not make up for the first.
+#[test]
+fn two_fingerprints_are_wrong_though_both_match() {
+    let mut out = [0; 128];
+    let mut writer =
+        MessageWriter::new(&mut out, Method::Binding, Class::Request, TransactionId([1; 12]));
+    let end = writer.fingerprint().fingerprint().finish().unwrap();
+    assert_eq!(Message::parse(&out[..end]).unwrap().fingerprint(), Fingerprint::Wrong);
+}
+
+#[test]
+fn a_fingerprint_of_another_length_is_wrong() {
+    let mut out = [0; 128];
+    let mut writer =
+        MessageWriter::new(&mut out, Method::Binding, Class::Request, TransactionId([1; 12]));
+    let end = writer.fingerprint().finish().unwrap();
+    for length in [0, 3, 5] {
+        out[end - 5] = length;
+        let fingerprint = Message::parse(&out[..end]).map(|message| message.fingerprint());
+        assert_ne!(fingerprint, Ok(Fingerprint::Valid), "{length}");
+    }
+}
+
 #[test]
 fn a_message_that_does_not_fit_is_an_error_and_never_half_a_message() {
     let key = IntegrityKey::from_bytes(b"key");

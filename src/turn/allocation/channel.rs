@@ -20,15 +20,30 @@ struct Channel {
     bound_until_ms: u64,
 }
 
+impl Channel {
+    fn guarded_until_ms(&self) -> u64 {
+        self.bound_until_ms + GUARD_MS
+    }
+}
+
 /// The number is bound to another peer, or the peer to another number (400).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::turn) struct Conflict;
 
 /// The channels of one allocation, in both orders; never more than its quota.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::turn) struct Channels {
     by_number: Vec<Channel>,
     by_peer: Vec<Channel>,
+    /// No guard time ends before: a refresh leaves it where it was, so that one request costs no look
+    /// at all of them.
+    earliest_ms: u64,
+}
+
+impl Default for Channels {
+    fn default() -> Channels {
+        Channels { by_number: Vec::new(), by_peer: Vec::new(), earliest_ms: u64::MAX }
+    }
 }
 
 impl Channels {
@@ -83,11 +98,17 @@ impl Channels {
             Ok(place) => self.by_peer[place] = channel,
             Err(place) => self.by_peer.insert(place, channel),
         }
+        self.earliest_ms = self.earliest_ms.min(channel.guarded_until_ms());
     }
 
-    /// Forgets what is past its guard time.
+    /// Forgets what is past its guard time. Costs nothing while nothing is.
     pub(in crate::turn) fn purge(&mut self, now_ms: u64) {
-        self.retain(|channel| channel.bound_until_ms + GUARD_MS > now_ms);
+        if now_ms < self.earliest_ms {
+            return;
+        }
+        self.retain(|channel| channel.guarded_until_ms() > now_ms);
+        self.earliest_ms =
+            self.by_number.iter().map(Channel::guarded_until_ms).min().unwrap_or(u64::MAX);
     }
 
     /// Forgets a family whose relayed address is gone.
@@ -95,9 +116,9 @@ impl Channels {
         self.retain(|channel| Family::of(channel.peer.ip()) != family);
     }
 
-    /// When the next guard time ends.
+    /// When [`Channels::purge`] has something to look at: when the next guard time ends, or earlier.
     pub(in crate::turn) fn next_deadline_ms(&self) -> Option<u64> {
-        self.by_number.iter().map(|channel| channel.bound_until_ms + GUARD_MS).min()
+        (!self.by_number.is_empty()).then_some(self.earliest_ms)
     }
 
     fn retain(&mut self, keep: impl Fn(&Channel) -> bool) {
@@ -160,6 +181,9 @@ mod tests {
                     assert_eq!(channels.peer(number(n), now_ms), Some(peer(p)));
                 }
                 assert_eq!(channels.by_number.len(), channels.by_peer.len());
+                let deadlines = channels.by_number.iter().map(Channel::guarded_until_ms);
+                assert!(deadlines.clone().all(|deadline_ms| deadline_ms > now_ms));
+                assert!(channels.next_deadline_ms() <= deadlines.min());
                 for channel in &channels.by_number {
                     let twin = channels.peer_place(channel.peer).unwrap();
                     assert_eq!(channels.by_peer[twin].number, channel.number);

@@ -30,84 +30,114 @@ struct Permission {
     reach: Reach,
 }
 
-/// The permissions of one allocation, sorted by address; never more than its quota.
-#[derive(Debug, Default)]
-pub(in crate::turn) struct Permissions(Vec<Permission>);
+/// The permissions of one allocation; never more than its quota.
+#[derive(Debug)]
+pub(in crate::turn) struct Permissions {
+    /// By address, each once.
+    sorted: Vec<Permission>,
+    /// No permission expires before: a refresh leaves it where it was, so that one request costs no
+    /// look at all of them.
+    earliest_ms: u64,
+}
+
+impl Default for Permissions {
+    fn default() -> Permissions {
+        Permissions { sorted: Vec::new(), earliest_ms: u64::MAX }
+    }
+}
 
 impl Permissions {
     /// How a peer is reached, if it may be.
     pub(in crate::turn) fn reach(&self, peer: IpAddr, now_ms: u64) -> Option<Reach> {
-        let place = self.place(peer).ok()?;
-        let permission = self.0.get(place)?;
+        let place = place(&self.sorted, peer).ok()?;
+        let permission = self.sorted.get(place)?;
         (permission.expires_ms > now_ms).then_some(permission.reach)
     }
 
     /// True when an address holds a place, live or not yet purged.
     pub(in crate::turn) fn holds(&self, peer: IpAddr) -> bool {
-        self.place(peer).is_ok()
+        place(&self.sorted, peer).is_ok()
     }
 
     /// Places held.
     pub(in crate::turn) fn count(&self) -> usize {
-        self.0.len()
+        self.sorted.len()
     }
 
-    /// Installs a permission or refreshes it.
-    pub(in crate::turn) fn install(&mut self, peer: IpAddr, reach: Reach, now_ms: u64) {
-        let permission = Permission { peer, expires_ms: now_ms + PERMISSION_MS, reach };
-        match self.place(peer) {
-            Ok(place) => self.0[place] = permission,
-            Err(place) => self.0.insert(place, permission),
+    /// Installs permissions or refreshes them; no address may be there twice. One merge for all of
+    /// them: one insertion each would move 4096 permissions 4096 times.
+    pub(in crate::turn) fn install(&mut self, permitted: &[(IpAddr, Reach)], now_ms: u64) {
+        let expires_ms = now_ms + PERMISSION_MS;
+        let held = self.sorted.len();
+        for &(peer, reach) in permitted {
+            let permission = Permission { peer, expires_ms, reach };
+            match place(&self.sorted[..held], peer) {
+                Ok(place) => self.sorted[place] = permission,
+                Err(_) => self.sorted.push(permission),
+            }
         }
+        if self.sorted.len() > held {
+            self.sorted.sort_by_key(|permission| permission.peer);
+        }
+        self.earliest_ms = self.earliest_ms.min(expires_ms);
     }
 
-    /// Forgets what has expired.
+    /// Forgets what has expired. Costs nothing while nothing has.
     pub(in crate::turn) fn purge(&mut self, now_ms: u64) {
-        self.0.retain(|permission| permission.expires_ms > now_ms);
+        if now_ms < self.earliest_ms {
+            return;
+        }
+        self.sorted.retain(|permission| permission.expires_ms > now_ms);
+        let deadlines = self.sorted.iter().map(|permission| permission.expires_ms);
+        self.earliest_ms = deadlines.min().unwrap_or(u64::MAX);
     }
 
     /// Every address that holds a place.
     pub(in crate::turn) fn peers(&self) -> impl Iterator<Item = IpAddr> {
-        self.0.iter().map(|permission| permission.peer)
+        self.sorted.iter().map(|permission| permission.peer)
     }
 
     /// Every address that may reach the client, and for how long, in milliseconds.
     pub(in crate::turn) fn live(&self, now_ms: u64) -> impl Iterator<Item = (IpAddr, u64)> {
         let left = move |it: &Permission| Some((it.peer, it.expires_ms.checked_sub(now_ms)?));
-        self.0.iter().filter_map(left).filter(|(_, left_ms)| *left_ms > 0)
+        self.sorted.iter().filter_map(left).filter(|(_, left_ms)| *left_ms > 0)
     }
 
-    /// A permission lives on, and its address is reached in this way from now on.
-    pub(in crate::turn) fn set_reach(&mut self, peer: IpAddr, reach: Reach) {
-        if let Ok(place) = self.place(peer) {
-            self.0[place].reach = reach;
-        }
-    }
-
-    /// Takes a permission away.
-    pub(in crate::turn) fn revoke(&mut self, peer: IpAddr) {
-        if let Ok(place) = self.place(peer) {
-            self.0.remove(place);
-        }
+    /// Takes away every permission without a [`Reach`], and lets the others live on in this way.
+    /// They come in the order of [`Permissions::peers`].
+    pub(in crate::turn) fn judge_again(&mut self, reaches: &[Option<Reach>]) {
+        debug_assert_eq!(reaches.len(), self.sorted.len());
+        let mut reaches = reaches.iter().copied();
+        self.sorted.retain_mut(|permission| match reaches.next().flatten() {
+            Some(reach) => {
+                permission.reach = reach;
+                true
+            }
+            None => false,
+        });
     }
 
     /// Forgets a family whose relayed address is gone.
     pub(in crate::turn) fn remove_family(&mut self, family: Family) {
-        self.0.retain(|permission| Family::of(permission.peer) != family);
+        self.sorted.retain(|permission| Family::of(permission.peer) != family);
     }
 
-    /// When the next one expires.
+    /// When [`Permissions::purge`] has something to look at: when the next one expires, or earlier.
     pub(in crate::turn) fn next_deadline_ms(&self) -> Option<u64> {
-        self.0.iter().map(|permission| permission.expires_ms).min()
+        (!self.sorted.is_empty()).then_some(self.earliest_ms)
     }
+}
 
-    fn place(&self, peer: IpAddr) -> Result<usize, usize> {
-        self.0.binary_search_by(|permission| permission.peer.cmp(&peer))
-    }
+fn place(sorted: &[Permission], peer: IpAddr) -> Result<usize, usize> {
+    sorted.binary_search_by(|permission| permission.peer.cmp(&peer))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
+
     use super::*;
 
     const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 9));
@@ -116,7 +146,7 @@ mod tests {
     #[test]
     fn lasts_300_seconds_and_not_a_millisecond_more() {
         let mut permissions = Permissions::default();
-        permissions.install(PEER, Reach::Outside, 1_000);
+        permissions.install(&[(PEER, Reach::Outside)], 1_000);
         assert_eq!(permissions.reach(PEER, 300_999), Some(Reach::Outside));
         assert_eq!(permissions.reach(PEER, 301_000), None);
         permissions.purge(301_000);
@@ -126,9 +156,54 @@ mod tests {
     #[test]
     fn a_refresh_takes_no_second_place() {
         let mut permissions = Permissions::default();
-        permissions.install(PEER, Reach::Outside, 0);
-        permissions.install(PEER, Reach::Outside, 200_000);
+        permissions.install(&[(PEER, Reach::Outside)], 0);
+        permissions.install(&[(PEER, Reach::Outside)], 200_000);
         assert_eq!(permissions.count(), 1);
+    }
+
+    #[test]
+    fn after_a_refresh_it_is_looked_at_once_too_early() {
+        let mut permissions = Permissions::default();
+        permissions.install(&[(PEER, Reach::Outside)], 0);
+        permissions.install(&[(PEER, Reach::Outside)], 200_000);
+        assert_eq!(permissions.next_deadline_ms(), Some(300_000));
+        permissions.purge(300_000);
         assert_eq!(permissions.next_deadline_ms(), Some(500_000));
+        permissions.purge(500_000);
+        assert_eq!((permissions.count(), permissions.next_deadline_ms()), (0, None));
+    }
+
+    proptest! {
+        // The model is a map; a place is held until a purge finds it expired.
+        #[test]
+        fn it_holds_what_a_map_holds(
+            steps in prop::collection::vec(
+                (prop::collection::btree_set(0_u8..40, 0..20), 0_u64..200_000), 0..40,
+            ),
+        ) {
+            let (mut permissions, mut model) = (Permissions::default(), BTreeMap::new());
+            let mut now_ms = 0;
+            for (peers, gap_ms) in steps {
+                now_ms += gap_ms;
+                let peers = Vec::from_iter(peers.iter().map(|last| IpAddr::from([192, 0, 2, *last])));
+                permissions.purge(now_ms);
+                model.retain(|_, expires_ms| *expires_ms > now_ms);
+                if now_ms.is_multiple_of(3) {
+                    let keep = |peer| (!peers.contains(&peer)).then_some(Reach::Outside);
+                    permissions.judge_again(&Vec::from_iter(permissions.peers().map(keep)));
+                    peers.iter().for_each(|peer| _ = model.remove(peer));
+                } else {
+                    let permitted = Vec::from_iter(peers.iter().map(|peer| (*peer, Reach::Outside)));
+                    permissions.install(&permitted, now_ms);
+                    model.extend(peers.iter().map(|peer| (*peer, now_ms + PERMISSION_MS)));
+                }
+                let held = Vec::from_iter(permissions.live(now_ms));
+                let expected = model.iter().map(|(peer, expires_ms)| (*peer, expires_ms - now_ms));
+                prop_assert_eq!(held, Vec::from_iter(expected));
+                let deadline_ms = permissions.next_deadline_ms();
+                prop_assert!(deadline_ms <= model.values().min().copied());
+                prop_assert_eq!(deadline_ms.is_some(), !model.is_empty());
+            }
+        }
     }
 }

@@ -79,12 +79,10 @@ impl Server {
             self.counters.reach(QuotaHit::Permissions);
             return Err(Refused(ErrorCode::InsufficientCapacity));
         }
-        for (peer, reach) in permitted {
-            if !permissions.holds(peer) {
-                allocation.peers.note(peer);
-            }
-            permissions.install(peer, reach, now.mono_ms);
+        for (peer, _) in permitted.iter().filter(|(peer, _)| !permissions.holds(*peer)) {
+            allocation.peers.note(*peer);
         }
+        permissions.install(&permitted, now.mono_ms);
         self.rearm(id);
         Ok(())
     }

@@ -139,6 +139,31 @@ fn all_of_many_allocations_are_reviewed_a_page_at_a_time() {
     }
 }
 
+// How many permissions a turn looks at is bounded, however many an allocation holds.
+#[test]
+fn allocations_with_many_permissions_are_reviewed_a_few_at_a_time() {
+    let mut world = World::new();
+    let other = "8.8.8.8:53";
+    let peers = Vec::from_iter((0..19).map(|last| format!("9.9.9.{last}:7000")));
+    let peers = Vec::from_iter(peers.iter().map(String::as_str).chain([other]));
+    let clients = ["198.51.100.7:1", "198.51.100.7:2", "198.51.100.7:3"].map(|at| ANN.at(at));
+    for client in clients {
+        world.allocate(client).expect_success();
+        world.permit(client, &peers).expect_success();
+    }
+    world.reconfigure(without_the_peer);
+    let mut turns = 0;
+    while world.servers[0].next_deadline() == Some(0) {
+        turns += 1;
+        world.at(turns);
+    }
+    assert_eq!(turns, 2, "three times 20 permissions, 32 and what the last one has at a time");
+    for client in clients {
+        world.send(client, PEER, b"no").expect_drop(Reason::NoPermission);
+        world.send(client, other, b"yes").expect_to_peer(other, b"yes");
+    }
+}
+
 #[test]
 fn lifetimes_are_granted_by_the_rules_of_the_day() {
     let mut world = World::new();
