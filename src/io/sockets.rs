@@ -6,7 +6,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     thread,
     time::{Duration, Instant},
 };
@@ -66,19 +66,20 @@ impl BufferSizes {
 /// as [`listening`] does.
 ///
 /// # Errors
-/// What the kernel says to the address: not ours, forbidden, or still in use.
+/// What the kernel says to the address: forbidden, or still in use.
 pub fn ensure_free(address: SocketAddr) -> io::Result<()> {
-    patiently(|| new(address)?.bind(&address.into()))
+    patiently(|| listener(address)?.bind(&address.into()))
 }
 
-/// Opens a worker's socket for a listening address. It blocks for up to 2 s if the address is in
-/// use, as it is for a moment after a restart.
+/// Opens a worker's socket for a listening address, which the machine need not have yet: once it has,
+/// packets arrive. It blocks for up to 2 s if the address is in use, as it is for a moment after a
+/// restart.
 ///
 /// # Errors
-/// What the kernel says to the address: not ours, forbidden, or still in use.
+/// What the kernel says to the address: forbidden, or still in use.
 pub fn listening(address: SocketAddr, sizes: BufferSizes) -> io::Result<Listening> {
     let socket = patiently(|| {
-        let socket = new(address)?;
+        let socket = listener(address)?;
         socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
         Ok(socket)
@@ -86,6 +87,25 @@ pub fn listening(address: SocketAddr, sizes: BufferSizes) -> io::Result<Listenin
     size_buffers(&socket, sizes)?;
     let granted = granted(&socket)?;
     Ok(Listening { socket: socket.into(), granted })
+}
+
+/// Opens a TCP socket that takes connections on an address, or on all of a family, and keeps so many
+/// of them waiting. The machine need not have the address yet.
+///
+/// # Errors
+/// What the kernel says to the address: forbidden, or still in use.
+pub fn serving(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let stream = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), stream, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // A server that is started again finds connections of the one before.
+    socket.set_reuse_address(true)?;
+    set_free_bind(&socket, address)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
 }
 
 /// Opens a relay socket. Port 0 lets the kernel choose.
@@ -166,6 +186,20 @@ fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
 
 fn in_use(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
+}
+
+/// An unbound listening socket, for an address of whatever machine (IP_FREEBIND).
+fn listener(address: SocketAddr) -> io::Result<Socket> {
+    let socket = new(address)?;
+    set_free_bind(&socket, address)?;
+    Ok(socket)
+}
+
+fn set_free_bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    match address {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true),
+        SocketAddr::V6(_) => socket.set_freebind_v6(true),
+    }
 }
 
 /// An unbound socket with everything but its buffers set.

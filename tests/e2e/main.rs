@@ -24,6 +24,7 @@ mod families;
 mod faults;
 mod hairpin;
 mod health;
+mod interfaces;
 mod limits;
 mod listening;
 mod metrics;

@@ -30,8 +30,14 @@ pub fn in_own_network(test: &str, run: impl FnOnce() + Send) {
     }
 }
 
-/// Changes the network of this thread, as `ip` does.
-pub fn ip(words: &str) {
+/// Changes the network of this thread, or shows it, as `ip` does.
+pub fn ip(words: &str) -> String {
     let done = Command::new("ip").args(words.split(' ')).output().expect("iproute2 is there");
     assert!(done.status.success(), "ip {words}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
+/// Changes a setting of this thread's network, named by its path under `/proc/sys`.
+pub fn set(name: &str, value: &str) {
+    std::fs::write(format!("/proc/sys/{name}"), value).unwrap_or_else(|e| panic!("{name}: {e}"));
 }

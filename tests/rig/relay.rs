@@ -101,8 +101,15 @@ impl Setup {
         self
     }
 
+    /// Starts it, and waits until it serves.
+    pub fn start(self) -> Relay {
+        let relay = self.spawn();
+        relay.addresses.iter().for_each(|address| relay.process.wait_until_it_serves(*address));
+        relay
+    }
+
     /// Starts it, on the driver that `UTURN_TEST_IO` names unless the setup names one.
-    pub fn start(mut self) -> Relay {
+    pub fn spawn(mut self) -> Relay {
         if !self.arguments.iter().any(|argument| argument == "--workers") {
             self = self.with(&["--workers", "1"]);
         }
@@ -126,14 +133,12 @@ impl Setup {
             command.args(["--relay-ip", &ip.to_string()]);
         }
         command.args(["--relay-ports", &format!("{low}-{high}")]).args(&self.arguments);
-        let relay = Relay {
+        Relay {
             process: Process::spawn(command),
             addresses,
             relay_range: (low, high),
             ports: self.ports,
-        };
-        relay.addresses.iter().for_each(|address| relay.process.wait_until_it_serves(*address));
-        relay
+        }
     }
 }
 

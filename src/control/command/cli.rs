@@ -14,7 +14,8 @@ use super::doctor::{self, DoctorArgs};
 use super::import::{self, ImportArgs};
 use super::manual::{self, CompletionsArgs};
 use crate::control::admin;
-use crate::control::config::{Config, Options, Origin, example_file};
+use crate::control::config::{Config, ConfigError, Options, Origin, example_file};
+use crate::control::server::wait;
 
 /// The command line or the configuration is wrong.
 const MISUSE: u8 = 2;
@@ -74,11 +75,11 @@ fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
     match cli.command {
         None => {
             let origin = Origin { flags: cli.options, file: cli.config };
-            settled(&origin, |config| serve(config, origin.clone()))
+            told(wait::settled(&origin), |config| serve(config, origin.clone()))
         }
         Some(Command::CheckConfig { file }) => {
             let origin = Origin { file: Some(file), ..Origin::default() };
-            settled(&origin, |config| say(&config.summary()))
+            told(origin.load(), |config| say(&config.summary()))
         }
         Some(Command::Credentials(args)) => say(&credentials::printed(&args)),
         Some(Command::ImportCoturn(args)) => import_coturn(&args),
@@ -115,8 +116,8 @@ fn doctor(args: &DoctorArgs) -> ExitCode {
     }
 }
 
-fn settled(origin: &Origin, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
-    match origin.load() {
+fn told(config: Result<Config, ConfigError>, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match config {
         Ok(config) => then(config),
         Err(error) => misuse(&error.to_string()),
     }

@@ -1,237 +1,300 @@
 //! Which addresses clients talk to, and which ones relay ports are opened on.
 //!
+//! What was asked for is written once; what it comes to is up to the machine, and changes with it.
 //! Listening sockets are bound to concrete addresses, never to `0.0.0.0` or `[::]`: an answer
 //! then leaves from the address that was asked, on a machine with any number of them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::raw::{Given, Place};
-use super::schema;
+use super::Machine;
+use super::raw::{Given, Options, Place};
+use super::schema::{self, Key};
 use super::settle::Settling;
-use super::source::ConfigError;
-use super::value::{ExternalIp, MetricsAddress, Value};
+use super::source::{ConfigError, Remedy};
+use super::value::{ExternalIp, Value};
 use crate::turn::RelayAddress;
+use crate::wire::Family;
 
 /// Where listening happens when nothing is said: every address of both families.
 const DEFAULT_LISTEN: [&str; 2] = ["0.0.0.0", "::"];
-/// Most listening addresses; each costs one socket on every worker.
+/// Most listening addresses; each costs two sockets on every worker.
 const LISTEN_MAX: usize = 256;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
-    V4,
-    V6,
+/// The addresses that were asked for, as they were written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Where clients are to be heard; `0.0.0.0` and `[::]` are every address of their family.
+    pub(super) listen: Vec<SocketAddr>,
+    /// Where relay ports are to be; `None` for wherever the machine is reached.
+    pub(super) relay_ips: Option<Vec<IpAddr>>,
+    pub(super) external_ips: Vec<ExternalIp>,
 }
 
-impl Family {
-    fn of(ip: IpAddr) -> Self {
-        if ip.is_ipv4() { Self::V4 } else { Self::V6 }
-    }
+/// What the addresses that were asked for come to on a machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// Concrete, sorted, each once; those that are missing, too.
+    pub listen: Vec<SocketAddr>,
+    /// Of one family the first is preferred.
+    pub relays: Vec<RelayAddress>,
+    /// Addresses that were written down and that the machine does not have now; each once.
+    pub missing: Vec<IpAddr>,
+}
 
-    fn loopback(self) -> IpAddr {
-        match self {
-            Self::V4 => Ipv4Addr::LOCALHOST.into(),
-            Self::V6 => Ipv6Addr::LOCALHOST.into(),
-        }
-    }
+/// Why addresses cannot be served.
+struct Unfit {
+    key: &'static Key,
+    /// Which of the key's values it is about.
+    nth: Option<usize>,
+    problem: String,
+    remedy: Remedy,
 }
 
 impl Settling<'_> {
-    /// Expands the listening addresses; every one can be bound.
-    pub(super) fn listen(
-        &self,
-        given: Option<&[Given<SocketAddr>]>,
-    ) -> Result<Vec<SocketAddr>, ConfigError> {
-        let asked: Vec<_> = match given {
-            Some(given) => given.iter().map(|given| (given.value, Some(given.place))).collect(),
-            None => DEFAULT_LISTEN.into_iter().filter_map(default_listen).collect(),
-        };
-        self.expand_all(&schema::LISTEN, asked).and_then(|listen| self.bounded(listen))
-    }
-
-    /// Expands the addresses that numbers are shown on; every one can be bound.
-    pub(super) fn metrics(
-        &self,
-        given: &[Given<MetricsAddress>],
-    ) -> Result<Vec<SocketAddr>, ConfigError> {
-        let asked = given.iter().map(|given| (given.value.0, Some(given.place)));
-        self.expand_all(&schema::METRICS, asked)
-    }
-
-    fn expand_all(
-        &self,
-        key: &schema::Key,
-        asked: impl IntoIterator<Item = (SocketAddr, Option<Place>)>,
-    ) -> Result<Vec<SocketAddr>, ConfigError> {
-        let mut addresses = Vec::new();
-        for (address, place) in asked {
-            addresses.extend(self.expand(key, address, place)?);
+    /// Says what the addresses that were asked for come to on this machine: something to listen on
+    /// and something to relay on.
+    pub(super) fn addresses(&self, options: &Options) -> Result<(Asked, Addresses), ConfigError> {
+        let asked = Asked::of(options);
+        let addresses = asked.on(self.machine);
+        let checked = addresses.and_then(|addresses| {
+            asked.must_serve(&addresses, self.machine)?;
+            Ok(addresses)
+        });
+        match checked {
+            Ok(addresses) => Ok((asked, addresses)),
+            Err(unfit) => {
+                let place = unfit.nth.and_then(|nth| place_of(options, unfit.key, nth));
+                let error = self.source.error(place, unfit.key.name, unfit.problem);
+                Err(ConfigError { remedy: unfit.remedy, ..error })
+            }
         }
-        addresses.sort();
-        addresses.dedup();
+    }
+}
+
+impl Asked {
+    fn of(options: &Options) -> Self {
+        let default = || DEFAULT_LISTEN.into_iter().filter_map(|any| SocketAddr::read(any).ok());
+        let listen = options.listen.as_ref().map(|given| given.iter().map(|it| it.value).collect());
+        let relay_ips = options.relay_ip.as_ref();
+        Self {
+            listen: listen.unwrap_or_else(|| default().collect()),
+            relay_ips: relay_ips.map(|given| given.iter().map(|it| it.value).collect()),
+            external_ips: options.external_ip.iter().flatten().map(|it| it.value).collect(),
+        }
+    }
+
+    /// What it comes to on a machine, which may be nothing.
+    fn on(&self, machine: &Machine) -> Result<Addresses, Unfit> {
+        let mut addresses = Addresses { missing: self.missing(machine), ..Addresses::default() };
+        addresses.listen = self.listen_on(machine)?;
+        let locals = match &self.relay_ips {
+            Some(given) if given.is_empty() => {
+                return written(
+                    &schema::RELAY_IP,
+                    None,
+                    "the list is empty: write an address".into(),
+                );
+            }
+            Some(given) => given.clone(),
+            None => self.derived_relays(machine, &addresses),
+        };
+        for local in locals {
+            let is_known = addresses.relays.iter().any(|relay| relay.local == local);
+            if !is_known && !addresses.missing.contains(&local) {
+                addresses.relays.push(RelayAddress { local, advertised: local });
+            }
+        }
+        self.advertise(&mut addresses)?;
         Ok(addresses)
     }
 
-    fn expand(
-        &self,
-        key: &schema::Key,
-        address: SocketAddr,
-        place: Option<Place>,
-    ) -> Result<Vec<SocketAddr>, ConfigError> {
-        let ip = address.ip();
-        if ip.is_unspecified() {
-            let own =
-                self.machine.addresses.iter().filter(|own| Family::of(**own) == Family::of(ip));
-            return Ok(own.map(|own| SocketAddr::new(*own, address.port())).collect());
-        }
-        self.must_bind(key, address, place, "")?;
-        Ok(vec![address])
-    }
-
-    fn must_bind(
-        &self,
-        key: &schema::Key,
-        address: SocketAddr,
-        place: Option<Place>,
-        hint: &str,
-    ) -> Result<(), ConfigError> {
-        if (self.machine.binds)(address) {
-            return Ok(());
-        }
-        let ip = address.ip();
-        let own: Vec<String> = self.machine.addresses.iter().map(IpAddr::to_string).collect();
-        let own = own.join(", ");
-        let problem = format!("{ip} is not an address of this machine: write one of {own}{hint}");
-        self.fail(key, place, problem)
-    }
-
-    fn bounded(&self, listen: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ConfigError> {
-        let count = listen.len();
-        if (1..=LISTEN_MAX).contains(&count) {
-            return Ok(listen);
-        }
-        let problem = format!("that makes {count} addresses: write 1 to {LISTEN_MAX}");
-        self.fail(&schema::LISTEN, None, problem)
-    }
-
-    /// Chooses the relay addresses and what clients are told instead of them.
-    pub(super) fn relays(
-        &self,
-        listen: &[SocketAddr],
-        given: Option<&[Given<IpAddr>]>,
-        externals: &[Given<ExternalIp>],
-    ) -> Result<Vec<RelayAddress>, ConfigError> {
-        let locals = match given {
-            Some(given) => self.given_relays(given)?,
-            None => self.derived_relays(listen, externals)?,
-        };
-        let mut relays: Vec<_> =
-            locals.into_iter().map(|local| RelayAddress { local, advertised: local }).collect();
-        for external in externals {
-            self.advertise(external, &mut relays)?;
-        }
-        Ok(relays)
-    }
-
-    fn given_relays(&self, given: &[Given<IpAddr>]) -> Result<Vec<IpAddr>, ConfigError> {
-        let mut relays = Vec::new();
-        for &Given { value, place } in given {
-            let hint = format!("; behind 1:1 NAT write external-ip {value} beside it");
-            self.must_bind(&schema::RELAY_IP, SocketAddr::new(value, 0), Some(place), &hint)?;
-            if !relays.contains(&value) {
-                relays.push(value);
+    /// Addresses that were written down and cannot be bound.
+    fn missing(&self, machine: &Machine) -> Vec<IpAddr> {
+        let listen = self.listen.iter().map(SocketAddr::ip);
+        let privates = self.external_ips.iter().filter_map(|external| external.private);
+        let relays = self.relay_ips.iter().flatten().copied();
+        let mut missing: Vec<IpAddr> = Vec::new();
+        for ip in listen.chain(relays).chain(privates).filter(|ip| !ip.is_unspecified()) {
+            if !missing.contains(&ip) && !(machine.binds)(SocketAddr::new(ip, 0)) {
+                missing.push(ip);
             }
         }
-        if relays.is_empty() {
-            return self.fail(
-                &schema::RELAY_IP,
-                None,
-                "the list is empty: write an address".into(),
-            );
+        missing
+    }
+
+    fn listen_on(&self, machine: &Machine) -> Result<Vec<SocketAddr>, Unfit> {
+        let mut listen: Vec<SocketAddr> = Vec::new();
+        for asked in &self.listen {
+            let of_family =
+                machine.addresses.iter().filter(|own| own.is_ipv4() == asked.ip().is_ipv4());
+            match asked.ip().is_unspecified() {
+                true => listen.extend(of_family.map(|own| SocketAddr::new(*own, asked.port()))),
+                false => listen.push(*asked),
+            }
         }
-        Ok(relays)
+        listen.sort();
+        listen.dedup();
+        if listen.len() > LISTEN_MAX {
+            let problem =
+                format!("that makes {} addresses: write {LISTEN_MAX} at most", listen.len());
+            return written(&schema::LISTEN, None, problem);
+        }
+        Ok(listen)
     }
 
     /// Takes one address of each family, or those that `external-ip` names as private.
-    fn derived_relays(
-        &self,
-        listen: &[SocketAddr],
-        externals: &[Given<ExternalIp>],
-    ) -> Result<Vec<IpAddr>, ConfigError> {
+    fn derived_relays(&self, machine: &Machine, addresses: &Addresses) -> Vec<IpAddr> {
+        let here = addresses.listen_here();
         let mut relays = Vec::new();
         for family in [Family::V4, Family::V6] {
-            let named = privates(externals).filter(|(ip, _)| Family::of(*ip) == family);
-            let named: Vec<_> = named.collect();
-            for &(ip, place) in &named {
-                self.must_bind(&schema::EXTERNAL_IP, SocketAddr::new(ip, 0), Some(place), "")?;
+            let privates = self.external_ips.iter().filter_map(|external| external.private);
+            let mut named = privates.filter(|ip| Family::of(*ip) == family).peekable();
+            match named.peek() {
+                Some(_) => relays.extend(named),
+                None => relays.extend(derived_relay(machine, family, &here)),
             }
-            let derived = || self.derived_relay(family, listen).into_iter().collect();
-            let named: Vec<_> = named.into_iter().map(|(ip, _)| ip).collect();
-            relays.extend(if named.is_empty() { derived() } else { named });
         }
-        if relays.is_empty() {
-            let problem = "no address of this machine can be derived: write relay-ip".to_owned();
-            return self.fail(&schema::RELAY_IP, None, problem);
-        }
-        Ok(relays)
+        relays
     }
 
-    /// Prefers the default route's source among the addresses listened on, and one that stays to one
-    /// that is deprecated; a server that listens on loopback alone stays on loopback.
-    fn derived_relay(&self, family: Family, listen: &[SocketAddr]) -> Option<IpAddr> {
-        let same = |ip: &IpAddr| Family::of(*ip) == family;
-        let heard: Vec<IpAddr> = listen.iter().map(SocketAddr::ip).filter(same).collect();
-        let routed = self.machine.routed.iter().copied().find(same);
-        if listen.iter().all(|address| address.ip().is_loopback()) {
-            let own = self.machine.addresses.contains(&family.loopback());
-            return heard.first().copied().or(own.then(|| family.loopback()));
+    fn advertise(&self, addresses: &mut Addresses) -> Result<(), Unfit> {
+        let (relays, missing) = (&mut addresses.relays, &addresses.missing);
+        for (nth, external) in self.external_ips.iter().enumerate() {
+            let ExternalIp { public, private } = *external;
+            let fits = |relay: &&mut RelayAddress| match private {
+                Some(private) => relay.local == private,
+                None => Family::of(relay.local) == Family::of(public),
+            };
+            let mut fitting: Vec<_> = relays.iter_mut().filter(fits).collect();
+            let problem = match fitting.as_mut_slice() {
+                [relay] if relay.advertised == relay.local => {
+                    relay.advertised = public;
+                    continue;
+                }
+                [relay] => format!(
+                    "{public} would be the second external address of {}: write one",
+                    relay.local
+                ),
+                [] if self.may_come(*external, missing) => continue,
+                [] => no_relay_for(*external),
+                [..] => {
+                    format!(
+                        "{public} could stand for several relay addresses: write {public}/PRIVATE"
+                    )
+                }
+            };
+            return written(&schema::EXTERNAL_IP, Some(nth), problem);
         }
-        if heard.is_empty() {
-            return routed;
-        }
-        let (passing, lasting): (Vec<IpAddr>, Vec<IpAddr>) = heard
-            .iter()
-            .filter(|ip| !ip.is_loopback())
-            .partition(|ip| self.machine.deprecated.contains(ip));
-        let heard_and_routed = routed.filter(|ip| heard.contains(ip));
-        heard_and_routed.or(lasting.first().copied()).or(routed).or(passing.first().copied())
+        Ok(())
     }
 
-    fn advertise(
-        &self,
-        external: &Given<ExternalIp>,
-        relays: &mut [RelayAddress],
-    ) -> Result<(), ConfigError> {
-        let ExternalIp { public, private } = external.value;
-        let fits = |relay: &&mut RelayAddress| match private {
-            Some(private) => relay.local == private,
-            None => Family::of(relay.local) == Family::of(public),
-        };
-        let mut fitting: Vec<_> = relays.iter_mut().filter(fits).collect();
-        let problem = match fitting.as_mut_slice() {
-            [relay] if relay.advertised == relay.local => {
-                relay.advertised = public;
-                return Ok(());
+    /// True when the machine lacks the relay address of an external one, and what was written does
+    /// not.
+    fn may_come(&self, external: ExternalIp, missing: &[IpAddr]) -> bool {
+        match (external.private, &self.relay_ips) {
+            (Some(private), Some(given)) => given.contains(&private) && missing.contains(&private),
+            (Some(private), None) => missing.contains(&private),
+            (None, Some(given)) => {
+                given.iter().any(|ip| Family::of(*ip) == Family::of(external.public))
             }
-            [relay] => format!(
-                "{public} would be the second external address of {}: write one",
-                relay.local
-            ),
-            [] => no_relay_for(external.value),
-            [..] => {
-                format!("{public} could stand for several relay addresses: write {public}/PRIVATE")
-            }
+            (None, None) => true,
+        }
+    }
+
+    /// Refuses addresses of which none can be listened on, or none relayed on: for now.
+    fn must_serve(&self, addresses: &Addresses, machine: &Machine) -> Result<(), Unfit> {
+        let nth_missing = |ips: &mut dyn Iterator<Item = IpAddr>| {
+            ips.enumerate().find(|(_, ip)| addresses.missing.contains(ip))
         };
-        self.fail(&schema::EXTERNAL_IP, Some(external.place), problem)
+        if addresses.listen_here().is_empty() {
+            let problem = "this machine has no address that can be listened on".to_owned();
+            return Err(match nth_missing(&mut self.listen.iter().map(SocketAddr::ip)) {
+                Some((nth, ip)) => not_here(&schema::LISTEN, nth, ip, machine, ""),
+                None => lacking(&schema::LISTEN, problem),
+            });
+        }
+        if !addresses.relays.is_empty() {
+            return Ok(());
+        }
+        if let Some((nth, ip)) = nth_missing(&mut self.relay_ips.iter().flatten().copied()) {
+            let hint = format!("; behind 1:1 NAT write external-ip {ip} beside it");
+            return Err(not_here(&schema::RELAY_IP, nth, ip, machine, &hint));
+        }
+        let unnamed = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let mut privates = self.external_ips.iter().map(|it| it.private.unwrap_or(unnamed));
+        Err(match nth_missing(&mut privates) {
+            Some((nth, ip)) => not_here(&schema::EXTERNAL_IP, nth, ip, machine, ""),
+            None => {
+                let problem = "no address of this machine can be derived: write relay-ip";
+                lacking(&schema::RELAY_IP, problem.to_owned())
+            }
+        })
     }
 }
 
-fn default_listen(any: &str) -> Option<(SocketAddr, Option<Place>)> {
-    SocketAddr::read(any).ok().map(|address| (address, None))
+impl Addresses {
+    /// Those listening addresses that the machine has.
+    fn listen_here(&self) -> Vec<SocketAddr> {
+        let here = self.listen.iter().filter(|address| !self.missing.contains(&address.ip()));
+        here.copied().collect()
+    }
 }
 
-fn privates(externals: &[Given<ExternalIp>]) -> impl Iterator<Item = (IpAddr, Place)> {
-    externals.iter().filter_map(|given| given.value.private.map(|ip| (ip, given.place)))
+/// Prefers the default route's source among the addresses listened on, and one that stays to one
+/// that is deprecated; a server that listens on loopback alone stays on loopback.
+fn derived_relay(machine: &Machine, family: Family, listen: &[SocketAddr]) -> Option<IpAddr> {
+    let same = |ip: &IpAddr| Family::of(*ip) == family;
+    let heard: Vec<IpAddr> = listen.iter().map(SocketAddr::ip).filter(same).collect();
+    let routed = machine.routed.iter().copied().find(same);
+    if listen.iter().all(|address| address.ip().is_loopback()) {
+        let loopback = loopback(family);
+        let own = machine.addresses.contains(&loopback);
+        return heard.first().copied().or(own.then_some(loopback));
+    }
+    if heard.is_empty() {
+        return routed;
+    }
+    let (passing, lasting): (Vec<IpAddr>, Vec<IpAddr>) =
+        heard.iter().filter(|ip| !ip.is_loopback()).partition(|ip| machine.deprecated.contains(ip));
+    let heard_and_routed = routed.filter(|ip| heard.contains(ip));
+    heard_and_routed.or(lasting.first().copied()).or(routed).or(passing.first().copied())
+}
+
+fn loopback(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::LOCALHOST.into(),
+        Family::V6 => Ipv6Addr::LOCALHOST.into(),
+    }
+}
+
+/// Where a value of one of the keys above was written.
+fn place_of(options: &Options, key: &Key, nth: usize) -> Option<Place> {
+    fn nth_of<T>(given: Option<&Vec<Given<T>>>, nth: usize) -> Option<Place> {
+        given.and_then(|given| given.get(nth)).map(|given| given.place)
+    }
+    if key.name == schema::LISTEN.name {
+        nth_of(options.listen.as_ref(), nth)
+    } else if key.name == schema::RELAY_IP.name {
+        nth_of(options.relay_ip.as_ref(), nth)
+    } else {
+        nth_of(options.external_ip.as_ref(), nth)
+    }
+}
+
+/// What is wrong whatever the machine has.
+fn written<T>(key: &'static Key, nth: Option<usize>, problem: String) -> Result<T, Unfit> {
+    Err(Unfit { key, nth, problem, remedy: Remedy::Operator })
+}
+
+fn lacking(key: &'static Key, problem: String) -> Unfit {
+    Unfit { key, nth: None, problem, remedy: Remedy::Time }
+}
+
+fn not_here(key: &'static Key, nth: usize, ip: IpAddr, machine: &Machine, hint: &str) -> Unfit {
+    let own: Vec<String> = machine.addresses.iter().map(IpAddr::to_string).collect();
+    let own = own.join(", ");
+    let problem = format!("{ip} is not an address of this machine: write one of {own}{hint}");
+    Unfit { nth: Some(nth), ..lacking(key, problem) }
 }
 
 fn no_relay_for(external: ExternalIp) -> String {

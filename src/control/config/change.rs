@@ -32,7 +32,9 @@ impl Config {
             self.local.clone_from(&running.local);
         }
         *self = Config {
+            asked: running.asked,
             listen: running.listen,
+            missing: running.missing,
             relays: running.relays,
             relay_ports: running.relay_ports,
             workers: running.workers,
@@ -79,15 +81,11 @@ impl Config {
         let usage_path = |config: &Config| config.usage.as_ref().map(|usage| usage.path.clone());
         let usage_interval =
             |config: &Config| config.usage.as_ref().and_then(|usage| usage.interval_s);
-        let locals =
-            |config: &Config| -> Vec<_> { config.relays.iter().map(|r| r.local).collect() };
-        let told = |config: &Config| -> Vec<_> {
-            config.relays.iter().map(|relay| relay.advertised).collect()
-        };
+        let (asked, other) = (&self.asked, &new.asked);
         vec![
-            (&schema::LISTEN, self.listen != new.listen),
-            (&schema::RELAY_IP, locals(self) != locals(new)),
-            (&schema::EXTERNAL_IP, locals(self) == locals(new) && told(self) != told(new)),
+            (&schema::LISTEN, asked.listen != other.listen),
+            (&schema::RELAY_IP, asked.relay_ips != other.relay_ips),
+            (&schema::EXTERNAL_IP, asked.external_ips != other.external_ips),
             (&schema::RELAY_PORTS, self.relay_ports != new.relay_ports),
             (&schema::WORKERS.key, self.workers != new.workers),
             (&schema::IO, self.io != new.io),
@@ -158,7 +156,7 @@ mod tests {
                     total-quota = 50\n";
         let change = held.adopt(config(file));
         assert_eq!(change.applied, ["realm", "user", "total-quota", "log"]);
-        assert_eq!(change.restart, ["listen", "relay-ip", "relay-ports", "log-format"]);
+        assert_eq!(change.restart, ["listen", "relay-ports", "log-format"]);
         assert_eq!((&held.listen, held.relay_ports), (&listen, ports));
         assert_eq!((held.users[0].name.as_str(), held.realm.as_str()), ("bob", "x"));
         assert_eq!(held.log.level, tracing::level_filters::LevelFilter::WARN);

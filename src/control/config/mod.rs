@@ -6,7 +6,7 @@
 //! TOML file ────┘   (command line wins)
 //! ```
 //!
-//! A [`Config`] is concrete and final: every address is one that can be bound, every number is
+//! A [`Config`] is concrete and final: every address is one to open a socket on, every number is
 //! inside its bounds, every default has been taken. Nothing further down looks at an option again.
 
 mod addresses;
@@ -31,12 +31,13 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
+pub use addresses::{Addresses, Asked};
 pub use change::Change;
 pub use example::example_file;
 pub use machine::Machine;
 pub(super) use machine::local;
 pub use raw::Options;
-pub use source::ConfigError;
+pub use source::{ConfigError, Remedy};
 pub use table::options_table;
 pub use users::UsersFile;
 pub(crate) use value::Server;
@@ -52,10 +53,14 @@ use crate::worker::Steering;
 /// Everything the server was told, resolved.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Addresses the STUN port is opened on; concrete, sorted, each once, at least one.
+    /// The addresses that were asked for, which these three come from.
+    pub asked: Asked,
+    /// Addresses the STUN port is opened on; concrete, sorted, each once, at least one of them here.
     pub listen: Vec<SocketAddr>,
     /// Addresses relay ports are opened on, at least one; of one family the first is preferred.
     pub relays: Vec<RelayAddress>,
+    /// Addresses that were asked for by name and that this machine does not have yet.
+    pub missing: Vec<IpAddr>,
     /// Ports that are handed out; at least two for each worker.
     pub relay_ports: PortRange,
     /// Realm of the long-term credentials; 1-127 characters.
@@ -98,7 +103,8 @@ pub struct Config {
     pub steer: Steering,
     /// How workers wait for packets.
     pub waiting: Waiting,
-    /// Addresses that numbers are shown on; concrete, sorted, each once, none by default.
+    /// Addresses that numbers are shown on, perhaps all of a family; sorted, each once, none by
+    /// default.
     pub metrics: Vec<SocketAddr>,
     /// Where the control socket is, if there is one.
     pub control: Option<PathBuf>,
@@ -124,6 +130,16 @@ impl Origin {
     /// As [`Config::load`].
     pub fn load(&self) -> Result<Config, ConfigError> {
         Config::load(self.flags.clone(), self.file.as_deref(), &Machine::this())
+    }
+
+    /// Reads and settles everything for a server that runs: whether the machine has its addresses at
+    /// the moment is no matter.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_again(&self) -> Result<Config, ConfigError> {
+        let machine = Machine { binds: |_| true, ..Machine::this() };
+        Config::load(self.flags.clone(), self.file.as_deref(), &machine)
     }
 }
 
@@ -205,7 +221,7 @@ impl Config {
     /// Names everything that leads to this machine: its own addresses, what it listens on even if an
     /// interface has it only later, and what it is called on the other side of a NAT.
     pub fn own(&self) -> Vec<IpNet> {
-        let sockets = self.listen.iter().chain(&self.metrics).map(SocketAddr::ip);
+        let sockets = self.listen.iter().map(SocketAddr::ip);
         let relays = self.relays.iter().flat_map(|relay| [relay.local, relay.advertised]);
         let named = sockets.chain(relays).map(IpNet::from);
         self.local.iter().copied().chain(named).collect()
@@ -214,7 +230,7 @@ impl Config {
     /// Names the sockets of this process that no packet of a client comes from, as they are here and
     /// on the other side of a NAT.
     pub fn own_sockets(&self) -> Vec<SocketAddr> {
-        let mut sockets = [self.listen.as_slice(), &self.metrics].concat();
+        let mut sockets = self.listen.clone();
         for relay in self.relays.iter().filter(|relay| relay.advertised != relay.local) {
             let here = self.listen.iter().filter(|socket| socket.ip() == relay.local);
             sockets.extend(here.map(|socket| SocketAddr::new(relay.advertised, socket.port())));

@@ -8,11 +8,14 @@ use std::net::SocketAddr;
 
 use tracing::level_filters::LevelFilter;
 
+use super::addresses::Addresses;
 use super::raw::{Given, Options, Place};
 use super::schema::{self, Key, NumberKey};
 use super::source::{ConfigError, Source};
 use super::users::{Fault, UsersFile};
-use super::value::{FilePath, PortRange, Realm, Secret, Server, Switch, User, Value};
+use super::value::{
+    FilePath, MetricsAddress, PortRange, Realm, Secret, Server, Switch, User, Value,
+};
 use super::{Config, LogSettings, Machine, Quotas, UsageSettings, Waiting, WorkerPlace};
 use crate::turn::{MAX_SECRETS, RateLimits};
 
@@ -28,10 +31,7 @@ pub(super) struct Settling<'a> {
 
 impl Settling<'_> {
     pub(super) fn settle(&self, options: Options) -> Result<Config, ConfigError> {
-        let listen = self.listen(options.listen.as_deref())?;
-        let metrics = self.metrics(options.metrics.as_deref().unwrap_or_default())?;
-        let externals = options.external_ip.as_deref().unwrap_or_default();
-        let relays = self.relays(&listen, options.relay_ip.as_deref(), externals)?;
+        let (asked, Addresses { listen, relays, missing }) = self.addresses(&options)?;
         let workers = self.workers(options.workers.as_ref())?;
         let relay_ports = self.relay_ports(options.relay_ports.as_ref(), workers.len())?;
         let most_allocations = relay_ports.count() * size(relays.len());
@@ -52,8 +52,10 @@ impl Settling<'_> {
             secrets.push(self.generate_secret()?);
         }
         Ok(Config {
+            asked,
             listen,
             relays,
+            missing,
             relay_ports,
             realm: value_or_default::<Realm>(options.realm, &schema::REALM).0,
             users,
@@ -75,7 +77,7 @@ impl Settling<'_> {
             io: value_or_default(options.io, &schema::IO),
             steer: value_or_default(options.steer, &schema::STEER),
             waiting,
-            metrics,
+            metrics: metrics(options.metrics),
             usage,
             control: options.control.map(|given| given.value.0),
             log: LogSettings {
@@ -249,6 +251,14 @@ impl Settling<'_> {
         }
         Ok(Secret::new(hex(&bytes)))
     }
+}
+
+/// Each address once; a socket for all of a family is one socket.
+fn metrics(given: Option<Vec<Given<MetricsAddress>>>) -> Vec<SocketAddr> {
+    let mut addresses: Vec<_> = values(given).into_iter().map(|MetricsAddress(at)| at).collect();
+    addresses.sort();
+    addresses.dedup();
+    addresses
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -22,6 +22,7 @@ impl Source {
             origin: path.display().to_string(),
             key: "config".to_owned(),
             problem: format!("the file cannot be read: {error}"),
+            remedy: Remedy::Operator,
         };
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
         Ok(Self { path: path.to_owned(), text })
@@ -50,7 +51,7 @@ impl Source {
             Some(Place::Flag) => "command line".to_owned(),
             None => "default".to_owned(),
         };
-        ConfigError { origin, key: key.to_owned(), problem }
+        ConfigError { origin, key: key.to_owned(), problem, remedy: Remedy::Operator }
     }
 
     fn line_at(&self, offset: usize) -> usize {
@@ -91,6 +92,17 @@ pub struct ConfigError {
     pub key: String,
     /// What is wrong and what would be right.
     pub problem: String,
+    /// What would mend it.
+    pub remedy: Remedy,
+}
+
+/// Who mends what is wrong with a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Somebody has to write something else.
+    Operator,
+    /// The machine may get what it lacks: an address that comes with DHCP, a tunnel, a bridge.
+    Time,
 }
 
 impl fmt::Display for ConfigError {

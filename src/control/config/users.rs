@@ -14,9 +14,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::ConfigError;
 use super::schema::USERS_FILE;
 use super::value::{Proof, User, UserKey, Value};
+use super::{ConfigError, Remedy};
 
 /// Longest file that is read: a million users and more.
 const MOST_BYTES: u64 = 64 << 20;
@@ -71,6 +71,7 @@ fn users(path: &Path, text: &str, inline: &[User]) -> Result<Vec<User>, ConfigEr
             origin: format!("{}:{}", path.display(), at + 1),
             key: USERS_FILE.name.to_owned(),
             problem,
+            remedy: Remedy::Operator,
         };
         let user = user(line).map_err(wrong)?;
         let name = line.split_once(':').map_or(line, |(name, _)| name);

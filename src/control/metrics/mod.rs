@@ -25,11 +25,11 @@ use std::time::{Instant, SystemTime};
 
 pub(super) use sampler::{Sample, Sampler};
 
-use socket2::{Domain, Socket, Type};
 use tokio::sync::watch;
 
 use super::admin::Standing;
 use super::usage::Counts;
+use crate::io::sockets;
 
 /// Connections the kernel keeps while the server does something else: with the 128 that are usual, a
 /// burst of a thousand makes a health check wait a second for its next try.
@@ -99,19 +99,9 @@ impl Doors {
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    listen(address).map_err(|error| {
+    sockets::serving(address, BACKLOG).map_err(|error| {
         io::Error::new(error.kind(), format!("cannot show metrics on {address}: {error}"))
     })
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // A server that is started again finds connections of the one before.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
 }
 
 impl Readiness {

@@ -8,6 +8,7 @@
 //! banner       what a person sees first      service   what the service manager is told
 //! follow       the machine's addresses       connections a listener's, so many at once
 //! reports      what workers tell, answers    what they answer
+//! wait         until the machine has addresses
 //! ```
 
 pub(super) mod answers;
@@ -24,3 +25,4 @@ pub(super) mod runtime;
 pub(super) mod serve;
 pub(super) mod service;
 pub(super) mod signals;
+pub(super) mod wait;

@@ -59,7 +59,7 @@ impl Reload {
         if self.origin.file.is_none() && self.holds.users_file.is_none() {
             return Err("there is no file to read again: start with --config FILE".to_owned());
         }
-        let read = self.origin.load().map_err(|error| error.to_string())?;
+        let read = self.origin.load_again().map_err(|error| error.to_string())?;
         let change = self.holds.adopt(with_own_secret(read, &self.holds)?);
         self.level.set(self.holds.log.level);
         let settings = Arc::new(settings(&self.holds, self.nonces.clone()));

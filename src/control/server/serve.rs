@@ -194,6 +194,9 @@ fn log_start(config: &Config, driver: &str, granted: Granted) {
                closed to clients"
         );
     }
+    for address in &config.missing {
+        warn!(%address, "not an address of this machine yet");
+    }
     for relayed in config.private_relays() {
         warn!(%relayed, "the advertised relay address is private: behind 1:1 NAT set external-ip");
     }

@@ -15,6 +15,8 @@ use crate::worker::Snapshot;
 
 /// How often the service manager is told how the server is.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// How much longer a start may take that was just said to go on, in microseconds.
+const START_US: u32 = 30_000_000;
 /// Beats in the time the watchdog allows: one may be late and another one lost.
 const BEATS: u32 = 3;
 
@@ -50,6 +52,12 @@ impl Service {
     /// The server serves.
     pub(in crate::control) fn ready(&self) {
         self.say(&[NotifyState::Ready]);
+    }
+
+    /// The machine lacks what it takes to serve; the start takes as long as that does.
+    pub(in crate::control) fn waiting(&self, for_what: &str) {
+        let longer = NotifyState::ExtendTimeoutUsec(START_US);
+        self.say(&[longer, NotifyState::Status(&format!("waiting: {for_what}"))]);
     }
 
     /// The configuration is being read; [`Service::ready`] says when that is done.

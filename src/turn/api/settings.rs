@@ -25,8 +25,8 @@ pub struct Settings {
     pub limits: RateLimits,
     /// What a new Allocate on a five-tuple in use does.
     pub on_reallocate: OnReallocate,
-    /// Sockets of this process, listening and metrics, wildcards spelt out and under every name the
-    /// machine has. Nothing that comes from one of them is answered.
+    /// The listening sockets of this process, wildcards spelt out and under every name the machine
+    /// has. Nothing that comes from one of them is answered.
     pub own_sockets: Vec<SocketAddr>,
     /// Who may come in.
     pub authenticator: Authenticator,
