@@ -12,11 +12,13 @@
 //! network/   what the kernel says of this machine's addresses
 //! metrics/   numbers for Prometheus, and whether the server is ready, over HTTP
 //! usage/     records of allocations, one JSON line each
+//! escape.rs  characters that others chose, made fit to be shown
 //! ```
 
 mod admin;
 mod command;
 pub mod config;
+mod escape;
 mod log;
 mod metrics;
 mod network;

@@ -27,6 +27,7 @@ mod health;
 mod interfaces;
 mod limits;
 mod listening;
+mod log;
 mod metrics;
 mod own;
 mod permission;

@@ -15,9 +15,14 @@ pub const NEW: &str = "the-secret-of-this-month";
 
 /// A user name that is over in so many seconds, and its password.
 pub fn credential(secret: &str, seconds_left: i64) -> (String, String) {
+    credential_of("rabbit", secret, seconds_left)
+}
+
+/// The same for somebody else.
+pub fn credential_of(id: &str, secret: &str, seconds_left: i64) -> (String, String) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let expiry = now.checked_add_signed(seconds_left).expect("a time");
-    let user = format!("{expiry}:rabbit");
+    let user = format!("{expiry}:{id}");
     let password = STANDARD.encode(hmac_sha1(secret.as_bytes(), user.as_bytes()));
     (user, password)
 }

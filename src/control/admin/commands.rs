@@ -13,6 +13,7 @@ use super::client::{Conversation, default_path};
 use super::protocol::{Line, Request};
 use super::{print, progress, top};
 use crate::control::config::Server;
+use crate::control::escape;
 
 /// What can be asked of a running server.
 #[derive(Subcommand, Clone, Debug)]
@@ -104,7 +105,7 @@ pub(in crate::control) fn run(command: Command) -> ExitCode {
         // A reader that has heard enough is no fault.
         Err(Fault::Unheard) => ExitCode::SUCCESS,
         Err(Fault::Problem(problem)) => {
-            eprintln!("uturn: {problem}");
+            eprintln!("uturn: {}", escape::text(&problem));
             ExitCode::FAILURE
         }
     }
@@ -168,7 +169,7 @@ fn told(mut answer: Conversation, shape: fn(&Line) -> String) -> Result<(), Faul
 
 fn say(text: &str) -> Result<(), Fault> {
     let mut out = stdout().lock();
-    let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let said = out.write_all(escape::lines(text).as_bytes()).and_then(|()| out.flush());
     said.map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => Fault::Unheard,
         _ => Fault::Problem(format!("the answer cannot be written: {error}")),

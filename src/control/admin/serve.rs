@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::desk::Desk;
 use super::protocol::{Line, Request};
+use crate::control::escape;
 use crate::control::server::connections::{Turn, answer_each};
 
 /// How long a request, or the reading of a line of the answer, may take.
@@ -86,7 +87,7 @@ pub(super) struct Pen {
 impl Pen {
     /// Writes one line.
     pub(super) async fn write(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = serde_json::to_string(line)?;
+        let mut text = escape::json(&serde_json::to_string(line)?).into_owned();
         text.push('\n');
         self.turn.is_clients();
         let written = timeout(PATIENCE, self.write.write_all(text.as_bytes())).await;

@@ -13,9 +13,9 @@ use super::credentials::{self, CredentialsArgs};
 use super::doctor::{self, DoctorArgs};
 use super::import::{self, ImportArgs};
 use super::manual::{self, CompletionsArgs};
-use crate::control::admin;
 use crate::control::config::{Config, ConfigError, Options, Origin, example_file};
 use crate::control::server::wait;
+use crate::control::{admin, escape};
 
 /// The command line or the configuration is wrong.
 const MISUSE: u8 = 2;
@@ -79,7 +79,7 @@ fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
         }
         Some(Command::CheckConfig { file }) => {
             let origin = Origin { file: Some(file), ..Origin::default() };
-            told(origin.load(), |config| say(&config.summary()))
+            told(origin.load(), |config| say(&escape::lines(&config.summary())))
         }
         Some(Command::Credentials(args)) => say(&credentials::printed(&args)),
         Some(Command::ImportCoturn(args)) => import_coturn(&args),
@@ -101,7 +101,7 @@ fn import_coturn(args: &ImportArgs) -> ExitCode {
         Ok(imported) => imported,
         Err(problem) => return misuse(&problem),
     };
-    eprint!("{}", imported.notes);
+    eprint!("{}", escape::lines(&imported.notes));
     say(if args.prints() { &imported.toml } else { "" })
 }
 
@@ -138,7 +138,7 @@ fn say(text: &str) -> ExitCode {
 }
 
 fn misuse(problem: &str) -> ExitCode {
-    eprintln!("uturn: {problem}");
+    eprintln!("uturn: {}", escape::text(problem));
     ExitCode::from(MISUSE)
 }
 

@@ -70,6 +70,8 @@ pub(super) struct Losses {
     pub(super) usage: Arc<Counts>,
     /// Reports of workers that found the door of the control thread full.
     pub(super) reports: Arc<AtomicU64>,
+    /// Lines of the log that nobody read in time.
+    pub(super) log: Arc<AtomicU64>,
 }
 
 /// Whether clients should be sent here: said by the life of the server, told by `/ready`.

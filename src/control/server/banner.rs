@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use crate::control::command::credentials::Credential;
 use crate::control::config::{Config, Secret};
+use crate::control::escape;
 use crate::turn::RelayAddress;
 
 const INDENT: usize = 12;
@@ -37,7 +38,7 @@ fn banner(config: &Config, driver: &str, style: Style) -> String {
     let mut text = format!("\n  {name}uturn {version}{end}  a TURN/STUN relay on {driver}\n\n");
     field(&mut text, style, "listening", &columns(&config.listen));
     field(&mut text, style, "relaying", &relaying(config));
-    field(&mut text, style, "realm", std::slice::from_ref(&config.realm));
+    field(&mut text, style, "realm", &[escape::text(&config.realm).into_owned()]);
     field(&mut text, style, "workers", &[workers(config)]);
     field(&mut text, style, "metrics", &columns(&config.metrics));
     if let Some(secret) = generated(config) {

@@ -45,6 +45,15 @@ impl Runtime {
             Self::Plain(runtime) => runtime.block_on(future),
         }
     }
+
+    /// Leaves whatever is under way to the end of the process. Dropped, either runtime would wait for
+    /// a write to a disk that never answers.
+    pub(in crate::control) fn leave(self) {
+        match self {
+            Self::Uring(runtime) => std::mem::forget(runtime),
+            Self::Plain(runtime) => runtime.shutdown_background(),
+        }
+    }
 }
 
 fn plain() -> io::Result<Runtime> {

@@ -30,17 +30,28 @@ use crate::io::{BufferSizes, Facts};
 use crate::turn::{Alternates, Settings, WorkerIndex};
 use crate::worker::{self, DriverKind, Granted, Limits, Snapshot, SpawnError, Tell, Workers};
 
+/// How long the log's reader has for the last lines, once everything else has ended.
+const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
+
 /// Serves until a signal comes or a worker fails. Standard output gets the banner, standard error
 /// the log.
 ///
 /// Exit status: 0 when asked to stop, 1 when the server could not start or failed, 128 and the
 /// signal's number when a second signal came before the end.
 pub fn serve(config: Config, origin: Origin) -> ExitCode {
-    let level = output::start(&config.log);
-    try_serve(config, origin, level).unwrap_or_else(|error| {
+    let level = match output::start(&config.log) {
+        Ok(level) => level,
+        Err(error) => {
+            eprintln!("uturn: there can be no log: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let status = try_serve(config, origin, level).unwrap_or_else(|error| {
         error!("the server cannot start: {error}");
         ExitCode::FAILURE
-    })
+    });
+    output::wait_until_written(LAST_LINES_WITHIN);
+    status
 }
 
 fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCode> {
@@ -64,7 +75,7 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     drop(tell);
     let (workers, name) = (Arc::new(workers), driver_name(driver));
     let readiness = Readiness::new();
-    let losses = Losses { usage: counts, reports: reports.lost_so_far() };
+    let losses = Losses { usage: counts, reports: reports.lost_so_far(), log: output::lost() };
     let node = Arc::new(node(&config, &workers, name, &readiness, losses, standing.subscribe()));
     let place = Place::of(&config, &origin);
     let desk = Desk { workers: Arc::clone(&workers), node: Arc::clone(&node), orders: desk, place };
@@ -103,7 +114,9 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
         drain: None,
         next_beat,
     };
-    Ok(runtime.block_on(usage::beside(life.live(count), writing)))
+    let status = runtime.block_on(usage::beside(life.live(count), writing));
+    runtime.leave();
+    Ok(status)
 }
 
 /// What is shown on the metrics addresses, if there are any.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::control::admin::Standing;
+use crate::control::escape;
 use crate::turn::{Cause, Closed, Correspondents, FiveTuple, Session, SessionId, Traffic};
 
 /// Every listener's transport; there is one kind so far.
@@ -117,7 +118,8 @@ impl Names {
             to_client_bytes: traffic.to_client.bytes,
             dropped: traffic.dropped,
         };
-        let mut line = serde_json::to_vec(&record).expect("numbers and text are always JSON");
+        let line = serde_json::to_string(&record).expect("numbers and text are always JSON");
+        let mut line = escape::json(&line).into_owned().into_bytes();
         line.push(b'\n');
         line
     }

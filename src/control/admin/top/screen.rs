@@ -7,8 +7,9 @@ use ratatui::text::Line;
 use ratatui::widgets::{Paragraph, Row, Table};
 
 use super::state::{Rates, State};
-use crate::control::admin::print::{duration, held, printable};
+use crate::control::admin::print::{duration, held};
 use crate::control::admin::protocol::{Busy, Top};
+use crate::control::escape;
 
 const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
 const HEAD: Style = Style::new().add_modifier(Modifier::REVERSED);
@@ -114,7 +115,7 @@ fn session_table(state: &State) -> Table<'static> {
             short(busy.packets_per_s),
             short(busy.bytes_per_s * 8.0),
             duration(session.age_s),
-            printable(&session.user),
+            escape::text(&session.user).into_owned(),
             session.client.to_string(),
             relayed.join(" "),
         ])

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::check::CHECKS;
 use super::finding::{Finding, Severity};
+use crate::control::escape;
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -44,8 +45,8 @@ fn entry(finding: &Finding, coloured: bool) -> String {
     };
     let (colour, end) = if coloured { (colour, "\x1b[0m") } else { ("", "") };
     let lines = [("why", *why), ("change", change.as_str()), ("with", with.as_str())];
-    let lines: String =
-        lines.iter().map(|(name, words)| format!("            {name:<7} {words}\n")).collect();
+    let line = |(name, words)| format!("            {name:<7} {}\n", escape::text(words));
+    let (what, lines) = (escape::text(what), String::from_iter(lines.map(line)));
     format!("  {colour}{label:<8}{end}  {what} [{check}]\n{lines}")
 }
 

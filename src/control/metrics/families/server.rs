@@ -55,6 +55,9 @@ fn losses(text: &mut Text, losses: &Losses) {
         "Reports of workers, for the log and the usage records, that were not taken in time.";
     text.family("uturn_reports_lost_total", Kind::Counter, help)
         .sample(&[], losses.reports.load(Ordering::Relaxed));
+    let help = "Lines of the log that were lost because nobody read them in time.";
+    text.family("uturn_log_lines_lost_total", Kind::Counter, help)
+        .sample(&[], losses.log.load(Ordering::Relaxed));
     let help = "Usage records that are in their file.";
     text.family("uturn_usage_records_written_total", Kind::Counter, help)
         .sample(&[], losses.usage.written());
