@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::client::{CHANNEL, Client, Peer};
+use crate::log::{fill, named_pipe};
 use crate::machine::{Folder, skip};
 use crate::metrics::scrape;
 use crate::relay::{LOOPBACK4, REALM, Relay, Setup, USER};
@@ -248,4 +250,54 @@ fn a_file_that_cannot_be_opened_is_one_clear_line_and_no_start() {
     let faults: Vec<_> = said.lines().filter(|line| line.contains("ERROR")).collect();
     assert_eq!(faults.len(), 1, "{said}");
     assert!(faults[0].contains("cannot write usage records to /nowhere/at/all: "), "{said}");
+}
+
+// Whoever collects records through a pipe may come late, and go.
+#[test]
+fn a_pipe_without_a_reader_keeps_its_records_and_holds_up_neither_start_nor_end() {
+    for io in DRIVERS {
+        let folder = Folder::new();
+        let (path, ours) = named_pipe(&folder, "usage");
+        drop(ours);
+        let (mut relay, _) = recording_to(&path, &["--io", io]);
+        live_and_end(&relay);
+        let first = fs::File::open(&path).expect("the server is there to write");
+        let mut lines = BufReader::new(first).lines();
+        let read: Value =
+            serde_json::from_str(&lines.next().expect("a record").expect("UTF-8")).expect("JSON");
+        assert_eq!(read["reason"], "deleted");
+        drop(lines);
+        live_and_end(&relay);
+        let second = fs::File::open(&path).expect("the server is there to write");
+        assert!(
+            BufReader::new(second).lines().next().is_some(),
+            "the next reader has the next one"
+        );
+        let asked = Instant::now();
+        live_and_end(&relay);
+        relay.process.signal(libc::SIGTERM);
+        assert!(relay.process.wait().success(), "{}", relay.process.output());
+        assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+    }
+}
+
+#[test]
+fn a_pipe_whose_reader_has_stopped_holds_up_neither_relaying_nor_the_end() {
+    for io in DRIVERS {
+        let folder = Folder::new();
+        let (path, mut pipe) = named_pipe(&folder, "usage");
+        fill(&mut pipe);
+        let (mut relay, metrics) = recording_to(&path, &["--io", io]);
+        for _ in 0..20 {
+            live_and_end(&relay);
+        }
+        relay.process.wait_until_it_logs("usage records wait: nobody reads them", 1);
+        assert_eq!(scrape(metrics)["uturn_usage_records_written_total"], 0.0);
+        let asked = Instant::now();
+        relay.process.signal(libc::SIGTERM);
+        assert!(relay.process.wait().success(), "{}", relay.process.output());
+        assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+        let log = relay.process.stderr();
+        assert!(log.contains("the last usage records were not written"), "{log}");
+    }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 use tracing::{error, info, warn};
 
 use super::answers::gather;
@@ -22,9 +22,11 @@ use super::signals::{Caught, Signals, Stop};
 use crate::control::admin::{Order, Standing, State, Wish};
 use crate::control::log::drops::Drops;
 use crate::control::log::events::{Diary, Worker};
+use crate::control::log::output;
 use crate::control::log::totals::Totals;
 use crate::control::metrics::Readiness;
 use crate::control::network::Watch;
+use crate::control::usage::LAST_RECORDS_WITHIN;
 use crate::turn::{Alternates, Settings, WorkerIndex};
 use crate::worker::{Limits, Report, Snapshot};
 
@@ -222,12 +224,14 @@ impl<W: Workers> Life<W> {
     }
 }
 
-/// Notes the last reports, no faster than their records are written.
+/// Notes the last reports, no faster than their records are written; records that nobody takes in
+/// time are counted as lost.
 async fn collect(reports: &mut Reports, diary: &mut Diary, mut alive: usize) {
+    let deadline = tokio::time::Instant::now() + LAST_RECORDS_WITHIN;
     while alive > 0
         && let Some((worker, report)) = reports.next().await
     {
-        diary.room().await;
+        timeout_at(deadline, diary.room()).await.unwrap_or_default();
         if diary.note(Instant::now(), worker, report) == Worker::Gone {
             alive -= 1;
         }
@@ -236,6 +240,7 @@ async fn collect(reports: &mut Reports, diary: &mut Diary, mut alive: usize) {
 
 fn leave_at_once(stop: Stop) -> ! {
     warn!(signal = stop.name, "asked again: leaving at once");
+    output::wait_until_written(LAST_LINE_WITHIN);
     std::process::exit(stop.exit_status)
 }
 

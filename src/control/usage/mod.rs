@@ -33,8 +33,9 @@ pub(super) use writer::{Interim, Writer};
 
 use crate::turn::Closed;
 
-/// How long the last records may take to be written once everything else has ended.
-const LAST_RECORDS_WITHIN: Duration = Duration::from_secs(5);
+/// How long the records of those that end with the server may take to find room in the queue, and
+/// then, once everything else has ended, to be written.
+pub(super) const LAST_RECORDS_WITHIN: Duration = Duration::from_secs(3);
 
 /// Lines that wait for the disk at most; some 500 bytes each.
 pub(super) const QUEUE_LINES: usize = 16_384;
@@ -77,7 +78,7 @@ pub(super) async fn beside<T>(
     tokio::select! {
         outcome = &mut life => {
             if timeout(LAST_RECORDS_WITHIN, writing).await.is_err() {
-                warn!("the last usage records were not written: the disk is too slow");
+                warn!("the last usage records were not written: the disk or the reader is too slow");
             }
             outcome
         }
