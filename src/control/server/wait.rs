@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::service::Service;
 use crate::control::config::{Config, ConfigError, Machine, Origin, Remedy};
+use crate::control::escape;
 
 /// How often it is looked whether the machine has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -24,7 +25,7 @@ pub(in crate::control) fn settled(origin: &Origin) -> Result<Config, ConfigError
     loop {
         match origin.load() {
             Err(error) if error.remedy == Remedy::Time => {
-                eprintln!("uturn: {error}; waiting for it");
+                eprintln!("uturn: {}; waiting for it", escape::text(&error.to_string()));
                 until_something_changes(&service, &error);
             }
             outcome => return outcome,
