@@ -20,9 +20,14 @@ pub fn credential(secret: &str, seconds_left: i64) -> (String, String) {
 
 /// The same for somebody else.
 pub fn credential_of(id: &str, secret: &str, seconds_left: i64) -> (String, String) {
+    named(secret, seconds_left, &format!(":{id}"))
+}
+
+/// The same, with whatever stands behind the expiry.
+fn named(secret: &str, seconds_left: i64, tail: &str) -> (String, String) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let expiry = now.checked_add_signed(seconds_left).expect("a time");
-    let user = format!("{expiry}:{id}");
+    let user = format!("{expiry}{tail}");
     let password = STANDARD.encode(hmac_sha1(secret.as_bytes(), user.as_bytes()));
     (user, password)
 }
@@ -61,6 +66,28 @@ fn an_expiry_that_is_no_time_gets_401() {
         let password = STANDARD.encode(hmac_sha1(NEW.as_bytes(), user.as_bytes()));
         assert_eq!(allocate_with(&relay, &(user.to_owned(), password)), Some(401), "{user}");
     }
+}
+
+// A name for each second would be a quota for each second.
+#[test]
+fn names_without_an_id_share_one_quota() {
+    let quota = ["--secret", OLD, "--secret", NEW, "--user-quota", "2"];
+    let relay = Setup::new().with(&quota).start();
+    let mut clients = Vec::new();
+    let mut code = |(user, password): (String, String)| {
+        let mut client = Client::login(relay.v4(), &user, &password);
+        let code = client.authenticated(allocate()).code();
+        clients.push(client);
+        code
+    };
+    assert_eq!(code(named(NEW, 61, "")), None);
+    assert_eq!(code(named(OLD, 62, ":")), None);
+    for (seconds_left, tail) in [(61, ""), (63, ""), (64, ":")] {
+        assert_eq!(code(named(NEW, seconds_left, tail)), Some(486), "{seconds_left}{tail}");
+    }
+    assert_eq!(code(credential(NEW, 61)), None, "an id is a user by itself");
+    assert_eq!(code(credential(NEW, 62)), None);
+    assert_eq!(code(credential(NEW, 63)), Some(486), "whatever the expiry");
 }
 
 // What runs out is the right to begin: a call that is under way outlives its credential.

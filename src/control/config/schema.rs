@@ -157,7 +157,8 @@ pub const USER_QUOTA: NumberKey = NumberKey {
         unit: "N",
         default: "1000",
         bounds: "0-10000000, 0 for no quota",
-        doc: "Allocations that one user may hold at a time.",
+        doc: "Allocations that one user may hold at a time. The user of a time-limited name is its id; \
+              all time-limited names without an id are one user.",
         example: "100",
         ..ONE
     },

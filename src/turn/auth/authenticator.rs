@@ -15,10 +15,7 @@
 
 use std::net::SocketAddr;
 
-use crate::turn::{
-    Credentials, Nonces, Now,
-    auth::credentials::{MAX_USERNAME_BYTES, account},
-};
+use crate::turn::{Credentials, Nonces, Now, auth::credentials::MAX_USERNAME_BYTES};
 use crate::wire::{AttributeType, ErrorCode, IntegrityKey, Message, MessageWriter};
 
 /// Why a request was not accepted.
@@ -75,6 +72,7 @@ impl Refusal {
 #[derive(Debug, Clone)]
 pub struct Authenticated<'m> {
     user: &'m str,
+    account: &'m str,
     key: IntegrityKey,
 }
 
@@ -84,9 +82,10 @@ impl<'m> Authenticated<'m> {
         self.user
     }
 
-    /// Whose quota the user counts against: the id of a time-limited name, else the name.
+    /// Whose quota the user counts against: the id of a time-limited name, empty for all that have
+    /// none, else the name.
     pub fn account(&self) -> &'m str {
-        account(self.user)
+        self.account
     }
 
     /// Signs the answer, and is kept with an allocation for
@@ -125,7 +124,7 @@ impl Authenticator {
     ) -> Result<Authenticated<'m>, Refusal> {
         let user = self.user(now, client, message)?;
         let key = self.credentials.verify(now, user, message);
-        key.map(|key| Authenticated { user, key }).ok_or(Refusal::WrongCredentials)
+        key.map(|key| self.authenticated(user, key)).ok_or(Refusal::WrongCredentials)
     }
 
     /// As [`Authenticator::authenticate`], for a five-tuple with an allocation: its user's key is
@@ -145,7 +144,7 @@ impl Authenticator {
         }
         let user = self.user(now, client, message)?;
         let is_signed = message.is_signed_with(known_key);
-        let proof = is_signed.then(|| Authenticated { user, key: known_key.clone() });
+        let proof = is_signed.then(|| self.authenticated(user, known_key.clone()));
         proof.ok_or(Refusal::WrongCredentials)
     }
 
@@ -163,7 +162,7 @@ impl Authenticator {
         }
         let user = self.user(now, client, message)?;
         let key = self.credentials.verify_known(user, message);
-        key.map(|key| Authenticated { user, key }).ok_or(Refusal::WrongCredentials)
+        key.map(|key| self.authenticated(user, key)).ok_or(Refusal::WrongCredentials)
     }
 
     /// Writes REALM and NONCE: what a client needs to try again (RFC 8489 §9.2.4).
@@ -171,6 +170,10 @@ impl Authenticator {
         let nonce = self.nonces.issue(now, client);
         writer.attribute(AttributeType::REALM, self.credentials.realm().as_bytes());
         writer.attribute(AttributeType::NONCE, &nonce);
+    }
+
+    fn authenticated<'m>(&self, user: &'m str, key: IntegrityKey) -> Authenticated<'m> {
+        Authenticated { user, account: self.credentials.account(user), key }
     }
 
     /// The user a request claims to be from, once everything but the password has been looked at.

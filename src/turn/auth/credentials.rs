@@ -105,6 +105,13 @@ impl Credentials {
         self.verify(always, user, message)
     }
 
+    /// Whose quota a user counts against: a time-limited name changes with every credential, its id
+    /// does not. All that have no id count as one user, whose account is empty: a name for each
+    /// second would otherwise be a quota for each second.
+    pub(in crate::turn) fn account<'m>(&self, user: &'m str) -> &'m str {
+        if self.users.contains_key(user) { user } else { id(user).unwrap_or(user) }
+    }
+
     fn verify_time_limited(&self, user: &str, message: &Message<'_>) -> Option<IntegrityKey> {
         let mut keys = self
             .secrets
@@ -125,13 +132,10 @@ fn expiry_s(user: &str) -> Option<u64> {
     if is_number { expiry.parse().ok() } else { None }
 }
 
-/// Whose quota a user name counts against: a time-limited name changes with every credential, its
-/// id does not. A name without an id counts for itself.
-pub(in crate::turn) fn account(user: &str) -> &str {
-    match user.split_once(':') {
-        Some((_, id)) if !id.is_empty() && expiry_s(user).is_some() => id,
-        Some(_) | None => user,
-    }
+/// The id of a time-limited username, empty where it has none; `None` for any other name.
+fn id(user: &str) -> Option<&str> {
+    expiry_s(user)?;
+    Some(user.split_once(':').map_or("", |(_, id)| id))
 }
 
 #[cfg(test)]
@@ -204,12 +208,22 @@ mod tests {
 
     #[test]
     fn the_account_is_the_id() {
-        assert_eq!(account("1700000000:ann"), "ann");
-        assert_eq!(account("1800000000:ann"), "ann");
-        assert_eq!(account("1700000000:a:b"), "a:b");
-        for user in ["1700000000", "1700000000:", "ann", "ann:bob", ""] {
-            assert_eq!(account(user), user);
+        let credentials = credentials();
+        assert_eq!(credentials.account("1700000000:ann"), "ann");
+        assert_eq!(credentials.account("1800000000:ann"), "ann");
+        assert_eq!(credentials.account("1700000000:a:b"), "a:b");
+        for user in ["ann", "ann:bob", "7:bob", "1x", "99999999999999999999999"] {
+            assert_eq!(credentials.account(user), user);
         }
+    }
+
+    #[test]
+    fn time_limited_names_without_an_id_have_one_account() {
+        let credentials = credentials().with_user("1700000003", "a name of digits");
+        for user in ["1700000000", "1700000001", "1700000000:", "1700000002:"] {
+            assert_eq!(credentials.account(user), "", "{user}");
+        }
+        assert_eq!(credentials.account("1700000003"), "1700000003");
     }
 
     #[test]
@@ -224,7 +238,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_name_has_an_account_within_it(user: String) {
-            assert!(user.ends_with(account(&user)));
+            assert!(user.ends_with(credentials().account(&user)));
         }
     }
 }
