@@ -111,7 +111,11 @@ impl Node {
                     self.server.complete(NOW, open.pending, outcome, &mut self.reply);
                 }
                 Effect::Close(relay) => self.server.released(relay),
-                Effect::Activate(_) | Effect::Redeem(_) | Effect::GiveBack { .. } => {}
+                Effect::Activate(_)
+                | Effect::Redeem(_)
+                | Effect::Forward { .. }
+                | Effect::Unforward(_)
+                | Effect::GiveBack { .. } => {}
             }
         }
         while self.server.next_report().is_some() {}

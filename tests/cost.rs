@@ -265,6 +265,7 @@ impl Node {
                     self.server.complete(NOW, open.pending, outcome, &mut self.reply);
                 }
                 Effect::Close(relay) => self.server.released(relay),
+                Effect::Forward { .. } | Effect::Unforward(_) => {}
                 Effect::Activate(_) | Effect::Redeem(_) | Effect::GiveBack { .. } => {}
             }
         }

@@ -39,7 +39,7 @@ pub use allocation::{
 };
 pub use api::{
     counters::{Counters, Ends, METHODS, QuotaHit},
-    effect::{Bind, Effect, Open, Outcome, Purpose, Redeem, Socket},
+    effect::{Bind, Effect, ForwardedChannel, Open, Outcome, Purpose, Redeem, Socket},
     identity::{FiveTuple, ListenerId, PendingId, RelayId, WorkerIndex},
     now::Now,
     reason::Reason,

@@ -240,6 +240,14 @@ impl Server {
     }
 
     fn handle(&mut self, request: &Request<'_>) -> Answer {
+        let answer = self.answer(request);
+        if let Some(id) = self.allocations.find(request.flow) {
+            self.tell_forwards(request.now, id);
+        }
+        answer
+    }
+
+    fn answer(&mut self, request: &Request<'_>) -> Answer {
         let handled = match request.message.method() {
             Method::Allocate => self.allocate(request),
             Method::Refresh => self.refresh(request),

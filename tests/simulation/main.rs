@@ -9,6 +9,7 @@
 //! client.rs     clients that allocate, refresh, permit, bind, send, move, crash
 //! node.rs       the process under test: workers, their sockets, their effects
 //! mail.rs       what workers tell each other
+//! forwarder.rs  what somebody who serves channels without asking would have done
 //! verdicts.rs   what the process says, held against what it must say
 //! model/        what must come of it
 //! operator.rs   somebody who changes the rules, drains, ends sessions
@@ -20,6 +21,7 @@
 
 mod chance;
 mod client;
+mod forwarder;
 mod mail;
 mod model;
 mod network;
@@ -33,7 +35,7 @@ mod verdicts;
 use std::{env, panic};
 
 /// Seeds played when nobody asks for others.
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 200;
 
 /// Seeds that once failed, and what they hold against us.
 const ONCE_FAILED: [u64; 1] = [

@@ -16,6 +16,7 @@ use uturn::{
 
 use super::{
     chance::Chance,
+    forwarder::Forwarder,
     mail::Mail,
     model::Operated,
     model::{Arrival, Expect},
@@ -47,6 +48,7 @@ pub(crate) enum State {
 
 pub(crate) struct Worker {
     pub(crate) server: Server,
+    pub(crate) forwarder: Forwarder,
     pub(crate) sockets: BTreeMap<RelayId, (SocketAddr, State)>,
 }
 
@@ -77,7 +79,7 @@ impl Node {
                 quota: Box::new(Shared(counts.clone())),
             };
             let server = Server::new(settings.clone(), shard, chance.array());
-            Worker { server, sockets: BTreeMap::new() }
+            Worker { server, forwarder: Forwarder::default(), sockets: BTreeMap::new() }
         });
         let (workers, reply) = (workers.collect(), vec![0; REPLY_BYTES]);
         Node { workers, counts, unsettled: BTreeSet::new(), drawn: BTreeMap::new(), reply, master }
@@ -133,6 +135,12 @@ impl Story {
                 Effect::Redeem(redeem) => {
                     self.post(redeem.owner.0, Mail::Redeem { asker: worker, redeem });
                 }
+                Effect::Forward { channel, until_ms } => {
+                    self.node.workers[node].forwarder.forward(channel, until_ms);
+                }
+                Effect::Unforward(channel) => {
+                    self.node.workers[node].forwarder.unforward(channel);
+                }
                 Effect::GiveBack { owner, local } => self.post(owner.0, Mail::Returned(local)),
             }
         }
@@ -154,6 +162,7 @@ impl Story {
     }
 
     fn close(&mut self, worker: u8, relay: RelayId) {
+        self.node.workers[usize::from(worker)].forwarder.assert_silent(relay);
         let sockets = &mut self.node.workers[usize::from(worker)].sockets;
         let socket = sockets.get_mut(&relay).expect("only what is bound is closed");
         let (local, state) = *socket;

@@ -75,6 +75,8 @@ pub(crate) struct Tally {
     pub(crate) datagrams: u64,
     pub(crate) later: u64,
     pub(crate) to_peers: u64,
+    pub(crate) forwarded_to_peers: u64,
+    pub(crate) forwarded_to_clients: u64,
     pub(crate) to_clients: u64,
     pub(crate) hairpins: u64,
     pub(crate) hand_overs: u64,
@@ -92,6 +94,8 @@ impl Tally {
         self.datagrams += other.datagrams;
         self.later += other.later;
         self.to_peers += other.to_peers;
+        self.forwarded_to_peers += other.forwarded_to_peers;
+        self.forwarded_to_clients += other.forwarded_to_clients;
         self.to_clients += other.to_clients;
         self.hairpins += other.hairpins;
         self.hand_overs += other.hand_overs;
@@ -110,6 +114,8 @@ impl Tally {
         let seen = [
             self.later,
             self.to_peers,
+            self.forwarded_to_peers,
+            self.forwarded_to_clients,
             self.to_clients,
             self.hairpins,
             self.hand_overs,
@@ -307,6 +313,7 @@ impl Story {
         assert_eq!(self.node.counts.lock().expect("nobody panics with it").total(), 0);
         for worker in &self.node.workers {
             assert_eq!(worker.server.next_deadline(), None);
+            assert!(worker.forwarder.is_empty());
         }
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Scenario {
     pub(crate) max_lifetime_s: u32,
     pub(crate) nonce_lifetime_s: u64,
     pub(crate) on_reallocate: OnReallocate,
+    /// Whether workers say which channels may be served without asking.
+    pub(crate) forwarding: bool,
     /// How long clients are active.
     pub(crate) active_ms: u64,
     /// Whether the process is shut down when they cease, or outlives them all.
@@ -104,6 +106,7 @@ impl Scenario {
             on_reallocate: *chance.pick(&[OnReallocate::Refuse, OnReallocate::Replace]),
             active_ms: *chance.pick(&[200_000, 800_000, 2_000_000]),
             is_shut_down: chance.percent(30),
+            forwarding: chance.percent(70),
         }
     }
 
@@ -144,6 +147,7 @@ impl Scenario {
             channels_per_allocation: self.channel_quota,
             on_reallocate: self.on_reallocate,
             own_sockets: self.listeners(),
+            forwarding: self.forwarding,
             reply_rate: ReplyRate { per_s: 0, burst: 0 },
             ..Settings::new(authenticator, policy)
         }

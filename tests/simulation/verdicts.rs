@@ -21,6 +21,10 @@ impl Story {
         Now { mono_ms: self.now_ms, unix_s: BEGIN_S + self.now_ms / 1000 }
     }
 
+    fn forwarding(&self) -> bool {
+        self.model.scenario.forwarding
+    }
+
     /// The kernel's choice among the sockets that share a port.
     fn steer(&self, client: SocketAddr) -> u8 {
         let bytes = format!("{client}").into_bytes();
@@ -37,6 +41,12 @@ impl Story {
         let server = &mut node.workers[usize::from(worker)].server;
         let verdict = server.from_client(now, flow, &bytes, 1, &mut node.reply);
         self.tally.datagrams += 1;
+        if let (Packet::Channel { number, payload, .. }, true) = (packet, self.forwarding()) {
+            let forwarder = &self.node.workers[usize::from(worker)].forwarder;
+            let end = (from, *number);
+            let forwards = forwarder.agree_to_peer(self.now_ms, end, payload.len(), &verdict);
+            self.tally.forwarded_to_peers += u64::from(forwards);
+        }
         match packet {
             Packet::Request(request) => self.hold_request(worker, from, request, verdict),
             Packet::Send { .. } | Packet::Channel { .. } | Packet::Junk(_) => {
@@ -249,6 +259,11 @@ impl Story {
         let train = Train { segments: segments.len(), segment_bytes, bytes };
         let server = &mut self.node.workers[usize::from(worker)].server;
         let judged = server.from_peer(now, relay, peer, train);
+        if self.forwarding() {
+            let forwarder = &self.node.workers[usize::from(worker)].forwarder;
+            let forwards = forwarder.agree_to_client(self.now_ms, (relay, peer), judged);
+            self.tally.forwarded_to_clients += u64::from(forwards);
+        }
         let fate = self.model.peer_sent(self.now_ms, (peer, relayed), (segments.len(), bytes));
         match judged {
             Ok(delivered) => {

@@ -28,7 +28,7 @@ impl Server {
         while let Some(reservation) = self.reservations.next_over(now.mono_ms) {
             self.give_up(&reservation);
         }
-        self.go_on_reviewing();
+        self.go_on_reviewing(now);
     }
 
     /// Ends every allocation and reservation, for the log's sake, before the process ends.
@@ -89,6 +89,7 @@ impl Server {
     pub(in crate::turn) fn end_allocation(&mut self, now: Now, id: AllocationId, cause: Cause) {
         let Some(mut allocation) = self.allocations.remove(id) else { return };
         self.timers.disarm(id.0);
+        self.unforward_all(&mut allocation);
         self.counters.close(Ends::of(&allocation.ends).expect("an allocation has an end"));
         for end in
             [Family::V4, Family::V6].map(|family| allocation.take_end(family)).into_iter().flatten()
@@ -124,6 +125,7 @@ impl Server {
         if let Some(left) = Ends::of(&allocation.ends) {
             self.counters.narrow(left);
         }
+        self.tell_forwards(now, id);
         self.close_relay(end.relay);
         self.rearm(id);
     }
@@ -144,6 +146,7 @@ impl Server {
         for family in [Family::V4, Family::V6] {
             self.end_if_over(now, id, family);
         }
+        self.tell_forwards(now, id);
         self.rearm(id);
     }
 

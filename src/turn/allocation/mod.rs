@@ -18,6 +18,7 @@ use std::{net::SocketAddr, sync::Arc};
 use crate::turn::{
     Authenticated, Correspondents, FiveTuple, RateLimits, RelayId, SessionId, Traffic, Train,
     allocation::channel::Channels, allocation::meter::Meter, allocation::permission::Permissions,
+    relay::forwarding::Told,
 };
 use crate::wire::{ErrorCode, Family, IntegrityKey, TransactionId};
 
@@ -101,6 +102,8 @@ pub(in crate::turn) struct Allocation {
     pub(in crate::turn) peers: Correspondents,
     /// How much more may be relayed now; untouched while there are no limits.
     pub(in crate::turn) meters: Meters,
+    /// What was said with [`crate::turn::Effect::Forward`], in the order of channel numbers.
+    pub(in crate::turn) forwarded: Vec<Told>,
     pub(in crate::turn) opened_ms: u64,
     pub(in crate::turn) granted: Granted,
 }

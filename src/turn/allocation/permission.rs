@@ -49,9 +49,15 @@ impl Default for Permissions {
 impl Permissions {
     /// How a peer is reached, if it may be.
     pub(in crate::turn) fn reach(&self, peer: IpAddr, now_ms: u64) -> Option<Reach> {
+        self.live_until(peer, now_ms).map(|(reach, _)| reach)
+    }
+
+    /// How a peer is reached, if it may be, and until when.
+    pub(in crate::turn) fn live_until(&self, peer: IpAddr, now_ms: u64) -> Option<(Reach, u64)> {
         let place = place(&self.sorted, peer).ok()?;
         let permission = self.sorted.get(place)?;
-        (permission.expires_ms > now_ms).then_some(permission.reach)
+        let live = permission.expires_ms > now_ms;
+        live.then_some((permission.reach, permission.expires_ms))
     }
 
     /// True when an address holds a place, live or not yet purged.

@@ -7,6 +7,8 @@
 //!                         allocation ends with its lifetime
 //! peers                   a permission for a peer that is denied now is taken away; its channel
 //!                         stays bound and carries nothing
+//! rate limits             with the next packet; what was forwarded without asking comes back to the
+//!                         worker page by page
 //! lifetimes, quotas       with the next Allocate, Refresh, CreatePermission or ChannelBind
 //! ```
 //!
@@ -16,7 +18,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use crate::turn::{
-    Server, Settings,
+    Now, Server, Settings,
     allocation::{permission::Reach, table::AllocationId},
 };
 
@@ -35,13 +37,15 @@ impl Server {
         let before = std::mem::replace(&mut self.settings, settings);
         self.rules = self.rules.wrapping_add(1);
         self.budget.set_rate(self.settings.reply_rate);
-        if before.policy != self.settings.policy {
+        let moved = before.forwarding != self.settings.forwarding
+            || before.limits.are_off() != self.settings.limits.are_off();
+        if moved || before.policy != self.settings.policy {
             self.review = Some(0);
         }
     }
 
     /// Reviews the next allocations, if any are still to be reviewed.
-    pub(in crate::turn) fn go_on_reviewing(&mut self) {
+    pub(in crate::turn) fn go_on_reviewing(&mut self, now: Now) {
         let Some(from) = self.review else { return };
         let (page, next) = self.allocations.page(from, REVIEWED_AT_ONCE);
         let mut permissions = 0;
@@ -51,6 +55,7 @@ impl Server {
                 return;
             }
             permissions += self.review(id);
+            self.tell_forwards(now, id);
         }
         self.review = next;
     }

@@ -8,6 +8,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::turn::{FiveTuple, PendingId, RelayId, WorkerIndex};
+use crate::wire::ChannelNumber;
 
 /// One order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,17 @@ pub enum Effect {
     /// A port that another worker reserved is asked for; that worker answers with
     /// [`super::Server::redeem`].
     Redeem(Redeem),
+    /// A channel may be served without asking from now on, until a time in
+    /// [`super::Now::mono_ms`]. Said again when that time moves. Only with
+    /// [`super::Settings::forwarding`].
+    Forward {
+        /// The channel.
+        channel: ForwardedChannel,
+        /// When it is over, unless it is said again.
+        until_ms: u64,
+    },
+    /// A channel may no longer be served without asking.
+    Unforward(ForwardedChannel),
     /// A borrowed port is no longer needed and its socket gone: its owner is to be told with
     /// [`super::Server::returned`].
     GiveBack {
@@ -30,6 +42,20 @@ pub enum Effect {
         /// The relay's own address and the port.
         local: SocketAddr,
     },
+}
+
+/// A bound channel: frames of `number` from the client leave from `relay` to `peer`, and what `peer`
+/// sends there reaches the client in frames of `number`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ForwardedChannel {
+    /// The client and the listener it uses.
+    pub flow: FiveTuple,
+    /// The channel number.
+    pub number: ChannelNumber,
+    /// The relay socket, of the peer's family.
+    pub relay: RelayId,
+    /// The peer, canonical, not a relay of this server.
+    pub peer: SocketAddr,
 }
 
 /// The sockets an Allocate waits for: one or two relays, and perhaps the reserved next port.

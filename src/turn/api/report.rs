@@ -101,6 +101,13 @@ pub struct Load {
     pub bytes: u64,
 }
 
+impl std::ops::AddAssign for Load {
+    fn add_assign(&mut self, other: Load) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
+}
+
 impl Load {
     /// Adds a train of `packets` segments with `bytes` of payload together.
     pub fn add(&mut self, packets: usize, bytes: usize) {

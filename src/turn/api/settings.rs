@@ -23,6 +23,9 @@ pub struct Settings {
     pub channel_numbers: ChannelRange,
     /// How much one allocation may relay each way.
     pub limits: RateLimits,
+    /// Whether channels are said that somebody else may forward, with
+    /// [`Effect::Forward`](crate::turn::Effect::Forward).
+    pub forwarding: bool,
     /// What a new Allocate on a five-tuple in use does.
     pub on_reallocate: OnReallocate,
     /// The listening sockets of this process, wildcards spelt out and under every name the machine
@@ -43,10 +46,11 @@ impl Settings {
             software: Some("uturn".into()),
             default_lifetime_s: 600,
             max_lifetime_s: 3600,
-            permissions_per_allocation: 64,
-            channels_per_allocation: 64,
+            permissions_per_allocation: 128,
+            channels_per_allocation: 128,
             channel_numbers: ChannelRange::Rfc8656,
             limits: RateLimits::default(),
+            forwarding: false,
             on_reallocate: OnReallocate::Refuse,
             own_sockets: Vec::new(),
             authenticator,

@@ -157,6 +157,7 @@ impl Server {
             traffic: Traffic::default(),
             peers: Correspondents::default(),
             meters: Meters::default(),
+            forwarded: Vec::new(),
             opened_ms: now.mono_ms,
             granted,
         });

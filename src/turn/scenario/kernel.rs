@@ -19,6 +19,18 @@ impl World {
                     self.lingering.push((worker, relay));
                 }
                 Effect::Redeem(redeem) => self.redeem(worker, &redeem, answers),
+                Effect::Forward { channel, until_ms } => {
+                    self.forwarded
+                        .insert((channel.flow.client, channel.number), (channel, until_ms));
+                }
+                Effect::Unforward(channel) => {
+                    let said = self.forwarded.remove(&(channel.flow.client, channel.number));
+                    assert_eq!(
+                        said.map(|(said, _)| said),
+                        Some(channel),
+                        "said before it is unsaid"
+                    );
+                }
                 Effect::GiveBack { owner, local } => {
                     self.servers[usize::from(owner.0)].returned(local);
                 }

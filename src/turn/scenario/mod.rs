@@ -8,6 +8,7 @@ mod allocate;
 mod channels;
 mod counting;
 mod draining;
+mod forwarding;
 mod hairpin;
 mod hostile;
 mod kernel;

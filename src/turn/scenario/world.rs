@@ -13,9 +13,10 @@ use ipnet::IpNet;
 
 use super::{Client, Heard};
 use crate::turn::{
-    Alternates, Authenticator, Closed, Counters, Credentials, Delivered, Exhausted, Nonces, Now,
-    Open, Opened, PeerPolicy, PortPlan, Quota, REPLY_BYTES, Reason, RelayAddress, RelayId, Server,
-    SessionId, Settings, Shard, ToClient, Train, Undelivered, Verdict, WorkerIndex,
+    Alternates, Authenticator, Closed, Counters, Credentials, Delivered, Exhausted,
+    ForwardedChannel, Nonces, Now, Open, Opened, PeerPolicy, PortPlan, Quota, REPLY_BYTES, Reason,
+    RelayAddress, RelayId, Server, SessionId, Settings, Shard, ToClient, Train, Undelivered,
+    Verdict, WorkerIndex,
 };
 use crate::wire::{
     AttributeType, ChannelData, ChannelNumber, ChannelRange, Class, MessageWriter, Method,
@@ -55,6 +56,8 @@ pub(super) struct World {
     pub(super) servers: Vec<Server>,
     pub(super) opened: Vec<Opened>,
     pub(super) closed: Vec<Closed>,
+    /// Channels that may be forwarded without asking, and until when, by client and number.
+    pub(super) forwarded: BTreeMap<(SocketAddr, ChannelNumber), (ForwardedChannel, u64)>,
     /// Ports that another process uses.
     pub(super) busy: BTreeSet<u16>,
     /// Sockets that are bound, by worker and name.
@@ -89,6 +92,7 @@ impl World {
             servers: (0..workers).map(server).collect(),
             opened: Vec::new(),
             closed: Vec::new(),
+            forwarded: BTreeMap::new(),
             busy: BTreeSet::new(),
             bound: BTreeMap::new(),
             lingering: Vec::new(),

@@ -32,6 +32,8 @@ impl<D: Driver> Worker<D> {
                 Effect::Activate(relay) => self.activate(relay),
                 Effect::Close(relay) => self.close_relay(relay),
                 Effect::Redeem(redeem) => self.redeem(now, redeem),
+                // No forwarder runs below a worker: `Settings::forwarding` is off.
+                Effect::Forward { .. } | Effect::Unforward(_) => {}
                 Effect::GiveBack { owner, local } => self.post.post(owner, Mail::Returned(local)),
             }
         }
