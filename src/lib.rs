@@ -1,14 +1,81 @@
-//! uturn is a TURN/STUN relay for Linux on io_uring.
+//! uturn is a TURN/STUN relay for Linux on io_uring. This page is its architecture.
 //!
 //! ```text
-//! floor 4   main.rs     parse, settle, spawn, wait
-//! floor 3   control/    cold: config, reload, drain, operators, metrics, logs. May allocate, may log
-//! floor 2   worker/     one pinned thread = one turn::Server + one io driver
+//! floor 4   main.rs     parses, settles, serves
+//! floor 3   control/    cold: configuration, reload, drain, operators, metrics, logs
+//! floor 2   worker/     one pinned thread = one turn::Server + one io::Driver
 //! floor 1   turn/ | io/ the state machine, pure | rings, buffers, sockets
 //! floor 0   wire/       bytes <-> meaning. No allocation, no I/O
 //! ```
 //!
-//! Imports only go down, and `turn` and `io` never import each other.
+//! Imports only go down, and `turn` and `io` never import each other. `tests/tidy.rs` holds both.
+//!
+//! # A datagram's journey
+//!
+//! A client behind a NAT has an allocation: a relay port that belongs to it. Its datagrams come to
+//! the STUN port wrapped, and leave from the relay port bare; a peer's come back the other way.
+//!
+//! ```text
+//!            client                                            peer
+//!              │ ChannelData, Send                              │ bare UDP
+//!              ▼                                                ▼
+//!  kernel   listener socket                                  relay socket
+//!              │ io: a batch of completions, each a Lease on a buffer
+//!              ▼                                                ▼
+//!  worker   data/inbound.rs: receive_from_client             receive_from_peer
+//!              ▼                                                ▼
+//!  turn     relay/payload.rs: from_client ─▶ Verdict         from_peer ─▶ Delivered
+//!              │ flow, channel, permission, limits              │ relay, permission, limits, prefix
+//!              ▼                                                ▼
+//!  worker   send_to_peer                                     send_to_client
+//!              │ the payload, out of its buffer                 │ the prefix goes into the headroom
+//!              ▼                                                ▼
+//!  io       one queue; equal datagrams for one destination leave as one train; one call per turn
+//! ```
+//!
+//! - The kernel writes a datagram, or a train of equal ones (UDP_GRO), into a buffer of the
+//!   worker's pool. [`io::Received`] owns it as a [`io::Lease`]: whoever holds the lease may read
+//!   it, and whoever holds it alone may write it.
+//! - The worker gives the bytes to its [`turn::Server`], which looks up who sent them and answers
+//!   with one [`turn::Verdict`]. It reads no clock and opens no socket: time is an argument, and
+//!   what needs the world is an [`turn::Effect`].
+//! - The worker carries the verdict out by moving the lease into [`io::Driver::send`]. The payload
+//!   is never copied: a prefix is written in front of it, or is left out in front of it.
+//! - One turn of the loop (`worker/reactor.rs`) takes everything that has arrived and makes one
+//!   call into the kernel. Per packet there is no heap allocation, lock, log line, clock read,
+//!   system call or shared cache line.
+//!
+//! When the peer is itself a relay of this server, the payload goes from one allocation to the
+//! other in user space (`turn/relay/hairpin.rs`), through a mailbox where the other one lives on
+//! another worker (`worker/mail/`).
+//!
+//! # A request's journey
+//!
+//! `turn/server.rs` parses it, checks FINGERPRINT, credentials and nonce (`turn/auth/`), and hands
+//! it to its method (`turn/method/`, one file each). An Allocate is two-phase: the method draws a
+//! port and orders [`turn::Effect::Open`]; `worker/effects/` has the socket bound;
+//! [`turn::Server::complete`] writes the answer once the socket exists. No success is answered
+//! before.
+//!
+//! # Threads
+//!
+//! Each worker owns its reuse-port listening sockets, a slice of the relay ports, and every
+//! allocation made through them. Workers share nothing on the packet path; what is rare goes
+//! through bounded mailboxes. The control thread reads configuration, writes the log, answers
+//! operators and never touches a packet. It hears from workers through reports and asks them
+//! through mail.
+//!
+//! # Where to look
+//!
+//! | to change | look at |
+//! |---|---|
+//! | a STUN attribute or error code | `wire/` |
+//! | what a TURN method does | `turn/method/` |
+//! | what happens to a packet | `turn/relay/`, `worker/data/` |
+//! | which peers may be reached | `turn/policy/` |
+//! | how packets are received and sent | `io/`, the only floor with `unsafe` |
+//! | a configuration key | `control/config/` |
+//! | what operators see | `control/log/`, `control/metrics/`, `control/admin/` |
 
 pub mod control;
 pub mod io;
