@@ -31,7 +31,7 @@ mod socket;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, error::ErrorKind};
 
 use crate::command::{
     args::{Cli, Command},
@@ -39,7 +39,11 @@ use crate::command::{
 };
 
 fn main() -> ExitCode {
-    let held = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let held = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Overload(args) => overload::run(&args),
@@ -54,4 +58,20 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Says what is wrong with the command line in one line; help and version are printed as they are.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if error.exit_code() == 0 || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    {
+        // Nobody listens: nobody to tell.
+        let _ = error.print();
+        return ExitCode::from(error.exit_code() as u8);
+    }
+    let text = error.render().to_string();
+    let said = text.split("\n\nUsage:").next().unwrap_or_default();
+    let said = said.split("\n\nFor more").next().unwrap_or_default().trim_start_matches("error: ");
+    let words: Vec<&str> = said.split_whitespace().collect();
+    eprintln!("loadgen: {} (--help names every option)", words.join(" "));
+    ExitCode::from(2)
 }

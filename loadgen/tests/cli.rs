@@ -21,10 +21,9 @@ fn loadgen(line: &str) -> Output {
 /// Runs against a relay and reads the JSON.
 fn measure(relay: &Relay, line: &str) -> (Output, Value) {
     let file = scratch("run.json");
-    let user = if line.starts_with("run binding") { "" } else { "--user user:pass" };
     // Tests run side by side: none has a core to itself.
     let wait = if line.starts_with("run churn") { "" } else { "--wait sleep" };
-    let server = format!("--server {} {user} {wait} -q", relay.address);
+    let server = format!("--server {} --user user:pass {wait} -q", relay.address);
     let output = loadgen(&format!("{line} {server} --json {}", file.display()));
     let text = std::fs::read_to_string(&file)
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
@@ -110,10 +109,12 @@ fn an_overload_is_two_loads_and_a_probe_beside_them() {
     assert_eq!(output.status.code(), Some(0), "{text}");
     for (phase, pps) in [("over", 2_000.0), ("then", 500.0)] {
         let phase = &result[phase];
-        for rate in ["offered_pps", "sent_pps", "delivered_pps"] {
-            let found = phase[rate].as_f64().unwrap();
-            assert!((found - pps).abs() <= 5.0, "{rate}: {phase:#}");
-        }
+        let rate = |name: &str| phase[name].as_f64().unwrap();
+        assert_eq!(rate("offered_pps"), pps, "{phase:#}");
+        // What is too late is left out: a machine that stops for a moment sends less.
+        let sent = rate("sent_pps");
+        assert!(sent > 0.5 * pps && sent <= pps + 5.0, "{phase:#}");
+        assert_eq!(rate("delivered_pps"), sent, "{phase:#}");
         let answers = phase["answers"].as_array().unwrap();
         let names: Vec<_> = answers.iter().map(|one| one[0].as_str().unwrap()).collect();
         assert_eq!(names, ["Binding", "Allocate", "Refresh", "Refresh with lifetime 0"]);
@@ -137,7 +138,7 @@ fn a_server_that_does_not_recover_or_answer_is_told_of() {
     assert!(!text.contains("throughput fell"), "1.6 times what it carries came through: {text}");
     let (_, result) = measure(&relay, "overload voice -n 4 --rate 400 --times 1 -t 1 --then-for 1");
     let broken = result["broken"][0].as_str().unwrap();
-    assert!(broken.starts_with("throughput fell to 0.80 times"), "{broken}");
+    assert!(broken.starts_with("throughput fell to 0."), "{broken}");
     let relay = Relay::start(Script { max_allocations: Some(4), ..Script::default() });
     let (output, _) = measure(&relay, line);
     let text = String::from_utf8(output.stdout).unwrap();
@@ -212,6 +213,31 @@ fn a_server_that_is_not_there_is_one_line() {
     assert!(line.contains("nothing listens"), "{line}");
     let line = complaint("run voice -q");
     assert!(line.contains("--server"), "{line}");
+}
+
+#[test]
+fn a_wrong_option_is_one_line() {
+    for (line, expected) in [
+        ("run voice --rate 10x --direct", "as 10000, 10k or 1.5M, or max"),
+        ("run voice --duration soon --direct", "as 10s, 500ms or 2m"),
+        ("run voice --server no.such.host.invalid", "no such host"),
+        ("run voice --ratr 10 --direct", "a similar argument exists: '--rate'"),
+        ("run vioce --direct", "a similar value exists: 'voice'"),
+        ("plan", "--from <FILE>"),
+    ] {
+        let said = complaint(line);
+        assert!(said.contains(expected), "{line}: {said}");
+    }
+}
+
+#[test]
+fn names_and_units_are_understood() {
+    let relay = Relay::start(Script::default());
+    let line = "run custom -n 2 --rate 0.4k -t 300ms --warmup 0s --timeout 2s --user user:pass -q";
+    let output = loadgen(&format!("{line} --server localhost:{}", relay.address.port()));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("sent") && text.contains("120"), "{text}");
 }
 
 #[test]

@@ -4,7 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{offer::options::LoadArgs, result::verdict::Limits};
+use crate::{
+    offer::{
+        options::LoadArgs,
+        units::{self, ServerAddress},
+    },
+    result::verdict::Limits,
+};
 
 /// Offers load to a TURN relay and reports what came through.
 #[derive(Debug, Parser)]
@@ -30,9 +36,10 @@ pub(crate) enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArgs {
-    /// Address of the server
-    #[arg(long, short, value_name = "ADDR:PORT", help_heading = "Server")]
-    pub(crate) server: Option<SocketAddr>,
+    /// The server, by name or address [default port: 3478]
+    #[arg(long, short, value_name = "HOST[:PORT]", value_parser = units::server,
+        help_heading = "Server")]
+    pub(crate) server: Option<ServerAddress>,
 
     /// Process id of the server, if it runs on this machine: its CPU time, memory and drops
     #[arg(long, value_name = "PID", help_heading = "Server")]
@@ -41,13 +48,19 @@ pub(crate) struct ServerArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LimitArgs {
-    /// Largest tolerable loss, in percent
-    #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
+    /// Largest tolerable loss, in percent [default: run 1, sweep 0.1]
+    #[arg(long, value_name = "PERCENT", value_parser = units::percent, help_heading = "Limits")]
     pub(crate) max_loss: Option<f64>,
 
-    /// Largest tolerable 99th percentile of latency, in milliseconds
-    #[arg(long, value_name = "MS", help_heading = "Limits")]
+    /// Largest tolerable 99th percentile of latency, in milliseconds [default: run none, sweep 20]
+    #[arg(long, value_name = "MS", value_parser = units::milliseconds, help_heading = "Limits")]
     pub(crate) max_p99: Option<f64>,
+}
+
+impl ServerArgs {
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.server.as_ref().map(|server| server.address)
+    }
 }
 
 impl LimitArgs {
@@ -91,11 +104,13 @@ pub(crate) struct SweepArgs {
     pub(crate) report: ReportArgs,
 
     /// Packets a second of the first step
-    #[arg(long, value_name = "PPS", default_value_t = 10_000.0, help_heading = "Steps")]
+    #[arg(long, value_name = "PPS", value_parser = units::pps, default_value = "10k",
+        help_heading = "Steps")]
     pub(crate) from: f64,
 
     /// Packets a second no step goes beyond
-    #[arg(long, value_name = "PPS", default_value_t = 5_000_000.0, help_heading = "Steps")]
+    #[arg(long, value_name = "PPS", value_parser = units::pps, default_value = "5M",
+        help_heading = "Steps")]
     pub(crate) to: f64,
 
     /// Each step offers this many times the load of the one before
@@ -138,8 +153,9 @@ pub(crate) struct OverloadArgs {
     #[arg(long, value_name = "PART", default_value_t = 0.5, help_heading = "Overload")]
     pub(crate) then: f64,
 
-    /// Seconds of the load afterwards
-    #[arg(long, value_name = "S", default_value_t = 10.0, help_heading = "Overload")]
+    /// Time of the load afterwards
+    #[arg(long, value_name = "TIME", value_parser = units::seconds, default_value = "10s",
+        help_heading = "Overload")]
     pub(crate) then_for: f64,
 
     /// Cycles of Binding, Allocate, Refresh and closing a second, beside the load
@@ -147,19 +163,22 @@ pub(crate) struct OverloadArgs {
     pub(crate) probes: f64,
 
     /// Packets a second of the first step of the search
-    #[arg(long, value_name = "PPS", default_value_t = 20_000.0, help_heading = "Overload")]
+    #[arg(long, value_name = "PPS", value_parser = units::pps, default_value = "20k",
+        conflicts_with = "rate", help_heading = "Overload")]
     pub(crate) from: f64,
 
     /// Largest tolerable loss of a step of the search, in percent
-    #[arg(long, value_name = "PERCENT", default_value_t = 0.5, help_heading = "Limits")]
+    #[arg(long, value_name = "PERCENT", value_parser = units::percent, default_value = "0.5",
+        help_heading = "Limits")]
     pub(crate) max_loss: f64,
 
     /// Least part of what the server carries that must come through in overload
     #[arg(long, value_name = "PART", default_value_t = 0.9, help_heading = "Limits")]
     pub(crate) min_kept: f64,
 
-    /// Longest time until loss is 0 again after the overload, in seconds
-    #[arg(long, value_name = "S", default_value_t = 1.0, help_heading = "Limits")]
+    /// Longest time until loss is 0 again after the overload
+    #[arg(long, value_name = "TIME", value_parser = units::seconds, default_value = "1s",
+        help_heading = "Limits")]
     pub(crate) max_recovery: f64,
 
     /// Write offered, delivered and lost packets over time as an SVG picture
@@ -179,8 +198,8 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "NAME=COMMAND", help_heading = "Servers")]
     pub(crate) server_cmd: Vec<String>,
 
-    /// A server that runs already: `NAME=ADDR:PORT[,PID]`
-    #[arg(long, value_name = "NAME=ADDR:PORT,PID", help_heading = "Servers")]
+    /// A server that runs already on this machine: `NAME=HOST[:PORT],PID`
+    #[arg(long, value_name = "NAME=HOST[:PORT],PID", help_heading = "Servers")]
     pub(crate) server: Vec<String>,
 
     /// Address the started servers listen on
@@ -207,7 +226,7 @@ pub(crate) struct PlanArgs {
     pub(crate) kbps: f64,
 
     /// Packets a second of one stream
-    #[arg(long, value_name = "PPS", default_value_t = 150.0)]
+    #[arg(long, value_name = "PPS", value_parser = units::pps, default_value = "150")]
     pub(crate) pps: f64,
 
     /// Cores of a node that are given to the relay

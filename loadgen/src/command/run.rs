@@ -46,7 +46,7 @@ fn relayed(spec: &Spec, args: &RunArgs, progress: &mut Progress) -> Result<Outco
 }
 
 fn churned(spec: &Spec, args: &RunArgs, progress: &mut Progress) -> Result<Outcome, Fault> {
-    let server = args.server.server.ok_or_else(|| Fault::usage("churn needs --server"))?;
+    let server = args.server.address().ok_or_else(|| Fault::usage("churn needs --server"))?;
     let (measured, set_up) =
         churn::measure(spec, server, args.server.pid, &mut |look| progress.show(look))?;
     let known = Known { limits: args.limits.limits(), ..Known::default() };
@@ -62,7 +62,7 @@ pub(crate) fn set_up(spec: &Spec, server: &ServerArgs) -> Result<(Rig, Option<Me
     }
     let resident = || server.pid.and_then(|pid| procfs::usage(pid).ok()).map(|u| u.resident_bytes);
     let before = resident();
-    let rig = Rig::build(spec, server.server, Clock::start())?;
+    let rig = Rig::build(spec, server.address(), Clock::start())?;
     let memory = before.zip(resident());
     let memory = memory.map(|(before_bytes, set_up_bytes)| Memory { before_bytes, set_up_bytes });
     Ok((rig, memory))

@@ -79,7 +79,7 @@ mod tests {
     use crate::offer::{options::parse, spec::Times};
 
     fn spec(line: &str) -> Spec {
-        Spec::settle(&parse(line), Times { duration_s: 10.0, warmup_s: 1.0 }).unwrap()
+        Spec::settle(&parse(line).unwrap(), Times { duration_s: 10.0, warmup_s: 1.0 }).unwrap()
     }
 
     fn offered(spec: &Spec) -> f64 {
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn what_has_no_schedule_or_no_relay_has_no_floor() {
-        for line in ["voice --direct", "bulk", "churn --rate 10", "binding"] {
+        for line in ["voice --direct", "voice --rate max", "bulk", "churn --rate 10", "binding"] {
             assert!(without_relay(&spec(line)).is_none(), "{line}");
         }
     }

@@ -6,4 +6,5 @@ pub(crate) mod packet;
 pub(crate) mod schedule;
 pub(crate) mod shape;
 pub(crate) mod spec;
+pub(crate) mod units;
 pub(crate) mod window;

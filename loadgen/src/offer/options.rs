@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use clap::{Args, ValueEnum};
 
-use super::shape::Shape;
+use super::{
+    shape::Shape,
+    units::{self, Rate},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Direction {
@@ -51,13 +54,13 @@ pub(crate) struct LoadArgs {
     pub(crate) direct: bool,
 
     /// Allocations, of all threads together [default: by shape, 16 to 1,000]
-    #[arg(long, short = 'n', value_name = "N", help_heading = "Traffic")]
+    #[arg(long, short = 'n', value_name = "N", value_parser = units::count, help_heading = "Traffic")]
     pub(crate) allocations: Option<usize>,
 
-    /// Packets a second each way (churn: allocations a second), of all allocations together
-    /// [default: by shape; bulk and churn as fast as it goes]
-    #[arg(long, value_name = "PPS", help_heading = "Traffic")]
-    pub(crate) rate: Option<f64>,
+    /// Packets a second each way (churn: allocations a second), of all allocations together; `max`:
+    /// as fast as it goes [default: by shape; bulk and churn max]
+    #[arg(long, value_name = "PPS", value_parser = units::rate, help_heading = "Traffic")]
+    pub(crate) rate: Option<Rate>,
 
     /// Payload bytes of each packet, 32 to 65,000 [default: by shape]
     #[arg(long, value_name = "BYTES", help_heading = "Traffic")]
@@ -83,21 +86,22 @@ pub(crate) struct LoadArgs {
     #[arg(long, visible_alias = "hairpin", help_heading = "Traffic")]
     pub(crate) c2c: bool,
 
-    /// Seconds that are measured [default: run 10, each step of a sweep 3, of a comparison 0.2]
-    #[arg(long, short = 't', value_name = "S", help_heading = "Time")]
+    /// Time that is measured [default: run 10s, each step of a sweep 2s, of a comparison 200ms]
+    #[arg(long, short = 't', value_name = "TIME", value_parser = units::seconds,
+        help_heading = "Time")]
     pub(crate) duration: Option<f64>,
 
-    /// Seconds of the same traffic before, not measured [default: 1, 0.5, 0.05]
-    #[arg(long, value_name = "S", help_heading = "Time")]
+    /// Time of the same traffic before, not measured [default: 1s, 500ms, 50ms]
+    #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Time")]
     pub(crate) warmup: Option<f64>,
 
-    /// Seconds to wait for an answer to a request
-    #[arg(long, value_name = "S", default_value_t = 5.0, help_heading = "Time")]
+    /// Time to wait for an answer to a request
+    #[arg(long, value_name = "TIME", value_parser = units::seconds, default_value = "5s",
+        help_heading = "Time")]
     pub(crate) timeout: f64,
 
-    /// Refresh allocations, permissions and channels this often, in seconds [default: halfway to
-    /// their expiry]
-    #[arg(long, value_name = "S", help_heading = "Time")]
+    /// Refresh allocations, permissions and channels this often [default: halfway to their expiry]
+    #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Time")]
     pub(crate) refresh_every: Option<f64>,
 
     /// Requests under way at once during set-up and churn
@@ -127,7 +131,7 @@ pub(crate) struct LoadArgs {
 
 /// The options of one line, as a subcommand would take them.
 #[cfg(test)]
-pub(crate) fn parse(line: &str) -> LoadArgs {
+pub(crate) fn parse(line: &str) -> Result<LoadArgs, clap::Error> {
     use clap::Parser;
 
     #[derive(Parser)]
@@ -135,5 +139,6 @@ pub(crate) fn parse(line: &str) -> LoadArgs {
         #[command(flatten)]
         load: LoadArgs,
     }
-    Line::parse_from(std::iter::once("loadgen").chain(line.split_whitespace())).load
+    let words = std::iter::once("loadgen").chain(line.split_whitespace());
+    Line::try_parse_from(words).map(|line| line.load)
 }

@@ -10,6 +10,7 @@ use crate::{
         options::{Direction, LoadArgs, Wait},
         packet,
         shape::{Changes, Shape, Stream, pace},
+        units::Rate,
     },
 };
 
@@ -127,7 +128,7 @@ impl Spec {
             account: account(args)?,
             peer_ip: args.peer_ip,
             allocations: allocations(args, route)?,
-            rate: args.rate,
+            rate: None,
             ways: ways(args),
             trains: args.trains,
             indications: args.indications,
@@ -145,10 +146,8 @@ impl Spec {
             return Err(Fault::usage("--duration must be longer than nothing"));
         }
         match args.rate {
-            Some(rate) if rate <= 0.0 || !rate.is_finite() => {
-                return Err(Fault::usage("--rate must be more than nothing"));
-            }
-            Some(rate) => spec.offer(rate),
+            Some(Rate::Pps(rate)) => spec.offer(rate),
+            Some(Rate::Max) => spec.streams.iter_mut().for_each(|stream| stream.interval_ns = 0),
             None if args.shape == Shape::Custom => {
                 return Err(Fault::usage("custom traffic needs --rate"));
             }
@@ -222,8 +221,6 @@ fn refuse_idle_options(args: &LoadArgs) -> Result<(), Fault> {
         ("--allocations", churn && args.allocations.is_some()),
         ("--wait", churn && args.wait != Wait::Auto),
         ("--no-gro", churn && args.no_gro),
-        ("--user", !churn && args.user.is_some()),
-        ("--secret", !churn && args.secret.is_some()),
         ("--peer-ip", !churn && args.peer_ip.is_some()),
     ];
     match options.iter().find(|(_, given)| *given) {
@@ -325,7 +322,8 @@ mod tests {
     const TIMES: Times = Times { duration_s: 10.0, warmup_s: 1.0 };
 
     fn settle(line: &str) -> Result<Spec, Fault> {
-        Spec::settle(&parse(line), TIMES)
+        let args = parse(line).map_err(|error| Fault::usage(error.to_string()))?;
+        Spec::settle(&args, TIMES)
     }
 
     #[test]

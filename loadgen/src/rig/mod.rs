@@ -141,7 +141,7 @@ fn clients(
 ) -> Result<Vec<Client>, Fault> {
     match (spec.route, server) {
         (Route::Direct, _) => bare_clients(spec, peers, None),
-        (_, None) => Err(Fault::usage("give --server ADDR:PORT, or --direct")),
+        (_, None) => Err(Fault::usage("give --server HOST[:PORT], or --direct")),
         (Route::Binding, Some(server)) => bare_clients(spec, peers, Some(server)),
         (Route::Relay | Route::Pair, Some(server)) => {
             let mut members = members(spec, server)?;

@@ -8,7 +8,7 @@ use std::{
 
 use uturn::wire::{Class, Message, MessageWriter, Method, TransactionId};
 
-use crate::fault::Fault;
+use crate::{fault::Fault, offer::units};
 
 /// How long a server may take until it answers a Binding request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,16 +60,14 @@ impl Server {
         Ok(Server { name: name.to_owned(), address, pid, _started: Some(started) })
     }
 
-    /// Takes `NAME=ADDR:PORT,PID`.
+    /// Takes `NAME=HOST[:PORT],PID`.
     pub(super) fn running(option: &str) -> Result<Server, Fault> {
-        let usage = "NAME=ADDR:PORT,PID";
+        let usage = "NAME=HOST[:PORT],PID";
         let (name, rest) = split(option, "--server", usage)?;
-        let parsed = rest
-            .split_once(',')
-            .and_then(|(address, pid)| Some((address.parse().ok()?, pid.trim().parse().ok()?)));
-        let Some((address, pid)) = parsed else {
-            return Err(Fault::usage(format!("--server {option}: expected {usage}")));
-        };
+        let wrong = |why: String| Fault::usage(format!("--server {option}: {why}"));
+        let parts = rest.split_once(',').and_then(|(at, pid)| Some((at, pid.trim().parse().ok()?)));
+        let (at, pid) = parts.ok_or_else(|| wrong(format!("expected {usage}")))?;
+        let address = units::server(at).map_err(wrong)?.address;
         wait_for(name, address, || None)?;
         Ok(Server { name: name.to_owned(), address, pid, _started: None })
     }
@@ -151,6 +149,6 @@ mod tests {
             assert!(line.contains(expected), "{line}");
         }
         let line = Server::running("a=127.0.0.1").unwrap_err().to_string();
-        assert!(line.contains("expected NAME=ADDR:PORT,PID"), "{line}");
+        assert!(line.contains("expected NAME=HOST[:PORT],PID"), "{line}");
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     offer::{
         shape::Shape,
         spec::{Route, Spec, Times},
+        units::Rate,
     },
     report,
     result::overload::Overload,
@@ -40,8 +41,8 @@ fn check(args: &OverloadArgs, spec: &Spec) -> Result<(), Fault> {
         _ if spec.shape == Shape::Churn => "an overload is of packets: churn has none",
         _ if spec.route == Route::Direct => "--direct has no server to overload",
         _ if args.load.warmup.is_some() => "an overload has no use for --warmup",
-        _ if args.load.rate.is_some() && args.from != 20_000.0 => {
-            "--from is for the search that --rate makes needless"
+        _ if args.load.rate == Some(Rate::Max) => {
+            "an overload is so many times what the server carries: --rate max has no such number"
         }
         _ if !(whole(args.times) && args.times >= 1.0) => "--times must be at least 1",
         _ if !(whole(args.then) && args.then <= 1.0) => "--then must be above 0 and at most 1",

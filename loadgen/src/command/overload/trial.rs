@@ -37,7 +37,7 @@ pub(super) fn run(
     args: &OverloadArgs,
     capacity: Capacity,
 ) -> Result<Overload, Fault> {
-    let server = args.server.server.ok_or_else(|| Fault::usage("give --server ADDR:PORT"))?;
+    let server = args.server.address().ok_or_else(|| Fault::usage("give --server HOST[:PORT]"))?;
     let loads = Loads::new(rig, spec, args, capacity);
     let place = |window| -> Result<Place, Fault> {
         Ok(Place { server, peer_ip: rig::peer_ip(spec, Some(server))?, clock: rig.clock, window })

@@ -62,8 +62,8 @@ fn hint(code: u16, allocations: usize) -> String {
              --allocations"
         ),
         508 => format!(
-            ": it has no more relay ports after {allocations} allocations; widen its port range or \
-             lower --allocations"
+            ": it has no more relay ports after {allocations} allocations, or is draining; widen its \
+             port range, lower --allocations, or wait for it"
         ),
         _ => String::new(),
     }

@@ -1,0 +1,142 @@
+//! Numbers and addresses as people type them: `10k`, `1.5M`, `500ms`, `2m`, `relay.example.org`.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+
+/// Where a TURN server listens when no port is given (RFC 8656 §6).
+const USUAL_PORT: u16 = 3478;
+
+const THOUSANDS: [(&str, f64); 4] = [("k", 1e3), ("K", 1e3), ("M", 1e6), ("G", 1e9)];
+const TIMES_S: [(&str, f64); 5] =
+    [("ms", 1e-3), ("us", 1e-6), ("s", 1.0), ("m", 60.0), ("h", 3_600.0)];
+
+/// Packets a second, or as many as it takes to keep the generator busy.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Rate {
+    Pps(f64),
+    Max,
+}
+
+/// A server as it was named, and where that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerAddress {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+}
+
+/// `10000`, `10k`, `1.5M` or `max`.
+pub(crate) fn rate(text: &str) -> Result<Rate, String> {
+    if text == "max" {
+        return Ok(Rate::Max);
+    }
+    let pps = pps(text).map_err(|_| "expected packets a second, as 10000, 10k or 1.5M, or max")?;
+    Ok(Rate::Pps(pps))
+}
+
+/// `10000`, `10k` or `1.5M`: more than nothing.
+pub(crate) fn pps(text: &str) -> Result<f64, String> {
+    let number = with_unit(text, &THOUSANDS, 1.0).filter(|number| *number > 0.0);
+    number.ok_or_else(|| "expected packets a second, as 10000, 10k or 1.5M".to_owned())
+}
+
+/// `10000` or `10k`: whole and not negative.
+pub(crate) fn count(text: &str) -> Result<usize, String> {
+    let number = with_unit(text, &THOUSANDS, 1.0);
+    let whole = number.filter(|number| number.fract() == 0.0 && (0.0..=1e12).contains(number));
+    let whole = whole.map(|number| number as usize);
+    whole.ok_or_else(|| "expected a whole number, as 10000 or 10k".to_owned())
+}
+
+/// A time in seconds: `10`, `10s`, `500ms`, `2m`, `1h`.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = with_unit(text, &TIMES_S, 1.0).filter(|seconds| *seconds >= 0.0);
+    seconds
+        .ok_or_else(|| "expected a time, as 10s, 500ms or 2m; a bare number is seconds".to_owned())
+}
+
+/// A time in milliseconds: `20`, `20ms`, `1s`.
+pub(crate) fn milliseconds(text: &str) -> Result<f64, String> {
+    let ms = with_unit(text, &TIMES_S, 1e-3).map(|seconds| seconds * 1e3).filter(|ms| *ms >= 0.0);
+    ms.ok_or_else(|| "expected a time, as 20ms or 1s; a bare number is milliseconds".to_owned())
+}
+
+/// A share in percent: `1`, `0.5` or `0.5%`.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
+    let percent = with_unit(text, &[("%", 1.0)], 1.0);
+    let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
+    percent.ok_or_else(|| "expected a share from 0 to 100, as 0.5".to_owned())
+}
+
+/// `HOST`, `HOST:PORT`, `[IPV6]:PORT` or a bare address; a name is looked up.
+pub(crate) fn server(text: &str) -> Result<ServerAddress, String> {
+    let address = match (text.parse(), text.trim_matches(['[', ']']).parse::<IpAddr>()) {
+        (Ok(address), _) => address,
+        (Err(_), Ok(ip)) => SocketAddr::new(ip, USUAL_PORT),
+        (Err(_), Err(_)) => look_up(text)?,
+    };
+    Ok(ServerAddress { name: text.to_owned(), address })
+}
+
+fn look_up(text: &str) -> Result<SocketAddr, String> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().map_err(|_| format!("{port} is no port"))?),
+        None => (text, USUAL_PORT),
+    };
+    let found = (host, port).to_socket_addrs().map_err(|error| format!("no such host: {error}"))?;
+    found.into_iter().next().ok_or_else(|| "that name has no address".to_owned())
+}
+
+fn with_unit(text: &str, units: &[(&str, f64)], bare: f64) -> Option<f64> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let factor = match unit {
+        "" => bare,
+        unit => units.iter().find(|(name, _)| *name == unit)?.1,
+    };
+    number.parse::<f64>().ok().map(|number| number * factor).filter(|number| number.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_units() {
+        assert_eq!(
+            ["10", "10k", "1.5M", "2G"].map(|text| pps(text).unwrap()),
+            [10.0, 1e4, 1.5e6, 2e9]
+        );
+        assert_eq!((rate("max"), rate("2k")), (Ok(Rate::Max), Ok(Rate::Pps(2e3))));
+        assert_eq!((count("1k"), count("12")), (Ok(1_000), Ok(12)));
+        assert_eq!(
+            ["3", "3s", "500ms", "2m", "1h"].map(|text| seconds(text).unwrap()),
+            [3.0, 3.0, 0.5, 120.0, 3_600.0]
+        );
+        assert_eq!(["20", "20ms", "1s"].map(|text| milliseconds(text).unwrap()), [20.0, 20.0, 1e3]);
+        assert_eq!((percent("0.5"), percent("1%")), (Ok(0.5), Ok(1.0)));
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for text in ["", "k", "10x", "-1", "1e3", "0", "10 k", "1..2"] {
+            assert!(rate(text).is_err() && pps(text).is_err(), "{text}");
+        }
+        assert!(count("1.5").is_err() && seconds("-1").is_err() && percent("101").is_err());
+    }
+
+    #[test]
+    fn a_server_needs_no_port() {
+        for (text, expected) in [
+            ("192.0.2.1", "192.0.2.1:3478"),
+            ("192.0.2.1:99", "192.0.2.1:99"),
+            ("::1", "[::1]:3478"),
+            ("[::1]", "[::1]:3478"),
+            ("[::1]:99", "[::1]:99"),
+        ] {
+            assert_eq!(server(text).unwrap().address, expected.parse().unwrap(), "{text}");
+        }
+        let named = server("localhost:99").unwrap();
+        assert!(named.address.ip().is_loopback() && named.address.port() == 99);
+        assert!(server("localhost:x").unwrap_err().contains("no port"));
+        assert!(server("no.such.host.invalid").unwrap_err().contains("no such host"));
+    }
+}
