@@ -17,15 +17,18 @@ pub(crate) enum Fault {
     Io { doing: &'static str, error: io::Error },
     /// A file could not be read or written.
     File { path: String, error: String },
+    /// Somebody asked to stop before there was anything to report.
+    Stopped,
     /// A server that was to be started did not come up, or went away.
     Server { name: String, trouble: String },
 }
 
 impl Fault {
-    /// True when a server answered, only not as wanted.
-    pub(crate) fn is_an_answer(&self) -> bool {
+    /// True when the server is still there to be talked to.
+    pub(crate) fn leaves_a_server(&self) -> bool {
         match self {
             Fault::Refused { answered, .. } => *answered,
+            Fault::Stopped => true,
             _ => false,
         }
     }
@@ -57,6 +60,7 @@ impl fmt::Display for Fault {
             ),
             Fault::Io { doing, error } => write!(f, "cannot {doing}: {error}"),
             Fault::File { path, error } => write!(f, "{path}: {error}"),
+            Fault::Stopped => f.write_str("stopped before anything was measured"),
             Fault::Server { name, trouble } => write!(f, "server {name}: {trouble}"),
         }
     }

@@ -9,13 +9,14 @@
 //! count/     what became of the packets
 //! offer/     what is offered, when each packet is due, and what it carries
 //! socket/    batches through the kernel, the one home of `unsafe`
-//! clock, procfs, fault
+//! clock, procfs, stop, fault
 //! ```
 //!
 //! Each imports only from those below it.
 //!
 //! It stands on `uturn::wire` alone and has sockets of its own: what it measures it does not share.
-//! Exit status: 0 when the limits held, 1 when one did not, 2 when there is no result.
+//! Exit status: 0 when the limits held, 1 when one did not or the server ended, 2 when there is no
+//! result, 130 when somebody asked to stop; what was measured until then is reported all the same.
 
 mod clock;
 mod command;
@@ -28,14 +29,18 @@ mod report;
 mod result;
 mod rig;
 mod socket;
+mod stop;
 
 use std::process::ExitCode;
 
 use clap::{Parser, error::ErrorKind};
 
-use crate::command::{
-    args::{Cli, Command},
-    compare, overload, plan, run, sweep,
+use crate::{
+    command::{
+        args::{Cli, Command},
+        compare, overload, plan, run, sweep,
+    },
+    fault::Fault,
 };
 
 fn main() -> ExitCode {
@@ -51,8 +56,13 @@ fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args),
     };
     match held {
+        Ok(_) if stop::is_asked() => ExitCode::from(stop::STATUS),
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
+        Err(Fault::Stopped) => {
+            eprintln!("loadgen: {}", Fault::Stopped);
+            ExitCode::from(stop::STATUS)
+        }
         Err(fault) => {
             eprintln!("loadgen: {fault}");
             ExitCode::from(2)

@@ -40,10 +40,14 @@ impl Usage {
     }
 }
 
-/// Looks at a process. Threads that ended in between are missing from `cpu_ns`.
+/// Looks at a process that has not ended. Threads that ended in between are missing from `cpu_ns`.
 pub(crate) fn usage(pid: u32) -> io::Result<Usage> {
     let root = format!("/proc/{pid}");
     let stat = fs::read_to_string(format!("{root}/stat"))?;
+    // One that nobody has waited for yet still has an entry.
+    if stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X'])) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     let mut usage = Usage {
         user_ticks: stat_field(&stat, 14),
         system_ticks: stat_field(&stat, 15),
@@ -183,6 +187,16 @@ mod tests {
     fn a_name_with_spaces_does_not_shift_the_fields() {
         let stat = "7 (a b) c) S 1 2 3 4 5 6 7 8 9 10 140 150 0";
         assert_eq!((stat_field(stat, 14), stat_field(stat, 15)), (140, 150));
+    }
+
+    #[test]
+    fn a_process_that_nobody_has_waited_for_is_gone() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        while usage(child.id()).is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert!(fs::exists(format!("/proc/{}", child.id())).unwrap());
+        child.wait().unwrap();
     }
 
     #[test]

@@ -6,11 +6,12 @@ mod support;
 use std::{
     net::UdpSocket,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use serde_json::Value;
-use support::{Relay, Script};
+use support::{Done, Relay, Script};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_loadgen");
 
@@ -59,7 +60,7 @@ fn injected_faults_are_found_exactly() {
     let relay = Relay::start(Script { faults: true, ..Script::default() });
     let line = "run custom --rate 800 --size 200 -n 4 -t 1 --warmup 0 --direction both";
     let (output, result) = measure(&relay, line);
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.status.code(), Some(1), "a fifth is lost");
     let done = relay.done();
     for way in 0..2 {
         let count = |field: &str| result["ways"][way][field].as_u64().unwrap();
@@ -150,8 +151,6 @@ fn a_server_that_does_not_recover_or_answer_is_told_of() {
 fn a_search_finds_what_comes_through() {
     let relay = Relay::start(Script { faults: true, ..Script::default() });
     let server = format!("--server {} --user user:pass -q", relay.address);
-    let line = format!("overload custom --size 100 --from 1000 {server}");
-    assert!(complaint(&line).contains("custom traffic needs --rate"), "told what is missing");
     let line = format!("overload voice -n 4 --from 1000 {server}");
     let said = complaint(&line);
     assert!(said.contains("no load of 1000 packets/s or less came through"), "{said}");
@@ -164,7 +163,113 @@ fn a_broken_limit_is_the_exit_status() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(result["verdict"]["broken"].as_array().unwrap().len(), 1);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("limit broken: client → peer: loss"), "{text}");
+    assert!(text.contains("not held: client → peer: loss"), "{text}");
+    let (output, _) = measure(&relay, "run voice -n 4 -t 0.5 --warmup 0");
+    assert_eq!(output.status.code(), Some(1), "a fifth is more than nobody minds");
+    let (output, _) = measure(&relay, "run voice -n 4 -t 0.5 --warmup 0 --max-loss 50");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("\nheld: loss of "), "{text}");
+}
+
+/// A user who has seen enough: what was measured is told, and nothing stays on the server.
+#[test]
+fn a_signal_ends_the_measurement_and_not_the_program() {
+    let relay = Relay::start(Script::default());
+    for (signal, line) in [
+        ("INT", "run voice -n 4 -t 60 --warmup 0"),
+        ("TERM", "overload voice -n 4 --rate 400 -t 60"),
+        ("INT", "sweep voice -n 4 --from 100 --max-p99 10000 -t 60"),
+    ] {
+        let Done { closed, seen, .. } = relay.done();
+        let json = scratch("stopped.json");
+        let server = format!("{line} --server {} --user user:pass --wait sleep -q", relay.address);
+        let mut command = Command::new(BINARY);
+        command.args(server.split_whitespace()).args(["--json".as_ref(), json.as_os_str()]);
+        let child = command.stdout(Stdio::piped()).spawn().unwrap();
+        relay.wait_for_packets(seen + 100);
+        Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{line}: {text}");
+        assert!(text.contains("!! stopped "), "{line}: {text}");
+        assert!(relay.done().closed >= closed + 4, "{line}");
+        serde_json::from_str::<Value>(&std::fs::read_to_string(json).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn a_set_up_that_is_stopped_gives_back_what_it_had() {
+    let relay =
+        Relay::start(Script { max_allocations: Some(2), silent_beyond: true, ..Script::default() });
+    let line = format!(
+        "run voice -n 4 --window 1 --timeout 60 --server {} --user user:pass -q",
+        relay.address
+    );
+    let child =
+        Command::new(BINARY).args(line.split_whitespace()).stderr(Stdio::piped()).spawn().unwrap();
+    while relay.done().unanswered == 0 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert_eq!(relay.done().closed, 2);
+}
+
+#[test]
+fn a_server_that_dies_is_the_exit_status() {
+    let mut server = Command::new("sleep").arg("60").spawn().unwrap();
+    let relay = Relay::start(Script::default());
+    let line = format!(
+        "run voice -n 4 -t 2 --warmup 0 --wait sleep --max-loss 100 --pid {} --server {} --user user:pass -q",
+        server.id(),
+        relay.address
+    );
+    let child =
+        Command::new(BINARY).args(line.split_whitespace()).stdout(Stdio::piped()).spawn().unwrap();
+    relay.wait_for_packets(10);
+    server.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    server.wait().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("not held: the server's process ended meanwhile"), "{text}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_costs_no_time() {
+    for option in ["--json", "--report"] {
+        let line = format!("run voice --direct -t 600 -q {option} /no/such/folder/x");
+        let said = complaint(&line);
+        assert!(said.contains("/no/such/folder/x: No such file"), "{said}");
+    }
+    let said = complaint("sweep voice --direct -q --plot /no/such/folder/x");
+    assert!(said.contains("/no/such/folder/x: No such file"), "{said}");
+}
+
+#[test]
+fn a_result_says_where_it_comes_from() {
+    let relay = Relay::start(Script::default());
+    let page = scratch("page.html");
+    let line =
+        format!("run voice -n 2 -t 0.3 --warmup 0 --direction both --report {}", page.display());
+    let (output, result) = measure(&relay, &line);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let page = std::fs::read_to_string(page).unwrap();
+    let address = relay.address.to_string();
+    let about = &result["about"];
+    assert_eq!(about["servers"][0]["address"], address.as_str(), "{about:#}");
+    assert_eq!(about["servers"][0]["software"], "scripted relay", "{about:#}");
+    assert_eq!(about["loadgen"], env!("CARGO_PKG_VERSION"), "{about:#}");
+    let command = about["command"].as_str().unwrap();
+    assert!(command.starts_with("loadgen run voice -n 2"), "{command}");
+    assert!(command.contains("--user user:***") && !command.contains("pass"), "{command}");
+    assert_eq!(result["offered"]["direction"], "client → peer, peer → client");
+    let date = about["date"].as_str().unwrap();
+    for shown in [&address, date, "scripted relay", "100 packets/s each", "client → peer"] {
+        assert!(text.contains(shown) && page.contains(shown), "{shown}: {text}");
+    }
+    assert!(page.contains("user:***") && !page.contains("user:pass"));
 }
 
 #[test]
@@ -268,7 +373,7 @@ fn without_a_relay_the_generator_is_measured() {
     let output = loadgen(&format!("{line} --json {} --report {}", json.display(), page.display()));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let page = std::fs::read_to_string(page).unwrap();
-    assert!(page.starts_with("<!doctype html>") && page.matches("<svg").count() == 2);
+    assert!(page.starts_with("<!doctype html>") && page.matches("<svg").count() == 3);
     assert!(
         !page.contains("http:")
             || page.matches("http").count() == page.matches("www.w3.org").count()
@@ -280,8 +385,8 @@ fn a_sweep_is_what_a_plan_is_made_from() {
     let relay = Relay::start(Script::default());
     let (sweep, page) = (scratch("sweep.json"), scratch("sweep.html"));
     let line = format!(
-        "sweep voice -n 4 --server {} --user user:pass --pid {} --from 200 --to 400 --factor 2 -t 0.3 \
-         --warmup 0 --max-loss 5 --max-p99 1000 --wait sleep -q --json {} --report {}",
+        "sweep voice -n 4 --server {} --user user:pass --pid {} --from 200 --to 400 --factor 2 --runs 2 \
+         -t 0.3 --warmup 0 --max-loss 5 --max-p99 1000 --wait sleep -q --json {} --report {}",
         relay.address,
         std::process::id(),
         sweep.display(),
@@ -289,6 +394,8 @@ fn a_sweep_is_what_a_plan_is_made_from() {
     );
     let output = loadgen(&line);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("carries at least"), "{text}");
     let picture = scratch("sweep.svg");
     let other = format!("--plot {} --beside other={}", picture.display(), sweep.display());
     let output = loadgen(&format!("{line} {other}"));
@@ -297,11 +404,34 @@ fn a_sweep_is_what_a_plan_is_made_from() {
     assert!(picture.contains(">this server<") && picture.contains(">other<"), "{picture}");
     let plan =
         format!("plan --from {} --streams 5000 --kbps 64 --pps 50 --cores 8", sweep.display());
-    let output = loadgen(&plan);
+    assert!(complaint(&plan).contains("--at-least"), "a lower bound is no answer");
+    let output = loadgen(&format!("{plan} --at-least"));
     let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(text.contains("5,000 streams need") && text.contains("runs out first"), "{text}");
+    assert!(text.contains("!! planned with a lower bound"), "{text}");
     let plan = format!("plan --from {}", page.display());
     assert!(complaint(&plan).contains("not a sweep's JSON"));
+}
+
+/// The relay drops everything beyond a thousand packets a second.
+#[test]
+fn a_sweep_finds_the_limit_again_and_again() {
+    let relay = Relay::start(Script { most_pps: Some(1_000), ..Script::default() });
+    let sweep = scratch("limit.json");
+    let line = format!(
+        "sweep custom -n 4 --size 100 --server {} --user user:pass --from 300 --runs 3 -t 0.5 --warmup 0 \
+         --max-loss 5 --max-p99 10000 --wait sleep -q --json {}",
+        relay.address,
+        sweep.display()
+    );
+    let output = loadgen(&line);
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let result: Value = serde_json::from_str(&std::fs::read_to_string(&sweep).unwrap()).unwrap();
+    let server = &result["servers"][0];
+    assert_eq!(server["runs"].as_array().unwrap().len(), 3, "{text}");
+    let failed = server["steps"].as_array().unwrap().iter().filter(|step| step["held"] == false);
+    assert!(failed.clone().count() >= 3, "{text}");
+    assert!(failed.clone().all(|step| step["tries"] == 3), "believed at once: {text}");
 }
 
 /// A server nobody here has written.

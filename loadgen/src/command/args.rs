@@ -4,12 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{
-    offer::{
-        options::LoadArgs,
-        units::{self, ServerAddress},
-    },
-    result::verdict::Limits,
+use crate::offer::{
+    options::LoadArgs,
+    units::{self, ServerAddress},
 };
 
 /// Offers load to a TURN relay and reports what came through.
@@ -63,12 +60,6 @@ impl ServerArgs {
     }
 }
 
-impl LimitArgs {
-    pub(crate) fn limits(&self) -> Limits {
-        Limits { loss_percent: self.max_loss, p99_ms: self.max_p99 }
-    }
-}
-
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ReportArgs {
     /// Write the result as JSON
@@ -117,7 +108,7 @@ pub(crate) struct SweepArgs {
     #[arg(long, value_name = "TIMES", default_value_t = 1.5, help_heading = "Steps")]
     pub(crate) factor: f64,
 
-    /// Write p99 against offered load as an SVG picture
+    /// Write p50, p99, p99.9 and loss against offered load as an SVG picture
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(crate) plot: Option<String>,
 
@@ -132,6 +123,20 @@ pub(crate) struct SweepArgs {
     /// Steps that narrow the limit down after the first that failed
     #[arg(long, value_name = "N", default_value_t = 4, help_heading = "Steps")]
     pub(crate) narrow: u32,
+
+    /// Times the limit is searched for; answers further apart than 10 % are none
+    #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Steps")]
+    pub(crate) runs: u32,
+
+    /// A server to start instead of --server: `NAME=COMMAND`, `{ip}` and `{port}` in it are what it
+    /// is to listen on; several take turns
+    #[arg(long, value_name = "NAME=COMMAND", conflicts_with_all = ["server", "pid", "name"],
+        help_heading = "Server")]
+    pub(crate) server_cmd: Vec<String>,
+
+    /// Address the started servers listen on
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1", help_heading = "Server")]
+    pub(crate) listen_ip: IpAddr,
 }
 
 #[derive(Debug, Args)]
@@ -193,8 +198,8 @@ pub(crate) struct CompareArgs {
     #[command(flatten)]
     pub(crate) report: ReportArgs,
 
-    /// A server to start: `NAME=COMMAND`, `{port}` in it is a free port. The first named server is
-    /// what the others are compared with
+    /// A server to start: `NAME=COMMAND`, `{ip}` and `{port}` in it are what it is to listen on. The
+    /// first named server is what the others are compared with
     #[arg(long, value_name = "NAME=COMMAND", help_heading = "Servers")]
     pub(crate) server_cmd: Vec<String>,
 
@@ -216,6 +221,14 @@ pub(crate) struct PlanArgs {
     /// A sweep's JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) from: String,
+
+    /// Which of its servers [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server: Option<String>,
+
+    /// Plan with a lower bound: a sweep that the generator ended, or its --to
+    #[arg(long)]
+    pub(crate) at_least: bool,
 
     /// Streams to carry; left out: how many one node carries
     #[arg(long, value_name = "N")]

@@ -2,7 +2,9 @@
 
 pub(crate) mod args;
 pub(crate) mod compare;
+mod outputs;
 pub(crate) mod overload;
 pub(crate) mod plan;
 pub(crate) mod run;
+mod server;
 pub(crate) mod sweep;

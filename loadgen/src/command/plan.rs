@@ -3,28 +3,49 @@
 use crate::{
     command::args::PlanArgs,
     fault::Fault,
-    report,
+    report::{
+        self,
+        output::{Output, json},
+    },
     result::{
+        about::About,
         plan::{Demand, Node, Plan, capacity, fleet, measurement, warnings},
-        sweep::Sweep,
+        sweep::{Sweep, Swept},
     },
 };
 
 /// Plans and reports.
 pub(crate) fn run(args: &PlanArgs) -> Result<bool, Fault> {
+    let output = args.json.as_ref().map(|path| Output::open(path)).transpose()?;
+    let fault = |text: String| Fault::file(&args.from, text);
     let sweep = Sweep::read(&args.from)?;
-    let measurement = measurement(&sweep).map_err(|text| Fault::file(&args.from, text))?;
+    let swept = one_of(&sweep, args.server.as_deref()).map_err(fault)?;
+    let measurement = measurement(swept, args.at_least).map_err(fault)?;
     let (demand, node) = asked(args)?;
     let capacity = capacity(&measurement, &demand, &node);
     if args.streams.is_some() && capacity.streams == 0 {
         return Err(Fault::usage("one such node does not carry a single stream"));
     }
     let fleet = args.streams.map(|streams| fleet(streams, &measurement, &demand, &capacity));
-    let warnings = warnings(&sweep, &measurement, &demand);
-    let plan = Plan { measurement, demand, node, capacity, fleet, warnings };
-    print!("{}", report::lists::plan(&plan));
-    args.json.as_ref().map_or(Ok(()), |path| report::write_json(path, &plan))?;
+    let warnings = warnings(&sweep, swept, &measurement, &demand);
+    let (about, server) = (About::now(), swept.name.clone());
+    let plan = Plan { about, server, measurement, demand, node, capacity, fleet, warnings };
+    print!("{}", report::plan::text(&plan));
+    output.map_or(Ok(()), |output| output.write(&json(&plan)))?;
     Ok(true)
+}
+
+/// The server of a sweep that is planned with.
+fn one_of<'a>(sweep: &'a Sweep, name: Option<&str>) -> Result<&'a Swept, String> {
+    let names = || sweep.servers.iter().map(|server| &server.name[..]).collect::<Vec<_>>();
+    match (name, &sweep.servers[..]) {
+        (None, [only]) => Ok(only),
+        (None, _) => Err(format!("a sweep of {}: say which with --server", names().join(", "))),
+        (Some(name), servers) => {
+            let found = servers.iter().find(|server| server.name == name);
+            found.ok_or_else(|| format!("a sweep of {}: none is {name}", names().join(", ")))
+        }
+    }
 }
 
 fn asked(args: &PlanArgs) -> Result<(Demand, Node), Fault> {

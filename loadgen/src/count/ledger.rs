@@ -1,10 +1,13 @@
 //! What arrived, counted: every payload checked, every flow tallied.
 
+use std::sync::Arc;
+
 use hdrhistogram::Histogram;
 
 use crate::{
     count::{
         latency,
+        recent::Recent,
         slices::Slices,
         tally::{Arrival, Tally, window_for},
     },
@@ -95,6 +98,8 @@ pub(crate) struct Ledger {
     /// Distinct packets of both ways, by when they were due.
     pub(crate) slices: Slices,
     window: Window,
+    /// Latencies as they come, for whoever watches.
+    recent: Arc<Recent>,
     /// The id of the first flow: those of other threads do not belong here.
     first_flow: u32,
     tallies: Vec<Tally>,
@@ -108,13 +113,14 @@ impl Ledger {
             last_ns: 0,
             slices: Slices::default(),
             window: Window::default(),
+            recent: Arc::default(),
             first_flow,
             tallies: Vec::new(),
         }
     }
 
     /// Forgets everything and takes up the next measurement.
-    pub(crate) fn begin(&mut self, window: Window, clients: usize) {
+    pub(crate) fn begin(&mut self, window: Window, clients: usize, recent: Arc<Recent>) {
         let flows = self.route.flows(clients);
         self.tallies.truncate(flows);
         self.tallies.iter_mut().for_each(Tally::reset);
@@ -122,6 +128,7 @@ impl Ledger {
         self.ways = [Way::new(), Way::new()];
         self.slices = Slices::new(window);
         self.window = window;
+        self.recent = recent;
         self.last_ns = window.start_ns;
     }
 
@@ -154,11 +161,12 @@ impl Ledger {
             return;
         };
         let arrival = tally.note(packet.sequence);
+        let latency_ns = now_ns.saturating_sub(packet.due_ns);
         if arrival.is_fresh() {
+            self.recent.note(latency_ns);
             self.slices.add(self.slices.place(packet.due_ns), 1);
         }
         let measured = packet.due_ns >= self.window.from_ns;
-        let latency_ns = now_ns.saturating_sub(packet.due_ns);
         self.ways[flow % 2].count(packet, arrival, measured, latency_ns);
         self.last_ns = now_ns;
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod latency;
 pub(crate) mod ledger;
+pub(crate) mod recent;
 pub(crate) mod slices;
 pub(crate) mod stats;
 pub(crate) mod tally;

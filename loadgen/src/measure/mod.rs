@@ -19,6 +19,7 @@ use crate::{
         lane::{Lane, Manner, ThreadUse},
         sender::SentCount,
     },
+    stop::Until,
 };
 
 /// Slack before the first packet, for threads to start.
@@ -47,8 +48,9 @@ pub(crate) struct Measured {
 }
 
 /// What is offered when.
-pub(crate) struct Course {
+pub(crate) struct Course<'a> {
     pub(crate) window: Window,
+    pub(crate) until: &'a Until,
     /// How late a burst may leave; `None`: however late it is.
     pub(crate) latest_ns: Option<u64>,
     /// One after the other; each from its time on.
@@ -75,8 +77,9 @@ pub(crate) fn measure(
     watch: &mut dyn FnMut(&Look),
 ) -> Result<Measured, Fault> {
     let window = window(rig.next_run(), rig.clock.now(), spec);
-    let course =
-        Course { window, latest_ns: None, stages: vec![(spec.streams.clone(), window.start_ns)] };
+    let until = &Until::new(window.until_ns);
+    let stages = vec![(spec.streams.clone(), window.start_ns)];
+    let course = Course { window, until, latest_ns: None, stages };
     measure_beside(rig, spec, &course, Beside { jobs: Vec::new(), pid, watch })
 }
 
@@ -93,12 +96,12 @@ pub(crate) struct Beside<'a> {
 pub(crate) fn measure_beside(
     rig: &mut Rig,
     spec: &Spec,
-    course: &Course,
+    course: &Course<'_>,
     beside: Beside<'_>,
 ) -> Result<Measured, Fault> {
     begin(rig, spec, course);
-    let (clock, window) = (rig.clock, course.window);
-    let manner = Manner { clock, window, spin: spec.spin };
+    let (clock, window, until) = (rig.clock, course.window, course.until);
+    let manner = Manner { clock, until, spin: spec.spin };
     let gauges = rig.lanes.iter().map(|lane| lane.gauge.clone()).collect();
     let sockets = rig.sockets().cloned().collect();
     let parted = spec.is_parted();
@@ -107,13 +110,14 @@ pub(crate) fn measure_beside(
         Box::new(move || run_lane(lane, manner, &spec.cores, at, parted))
     });
     let jobs = lanes.chain(beside.jobs).collect();
-    let scene = Scene { clock, window, gauges, sockets, pid: beside.pid, watch: beside.watch };
+    let Beside { pid, watch, .. } = beside;
+    let scene = Scene { clock, window, until, gauges, sockets, pid, watch };
     let observed = observe(scene, jobs)?;
     Ok(Measured {
         ways: [0, 1].map(|way| total(&rig.lanes, way)),
-        measured_ns: window.until_ns - window.from_ns,
+        measured_ns: measured_ns(window, until)?,
         lag: lag(&rig.lanes),
-        unsent: rig.lanes.iter_mut().map(|lane| lane.sender.unsent()).sum(),
+        unsent: rig.lanes.iter_mut().map(|lane| lane.sender.unsent(until.ns())).sum(),
         failures: failures(&mut rig.lanes),
         observed,
         slices: slices(&rig.lanes, window),
@@ -127,8 +131,14 @@ pub(crate) fn window(run: u16, now_ns: u64, spec: &Spec) -> Window {
     Window { run, start_ns, from_ns, until_ns: from_ns + spec.duration_ns }
 }
 
+/// How long was measured until the end, planned or not.
+pub(crate) fn measured_ns(window: Window, until: &Until) -> Result<u64, Fault> {
+    let measured_ns = until.ns().saturating_sub(window.from_ns);
+    if measured_ns == 0 { Err(Fault::Stopped) } else { Ok(measured_ns) }
+}
+
 /// Sets every lane to the beginning of a new course.
-fn begin(rig: &mut Rig, spec: &Spec, course: &Course) {
+fn begin(rig: &mut Rig, spec: &Spec, course: &Course<'_>) {
     for lane in &mut rig.lanes {
         let all = 0..lane.sender.flows.len();
         let own: Vec<usize> = all.filter(|flow| spec.ways[flow % 2]).collect();
@@ -141,15 +151,15 @@ fn begin(rig: &mut Rig, spec: &Spec, course: &Course) {
             None => schedule,
         };
         lane.sender.begin(schedule, course.window);
-        lane.sink.begin(course.window, spec.ways);
         lane.gauge = Arc::default();
+        lane.sink.begin(course.window, spec.ways, lane.gauge.recent.clone());
     }
 }
 
 /// Runs a lane on one thread, or on two where each may have a core of its own.
 fn run_lane(
     lane: &mut Lane,
-    manner: Manner,
+    manner: Manner<'_>,
     cores: &[usize],
     at: usize,
     parted: bool,

@@ -11,18 +11,23 @@ use std::{
 
 use crate::{
     clock::{Clock, MILLI_NS},
+    count::recent::Seen,
     fault::Fault,
     offer::window::Window,
     procfs::{self, Usage},
-    rig::lane::{Gauge, ThreadUse},
+    rig::{gauge::Gauge, lane::ThreadUse},
     socket,
+    stop::{self, Until},
 };
 
-/// How often the watcher looks; longer in long runs, so that at most this many looks are kept.
+/// How often the watcher looks; in long runs not every look is kept, but about this many at most.
 const LOOK_NS: u64 = 100 * MILLI_NS;
 const MAX_LOOKS: u64 = 600;
 
-/// What was seen in one moment, totals since the start.
+/// How often it looks at the server's CPU time, which takes longer.
+const LOOK_AT_SERVER_NS: u64 = 500 * MILLI_NS;
+
+/// What was seen in one moment; counts since the start.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Look {
     pub(crate) at_ns: u64,
@@ -30,6 +35,11 @@ pub(crate) struct Look {
     pub(crate) received: u64,
     pub(crate) received_bytes: u64,
     pub(crate) behind_ns: u64,
+    /// Of what arrived since the last look that was kept, to a fifth.
+    pub(crate) p50_us: Option<f64>,
+    pub(crate) p99_us: Option<f64>,
+    /// Cores the server kept busy in the last half second or so.
+    pub(crate) server_cores: Option<f64>,
 }
 
 /// What the server used.
@@ -48,6 +58,8 @@ pub(crate) struct ServerUse {
 pub(crate) struct Observed {
     pub(crate) threads: Vec<ThreadUse>,
     pub(crate) server: Option<ServerUse>,
+    /// The server's process ended meanwhile.
+    pub(crate) server_died: bool,
     pub(crate) own_drops: u64,
     pub(crate) looks: Vec<Look>,
 }
@@ -56,6 +68,8 @@ pub(crate) struct Observed {
 pub(crate) struct Scene<'a> {
     pub(crate) clock: Clock,
     pub(crate) window: Window,
+    /// Cut short when somebody asks to stop.
+    pub(crate) until: &'a Until,
     pub(crate) gauges: Vec<Arc<Gauge>>,
     /// The generator's own, as far as they live through the measurement.
     pub(crate) sockets: Vec<Arc<UdpSocket>>,
@@ -72,21 +86,31 @@ where
 {
     let own_before = own_drops(&scene.sockets);
     let probe = scene.pid.map(Probe::start).transpose()?;
-    let mut observer = Observer { scene, probe, looks: Vec::new(), cpu_ns: [0; 2] };
+    let mut observer = Observer {
+        scene,
+        probe,
+        looks: Vec::new(),
+        cpu_ns: [0; 2],
+        seen: Seen::default(),
+        load: None,
+    };
     let threads = thread::scope(|scope| {
         let handles: Vec<_> = jobs.into_iter().map(|job| scope.spawn(job)).collect();
         while !handles.iter().all(ScopedJoinHandle::is_finished) {
-            observer.look()?;
+            observer.look();
         }
         let results = handles
             .into_iter()
             .map(|handle| handle.join().expect("a thread that panics ends the program"));
         results.collect::<Result<Vec<_>, Fault>>().map(|threads| threads.concat())
     })?;
-    let Observer { scene, probe, looks, cpu_ns } = observer;
+    let Observer { scene, probe, looks, cpu_ns, .. } = observer;
     let own_drops = own_drops(&scene.sockets) - own_before;
-    let server = probe.map(|probe| probe.stop(cpu_ns, own_drops)).transpose()?;
-    Ok(Observed { threads, server, own_drops, looks })
+    // Alive at the start: what cannot be looked at now has ended meanwhile.
+    let server = probe.as_ref().map(|probe| probe.stop(cpu_ns, own_drops));
+    let server_died = server.as_ref().is_some_and(Result::is_err);
+    let server = server.and_then(Result::ok);
+    Ok(Observed { threads, server, server_died, own_drops, looks })
 }
 
 struct Observer<'a> {
@@ -95,26 +119,59 @@ struct Observer<'a> {
     looks: Vec<Look>,
     /// The server's CPU time at begin and end of what is measured.
     cpu_ns: [u64; 2],
+    /// Latencies up to the last look that was kept.
+    seen: Seen,
+    /// The server's CPU time at the last look at it, and how many cores that was.
+    load: Option<Load>,
+}
+
+/// The server's CPU time at one moment.
+#[derive(Clone, Copy)]
+struct Load {
+    at_ns: u64,
+    cpu_ns: u64,
+    cores: Option<f64>,
 }
 
 impl Observer<'_> {
     /// Sleeps until there is something to look at, and looks.
-    fn look(&mut self) -> Result<(), Fault> {
+    fn look(&mut self) {
         let (clock, window) = (self.scene.clock, self.scene.window);
         let before = clock.now();
         thread::sleep(Duration::from_nanos(self.next_ns(before).saturating_sub(before)));
         let now = clock.now();
         for (edge_ns, cpu_ns) in [window.from_ns, window.until_ns].iter().zip(&mut self.cpu_ns) {
             if before < *edge_ns && *edge_ns <= now {
-                *cpu_ns = self.probe.as_ref().map_or(Ok(0), Probe::cpu_ns)?;
+                *cpu_ns = self.probe.as_ref().map_or(0, Probe::cpu_ns);
             }
         }
-        let look = self.read_gauges(now);
-        (self.scene.watch)(&look);
-        if now <= window.until_ns + LOOK_NS {
-            self.looks.push(look);
+        if stop::is_asked() {
+            self.scene.until.cut(now);
         }
-        Ok(())
+        self.look_at_server(now);
+        let mut seen = Seen::default();
+        self.scene.gauges.iter().for_each(|gauge| seen.add(&gauge.recent));
+        let at = |share| seen.quantile_ns(&self.seen, share).map(|ns| ns as f64 / 1e3);
+        let (p50_us, p99_us) = (at(0.5), at(0.99));
+        let server_cores = self.load.and_then(|load| load.cores);
+        let look = Look { p50_us, p99_us, server_cores, ..self.read_gauges(now) };
+        (self.scene.watch)(&look);
+        let kept_ns = self.looks.last().map_or(0, |look| look.at_ns);
+        let is_apart = look.at_ns >= kept_ns + (window.until_ns - window.start_ns) / MAX_LOOKS;
+        if is_apart && now <= window.until_ns + LOOK_NS {
+            self.looks.push(look);
+            self.seen = seen;
+        }
+    }
+
+    fn look_at_server(&mut self, now: u64) {
+        let is_time = self.load.is_none_or(|load| now >= load.at_ns + LOOK_AT_SERVER_NS);
+        let (Some(probe), true) = (&self.probe, is_time) else { return };
+        let cpu_ns = probe.cpu_ns();
+        let cores = self.load.map(|before| {
+            cpu_ns.saturating_sub(before.cpu_ns) as f64 / (now - before.at_ns) as f64
+        });
+        self.load = Some(Load { at_ns: now, cpu_ns, cores });
     }
 
     fn read_gauges(&self, now: u64) -> Look {
@@ -133,10 +190,9 @@ impl Observer<'_> {
     /// The next regular look, or an edge of the measurement if that comes first.
     fn next_ns(&self, now: u64) -> u64 {
         let Window { start_ns, from_ns, until_ns, .. } = self.scene.window;
-        let step = LOOK_NS.max((until_ns - start_ns) / MAX_LOOKS);
         let regular = match now {
-            _ if now >= until_ns => now + 2 * MILLI_NS,
-            _ => start_ns + (now.saturating_sub(start_ns) / step + 1) * step,
+            _ if now >= self.scene.until.ns() => now + 2 * MILLI_NS,
+            _ => start_ns + (now.saturating_sub(start_ns) / LOOK_NS + 1) * LOOK_NS,
         };
         let edges = [from_ns, until_ns].into_iter().filter(|edge| *edge > now);
         edges.fold(regular, u64::min)
@@ -158,14 +214,16 @@ impl Probe {
         Ok(Probe { pid, before, drops })
     }
 
-    fn cpu_ns(&self) -> Result<u64, Fault> {
-        procfs::cpu_ns(self.pid).map_err(|error| gone(self.pid, &error))
+    /// 0 when it has ended, which is found out at the end.
+    fn cpu_ns(&self) -> u64 {
+        procfs::cpu_ns(self.pid).unwrap_or_default()
     }
 
-    /// What it used since, beside a generator whose own sockets dropped `own_drops`.
-    fn stop(&self, [from_ns, until_ns]: [u64; 2], own_drops: u64) -> Result<ServerUse, Fault> {
-        let after = procfs::usage(self.pid).map_err(|error| gone(self.pid, &error))?;
-        let drops = procfs::namespace_drops(self.pid).map_err(|error| gone(self.pid, &error))?;
+    /// What it used since, beside a generator whose own sockets dropped `own_drops`. An error when it
+    /// has ended.
+    fn stop(&self, [from_ns, until_ns]: [u64; 2], own_drops: u64) -> io::Result<ServerUse> {
+        let after = procfs::usage(self.pid)?;
+        let drops = procfs::namespace_drops(self.pid)?;
         let ours = if procfs::shares_network(self.pid) { own_drops } else { 0 };
         Ok(ServerUse {
             whole: after.since(&self.before),

@@ -118,7 +118,16 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
+    /// For a command that sends at the pace of the options.
     pub(crate) fn settle(args: &LoadArgs, usual: Times) -> Result<Spec, Fault> {
+        if args.shape == Shape::Custom && args.rate.is_none() {
+            return Err(Fault::usage("custom traffic needs --rate"));
+        }
+        Spec::settle_unpaced(args, usual)
+    }
+
+    /// For a command that finds its own pace.
+    pub(crate) fn settle_unpaced(args: &LoadArgs, usual: Times) -> Result<Spec, Fault> {
         refuse_idle_options(args)?;
         let route = route(args);
         let mut spec = Spec {
@@ -148,9 +157,6 @@ impl Spec {
         match args.rate {
             Some(Rate::Pps(rate)) => spec.offer(rate),
             Some(Rate::Max) => spec.streams.iter_mut().for_each(|stream| stream.interval_ns = 0),
-            None if args.shape == Shape::Custom => {
-                return Err(Fault::usage("custom traffic needs --rate"));
-            }
             None => {}
         }
         let chosen = args.wait != Wait::Auto || spec.shape == Shape::Churn;

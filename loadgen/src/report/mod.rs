@@ -1,20 +1,24 @@
-//! Results for people: a progress line, a table, a page.
+//! Results for people: lines that move, tables, pages, pictures; and the files they go to.
+//!
+//! ```text
+//! run, sweep, comparison, overload, plan   a result each
+//! progress                                 while something is measured
+//! text, html, table, plot                  what they are made of
+//! number, scale, escape                    how figures are written, where ticks are, what markup needs
+//! output                                   files, opened before anything is measured
+//! ```
 
+pub(crate) mod comparison;
 mod escape;
-pub(crate) mod html;
-pub(crate) mod lists;
+mod html;
 mod number;
+pub(crate) mod output;
 pub(crate) mod overload;
+pub(crate) mod plan;
 mod plot;
 pub(crate) mod progress;
-pub(crate) mod table;
-
-use serde::Serialize;
-
-use crate::fault::Fault;
-
-/// Writes a result as JSON.
-pub(crate) fn write_json(path: &str, result: &impl Serialize) -> Result<(), Fault> {
-    let text = serde_json::to_string_pretty(result).map_err(|error| Fault::file(path, error))?;
-    std::fs::write(path, text + "\n").map_err(|error| Fault::file(path, error))
-}
+pub(crate) mod run;
+mod scale;
+pub(crate) mod sweep;
+mod table;
+mod text;

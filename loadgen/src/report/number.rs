@@ -25,6 +25,16 @@ pub(crate) fn short(number: f64) -> String {
     }
 }
 
+/// The same on an axis, where what is whole has no digits behind it: 400 k, 1.5 M.
+pub(crate) fn tick_short(number: f64) -> String {
+    let (number, unit) = match number.abs() {
+        magnitude if magnitude >= 1e6 => (number / 1e6, " M"),
+        magnitude if magnitude >= 1e3 => (number / 1e3, " k"),
+        _ => (number, ""),
+    };
+    format!("{}{unit}", (number * 100.0).round() / 100.0)
+}
+
 /// What stands where nothing was measured.
 pub(crate) const NOTHING: &str = "-";
 
@@ -46,6 +56,17 @@ pub(crate) fn time_us(micros: f64) -> String {
         _ if micros >= 1.0 => format!("{micros:.1} µs"),
         _ => format!("{:.0} ns", micros * 1e3),
     }
+}
+
+/// The same on an axis: 100 µs, 2.5 ms.
+pub(crate) fn tick_time(micros: f64) -> String {
+    let (number, unit) = match micros {
+        _ if micros >= 1e6 => (micros / 1e6, "s"),
+        _ if micros >= 1e3 => (micros / 1e3, "ms"),
+        _ if micros >= 1.0 || micros == 0.0 => (micros, "µs"),
+        _ => (micros * 1e3, "ns"),
+    };
+    format!("{} {unit}", (number * 100.0).round() / 100.0)
 }
 
 /// 512 B, 12.5 KiB, 1.50 MiB, 2.00 GiB
@@ -84,6 +105,11 @@ mod tests {
         assert_eq!(
             [0.5, 12.34, 4_560.0, 1.2e6].map(time_us),
             ["500 ns", "12.3 µs", "4.56 ms", "1.20 s"]
+        );
+        assert_eq!([0.0, 950.0, 4e5, 1.5e6].map(tick_short), ["0", "950", "400 k", "1.5 M"]);
+        assert_eq!(
+            [0.0, 0.5, 100.0, 2_500.0].map(tick_time),
+            ["0 µs", "500 ns", "100 µs", "2.5 ms"]
         );
         assert_eq!(
             [512.0, 12_800.0, 1.5 * 1_048_576.0].map(bytes),

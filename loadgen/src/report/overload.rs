@@ -1,68 +1,86 @@
 //! An overload for people: a table, a page, a picture.
 
 use super::{
-    html,
-    number::{bytes, count, known, latency_cells, short, time_us},
-    plot::{Plot, Series},
+    html::{Figures, Page},
+    number::{bytes, count, known, latency_cells, short, tick_short, time_us},
+    plot::{self, Plot, Point, Series},
+    scale::Kind,
     table::{self, Table},
+    text,
 };
 use crate::{
     count::latency::FIGURES,
     result::overload::{Overload, Phase, Slice},
 };
 
+/// Points of a line, about.
+const POINTS: usize = 75;
+
 /// Everything as text.
 pub(crate) fn text(overload: &Overload) -> String {
-    let mut text = overload.title.clone() + "\n";
-    for section in sections(overload) {
-        text += &format!("\n{}", section.render());
-    }
-    for warning in &overload.warnings {
-        text += &format!("\n!! {warning}");
-    }
-    for broken in &overload.broken {
-        text += &format!("\nnot held: {broken}");
-    }
-    text.trim_end().to_owned() + "\n"
+    let sections = sections(overload);
+    text::whole(&overload.title, &overload.about, &sections, &overload.warnings, &verdict(overload))
 }
 
 /// Everything as a page.
 pub(crate) fn page(overload: &Overload) -> String {
-    let mut body = html::cards(&figures(overload));
-    let broken = overload.broken.iter().map(|text| format!("not held: {text}"));
-    body += &html::notes(&broken.collect::<Vec<_>>(), "bad");
-    body += &html::notes(&overload.warnings, "warn");
-    body += &html::figure("Packets over time, by when they were due", &plot(overload));
-    body += &sections(overload).iter().map(html::table).collect::<String>();
-    html::page(&overload.title, &overload.machine, &body)
+    let mut page = Page::new(&overload.title, &overload.about);
+    page.notes(&verdict(overload), if overload.broken.is_empty() { "held" } else { "bad" });
+    page.cards(&figures(overload));
+    page.notes(&overload.warnings, "warn");
+    page.figure("Packets over time, by when they were due", &plot(overload));
+    sections(overload).iter().for_each(|section| page.table(section));
+    page.html()
 }
 
 /// Offered, delivered and lost packets over time.
 pub(crate) fn picture(overload: &Overload) -> String {
-    plot(overload).picture()
+    plot::picture(&[plot(overload)], "")
+}
+
+fn verdict(overload: &Overload) -> Vec<String> {
+    if !overload.broken.is_empty() {
+        return overload.broken.iter().map(|broken| format!("not held: {broken}")).collect();
+    }
+    let kept = overload.over.delivered_pps / overload.capacity.pps;
+    vec![format!(
+        "held: {kept:.2} times what the server carries came through, every request was answered, loss \
+         was 0 again after {}",
+        recovery(overload)
+    )]
 }
 
 fn plot(overload: &Overload) -> Plot<'static> {
-    let line = |name: &str, value: fn(&Slice) -> f64| Series {
-        name: name.to_owned(),
-        points: overload.series.iter().map(|slice| (slice.at_s, value(slice))).collect(),
+    let line = |name: &str, colour, value: fn(&Slice) -> f64| {
+        Series::new(name, colour, smooth(&overload.series, value))
     };
     Plot {
         x_title: "seconds since the overload began",
         y_title: "packets/s",
-        x_label: |seconds| format!("{seconds:.0}"),
-        y_label: short,
-        y_log: false,
-        dots: false,
+        x_label: |seconds| format!("{seconds}"),
+        y_label: tick_short,
+        x_kind: Kind::FromZero,
+        y_kind: Kind::FromZero,
         series: vec![
-            line("offered", |slice| slice.sent_pps),
-            line("delivered", |slice| slice.delivered_pps),
-            line("lost", |slice| slice.lost_pps),
+            line("offered", 0, |slice| slice.sent_pps),
+            line("delivered", 1, |slice| slice.delivered_pps),
+            line("lost", 2, |slice| slice.lost_pps),
         ],
     }
 }
 
-fn figures(overload: &Overload) -> Vec<(String, String)> {
+/// Means of so many slices that a line has about [`POINTS`] points: single slices of a long course
+/// are a tangle.
+fn smooth(slices: &[Slice], value: fn(&Slice) -> f64) -> Vec<Point> {
+    let each = slices.len().div_ceil(POINTS).max(1);
+    let mean = |slices: &[Slice]| {
+        let sum: f64 = slices.iter().map(value).sum();
+        Point::plain(slices[0].at_s, sum / slices.len() as f64)
+    };
+    slices.chunks(each).map(mean).collect()
+}
+
+fn figures(overload: &Overload) -> Figures {
     let kept = overload.over.delivered_pps / overload.capacity.pps;
     let took = overload.over.answers.iter().filter_map(|(_, took)| *took);
     let slowest = took.map(|took| took.max_us).reduce(f64::max);

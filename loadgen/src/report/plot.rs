@@ -1,185 +1,361 @@
-//! Plots as SVG that takes its colours from the page around it.
+//! Plots as SVG that takes its colours from the page around it, or from the palette it brings along.
 //!
-//! `plotters` knows fixed colours only: each role is drawn in one no design would use, which is then
-//! replaced by the page's variable, so that one picture serves light and dark.
+//! ```text
+//!  y title
+//!  │ tick ┼─────────────────────────
+//!  │      │      lines and marks
+//!  │ tick ┼─────────────────────────
+//!         tick        tick        tick
+//!                                x title
+//! ```
 
-use plotters::{
-    coord::{
-        Shift,
-        ranged1d::{Ranged, ValueFormatter},
-    },
-    prelude::{
-        ChartBuilder, Circle, DrawingArea, IntoDrawingArea, IntoFont, IntoLogRange, LineSeries,
-        RGBColor, SVGBackend, TextStyle,
-    },
-    style::{Color, ShapeStyle},
+use std::fmt::Write;
+
+use super::{
+    escape::escape,
+    scale::{Kind, Scale},
 };
 
-const SIZE: (u32, u32) = (760, 320);
+const WIDTH: f64 = 760.0;
 
-const INK: RGBColor = RGBColor(1, 1, 1);
-const GRID: RGBColor = RGBColor(2, 2, 2);
+/// Height of a plot alone, and of one among others.
+const HEIGHT: f64 = 320.0;
+const PANEL_HEIGHT: f64 = 220.0;
 
-/// The colours of series, and the page's variables they stand for.
-const SERIES: [RGBColor; 4] =
-    [RGBColor(3, 3, 3), RGBColor(4, 4, 4), RGBColor(5, 5, 5), RGBColor(6, 6, 6)];
-const VARIABLES: [(&str, &str); 6] = [
-    ("#010101", "var(--muted)"),
-    ("#020202", "var(--line)"),
-    ("#030303", "var(--s1)"),
-    ("#040404", "var(--s2)"),
-    ("#050505", "var(--s3)"),
-    ("#060606", "var(--s4)"),
-];
+/// What is left free around the lines: labels to the left and below, titles above and below, half of
+/// the last label to the right.
+const LEFT: f64 = 76.0;
+const RIGHT: f64 = 34.0;
+const TOP: f64 = 26.0;
+const BOTTOM: f64 = 42.0;
 
-/// The page's variables, for a picture that has no page around it.
-const PALETTE: &str = ":root{--muted:#5c6470;--line:#dfe3e8;--s1:#2563c9;--s2:#d9730d;\
-    --s3:#14866d;--s4:#a83279}@media(prefers-color-scheme:dark){:root{--muted:#98a1ae;\
-    --line:#313843;--s1:#6aa3ff;--s2:#ffa657;--s3:#4fd1b0;--s4:#ee8ac8}}";
+/// Height of a line of a picture's legend, and the width of a character in it, about.
+const LEGEND_HEIGHT: f64 = 22.0;
+const CHARACTER_WIDTH: f64 = 7.5;
+
+/// Colours; beyond the last they begin anew.
+const COLOURS: usize = 4;
+
+/// The page's variables and rules, for a picture that has no page around it.
+const PALETTE: &str = ":root{--paper:#ffffff;--muted:#5c6470;--line:#dfe3e8;--s1:#2563c9;\
+    --s2:#d9730d;--s3:#14866d;--s4:#a83279}@media(prefers-color-scheme:dark){:root{\
+    --paper:#14171c;--muted:#98a1ae;--line:#313843;--s1:#6aa3ff;--s2:#ffa657;--s3:#4fd1b0;\
+    --s4:#ee8ac8}}svg{background:var(--paper)}text{font:13px system-ui,sans-serif;\
+    fill:var(--muted)}.g{stroke:var(--line)}.l{fill:none;stroke-width:2;stroke-linejoin:round}\
+    .r{fill:var(--paper);stroke-width:2}";
+
+/// What stands at a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    None,
+    Dot,
+    /// Something did not hold.
+    Ring,
+    /// Something says nothing.
+    Cross,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Point {
+    pub(super) x: f64,
+    pub(super) y: f64,
+    pub(super) mark: Mark,
+}
+
+impl Point {
+    /// A point of a line, without a mark.
+    pub(super) fn plain(x: f64, y: f64) -> Point {
+        Point { x, y, mark: Mark::None }
+    }
+}
 
 /// A named line.
+#[derive(Debug, Clone)]
 pub(super) struct Series {
     pub(super) name: String,
-    pub(super) points: Vec<(f64, f64)>,
+    pub(super) colour: usize,
+    pub(super) is_dashed: bool,
+    pub(super) points: Vec<Point>,
+}
+
+impl Series {
+    pub(super) fn new(name: &str, colour: usize, points: Vec<Point>) -> Series {
+        Series { name: name.to_owned(), colour, is_dashed: false, points }
+    }
+
+    pub(super) fn dashed(self) -> Series {
+        Series { is_dashed: true, ..self }
+    }
+
+    fn stroke(&self) -> String {
+        format!("var(--s{})", self.colour % COLOURS + 1)
+    }
 }
 
 /// How a number on an axis is written.
 pub(super) type Label = fn(f64) -> String;
 
 /// What a plot shows.
+#[derive(Debug, Clone)]
 pub(super) struct Plot<'a> {
     pub(super) x_title: &'a str,
     pub(super) y_title: &'a str,
     pub(super) x_label: Label,
     pub(super) y_label: Label,
-    /// Powers of ten at equal distances; zero cannot be shown then.
-    pub(super) y_log: bool,
-    /// Also a dot at each point.
-    pub(super) dots: bool,
+    pub(super) x_kind: Kind,
+    /// On a logarithmic axis what is not above 0 is not drawn.
+    pub(super) y_kind: Kind,
     pub(super) series: Vec<Series>,
 }
 
+/// Where the plot lies in its picture, and what its axes are.
+struct Frame {
+    top: f64,
+    height: f64,
+    x: Scale,
+    y: Scale,
+    y_kind: Kind,
+}
+
+impl Frame {
+    fn x(&self, value: f64) -> f64 {
+        LEFT + (value - self.x.from) / (self.x.to - self.x.from) * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        let part = match self.y_kind {
+            Kind::FromZero => (value - self.y.from) / (self.y.to - self.y.from),
+            Kind::Log => (value / self.y.from).ln() / (self.y.to / self.y.from).ln(),
+        };
+        self.bottom() - part * (self.bottom() - self.top())
+    }
+
+    fn top(&self) -> f64 {
+        self.top + TOP
+    }
+
+    fn bottom(&self) -> f64 {
+        self.top + self.height - BOTTOM
+    }
+}
+
 impl Plot<'_> {
+    fn points(&self) -> impl Iterator<Item = &Point> + Clone {
+        let log = self.y_kind == Kind::Log;
+        let points = self.series.iter().flat_map(|series| &series.points);
+        points.filter(move |point| !log || point.y > 0.0)
+    }
+
     /// The plot as an `<svg>` element, or nothing when there is nothing to draw.
     pub(super) fn svg(&self) -> String {
-        let points = || self.series.iter().flat_map(|series| &series.points);
-        if points().count() < 2 {
+        let drawn = self.draw(0.0, HEIGHT);
+        if drawn.is_empty() { drawn } else { svg(HEIGHT, &drawn) }
+    }
+
+    fn draw(&self, top: f64, height: f64) -> String {
+        if self.points().count() < 2 {
             return String::new();
         }
-        let x_max = points().map(|point| point.0).fold(f64::MIN, f64::max);
-        let x_min = points().map(|point| point.0).fold(f64::MAX, f64::min);
-        let y_max = points().map(|point| point.1).fold(0.0, f64::max) * 1.08;
-        // A line of zeros still needs a height to lie at the bottom of.
-        let y_max = if y_max > 0.0 { y_max } else { 1.0 };
-        let y_min = points().map(|point| point.1).filter(|y| *y > 0.0).fold(y_max, f64::min);
-        let mut svg = String::new();
-        {
-            let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-            let x = x_min..x_max.max(x_min + f64::EPSILON);
-            if self.y_log {
-                self.draw(&area, x, (y_min * 0.8..y_max).log_scale());
-            } else {
-                self.draw(&area, x, 0.0..y_max);
-            }
-        }
-        VARIABLES.iter().fold(svg, |svg, (colour, variable)| svg.replace(colour, variable))
+        let x = Scale::of(self.x_kind, self.points().map(|point| point.x));
+        let y = Scale::of(self.y_kind, self.points().map(|point| point.y));
+        let Some((x, y)) = x.zip(y) else { return String::new() };
+        let frame = Frame { top, height, x, y, y_kind: self.y_kind };
+        let mut drawn = self.axes(&frame);
+        self.series.iter().for_each(|series| drawn += &self.line(&frame, series));
+        drawn
     }
 
-    /// The plot as a file of its own, with a legend and colours for light and dark.
-    pub(super) fn picture(&self) -> String {
-        let names = self.series.iter().enumerate().map(|(at, series)| {
-            let (y, colour) = (24 + 20 * at, at % SERIES.len() + 1);
-            let name = super::escape::escape(&series.name);
-            format!(
-                "<rect x=\"96\" y=\"{}\" width=\"16\" height=\"3\" fill=\"var(--s{colour})\"/>\
-                 <text x=\"120\" y=\"{y}\" font-family=\"sans-serif\" font-size=\"13\" \
-                 fill=\"var(--muted)\">{name}</text>\n",
-                y - 5
-            )
-        });
-        let names: String = names.collect();
-        let svg = self.svg().replacen('>', &format!("><style>{PALETTE}</style>"), 1);
-        svg.replace("</svg>", &format!("{names}</svg>"))
+    fn axes(&self, frame: &Frame) -> String {
+        let mut drawn = String::new();
+        let (left, right) = (LEFT, WIDTH - RIGHT);
+        for tick in &frame.y.ticks {
+            let y = frame.y(*tick);
+            drawn += &format!("<path class=\"g\" d=\"M{left} {y:.1}H{right}\"/>");
+            drawn += &label(left - 8.0, y + 4.0, "end", &(self.y_label)(*tick));
+        }
+        let (top, bottom) = (frame.top(), frame.bottom());
+        for tick in &frame.x.ticks {
+            let x = frame.x(*tick);
+            drawn += &format!("<path class=\"g\" d=\"M{x:.1} {top}V{bottom}\"/>");
+            drawn += &label(x, bottom + 17.0, "middle", &(self.x_label)(*tick));
+        }
+        drawn += &label(left, frame.top + 15.0, "start", self.y_title);
+        drawn += &label(right, bottom + 35.0, "end", self.x_title);
+        drawn + "\n"
     }
 
-    fn draw<X, Y>(&self, area: &DrawingArea<SVGBackend<'_>, Shift>, x: X, y: Y)
-    where
-        X: plotters::coord::ranged1d::AsRangedCoord<Value = f64>,
-        Y: plotters::coord::ranged1d::AsRangedCoord<Value = f64>,
-        X::CoordDescType: ValueFormatter<f64> + Ranged<ValueType = f64>,
-        Y::CoordDescType: ValueFormatter<f64> + Ranged<ValueType = f64>,
-    {
-        // Drawing into a string cannot fail; what could not be drawn would be missing from it.
-        let mut builder = ChartBuilder::on(area);
-        builder.margin(8).set_label_area_size(plotters::prelude::LabelAreaPosition::Left, 72);
-        builder.set_label_area_size(plotters::prelude::LabelAreaPosition::Bottom, 42);
-        let Ok(mut chart) = builder.build_cartesian_2d(x, y) else { return };
-        let text = || TextStyle::from(("sans-serif", 13).into_font()).color(&INK);
-        let drawn = chart
-            .configure_mesh()
-            .light_line_style(RGBColor(2, 2, 2).mix(0.0))
-            .bold_line_style(GRID)
-            .axis_style(GRID)
-            .label_style(text())
-            .axis_desc_style(text())
-            .x_desc(self.x_title)
-            .y_desc(self.y_title)
-            .x_label_formatter(&|value| (self.x_label)(*value))
-            .y_label_formatter(&|value| (self.y_label)(*value))
-            .draw();
-        for (series, colour) in self.series.iter().zip(SERIES.iter().cycle()) {
-            let style = ShapeStyle { color: colour.to_rgba(), filled: true, stroke_width: 2 };
-            let _ = chart.draw_series(LineSeries::new(series.points.iter().copied(), style));
-            let dots = series.points.iter().filter(|_| self.dots);
-            let _ = chart.draw_series(dots.map(|point| Circle::new(*point, 3, style)));
+    fn line(&self, frame: &Frame, series: &Series) -> String {
+        let log = self.y_kind == Kind::Log;
+        let points = series.points.iter().filter(|point| !log || point.y > 0.0);
+        let places: Vec<_> =
+            points.map(|point| (frame.x(point.x), frame.y(point.y), point.mark)).collect();
+        let mut path = String::new();
+        for (at, (x, y, _)) in places.iter().enumerate() {
+            // Writing into a string cannot fail.
+            let _ = write!(path, "{}{x:.1} {y:.1}", if at == 0 { 'M' } else { 'L' });
         }
-        let _ = drawn.and_then(|()| area.present());
+        let (stroke, name) = (series.stroke(), escape(&series.name));
+        let dashes = if series.is_dashed { " stroke-dasharray=\"5 4\"" } else { "" };
+        let marks = places.iter().map(|(x, y, mark)| mark_at(*x, *y, *mark, &stroke));
+        format!(
+            "<path class=\"l\" stroke=\"{stroke}\"{dashes} d=\"{path}\"><title>{name}</title></path>\
+             {}\n",
+            marks.collect::<String>()
+        )
     }
 
     /// The names of the series with their colours, as HTML.
     pub(super) fn legend(&self) -> String {
-        let item = |(at, series): (usize, &Series)| {
-            let name = super::escape::escape(&series.name);
-            format!("<span class=\"key k{}\">{name}</span>", at % SERIES.len() + 1)
+        let item = |series: &Series| {
+            let dashed = if series.is_dashed { " dashed" } else { "" };
+            let (colour, name) = (series.colour % COLOURS + 1, escape(&series.name));
+            format!("<span class=\"key k{colour}{dashed}\">{name}</span>")
         };
-        self.series.iter().enumerate().map(item).collect()
+        self.series.iter().filter(|series| !series.points.is_empty()).map(item).collect()
     }
+}
+
+fn mark_at(x: f64, y: f64, mark: Mark, stroke: &str) -> String {
+    match mark {
+        Mark::None => String::new(),
+        Mark::Dot => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{stroke}\"/>"),
+        Mark::Ring => {
+            format!("<circle class=\"r\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" stroke=\"{stroke}\"/>")
+        }
+        Mark::Cross => format!(
+            "<path class=\"l\" stroke=\"{stroke}\" d=\"M{:.1} {:.1}l9 9m0 -9l-9 9\"/>",
+            x - 4.5,
+            y - 4.5
+        ),
+    }
+}
+
+fn label(x: f64, y: f64, anchor: &str, text: &str) -> String {
+    format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", escape(text))
+}
+
+/// Some plots below each other as a file of its own: the names and colours of the first's series
+/// above, a line about the marks below.
+pub(super) fn picture(plots: &[Plot<'_>], foot: &str) -> String {
+    let mut top = 0.0;
+    let mut drawn = String::new();
+    if let Some(first) = plots.first() {
+        let (legend, height) = legend(&first.series);
+        drawn += &legend;
+        top += height;
+    }
+    let height = if plots.len() > 1 { PANEL_HEIGHT } else { HEIGHT };
+    for plot in plots {
+        let panel = plot.draw(top, height);
+        top += if panel.is_empty() { 0.0 } else { height };
+        drawn += &panel;
+    }
+    if !foot.is_empty() {
+        drawn += &label(LEFT, top + 14.0, "start", foot);
+        top += LEGEND_HEIGHT;
+    }
+    svg(top, &format!("<style>{PALETTE}</style>\n{drawn}"))
+}
+
+/// The names of lines with their colours, and the height that they take.
+fn legend(series: &[Series]) -> (String, f64) {
+    let (mut x, mut y) = (LEFT, LEGEND_HEIGHT);
+    let mut drawn = String::new();
+    for series in series.iter().filter(|series| !series.points.is_empty()) {
+        let width = 24.0 + series.name.chars().count() as f64 * CHARACTER_WIDTH + 24.0;
+        if x > LEFT && x + width > WIDTH {
+            (x, y) = (LEFT, y + LEGEND_HEIGHT);
+        }
+        let dashes = if series.is_dashed { " stroke-dasharray=\"5 4\"" } else { "" };
+        let (stroke, line_y) = (series.stroke(), y - 4.0);
+        drawn += &format!("<path class=\"l\" stroke=\"{stroke}\"{dashes} d=\"M{x} {line_y}h16\"/>");
+        drawn += &label(x + 24.0, y, "start", &series.name);
+        x += width;
+    }
+    (drawn + "\n", y + 6.0)
+}
+
+fn svg(height: f64, drawn: &str) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
+         role=\"img\">\n{drawn}</svg>\n"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn plot(y_kind: Kind, series: Vec<Series>) -> Plot<'static> {
+        Plot {
+            x_title: "time",
+            y_title: "packets/s",
+            x_label: |x| format!("{x}"),
+            y_label: |y| format!("{y}"),
+            x_kind: Kind::FromZero,
+            y_kind,
+            series,
+        }
+    }
+
+    fn line(name: &str, values: &[f64]) -> Series {
+        let points = (0..).zip(values).map(|(x, y)| Point::plain(f64::from(x), *y));
+        Series::new(name, 0, points.collect())
+    }
+
+    /// Places of the labels on one side: x, y and anchor.
+    fn labels(svg: &str, anchor: &str) -> Vec<(f64, f64, String)> {
+        let texts = svg.split("<text x=\"").skip(1);
+        let parts = texts.map(|text| text.split(['"', '<', '>']).collect::<Vec<_>>());
+        let wanted = parts.filter(|parts| parts[4] == anchor);
+        let number = |text: &str| text.parse().unwrap();
+        wanted.map(|parts| (number(parts[0]), number(parts[2]), parts[6].to_owned())).collect()
+    }
+
     #[test]
     fn colours_are_the_pages_own() {
-        for y_log in [false, true] {
-            let points = vec![(0.0, 1.0), (1.0, 10.0), (2.0, 100.0)];
-            let plot = Plot {
-                x_title: "time",
-                y_title: "packets/s",
-                x_label: |x| format!("{x}"),
-                y_label: |y| format!("{y}"),
-                y_log,
-                dots: true,
-                series: vec![Series { name: "a".to_owned(), points }],
-            };
-            let svg = plot.svg();
-            assert!(svg.contains("var(--s1)") && svg.contains("var(--muted)"), "{svg}");
-            assert!(!svg.contains("#0"), "{svg}");
+        for y_kind in [Kind::FromZero, Kind::Log] {
+            let plot = plot(y_kind, vec![line("a", &[1.0, 10.0, 100.0])]);
+            assert!(plot.svg().contains("var(--s1)") && !plot.svg().contains('#'));
+            let picture = picture(&[plot], "");
+            assert!(picture.contains("--s1:#") && picture.contains("prefers-color-scheme:dark"));
         }
     }
 
     #[test]
+    fn no_label_overlaps_another_or_the_edge() {
+        for (y_kind, most) in [(Kind::FromZero, 4e6), (Kind::Log, 4e6), (Kind::Log, 30.0)] {
+            let svg = plot(y_kind, vec![line("a", &[10.0, 11.0, most])]).svg();
+            let ys: Vec<f64> = labels(&svg, "end").iter().map(|(_, y, _)| *y).collect();
+            let apart = ys.iter().zip(&ys[1..]).all(|(a, b)| (a - b).abs() >= 15.0);
+            assert!(apart && ys.iter().all(|y| (13.0..=HEIGHT).contains(y)), "{ys:?}");
+            for (x, _, text) in labels(&svg, "middle") {
+                let half = text.len() as f64 * CHARACTER_WIDTH / 2.0;
+                assert!(x - half >= 0.0 && x + half <= WIDTH, "{text} at {x}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_legend_stands_above_the_lines() {
+        let many: Vec<Series> =
+            (0..9).map(|at| line(&format!("a long name of a server {at}"), &[1.0, 2.0])).collect();
+        let svg =
+            picture(&[plot(Kind::FromZero, many.clone()), plot(Kind::FromZero, many)], "foot");
+        let names = labels(&svg, "start");
+        let names: Vec<_> = names.iter().filter(|(.., text)| text.starts_with("a long")).collect();
+        assert_eq!(names.len(), 9);
+        let lowest_name = names.iter().map(|(_, y, _)| *y).fold(0.0, f64::max);
+        let (_, first_axis, _) = labels(&svg, "end")[0].clone();
+        let highest_tick =
+            labels(&svg, "end").iter().map(|(_, y, _)| *y).fold(first_axis, f64::min);
+        assert!(lowest_name + 10.0 < highest_tick, "{lowest_name} {highest_tick}");
+        assert!(names.iter().all(|(x, _, name)| x + name.len() as f64 * CHARACTER_WIDTH <= WIDTH));
+    }
+
+    #[test]
     fn nothing_is_drawn_of_nothing() {
-        let plot = Plot {
-            x_title: "",
-            y_title: "",
-            x_label: |_| String::new(),
-            y_label: |_| String::new(),
-            y_log: true,
-            dots: false,
-            series: Vec::new(),
-        };
-        assert_eq!(plot.svg(), "");
+        assert_eq!(plot(Kind::Log, Vec::new()).svg(), "");
+        assert_eq!(plot(Kind::Log, vec![line("a", &[0.0, 0.0])]).svg(), "");
     }
 }

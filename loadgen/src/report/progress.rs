@@ -1,44 +1,100 @@
-//! The line that moves while a run runs.
+//! The lines that move while something is measured.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::VecDeque;
 
-use super::number::{short, time_us};
-use crate::measure::observe::Look;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A line on standard error, or nothing.
+use super::number::{NOTHING, count, known, short, time_us};
+use crate::{measure::observe::Look, offer::spec::Spec};
+
+/// Time between two pictures: what moves faster nobody reads.
+const FRAME_NS: u64 = 250_000_000;
+
+/// Frames whose latency is remembered.
+const HISTORY: usize = 40;
+
+const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// Some lines on standard error while a load runs; nothing when told to be quiet, or where nobody
+/// looks.
 pub(crate) struct Progress {
+    lines: MultiProgress,
     bar: ProgressBar,
+    traffic: ProgressBar,
+    latency: ProgressBar,
+    server: ProgressBar,
     before: Look,
+    history: VecDeque<f64>,
+    total_s: f64,
 }
 
 impl Progress {
-    /// A line for a run that takes `total_ns`; silent when asked for, and without a terminal.
-    pub(crate) fn new(quiet: bool, total_ns: u64) -> Progress {
-        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(total_ns) };
-        let style =
-            ProgressStyle::with_template("{bar:10} {wide_msg}").expect("the template is fixed");
-        bar.set_style(style.progress_chars("━╸─"));
-        Progress { bar, before: Look::default() }
+    /// Lines for one measurement of a spec.
+    pub(crate) fn new(spec: &Spec, name: &str) -> Progress {
+        Progress::lasting(spec.quiet, spec.warmup_ns + spec.duration_ns, name)
     }
 
-    /// Shows what happened since the last look.
+    /// Lines for something that takes `total_ns`.
+    pub(crate) fn lasting(quiet: bool, total_ns: u64, name: &str) -> Progress {
+        let lines = MultiProgress::new();
+        if quiet {
+            lines.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        let line = || {
+            let line = lines.add(ProgressBar::new(1));
+            line.set_style(style("{wide_msg}"));
+            line
+        };
+        let (traffic, latency, server) = (line(), line(), line());
+        let bar = lines.add(ProgressBar::new(total_ns));
+        bar.set_style(style("{prefix}  {wide_bar}  {msg}").progress_chars("━╸─"));
+        bar.set_prefix(name.to_owned());
+        let (before, history) = (Look::default(), VecDeque::new());
+        let total_s = total_ns as f64 / 1e9;
+        Progress { lines, bar, traffic, latency, server, before, history, total_s }
+    }
+
+    /// Shows what happened since the last frame.
     pub(crate) fn show(&mut self, look: &Look) {
-        let seconds = look.at_ns.saturating_sub(self.before.at_ns) as f64 / 1e9;
-        if seconds < 0.05 {
+        let passed_ns = look.at_ns.saturating_sub(self.before.at_ns);
+        if passed_ns < FRAME_NS {
             return;
         }
-        let rate = |after: u64, before: u64| after.saturating_sub(before) as f64 / seconds;
-        let gbps = rate(look.received_bytes, self.before.received_bytes) * 8e-9;
         self.bar.set_position(look.at_ns);
-        self.bar.set_message(format!(
-            "{:.1} s  sent {}/s  relayed {}/s  {gbps:.2} Gbit/s  missing {}  behind {}",
-            look.at_ns as f64 / 1e9,
-            short(rate(look.sent, self.before.sent)),
-            short(rate(look.received, self.before.received)),
-            look.sent.saturating_sub(look.received),
+        self.bar.set_message(format!("{:.1} of {:.1} s", look.at_ns as f64 / 1e9, self.total_s));
+        self.show_traffic(look, passed_ns as f64 / 1e9);
+        self.show_latency(look);
+        self.show_server(look);
+        self.before = *look;
+    }
+
+    fn show_traffic(&self, look: &Look, seconds: f64) {
+        let before = &self.before;
+        let rate = |after: u64, before: u64| after.saturating_sub(before) as f64 / seconds;
+        let gbps = rate(look.received_bytes, before.received_bytes) * 8e-9;
+        self.traffic.set_message(format!(
+            "sent {}/s  delivered {}/s  {gbps:.2} Gbit/s  missing {}  behind {}",
+            short(rate(look.sent, before.sent)),
+            short(rate(look.received, before.received)),
+            count(look.sent.saturating_sub(look.received)),
             time_us(look.behind_ns as f64 / 1e3),
         ));
-        self.before = *look;
+    }
+
+    fn show_latency(&mut self, look: &Look) {
+        self.history.extend(look.p99_us);
+        while self.history.len() > HISTORY {
+            self.history.pop_front();
+        }
+        let heights = heights(&self.history);
+        let [p50, p99] = [look.p50_us, look.p99_us].map(|us| known(us, time_us));
+        self.latency.set_message(format!("latency p50 {p50}  p99 {p99}  {heights}"));
+    }
+
+    fn show_server(&self, look: &Look) {
+        if let Some(cores) = look.server_cores {
+            self.server.set_message(format!("server {cores:.2} cores"));
+        }
     }
 
     /// Shows how far a work of steps has come.
@@ -48,6 +104,33 @@ impl Progress {
     }
 
     pub(crate) fn finish(&self) {
-        self.bar.finish_and_clear();
+        for line in [&self.traffic, &self.latency, &self.server, &self.bar] {
+            line.finish_and_clear();
+        }
+        // Nothing is left to clear where nothing was drawn.
+        let _ = self.lines.clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the templates are fixed")
+}
+
+/// Heights by powers of two above the least: what doubles is a step higher.
+fn heights(history: &VecDeque<f64>) -> String {
+    let least = history.iter().copied().fold(f64::MAX, f64::min).max(1e-3);
+    let height = |us: &f64| HEIGHTS[((us / least).max(1.0).log2() as usize).min(HEIGHTS.len() - 1)];
+    if history.is_empty() { NOTHING.to_owned() } else { history.iter().map(height).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_doubles_is_a_step_higher() {
+        let history = VecDeque::from([20.0, 20.0, 39.0, 40.0, 1e9, 10.0]);
+        assert_eq!(heights(&history), "▂▂▂▃█▁");
+        assert_eq!(heights(&VecDeque::new()), "-");
     }
 }

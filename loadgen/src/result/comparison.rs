@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{outcome::Outcome, way::WayOutcome};
+use super::{about::About, outcome::Outcome, way::WayOutcome};
 use crate::count::{
     latency::{FIGURES, Latency},
     stats::{self, Quartiles},
@@ -11,10 +11,8 @@ use crate::count::{
 /// A comparison as it is reported.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Comparison {
-    pub(crate) format: u32,
+    pub(crate) about: About,
     pub(crate) title: String,
-    /// Where the generator ran.
-    pub(crate) machine: String,
     /// What CPU time is counted for.
     pub(crate) unit: String,
     pub(crate) rounds: usize,
@@ -23,6 +21,8 @@ pub(crate) struct Comparison {
     pub(crate) floor: Option<Latency>,
     pub(crate) spins: bool,
     pub(crate) servers: Vec<Contender>,
+    /// Servers that ended meanwhile.
+    pub(crate) broken: Vec<String>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -37,6 +37,8 @@ pub(crate) struct Contender {
     /// Packets per CPU second, likewise.
     pub(crate) packets: Option<Ratio>,
     pub(crate) relayed_pps: Option<Quartiles>,
+    /// Cores the server kept busy.
+    pub(crate) cores_busy: Option<Quartiles>,
     pub(crate) loss_percent: Option<Quartiles>,
     /// p50, p90, p99, p99.9, max.
     pub(crate) latency: Vec<LatencyFigure>,
@@ -66,6 +68,7 @@ pub(crate) struct Run {
     /// `None` when nothing was delivered, and of the latency too.
     pub(crate) cpu_ns: Option<f64>,
     pub(crate) relayed_pps: f64,
+    pub(crate) cores_busy: Option<f64>,
     /// Of the worse direction, here and below.
     pub(crate) loss_percent: f64,
     pub(crate) latency: Option<Latency>,
@@ -78,6 +81,7 @@ impl Run {
         Run {
             cpu_ns: outcome.server.as_ref().and_then(|server| server.cpu_ns_per_packet),
             relayed_pps: outcome.ways.iter().map(|way| way.pps).sum(),
+            cores_busy: outcome.server.as_ref().map(|server| server.cores_busy),
             loss_percent: worst(|way| way.loss_percent),
             latency: outcome.worst_latency(),
         }
@@ -104,6 +108,7 @@ pub(crate) fn contender(name: &str, runs: &[Run], reference: &[Run]) -> Contende
         cpu: Ratio::of(pairs().map(|(own, first)| (own.cpu_ns, first.cpu_ns))),
         packets: Ratio::of(pairs().map(|(own, first)| (first.cpu_ns, own.cpu_ns))),
         relayed_pps: of(|run| Some(run.relayed_pps)),
+        cores_busy: of(|run| run.cores_busy),
         loss_percent: of(|run| Some(run.loss_percent)),
         latency: latency_figures(runs, reference),
         runs: runs.to_vec(),

@@ -1,5 +1,6 @@
 //! What a measurement came to, as it is reported and written as JSON.
 
+pub(crate) mod about;
 pub(crate) mod comparison;
 pub(crate) mod generator;
 pub(crate) mod offered;

@@ -12,6 +12,8 @@ use crate::offer::{
 pub(crate) struct Offered {
     pub(crate) shape: Shape,
     pub(crate) allocations: usize,
+    /// Which ways packets go.
+    pub(crate) direction: String,
     /// Packets/s each way; `None` as fast as it goes.
     pub(crate) pps: Option<f64>,
     pub(crate) payload_bytes: u16,
@@ -49,7 +51,39 @@ pub(crate) fn title(spec: &Spec) -> String {
     let pair = if spec.route == Route::Pair { ", relay to relay" } else { "" };
     let trains = if spec.trains { ", sent as trains" } else { "" };
     let gro = if spec.gro { "" } else { ", received one by one" };
-    format!("{shape}: {} {who}{how}{pair}{trains}{gro}", spec.allocations)
+    format!(
+        "{shape}: {} {who}{how}{pair}{trains}{gro}, {}",
+        spec.allocations,
+        ways(spec).join(", ")
+    )
+}
+
+/// The same with its pace.
+pub(crate) fn paced_title(spec: &Spec) -> String {
+    let pace = match offered(spec).pps {
+        Some(pps) if spec.shape == Shape::Churn => format!("{pps:.0} cycles/s"),
+        Some(pps) if ways(spec).len() > 1 => format!("{pps:.0} packets/s each"),
+        Some(pps) => format!("{pps:.0} packets/s"),
+        None => "as fast as it goes".to_owned(),
+    };
+    format!("{}, {pace}", title(spec))
+}
+
+/// What the ways are called that packets go.
+fn ways(spec: &Spec) -> Vec<&'static str> {
+    (0..2).filter(|way| spec.ways[*way]).map(|way| direction(spec, way)).collect()
+}
+
+/// What one way is called.
+pub(super) fn direction(spec: &Spec, way: usize) -> &'static str {
+    match (spec.route, way) {
+        _ if spec.shape == Shape::Churn => "cycles",
+        (Route::Binding, _) => "requests",
+        (Route::Pair, 0) => "A → B",
+        (Route::Pair, _) => "B → A",
+        (Route::Direct | Route::Relay, 0) => "client → peer",
+        (Route::Direct | Route::Relay, _) => "peer → client",
+    }
 }
 
 pub(crate) fn offered(spec: &Spec) -> Offered {
@@ -67,6 +101,7 @@ fn offered_packets(spec: &Spec) -> Offered {
     Offered {
         shape: spec.shape,
         allocations: spec.allocations,
+        direction: ways(spec).join(", "),
         pps: paced.then_some(pps),
         payload_bytes: spec.streams.iter().map(|s| s.payload_bytes).max().unwrap_or_default(),
         trains: spec.trains,

@@ -4,22 +4,19 @@ use serde::{Deserialize, Serialize};
 use uturn::wire::MAGIC_COOKIE;
 
 use super::{
+    about::About,
     generator::{GeneratorOutcome, generator},
-    offered::{Offered, offered, title, unit},
+    offered::{Offered, offered, paced_title, unit},
     server::{Memory, ServerOutcome, server},
-    verdict::{Limits, Verdict, generator_limited, near_floor, warnings},
+    verdict::{Limits, Verdict, limits_of_generator, near_floor, warnings},
     way::{WayOutcome, way_outcome},
 };
 use crate::{
     count::latency::Latency,
     measure::{Measured, observe::Look},
     offer::spec::Spec,
-    procfs,
     rig::{SetUp, turn::Request},
 };
-
-/// Goes up when a field changes its meaning.
-pub(crate) const FORMAT: u32 = 2;
 
 // The generator speaks the same STUN as the server it is built with.
 const _: () = assert!(MAGIC_COOKIE == 0x2112_A442);
@@ -27,10 +24,8 @@ const _: () = assert!(MAGIC_COOKIE == 0x2112_A442);
 /// One run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Outcome {
-    pub(crate) format: u32,
+    pub(crate) about: About,
     pub(crate) title: String,
-    /// Where the generator ran.
-    pub(crate) machine: String,
     /// What is counted: a packet, an answer, a cycle.
     pub(crate) unit: String,
     pub(crate) offered: Offered,
@@ -40,6 +35,8 @@ pub(crate) struct Outcome {
     pub(crate) floor: Option<Latency>,
     pub(crate) set_up: Option<SetUpOutcome>,
     pub(crate) server: Option<ServerOutcome>,
+    /// The server's process ended meanwhile.
+    pub(crate) server_died: bool,
     pub(crate) generator: GeneratorOutcome,
     /// The generator, not the server, was what could do no more.
     pub(crate) generator_limited: bool,
@@ -63,14 +60,26 @@ pub(crate) struct Sample {
     pub(crate) sent_pps: f64,
     pub(crate) relayed_pps: f64,
     pub(crate) gbps: f64,
+    /// Of what arrived since the sample before, to a fifth.
+    pub(crate) p50_us: Option<f64>,
+    pub(crate) p99_us: Option<f64>,
+    pub(crate) server_cores: Option<f64>,
 }
 
 /// What is known beside the measurement.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Known {
+    pub(crate) about: About,
     pub(crate) memory: Option<Memory>,
     pub(crate) floor: Option<Latency>,
     pub(crate) limits: Limits,
+}
+
+impl Known {
+    /// Of a measurement about which nothing more is known.
+    pub(crate) fn about(about: About) -> Known {
+        Known { about, memory: None, floor: None, limits: Limits::default() }
+    }
 }
 
 impl Outcome {
@@ -78,28 +87,29 @@ impl Outcome {
         set_up: &SetUp,
         spec: &Spec,
         measured: &Measured,
-        Known { memory, floor, limits }: Known,
+        Known { about, memory, floor, limits }: Known,
     ) -> Outcome {
         let ways = (0..2).filter(|way| spec.ways[*way]);
         let ways: Vec<WayOutcome> = ways.map(|way| way_outcome(spec, way, measured)).collect();
         let generator = generator(spec, measured);
-        let mut warnings = warnings(spec, &ways, &generator, measured);
+        let limited = limits_of_generator(spec, &ways, &generator);
+        let mut warnings = warnings(spec, &ways, &generator, &limited, measured);
         let near = ways
             .iter()
             .filter_map(|way| near_floor(&way.direction, way.latency?.figures_us(), &floor?));
         warnings.extend(near);
         Outcome {
-            format: FORMAT,
-            title: format!("{}, {} s", title(spec), spec.duration_ns as f64 / 1e9),
-            machine: procfs::machine(),
+            about,
+            title: format!("{}, {} s", paced_title(spec), spec.duration_ns as f64 / 1e9),
             unit: unit(spec).to_owned(),
             offered: offered(spec),
-            generator_limited: generator_limited(spec, &ways, &generator),
-            verdict: Verdict::of(&limits, &ways),
+            generator_limited: !limited.is_empty(),
+            verdict: Verdict::of(&limits, &ways, measured.observed.server_died),
             warnings,
             floor,
             set_up: requests(set_up),
             server: measured.observed.server.map(|used| server(&used, spec, measured, memory)),
+            server_died: measured.observed.server_died,
             series: series(&measured.observed.looks),
             ways,
             generator,
@@ -134,6 +144,9 @@ fn series(looks: &[Look]) -> Vec<Sample> {
             sent_pps: (after.sent - before.sent) as f64 / seconds,
             relayed_pps: (after.received - before.received) as f64 / seconds,
             gbps: (after.received_bytes - before.received_bytes) as f64 * 8e-9 / seconds,
+            p50_us: after.p50_us,
+            p99_us: after.p99_us,
+            server_cores: after.server_cores,
         }
     };
     // Looks close together would be rates over next to nothing.

@@ -2,16 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{generator::GeneratorOutcome, offered::Offered, server::ServerOutcome};
+use super::{about::About, generator::GeneratorOutcome, offered::Offered, server::ServerOutcome};
 use crate::count::latency::Latency;
 
 /// An overload as it is reported.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Overload {
-    pub(crate) format: u32,
+    pub(crate) about: About,
     pub(crate) title: String,
-    /// Where the generator ran.
-    pub(crate) machine: String,
     pub(crate) offered: Offered,
     pub(crate) capacity: Capacity,
     /// More than the server carries, and what came after.
@@ -22,6 +20,10 @@ pub(crate) struct Overload {
     pub(crate) memory: Option<Memory>,
     pub(crate) server: Option<ServerOutcome>,
     pub(crate) generator: GeneratorOutcome,
+    /// The server's process ended meanwhile.
+    pub(crate) server_died: bool,
+    /// Somebody asked to stop: nothing is judged.
+    pub(crate) was_stopped: bool,
     pub(crate) broken: Vec<String>,
     pub(crate) warnings: Vec<String>,
     pub(crate) series: Vec<Slice>,

@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::sweep::Sweep;
+use super::{
+    about::About,
+    sweep::{Answer, Sweep, Swept},
+};
 
 /// Bytes a packet of payload has on the wire beside it: preamble, gap and Ethernet 38, IPv4 20, UDP
 /// 8, ChannelData 4.
@@ -16,6 +19,9 @@ const SOCKET_BYTES: f64 = 3_277.0;
 
 /// Packet sizes further apart than this factor have different costs.
 const SIMILAR_SIZE: f64 = 2.0;
+
+/// Part of a core above which the cost of a packet is that of a full one, about.
+const FULL: f64 = 0.7;
 
 const GIB: f64 = 1_073_741_824.0;
 
@@ -84,6 +90,9 @@ pub(crate) struct Fleet {
 /// A plan as it is reported.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Plan {
+    pub(crate) about: About,
+    /// The server that was measured.
+    pub(crate) server: String,
     pub(crate) measurement: Measurement,
     pub(crate) demand: Demand,
     pub(crate) node: Node,
@@ -93,18 +102,37 @@ pub(crate) struct Plan {
     pub(crate) warnings: Vec<String>,
 }
 
-/// What a core carries: packets per second of CPU time at the highest step that held.
-pub(crate) fn measurement(sweep: &Sweep) -> Result<Measurement, String> {
-    let best =
-        sweep.best.as_ref().ok_or("no step of this sweep held: there is nothing to plan with")?;
+/// What a core carries: packets per second of CPU time at the highest step that held. `at_least`: a
+/// lower bound will do.
+pub(crate) fn measurement(swept: &Swept, at_least: bool) -> Result<Measurement, String> {
+    match swept.answer {
+        Answer::Found { .. } => {}
+        Answer::AtLeast { .. } if at_least => {}
+        Answer::AtLeast { .. } => {
+            return Err("this sweep ended where the generator could offer no more, or at its --to: \
+                        what the server carries is not known (--at-least plans with what it carried)"
+                .to_owned());
+        }
+        Answer::Unsteady { .. } => {
+            return Err(
+                "the runs of this sweep do not agree: repeat it on a quieter machine, or with \
+                        a longer --duration"
+                    .to_owned(),
+            );
+        }
+        Answer::Nothing => {
+            return Err("no step of this sweep held: there is nothing to plan with".to_owned());
+        }
+    }
+    let best = swept.best.as_ref().ok_or("no step of this sweep lies at its answer")?;
     let cpu_ns = best.cpu_ns_per_packet.filter(|cpu_ns| *cpu_ns > 0.0);
     let cpu_ns = cpu_ns.ok_or("this sweep was made without --pid: it has no CPU time")?;
     let payload_bits = best.gbps * 1e9 / best.relayed_pps.max(1.0);
     Ok(Measurement {
         pps_per_core: 1e9 / cpu_ns,
         payload_bytes: payload_bits / 8.0,
-        bytes_per_allocation: sweep.bytes_per_allocation.unwrap_or_default() + SOCKET_BYTES,
-        base_bytes: sweep.base_bytes.unwrap_or_default() as f64,
+        bytes_per_allocation: swept.bytes_per_allocation.unwrap_or_default() + SOCKET_BYTES,
+        base_bytes: swept.base_bytes.unwrap_or_default() as f64,
     })
 }
 
@@ -159,10 +187,32 @@ fn wire_gbps(demand: &Demand) -> f64 {
 }
 
 /// Everything that makes a plan say less than it seems to.
-pub(crate) fn warnings(sweep: &Sweep, measured: &Measurement, demand: &Demand) -> Vec<String> {
+pub(crate) fn warnings(
+    sweep: &Sweep,
+    swept: &Swept,
+    measured: &Measurement,
+    demand: &Demand,
+) -> Vec<String> {
     let asked_bytes = demand.kbps * 1e3 / 8.0 / demand.pps;
     let ratio = asked_bytes / measured.payload_bytes.max(1.0);
-    let mut warnings = sweep.warnings.clone();
+    let mut warnings = [&swept.warnings[..], &sweep.warnings].concat();
+    if let Answer::AtLeast { .. } = swept.answer {
+        warnings.push("planned with a lower bound: the server may carry more".to_owned());
+    }
+    let busy = swept.best.as_ref().and_then(|best| best.cores_busy);
+    if let Some(busy) = busy.filter(|busy| *busy < FULL) {
+        warnings.push(format!(
+            "measured with {busy:.2} of a core busy: a packet costs less where more come at once, so \
+             that fewer cores may do"
+        ));
+    }
+    if swept.bytes_per_allocation.is_none() {
+        warnings.push(
+            "memory for an allocation is not known, since the server had it before the sweep: what is \
+             planned with is the kernel's part"
+                .to_owned(),
+        );
+    }
     if !(1.0 / SIMILAR_SIZE..=SIMILAR_SIZE).contains(&ratio) {
         warnings.push(format!(
             "measured with packets of {:.0} B, planned for {asked_bytes:.0} B: repeat the sweep with \
@@ -181,6 +231,7 @@ pub(crate) fn warnings(sweep: &Sweep, measured: &Measurement, demand: &Demand) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::sweep::Limit;
 
     const MEASURED: Measurement = Measurement {
         pps_per_core: 200_000.0,
@@ -204,6 +255,17 @@ mod tests {
         assert_eq!(super::capacity(&MEASURED, &STREAM, &few).first, "relay ports");
         let small = Node { memory_gib: 0.01, ..NODE };
         assert_eq!(super::capacity(&MEASURED, &STREAM, &small).first, "memory");
+    }
+
+    #[test]
+    fn only_an_answer_is_planned_with() {
+        let limit = |pps, is_at_least| Limit { pps, is_at_least };
+        let swept = |runs: &[Limit]| Swept::new("a", Vec::new(), runs.to_vec());
+        let why = |runs: &[Limit], at_least| measurement(&swept(runs), at_least).unwrap_err();
+        assert!(why(&[limit(1e5, true)], false).contains("--at-least"));
+        assert!(why(&[limit(1e5, true)], true).contains("no step of this sweep lies"));
+        assert!(why(&[limit(1e5, false), limit(2e5, false)], true).contains("do not agree"));
+        assert!(why(&[limit(0.0, false)], true).contains("no step of this sweep held"));
     }
 
     #[test]

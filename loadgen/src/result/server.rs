@@ -25,6 +25,9 @@ pub(crate) struct ServerOutcome {
     pub(crate) socket_drops: u64,
 }
 
+/// No server holds an allocation in less.
+const LEAST_BYTES: f64 = 100.0;
+
 /// The server's memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Memory {
@@ -33,10 +36,12 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// What the set-up added, for each allocation, bytes.
-    pub(crate) fn per_allocation(&self, spec: &Spec) -> f64 {
+    /// What the set-up added, for each allocation, bytes. A server that had such allocations before
+    /// has the memory already, so that next to nothing says nothing.
+    pub(crate) fn per_allocation(&self, spec: &Spec) -> Option<f64> {
         let grown = self.set_up_bytes.saturating_sub(self.before_bytes);
-        ratio(grown, spec.allocations as u64)
+        let each = ratio(grown, spec.allocations as u64);
+        (each >= LEAST_BYTES).then_some(each)
     }
 }
 
@@ -58,7 +63,7 @@ pub(crate) fn server(
         system_ns_per_packet: cpu_ns.zip(user).map(|(cpu_ns, share)| cpu_ns * (1.0 - share)),
         cores_busy: ratio(used.measured_cpu_ns, measured.measured_ns),
         resident_bytes: used.whole.resident_bytes,
-        bytes_per_allocation: memory.map(|memory| memory.per_allocation(spec)),
+        bytes_per_allocation: memory.and_then(|memory| memory.per_allocation(spec)),
         switches_per_packet: per_packet(switches),
         voluntary_switches: used.whole.voluntary_switches,
         involuntary_switches: used.whole.involuntary_switches,

@@ -1,33 +1,44 @@
-//! What a sweep came to: a step for each load, and the highest that held.
+//! What a sweep came to: for each server a step for each load, and the highest load that held.
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    offered::{Offered, offered, title},
-    outcome::{FORMAT, Outcome},
-    server::Memory,
-    verdict::Limits,
-    way::WayOutcome,
+use super::{about::About, offered::Offered, outcome::Outcome, verdict::Limits, way::WayOutcome};
+use crate::{
+    count::{latency::Latency, stats::Quartiles},
+    fault::Fault,
 };
-use crate::{count::latency::Latency, fault::Fault, offer::spec::Spec, procfs};
+
+/// Runs of a search whose answers lie further apart, as a part of their median, have no answer.
+const AGREE: f64 = 0.1;
 
 /// A sweep as it is reported, and what a plan is made from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Sweep {
-    pub(crate) format: u32,
+    pub(crate) about: About,
     pub(crate) title: String,
-    /// Where the generator ran.
-    pub(crate) machine: String,
     pub(crate) offered: Offered,
     pub(crate) limits: Limits,
+    pub(crate) servers: Vec<Swept>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// One server's part of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Swept {
+    pub(crate) name: String,
     /// In ascending order of load.
     pub(crate) steps: Vec<Step>,
-    /// The highest step that held.
+    /// What each run of the search came to.
+    pub(crate) runs: Vec<Limit>,
+    pub(crate) answer: Answer,
+    /// The highest step that held and does not lie above the answer.
     pub(crate) best: Option<Step>,
-    /// Memory the server took for each allocation.
+    /// Memory the server took for each allocation; `None` when it had it already.
     pub(crate) bytes_per_allocation: Option<f64>,
     /// Memory the server had before the first.
     pub(crate) base_bytes: Option<u64>,
+    /// Its process ended meanwhile.
+    pub(crate) died: bool,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -49,6 +60,53 @@ pub(crate) struct Step {
     /// The generator did not keep to the schedule: the step says nothing about the server.
     pub(crate) generator_limited: bool,
     pub(crate) held: bool,
+    /// How often it was tried; the figures are those of the last time.
+    pub(crate) tries: u32,
+}
+
+/// What one run of a search came to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Limit {
+    /// The highest load that held, packets/s; 0 when none did.
+    pub(crate) pps: f64,
+    /// What ended the search was the generator, or that it was to go no further.
+    pub(crate) is_at_least: bool,
+}
+
+/// The highest load that held.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub(crate) enum Answer {
+    /// The runs agree: their median.
+    Found { pps: f64 },
+    /// Nobody offered more than the server carries: it may carry any amount beyond.
+    AtLeast { pps: f64 },
+    /// The runs do not agree.
+    Unsteady { least_pps: f64, most_pps: f64 },
+    /// No step held.
+    Nothing,
+}
+
+impl Answer {
+    pub(crate) fn of(runs: &[Limit]) -> Answer {
+        let all = || runs.iter().map(|run| run.pps);
+        let (least_pps, most_pps) = (all().fold(f64::MAX, f64::min), all().fold(0.0, f64::max));
+        match Quartiles::of(all()).map(|runs| runs.median) {
+            None => Answer::Nothing,
+            Some(_) if most_pps == 0.0 => Answer::Nothing,
+            Some(pps) if runs.iter().any(|run| run.is_at_least) => Answer::AtLeast { pps },
+            Some(pps) if most_pps - least_pps <= AGREE * pps => Answer::Found { pps },
+            Some(_) => Answer::Unsteady { least_pps, most_pps },
+        }
+    }
+
+    /// The load it names.
+    pub(crate) fn pps(self) -> Option<f64> {
+        match self {
+            Answer::Found { pps } | Answer::AtLeast { pps } => Some(pps),
+            Answer::Unsteady { .. } | Answer::Nothing => None,
+        }
+    }
 }
 
 impl Sweep {
@@ -60,63 +118,78 @@ impl Sweep {
     }
 }
 
-/// What a run of one offered load says.
-pub(crate) fn step(outcome: &Outcome) -> Step {
-    let worst = |value: fn(&WayOutcome) -> f64| outcome.ways.iter().map(value).fold(0.0, f64::max);
-    let server = outcome.server.as_ref();
-    let generator_limited = outcome.generator_limited;
-    Step {
-        offered_pps: outcome.offered.pps.unwrap_or_default() * outcome.ways.len() as f64,
-        relayed_pps: outcome.ways.iter().map(|way| way.pps).sum(),
-        gbps: outcome.ways.iter().map(|way| way.gbps).sum(),
-        loss_percent: worst(|way| way.loss_percent),
-        latency: outcome.worst_latency(),
-        floor: outcome.floor,
-        cpu_ns_per_packet: server.and_then(|server| server.cpu_ns_per_packet),
-        cores_busy: server.map(|server| server.cores_busy),
-        generator_limited,
-        held: outcome.verdict.held() && !generator_limited,
-    }
-}
-
-/// The whole of it, from its steps in ascending order of load.
-pub(crate) fn summary(
-    spec: &Spec,
-    limits: Limits,
-    steps: Vec<Step>,
-    memory: Option<Memory>,
-    watched: bool,
-) -> Sweep {
-    let best = steps.iter().rev().find(|step| step.held).cloned();
-    Sweep {
-        format: FORMAT,
-        title: format!("sweep of {}", title(spec)),
-        machine: procfs::machine(),
-        offered: offered(spec),
-        limits,
-        warnings: warnings(&steps, best.as_ref(), watched),
-        steps,
-        best,
-        bytes_per_allocation: memory.map(|memory| memory.per_allocation(spec)),
-        base_bytes: memory.map(|memory| memory.before_bytes),
-    }
-}
-
-fn warnings(steps: &[Step], best: Option<&Step>, watched: bool) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let above = steps.iter().find(|step| best.is_none_or(|b| step.offered_pps > b.offered_pps));
-    match (above, best) {
-        (Some(step), _) if step.generator_limited => warnings.push(
-            "GENERATOR WAS THE LIMIT: the server may carry more than the highest step says"
-                .to_owned(),
-        ),
-        (None, Some(_)) => {
-            warnings.push("the highest step held: the limit lies above --to".to_owned());
+impl Step {
+    /// What a run of one offered load says, the last of some tries.
+    pub(crate) fn of(outcome: &Outcome, tries: u32) -> Step {
+        let worst =
+            |value: fn(&WayOutcome) -> f64| outcome.ways.iter().map(value).fold(0.0, f64::max);
+        let server = outcome.server.as_ref();
+        let generator_limited = outcome.generator_limited;
+        Step {
+            offered_pps: outcome.offered.pps.unwrap_or_default() * outcome.ways.len() as f64,
+            relayed_pps: outcome.ways.iter().map(|way| way.pps).sum(),
+            gbps: outcome.ways.iter().map(|way| way.gbps).sum(),
+            loss_percent: worst(|way| way.loss_percent),
+            latency: outcome.worst_latency(),
+            floor: outcome.floor,
+            cpu_ns_per_packet: server.and_then(|server| server.cpu_ns_per_packet),
+            cores_busy: server.map(|server| server.cores_busy),
+            generator_limited,
+            held: outcome.verdict.held() && !generator_limited,
+            tries,
         }
-        (Some(_) | None, _) => {}
     }
-    if !watched {
-        warnings.push("without --pid there is no CPU time and no memory to plan with".to_owned());
+}
+
+impl Swept {
+    /// True when there is a load to plan with, and the server lived to carry it.
+    pub(crate) fn has_answer(&self) -> bool {
+        self.answer.pps().is_some() && !self.died
     }
-    warnings
+
+    /// One server's part, from its steps in any order.
+    pub(crate) fn new(name: &str, mut steps: Vec<Step>, runs: Vec<Limit>) -> Swept {
+        steps.sort_by(|a, b| a.offered_pps.total_cmp(&b.offered_pps));
+        let answer = Answer::of(&runs);
+        let most_pps = answer.pps().unwrap_or(f64::MAX) * 1.000_1;
+        let best = steps.iter().rfind(|step| step.held && step.offered_pps <= most_pps);
+        Swept {
+            name: name.to_owned(),
+            best: best.cloned(),
+            steps,
+            runs,
+            answer,
+            bytes_per_allocation: None,
+            base_bytes: None,
+            died: false,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(pps: &[f64]) -> Vec<Limit> {
+        pps.iter().map(|pps| Limit { pps: *pps, is_at_least: false }).collect()
+    }
+
+    #[test]
+    fn runs_that_agree_have_an_answer() {
+        assert_eq!(Answer::of(&runs(&[100.0, 109.0, 104.0])), Answer::Found { pps: 104.0 });
+        assert_eq!(Answer::of(&runs(&[100.0])), Answer::Found { pps: 100.0 });
+        let apart = Answer::of(&runs(&[100.0, 120.0, 104.0]));
+        assert_eq!(apart, Answer::Unsteady { least_pps: 100.0, most_pps: 120.0 });
+        assert_eq!(Answer::of(&runs(&[0.0, 0.0])), Answer::Nothing);
+        assert_eq!(Answer::of(&[]), Answer::Nothing);
+        assert_eq!(apart.pps(), None);
+    }
+
+    #[test]
+    fn what_the_generator_ended_is_a_lower_bound() {
+        let mut runs = runs(&[100.0, 150.0, 104.0]);
+        runs[1].is_at_least = true;
+        assert_eq!(Answer::of(&runs), Answer::AtLeast { pps: 104.0 });
+    }
 }

@@ -42,8 +42,9 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    pub(crate) fn of(limits: &Limits, ways: &[WayOutcome]) -> Verdict {
-        let broken = ways.iter().flat_map(|way| broken(limits, way)).collect();
+    pub(crate) fn of(limits: &Limits, ways: &[WayOutcome], server_died: bool) -> Verdict {
+        let died = server_died.then(|| "the server's process ended meanwhile".to_owned());
+        let broken = ways.iter().flat_map(|way| broken(limits, way)).chain(died).collect();
         Verdict { limits: *limits, broken }
     }
 
@@ -66,24 +67,37 @@ fn broken(limits: &Limits, way: &WayOutcome) -> impl Iterator<Item = String> {
     loss.into_iter().chain(p99).chain(silence)
 }
 
-/// True when the generator, not the server, was what could do no more.
-pub(crate) fn generator_limited(
+/// Why the generator, not the server, was what could do no more; nothing when it was not.
+pub(crate) fn limits_of_generator(
     spec: &Spec,
     ways: &[WayOutcome],
     generator: &GeneratorOutcome,
-) -> bool {
+) -> Vec<String> {
     if spec.is_unpaced() {
-        return ways.iter().all(|way| way.loss_percent < KEPT_UP_PERCENT);
+        let kept_up = ways.iter().all(|way| way.loss_percent < KEPT_UP_PERCENT);
+        let why = "it sent as fast as it could and (nearly) all arrived".to_owned();
+        return kept_up.then_some(why).into_iter().collect();
     }
-    let busy = generator.threads.iter().any(|thread| thread.busy > BUSY);
+    let busy = generator.threads.iter().filter(|thread| thread.busy > BUSY);
+    let mut limits: Vec<String> = busy
+        .map(|thread| format!("a thread ({}) was {:.0} % busy", thread.role, 100.0 * thread.busy))
+        .collect();
     if spec.shape == Shape::Churn {
         // A cycle that waits for a free place waits for the server.
-        return busy;
+        return limits;
     }
     let sent: u64 = ways.iter().map(|way| way.sent).sum();
-    let late = generator.lag.is_some_and(|lag| lag.p50_us > LATE_US);
-    let behind = generator.unsent as f64 > sent as f64 * UNSENT || late;
-    behind || busy || generator.socket_drops > 0
+    let unsent = generator.unsent;
+    if unsent as f64 > sent as f64 * UNSENT {
+        limits.push(format!("{unsent} packets were due and never sent"));
+    }
+    if let Some(lag) = generator.lag.filter(|lag| lag.p50_us > LATE_US) {
+        limits.push(format!("half of the bursts left more than {:.1} ms late", lag.p50_us / 1e3));
+    }
+    if generator.socket_drops > 0 {
+        limits.push("its own receive buffers were full".to_owned());
+    }
+    limits
 }
 
 /// Everything that makes the numbers say less than they seem to.
@@ -91,13 +105,15 @@ pub(crate) fn warnings(
     spec: &Spec,
     ways: &[WayOutcome],
     generator: &GeneratorOutcome,
+    limits: &[String],
     measured: &Measured,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
     let late = generator.lag.filter(|lag| lag.p99_us > LATE_US);
     let late = late.filter(|_| spec.shape != Shape::Churn && !spec.is_unpaced());
-    if generator_limited(spec, ways, generator) {
-        warnings.push(limit_warning(spec, generator));
+    if !limits.is_empty() {
+        let help = "more --threads, cores of its own (--pin) or --trains offer more";
+        warnings.push(format!("GENERATOR WAS THE LIMIT: {}; {help}", limits.join(", ")));
     } else if let Some(lag) = late {
         warnings.push(format!(
             "the generator was late now and then: 1 % of the bursts left more than {:.1} ms after \
@@ -105,27 +121,15 @@ pub(crate) fn warnings(
             lag.p99_us / 1e3
         ));
     }
+    let (took_s, planned_s) = (measured.measured_ns as f64 / 1e9, spec.duration_ns as f64 / 1e9);
+    if measured.measured_ns < spec.duration_ns {
+        warnings.push(format!("stopped after {took_s:.1} of {planned_s:.1} s"));
+    }
     drop_warnings(ways, generator, &mut warnings);
     if let (count @ 1.., Some(text)) = &measured.failures {
         warnings.push(format!("{count} requests failed while the load ran ({text})"));
     }
     warnings
-}
-
-fn limit_warning(spec: &Spec, generator: &GeneratorOutcome) -> String {
-    if spec.is_unpaced() {
-        return "GENERATOR WAS THE LIMIT: it sent as fast as it could and (nearly) all arrived; more \
-                --threads, or --trains, offer more"
-            .to_owned();
-    }
-    let busiest = generator.threads.iter().map(|thread| thread.busy).fold(0.0, f64::max);
-    format!(
-        "GENERATOR WAS THE LIMIT: busiest thread {:.0} %, {} packets never sent, half of the bursts \
-         more than {:.1} ms late; give it more --threads, or cores of its own (--pin)",
-        100.0 * busiest,
-        generator.unsent,
-        generator.lag.map_or(0.0, |lag| lag.p50_us / 1e3)
-    )
 }
 
 /// What to say of latencies that the generator shows without any relay, or nearly.
@@ -204,10 +208,12 @@ mod tests {
     #[test]
     fn limits_hold_up_to_their_value() {
         let limits = Limits { loss_percent: Some(1.0), p99_ms: Some(5.0) };
-        assert!(Verdict::of(&limits, &[way(1.0, 5_000.0, 99)]).held());
-        assert_eq!(Verdict::of(&limits, &[way(1.1, 5_001.0, 99)]).broken.len(), 2);
-        assert_eq!(Verdict::of(&limits, &[way(0.0, 0.0, 99), way(1.1, 0.0, 99)]).broken.len(), 1);
-        assert!(Verdict::of(&Limits::default(), &[way(100.0, 0.0, 0)]).held());
+        let broken = |ways: &[WayOutcome]| Verdict::of(&limits, ways, false).broken.len();
+        assert_eq!(broken(&[way(1.0, 5_000.0, 99)]), 0);
+        assert_eq!(broken(&[way(1.1, 5_001.0, 99)]), 2);
+        assert_eq!(broken(&[way(0.0, 0.0, 99), way(1.1, 0.0, 99)]), 1);
+        assert!(Verdict::of(&Limits::default(), &[way(100.0, 0.0, 0)], false).held());
+        assert!(!Verdict::of(&limits, &[way(0.0, 0.0, 99)], true).held());
     }
 
     #[test]
@@ -222,6 +228,6 @@ mod tests {
     #[test]
     fn a_limit_on_nothing_is_not_held() {
         let limits = Limits { loss_percent: None, p99_ms: Some(5.0) };
-        assert!(!Verdict::of(&limits, &[way(100.0, 0.0, 0)]).held());
+        assert!(!Verdict::of(&limits, &[way(100.0, 0.0, 0)], false).held());
     }
 }

@@ -2,14 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ratio::ratio;
+use super::{offered::direction, ratio::ratio};
 use crate::{
     count::latency::{self, Latency},
     measure::{Measured, WayTotal},
-    offer::{
-        shape::Shape,
-        spec::{Route, Spec},
-    },
+    offer::spec::Spec,
 };
 
 /// One direction.
@@ -35,17 +32,6 @@ pub(crate) struct WayOutcome {
     pub(crate) latency: Option<Latency>,
     /// Share of packets, and the latency none of them exceeded, µs.
     pub(crate) curve: Vec<(f64, f64)>,
-}
-
-fn direction(spec: &Spec, way: usize) -> &'static str {
-    match (spec.route, way) {
-        _ if spec.shape == Shape::Churn => "cycles",
-        (Route::Binding, _) => "requests",
-        (Route::Pair, 0) => "A → B",
-        (Route::Pair, _) => "B → A",
-        (Route::Direct | Route::Relay, 0) => "client → peer",
-        (Route::Direct | Route::Relay, _) => "peer → client",
-    }
 }
 
 /// What came of one direction of a measurement.

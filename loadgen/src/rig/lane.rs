@@ -5,10 +5,7 @@
 //! wake-up; elsewhere it sleeps until the next packet arrives or is to be sent.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     thread,
     time::Duration,
 };
@@ -16,10 +13,10 @@ use std::{
 use crate::{
     clock::{Clock, MILLI_NS},
     fault::Fault,
-    offer::window::Window,
     procfs,
-    rig::{sender::Sender, sink::Sink},
+    rig::{gauge::Gauge, sender::Sender, sink::Sink},
     socket,
+    stop::Until,
 };
 
 /// Shorter waits are not worth going to sleep for.
@@ -44,37 +41,6 @@ const LOOK_EVERY_NS: u64 = 20_000;
 const QUIET_NS: u64 = 100 * MILLI_NS;
 const LONGEST_DRAIN_NS: u64 = 2_000 * MILLI_NS;
 
-/// What a lane shows to whoever watches: written once per turn, by one thread each.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct Gauge {
-    pub(crate) sent: AtomicU64,
-    pub(crate) behind_ns: AtomicU64,
-    pub(crate) sent_all: AtomicBool,
-    received: Received,
-}
-
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Received {
-    packets: AtomicU64,
-    bytes: AtomicU64,
-}
-
-impl Gauge {
-    /// Shows counts of things that have no bytes.
-    pub(crate) fn publish(&self, sent: u64, received: u64) {
-        self.sent.store(sent, Ordering::Relaxed);
-        self.received.packets.store(received, Ordering::Relaxed);
-    }
-
-    /// Packets and payload bytes that arrived so far.
-    pub(crate) fn received(&self) -> (u64, u64) {
-        let Received { packets, bytes } = &self.received;
-        (packets.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed))
-    }
-}
-
 /// How a thread spent the measurement, warm-up and drain included.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ThreadUse {
@@ -95,19 +61,23 @@ pub(crate) struct Lane {
 
 /// How lanes run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Manner {
+pub(crate) struct Manner<'a> {
     pub(crate) clock: Clock,
-    pub(crate) window: Window,
+    pub(crate) until: &'a Until,
     pub(crate) spin: bool,
 }
 
 impl Lane {
     /// Runs on the calling thread.
-    pub(crate) fn run(&mut self, manner: Manner, core: Option<usize>) -> Result<ThreadUse, Fault> {
+    pub(crate) fn run(
+        &mut self,
+        manner: Manner<'_>,
+        core: Option<usize>,
+    ) -> Result<ThreadUse, Fault> {
         let Lane { sender, sink, gauge } = self;
         let mut watch = Watch::start("send, receive", core, manner.clock);
         let mut look_ns = 0;
-        while manner.clock.now() < manner.window.until_ns {
+        while !manner.is_over() {
             let due_ns = sender.poll()?;
             publish_sent(gauge, sender, manner.clock);
             if manner.spin {
@@ -128,7 +98,7 @@ impl Lane {
             }
             publish_received(gauge, sink);
         }
-        sender.finish()?;
+        sender.finish(manner.until.ns())?;
         publish_sent(gauge, sender, manner.clock);
         gauge.sent_all.store(true, Ordering::Release);
         watch.active_ns = manner.clock.now() - watch.begin_ns;
@@ -139,7 +109,7 @@ impl Lane {
     /// Runs on two threads, the caller's for sending.
     pub(crate) fn run_parted(
         &mut self,
-        manner: Manner,
+        manner: Manner<'_>,
         cores: [usize; 2],
     ) -> Result<[ThreadUse; 2], Fault> {
         let Lane { sender, sink, gauge } = self;
@@ -154,7 +124,11 @@ impl Lane {
     }
 }
 
-impl Manner {
+impl Manner<'_> {
+    fn is_over(&self) -> bool {
+        self.clock.now() >= self.until.ns()
+    }
+
     /// How long there is nothing to do before `due_ns`.
     fn wait_ns(&self, due_ns: u64) -> u64 {
         let until_due = due_ns.saturating_sub(self.clock.now());
@@ -166,11 +140,11 @@ impl Manner {
 fn send(
     sender: &mut Sender,
     gauge: &Gauge,
-    manner: Manner,
+    manner: Manner<'_>,
     core: usize,
 ) -> Result<ThreadUse, Fault> {
     let watch = Watch::start("send", Some(core), manner.clock);
-    while manner.clock.now() < manner.window.until_ns {
+    while !manner.is_over() {
         let due_ns = sender.poll()?;
         publish_sent(gauge, sender, manner.clock);
         match manner.wait_ns(due_ns) {
@@ -178,7 +152,7 @@ fn send(
             wait_ns => thread::sleep(Duration::from_nanos(wait_ns)),
         }
     }
-    sender.finish()?;
+    sender.finish(manner.until.ns())?;
     publish_sent(gauge, sender, manner.clock);
     Ok(watch.stop(sender.busy_ns))
 }
@@ -186,13 +160,13 @@ fn send(
 fn receive(
     sink: &mut Sink,
     gauge: &Gauge,
-    manner: Manner,
+    manner: Manner<'_>,
     core: usize,
 ) -> Result<ThreadUse, Fault> {
     let mut watch = Watch::start("receive", Some(core), manner.clock);
     loop {
         let now = manner.clock.now();
-        if now >= manner.window.until_ns {
+        if now >= manner.until.ns() {
             break;
         }
         let looking = manner.spin || now < sink.last_ns() + LOOK_NS;
@@ -209,8 +183,8 @@ fn receive(
 }
 
 /// Receives what is still under way: until all is there, or nothing has come for a while.
-fn drain(sink: &mut Sink, gauge: &Gauge, manner: Manner) -> Result<(), Fault> {
-    let until_ns = manner.window.until_ns;
+fn drain(sink: &mut Sink, gauge: &Gauge, manner: Manner<'_>) -> Result<(), Fault> {
+    let until_ns = manner.until.ns();
     loop {
         let now = manner.clock.now();
         let quiet = now > sink.last_ns().max(until_ns) + QUIET_NS;
@@ -225,14 +199,13 @@ fn drain(sink: &mut Sink, gauge: &Gauge, manner: Manner) -> Result<(), Fault> {
 }
 
 fn publish_sent(gauge: &Gauge, sender: &Sender, clock: Clock) {
-    gauge.sent.store(sender.ways[0].all + sender.ways[1].all, Ordering::Relaxed);
-    gauge.behind_ns.store(sender.behind_ns(clock.now()), Ordering::Relaxed);
+    let behind_ns = sender.behind_ns(clock.now());
+    gauge.publish_sent(sender.ways[0].all + sender.ways[1].all, behind_ns);
 }
 
 fn publish_received(gauge: &Gauge, sink: &Sink) {
     let [up, down] = sink.ways();
-    gauge.received.packets.store(up.all + down.all, Ordering::Relaxed);
-    gauge.received.bytes.store(up.all_bytes + down.all_bytes, Ordering::Relaxed);
+    gauge.publish_received(up.all + down.all, up.all_bytes + down.all_bytes);
 }
 
 /// Measures the thread it was started on.

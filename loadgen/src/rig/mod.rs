@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod framing;
+pub(crate) mod gauge;
 pub(crate) mod lane;
 pub(crate) mod sender;
 pub(crate) mod sink;
@@ -72,6 +73,15 @@ impl Rig {
     /// Every socket it receives on.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = &Arc<UdpSocket>> {
         self.lanes.iter().flat_map(|lane| lane.sink.sockets())
+    }
+
+    /// What the server calls itself, where it did.
+    pub(crate) fn software(&self) -> Option<String> {
+        let mut clients = self.lanes.iter().flat_map(|lane| &lane.sink.clients);
+        clients.find_map(|client| match client {
+            Client::Turn(member) => member.session.software().map(str::to_owned),
+            Client::Bare(_) => None,
+        })
     }
 
     /// The number of the measurement that begins.
@@ -175,7 +185,7 @@ fn prepare(
 /// Gives back what a set-up that failed had got already: the next attempt must not find the server's
 /// ports taken by this one. A server that is silent is not asked.
 fn give_back(members: Vec<Member>, spec: &Spec, server: SocketAddr, clock: Clock, fault: &Fault) {
-    if fault.is_an_answer() {
+    if fault.leaves_a_server() {
         let held = members.into_iter().filter(|member| member.session.relayed().is_some());
         // The fault that led here is the one to report.
         let _ = drive(&mut held.collect::<Vec<_>>(), &[Request::Close], spec.window, server, clock);

@@ -110,8 +110,8 @@ impl Sender {
     }
 
     /// Sends what became due while the end was not yet noticed; most of it if that is much.
-    pub(crate) fn finish(&mut self) -> Result<(), Fault> {
-        let last_ns = self.window.until_ns.saturating_sub(1);
+    pub(crate) fn finish(&mut self, until_ns: u64) -> Result<(), Fault> {
+        let last_ns = until_ns.saturating_sub(1);
         if self.schedule.next_due(u64::MAX) <= last_ns {
             self.send_due(last_ns)?;
         }
@@ -145,10 +145,10 @@ impl Sender {
     }
 
     /// Packets that were due before the end and never sent.
-    pub(crate) fn unsent(&mut self) -> u64 {
+    pub(crate) fn unsent(&mut self, until_ns: u64) -> u64 {
         let mut packets = 0;
-        while let Some(burst) = self.schedule.pop(self.window.until_ns) {
-            if burst.due_ns >= self.window.until_ns {
+        while let Some(burst) = self.schedule.pop(until_ns) {
+            if burst.due_ns >= until_ns {
                 break;
             }
             packets += u64::from(burst.packets);

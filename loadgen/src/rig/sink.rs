@@ -6,6 +6,7 @@ use crate::{
     clock::{Clock, MILLI_NS, Stamps},
     count::{
         ledger::{Ledger, Way},
+        recent::Recent,
         slices::Slices,
     },
     fault::Fault,
@@ -106,9 +107,9 @@ impl Sink {
     }
 
     /// Forgets the last measurement and takes up the next.
-    pub(crate) fn begin(&mut self, window: Window, ways: [bool; 2]) {
+    pub(crate) fn begin(&mut self, window: Window, ways: [bool; 2], recent: Arc<Recent>) {
         self.peer_first = self.peer.is_some() && ways == [true, false];
-        self.ledger.begin(window, self.clients.len());
+        self.ledger.begin(window, self.clients.len(), recent);
         self.busy_ns = 0;
         self.failures = (0, None);
     }

@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use uturn::wire::{
@@ -25,6 +25,10 @@ pub(crate) struct Script {
     pub(crate) faults: bool,
     /// Answer 508 to allocations beyond so many.
     pub(crate) max_allocations: Option<usize>,
+    /// Do not answer those at all.
+    pub(crate) silent_beyond: bool,
+    /// Drop what comes beyond so many packets a second.
+    pub(crate) most_pps: Option<u64>,
     /// Answer 403 to permissions.
     pub(crate) forbid_peers: bool,
     /// Answer 437 to so many first allocations.
@@ -40,6 +44,9 @@ pub(crate) struct Done {
     pub(crate) broken: [u64; 2],
     pub(crate) refreshes: u64,
     pub(crate) closed: u64,
+    /// Packets that came, either way.
+    pub(crate) seen: u64,
+    pub(crate) unanswered: u64,
 }
 
 /// A relay on a thread of its own, until dropped. User `user`, password `pass`.
@@ -55,8 +62,15 @@ impl Relay {
         let socket = open();
         let address = socket.local_addr().unwrap();
         let (done, stop) = (Arc::<Mutex<Done>>::default(), Arc::<AtomicBool>::default());
-        let mut work =
-            Work { socket, script, done: done.clone(), allocations: HashMap::new(), refused: 0 };
+        let mut work = Work {
+            socket,
+            script,
+            done: done.clone(),
+            allocations: HashMap::new(),
+            refused: 0,
+            tenth: (0, 0),
+            begin: Instant::now(),
+        };
         let stopped = stop.clone();
         let thread = thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
@@ -70,6 +84,13 @@ impl Relay {
 
     pub(crate) fn done(&self) -> Done {
         *self.done.lock().unwrap()
+    }
+
+    /// Waits until so many packets came.
+    pub(crate) fn wait_for_packets(&self, packets: u64) {
+        while self.done().seen < packets {
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
@@ -93,6 +114,9 @@ struct Work {
     done: Arc<Mutex<Done>>,
     allocations: HashMap<SocketAddr, Allocation>,
     refused: usize,
+    /// The tenth of a second that is counted, and packets in it.
+    tenth: (u128, u64),
+    begin: Instant,
 }
 
 type Answer<'a> = Box<dyn Fn(&mut MessageWriter<'_>) + 'a>;
@@ -139,6 +163,11 @@ impl Work {
                 writer.xor_mapped_address(client);
             });
             return self.answer(message, client, None, &write);
+        }
+        let full = self.script.max_allocations.is_some_and(|most| self.allocations.len() >= most);
+        if full && self.script.silent_beyond && message.method() == Method::Allocate {
+            self.done.lock().unwrap().unanswered += 1;
+            return;
         }
         if !message.is_signed_with(&key) {
             return self.refuse(message, client, ErrorCode::Unauthenticated, None);
@@ -198,6 +227,7 @@ impl Work {
         self.allocations.insert(client, allocation);
         Ok(Box::new(move |writer| {
             writer.xor_relayed_address(relayed).xor_mapped_address(client).lifetime_s(600);
+            writer.attribute(AttributeType::SOFTWARE, b"scripted relay");
         }))
     }
 
@@ -256,8 +286,20 @@ impl Work {
         }
     }
 
+    /// Counts a packet, and says whether it is beyond what is carried.
+    fn is_too_much(&mut self) -> bool {
+        let tenth = self.begin.elapsed().as_millis() / 100;
+        let before = if self.tenth.0 == tenth { self.tenth.1 } else { 0 };
+        self.tenth = (tenth, before + 1);
+        self.script.most_pps.is_some_and(|most| before >= most / 10)
+    }
+
     /// What leaves for one packet that came in.
     fn meddle(&mut self, client: SocketAddr, way: usize, payload: &[u8]) -> Vec<Vec<u8>> {
+        self.done.lock().unwrap().seen += 1;
+        if self.is_too_much() {
+            return Vec::new();
+        }
         let flow = &mut self.allocations.get_mut(&client).unwrap().flows[way];
         let (number, held) = (flow.0, flow.1.take());
         flow.0 += 1;

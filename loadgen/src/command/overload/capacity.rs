@@ -4,19 +4,21 @@ use crate::{
     clock::{MILLI_NS, SECOND_NS},
     command::{
         args::OverloadArgs,
-        sweep::search::{Search, Tried},
+        sweep::search::{Fate, Search, Tried, highest_held},
     },
     fault::Fault,
     measure::{measure, observe::Look},
     offer::spec::Spec,
     report::{self, progress::Progress},
     result::{
+        about::About,
         outcome::{Known, Outcome},
         overload::Capacity,
-        sweep,
+        sweep::Step,
         verdict::Limits,
     },
     rig::Rig,
+    stop,
 };
 
 /// Length of a step, and of the same traffic before it.
@@ -36,46 +38,41 @@ const TRIES: u32 = 2;
 /// Part of what was sent that may have been left unsent in a step that counts as offered.
 const UNSENT: f64 = 0.01;
 
-/// What became of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Held,
-    Lost,
-    /// The generator did not get it sent, or what came back received.
-    GeneratorsFault,
-}
-
 /// Takes what was told, or searches.
 ///
 /// # Errors
 /// When the generator or the server fails, and when not even a hundredth of `--from` comes through.
-pub(super) fn find(rig: &mut Rig, spec: &Spec, args: &OverloadArgs) -> Result<Capacity, Fault> {
+pub(super) fn find(
+    rig: &mut Rig,
+    spec: &Spec,
+    args: &OverloadArgs,
+    about: &About,
+) -> Result<Capacity, Fault> {
     let ways = spec.ways.iter().filter(|way| **way).count() as f64;
     if let Some(rate) = spec.rate {
         return Ok(Capacity { pps: rate * ways, is_given: true, is_generators: false });
     }
     let search = Search { from: args.from, to: MOST_PPS, factor: FACTOR, narrow: NARROW };
     let limits = Limits { loss_percent: Some(args.max_loss), p99_ms: None };
+    let known = Known { limits, ..Known::about(about.clone()) };
     let mut step_spec = Spec { duration_ns: STEP_NS, warmup_ns: WARMUP_NS, ..spec.clone() };
     let mut tried = Vec::new();
-    let mut is_generators = false;
     while let Some(rate) = search.next(&tried) {
         step_spec.offer(rate);
-        let mut fate = Fate::Lost;
-        for _ in 0..TRIES {
-            fate = step(rig, &step_spec, args, limits)?;
+        let mut fate = Fate::Failed;
+        for tries in 1..=TRIES {
+            fate = step(rig, &step_spec, args.server.pid, (&known, tries))?;
             if fate == Fate::Held {
                 break;
             }
         }
-        is_generators |= fate == Fate::GeneratorsFault;
-        let held = fate == Fate::Held;
-        tried.push(Tried { rate, held });
-        if !held && rate < args.from / 100.0 {
+        tried.push(Tried { rate, fate });
+        if fate != Fate::Held && rate < args.from / 100.0 {
             break;
         }
     }
-    let best = tried.iter().filter(|step| step.held).map(|step| step.rate).fold(0.0, f64::max);
+    let best = highest_held(&tried);
+    let is_generators = tried.iter().any(|step| step.fate == Fate::GeneratorsFault);
     if best > 0.0 {
         return Ok(Capacity { pps: best * ways, is_given: false, is_generators });
     }
@@ -85,21 +82,29 @@ pub(super) fn find(rig: &mut Rig, spec: &Spec, args: &OverloadArgs) -> Result<Ca
     )))
 }
 
-fn step(rig: &mut Rig, spec: &Spec, args: &OverloadArgs, limits: Limits) -> Result<Fate, Fault> {
-    let mut progress = Progress::new(spec.quiet, spec.warmup_ns + spec.duration_ns);
+fn step(
+    rig: &mut Rig,
+    spec: &Spec,
+    pid: Option<u32>,
+    (known, tries): (&Known, u32),
+) -> Result<Fate, Fault> {
+    let mut progress = Progress::new(spec, "search");
     let mut watch = |look: &Look| progress.show(look);
-    let measured = measure(rig, spec, args.server.pid, &mut watch);
+    let measured = measure(rig, spec, pid, &mut watch);
     progress.finish();
-    let known = Known { limits, ..Known::default() };
-    let outcome = Outcome::new(&rig.set_up, spec, &measured?, known);
-    let step = sweep::step(&outcome);
-    eprint!("{}", if spec.quiet { String::new() } else { report::lists::step_line(&step) });
+    if stop::is_asked() {
+        return Err(Fault::Stopped);
+    }
+    let outcome = Outcome::new(&rig.set_up, spec, &measured?, known.clone());
+    if !spec.quiet {
+        eprint!("{}", report::sweep::line("search", &Step::of(&outcome, tries)));
+    }
     let sent: u64 = outcome.ways.iter().map(|way| way.sent).sum();
     let unsent = outcome.generator.unsent as f64;
     let fell_short = unsent > UNSENT * sent as f64 || outcome.generator.socket_drops > 0;
     Ok(match outcome.verdict.held() {
         _ if fell_short => Fate::GeneratorsFault,
         true => Fate::Held,
-        false => Fate::Lost,
+        false => Fate::Failed,
     })
 }

@@ -8,7 +8,7 @@ mod trial;
 mod verdict;
 
 use crate::{
-    command::{args::OverloadArgs, run},
+    command::{args::OverloadArgs, outputs::Outputs, run},
     fault::Fault,
     offer::{
         shape::Shape,
@@ -16,7 +16,9 @@ use crate::{
         units::Rate,
     },
     report,
-    result::overload::Overload,
+    result::{about::About, overload::Overload},
+    rig::Rig,
+    stop::{self, Second},
 };
 
 /// The time of overload when nothing else is said.
@@ -24,15 +26,33 @@ const TIMES: Times = Times { duration_s: 60.0, warmup_s: 0.0 };
 
 /// Overloads, reports, and says whether everything held.
 pub(crate) fn run(args: &OverloadArgs) -> Result<bool, Fault> {
-    let spec = Spec::settle(&args.load, TIMES)?;
+    stop::listen(Second::Ends)?;
+    let spec = Spec::settle_unpaced(&args.load, TIMES)?;
     check(args, &spec)?;
+    let mut outputs = Outputs::open(&args.report, args.plot.as_ref())?;
+    let mut about = About { servers: args.server.about(), ..About::now() };
     let (mut rig, _) = run::set_up(&spec, &args.server)?;
-    let capacity = capacity::find(&mut rig, &spec, args)?;
-    let mut overload = trial::run(&mut rig, &spec, args, capacity)?;
-    overload.warnings.extend(rig.close());
+    about.servers.iter_mut().for_each(|server| server.software = rig.software());
+    let overload = measure(&mut rig, &spec, args, about);
+    let trouble = rig.close();
+    let mut overload = overload?;
+    overload.warnings.extend(trouble);
     overload.broken = verdict::broken(&overload, args);
-    publish(&overload, args)?;
+    print!("{}", report::overload::text(&overload));
+    outputs.json(&overload)?;
+    outputs.page(|| report::overload::page(&overload))?;
+    outputs.picture(|| report::overload::picture(&overload))?;
     Ok(overload.broken.is_empty())
+}
+
+fn measure(
+    rig: &mut Rig,
+    spec: &Spec,
+    args: &OverloadArgs,
+    about: About,
+) -> Result<Overload, Fault> {
+    let capacity = capacity::find(rig, spec, args, &about)?;
+    trial::run(rig, spec, args, (capacity, about))
 }
 
 fn check(args: &OverloadArgs, spec: &Spec) -> Result<(), Fault> {
@@ -56,18 +76,4 @@ fn check(args: &OverloadArgs, spec: &Spec) -> Result<(), Fault> {
         _ => return Ok(()),
     };
     Err(Fault::usage(wrong))
-}
-
-fn publish(overload: &Overload, args: &OverloadArgs) -> Result<(), Fault> {
-    print!("{}", report::overload::text(overload));
-    if let Some(path) = &args.report.json {
-        report::write_json(path, overload)?;
-    }
-    if let Some(path) = &args.report.report {
-        report::html::write(path, &report::overload::page(overload))?;
-    }
-    if let Some(path) = &args.plot {
-        report::html::write(path, &report::overload::picture(overload))?;
-    }
-    Ok(())
 }

@@ -15,13 +15,14 @@ use crate::{
     procfs,
     report::progress::Progress,
     result::{
+        about::About,
         generator::generator,
         offered::{self, offered},
-        outcome::FORMAT,
         overload::{Capacity, Memory, Overload, Phase, Slice},
         server,
     },
     rig::{self, Rig},
+    stop::Until,
 };
 
 /// A burst later than this is not sent: an overload is of now, not of what was due long ago.
@@ -35,27 +36,28 @@ pub(super) fn run(
     rig: &mut Rig,
     spec: &Spec,
     args: &OverloadArgs,
-    capacity: Capacity,
+    (capacity, about): (Capacity, About),
 ) -> Result<Overload, Fault> {
     let server = args.server.address().ok_or_else(|| Fault::usage("give --server HOST[:PORT]"))?;
     let loads = Loads::new(rig, spec, args, capacity);
-    let place = |window| -> Result<Place, Fault> {
-        Ok(Place { server, peer_ip: rig::peer_ip(spec, Some(server))?, clock: rig.clock, window })
-    };
+    let until = &Until::new(loads.whole.until_ns);
+    let (peer_ip, clock) = (rig::peer_ip(spec, Some(server))?, rig.clock);
+    let place = |window| Place { server, peer_ip, clock, window, until };
     let mut probes = [
-        Probe::new(spec, args.probes, place(loads.over)?)?,
-        Probe::new(spec, args.probes, place(loads.then)?)?,
+        Probe::new(spec, args.probes, place(loads.over))?,
+        Probe::new(spec, args.probes, place(loads.then))?,
     ];
     let jobs = probes.iter_mut().map(|probe| -> Job<'_> { Box::new(move || probe.run()) });
     let jobs = jobs.collect();
     let mut resident = Resident::new(args.server.pid)?;
-    let mut progress = Progress::new(spec.quiet, loads.whole.until_ns - loads.whole.start_ns);
+    let whole_ns = loads.whole.until_ns - loads.whole.start_ns;
+    let mut progress = Progress::lasting(spec.quiet, whole_ns, "overload");
     let mut watch = |look: &Look| {
         progress.show(look);
         resident.look();
     };
-    let course =
-        Course { window: loads.whole, latest_ns: Some(LATEST_NS), stages: loads.stages.clone() };
+    let (window, stages) = (loads.whole, loads.stages.clone());
+    let course = Course { window, until, latest_ns: Some(LATEST_NS), stages };
     let beside = Beside { jobs, pid: args.server.pid, watch: &mut watch };
     let measured = measure_beside(rig, spec, &course, beside);
     progress.finish();
@@ -65,19 +67,24 @@ pub(super) fn run(
     let generator = generator(spec, &measured);
     let memory = resident.memory();
     let used = measured.observed.server;
+    let mut warnings = warnings(&over, capacity, &measured);
+    if until.ns() < loads.whole.until_ns {
+        warnings.push("stopped before the course was over".to_owned());
+    }
     Ok(Overload {
-        format: FORMAT,
         title: title(spec, args),
-        machine: procfs::machine(),
+        about,
         offered: offered(spec),
         capacity,
         recovery_s: loads.recovery_s(&measured.slices),
         server: used.map(|used| server::server(&used, spec, &measured, None)),
-        warnings: warnings(&over, capacity, &measured),
+        warnings,
+        was_stopped: until.ns() < loads.whole.until_ns,
         over,
         then,
         memory,
         generator,
+        server_died: measured.observed.server_died,
         broken: Vec::new(),
         series: series(&measured.slices),
     })
@@ -124,7 +131,13 @@ impl Loads {
         }
     }
 
-    fn phase(&self, window: Window, offered_pps: f64, measured: &Measured, probe: &Probe) -> Phase {
+    fn phase(
+        &self,
+        window: Window,
+        offered_pps: f64,
+        measured: &Measured,
+        probe: &Probe<'_>,
+    ) -> Phase {
         let seconds = (window.until_ns - window.start_ns) as f64 / 1e9;
         let [sent, received] = measured.slices.each_ref().map(|slices| {
             let places = slices.place(window.start_ns)..slices.place(window.until_ns);

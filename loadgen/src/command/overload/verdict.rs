@@ -10,6 +10,12 @@ const SLACK_BYTES: u64 = 4 << 20;
 
 /// The lines; none when everything held.
 pub(super) fn broken(overload: &Overload, args: &OverloadArgs) -> Vec<String> {
+    if overload.server_died {
+        return vec!["the server's process ended meanwhile".to_owned()];
+    }
+    if overload.was_stopped {
+        return vec!["it was stopped, so that nothing is known of what came after".to_owned()];
+    }
     let grown = overload.memory.and_then(growth);
     let lines = [collapse(overload, args), recovery(overload, args), grown];
     let silence = [silence(&overload.over, "in overload"), silence(&overload.then, "afterwards")];

@@ -1,23 +1,34 @@
 //! `sweep`: more load step by step, until loss or latency passes its limit.
+//!
+//! Several servers take turns, a step each, so that all of them see the same machine. The search is
+//! run more than once: what the runs do not agree on is no answer.
 
+mod climber;
 pub(crate) mod search;
 
-use self::search::{Search, Tried};
+use std::net::SocketAddr;
+
+use self::{
+    climber::{Climber, Shared},
+    search::Search,
+};
 use crate::{
-    command::{args::SweepArgs, run},
+    command::{args::SweepArgs, outputs::Outputs, run, server::Server},
     fault::Fault,
-    measure::{floor::Floor, measure, observe::Look},
+    measure::floor::Floor,
     offer::{
         shape::Shape,
         spec::{Spec, Times},
     },
-    report::{self, progress::Progress},
+    report,
     result::{
-        outcome::{Known, Outcome},
-        sweep::{Step, Sweep, step, summary},
+        about::{About, ServerAbout},
+        offered::{offered, title},
+        sweep::{Sweep, Swept},
         verdict::Limits,
     },
-    rig::Rig,
+    rig,
+    stop::{self, Second},
 };
 
 /// Limits when none are given: loss nobody hears, latency nobody notices.
@@ -25,83 +36,127 @@ const USUAL_LOSS_PERCENT: f64 = 0.1;
 const USUAL_P99_MS: f64 = 20.0;
 
 /// A step is measured for this long when nothing else is said.
-const TIMES: Times = Times { duration_s: 3.0, warmup_s: 0.5 };
+const TIMES: Times = Times { duration_s: 2.0, warmup_s: 0.5 };
 
-/// Sweeps, reports, and says whether any step held.
+/// Sweeps, reports, and says whether every server has an answer.
 pub(crate) fn run(args: &SweepArgs) -> Result<bool, Fault> {
-    let mut spec = Spec::settle(&args.load, TIMES)?;
+    stop::listen(if args.server_cmd.is_empty() { Second::Ends } else { Second::Waits })?;
+    let spec = Spec::settle_unpaced(&args.load, TIMES)?;
     check(args, &spec)?;
+    let mut outputs = Outputs::open(&args.report, args.plot.as_ref())?;
     let others = others(&args.beside)?;
-    let limits = Limits {
-        loss_percent: args.limits.max_loss.or(Some(USUAL_LOSS_PERCENT)),
-        p99_ms: args.limits.max_p99.or(Some(USUAL_P99_MS)),
+    let targets = targets(args)?;
+    rig::allow_sockets((spec.allocations * (targets.len() + 1)) as u64)?;
+    let servers = targets.iter().filter_map(|target| target.about.clone()).collect();
+    let about = About { servers, ..About::now() };
+    let mut shared = Shared { about, limits: limits(args), floor: Floor::build(&spec)? };
+    let (swept, warnings) = sweep(args, &spec, &targets, &mut shared)?;
+    let mut sweep = Sweep {
+        about: shared.about,
+        title: format!("sweep of {}", title(&spec)),
+        offered: offered(&spec),
+        limits: shared.limits,
+        servers: swept,
+        warnings,
     };
-    let (mut rig, memory) = run::set_up(&spec, &args.server)?;
-    let steps = climb(&mut rig, &mut spec, args, limits)?;
-    let mut sweep = summary(&spec, limits, steps, memory, args.server.pid.is_some());
-    sweep.warnings.extend(rig.close());
-    print!("{}", report::lists::sweep(&sweep));
-    if let Some(path) = &args.report.json {
-        report::write_json(path, &sweep)?;
-    }
-    if let Some(path) = &args.report.report {
-        report::html::write(path, &report::html::sweep(&sweep))?;
-    }
-    let held = sweep.best.is_some();
-    if let Some(path) = &args.plot {
-        let all = std::iter::once((args.name.clone(), sweep)).chain(others).collect::<Vec<_>>();
-        report::html::write(path, &report::html::sweeps_picture(&all))?;
-    }
-    Ok(held)
+    print!("{}", report::sweep::text(&sweep));
+    outputs.json(&sweep)?;
+    outputs.page(|| report::sweep::page(&sweep))?;
+    let have_answers = sweep.servers.iter().all(Swept::has_answer);
+    sweep.servers.extend(others);
+    outputs.picture(|| report::sweep::picture(&sweep))?;
+    Ok(have_answers)
 }
 
-/// Sweeps of other servers, read before hours are spent on one's own.
-fn others(beside: &[String]) -> Result<Vec<(String, Sweep)>, Fault> {
+fn limits(args: &SweepArgs) -> Limits {
+    Limits {
+        loss_percent: args.limits.max_loss.or(Some(USUAL_LOSS_PERCENT)),
+        p99_ms: args.limits.max_p99.or(Some(USUAL_P99_MS)),
+    }
+}
+
+/// Sweeps of other servers, read before minutes are spent on one's own.
+fn others(beside: &[String]) -> Result<Vec<Swept>, Fault> {
     let read = |option: &String| {
         let usage = || Fault::usage(format!("--beside {option}: expected NAME=FILE"));
         let (name, path) = option.split_once('=').ok_or_else(usage)?;
-        Ok((name.to_owned(), Sweep::read(path)?))
+        let first = Sweep::read(path)?.servers.into_iter().next();
+        let swept = first.ok_or_else(|| Fault::file(path, "a sweep of no server"))?;
+        Ok(Swept { name: name.to_owned(), ..swept })
     };
     beside.iter().map(read).collect()
 }
 
 fn check(args: &SweepArgs, spec: &Spec) -> Result<(), Fault> {
-    if spec.shape == Shape::Churn {
-        return Err(Fault::usage("a sweep raises packets/s: use `run churn --rate` instead"));
-    }
-    if args.load.rate.is_some() {
-        return Err(Fault::usage("a sweep sets the rate itself: use --from and --to"));
-    }
-    let climbs = args.from > 0.0 && args.to >= args.from && args.factor > 1.0;
-    if climbs && args.to.is_finite() && args.factor.is_finite() {
-        return Ok(());
-    }
-    Err(Fault::usage("--from must be above 0, --to not below it, --factor above 1"))
+    let wrong = match args {
+        _ if spec.shape == Shape::Churn => {
+            "a sweep raises packets/s: use `run churn --rate` instead"
+        }
+        _ if args.load.rate.is_some() => "a sweep sets the rate itself: use --from and --to",
+        _ if !(args.to >= args.from && args.factor > 1.0 && args.factor.is_finite()) => {
+            "--to must not be below --from, and --factor above 1"
+        }
+        _ if args.runs == 0 => "--runs must be at least 1",
+        _ => return Ok(()),
+    };
+    Err(Fault::usage(wrong))
 }
 
-fn climb(
-    rig: &mut Rig,
-    spec: &mut Spec,
-    args: &SweepArgs,
-    limits: Limits,
-) -> Result<Vec<Step>, Fault> {
-    let search = Search { from: args.from, to: args.to, factor: args.factor, narrow: args.narrow };
-    let mut floor = Floor::build(spec)?;
-    let mut tried = Vec::new();
-    let mut steps: Vec<Step> = Vec::new();
-    while let Some(rate) = search.next(&tried) {
-        spec.offer(rate);
-        let known = Known { floor: floor.measure(spec)?, limits, ..Known::default() };
-        let mut progress = Progress::new(spec.quiet, spec.warmup_ns + spec.duration_ns);
-        let mut watch = |look: &Look| progress.show(look);
-        let measured = measure(rig, spec, args.server.pid, &mut watch);
-        progress.finish();
-        let outcome = Outcome::new(&rig.set_up, spec, &measured?, known);
-        let step = step(&outcome);
-        eprint!("{}", if spec.quiet { String::new() } else { report::lists::step_line(&step) });
-        tried.push(Tried { rate, held: step.held });
-        steps.push(step);
+/// A server that is swept.
+struct Target {
+    name: String,
+    address: Option<SocketAddr>,
+    pid: Option<u32>,
+    about: Option<ServerAbout>,
+    /// Ends with the sweep.
+    _started: Option<Server>,
+}
+
+fn targets(args: &SweepArgs) -> Result<Vec<Target>, Fault> {
+    if args.server_cmd.is_empty() {
+        run::refuse_server_of_direct(args.load.direct, &args.server)?;
+        let about = args.server.about().pop();
+        let (address, pid) = (args.server.address(), args.server.pid);
+        return Ok(vec![Target { name: args.name.clone(), address, pid, about, _started: None }]);
     }
-    steps.sort_by(|a, b| a.offered_pps.total_cmp(&b.offered_pps));
-    Ok(steps)
+    let start = |option: &String| {
+        let server = Server::start(option, args.listen_ip)?;
+        let (address, pid, about) = (Some(server.address), Some(server.pid), Some(server.about()));
+        Ok(Target { name: server.name.clone(), address, pid, about, _started: Some(server) })
+    };
+    args.server_cmd.iter().map(start).collect()
+}
+
+/// Lets all climb in turns until none has a step left, one ends, or somebody asks to stop.
+fn sweep(
+    args: &SweepArgs,
+    spec: &Spec,
+    targets: &[Target],
+    shared: &mut Shared,
+) -> Result<(Vec<Swept>, Vec<String>), Fault> {
+    let search = Search { from: args.from, to: args.to, factor: args.factor, narrow: args.narrow };
+    let climber = |target: &Target| {
+        let built = run::build(spec, target.address, target.pid)?;
+        Ok(Climber::new(&target.name, built, target.pid, (search, args.runs)))
+    };
+    let mut climbers = targets.iter().map(climber).collect::<Result<Vec<_>, Fault>>()?;
+    for (about, climber) in shared.about.servers.iter_mut().zip(&climbers) {
+        about.software = climber.rig.software();
+    }
+    let mut goes_on = true;
+    while goes_on && !stop::is_asked() {
+        goes_on = false;
+        for at in 0..climbers.len() {
+            goes_on |= climbers[at].advance(shared)?;
+            climbers.iter_mut().try_for_each(|climber| climber.rig.tend())?;
+        }
+    }
+    let mut warnings = Vec::new();
+    if stop::is_asked() {
+        warnings.push("stopped before the search was over".to_owned());
+    }
+    if targets.iter().any(|target| target.pid.is_none()) {
+        warnings.push("without --pid there is no CPU time and no memory to plan with".to_owned());
+    }
+    Ok((climbers.into_iter().map(Climber::finish).collect(), warnings))
 }

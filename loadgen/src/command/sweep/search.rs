@@ -11,29 +11,49 @@ pub(crate) struct Search {
     pub(crate) narrow: u32,
 }
 
+/// What became of a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Held,
+    /// The server lost too much, or took too long.
+    Failed,
+    /// The generator did not get it sent, or what came back received.
+    GeneratorsFault,
+}
+
 /// A rate that was tried.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tried {
     pub(crate) rate: f64,
-    pub(crate) held: bool,
+    pub(crate) fate: Fate,
 }
 
 impl Search {
     /// The next rate, or `None` when the search is over.
     pub(crate) fn next(&self, tried: &[Tried]) -> Option<f64> {
         let Some(last) = tried.last() else { return Some(self.from) };
-        let held = tried.iter().filter(|step| step.held).map(|step| step.rate).fold(0.0, f64::max);
-        let failed = tried.iter().filter(|step| !step.held);
-        let lowest = failed.map(|step| step.rate).fold(f64::INFINITY, f64::min);
-        if lowest.is_infinite() {
+        let (held, lowest) = (highest_held(tried), lowest_failed(tried));
+        let Some(lowest) = lowest.map(|step| step.rate) else {
             let next = (last.rate * self.factor).min(self.to);
             return (next > last.rate).then_some(next);
-        }
-        let first_failure = tried.iter().position(|step| !step.held).unwrap_or_default();
-        let narrowed = tried.len() - first_failure - 1;
+        };
+        let first_failure = tried.iter().position(|step| step.fate != Fate::Held);
+        let narrowed = tried.len() - first_failure.unwrap_or_default() - 1;
         let next = if held > 0.0 { (held * lowest).sqrt() } else { lowest / self.factor };
         (narrowed < self.narrow as usize && next >= 1.0).then_some(next)
     }
+}
+
+/// The highest rate that held; 0 when none did.
+pub(crate) fn highest_held(tried: &[Tried]) -> f64 {
+    let held = tried.iter().filter(|step| step.fate == Fate::Held);
+    held.map(|step| step.rate).fold(0.0, f64::max)
+}
+
+/// What the search ended at, if it failed anywhere.
+pub(crate) fn lowest_failed(tried: &[Tried]) -> Option<Tried> {
+    let failed = tried.iter().filter(|step| step.fate != Fate::Held);
+    failed.min_by(|a, b| a.rate.total_cmp(&b.rate)).copied()
 }
 
 #[cfg(test)]
@@ -45,7 +65,7 @@ mod tests {
     fn rates(limit: f64) -> Vec<f64> {
         let mut tried = Vec::new();
         while let Some(rate) = SEARCH.next(&tried) {
-            tried.push(Tried { rate, held: rate <= limit });
+            tried.push(Tried { rate, fate: if rate <= limit { Fate::Held } else { Fate::Failed } });
             assert!(tried.len() < 50);
         }
         tried.iter().map(|step| step.rate.round()).collect()
@@ -68,5 +88,19 @@ mod tests {
     #[test]
     fn goes_down_when_the_first_fails() {
         assert_eq!(rates(30.0)[..4], [100.0, 50.0, 25.0, 35.0]);
+    }
+
+    #[test]
+    fn the_end_of_a_search_is_its_lowest_failure() {
+        let tried = |rate, fate| Tried { rate, fate };
+        let all = [
+            tried(10.0, Fate::Held),
+            tried(40.0, Fate::Failed),
+            tried(30.0, Fate::GeneratorsFault),
+            tried(20.0, Fate::Held),
+        ];
+        assert_eq!(highest_held(&all), 20.0);
+        assert_eq!(lowest_failed(&all).unwrap().fate, Fate::GeneratorsFault);
+        assert_eq!((highest_held(&[]), lowest_failed(&all[..1]).is_none()), (0.0, true));
     }
 }

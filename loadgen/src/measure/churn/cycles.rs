@@ -19,11 +19,13 @@ use crate::{
     offer::{packet::mix, spec::Spec, window::Window},
     rig::{
         self,
-        lane::{Gauge, ThreadUse, Watch},
+        gauge::Gauge,
+        lane::{ThreadUse, Watch},
         sender::SentCount,
         turn::{Answer, Member, Request, Session},
     },
     socket::Poller,
+    stop::Until,
 };
 
 /// What is asked in one cycle, and by whom.
@@ -87,6 +89,7 @@ pub(super) struct Churn<'a> {
     peer: SocketAddr,
     clock: Clock,
     window: Window,
+    until: &'a Until,
     cycle: Cycle,
     gauge: &'a Gauge,
     poller: Poller,
@@ -102,17 +105,19 @@ pub(super) struct Churn<'a> {
 
 /// Where and when cycles run.
 #[derive(Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct Place<'a> {
     pub(crate) server: SocketAddr,
     pub(crate) peer_ip: IpAddr,
     pub(crate) clock: Clock,
     pub(crate) window: Window,
+    /// The end of everything, which the window may lie before.
+    pub(crate) until: &'a Until,
 }
 
 impl<'a> Churn<'a> {
     pub(super) fn new(
         spec: &'a Spec,
-        place: Place,
+        place: Place<'a>,
         cycle: Cycle,
         gauge: &'a Gauge,
     ) -> Result<Churn<'a>, Fault> {
@@ -124,6 +129,7 @@ impl<'a> Churn<'a> {
             peer: SocketAddr::new(place.peer_ip, DISCARD_PORT),
             clock: place.clock,
             window: place.window,
+            until: place.until,
             cycle,
             gauge,
             poller: Poller::new().map_err(|error| Fault::io("create an epoll", error))?,
@@ -143,7 +149,7 @@ impl<'a> Churn<'a> {
         let mut busy_ns = 0;
         loop {
             let now = self.clock.now();
-            if now < self.window.until_ns {
+            if now < self.end_ns() {
                 self.open_due(now)?;
             } else if self.free.len() == self.slots.len() {
                 return Ok(watch.stop(busy_ns));
@@ -155,14 +161,20 @@ impl<'a> Churn<'a> {
             let begin = self.clock.now();
             ready.into_iter().try_for_each(|slot| self.read(slot))?;
             self.tick(begin);
-            self.gauge.publish(self.count.started.all, self.count.finished.all);
+            self.gauge.publish_sent(self.count.started.all, 0);
+            self.gauge.publish_received(self.count.finished.all, 0);
             busy_ns += self.clock.now() - begin;
         }
     }
 
+    /// When no more cycles begin.
+    fn end_ns(&self) -> u64 {
+        self.window.until_ns.min(self.until.ns())
+    }
+
     fn wait_ns(&self, now: u64) -> u64 {
         let tick_ns = self.tick_ns.saturating_sub(now).min(TICK_NS);
-        match self.free.is_empty() || now >= self.window.until_ns {
+        match self.free.is_empty() || now >= self.end_ns() {
             true => tick_ns,
             false => self.next_ns.saturating_sub(now).min(tick_ns),
         }
@@ -213,11 +225,13 @@ impl<'a> Churn<'a> {
         match self.cycle.requests.get(cycle.done) {
             Some(request) => match cycle.member.start(*request, now) {
                 Ok(()) => Ok(()),
-                Err(error) => self.broken(&error),
+                Err(error) => self.broken(slot, &error),
             },
             None => {
                 let measured = cycle.due_ns >= self.window.from_ns;
-                self.count.finish(measured, now.saturating_sub(cycle.due_ns));
+                let took_ns = now.saturating_sub(cycle.due_ns);
+                self.gauge.recent.note(took_ns);
+                self.count.finish(measured, took_ns);
                 self.release(slot);
                 Ok(())
             }
@@ -244,7 +258,7 @@ impl<'a> Churn<'a> {
         };
         match answer {
             Ok(answer) => self.judge(slot, answer),
-            Err(error) => self.broken(&error),
+            Err(error) => self.broken(slot, &error),
         }
     }
 
@@ -287,9 +301,15 @@ impl<'a> Churn<'a> {
         }
     }
 
-    fn broken(&self, error: &io::Error) -> Result<(), Fault> {
+    /// A server that has gone fails the cycle, and every other after it.
+    fn broken(&mut self, slot: usize, error: &io::Error) -> Result<(), Fault> {
         match error.kind() {
-            io::ErrorKind::ConnectionRefused => Err(Fault::Closed(self.server)),
+            io::ErrorKind::ConnectionRefused => {
+                let text = "nothing listens on the server's port any more".to_owned();
+                self.count.failures = (self.count.failures.0 + 1, Some(text));
+                self.release(slot);
+                Ok(())
+            }
             kind => Err(Fault::io("talk to the server", io::Error::from(kind))),
         }
     }

@@ -13,17 +13,19 @@ use crate::{
     count::ledger::Way,
     fault::Fault,
     measure::{
-        Measured, WayTotal,
+        Measured, WayTotal, measured_ns,
         observe::{Look, Scene, observe},
         window,
     },
     offer::spec::Spec,
     rig::{
         self, SetUp,
-        lane::{Gauge, ThreadUse},
+        gauge::Gauge,
+        lane::ThreadUse,
         sender::SentCount,
         turn::{Member, Session, Timings, drive},
     },
+    stop::Until,
 };
 
 /// Runs cycles against a server. The set-up that is returned says how long each request took.
@@ -39,7 +41,8 @@ pub(crate) fn measure(
     try_once(spec, server, peer_ip, clock)?;
     let begin_ns = clock.now();
     let window = window(1, begin_ns, spec);
-    let place = Place { server, peer_ip, clock, window };
+    let until = Until::new(window.until_ns);
+    let place = Place { server, peer_ip, clock, window, until: &until };
     let gauges: Vec<Arc<Gauge>> = (0..spec.threads).map(|_| Arc::default()).collect();
     let churns = gauges.iter().map(|gauge| Churn::new(spec, place, CHURN, gauge));
     let mut churns = churns.collect::<Result<Vec<_>, Fault>>()?;
@@ -48,7 +51,7 @@ pub(crate) fn measure(
         move || churn.run(core).map(|thread: ThreadUse| vec![thread])
     });
     let sockets = Vec::new();
-    let scene = Scene { clock, window, gauges: gauges.clone(), sockets, pid, watch };
+    let scene = Scene { clock, window, until: &until, gauges: gauges.clone(), sockets, pid, watch };
     let observed = observe(scene, jobs.collect())?;
     let mut sum = Count::new(CHURN);
     churns.iter().for_each(|churn| sum.add(&churn.count));
@@ -58,7 +61,7 @@ pub(crate) fn measure(
             WayTotal { sent: sum.started, received: sum.finished },
             WayTotal { sent: SentCount::default(), received: Way::new() },
         ],
-        measured_ns: window.until_ns - window.from_ns,
+        measured_ns: measured_ns(window, &until)?,
         lag: sum.lag,
         unsent: 0,
         failures: sum.failures,

@@ -9,26 +9,23 @@ use crate::{
     count::latency::Latency,
     fault::Fault,
     offer::spec::Spec,
-    rig::{
-        self,
-        lane::{Gauge, ThreadUse},
-    },
+    rig::{self, gauge::Gauge, lane::ThreadUse},
 };
 
 /// Cycles that may wait for answers at a time.
 const CYCLES_AT_ONCE: usize = 256;
 
 /// The cycles of one span of time.
-pub(crate) struct Probe {
+pub(crate) struct Probe<'a> {
     spec: Spec,
-    place: Place,
+    place: Place<'a>,
     gauge: Gauge,
     count: Count,
 }
 
-impl Probe {
+impl<'a> Probe<'a> {
     /// Prepares `rate` cycles a second within the window of `place`.
-    pub(crate) fn new(spec: &Spec, rate: f64, place: Place) -> Result<Probe, Fault> {
+    pub(crate) fn new(spec: &Spec, rate: f64, place: Place<'a>) -> Result<Probe<'a>, Fault> {
         let per_cycle =
             Spec { threads: 1, window: CYCLES_AT_ONCE, rate: Some(rate), ..spec.clone() };
         rig::allow_sockets((spec.allocations + 2 * CYCLES_AT_ONCE) as u64)?;

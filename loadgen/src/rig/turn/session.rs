@@ -71,6 +71,7 @@ pub(crate) struct Session {
     relayed: Option<SocketAddr>,
     lifetime_s: u32,
     peer: Option<SocketAddr>,
+    software: Option<String>,
 }
 
 impl Session {
@@ -87,7 +88,13 @@ impl Session {
             relayed: None,
             lifetime_s: 0,
             peer: None,
+            software: None,
         }
+    }
+
+    /// What the server calls itself, if it ever did.
+    pub(crate) fn software(&self) -> Option<&str> {
+        self.software.as_deref()
     }
 
     /// The channel every session uses: one peer needs no second.
@@ -188,6 +195,8 @@ impl Session {
                 message.xor_address(AttributeType::XOR_MAPPED_ADDRESS).ok()??;
             }
             Request::Allocate => {
+                let software = message.first(AttributeType::SOFTWARE);
+                self.software = software.map(|text| String::from_utf8_lossy(text).into_owned());
                 let kind = AttributeType::XOR_RELAYED_ADDRESS;
                 self.relayed = Some(message.xor_address(kind).ok()??);
                 self.extend(message.lifetime_s().ok()??, now_ns);

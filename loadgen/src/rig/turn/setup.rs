@@ -9,7 +9,7 @@ use super::{
     refusal::Refusal,
     request::{Answer, Rejection, Request},
 };
-use crate::{clock::Clock, count::latency, fault::Fault, socket::Poller};
+use crate::{clock::Clock, count::latency, fault::Fault, socket::Poller, stop};
 
 /// How often requests under way are looked at for a retransmission.
 const TICK: Duration = Duration::from_millis(10);
@@ -33,7 +33,7 @@ impl Timings {
 }
 
 /// Takes every member through `requests` in order, `window` members at a time; the first that
-/// fails ends it.
+/// fails ends it, and so does the wish to stop.
 pub(crate) fn drive(
     members: &mut [Member],
     requests: &[Request],
@@ -70,8 +70,13 @@ struct Crew<'a> {
 impl Crew<'_> {
     /// The first member goes alone: what is wrong with the server or the credentials shows there.
     fn run(&mut self, window: usize) -> Result<(), Fault> {
+        // Giving back goes on whatever happens.
+        let may_stop = !self.requests.contains(&Request::Close);
         let mut next = 0;
         while next < self.members.len() || !self.active.is_empty() {
+            if may_stop && stop::is_asked() {
+                return Err(Fault::Stopped);
+            }
             let window = if self.done.first() == Some(&self.requests.len()) { window } else { 1 };
             while next < self.members.len() && self.active.len() < window {
                 self.enter(next)?;

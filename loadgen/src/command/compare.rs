@@ -4,27 +4,25 @@
 //! second; inside one round of short runs they change little, so each server is compared with the
 //! first of the same round, and the median of those ratios is the result.
 
-mod server;
-
-use self::server::Server;
 use crate::{
     clock::Clock,
-    command::args::CompareArgs,
+    command::{args::CompareArgs, outputs::Outputs, server::Server},
     fault::Fault,
     measure::{churn, floor, measure},
     offer::{
         shape::Shape,
         spec::{Spec, Times},
     },
-    procfs,
     report::{self, progress::Progress},
     result::{
+        about::{About, ServerAbout},
         comparison::{Comparison, Contender, Run, contender},
-        offered::{title, unit},
-        outcome::{FORMAT, Known, Outcome},
+        offered::{paced_title, unit},
+        outcome::{Known, Outcome},
         verdict::near_floor,
     },
     rig::{self, Rig},
+    stop::{self, Second},
 };
 
 const MIN_ROUNDS: usize = 3;
@@ -32,23 +30,21 @@ const MIN_ROUNDS: usize = 3;
 /// Runs are short: a machine's speed holds for so long.
 const TIMES: Times = Times { duration_s: 0.2, warmup_s: 0.05 };
 
-/// Compares and reports; there is no limit to break.
+/// Compares, reports, and says whether all servers lived through it.
 pub(crate) fn run(args: &CompareArgs) -> Result<bool, Fault> {
+    stop::listen(if args.server_cmd.is_empty() { Second::Ends } else { Second::Waits })?;
     let spec = Spec::settle(&args.load, TIMES)?;
     if args.rounds < MIN_ROUNDS {
         return Err(Fault::usage("--rounds must be at least 3: the spread is part of the result"));
     }
+    let mut outputs = Outputs::open(&args.report, None)?;
     let servers = servers(args)?;
     rig::allow_sockets((spec.allocations * servers.len()) as u64)?;
     let comparison = compare(&spec, &servers, args.rounds)?;
-    print!("{}", report::lists::comparison(&comparison));
-    if let Some(path) = &args.report.json {
-        report::write_json(path, &comparison)?;
-    }
-    if let Some(path) = &args.report.report {
-        report::html::write(path, &report::html::comparison(&comparison))?;
-    }
-    Ok(true)
+    print!("{}", report::comparison::text(&comparison));
+    outputs.json(&comparison)?;
+    outputs.page(|| report::comparison::page(&comparison))?;
+    Ok(comparison.broken.is_empty())
 }
 
 fn servers(args: &CompareArgs) -> Result<Vec<Server>, Fault> {
@@ -62,46 +58,82 @@ fn servers(args: &CompareArgs) -> Result<Vec<Server>, Fault> {
 }
 
 fn compare(spec: &Spec, servers: &[Server], rounds: usize) -> Result<Comparison, Fault> {
+    let about = About { servers: servers.iter().map(Server::about).collect(), ..About::now() };
     let mut entrants = servers
         .iter()
-        .map(|server| Entrant::enter(spec, server))
+        .map(|server| Entrant::enter(spec, server, &about))
         .collect::<Result<Vec<_>, Fault>>()?;
     let floor = floor::of(spec)?;
-    let progress = Progress::new(spec.quiet, rounds as u64 + 1);
     let mut warnings = Vec::new();
-    for round in 0..=rounds {
-        for at in 0..entrants.len() {
-            progress.step(round as u64, format!("round {round} of {rounds}: {}", servers[at].name));
-            let outcome = entrants[at].measure(spec)?;
-            // The first run after a start finds cold caches and empty tables.
-            if round > 0 {
-                entrants[at].runs.push(Run::of(&outcome));
-                note(&mut warnings, &servers[at].name, &outcome);
-            }
-            entrants.iter_mut().try_for_each(Entrant::tend)?;
-        }
-    }
-    progress.finish();
+    let broken = take_turns(spec, &mut entrants, rounds, &mut warnings)?;
+    let named = about.servers.into_iter().zip(&entrants);
+    let named =
+        named.map(|(server, entrant)| ServerAbout { software: entrant.software(), ..server });
+    let about = About { servers: named.collect(), ..about };
     let runs: Vec<Vec<Run>> = entrants.iter().map(|entrant| entrant.runs.clone()).collect();
     warnings.extend(entrants.into_iter().filter_map(Entrant::leave));
-    let contenders =
-        servers.iter().zip(&runs).map(|(server, own)| contender(&server.name, own, &runs[0]));
-    let contenders: Vec<Contender> = contenders.collect();
+    let rounds = runs.iter().map(Vec::len).min().unwrap_or_default();
+    if rounds == 0 && broken.is_empty() {
+        return Err(Fault::Stopped);
+    }
+    let contenders = servers.iter().zip(&runs);
+    let contenders: Vec<Contender> =
+        contenders.map(|(server, own)| contender(&server.name, own, &runs[0])).collect();
     warnings.extend(contenders.iter().filter_map(|server| {
         let seen_us = server.latency.iter().map(|figure| figure.us.median);
         near_floor(&server.name, seen_us, &floor?)
     }));
     Ok(Comparison {
-        format: FORMAT,
-        title: format!("comparison, {}", title(spec)),
-        machine: procfs::machine(),
+        about,
+        title: format!("comparison, {}", paced_title(spec)),
         unit: unit(spec).to_owned(),
         rounds,
         floor,
         spins: spec.spin,
         servers: contenders,
+        broken,
         warnings,
     })
+}
+
+/// Lets each server run once in each round, until all are through, one ends, or somebody asks to stop.
+/// Says which ended.
+fn take_turns(
+    spec: &Spec,
+    entrants: &mut [Entrant<'_>],
+    rounds: usize,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<String>, Fault> {
+    let progress = Progress::lasting(spec.quiet, rounds as u64 + 1, "compare");
+    for round in 0..=rounds {
+        let mut outcomes = Vec::with_capacity(entrants.len());
+        for at in 0..entrants.len() {
+            let name = entrants[at].server.name.clone();
+            progress.step(round as u64, format!("round {round} of {rounds}: {name}"));
+            let outcome = entrants[at].measure(spec);
+            if stop::is_asked() {
+                progress.finish();
+                warnings
+                    .push(format!("stopped after {} of {rounds} rounds", round.saturating_sub(1)));
+                return Ok(Vec::new());
+            }
+            let outcome = outcome?;
+            if outcome.server_died {
+                progress.finish();
+                return Ok(vec![format!("{name} ended in round {round}")]);
+            }
+            outcomes.push(outcome);
+            entrants.iter_mut().try_for_each(Entrant::tend)?;
+        }
+        // The first run after a start finds cold caches and empty tables.
+        let counted = entrants.iter_mut().zip(&outcomes).filter(|_| round > 0);
+        for (entrant, outcome) in counted {
+            entrant.runs.push(Run::of(outcome));
+            note(warnings, &entrant.server.name, outcome);
+        }
+    }
+    progress.finish();
+    Ok(Vec::new())
 }
 
 /// Keeps each warning once per server; figures in it are those of the first time.
@@ -121,20 +153,25 @@ struct Entrant<'a> {
     /// `None` for churn, which sets up as it goes.
     rig: Option<Rig>,
     runs: Vec<Run>,
+    about: About,
 }
 
 impl<'a> Entrant<'a> {
-    fn enter(spec: &Spec, server: &'a Server) -> Result<Entrant<'a>, Fault> {
+    fn enter(spec: &Spec, server: &'a Server, about: &About) -> Result<Entrant<'a>, Fault> {
         let lasting = spec.shape != Shape::Churn;
         let build = || Rig::build(spec, Some(server.address), Clock::start());
         let rig = lasting.then(build).transpose()?;
-        Ok(Entrant { server, rig, runs: Vec::new() })
+        Ok(Entrant { server, rig, runs: Vec::new(), about: about.clone() })
+    }
+
+    fn software(&self) -> Option<String> {
+        self.rig.as_ref().and_then(Rig::software)
     }
 
     fn measure(&mut self, spec: &Spec) -> Result<Outcome, Fault> {
         let pid = Some(self.server.pid);
         let watch = &mut |_: &_| {};
-        let known = Known::default();
+        let known = Known::about(self.about.clone());
         match &mut self.rig {
             Some(rig) => {
                 let measured = measure(rig, spec, pid, watch)?;

@@ -2,13 +2,14 @@
 
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
+    os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use uturn::wire::{Class, Message, MessageWriter, Method, TransactionId};
 
-use crate::{fault::Fault, offer::units};
+use crate::{fault::Fault, offer::units, result::about::ServerAbout, stop};
 
 /// How long a server may take until it answers a Binding request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -52,6 +53,8 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            // Ctrl-C is for us: the servers are ended when everything is measured and given back.
+            .process_group(0)
             .spawn()
             .map_err(|error| trouble(name, format!("does not start: {error}")))?;
         let mut started = Started(child);
@@ -70,6 +73,12 @@ impl Server {
         let address = units::server(at).map_err(wrong)?.address;
         wait_for(name, address, || None)?;
         Ok(Server { name: name.to_owned(), address, pid, _started: None })
+    }
+}
+
+impl Server {
+    pub(super) fn about(&self) -> ServerAbout {
+        ServerAbout::new(&self.name, self.address, Some(self.pid))
     }
 }
 
@@ -105,6 +114,9 @@ fn wait_for(
 ) -> Result<(), Fault> {
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {
+        if stop::is_asked() {
+            return Err(Fault::Stopped);
+        }
         if let Some(status) = exited() {
             return Err(trouble(name, format!("ended before it answered ({status})")));
         }

@@ -1,0 +1,186 @@
+//! Where a result comes from: enough to read it elsewhere, and to repeat it.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::procfs;
+
+/// Goes up when a field changes its meaning.
+const FORMAT: u32 = 2;
+
+/// What stands for a secret.
+const HIDDEN: &str = "***";
+
+const DAY_S: u64 = 86_400;
+
+/// Which program measured what, when, and where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct About {
+    pub(crate) format: u32,
+    /// Version of this program.
+    pub(crate) loadgen: String,
+    /// Without passwords and secrets.
+    pub(crate) command: String,
+    /// When it began, UTC, RFC 3339.
+    pub(crate) date: String,
+    /// Where the generator ran.
+    pub(crate) machine: String,
+    pub(crate) servers: Vec<ServerAbout>,
+}
+
+/// A server that was measured.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ServerAbout {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    /// What it calls itself (SOFTWARE), often with a version.
+    pub(crate) software: Option<String>,
+    /// Its program, where it runs on this machine.
+    pub(crate) program: Option<String>,
+}
+
+impl About {
+    /// Of a measurement that begins now.
+    pub(crate) fn now() -> About {
+        About {
+            format: FORMAT,
+            loadgen: env!("CARGO_PKG_VERSION").to_owned(),
+            command: command(std::env::args().collect()),
+            date: date(SystemTime::now()),
+            machine: procfs::machine(),
+            servers: Vec::new(),
+        }
+    }
+
+    /// The servers in half a line.
+    pub(crate) fn server(&self) -> Option<String> {
+        let names: Vec<String> = self.servers.iter().map(ServerAbout::line).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+}
+
+impl ServerAbout {
+    pub(crate) fn new(name: &str, address: SocketAddr, pid: Option<u32>) -> ServerAbout {
+        let program = pid.and_then(|pid| fs::read_link(format!("/proc/{pid}/exe")).ok());
+        let program = program.map(|path| path.display().to_string());
+        ServerAbout { name: name.to_owned(), address, software: None, program }
+    }
+
+    fn line(&self) -> String {
+        let at = self.address.to_string();
+        let name = if self.name == at { at } else { format!("{} ({at})", self.name) };
+        match &self.software {
+            Some(software) => format!("{name}, {software}"),
+            None => name,
+        }
+    }
+}
+
+/// A command line as a shell would take it, its secrets hidden.
+fn command(words: Vec<String>) -> String {
+    let secrets = secrets(&words);
+    let shown = words.into_iter().enumerate().map(|(at, word)| {
+        let word = if at == 0 { "loadgen".to_owned() } else { word };
+        let word = secrets.iter().fold(word, |word, secret| hide(&word, secret));
+        let is_plain = word.chars().all(|c| c.is_alphanumeric() || "-_=./,:@%+*[]".contains(c));
+        if is_plain { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+/// The password of `--user NAME:PASSWORD` and the value of `--secret`.
+fn secrets(words: &[String]) -> Vec<String> {
+    let value = |option: &str| {
+        let apart = words.iter().position(|word| word == option);
+        let apart = apart.and_then(|at| words.get(at + 1)).map(String::as_str);
+        apart.or_else(|| words.iter().find_map(|word| word.strip_prefix(&format!("{option}="))))
+    };
+    let password = value("--user").and_then(|user| Some(user.split_once(':')?.1));
+    let secrets = password.into_iter().chain(value("--secret"));
+    secrets.filter(|secret| !secret.is_empty()).map(str::to_owned).collect()
+}
+
+/// Replaces a secret where it is a word of its own.
+fn hide(text: &str, secret: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(secret) {
+        let end = at + secret.len();
+        let touches = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let before = rest[..at].chars().next_back().or_else(|| shown.chars().next_back());
+        let inside = touches(before) || touches(rest[end..].chars().next());
+        shown += &rest[..at];
+        shown += if inside { secret } else { HIDDEN };
+        rest = &rest[end..];
+    }
+    shown + rest
+}
+
+/// `2026-02-28T13:45:00Z`.
+fn date(at: SystemTime) -> String {
+    let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (year, month, day) = civil(seconds / DAY_S);
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Year, month and day of a day after 1970-01-01, by counting years from March, so that the leap day
+/// is their last.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year + next, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_827_696, "2000-02-29T12:34:56Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (1_798_761_599, "2026-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(date(UNIX_EPOCH + Duration::from_secs(seconds)), expected);
+        }
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let shown = |line: &[&str]| command(line.iter().map(|word| (*word).to_owned()).collect());
+        assert_eq!(
+            shown(&[
+                "x",
+                "run",
+                "--user",
+                "a:pa",
+                "--json",
+                "a.json",
+                "--server-cmd",
+                "b=s -u a:pa"
+            ]),
+            "loadgen run --user a:*** --json a.json --server-cmd 'b=s -u a:***'"
+        );
+        assert_eq!(
+            shown(&["x", "--secret=abc", "--name", "abcd"]),
+            "loadgen --secret=*** --name abcd"
+        );
+        assert_eq!(shown(&["x", "--user=a:s", "s"]), "loadgen --user=a:*** ***");
+    }
+}
