@@ -17,39 +17,30 @@
 
 use std::{io, net::SocketAddr, net::UdpSocket, ops::Range, time::Duration};
 
-mod address;
-mod counters;
+mod datagram;
+mod engine;
 mod epoll;
-mod errno;
-mod flows;
-mod gather;
-mod held;
-mod layout;
-mod load;
-mod mmsg;
-mod outbox;
-mod pace;
-mod pool;
-mod portable;
+mod memory;
 mod probe;
-mod run;
 mod settings;
-mod sizes;
-pub mod sockets;
-pub mod steer;
+mod socket;
 mod sys;
-mod table;
 mod uring;
 mod waker;
 
-pub use counters::{Counters, TrainSizes, TurnSizes};
-pub use held::Held;
-pub use pool::Lease;
-pub use portable::PortableDriver;
+pub use engine::{
+    counters::{Counters, TrainSizes, TurnSizes},
+    held::Held,
+    sizes::Sizes,
+};
+pub use epoll::PortableDriver;
+pub use memory::pool::Lease;
 pub use probe::{Facts, Obstacle};
 pub use settings::{Batching, Settings};
-pub use sizes::Sizes;
-pub use sockets::BufferSizes;
+pub use socket::{
+    open::{self as sockets, BufferSizes},
+    steer,
+};
 pub use uring::UringDriver;
 pub use waker::Waker;
 

@@ -15,7 +15,7 @@
 use std::io;
 
 use super::{UringDriver, ring::Patience};
-use crate::io::table::Phase;
+use crate::io::engine::table::Phase;
 
 /// Receives armed with one call; each may at once fill up to 32 buffers.
 pub(super) const ARMS_PER_CALL: usize = 64;

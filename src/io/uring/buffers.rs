@@ -32,7 +32,7 @@ use std::{
 use io_uring::types::BufRingEntry;
 
 use super::ring::Ring;
-use crate::io::pool::{Pool, RECEIVE_BYTES};
+use crate::io::memory::pool::{Pool, RECEIVE_BYTES};
 
 /// The only buffer group of a ring.
 pub(super) const GROUP: u16 = 0;

@@ -6,8 +6,10 @@ use super::{
 };
 use crate::io::{
     SocketId,
-    errno::{self, ReceiveFate, SendFate},
-    table::{Key, Phase},
+    engine::{
+        errno::{self, ReceiveFate, SendFate},
+        table::{Key, Phase},
+    },
 };
 
 /// Failed receives in a row after which a socket is given up, so that none can keep us spinning.

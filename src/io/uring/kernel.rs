@@ -25,14 +25,16 @@ use super::{
 };
 use crate::io::{
     Counters, Lease, Settings, SocketId, Wait,
-    address::Name,
-    layout::{CONTROL_BYTES, V4_NAME_BYTES, V6_NAME_BYTES},
-    mmsg,
-    outbox::{Outbox, Train},
-    pool::Pool,
-    run::Run,
+    datagram::{
+        layout::{CONTROL_BYTES, V4_NAME_BYTES, V6_NAME_BYTES},
+        outbox::{Outbox, Train},
+        run::Run,
+    },
+    engine::table::Key,
+    epoll::mmsg,
+    memory::pool::Pool,
+    socket::address::Name,
     sys::{self, Setting},
-    table::Key,
 };
 
 /// How often, and how long each time, the end of a driver waits for the kernel to let go.

@@ -21,13 +21,15 @@ use io_uring::types::{Fd, Fixed};
 
 use super::{
     Counters, Driver, Event, Held, Lease, Piece, Received, Settings, SocketId, Wait, Waker,
-    held::Sampler,
-    layout,
-    pace::Pace,
-    run::Run,
-    sockets::{self, BufferSizes, Buffers},
+    datagram::{layout, run::Run},
+    engine::{
+        held::Sampler,
+        pace::Pace,
+        table::{Key, Phase, Table},
+    },
+    socket::open::Buffers,
+    sockets::{self, BufferSizes},
     sys,
-    table::{Key, Phase, Table},
 };
 use arm::ARMS_PER_CALL;
 use kernel::{Filled, Kernel};

@@ -14,8 +14,8 @@ use std::io;
 
 use super::{Collected, UringDriver};
 use crate::io::{
+    engine::table::{Key, Phase},
     sockets,
-    table::{Key, Phase},
 };
 
 impl UringDriver {

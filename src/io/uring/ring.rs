@@ -19,9 +19,11 @@ use io_uring::{
 
 use crate::io::{
     SocketId, Wait,
-    address::Name,
-    errno::{self, WaitFate},
-    pace::Batch,
+    engine::{
+        errno::{self, WaitFate},
+        pace::Batch,
+    },
+    socket::address::Name,
     sys::Setting,
 };
 

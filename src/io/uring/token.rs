@@ -4,7 +4,7 @@
 //! kind 8 │ generation 24 │ slot or train 32
 //! ```
 
-use crate::io::table::{GENERATION_MASK, Key};
+use crate::io::engine::table::{GENERATION_MASK, Key};
 
 /// The subject of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,10 +5,10 @@
 
 use std::mem;
 
-use super::{HEADROOM, Lease, PAD_MAX, Piece};
+use crate::io::{HEADROOM, Lease, PAD_MAX, Piece};
 
 /// What is left to queue of a piece.
-pub(super) struct Run<'a> {
+pub(in crate::io) struct Run<'a> {
     header: &'a [u8],
     lease: Option<Lease>,
     start: usize,
@@ -19,7 +19,7 @@ pub(super) struct Run<'a> {
 }
 
 /// Datagrams in one buffer that belong to one train.
-pub(super) struct Node {
+pub(in crate::io) struct Node {
     lease: Option<Lease>,
     start: u32,
     body_bytes: u32,
@@ -28,16 +28,16 @@ pub(super) struct Node {
     header_bytes: u8,
     pad: u8,
     /// The next node of the train.
-    pub(super) next: u32,
+    pub(in crate::io) next: u32,
 }
 
 /// The `next` of a train's last node.
-pub(super) const END: u32 = u32::MAX;
+pub(in crate::io) const END: u32 = u32::MAX;
 
 impl<'a> Run<'a> {
     /// Checks a piece against its bounds, and where it is one datagram in a buffer of its own,
     /// writes header and pad around the body so that the kernel has nothing to gather.
-    pub(super) fn new(piece: Piece<'a>) -> Self {
+    pub(in crate::io) fn new(piece: Piece<'a>) -> Self {
         let Piece { header, lease, body, segments, stride, pad, dont_fragment: _ } = piece;
         assert!(header.len() <= HEADROOM && usize::from(pad) <= PAD_MAX, "bounds of a piece");
         assert!(body.start <= body.end && segments > 0, "a piece has a datagram");
@@ -65,25 +65,25 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(super) fn segments(&self) -> usize {
+    pub(in crate::io) fn segments(&self) -> usize {
         self.segments
     }
 
-    pub(super) fn header(&self) -> &[u8] {
+    pub(in crate::io) fn header(&self) -> &[u8] {
         self.header
     }
 
-    pub(super) fn datagram_bytes(&self) -> usize {
+    pub(in crate::io) fn datagram_bytes(&self) -> usize {
         self.header.len() + self.body_bytes + usize::from(self.pad)
     }
 
     /// Places a datagram is gathered from: header, body and pad, as far as there are any.
-    pub(super) fn parts(&self) -> usize {
+    pub(in crate::io) fn parts(&self) -> usize {
         1 + usize::from(!self.header.is_empty()) + usize::from(self.pad > 0)
     }
 
     /// Takes the first `segments` datagrams off, with a lease of their own.
-    pub(super) fn split_off(&mut self, segments: usize) -> Node {
+    pub(in crate::io) fn split_off(&mut self, segments: usize) -> Node {
         let start = self.start;
         self.segments -= segments;
         self.start += segments * self.stride;
@@ -105,7 +105,7 @@ impl<'a> Run<'a> {
 }
 
 impl Node {
-    pub(super) const EMPTY: Self = Self {
+    pub(in crate::io) const EMPTY: Self = Self {
         lease: None,
         start: 0,
         body_bytes: 0,
@@ -116,27 +116,27 @@ impl Node {
         next: END,
     };
 
-    pub(super) fn bodies(&self) -> impl Iterator<Item = &[u8]> {
+    pub(in crate::io) fn bodies(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.segments).map(|segment| self.body(segment))
     }
 
-    pub(super) fn body(&self, segment: u32) -> &[u8] {
+    pub(in crate::io) fn body(&self, segment: u32) -> &[u8] {
         let lease =
             self.lease.as_ref().expect("a node keeps its lease until its train is finished");
         let start = (self.start + segment * self.stride) as usize;
         &lease.buffer()[start..start + self.body_bytes as usize]
     }
 
-    pub(super) fn header_bytes(&self) -> usize {
+    pub(in crate::io) fn header_bytes(&self) -> usize {
         self.header_bytes.into()
     }
 
-    pub(super) fn pad_bytes(&self) -> usize {
+    pub(in crate::io) fn pad_bytes(&self) -> usize {
         self.pad.into()
     }
 
     /// Gives the lease up.
-    pub(super) fn finish(&mut self) {
+    pub(in crate::io) fn finish(&mut self) {
         self.lease = None;
     }
 }
@@ -144,7 +144,7 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::pool::Pool;
+    use crate::io::memory::pool::Pool;
 
     #[test]
     fn a_lone_datagram_becomes_one_part_and_a_shared_one_does_not() {

@@ -13,7 +13,7 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::sys::{self, Setting};
+use crate::io::sys::{self, Setting};
 
 /// The socket buffers asked for, in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -121,7 +121,10 @@ pub fn relay(address: SocketAddr, sizes: BufferSizes) -> io::Result<UdpSocket> {
 
 /// What a relay socket of a family is set to before it is bound, where a ring opens it: what
 /// [`relay`] does, in another order.
-pub(super) fn relay_settings(v6: bool, buffers: Buffers) -> impl Iterator<Item = &'static Setting> {
+pub(in crate::io) fn relay_settings(
+    v6: bool,
+    buffers: Buffers,
+) -> impl Iterator<Item = &'static Setting> {
     static ONLY_V6: [Setting; 1] = [Setting::new(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)];
     static TRAINS: [Setting; 1] = [Setting::new(libc::SOL_UDP, libc::UDP_GRO, 1)];
     static FORCED: [Setting; 2] = [
@@ -142,7 +145,7 @@ pub(super) fn relay_settings(v6: bool, buffers: Buffers) -> impl Iterator<Item =
 
 /// How far this process may raise the buffers of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Buffers {
+pub(in crate::io) enum Buffers {
     /// Over the sysctl's cap.
     Forced,
     /// Up to it.
@@ -154,7 +157,7 @@ impl Buffers {
     ///
     /// # Errors
     /// When there can be no socket at all.
-    pub(super) fn allowed() -> io::Result<Self> {
+    pub(in crate::io) fn allowed() -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM.cloexec(), Some(Protocol::UDP))
             .or_else(|_| Socket::new(Domain::IPV6, Type::DGRAM.cloexec(), Some(Protocol::UDP)))?;
         let forced = [libc::SO_RCVBUFFORCE, libc::SO_SNDBUFFORCE]

@@ -15,15 +15,15 @@ const V6_BYTES: usize = size_of::<libc::sockaddr_in6>();
 
 /// A destination, ready for the kernel.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Name {
+pub(in crate::io) struct Name {
     bytes: [u8; V6_BYTES],
     used: usize,
 }
 
 impl Name {
-    pub(super) const EMPTY: Self = Self { bytes: [0; V6_BYTES], used: 0 };
+    pub(in crate::io) const EMPTY: Self = Self { bytes: [0; V6_BYTES], used: 0 };
 
-    pub(super) fn new(address: SocketAddr) -> Self {
+    pub(in crate::io) fn new(address: SocketAddr) -> Self {
         match address {
             SocketAddr::V4(v4) => Self::v4(v4),
             SocketAddr::V6(v6) => Self::v6(v6),
@@ -51,11 +51,11 @@ impl Name {
         bytes
     }
 
-    pub(super) fn as_ptr(&self) -> *const libc::sockaddr {
+    pub(in crate::io) fn as_ptr(&self) -> *const libc::sockaddr {
         self.bytes.as_ptr().cast()
     }
 
-    pub(super) fn len(&self) -> libc::socklen_t {
+    pub(in crate::io) fn len(&self) -> libc::socklen_t {
         self.used as libc::socklen_t
     }
 }
@@ -63,7 +63,7 @@ impl Name {
 /// Reads a source address. `None` when the family is neither IPv4 nor IPv6 or bytes are missing.
 ///
 /// The flow label is left out: it does not tell one peer from another.
-pub(super) fn decode(name: &[u8]) -> Option<SocketAddr> {
+pub(in crate::io) fn decode(name: &[u8]) -> Option<SocketAddr> {
     let family = u16::from_ne_bytes(*name.first_chunk()?);
     let port = u16::from_be_bytes(*name.get(2..)?.first_chunk()?);
     match libc::c_int::from(family) {

@@ -12,20 +12,20 @@
 
 use std::{ffi::c_int, ffi::c_void, mem, net::SocketAddr, ptr};
 
-use super::{
+use crate::io::{
     PAD_MAX,
-    address::Name,
-    outbox::{Nodes, TRAINS_MAX, Train},
+    datagram::outbox::{Nodes, TRAINS_MAX, Train},
+    socket::address::Name,
     sys::{EMPTY_IOVEC, empty_message},
 };
 
 /// Gather entries between two calls into the kernel.
-pub(super) const IOVECS_MAX: usize = 8192;
+pub(in crate::io) const IOVECS_MAX: usize = 8192;
 
 static ZEROS: [u8; PAD_MAX] = [0; PAD_MAX];
 
 /// Messages and gather entries of one batch.
-pub(super) struct Gather {
+pub(in crate::io) struct Gather {
     messages: Box<[Message]>,
     iovecs: Box<[libc::iovec]>,
     used: usize,
@@ -54,22 +54,26 @@ const _: () = assert!(mem::offset_of!(Control, segment_bytes) == size_of::<libc:
 const _: () = assert!(size_of::<Control>() == size_of::<libc::cmsghdr>() + size_of::<usize>());
 
 impl Gather {
-    pub(super) fn new() -> Self {
+    pub(in crate::io) fn new() -> Self {
         let messages = (0..TRAINS_MAX).map(|_| Message::empty()).collect();
         Self { messages, iovecs: vec![EMPTY_IOVEC; IOVECS_MAX].into(), used: 0 }
     }
 
-    pub(super) fn start_over(&mut self) {
+    pub(in crate::io) fn start_over(&mut self) {
         self.used = 0;
     }
 
-    pub(super) fn name(&mut self, index: usize, to: SocketAddr) -> (*const libc::sockaddr, u32) {
+    pub(in crate::io) fn name(
+        &mut self,
+        index: usize,
+        to: SocketAddr,
+    ) -> (*const libc::sockaddr, u32) {
         let name = &mut self.messages[index].name;
         *name = Name::new(to);
         (name.as_ptr(), name.len())
     }
 
-    pub(super) fn message(
+    pub(in crate::io) fn message(
         &mut self,
         index: usize,
         train: &Train,
@@ -86,7 +90,7 @@ impl Gather {
     }
 
     /// The gather entries of a message made by [`message`](Self::message), datagram by datagram.
-    pub(super) fn datagrams(
+    pub(in crate::io) fn datagrams(
         &self,
         index: usize,
         segment_bytes: usize,

@@ -5,27 +5,27 @@
 
 use std::{io, net::UdpSocket};
 
-use super::SocketId;
+use crate::io::SocketId;
 
 /// One socket from open to closed.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(in crate::io) struct Entry {
     /// The process's descriptor of it; `None` where only a ring has it, under the slot's number.
-    pub(super) socket: Option<UdpSocket>,
-    pub(super) v6: bool,
-    pub(super) phase: Phase,
+    pub(in crate::io) socket: Option<UdpSocket>,
+    pub(in crate::io) v6: bool,
+    pub(in crate::io) phase: Phase,
     /// A receive is with the kernel.
-    pub(super) armed: bool,
+    pub(in crate::io) armed: bool,
     /// The ring is letting go of the socket that only it has.
-    pub(super) leaving: bool,
+    pub(in crate::io) leaving: bool,
     /// Receives in a row that failed.
-    pub(super) failures: u32,
+    pub(in crate::io) failures: u32,
     /// Whether datagrams now leave this socket with the DF bit.
     dont_fragment: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(in crate::io) enum Phase {
     /// The ring opens and binds it, as far as it knows without this error so far.
     Opening(Result<(), i32>),
     Open,
@@ -43,7 +43,7 @@ struct Slot {
 
 /// Sockets by slot, at most `capacity` of them.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(in crate::io) struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
     capacity: usize,
@@ -51,19 +51,19 @@ pub(super) struct Table {
 
 /// A slot at one point of its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Key {
-    pub(super) slot: u32,
-    pub(super) generation: u32,
+pub(in crate::io) struct Key {
+    pub(in crate::io) slot: u32,
+    pub(in crate::io) generation: u32,
 }
 
 impl Key {
-    pub(super) fn id(self) -> SocketId {
+    pub(in crate::io) fn id(self) -> SocketId {
         SocketId(self.slot)
     }
 }
 
 impl Table {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(in crate::io) fn new(capacity: usize) -> Self {
         Self { slots: Vec::with_capacity(capacity), free: Vec::with_capacity(capacity), capacity }
     }
 
@@ -71,7 +71,7 @@ impl Table {
     ///
     /// # Errors
     /// `EMFILE` when the table is full.
-    pub(super) fn insert(&mut self, socket: UdpSocket) -> io::Result<Key> {
+    pub(in crate::io) fn insert(&mut self, socket: UdpSocket) -> io::Result<Key> {
         let v6 = socket.local_addr()?.is_ipv6();
         self.add(Entry::new(Some(socket), v6, Phase::Open))
     }
@@ -80,7 +80,7 @@ impl Table {
     ///
     /// # Errors
     /// `EMFILE` when the table is full.
-    pub(super) fn reserve(&mut self, v6: bool) -> io::Result<Key> {
+    pub(in crate::io) fn reserve(&mut self, v6: bool) -> io::Result<Key> {
         self.add(Entry::new(None, v6, Phase::Opening(Ok(()))))
     }
 
@@ -103,7 +103,7 @@ impl Table {
 
     /// Forgets a socket: closes its descriptor and ends its generation. The slot is not used again
     /// before it is [vacated](Self::vacate).
-    pub(super) fn remove(&mut self, key: Key) {
+    pub(in crate::io) fn remove(&mut self, key: Key) {
         let slot = &mut self.slots[key.slot as usize];
         debug_assert_eq!(slot.generation, key.generation, "a slot is removed once per life");
         slot.entry = None;
@@ -111,31 +111,31 @@ impl Table {
     }
 
     /// Frees the slot of a removed socket.
-    pub(super) fn vacate(&mut self, id: SocketId) {
+    pub(in crate::io) fn vacate(&mut self, id: SocketId) {
         debug_assert!(self.get(id).is_none(), "a slot is vacated after its socket was removed");
         self.free.push(id.0);
     }
 
     /// The socket a key was made for, unless that life is over.
-    pub(super) fn at(&mut self, key: Key) -> Option<&mut Entry> {
+    pub(in crate::io) fn at(&mut self, key: Key) -> Option<&mut Entry> {
         let slot = self.slots.get_mut(key.slot as usize)?;
         if slot.generation == key.generation { slot.entry.as_mut() } else { None }
     }
 
     /// The key of an open socket.
-    pub(super) fn open_key(&self, id: SocketId) -> Option<Key> {
+    pub(in crate::io) fn open_key(&self, id: SocketId) -> Option<Key> {
         let slot = self.slots.get(id.index())?;
         let open = slot.entry.as_ref().is_some_and(|entry| entry.phase == Phase::Open);
         open.then_some(Key { slot: id.0, generation: slot.generation })
     }
 
-    pub(super) fn get(&self, id: SocketId) -> Option<&Entry> {
+    pub(in crate::io) fn get(&self, id: SocketId) -> Option<&Entry> {
         self.slots.get(id.index())?.entry.as_ref()
     }
 }
 
 /// Generations travel in 24 bits of a completion's user data.
-pub(super) const GENERATION_MASK: u32 = 0x00FF_FFFF;
+pub(in crate::io) const GENERATION_MASK: u32 = 0x00FF_FFFF;
 
 impl Entry {
     fn new(socket: Option<UdpSocket>, v6: bool, phase: Phase) -> Self {
@@ -144,17 +144,17 @@ impl Entry {
     }
 
     /// The process's descriptor of a socket that no ring opened.
-    pub(super) fn descriptor(&self) -> &UdpSocket {
+    pub(in crate::io) fn descriptor(&self) -> &UdpSocket {
         self.socket.as_ref().expect("only sockets that a ring opened have no descriptor")
     }
 
     /// Whether the DF bit has to be switched before a datagram that wants it so.
-    pub(super) fn differs(&self, dont_fragment: bool) -> bool {
+    pub(in crate::io) fn differs(&self, dont_fragment: bool) -> bool {
         self.dont_fragment != dont_fragment
     }
 
     /// Notes that the DF bit of everything this socket sends from now on is switched.
-    pub(super) fn note_dont_fragment(&mut self, on: bool) {
+    pub(in crate::io) fn note_dont_fragment(&mut self, on: bool) {
         self.dont_fragment = on;
     }
 }

@@ -3,7 +3,7 @@
 //! Plain integers of its own, which no other thread sees: whoever wants to know is given a copy by
 //! the thread that owns the driver. No packet ever writes a shared line.
 
-use super::{Received, Sizes, errno::SendFate, outbox::Train};
+use crate::io::{Received, Sizes, datagram::outbox::Train, engine::errno::SendFate};
 
 /// Datagrams in one turn: none, and up to 1, 2, 4, … 4,096.
 pub type TurnSizes = Sizes<15>;
@@ -103,26 +103,26 @@ counters! {
 
 impl Counters {
     /// Of a driver with so many receive buffers that has done nothing.
-    pub(super) fn new(buffers: u32) -> Self {
+    pub(in crate::io) fn new(buffers: u32) -> Self {
         let buffers = buffers.into();
         Self { buffers, buffers_free: buffers, buffers_low: buffers, ..Self::default() }
     }
 
     /// Notes how many receive buffers are free.
-    pub(super) fn note_free_buffers(&mut self, free: usize) {
+    pub(in crate::io) fn note_free_buffers(&mut self, free: usize) {
         self.buffers_free = free as u64;
         self.buffers_low = self.buffers_low.min(self.buffers_free);
     }
 
     /// Counts a turn, and how many datagrams the one before it brought.
-    pub(super) fn count_turn(&mut self, datagrams_before: usize) {
+    pub(in crate::io) fn count_turn(&mut self, datagrams_before: usize) {
         if self.turns > 0 {
             self.turn_sizes.count(datagrams_before);
         }
         self.turns += 1;
     }
 
-    pub(super) fn count_received(&mut self, received: &Received) {
+    pub(in crate::io) fn count_received(&mut self, received: &Received) {
         let segments = received.segments();
         let datagrams = segments as u64;
         self.trains_in_sizes.count(segments);
@@ -135,7 +135,7 @@ impl Counters {
         }
     }
 
-    pub(super) fn count_sent(&mut self, train: &Train) {
+    pub(in crate::io) fn count_sent(&mut self, train: &Train) {
         let datagrams = train.segments as u64;
         self.trains_out_sizes.count(train.segments);
         self.sent += 1;
@@ -148,14 +148,14 @@ impl Counters {
     }
 
     /// Counts one datagram that was sent by itself after its train was refused.
-    pub(super) fn count_datagram(&mut self, bytes: usize) {
+    pub(in crate::io) fn count_datagram(&mut self, bytes: usize) {
         self.trains_out_sizes.count(1);
         self.sent += 1;
         self.sent_datagrams += 1;
         self.sent_bytes += bytes as u64;
     }
 
-    pub(super) fn count_dropped(&mut self, fate: SendFate, datagrams: usize) {
+    pub(in crate::io) fn count_dropped(&mut self, fate: SendFate, datagrams: usize) {
         let counter = match fate {
             SendFate::Full => &mut self.dropped_full,
             SendFate::Forbidden => &mut self.dropped_forbidden,

@@ -6,7 +6,7 @@
 
 /// What to do about a failed send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SendFate {
+pub(in crate::io) enum SendFate {
     /// The socket's buffer or the device's queue is full. Drop: late media is worse than lost.
     Full,
     /// A firewall rule or the kernel's policy forbids this destination. Drop.
@@ -25,7 +25,7 @@ pub(super) enum SendFate {
 }
 
 /// Decides a failed send; `train` says whether it asked for segmentation.
-pub(super) fn of_send(errno: i32, train: bool) -> SendFate {
+pub(in crate::io) fn of_send(errno: i32, train: bool) -> SendFate {
     match errno {
         libc::EINVAL | libc::EMSGSIZE if train => SendFate::Unjoin,
         libc::EIO | libc::EOPNOTSUPP | libc::ENOPROTOOPT if train => SendFate::NoOffload,
@@ -47,7 +47,7 @@ pub(super) fn of_send(errno: i32, train: bool) -> SendFate {
 
 /// What to do about a receive that ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ReceiveFate {
+pub(in crate::io) enum ReceiveFate {
     /// No buffer was free: arm again once some are.
     Starved,
     /// Reports about earlier sends, or a passing shortage: arm again.
@@ -59,7 +59,7 @@ pub(super) enum ReceiveFate {
 }
 
 /// Decides an ended receive.
-pub(super) fn of_receive(errno: i32) -> ReceiveFate {
+pub(in crate::io) fn of_receive(errno: i32) -> ReceiveFate {
     match errno {
         libc::ENOBUFS => ReceiveFate::Starved,
         libc::ECANCELED => ReceiveFate::Cancelled,
@@ -81,7 +81,7 @@ pub(super) fn of_receive(errno: i32) -> ReceiveFate {
 
 /// What to do when waiting in the kernel returned an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WaitFate {
+pub(in crate::io) enum WaitFate {
     /// The time is up, a signal came, or completions have to be collected first: all is well.
     Return,
     /// The ring or the epoll instance itself failed.
@@ -89,7 +89,7 @@ pub(super) enum WaitFate {
 }
 
 /// Decides a failed wait.
-pub(super) fn of_wait(errno: i32) -> WaitFate {
+pub(in crate::io) fn of_wait(errno: i32) -> WaitFate {
     match errno {
         libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN => WaitFate::Return,
         _ => WaitFate::Fatal,

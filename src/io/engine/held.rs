@@ -37,7 +37,7 @@ pub struct Held {
 
 /// The clock that is read around sampled turns.
 #[derive(Debug, Default)]
-pub(super) struct Sampler {
+pub(in crate::io) struct Sampler {
     turns: u32,
     waiting_since: Option<Instant>,
     returned: Option<Returned>,
@@ -107,13 +107,13 @@ impl Default for Held {
 impl Sampler {
     /// Begins a turn. Whether the clock is read around it, because it is sampled or the one before
     /// was; then [`Sampler::sent`] and [`Sampler::came_back`] are to be called.
-    pub(super) fn begin_turn(&mut self) -> bool {
+    pub(in crate::io) fn begin_turn(&mut self) -> bool {
         self.turns += 1;
         self.turns == EVERY || self.returned.is_some()
     }
 
     /// The sends of the turn before, which had so many datagrams, are with the kernel.
-    pub(super) fn sent(&mut self, held: &mut Held, datagrams: usize) {
+    pub(in crate::io) fn sent(&mut self, held: &mut Held, datagrams: usize) {
         let now = Instant::now();
         if let Some(returned) = self.returned.take() {
             held.count(returned.waited + (now - returned.at), datagrams);
@@ -125,7 +125,7 @@ impl Sampler {
     }
 
     /// The turn's call has returned. It may have kept datagrams waiting for so long.
-    pub(super) fn came_back(&mut self, batch_wait: Duration) {
+    pub(in crate::io) fn came_back(&mut self, batch_wait: Duration) {
         if let Some(since) = self.waiting_since.take() {
             let at = Instant::now();
             self.returned = Some(Returned { at, waited: batch_wait.min(at - since) });

@@ -24,11 +24,11 @@ use std::{
     slice,
 };
 
-use super::{HEADROOM, PAD_MAX};
+use crate::io::{HEADROOM, PAD_MAX};
 
 /// Bytes of a receive buffer: the largest UDP payload behind the kernel's own header, name and
 /// control area. An odd number of cache lines, so that buffer starts spread over the cache's sets.
-pub(super) const RECEIVE_BYTES: usize = 1033 * 64;
+pub(in crate::io) const RECEIVE_BYTES: usize = 1033 * 64;
 const SMALL_BYTES: usize = 2048;
 const LARGE_BYTES: usize = RECEIVE_BYTES;
 /// Private buffers for replies the server originates.
@@ -48,7 +48,7 @@ enum Class {
 }
 
 /// All buffers of one driver.
-pub(super) struct Pool {
+pub(in crate::io) struct Pool {
     base: NonNull<u8>,
     mapped_bytes: usize,
     receive_count: u32,
@@ -70,7 +70,7 @@ struct FreeList {
 
 impl Pool {
     /// Maps `receive_count` receive buffers and the private classes.
-    pub(super) fn new(receive_count: u32) -> io::Result<Rc<Self>> {
+    pub(in crate::io) fn new(receive_count: u32) -> io::Result<Rc<Self>> {
         let slot_count = receive_count + SMALL_COUNT + LARGE_COUNT;
         let mapped_bytes = (receive_count + LARGE_COUNT) as usize * RECEIVE_BYTES
             + SMALL_COUNT as usize * SMALL_BYTES;
@@ -84,14 +84,14 @@ impl Pool {
     }
 
     /// Free receive buffers: neither the kernel's nor leased.
-    pub(super) fn free_receive(&self) -> u32 {
+    pub(in crate::io) fn free_receive(&self) -> u32 {
         self.free[Class::Receive as usize].count.get()
     }
 
     /// Takes a free receive buffer for the kernel to write to: its slot, address and length.
     ///
     /// The buffer is out of safe code's reach until it is [claimed](Self::claim).
-    pub(super) fn publish(&self) -> Option<(u32, *mut u8)> {
+    pub(in crate::io) fn publish(&self) -> Option<(u32, *mut u8)> {
         let slot = self.take_free(Class::Receive)?;
         self.slots[slot as usize].refs.set(KERNEL);
         Some((slot, self.pointer(slot)))
@@ -101,7 +101,7 @@ impl Pool {
     ///
     /// # Safety
     /// The kernel no longer reads or writes this buffer.
-    pub(super) unsafe fn claim(self: &Rc<Self>, slot: u32, range: Range<usize>) -> Lease {
+    pub(in crate::io) unsafe fn claim(self: &Rc<Self>, slot: u32, range: Range<usize>) -> Lease {
         let owner = &self.slots[slot as usize].refs;
         assert_eq!(owner.get(), KERNEL, "a buffer comes back from the kernel once");
         owner.set(1);
@@ -109,14 +109,14 @@ impl Pool {
     }
 
     /// A lease of a free receive buffer, for receiving without a ring.
-    pub(super) fn receive_lease(self: &Rc<Self>) -> Option<Lease> {
+    pub(in crate::io) fn receive_lease(self: &Rc<Self>) -> Option<Lease> {
         let slot = self.take_free(Class::Receive)?;
         self.slots[slot as usize].refs.set(1);
         Some(Lease::new(Rc::clone(self), slot, 0..0))
     }
 
     /// A private buffer whose payload is the `bytes` behind the headroom.
-    pub(super) fn blank(self: &Rc<Self>, bytes: usize) -> Option<Lease> {
+    pub(in crate::io) fn blank(self: &Rc<Self>, bytes: usize) -> Option<Lease> {
         let needed = HEADROOM + bytes + PAD_MAX;
         let small = if needed <= SMALL_BYTES { self.take_free(Class::Small) } else { None };
         let fits = needed <= LARGE_BYTES;
@@ -188,7 +188,7 @@ impl fmt::Debug for Pool {
 
 /// A buffer that the kernel does not own. Dropping the last lease of a buffer returns it.
 ///
-/// The payload is what arrived, or what [`Driver::blank`](super::Driver::blank) was asked for; in
+/// The payload is what arrived, or what [`Driver::blank`](crate::io::Driver::blank) was asked for; in
 /// front of it stand at least [`HEADROOM`] bytes that may be written over.
 pub struct Lease {
     pool: Rc<Pool>,
@@ -256,7 +256,7 @@ impl Lease {
     }
 
     /// Says where the payload is, for whoever has received into the buffer.
-    pub(super) fn set_range(&mut self, range: Range<usize>) {
+    pub(in crate::io) fn set_range(&mut self, range: Range<usize>) {
         assert!(range.start <= range.end, "a payload does not end before it starts");
         assert!(range.end <= self.pool.bytes(self.slot), "a payload lies within its buffer");
         (self.start, self.end) = (range.start as u32, range.end as u32);

@@ -5,13 +5,13 @@
 
 use std::net::SocketAddr;
 
-use super::SocketId;
+use crate::io::SocketId;
 
 /// Entries of the table. A power of two.
 const FLOWS: usize = 1024;
 
 /// The newest train of each flow, and what the kernel refused to join for it.
-pub(super) struct Flows {
+pub(in crate::io) struct Flows {
     entries: Box<[Entry; FLOWS]>,
     batch: u32,
 }
@@ -29,41 +29,41 @@ struct Entry {
 
 /// Where a flow is in the table.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(in crate::io) struct Place {
     index: usize,
     tag: u32,
 }
 
 impl Flows {
-    pub(super) fn new() -> Self {
+    pub(in crate::io) fn new() -> Self {
         let entry = Entry { batch: 0, train: 0, refused_tag: 0, refused_bytes: u32::MAX };
         Self { entries: Box::new([entry; FLOWS]), batch: 1 }
     }
 
     /// The train last noted at this place in this batch; of this flow or of another.
-    pub(super) fn newest(&self, place: Place) -> Option<usize> {
+    pub(in crate::io) fn newest(&self, place: Place) -> Option<usize> {
         let entry = &self.entries[place.index];
         (entry.batch == self.batch).then_some(entry.train as usize)
     }
 
-    pub(super) fn set_newest(&mut self, place: Place, train: usize) {
+    pub(in crate::io) fn set_newest(&mut self, place: Place, train: usize) {
         let entry = &mut self.entries[place.index];
         (entry.batch, entry.train) = (self.batch, train as u32);
     }
 
     /// Whether the kernel refused a train of such datagrams for this flow.
-    pub(super) fn is_refused(&self, place: Place, datagram_bytes: usize) -> bool {
+    pub(in crate::io) fn is_refused(&self, place: Place, datagram_bytes: usize) -> bool {
         let entry = &self.entries[place.index];
         entry.refused_tag == place.tag && datagram_bytes >= entry.refused_bytes as usize
     }
 
-    pub(super) fn refuse(&mut self, place: Place, datagram_bytes: usize) {
+    pub(in crate::io) fn refuse(&mut self, place: Place, datagram_bytes: usize) {
         let entry = &mut self.entries[place.index];
         (entry.refused_tag, entry.refused_bytes) = (place.tag, datagram_bytes as u32);
     }
 
     /// Forgets all trains, and keeps what was refused.
-    pub(super) fn next_batch(&mut self) {
+    pub(in crate::io) fn next_batch(&mut self) {
         self.batch = self.batch.wrapping_add(1);
         if self.batch == 0 {
             self.batch = 1;
@@ -73,7 +73,7 @@ impl Flows {
 }
 
 impl Place {
-    pub(super) fn of(socket: SocketId, to: SocketAddr) -> Self {
+    pub(in crate::io) fn of(socket: SocketId, to: SocketAddr) -> Self {
         let hash = hash(socket, to);
         Self { index: (hash >> 32) as usize % FLOWS, tag: (hash >> 16) as u32 | 1 }
     }

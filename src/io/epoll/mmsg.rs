@@ -12,23 +12,27 @@ use std::{
     rc::Rc,
 };
 
-use super::{
-    Counters, Lease, address, errno,
-    layout::{CONTROL_BYTES, V6_NAME_BYTES, segment_bytes},
-    outbox::Outbox,
-    pool::Pool,
+use crate::io::{
+    Counters, Lease,
+    datagram::{
+        layout::{CONTROL_BYTES, V6_NAME_BYTES, segment_bytes},
+        outbox::Outbox,
+    },
+    engine::errno,
+    memory::pool::Pool,
+    socket::address,
     sys::{EMPTY_IOVEC, check, empty_message},
 };
 
 /// Messages in one `sendmmsg` or `recvmmsg`.
-pub(super) const MESSAGES_MAX: usize = 32;
+pub(in crate::io) const MESSAGES_MAX: usize = 32;
 /// Where a received payload starts in its buffer: a cache line, and no less than the headroom.
 const PAYLOAD_START: usize = 64;
 
-const _: () = assert!(PAYLOAD_START >= super::HEADROOM);
+const _: () = assert!(PAYLOAD_START >= crate::io::HEADROOM);
 
 /// Sends a handed-over train again, datagram by datagram, and counts what becomes of each.
-pub(super) fn send_singly(
+pub(in crate::io) fn send_singly(
     socket: &UdpSocket,
     outbox: &mut Outbox,
     train: usize,
@@ -54,18 +58,18 @@ pub(super) fn send_singly(
 }
 
 /// The errno of the call that has just failed.
-pub(super) fn last_errno() -> i32 {
+pub(in crate::io) fn last_errno() -> i32 {
     io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }
 
 /// Messages about to be sent through one socket.
-pub(super) struct Outgoing {
+pub(in crate::io) struct Outgoing {
     headers: Box<[libc::mmsghdr]>,
     used: usize,
 }
 
 impl Outgoing {
-    pub(super) fn new() -> Self {
+    pub(in crate::io) fn new() -> Self {
         Self { headers: (0..MESSAGES_MAX).map(|_| empty_header()).collect(), used: 0 }
     }
 
@@ -73,7 +77,7 @@ impl Outgoing {
     ///
     /// # Panics
     /// If there are more than [`MESSAGES_MAX`].
-    pub(super) fn send(
+    pub(in crate::io) fn send(
         &mut self,
         socket: &UdpSocket,
         outbox: &mut Outbox,
@@ -115,7 +119,7 @@ impl Outgoing {
 }
 
 /// Buffers and headers for one `recvmmsg`.
-pub(super) struct Incoming {
+pub(in crate::io) struct Incoming {
     headers: Box<[libc::mmsghdr]>,
     iovecs: Box<[libc::iovec]>,
     names: Box<[[u8; V6_NAME_BYTES]]>,
@@ -129,14 +133,14 @@ pub(super) struct Incoming {
 struct Control([u8; CONTROL_BYTES]);
 
 /// One datagram or train from a socket.
-pub(super) struct Arrived {
-    pub(super) from: SocketAddr,
-    pub(super) segment_bytes: usize,
-    pub(super) lease: Lease,
+pub(in crate::io) struct Arrived {
+    pub(in crate::io) from: SocketAddr,
+    pub(in crate::io) segment_bytes: usize,
+    pub(in crate::io) lease: Lease,
 }
 
 impl Incoming {
-    pub(super) fn new() -> Self {
+    pub(in crate::io) fn new() -> Self {
         Self {
             headers: (0..MESSAGES_MAX).map(|_| empty_header()).collect(),
             iovecs: vec![EMPTY_IOVEC; MESSAGES_MAX].into(),
@@ -151,7 +155,7 @@ impl Incoming {
     ///
     /// # Errors
     /// `ENOBUFS` without a system call when no buffer is free; else what `recvmmsg` says.
-    pub(super) fn receive(
+    pub(in crate::io) fn receive(
         &mut self,
         socket: &UdpSocket,
         pool: &Rc<Pool>,
@@ -202,7 +206,7 @@ impl Incoming {
     }
 
     /// Takes message `index` of the last receive. `None` if it makes no sense or was cut short.
-    pub(super) fn take(&mut self, index: usize) -> Option<Arrived> {
+    pub(in crate::io) fn take(&mut self, index: usize) -> Option<Arrived> {
         let header = &self.headers[index];
         let mut lease = self.leases[index].take()?;
         let payload_bytes = header.msg_len as usize;
@@ -216,7 +220,7 @@ impl Incoming {
     }
 
     /// Buffers set aside for the next receive.
-    pub(super) fn held(&self) -> usize {
+    pub(in crate::io) fn held(&self) -> usize {
         self.leases.iter().flatten().count()
     }
 }

@@ -15,19 +15,19 @@ const PERIOD: Duration = Duration::from_millis(10);
 
 /// A thread's use of its core since the last look.
 #[derive(Debug)]
-pub(super) struct Load {
+pub(in crate::io) struct Load {
     turns: u32,
     since: Instant,
     cpu: Duration,
 }
 
 impl Load {
-    pub(super) fn new() -> Self {
+    pub(in crate::io) fn new() -> Self {
         Self { turns: 0, since: Instant::now(), cpu: thread_cpu() }
     }
 
     /// Counts a turn. When a period is over: the percentage of it that the thread was running.
-    pub(super) fn sample(&mut self) -> Option<u32> {
+    pub(in crate::io) fn sample(&mut self) -> Option<u32> {
         self.turns += 1;
         if self.turns < TURNS {
             return None;

@@ -16,7 +16,7 @@ pub struct Sizes<const BUCKETS: usize> {
 
 impl<const BUCKETS: usize> Sizes<BUCKETS> {
     /// Counts one of this size.
-    pub(super) fn count(&mut self, size: usize) {
+    pub(in crate::io) fn count(&mut self, size: usize) {
         let bucket = match size {
             0 => 0,
             1.. => 1 + (usize::BITS - (size - 1).leading_zeros()) as usize,

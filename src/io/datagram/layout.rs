@@ -12,13 +12,13 @@
 
 use std::{net::SocketAddr, ops::Range};
 
-use super::{HEADROOM, address};
+use crate::io::{HEADROOM, socket::address};
 
 /// Bytes asked for the source address; for IPv6 rounded up so that the control area is aligned.
-pub(super) const V4_NAME_BYTES: usize = 16;
-pub(super) const V6_NAME_BYTES: usize = 32;
+pub(in crate::io) const V4_NAME_BYTES: usize = 16;
+pub(in crate::io) const V6_NAME_BYTES: usize = 32;
 /// Bytes of one UDP_GRO control message: CMSG_SPACE(4).
-pub(super) const CONTROL_BYTES: usize = 24;
+pub(in crate::io) const CONTROL_BYTES: usize = 24;
 /// `struct io_uring_recvmsg_out`: lengths of name, control and payload, and flags.
 const LENGTHS_BYTES: usize = 16;
 
@@ -27,15 +27,15 @@ const _: () = assert!(CONTROL_BYTES == size_of::<libc::cmsghdr>() + size_of::<us
 
 /// What a receive wrote in front of, and about, its payload.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub(super) from: SocketAddr,
-    pub(super) payload: Range<usize>,
-    pub(super) segment_bytes: usize,
+pub(in crate::io) struct Layout {
+    pub(in crate::io) from: SocketAddr,
+    pub(in crate::io) payload: Range<usize>,
+    pub(in crate::io) segment_bytes: usize,
 }
 
 /// Reads the areas of a multishot receive of `filled` bytes. `None` if they make no sense, or the
 /// payload was cut short.
-pub(super) fn parse(buffer: &[u8], filled: usize, v6: bool) -> Option<Layout> {
+pub(in crate::io) fn parse(buffer: &[u8], filled: usize, v6: bool) -> Option<Layout> {
     let [name_used, control_used, payload_bytes, flags] = lengths(buffer)?;
     let name_bytes = if v6 { V6_NAME_BYTES } else { V4_NAME_BYTES };
     let control = LENGTHS_BYTES + name_bytes;
@@ -59,7 +59,7 @@ fn lengths(buffer: &[u8]) -> Option<[usize; 4]> {
 }
 
 /// The segment size a UDP_GRO control message tells, if there is one.
-pub(super) fn segment_bytes(control: &[u8]) -> Option<usize> {
+pub(in crate::io) fn segment_bytes(control: &[u8]) -> Option<usize> {
     const DATA: usize = size_of::<libc::cmsghdr>();
     let data = control.get(DATA..DATA + 4)?;
     let level = i32::from_ne_bytes(*control.get(DATA - 8..)?.first_chunk()?);

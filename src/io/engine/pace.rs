@@ -17,14 +17,14 @@
 
 use std::{mem, time::Duration};
 
-use super::{Batching, load::Load};
+use crate::io::{Batching, engine::load::Load};
 
 /// More steps than this make no difference that could be measured.
 const STEP_MAX: u32 = 8;
 
 /// The driver's idea of how busy it is.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(in crate::io) struct Pace {
     batching: Batching,
     load: Load,
     /// 0 for no wait; the first is `wait_us` long, each further one twice as long.
@@ -35,36 +35,36 @@ pub(super) struct Pace {
 
 /// What to wait for: so many completions, but no longer than this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Batch {
-    pub(super) completions: u32,
-    pub(super) wait: Duration,
+pub(in crate::io) struct Batch {
+    pub(in crate::io) completions: u32,
+    pub(in crate::io) wait: Duration,
 }
 
 impl Batch {
     /// The same, complete with so many datagrams.
-    pub(super) fn at_most(self, datagrams: u32) -> Self {
+    pub(in crate::io) fn at_most(self, datagrams: u32) -> Self {
         Self { completions: self.completions.min(datagrams).max(1), ..self }
     }
 }
 
 impl Pace {
-    pub(super) fn new(batching: Batching) -> Self {
+    pub(in crate::io) fn new(batching: Batching) -> Self {
         Self { batching, load: Load::new(), step: 0, datagrams: 0 }
     }
 
     /// Counts datagrams of this turn.
-    pub(super) fn received(&mut self, datagrams: usize) {
+    pub(in crate::io) fn received(&mut self, datagrams: usize) {
         self.datagrams += datagrams;
     }
 
     /// Datagrams of this turn so far.
-    pub(super) fn datagrams(&self) -> usize {
+    pub(in crate::io) fn datagrams(&self) -> usize {
         self.datagrams
     }
 
     /// Judges the turn that ends here by what it brought; `None` when the next one should wait for
     /// no more than its first completion.
-    pub(super) fn next_batch(&mut self) -> Option<Batch> {
+    pub(in crate::io) fn next_batch(&mut self) -> Option<Batch> {
         if let Some(percent) = self.load.sample() {
             self.adapt(percent);
         }

@@ -17,15 +17,17 @@
 
 use std::net::SocketAddr;
 
-use super::{
+use crate::io::{
     Counters, HEADROOM, SocketId,
-    flows::{Flows, Place},
-    gather::{Gather, IOVECS_MAX},
-    run::{END, Node, Run},
+    datagram::{
+        flows::{Flows, Place},
+        gather::{Gather, IOVECS_MAX},
+        run::{END, Node, Run},
+    },
 };
 
 /// Trains, single datagrams included, between two calls into the kernel.
-pub(super) const TRAINS_MAX: usize = 1024;
+pub(in crate::io) const TRAINS_MAX: usize = 1024;
 /// Pieces between two calls into the kernel.
 const PIECES_MAX: usize = 2048;
 /// Datagrams in one train: what every kernel with UDP_SEGMENT takes.
@@ -34,7 +36,7 @@ const TRAIN_SEGMENTS_MAX: usize = 64;
 const TRAIN_BYTES_MAX: usize = 65_000;
 
 /// Pieces and trains of one batch.
-pub(super) struct Outbox {
+pub(in crate::io) struct Outbox {
     trains: Box<[Train]>,
     begun: usize,
     handed_over: usize,
@@ -51,22 +53,22 @@ pub(super) struct Outbox {
 
 /// Datagrams for one destination that leave in one send.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Train {
-    pub(super) socket: SocketId,
-    pub(super) to: SocketAddr,
+pub(in crate::io) struct Train {
+    pub(in crate::io) socket: SocketId,
+    pub(in crate::io) to: SocketAddr,
     /// Bytes of each datagram; the last may be shorter.
-    pub(super) segment_bytes: usize,
-    pub(super) bytes: usize,
-    pub(super) segments: usize,
+    pub(in crate::io) segment_bytes: usize,
+    pub(in crate::io) bytes: usize,
+    pub(in crate::io) segments: usize,
     /// Places it is gathered from.
-    pub(super) parts: usize,
+    pub(in crate::io) parts: usize,
     first: u32,
     last: u32,
     open: bool,
 }
 
 impl Outbox {
-    pub(super) fn new(segmentation: bool) -> Self {
+    pub(in crate::io) fn new(segmentation: bool) -> Self {
         let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
         Self {
             trains: vec![Train::begin(SocketId(0), nobody, 0, false); TRAINS_MAX].into(),
@@ -84,31 +86,31 @@ impl Outbox {
     }
 
     /// From now on every datagram is a send of its own. Returns whether that is news.
-    pub(super) fn stop_segmentation(&mut self) -> bool {
+    pub(in crate::io) fn stop_segmentation(&mut self) -> bool {
         std::mem::replace(&mut self.segmentation, false)
     }
 
     /// Trains not yet handed to the kernel.
-    pub(super) fn waiting(&self) -> usize {
+    pub(in crate::io) fn waiting(&self) -> usize {
         self.begun - self.handed_over
     }
 
     /// Trains the kernel has not finished.
-    pub(super) fn in_flight(&self) -> usize {
+    pub(in crate::io) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
     /// Whether any send of this batch is of more than one datagram.
-    pub(super) fn has_trains(&self) -> bool {
+    pub(in crate::io) fn has_trains(&self) -> bool {
         self.trains[..self.begun].iter().any(|train| train.segments > 1)
     }
 
-    pub(super) fn train(&self, index: usize) -> &Train {
+    pub(in crate::io) fn train(&self, index: usize) -> &Train {
         &self.trains[index]
     }
 
     /// Queues as much of `run` as there is room for; whether that was all of it.
-    pub(super) fn queue(
+    pub(in crate::io) fn queue(
         &mut self,
         socket: SocketId,
         to: SocketAddr,
@@ -166,7 +168,7 @@ impl Outbox {
 
     /// Hands the oldest waiting train to the caller, who sends it and then says it is
     /// [finished](Self::finish).
-    pub(super) fn hand_over(&mut self) -> Option<usize> {
+    pub(in crate::io) fn hand_over(&mut self) -> Option<usize> {
         if self.handed_over == self.begun {
             return None;
         }
@@ -176,37 +178,37 @@ impl Outbox {
     }
 
     /// The bytes of a train that is one datagram in one place.
-    pub(super) fn plain(&self, index: usize) -> Option<&[u8]> {
+    pub(in crate::io) fn plain(&self, index: usize) -> Option<&[u8]> {
         let train = &self.trains[index];
         let node = self.nodes.get(train.first as usize)?;
         (train.segments == 1 && train.parts == 1).then(|| node.body(0))
     }
 
     /// The name of a train's destination, at an address that holds until the train is finished.
-    pub(super) fn name(&mut self, index: usize) -> (*const libc::sockaddr, libc::socklen_t) {
+    pub(in crate::io) fn name(&mut self, index: usize) -> (*const libc::sockaddr, libc::socklen_t) {
         self.gather.name(index, self.trains[index].to)
     }
 
     /// A train as a message for `sendmsg`; it and all it points to hold until the train is finished.
-    pub(super) fn message(&mut self, index: usize) -> *const libc::msghdr {
+    pub(in crate::io) fn message(&mut self, index: usize) -> *const libc::msghdr {
         let train = &self.trains[index];
         let nodes = Nodes { nodes: &self.nodes, headers: &self.headers, next: train.first };
         self.gather.message(index, train, nodes)
     }
 
     /// The datagrams of a train that is a [message](Self::message), each as what `sendmsg` gathers.
-    pub(super) fn datagrams(&self, index: usize) -> impl Iterator<Item = &[libc::iovec]> {
+    pub(in crate::io) fn datagrams(&self, index: usize) -> impl Iterator<Item = &[libc::iovec]> {
         self.gather.datagrams(index, self.trains[index].segment_bytes)
     }
 
     /// Remembers that the kernel refused a train, so that such datagrams of this flow go out singly.
-    pub(super) fn refuse(&mut self, index: usize) {
+    pub(in crate::io) fn refuse(&mut self, index: usize) {
         let train = &self.trains[index];
         self.flows.refuse(Place::of(train.socket, train.to), train.segment_bytes);
     }
 
     /// Ends a train that the kernel no longer reads: its leases are dropped.
-    pub(super) fn finish(&mut self, index: usize) {
+    pub(in crate::io) fn finish(&mut self, index: usize) {
         let train = &mut self.trains[index];
         let mut next = std::mem::replace(&mut train.first, END);
         train.parts = 0;
@@ -263,7 +265,7 @@ impl Train {
 }
 
 /// The nodes of one train in order, each with its header.
-pub(super) struct Nodes<'a> {
+pub(in crate::io) struct Nodes<'a> {
     nodes: &'a [Node],
     headers: &'a [[u8; HEADROOM]],
     next: u32,

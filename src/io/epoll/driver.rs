@@ -14,19 +14,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
+use crate::io::{
     Counters, Driver, Event, Held, Lease, Piece, Received, Settings, SocketId, Wait, Waker,
-    epoll::{Epoll, Readable},
-    errno::{self, ReceiveFate, SendFate},
-    held::Sampler,
-    mmsg::{Incoming, MESSAGES_MAX, Outgoing, send_singly},
-    outbox::{Outbox, TRAINS_MAX},
-    pace::Pace,
-    pool::Pool,
-    run::Run,
+    datagram::{
+        outbox::{Outbox, TRAINS_MAX},
+        run::Run,
+    },
+    engine::{
+        errno::{self, ReceiveFate, SendFate},
+        held::Sampler,
+        pace::Pace,
+        table::{Key, Phase, Table},
+    },
+    epoll::{
+        mmsg::{Incoming, MESSAGES_MAX, Outgoing, send_singly},
+        poll::{Epoll, Readable},
+    },
+    memory::pool::Pool,
     sockets::{self, BufferSizes},
     sys,
-    table::{Key, Phase, Table},
 };
 
 /// Receives of up to [`MESSAGES_MAX`] messages each from one socket in one turn, so that a busy

@@ -45,7 +45,7 @@ use std::{
     os::fd::AsRawFd,
 };
 
-use super::sys::check;
+use crate::io::sys::check;
 
 /// Offset of the number of the current CPU, and of the network header, in what the kernel lets a
 /// program read beside the payload.

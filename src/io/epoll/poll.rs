@@ -13,11 +13,13 @@ use std::{
     time::Duration,
 };
 
-use super::{
+use crate::io::{
     Wait,
-    errno::{self, WaitFate},
+    engine::{
+        errno::{self, WaitFate},
+        table::Key,
+    },
     sys::check,
-    table::Key,
 };
 
 /// Readable descriptors reported by one wait; the rest are reported by the next.
@@ -26,7 +28,7 @@ const READY_MAX: usize = 256;
 const WAKER: u64 = u64::MAX;
 
 /// An epoll instance and what its last wait reported.
-pub(super) struct Epoll {
+pub(in crate::io) struct Epoll {
     instance: OwnedFd,
     events: Box<[libc::epoll_event]>,
     ready: usize,
@@ -34,13 +36,13 @@ pub(super) struct Epoll {
 
 /// Something that can be read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Readable {
+pub(in crate::io) enum Readable {
     Socket(Key),
     Waker,
 }
 
 impl Epoll {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(in crate::io) fn new() -> io::Result<Self> {
         // SAFETY: epoll_create1 takes an integer and touches no memory of ours.
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: the kernel has just returned this descriptor, and nothing else holds it.
@@ -50,19 +52,19 @@ impl Epoll {
     }
 
     /// Reports `socket` under `key` whenever it is readable.
-    pub(super) fn watch(&self, socket: &UdpSocket, key: Key) -> io::Result<()> {
+    pub(in crate::io) fn watch(&self, socket: &UdpSocket, key: Key) -> io::Result<()> {
         let token = u64::from(key.generation) << 32 | u64::from(key.slot);
         self.control(libc::EPOLL_CTL_ADD, socket.as_raw_fd(), libc::EPOLLIN, token)
     }
 
     /// Reports each time something was written to the waker.
-    pub(super) fn watch_edges(&self, waker: impl AsFd) -> io::Result<()> {
+    pub(in crate::io) fn watch_edges(&self, waker: impl AsFd) -> io::Result<()> {
         let fd = waker.as_fd().as_raw_fd();
         self.control(libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN | libc::EPOLLET, WAKER)
     }
 
     /// No longer reports `socket`.
-    pub(super) fn ignore(&self, socket: &UdpSocket) -> io::Result<()> {
+    pub(in crate::io) fn ignore(&self, socket: &UdpSocket) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_DEL, socket.as_raw_fd(), 0, 0)
     }
 
@@ -75,7 +77,7 @@ impl Epoll {
     }
 
     /// Waits until something is readable. Running out of time and being interrupted are no errors.
-    pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
+    pub(in crate::io) fn wait(&mut self, wait: Wait) -> io::Result<()> {
         let (instance, events) = (self.instance.as_raw_fd(), self.events.as_mut_ptr());
         self.ready = 0;
         // SAFETY: `events` points to READY_MAX writable events that outlive the call.
@@ -92,12 +94,12 @@ impl Epoll {
     }
 
     /// How many descriptors the last wait reported.
-    pub(super) fn ready(&self) -> usize {
+    pub(in crate::io) fn ready(&self) -> usize {
         self.ready
     }
 
     /// What the last wait reported at `index`.
-    pub(super) fn readable(&self, index: usize) -> Readable {
+    pub(in crate::io) fn readable(&self, index: usize) -> Readable {
         // SAFETY: the field is an initialised integer; epoll_event is packed on some machines, so
         // it is copied out of its place unaligned.
         let token = unsafe { ptr::read_unaligned(&raw const self.events[index].u64) };

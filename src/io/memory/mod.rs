@@ -1,0 +1,3 @@
+//! Buffers, and who may touch them.
+
+pub(in crate::io) mod pool;
