@@ -65,6 +65,8 @@ impl Size {
             .relay_ips(&relay)
             .relay_ports(self.ports.0, self.ports.1)
             .through(&["prlimit", &format!("--nofile={0}:{0}", self.open_files)])
+            // Its files are counted from outside.
+            .with(&["--core-dumps", "on"])
             .with(&["--user-quota", "0", "--io", self.driver])
             .with(&["--workers", &self.workers.to_string()])
             .start()

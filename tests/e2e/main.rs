@@ -36,6 +36,7 @@ mod quota;
 mod refresh;
 mod reload;
 mod reservation;
+mod secrecy;
 mod service;
 mod silence;
 mod start;

@@ -303,8 +303,9 @@ fn silent_connections_are_closed_in_time() {
 
 #[test]
 fn nothing_is_shown_unless_it_is_asked_for() {
-    assert_eq!(tcp_sockets(shown(&[]).0.process.pid), 1);
-    assert_eq!(tcp_sockets(Relay::start().process.pid), 0);
+    let looked_into = ["--core-dumps", "on"];
+    assert_eq!(tcp_sockets(shown(&looked_into).0.process.pid), 1);
+    assert_eq!(tcp_sockets(Setup::new().with(&looked_into).start().process.pid), 0);
 }
 
 /// Counts the TCP sockets among the descriptors of a process.

@@ -14,7 +14,7 @@ use super::doctor::{self, DoctorArgs};
 use super::import::{self, ImportArgs};
 use super::manual::{self, CompletionsArgs};
 use crate::control::config::{Config, ConfigError, Options, Origin, example_file};
-use crate::control::server::wait;
+use crate::control::server::{memory, wait};
 use crate::control::{admin, escape};
 
 /// The command line or the configuration is wrong.
@@ -65,6 +65,7 @@ enum Command {
 /// Does what the command line asks for; `serve` is called with the settled configuration
 /// and where it came from.
 pub fn command_line(serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
+    memory::close();
     match Cli::try_parse() {
         Ok(cli) => obey(cli, serve),
         Err(error) => explain(&error),
@@ -79,7 +80,12 @@ fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
         }
         Some(Command::CheckConfig { file }) => {
             let origin = Origin { file: Some(file), ..Origin::default() };
-            told(origin.load(), |config| say(&escape::lines(&config.summary())))
+            told(origin.load(), |config| {
+                for exposure in &config.exposed {
+                    eprintln!("uturn: {}", escape::text(&exposure.to_string()));
+                }
+                say(&escape::lines(&config.summary()))
+            })
         }
         Some(Command::Credentials(args)) => say(&credentials::printed(&args)),
         Some(Command::ImportCoturn(args)) => import_coturn(&args),

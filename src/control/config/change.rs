@@ -45,6 +45,7 @@ impl Config {
             usage: running.usage,
             control: running.control,
             log: LogSettings { format: running.log.format, ..self.log },
+            core_dumps: running.core_dumps,
             quotas,
             ..self.clone()
         };
@@ -98,6 +99,7 @@ impl Config {
             (&schema::USAGE_RECORDS, usage_path(self) != usage_path(new)),
             (&schema::USAGE_INTERVAL.key, usage_interval(self) != usage_interval(new)),
             (&schema::LOG_FORMAT, self.log.format != new.log.format),
+            (&schema::CORE_DUMPS, self.core_dumps != new.core_dumps),
         ]
     }
 }

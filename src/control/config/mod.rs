@@ -12,6 +12,7 @@
 mod addresses;
 mod change;
 mod example;
+mod exposure;
 mod key;
 mod machine;
 mod raw;
@@ -34,6 +35,7 @@ use tracing::level_filters::LevelFilter;
 pub use addresses::{Addresses, Asked};
 pub use change::Change;
 pub use example::example_file;
+pub use exposure::Exposure;
 pub use machine::Machine;
 pub(super) use machine::local;
 pub use raw::Options;
@@ -44,6 +46,7 @@ pub(crate) use value::Server;
 pub(crate) use value::{ExternalIp, MetricsAddress, Realm, Value};
 pub use value::{IoChoice, LogFormat, PortRange, Proof, Secret, User, UserKey};
 
+use exposure::Content;
 use source::Source;
 
 use crate::turn::{OnReallocate, RateLimits, RelayAddress};
@@ -112,6 +115,10 @@ pub struct Config {
     pub usage: Option<UsageSettings>,
     /// How the server logs.
     pub log: LogSettings,
+    /// Whether a crash may leave the memory behind, secrets and all.
+    pub core_dumps: bool,
+    /// Files that others on this machine may read or change and should not.
+    pub exposed: Vec<Exposure>,
 }
 
 /// Where a configuration came from, so that it can be read again.
@@ -202,8 +209,14 @@ impl Config {
         machine: &Machine,
     ) -> Result<Self, ConfigError> {
         let source = file.map_or_else(|| Ok(Source::default()), Source::open)?;
-        let options = flags.over(source.options()?);
-        settle::Settling { source: &source, machine }.settle(options)
+        let in_file = source.options()?;
+        let content = in_file.content();
+        let mut config =
+            settle::Settling { source: &source, machine }.settle(flags.over(in_file))?;
+        let users = config.users_file.as_ref().map(|users| (&*users.path, Content::Secret));
+        let files = file.map(|file| (file, content)).into_iter().chain(users);
+        config.exposed = files.flat_map(|(file, content)| exposure::of(file, content)).collect();
+        Ok(config)
     }
 
     /// Every user with a fixed password or key.

@@ -14,6 +14,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use toml::Spanned;
 use tracing::level_filters::LevelFilter;
 
+use super::exposure::Content;
 use super::schema as key;
 use super::value::{
     ExternalIp, FilePath, IoChoice, LogFormat, MetricsAddress, PortRange, Realm, Secret, Server,
@@ -221,6 +222,10 @@ pub struct Options {
     #[arg(long = key::LOG_FORMAT.name, value_name = key::LOG_FORMAT.unit)]
     #[arg(help = key::LOG_FORMAT.help(), value_parser = flag::<LogFormat>)]
     pub(crate) log_format: Option<Given<LogFormat>>,
+
+    #[arg(long = key::CORE_DUMPS.name, value_name = key::CORE_DUMPS.unit)]
+    #[arg(help = key::CORE_DUMPS.help(), value_parser = flag::<Switch>)]
+    pub(crate) core_dumps: Option<Given<Switch>>,
 }
 
 impl Options {
@@ -261,6 +266,13 @@ impl Options {
             usage_interval: self.usage_interval.or(below.usage_interval),
             log: self.log.or(below.log),
             log_format: self.log_format.or(below.log_format),
+            core_dumps: self.core_dumps.or(below.core_dumps),
         }
+    }
+
+    /// Whether there are passwords or secrets among these options.
+    pub(super) fn content(&self) -> Content {
+        let is_secret = self.user.is_some() || self.secret.is_some();
+        if is_secret { Content::Secret } else { Content::Public }
     }
 }

@@ -377,6 +377,19 @@ pub const LOG_FORMAT: Key = Key {
     ..ONE
 };
 
+/// Whether a crash may leave a core dump.
+pub const CORE_DUMPS: Key = Key {
+    name: "core-dumps",
+    unit: "on|off",
+    default: "off",
+    bounds: "on, off",
+    doc: "Whether a crash may leave a core dump, for whoever looks for its cause. It holds every key and \
+          password that the server knows; off also keeps other programs of the server's user from \
+          looking into its memory.",
+    example: "on",
+    ..ONE
+};
+
 /// Every key, in the order of the options table.
 pub const KEYS: &[&Key] = &[
     &LISTEN,
@@ -413,6 +426,7 @@ pub const KEYS: &[&Key] = &[
     &CONTROL,
     &LOG,
     &LOG_FORMAT,
+    &CORE_DUMPS,
 ];
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use tracing::level_filters::LevelFilter;
+use zeroize::Zeroizing;
 
 use super::addresses::Addresses;
 use super::raw::{Given, Options, Place};
@@ -84,6 +85,8 @@ impl Settling<'_> {
                 level: value_or_default::<LevelFilter>(options.log, &schema::LOG),
                 format: value_or_default(options.log_format, &schema::LOG_FORMAT),
             },
+            core_dumps: value_or_default::<Switch>(options.core_dumps, &schema::CORE_DUMPS).0,
+            exposed: Vec::new(),
         })
     }
 
@@ -244,12 +247,12 @@ impl Settling<'_> {
     }
 
     fn generate_secret(&self) -> Result<Secret, ConfigError> {
-        let mut bytes = [0; GENERATED_SECRET_BYTES];
-        if let Err(error) = getrandom::fill(&mut bytes) {
+        let mut bytes = Zeroizing::new([0; GENERATED_SECRET_BYTES]);
+        if let Err(error) = getrandom::fill(&mut *bytes) {
             let problem = format!("the system gives no random bytes ({error}): write a secret");
             return self.fail(&schema::SECRET, None, problem);
         }
-        Ok(Secret::new(hex(&bytes)))
+        Ok(Secret::new(hex(&*bytes)))
     }
 }
 
@@ -261,8 +264,12 @@ fn metrics(given: Option<Vec<Given<MetricsAddress>>>) -> Vec<SocketAddr> {
     addresses
 }
 
+/// Writes digits one by one: a string that grows, or one for each byte, would leave copies behind.
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).expect("a nibble is below 16");
+    let mut text = String::with_capacity(2 * bytes.len());
+    text.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xF)]));
+    text
 }
 
 fn size(len: usize) -> u32 {

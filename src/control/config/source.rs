@@ -6,13 +6,16 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::raw::{Options, Place};
 
-/// A file of options, kept as text so that an error can be given its line.
-#[derive(Debug, Default)]
+/// A file of options, kept as text so that an error can be given its line. The text may hold passwords,
+/// so its memory is overwritten when it is dropped.
+#[derive(Default)]
 pub(crate) struct Source {
     path: PathBuf,
-    text: String,
+    text: Zeroizing<String>,
 }
 
 impl Source {
@@ -25,12 +28,12 @@ impl Source {
             remedy: Remedy::Operator,
         };
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        Ok(Self { path: path.to_owned(), text })
+        Ok(Self { path: path.to_owned(), text: Zeroizing::new(text) })
     }
 
     #[cfg(test)]
     pub(crate) fn of(path: &str, text: &str) -> Self {
-        Self { path: path.into(), text: text.to_owned() }
+        Self { path: path.into(), text: Zeroizing::new(text.to_owned()) }
     }
 
     /// Reads the options in the file. An unknown key, a key given twice and a bad value are errors.

@@ -105,6 +105,7 @@ impl Config {
             number(&schema::USAGE_INTERVAL.key, interval_s),
             word(&schema::LOG, self.log.level),
             word(&schema::LOG_FORMAT, self.log.format),
+            word(&schema::CORE_DUMPS, if self.core_dumps { "on" } else { "off" }),
         ]
     }
 }

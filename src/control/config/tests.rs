@@ -149,6 +149,7 @@ fn the_command_line_wins_for_every_key() {
         ("usage-records = '/a'\nusage-interval = 1", "--usage-interval=2", "usage-interval = 2"),
         ("log = 'info'", "--log=warn", "log = \"warn\""),
         ("log-format = 'text'", "--log-format=json", "log-format = \"json\""),
+        ("core-dumps = false", "--core-dumps=on", "core-dumps = \"on\""),
     ];
     for (file, flag, holds) in wins {
         let summary = settle(file, &[flag]).unwrap().summary();

@@ -14,6 +14,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::schema::USERS_FILE;
 use super::value::{Proof, User, UserKey, Value};
 use super::{ConfigError, Remedy};
@@ -50,19 +52,27 @@ impl UsersFile {
     }
 }
 
-fn text(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
+/// Reads it into memory that is overwritten when it is dropped; memory that had to grow would leave
+/// copies behind.
+fn text(path: &Path) -> Result<Zeroizing<String>, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
+    let expected = file.metadata().map_or(0, |found| found.len()).min(MOST_BYTES) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(expected).unwrap_or(0)));
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > MOST_BYTES {
         return Err(format!("it has more than {} MiB", MOST_BYTES >> 20));
     }
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
+    let text = String::from_utf8(std::mem::take(&mut *bytes));
+    text.map(Zeroizing::new).map_err(|error| {
+        drop(Zeroizing::new(error.into_bytes()));
+        "it is not UTF-8 text".to_owned()
+    })
 }
 
 fn users(path: &Path, text: &str, inline: &[User]) -> Result<Vec<User>, ConfigError> {
     let mut names: HashSet<&str> = inline.iter().map(|user| user.name.as_str()).collect();
-    let mut users = Vec::new();
+    // Moved as it grows, it would leave keys behind.
+    let mut users = Vec::with_capacity(text.lines().count());
     for (at, line) in text.lines().enumerate() {
         if line.trim_start().starts_with('#') || line.trim().is_empty() {
             continue;

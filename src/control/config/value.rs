@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
+use zeroize::Zeroizing;
 
 use crate::turn::OnReallocate;
 use crate::wire::ChannelRange;
@@ -35,14 +36,15 @@ pub(crate) trait Value: Sized {
     fn read(text: &str) -> Result<Self, String>;
 }
 
-/// A word that is not shown: neither in logs nor in errors nor by `check-config`.
+/// A word that is not shown: neither in logs nor in errors nor by `check-config`. Its memory is
+/// overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Wraps a word.
     pub fn new(word: String) -> Self {
-        Self(word)
+        Self(Zeroizing::new(word))
     }
 
     /// Reads a shared secret from the command line; 8-512 bytes.
@@ -80,16 +82,17 @@ pub enum Proof {
     Key(UserKey),
 }
 
-/// A long-term key. Who has it needs no password in its realm, so it is not shown.
+/// A long-term key. Who has it needs no password in its realm, so it is not shown, and its memory is
+/// overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct UserKey([u8; 16]);
+pub struct UserKey(Zeroizing<[u8; 16]>);
 
 impl UserKey {
     /// Reads 32 hexadecimal digits; `None` for anything else.
     pub(crate) fn read(digits: &str) -> Option<Self> {
         let is_key = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
         let number = is_key.then(|| u128::from_str_radix(digits, 16).ok()).flatten()?;
-        Some(Self(number.to_be_bytes()))
+        Some(Self(Zeroizing::new(number.to_be_bytes())))
     }
 
     /// Shows the key, to verify with.

@@ -3,6 +3,7 @@
 //! ```text
 //! serve        brings a server up            run       its life on the control thread
 //! plan         what workers are made from    reload    the configuration, read again
+//! memory       what core dumps would hold
 //! files        the limit of open files       drain     no new clients, and the end with the last
 //! runtime      tokio-uring, or plain tokio   signals   SIGTERM, SIGINT, SIGHUP, SIGUSR1
 //! banner       what a person sees first      service   what the service manager is told
@@ -17,6 +18,7 @@ pub(super) mod connections;
 pub(super) mod drain;
 pub(super) mod files;
 pub(super) mod follow;
+pub(super) mod memory;
 pub(super) mod plan;
 pub(super) mod reload;
 pub(super) mod reports;

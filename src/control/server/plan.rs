@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::connections::PLACES;
 use crate::control::config::{Config, Proof, User, Waiting};
 use crate::io::{self as net, Batching, Facts};
@@ -168,9 +170,9 @@ fn size(len: usize) -> u32 {
 /// # Errors
 /// The kernel gives no random bytes.
 pub(in crate::control) fn nonces() -> io::Result<Nonces> {
-    let mut nonce_key = [0; 32];
-    getrandom::fill(&mut nonce_key)?;
-    Ok(Nonces::new(nonce_key, DEFAULT_NONCE_LIFETIME_S))
+    let mut nonce_key = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *nonce_key)?;
+    Ok(Nonces::new(*nonce_key, DEFAULT_NONCE_LIFETIME_S))
 }
 
 /// Makes the rules of a server.
@@ -196,7 +198,7 @@ pub(super) fn policy(config: &Config) -> PeerPolicy {
 }
 
 fn credentials(config: &Config) -> Credentials {
-    let mut credentials = Credentials::new(&config.realm);
+    let mut credentials = Credentials::new(&config.realm).with_room(config.users().count());
     for User { name, proof } in config.users() {
         credentials = match proof {
             Proof::Password(password) => credentials.with_user(name, password.reveal()),

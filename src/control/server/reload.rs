@@ -60,6 +60,7 @@ impl Reload {
             return Err("there is no file to read again: start with --config FILE".to_owned());
         }
         let read = self.origin.load_again().map_err(|error| error.to_string())?;
+        read.exposed.iter().for_each(|exposure| warn!("{exposure}"));
         let change = self.holds.adopt(with_own_secret(read, &self.holds)?);
         self.level.set(self.holds.log.level);
         let settings = Arc::new(settings(&self.holds, self.nonces.clone()));

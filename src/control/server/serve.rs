@@ -16,7 +16,7 @@ use super::run::{self, Life};
 use super::runtime::Runtime;
 use super::service::Service;
 use super::signals::Signals;
-use super::{banner, files};
+use super::{banner, files, memory};
 use crate::control::admin::{Desk, Door, Place, Standing, orders};
 use crate::control::config::{Config, IoChoice, Origin};
 use crate::control::log::drops::Drops;
@@ -46,6 +46,8 @@ pub fn serve(config: Config, origin: Origin) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    memory::settle(config.core_dumps);
+    config.exposed.iter().for_each(|exposure| warn!("{exposure}"));
     let status = try_serve(config, origin, level).unwrap_or_else(|error| {
         error!("the server cannot start: {error}");
         ExitCode::FAILURE
@@ -73,6 +75,8 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let settings = Arc::new(settings(&config, nonces.clone()));
     let (workers, driver) = spawn(&config, &settings, &tell).map_err(io::Error::other)?;
     drop(tell);
+    // The workers alone hold the rules, so that old ones, and the secrets in them, end with a reload.
+    drop(settings);
     let (workers, name) = (Arc::new(workers), driver_name(driver));
     let readiness = Readiness::new();
     let losses = Losses { usage: counts, reports: reports.lost_so_far(), log: output::lost() };

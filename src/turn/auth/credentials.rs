@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
+use zeroize::Zeroizing;
 
 use crate::turn::Now;
 use crate::wire::{IntegrityKey, Message, time_limited_password};
@@ -30,9 +31,20 @@ pub struct Credentials {
     realm: Box<str>,
     /// The names are the operator's own, so nobody can choose them to collide.
     users: HashMap<Box<str>, IntegrityKey, FixedState>,
-    secrets: Vec<Box<[u8]>>,
+    secrets: Vec<SharedSecret>,
     /// Signs nothing: what an unknown name is compared with, for as long as a known one.
     nobody: IntegrityKey,
+}
+
+/// A secret of time-limited names. Its memory is overwritten when it is dropped.
+#[derive(Clone)]
+struct SharedSecret(Zeroizing<Box<[u8]>>);
+
+impl std::fmt::Debug for SharedSecret {
+    /// Never shows the secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SharedSecret(…)")
+    }
 }
 
 impl Credentials {
@@ -44,6 +56,14 @@ impl Credentials {
             secrets: Vec::new(),
             nobody: IntegrityKey::from_bytes(&[]),
         }
+    }
+
+    /// Makes room for so many users. A table that grows while they come leaves their keys behind in
+    /// memory that is free.
+    #[must_use]
+    pub fn with_room(mut self, users: usize) -> Credentials {
+        self.users.reserve(users);
+        self
     }
 
     /// Lets a user in with a password; the last one of a name counts.
@@ -67,7 +87,7 @@ impl Credentials {
         if self.secrets.len() == MAX_SECRETS {
             return Err(TooManySecrets);
         }
-        self.secrets.push(secret.into());
+        self.secrets.push(SharedSecret(Zeroizing::new(secret.into())));
         Ok(self)
     }
 
@@ -116,7 +136,8 @@ impl Credentials {
         let mut keys = self
             .secrets
             .iter()
-            .map(|secret| self.key(user, time_limited_password(secret, user.as_bytes()).as_str()));
+            .map(|secret| time_limited_password(&secret.0, user.as_bytes()))
+            .map(|password| self.key(user, password.as_str()));
         keys.find(|key| message.is_signed_with(key))
     }
 

@@ -16,6 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use crate::turn::Now;
 use crate::wire;
@@ -42,7 +43,8 @@ pub const DEFAULT_NONCE_LIFETIME_S: u64 = 3600;
 /// Issues nonces and knows its own again.
 #[derive(Clone)]
 pub struct Nonces {
-    master: [u8; 32],
+    /// Its memory is overwritten when it is dropped.
+    master: Zeroizing<[u8; 32]>,
     lifetime_s: u64,
 }
 
@@ -50,7 +52,7 @@ impl Nonces {
     /// Takes the key that all workers share, from a good random source, and the lifetime in seconds
     /// (at least 1).
     pub fn new(master: [u8; 32], lifetime_s: u64) -> Nonces {
-        Nonces { master, lifetime_s: lifetime_s.max(1) }
+        Nonces { master: Zeroizing::new(master), lifetime_s: lifetime_s.max(1) }
     }
 
     /// Writes a nonce for one client address.
@@ -81,7 +83,7 @@ impl Nonces {
         let (issued, mac) = body.split_at_mut(TIME_BYTES);
         issued.copy_from_slice(&time);
         let epoch = issued_s / self.lifetime_s;
-        let key = wire::mac(&self.master, &[&epoch.to_be_bytes()]);
+        let key = wire::mac(&*self.master, &[&epoch.to_be_bytes()]);
         let pieces: [&[u8]; 3] = [&time, &address(client.ip()), &client.port().to_be_bytes()];
         mac.copy_from_slice(&wire::mac(&key, &pieces)[..MAC_BYTES]);
         body

@@ -3,7 +3,9 @@
 use super::finding::Finding;
 use super::need::Need;
 use super::scene::Scene;
-use super::{addresses, conntrack, cpu, interfaces, kernel, limits, network, offloads, ports};
+use super::{
+    addresses, conntrack, cpu, interfaces, kernel, limits, network, offloads, ports, secrets,
+};
 
 /// A question to the machine.
 pub(super) struct Check {
@@ -48,4 +50,5 @@ pub(super) const CHECKS: &[Check] = &[
     check("card", "forwarded-trains", offloads::forwarded),
     check("card", "rings", offloads::rings),
     check("card", "ethtool", offloads::looked_at),
+    check("secrets", "file-modes", secrets::file_modes),
 ];

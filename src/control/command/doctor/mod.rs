@@ -24,6 +24,7 @@ mod offloads;
 mod ports;
 mod report;
 mod scene;
+mod secrets;
 mod sockets;
 #[cfg(test)]
 mod tests;
@@ -102,6 +103,7 @@ impl Need {
             cores: config.workers.iter().map(|place| place.core).collect(),
             descriptors: open_files(config, Holder::of(driver, facts)),
             allocations: config.quotas.total_allocations,
+            exposed: config.exposed.clone(),
         }
     }
 }

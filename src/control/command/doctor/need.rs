@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::control::config::IoChoice;
+use crate::control::config::{Exposure, IoChoice};
 use crate::turn::RelayAddress;
 
 /// The configuration, as far as a machine can fail it.
@@ -22,6 +22,8 @@ pub(super) struct Need {
     pub(super) descriptors: u64,
     /// Allocations at once.
     pub(super) allocations: u32,
+    /// Files that others may read or change and should not.
+    pub(super) exposed: Vec<Exposure>,
 }
 
 impl Need {

@@ -116,6 +116,7 @@ fn need() -> Need {
         cores: vec![0, 1],
         descriptors: 20_000,
         allocations: 16_384,
+        exposed: Vec::new(),
     }
 }
 
