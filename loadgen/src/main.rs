@@ -4,7 +4,7 @@
 //! command/   the subcommands: run, sweep, overload, compare, plan
 //! report/    results as text, pages and pictures
 //! result/    what a measurement came to, whether it held, and whether to trust it
-//! measure/   one measurement: its course, its floor, and the main thread that looks on; churn and probe
+//! measure/   one measurement: its course, its floor, who looks on; churn and probe
 //! rig/       sockets, allocations, senders and sinks: set up once, measured as often as wanted
 //! count/     what became of the packets
 //! offer/     what is offered, when each packet is due, and what it carries

@@ -1,5 +1,5 @@
-//! What the kernel says about a process: CPU time to the nanosecond, memory, switches, and datagrams
-//! there was no room for.
+//! What the kernel says about a process: CPU time to the nanosecond, memory, switches, and
+//! datagrams there was no room for.
 
 use std::{fs, io, path::Path};
 
@@ -97,7 +97,8 @@ pub(crate) fn cpu_ns(pid: u32) -> io::Result<u64> {
 /// process, since that began: its own, wherever it keeps its sockets, and its neighbours'.
 ///
 /// The table of sockets (/proc/net/udp) would tell them apart, but misses sockets that only a ring
-/// has, and reading it takes time with the square of their number: a quarter of a second for 12,000.
+/// has, and reading it takes time with the square of their number: a quarter of a second for
+/// 12,000.
 pub(crate) fn namespace_drops(pid: u32) -> io::Result<u64> {
     let root = format!("/proc/{pid}/net");
     let v4 = fs::read_to_string(format!("{root}/snmp"))?;

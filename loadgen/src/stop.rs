@@ -1,5 +1,5 @@
-//! The wish to stop: Ctrl-C or SIGTERM ends what is measured, not the program, which still reports and
-//! gives its allocations back.
+//! The wish to stop: Ctrl-C or SIGTERM ends what is measured, not the program, which still reports
+//! and gives its allocations back.
 
 use std::sync::{
     Arc, OnceLock,

@@ -221,7 +221,8 @@ fn a_server_that_dies_is_the_exit_status() {
     let mut server = Command::new("sleep").arg("60").spawn().unwrap();
     let relay = Relay::start(Script::default());
     let line = format!(
-        "run voice -n 4 -t 2 --warmup 0 --wait sleep --max-loss 100 --pid {} --server {} --user user:pass -q",
+        "run voice -n 4 -t 2 --warmup 0 --wait sleep --max-loss 100 --pid {} --server {} \
+         --user user:pass -q",
         server.id(),
         relay.address
     );
@@ -385,8 +386,8 @@ fn a_sweep_is_what_a_plan_is_made_from() {
     let relay = Relay::start(Script::default());
     let (sweep, page) = (scratch("sweep.json"), scratch("sweep.html"));
     let line = format!(
-        "sweep voice -n 4 --server {} --user user:pass --pid {} --from 200 --to 400 --factor 2 --runs 2 \
-         -t 0.3 --warmup 0 --max-loss 5 --max-p99 1000 --wait sleep -q --json {} --report {}",
+        "sweep voice -n 4 --server {} --user user:pass --pid {} --from 200 --to 400 --factor 2 \
+         --runs 2 -t 0.3 --warmup 0 --max-loss 5 --max-p99 1000 --wait sleep -q --json {} --report {}",
         relay.address,
         std::process::id(),
         sweep.display(),
@@ -419,8 +420,8 @@ fn a_sweep_finds_the_limit_again_and_again() {
     let relay = Relay::start(Script { most_pps: Some(1_000), ..Script::default() });
     let sweep = scratch("limit.json");
     let line = format!(
-        "sweep custom -n 4 --size 100 --server {} --user user:pass --from 300 --runs 3 -t 0.5 --warmup 0 \
-         --max-loss 5 --max-p99 10000 --wait sleep -q --json {}",
+        "sweep custom -n 4 --size 100 --server {} --user user:pass --from 300 --runs 3 -t 0.5 \
+         --warmup 0 --max-loss 5 --max-p99 10000 --wait sleep -q --json {}",
         relay.address,
         sweep.display()
     );
@@ -443,9 +444,9 @@ fn coturn_is_measured_over_both_families() {
     }
     for ip in ["127.0.0.1", "::1"] {
         let command = format!(
-            "coturn=turnserver -n --listening-ip={{ip}} --relay-ip={{ip}} -p {{port}} --lt-cred-mech \
-             -u user:pass -r realm --allow-loopback-peers --no-tls --no-dtls --no-cli \
-             --log-file=/dev/null --simple-log --pidfile={0} --db={1}",
+            "coturn=turnserver -n --listening-ip={{ip}} --relay-ip={{ip}} -p {{port}} \
+             --lt-cred-mech -u user:pass -r realm --allow-loopback-peers --no-tls --no-dtls \
+             --no-cli --log-file=/dev/null --simple-log --pidfile={0} --db={1}",
             scratch("pid").display(),
             scratch("db").display()
         );

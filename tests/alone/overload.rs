@@ -11,9 +11,9 @@ use crate::machine::{Folder, skip};
 use crate::relay::{PASSWORD, Setup, USER};
 
 /// Trains towards a peer that takes packets one by one: they cost the relay far more than the
-/// generator, so that one core overloads another. The bounds are wider than those of the program: the
-/// relay shares this machine's cores with the generator, and a machine that stops both for a moment
-/// turns what is due into one burst.
+/// generator, so that one core overloads another. The bounds are wider than those of the program:
+/// the relay shares this machine's cores with the generator, and a machine that stops both for a
+/// moment turns what is due into one burst.
 const LOAD: &str = "overload video -n 60 --trains --no-gro -t 5 --then-for 3 --max-loss 2 \
                     --min-kept 0.3 -q";
 

@@ -1,5 +1,5 @@
-//! Modules that import each other in a circle: none of them can be read, tested or moved without the
-//! others.
+//! Modules that import each other in a circle: none of them can be read, tested or moved without
+//! the others.
 //!
 //! A file imports the module that the longest known part of a path leads to. What tests import is
 //! left out.
@@ -67,7 +67,8 @@ fn imports(sources: &[Source], root: &str) -> Imports {
     modules.iter().map(of).collect()
 }
 
-/// The module a file is: `a::b` for `a/b.rs`; `None` for the root of the crate and what is elsewhere.
+/// The module a file is: `a::b` for `a/b.rs`; `None` for the root of the crate and what is
+/// elsewhere.
 fn module(source: &Source, root: &str) -> Option<String> {
     let path = source.path.strip_prefix(root)?.strip_suffix(".rs")?;
     let path = path.strip_suffix("/mod").unwrap_or(path);

@@ -198,8 +198,8 @@ pub(crate) struct CompareArgs {
     #[command(flatten)]
     pub(crate) report: ReportArgs,
 
-    /// A server to start: `NAME=COMMAND`, `{ip}` and `{port}` in it are what it is to listen on. The
-    /// first named server is what the others are compared with
+    /// A server to start: `NAME=COMMAND`, `{ip}` and `{port}` in it are what it is to listen on.
+    /// The first named server is what the others are compared with
     #[arg(long, value_name = "NAME=COMMAND", help_heading = "Servers")]
     pub(crate) server_cmd: Vec<String>,
 

@@ -96,8 +96,8 @@ fn compare(spec: &Spec, servers: &[Server], rounds: usize) -> Result<Comparison,
     })
 }
 
-/// Lets each server run once in each round, until all are through, one ends, or somebody asks to stop.
-/// Says which ended.
+/// Lets each server run once in each round, until all are through, one ends, or somebody asks to
+/// stop. Says which ended.
 fn take_turns(
     spec: &Spec,
     entrants: &mut [Entrant<'_>],

@@ -43,8 +43,8 @@ impl Seen {
         }
     }
 
-    /// The latency that `share` of those did not exceed that came since an earlier moment, to a fifth,
-    /// ns; `None` when none came.
+    /// The latency that `share` of those did not exceed that came since an earlier moment, to a
+    /// fifth, ns; `None` when none came.
     pub(crate) fn quantile_ns(&self, before: &Seen, share: f64) -> Option<u64> {
         let news = || self.0.iter().zip(before.0.iter()).map(|(now, then)| now.wrapping_sub(*then));
         let all: u64 = news().map(u64::from).sum();

@@ -42,8 +42,8 @@ impl Tally {
         Tally { next: 0, seen: vec![0; words].into_boxed_slice() }
     }
 
-    /// Forgets everything. Costs what was seen, not what could be: a run of a fifth of a second must
-    /// not begin with 64 MiB to clear.
+    /// Forgets everything. Costs what was seen, not what could be: a run of a fifth of a second
+    /// must not begin with 64 MiB to clear.
     pub(crate) fn reset(&mut self) {
         let used = (self.next.div_ceil(64) as usize).min(self.seen.len());
         self.seen[..used].fill(0);

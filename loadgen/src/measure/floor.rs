@@ -1,5 +1,6 @@
-//! The generator's own floor: the same shape without a relay, through sockets and threads like those
-//! of the run. What a result is not well above says as much about the generator as about the server.
+//! The generator's own floor: the same shape without a relay, through sockets and threads like
+//! those of the run. What a result is not well above says as much about the generator as about the
+//! server.
 
 use crate::{
     clock::{Clock, MILLI_NS, SECOND_NS},
@@ -25,8 +26,8 @@ const WARMUP_NS: u64 = 100 * MILLI_NS;
 pub(crate) struct Floor(Option<Rig>);
 
 impl Floor {
-    /// Opens the sockets of a run's floor. What has no schedule, and what is itself without a relay,
-    /// has none.
+    /// Opens the sockets of a run's floor. What has no schedule, and what is itself without a
+    /// relay, has none.
     pub(crate) fn build(spec: &Spec) -> Result<Floor, Fault> {
         let build = |spec: Spec| Rig::build(&spec, None, Clock::start());
         Ok(Floor(without_relay(spec).map(build).transpose()?))

@@ -219,8 +219,8 @@ impl Probe {
         procfs::cpu_ns(self.pid).unwrap_or_default()
     }
 
-    /// What it used since, beside a generator whose own sockets dropped `own_drops`. An error when it
-    /// has ended.
+    /// What it used since, beside a generator whose own sockets dropped `own_drops`. An error when
+    /// it has ended.
     fn stop(&self, [from_ns, until_ns]: [u64; 2], own_drops: u64) -> io::Result<ServerUse> {
         let after = procfs::usage(self.pid)?;
         let drops = procfs::namespace_drops(self.pid)?;

@@ -54,7 +54,8 @@ pub(crate) struct LoadArgs {
     pub(crate) direct: bool,
 
     /// Allocations, of all threads together [default: by shape, 16 to 1,000]
-    #[arg(long, short = 'n', value_name = "N", value_parser = units::count, help_heading = "Traffic")]
+    #[arg(long, short = 'n', value_name = "N", value_parser = units::count,
+        help_heading = "Traffic")]
     pub(crate) allocations: Option<usize>,
 
     /// Packets a second each way (churn: allocations a second), of all allocations together; `max`:

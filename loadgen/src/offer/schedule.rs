@@ -113,7 +113,8 @@ impl Schedule {
         Schedule::default().then(streams, flows, start_ns)
     }
 
-    /// From `start_ns` on, other traffic, the flows dealt out to its streams. What was due before and was not sent by then never is.
+    /// From `start_ns` on, other traffic, the flows dealt out to its streams. What was due before
+    /// and was not sent by then never is.
     pub(crate) fn then(mut self, streams: &[Stream], flows: &[usize], start_ns: u64) -> Schedule {
         let dealt = streams.iter().enumerate().map(|(at, stream)| {
             let own = flows.iter().copied().filter(|flow| (flow / 2) % streams.len() == at);

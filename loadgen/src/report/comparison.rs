@@ -39,8 +39,8 @@ pub(crate) fn page(comparison: &Comparison) -> String {
 fn explanation(comparison: &Comparison) -> String {
     let first = comparison.servers.first().map_or("", |server| server.name.as_str());
     format!(
-        "median of {} rounds [first quartile, third quartile]; ratios to {first} in the same round; \
-         the generator {} while nothing is due",
+        "median of {} rounds [first quartile, third quartile]; ratios to {first} in the same \
+         round; the generator {} while nothing is due",
         comparison.rounds,
         waiting(comparison.spins)
     )

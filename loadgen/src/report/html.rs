@@ -61,8 +61,8 @@ impl<'a> Page<'a> {
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <title>{title}</title>\n<style>\n{STYLE}</style>\n<main>\n<h1>{title}</h1>\n{about}\
-             {}<footer>Open loop: latency counts from when a packet was due. Loss, order and content \
-             are checked for every packet.</footer>\n</main>\n</html>\n",
+             {}<footer>Open loop: latency counts from when a packet was due. Loss, order and \
+             content are checked for every packet.</footer>\n</main>\n</html>\n",
             self.body
         )
     }

@@ -4,7 +4,7 @@
 //! run, sweep, comparison, overload, plan   a result each
 //! progress                                 while something is measured
 //! text, html, table, plot                  what they are made of
-//! number, scale, escape                    how figures are written, where ticks are, what markup needs
+//! number, scale, escape                    figures in words, ticks of axes, markup
 //! output                                   files, opened before anything is measured
 //! ```
 

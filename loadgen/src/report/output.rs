@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::fault::Fault;
 
-/// A file that is written at the end. What was in it stays until then, and a file that did not exist
-/// is removed again when there is nothing to write.
+/// A file that is written at the end. What was in it stays until then, and a file that did not
+/// exist is removed again when there is nothing to write.
 #[derive(Debug)]
 pub(crate) struct Output {
     path: String,

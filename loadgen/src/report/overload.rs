@@ -44,8 +44,8 @@ fn verdict(overload: &Overload) -> Vec<String> {
     }
     let kept = overload.over.delivered_pps / overload.capacity.pps;
     vec![format!(
-        "held: {kept:.2} times what the server carries came through, every request was answered, loss \
-         was 0 again after {}",
+        "held: {kept:.2} times what the server carries came through, every request was answered, \
+         loss was 0 again after {}",
         recovery(overload)
     )]
 }

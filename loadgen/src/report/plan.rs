@@ -32,8 +32,8 @@ pub(crate) fn text(plan: &Plan) -> String {
     );
     if let Some(fleet) = &plan.fleet {
         text += &format!(
-            "\n{} streams need {} such node{}: {:.1} cores busy, {:.2} Gbit/s each way, {:.2} GiB, {} \
-             relay ports, all nodes together\n",
+            "\n{} streams need {} such node{}: {:.1} cores busy, {:.2} Gbit/s each way, {:.2} GiB, \
+             {} relay ports, all nodes together\n",
             count(fleet.streams),
             fleet.nodes,
             if fleet.nodes == 1 { "" } else { "s" },

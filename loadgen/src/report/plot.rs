@@ -1,4 +1,5 @@
-//! Plots as SVG that takes its colours from the page around it, or from the palette it brings along.
+//! Plots as SVG that takes its colours from the page around it, or from the palette it brings
+//! along.
 //!
 //! ```text
 //!  y title
@@ -22,8 +23,8 @@ const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 320.0;
 const PANEL_HEIGHT: f64 = 220.0;
 
-/// What is left free around the lines: labels to the left and below, titles above and below, half of
-/// the last label to the right.
+/// What is left free around the lines: labels to the left and below, titles above and below, half
+/// of the last label to the right.
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 34.0;
 const TOP: f64 = 26.0;
@@ -198,8 +199,8 @@ impl Plot<'_> {
         let dashes = if series.is_dashed { " stroke-dasharray=\"5 4\"" } else { "" };
         let marks = places.iter().map(|(x, y, mark)| mark_at(*x, *y, *mark, &stroke));
         format!(
-            "<path class=\"l\" stroke=\"{stroke}\"{dashes} d=\"{path}\"><title>{name}</title></path>\
-             {}\n",
+            "<path class=\"l\" stroke=\"{stroke}\"{dashes} d=\"{path}\">\
+             <title>{name}</title></path>{}\n",
             marks.collect::<String>()
         )
     }

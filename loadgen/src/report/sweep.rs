@@ -85,8 +85,8 @@ fn answer(server: &Swept) -> String {
             short(pps)
         ),
         Answer::Unsteady { least_pps, most_pps } => format!(
-            "{name}: no answer: {runs} runs came to between {} and {} packets/s, further apart than \
-             10 %",
+            "{name}: no answer: {runs} runs came to between {} and {} packets/s, further apart \
+             than 10 %",
             short(least_pps),
             short(most_pps)
         ),

@@ -129,8 +129,8 @@ fn date(at: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Year, month and day of a day after 1970-01-01, by counting years from March, so that the leap day
-/// is their last.
+/// Year, month and day of a day after 1970-01-01, by counting years from March, so that the leap
+/// day is their last.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);

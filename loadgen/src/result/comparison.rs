@@ -30,7 +30,8 @@ pub(crate) struct Comparison {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Contender {
     pub(crate) name: String,
-    /// CPU time per packet (churn: per cycle), ns; `None` when nothing was delivered, here and below.
+    /// CPU time per packet (churn: per cycle), ns; `None` when nothing was delivered, here and
+    /// below.
     pub(crate) cpu_ns: Option<Quartiles>,
     /// CPU time per packet, as multiple of the first server's in the same round.
     pub(crate) cpu: Option<Ratio>,

@@ -202,21 +202,21 @@ pub(crate) fn warnings(
     let busy = swept.best.as_ref().and_then(|best| best.cores_busy);
     if let Some(busy) = busy.filter(|busy| *busy < FULL) {
         warnings.push(format!(
-            "measured with {busy:.2} of a core busy: a packet costs less where more come at once, so \
-             that fewer cores may do"
+            "measured with {busy:.2} of a core busy: a packet costs less where more come at once, \
+             so that fewer cores may do"
         ));
     }
     if swept.bytes_per_allocation.is_none() {
         warnings.push(
-            "memory for an allocation is not known, since the server had it before the sweep: what is \
-             planned with is the kernel's part"
+            "memory for an allocation is not known, since the server had it before the sweep: what \
+             is planned with is the kernel's part"
                 .to_owned(),
         );
     }
     if !(1.0 / SIMILAR_SIZE..=SIMILAR_SIZE).contains(&ratio) {
         warnings.push(format!(
-            "measured with packets of {:.0} B, planned for {asked_bytes:.0} B: repeat the sweep with \
-             --size {asked_bytes:.0}",
+            "measured with packets of {:.0} B, planned for {asked_bytes:.0} B: repeat the sweep \
+             with --size {asked_bytes:.0}",
             measured.payload_bytes
         ));
     }

@@ -18,7 +18,8 @@ const LATE_US: f64 = 1_000.0;
 /// A share of packets never sent above this is more than an accident.
 const UNSENT: f64 = 0.001;
 
-/// A latency below so many times what the generator shows without a relay is not the server's alone.
+/// A latency below so many times what the generator shows without a relay is not the server's
+/// alone.
 const NEAR_FLOOR: f64 = 3.0;
 
 /// Figures that are compared with the floor: p50, p90 and p99. What lies beyond is single packets.
@@ -164,8 +165,8 @@ fn drop_warnings(ways: &[WayOutcome], generator: &GeneratorOutcome, warnings: &m
         let name = &way.direction;
         if way.relayed == 0 && way.sent > 0 {
             warnings.push(format!(
-                "{name}: NOTHING ARRIVED; is the server's way to the peer open, and the peer's address \
-                 none of the server's own relay ports?"
+                "{name}: NOTHING ARRIVED; is the server's way to the peer open, and the peer's \
+                 address none of the server's own relay ports?"
             ));
         }
         if way.refused > 0 {

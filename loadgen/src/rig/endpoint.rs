@@ -14,8 +14,9 @@ use crate::{fault::Fault, socket};
 const PEER_BUFFER_BYTES: usize = 32 << 20;
 const CLIENT_BUFFER_BYTES: usize = 4 << 20;
 
-/// Where peers live: outside 49152-65535, the usual range of relay ports. A peer on the server's own
-/// address with a port in there is a relay port to the server, and one that nobody has allocated.
+/// Where peers live: outside 49152-65535, the usual range of relay ports. A peer on the server's
+/// own address with a port in there is a relay port to the server, and one that nobody has
+/// allocated.
 const PEER_PORTS: std::ops::Range<u16> = 30_000..32_768;
 
 /// The socket of a peer.

@@ -1,8 +1,8 @@
 //! One share of the load: a sending and a receiving side, on one thread or on two.
 //!
-//! On one thread the two take turns; on two, each waits for its own. Where each thread has a core to
-//! itself it spins while nothing is due, so that bursts leave when they are due and nobody pays for a
-//! wake-up; elsewhere it sleeps until the next packet arrives or is to be sent.
+//! On one thread the two take turns; on two, each waits for its own. Where each thread has a core
+//! to itself it spins while nothing is due, so that bursts leave when they are due and nobody pays
+//! for a wake-up; elsewhere it sleeps until the next packet arrives or is to be sent.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -32,9 +32,9 @@ const LOOK_NS: u64 = 100_000;
 /// Receives between two sends, while there is more than one of them takes.
 const POLLS_PER_TURN: usize = 64;
 
-/// Between two looks at the sockets of a thread that spins: looking takes the lock the sender needs to
-/// deliver. Singles of 160 B: 15 to 30 % more of them than without a pause. Latencies do not see it:
-/// the kernel stamps arrivals.
+/// Between two looks at the sockets of a thread that spins: looking takes the lock the sender needs
+/// to deliver. Singles of 160 B: 15 to 30 % more of them than without a pause. Latencies do not see
+/// it: the kernel stamps arrivals.
 const LOOK_EVERY_NS: u64 = 20_000;
 
 /// Silence after which what is missing is lost, and the longest wait for that silence.

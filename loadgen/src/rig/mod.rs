@@ -182,8 +182,8 @@ fn prepare(
     Ok([allocated, drive(members, requests, spec.window, server, clock)?])
 }
 
-/// Gives back what a set-up that failed had got already: the next attempt must not find the server's
-/// ports taken by this one. A server that is silent is not asked.
+/// Gives back what a set-up that failed had got already: the next attempt must not find the
+/// server's ports taken by this one. A server that is silent is not asked.
 fn give_back(members: Vec<Member>, spec: &Spec, server: SocketAddr, clock: Clock, fault: &Fault) {
     if fault.leaves_a_server() {
         let held = members.into_iter().filter(|member| member.session.relayed().is_some());

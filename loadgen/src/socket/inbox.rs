@@ -14,7 +14,8 @@ const IN_MESSAGES: usize = 32;
 /// Bytes each receive can take: a whole train.
 const IN_BYTES: usize = 65_536;
 
-/// Room for both messages that come with a datagram: its arrival (32 bytes) and its segment size (24).
+/// Room for both messages that come with a datagram: its arrival (32 bytes) and its segment size
+/// (24).
 type Control = [u64; 8];
 
 /// Words of a control message's header: its length, then level and type.

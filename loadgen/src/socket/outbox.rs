@@ -1,4 +1,5 @@
-//! Packets that leave through one socket at once, each gathered from its head, its body and padding.
+//! Packets that leave through one socket at once, each gathered from its head, its body and
+//! padding.
 
 use std::{
     io,

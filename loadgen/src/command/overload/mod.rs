@@ -1,7 +1,7 @@
 //! `overload`: more than the server carries for a while, then little, with a probe beside it.
 //!
-//! A server that is asked for too much must lose the rest and nothing else: what comes through stays
-//! at its maximum, requests are answered, and when the load falls nothing is left of it.
+//! A server that is asked for too much must lose the rest and nothing else: what comes through
+//! stays at its maximum, requests are answered, and when the load falls nothing is left of it.
 
 mod capacity;
 mod trial;

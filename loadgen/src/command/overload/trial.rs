@@ -156,8 +156,8 @@ impl Loads {
         }
     }
 
-    /// How long after the overload the last packet was lost, in whole slices; `None` when packets of
-    /// the last slice still were.
+    /// How long after the overload the last packet was lost, in whole slices; `None` when packets
+    /// of the last slice still were.
     fn recovery_s(&self, slices: &[Slices; 2]) -> Option<f64> {
         let [sent, received] = slices;
         let turn = sent.place(self.then.start_ns);
@@ -192,8 +192,8 @@ fn warnings(over: &Phase, capacity: Capacity, measured: &Measured) -> Vec<String
     }
     if over.sent_pps < 0.9 * over.offered_pps {
         warnings.push(format!(
-            "the generator sent {:.2} times what the server carries instead of {:.2} times; --trains, \
-             more --threads or a slower server make an overload",
+            "the generator sent {:.2} times what the server carries instead of {:.2} times; \
+             --trains, more --threads or a slower server make an overload",
             over.sent_pps / capacity.pps,
             over.offered_pps / capacity.pps
         ));

@@ -17,8 +17,8 @@ use crate::{
     stop,
 };
 
-/// A step that did not hold is tried again so often before it is believed: a stall of the machine is
-/// no limit of the server.
+/// A step that did not hold is tried again so often before it is believed: a stall of the machine
+/// is no limit of the server.
 const TRIES: u32 = 3;
 
 /// Runs after the first begin below what it found, climb by this factor, and narrow down so often.

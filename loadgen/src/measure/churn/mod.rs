@@ -1,5 +1,5 @@
-//! Requests as a load of their own: the `churn` shape, where allocations come and go, and a probe of
-//! a few requests beside other traffic.
+//! Requests as a load of their own: the `churn` shape, where allocations come and go, and a probe
+//! of a few requests beside other traffic.
 
 mod cycles;
 mod probe;

@@ -31,7 +31,8 @@ impl fmt::Display for Refusal {
             ),
             Rejection::Silence => write!(
                 f,
-                "no answer to {name} from {server}: wrong address, a firewall, or a server that is down"
+                "no answer to {name} from {server}: wrong address, a firewall, or a server that is \
+                 down"
             ),
             Rejection::Nonsense => write!(
                 f,
@@ -62,8 +63,8 @@ fn hint(code: u16, allocations: usize) -> String {
              --allocations"
         ),
         508 => format!(
-            ": it has no more relay ports after {allocations} allocations, or is draining; widen its \
-             port range, lower --allocations, or wait for it"
+            ": it has no more relay ports after {allocations} allocations, or is draining; widen \
+             its port range, lower --allocations, or wait for it"
         ),
         _ => String::new(),
     }
