@@ -168,7 +168,7 @@ impl Scenario {
 fn users(chance: &mut Chance) -> Vec<User> {
     let fixed = ["ann", "bob", "7:cyd"].map(|name| User {
         name: name.to_owned(),
-        account: name.trim_start_matches("7:").to_owned(),
+        account: name.to_owned(),
         password: format!("{name}'s password"),
         expires_s: None,
     });

@@ -1,6 +1,6 @@
 //! Who may use the relay: static users, and time-limited usernames that a shared secret vouches for.
 //!
-//! A time-limited username is `expiry[:id]`, expiry in Unix seconds, and its password
+//! A time-limited username is `expiry[:id]`, expiry in Unix seconds until 2106, and its password
 //! base64(HMAC-SHA1(secret, username)) (draft-uberti-behave-turn-rest-00 §2.2). There is nothing to
 //! look up and nothing to remember; several secrets at once let an operator rotate them.
 //!
@@ -107,7 +107,8 @@ impl Credentials {
         if let Some(key) = self.users.get(user) {
             return message.is_signed_with(key).then(|| key.clone());
         }
-        if expiry_s(user).is_some_and(|expiry_s| now.unix_s < expiry_s) {
+        let is_valid = |expiry_s| now.unix_s < expiry_s && expiry_s <= LATEST_EXPIRY_S;
+        if expiry_s(user).is_some_and(is_valid) {
             return self.verify_time_limited(user, message);
         }
         let _ = message.is_signed_with(&self.nobody);
@@ -145,6 +146,10 @@ impl Credentials {
         IntegrityKey::long_term(user.as_bytes(), self.realm.as_bytes(), password.as_bytes())
     }
 }
+
+/// The latest expiry that is believed, in Unix seconds: February 2106. An application that counts in
+/// milliseconds asks for the year 58000; its credentials would never end.
+const LATEST_EXPIRY_S: u64 = u32::MAX as u64;
 
 /// The expiry a time-limited username begins with, in Unix seconds; `None` for any other name.
 fn expiry_s(user: &str) -> Option<u64> {
@@ -211,7 +216,7 @@ mod tests {
 
     #[test]
     fn every_secret_is_tried() {
-        for user in ["1001", "1001:ann", "1001:a:b", "1001:", "99999999999:x"] {
+        for user in ["1001", "1001:ann", "1001:a:b", "1001:", "4294967295:x"] {
             assert!(admits(user, &password("old", user)), "{user}");
             assert!(admits(user, &password("new", user)), "{user}");
             assert!(!admits(user, &password("other", user)), "{user}");
@@ -225,6 +230,13 @@ mod tests {
         }
         let beyond = "99999999999999999999999:ann";
         assert!(!admits(beyond, &password("old", beyond)));
+    }
+
+    #[test]
+    fn an_expiry_in_milliseconds_is_refused() {
+        for user in ["1795000000000:ann", "4294967296"] {
+            assert!(!admits(user, &password("old", user)), "{user}");
+        }
     }
 
     #[test]

@@ -67,12 +67,16 @@ impl Server {
         request: &Request<'_>,
     ) -> Option<Result<Answer, Refused>> {
         let allocation = self.allocations.at(id)?;
-        let same_user = *allocation.owner.user == *request.authenticated.user();
+        let (owner, authenticated) = (&allocation.owner, request.authenticated);
+        let same_user = *owner.user == *authenticated.user();
+        // A time-limited name changes with every credential, the account behind it does not. Names
+        // without an id share one account and are nobody's in particular.
+        let same_account = !owner.account.is_empty() && *owner.account == *authenticated.account();
         if same_user && allocation.granted.transaction == request.message.transaction() {
             return Some(Ok(Answer::Allocated(allocation.granted)));
         }
         match self.settings.on_reallocate {
-            OnReallocate::Replace if same_user => None,
+            OnReallocate::Replace if same_user || same_account => None,
             OnReallocate::Replace | OnReallocate::Refuse => {
                 Some(Err(Refused(ErrorCode::AllocationMismatch)))
             }

@@ -177,6 +177,27 @@ fn a_client_that_restarts_may_start_over_where_the_operator_lets_it() {
     assert_eq!((world.bound.len(), world.held()), (1, 1));
 }
 
+#[test]
+fn a_client_with_a_fresh_expiry_is_the_same_client_when_it_starts_over() {
+    let named = |user| Client { user, ..Client::ANN };
+    for (first, second, may) in [
+        ("1800000100:ann", "1800000200:ann", true),
+        ("1800000100:ann", "ann", true),
+        ("1800000100:ann", "1800000200:bob", false),
+        ("1800000100", "1800000200", false),
+    ] {
+        let mut world = World::with(1, 1, |s| s.on_reallocate = OnReallocate::Replace);
+        world.allocate(named(first)).expect_success();
+        let heard = world.allocate(named(second));
+        if may {
+            heard.expect_success();
+            assert_eq!(world.closed[0].cause, Cause::Replaced);
+        } else {
+            heard.expect_error(ErrorCode::AllocationMismatch);
+        }
+    }
+}
+
 // RFC 8656 §7.2: "If the requested lifetime is greater than the maximum [...] the maximum".
 #[test]
 fn lifetimes_are_between_the_default_and_the_maximum() {

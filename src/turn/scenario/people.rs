@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
-use super::world::REALM;
+use super::world::{REALM, SECRET};
 use crate::turn::{FiveTuple, ListenerId, Reason, Verdict};
-use crate::wire::{AttributeType, Class, ErrorCode, Fingerprint, IntegrityKey, Message};
+use crate::wire::{
+    AttributeType, Class, ErrorCode, Fingerprint, IntegrityKey, Message, time_limited_password,
+};
 
 /// Somebody with an address and credentials, whom the kernel steered to a worker.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +33,10 @@ impl Client {
     }
 
     pub(super) fn key(&self) -> IntegrityKey {
-        IntegrityKey::long_term(self.user.as_bytes(), REALM.as_bytes(), b"secret")
+        let timed = self.user.starts_with(|first: char| first.is_ascii_digit());
+        let timed = timed.then(|| time_limited_password(SECRET, self.user.as_bytes()));
+        let password = timed.as_ref().map_or("secret", |password| password.as_str());
+        IntegrityKey::long_term(self.user.as_bytes(), REALM.as_bytes(), password.as_bytes())
     }
 }
 

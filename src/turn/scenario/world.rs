@@ -28,6 +28,8 @@ pub(super) const PEER: &str = "9.9.9.9:7000";
 pub(super) const NODE: &str = "45.0.0.2";
 pub(super) const PEER_V6: &str = "[2620:fe::9]:7000";
 pub(super) const REALM: &str = "realm";
+/// Vouches for time-limited names.
+pub(super) const SECRET: &[u8] = b"shared secret";
 const PORTS: (u16, u16) = (50_000, 50_063);
 
 /// Counts of every worker of one world.
@@ -355,6 +357,7 @@ fn settings(change: impl Fn(&mut Settings)) -> Arc<Settings> {
 
 fn authenticator() -> Authenticator {
     let credentials = Credentials::new(REALM).with_user("ann", "secret").with_user("bob", "secret");
+    let credentials = credentials.with_secret(SECRET).expect("one secret");
     Authenticator::new(credentials, nonces())
 }
 

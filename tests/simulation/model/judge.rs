@@ -90,7 +90,8 @@ impl Model {
             if is_own && allocation.request.transaction == request.transaction {
                 return Expect::Again;
             }
-            if !is_own || self.scenario.on_reallocate == OnReallocate::Refuse {
+            let is_same_client = allocation.account == signature.user.account;
+            if !is_same_client || self.scenario.on_reallocate == OnReallocate::Refuse {
                 return Expect::Code(437);
             }
         }
