@@ -83,16 +83,23 @@ pub enum Proof {
 }
 
 /// A long-term key. Who has it needs no password in its realm, so it is not shown, and its memory is
-/// overwritten when it is dropped.
+/// overwritten when it is dropped. It stays in one place until then: moved, it would leave copies.
 #[derive(Clone, PartialEq, Eq)]
-pub struct UserKey(Zeroizing<[u8; 16]>);
+pub struct UserKey(Box<Zeroizing<[u8; 16]>>);
 
 impl UserKey {
     /// Reads 32 hexadecimal digits; `None` for anything else.
     pub(crate) fn read(digits: &str) -> Option<Self> {
-        let is_key = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        let number = is_key.then(|| u128::from_str_radix(digits, 16).ok()).flatten()?;
-        Some(Self(Zeroizing::new(number.to_be_bytes())))
+        let mut key = Self(Box::default());
+        let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+        if pairs.len() != key.0.len() || !rest.is_empty() {
+            return None;
+        }
+        let value = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
+        for (byte, [high, low]) in key.0.iter_mut().zip(pairs) {
+            *byte = value(*high)? << 4 | value(*low)?;
+        }
+        Some(key)
     }
 
     /// Shows the key, to verify with.
