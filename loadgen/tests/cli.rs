@@ -387,7 +387,8 @@ fn a_sweep_is_what_a_plan_is_made_from() {
     let (sweep, page) = (scratch("sweep.json"), scratch("sweep.html"));
     let line = format!(
         "sweep voice -n 4 --server {} --user user:pass --pid {} --from 200 --to 400 --factor 2 \
-         --runs 2 -t 0.3 --warmup 0 --max-loss 5 --max-p99 1000 --wait sleep -q --json {} --report {}",
+         --runs 2 -t 0.3 --warmup 0 --max-loss 5 --max-p99 1000 --wait sleep -q --json {} \
+         --report {}",
         relay.address,
         std::process::id(),
         sweep.display(),

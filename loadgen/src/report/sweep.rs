@@ -81,7 +81,7 @@ fn answer(server: &Swept) -> String {
             )
         }
         Answer::AtLeast { pps } => format!(
-            "{name}: carries at least {} packets/s{gbps}: nobody offered more than it carries",
+            "{name}: carries at least {} packets/s{gbps}: the sweep could offer no more",
             short(pps)
         ),
         Answer::Unsteady { least_pps, most_pps } => format!(
@@ -266,7 +266,7 @@ mod tests {
         for title in ["p50", "p99", "p99.9", "loss"] {
             assert!(picture.contains(&format!(">{title}</text>")), "{title}: {picture}");
         }
-        assert_eq!(picture.matches("<circle class=\"r\"").count(), 2 * 4);
+        assert_eq!(picture.matches("<circle class=\"r s").count(), 2 * 4);
     }
 
     #[test]

@@ -109,9 +109,12 @@ pub(crate) fn measurement(swept: &Swept, at_least: bool) -> Result<Measurement, 
         Answer::Found { .. } => {}
         Answer::AtLeast { .. } if at_least => {}
         Answer::AtLeast { .. } => {
-            return Err("this sweep ended where the generator could offer no more, or at its --to: \
-                        what the server carries is not known (--at-least plans with what it carried)"
-                .to_owned());
+            return Err(
+                "this sweep ended where the generator could offer no more, or at its --to: \
+                        what the server carries is not known (--at-least plans with what it \
+                        carried)"
+                    .to_owned(),
+            );
         }
         Answer::Unsteady { .. } => {
             return Err(
