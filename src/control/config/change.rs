@@ -1,8 +1,13 @@
 //! From the configuration that holds to the one that was read now: what differs, and which of it
 //! can hold without a restart.
 
+use std::collections::HashSet;
+
 use super::schema::{self, Key};
 use super::{Config, LogSettings, Quotas};
+
+/// Realms that are kept for live allocations: each costs a key for each user.
+const FORMER_REALMS: usize = 2;
 
 /// Keys whose values differ from those that held before, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -31,6 +36,7 @@ impl Config {
         if self.local.is_empty() {
             self.local.clone_from(&running.local);
         }
+        self.former_realms = former_realms(running.former_realms, running.realm, &self.realm);
         *self = Config {
             asked: running.asked,
             listen: running.listen,
@@ -104,6 +110,16 @@ impl Config {
     }
 }
 
+/// The realms that live allocations may have been made under, but for the one that holds now.
+fn former_realms(mut former: Vec<String>, last: String, now: &str) -> Vec<String> {
+    former.insert(0, last);
+    former.retain(|realm| realm != now);
+    let mut seen = HashSet::new();
+    former.retain(|realm| seen.insert(realm.clone()));
+    former.truncate(FORMER_REALMS);
+    former
+}
+
 fn names(differences: &[Difference]) -> Vec<String> {
     let differing = differences.iter().filter(|(_, differs)| *differs);
     differing.map(|(key, _)| key.name.to_owned()).collect()
@@ -164,6 +180,23 @@ mod tests {
         assert_eq!(held.log.level, tracing::level_filters::LevelFilter::WARN);
         assert_eq!(held.log.format, crate::control::config::LogFormat::Text);
         assert_eq!(held.quotas.total_allocations, 50);
+    }
+
+    #[test]
+    fn the_last_realms_are_kept_for_those_who_live() {
+        let realm = |name: &str| config(&format!("{BASE}\nrealm = '{name}'"));
+        let mut held = realm("a");
+        let after = |held: &mut Config, name: &str| {
+            held.adopt(realm(name));
+            (held.realm.clone(), held.former_realms.join(" "))
+        };
+        let told = |now: &str, former: &str| (now.to_owned(), former.to_owned());
+        assert_eq!(after(&mut held, "a"), told("a", ""));
+        assert_eq!(after(&mut held, "b"), told("b", "a"));
+        assert_eq!(after(&mut held, "b"), told("b", "a"));
+        assert_eq!(after(&mut held, "c"), told("c", "b a"));
+        assert_eq!(after(&mut held, "a"), told("a", "c b"));
+        assert_eq!(after(&mut held, "d"), told("d", "a c"));
     }
 
     #[test]

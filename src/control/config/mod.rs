@@ -68,6 +68,8 @@ pub struct Config {
     pub relay_ports: PortRange,
     /// Realm of the long-term credentials; 1-127 characters.
     pub realm: String,
+    /// Realms that held before in this run, the latest first: allocations made under them go on.
+    pub former_realms: Vec<String>,
     /// Users written among the options; each name once, also among those of the file.
     pub users: Vec<User>,
     /// The file of further users, if there is one.

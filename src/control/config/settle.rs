@@ -59,6 +59,7 @@ impl Settling<'_> {
             missing,
             relay_ports,
             realm: value_or_default::<Realm>(options.realm, &schema::REALM).0,
+            former_realms: Vec::new(),
             users,
             users_file,
             secrets,

@@ -177,7 +177,9 @@ pub(in crate::control) fn nonces() -> io::Result<Nonces> {
 
 /// Makes the rules of a server.
 pub(in crate::control) fn settings(config: &Config, nonces: Nonces) -> Settings {
-    let authenticator = Authenticator::new(credentials(config), nonces);
+    let credentials = |realm: &String| credentials(config, realm);
+    let former = config.former_realms.iter().map(credentials).collect();
+    let authenticator = Authenticator::new(credentials(&config.realm), nonces).with_former(former);
     Settings {
         software: config.software.then(|| SOFTWARE.into()),
         default_lifetime_s: DEFAULT_LIFETIME_S.min(config.max_lifetime_s),
@@ -197,12 +199,14 @@ pub(super) fn policy(config: &Config) -> PeerPolicy {
     PeerPolicy::new(&config.allow_peers, &config.deny_peers, &config.own())
 }
 
-fn credentials(config: &Config) -> Credentials {
-    let mut credentials = Credentials::new(&config.realm).with_room(config.users().count());
+/// Who is let in, as they sign in one realm. A long-term key is good for the realm that holds alone.
+fn credentials(config: &Config, realm: &str) -> Credentials {
+    let mut credentials = Credentials::new(realm).with_room(config.users().count());
     for User { name, proof } in config.users() {
         credentials = match proof {
             Proof::Password(password) => credentials.with_user(name, password.reveal()),
-            Proof::Key(key) => credentials.with_key(name, key.reveal()),
+            Proof::Key(key) if realm == config.realm => credentials.with_key(name, key.reveal()),
+            Proof::Key(_) => credentials,
         };
     }
     for secret in &config.secrets {

@@ -3,8 +3,9 @@
 //! No allocation ends because the rules change. What happens next is measured by the new ones:
 //!
 //! ```text
-//! users, secrets, realm   with the next request: 401 for whoever is no longer let in, and his
+//! users, secrets          with the next request: 401 for whoever is no longer let in, and his
 //!                         allocation ends with its lifetime
+//! realm                   with the next challenge; clients with an allocation go on under theirs
 //! peers                   a permission for a peer that is denied now is taken away; its channel
 //!                         stays bound and carries nothing
 //! rate limits             with the next packet; what was forwarded without asking comes back to the

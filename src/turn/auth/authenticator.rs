@@ -106,13 +106,22 @@ struct Claim<'m> {
 #[derive(Debug, Clone)]
 pub struct Authenticator {
     credentials: Credentials,
+    /// As in `credentials`, under realms that held before.
+    former: Vec<Credentials>,
     nonces: Nonces,
 }
 
 impl Authenticator {
     /// Joins names with nonces.
     pub fn new(credentials: Credentials, nonces: Nonces) -> Authenticator {
-        Authenticator { credentials, nonces }
+        Authenticator { credentials, former: Vec::new(), nonces }
+    }
+
+    /// Lets clients with a live allocation sign under other realms, too: those that held when they
+    /// allocated. Whoever allocates anew is challenged with the realm that holds.
+    #[must_use]
+    pub fn with_former(self, former: Vec<Credentials>) -> Authenticator {
+        Authenticator { former, ..self }
     }
 
     /// Finds out who signed a request that came from this client address.
@@ -123,6 +132,9 @@ impl Authenticator {
         message: &Message<'m>,
     ) -> Result<Authenticated<'m>, Refusal> {
         let user = self.user(now, client, message)?;
+        if message.realm() != Some(self.credentials.realm().as_bytes()) {
+            return Err(Refusal::WrongCredentials);
+        }
         let key = self.credentials.verify(now, user, message);
         key.map(|key| self.authenticated(user, key)).ok_or(Refusal::WrongCredentials)
     }
@@ -143,9 +155,14 @@ impl Authenticator {
             return self.authenticate(now, client, message);
         }
         let user = self.user(now, client, message)?;
-        let is_signed = message.is_signed_with(known_key);
-        let proof = is_signed.then(|| self.authenticated(user, known_key.clone()));
-        proof.ok_or(Refusal::WrongCredentials)
+        if message.is_signed_with(known_key) {
+            return Ok(self.authenticated(user, known_key.clone()));
+        }
+        // A client that was challenged with a realm that holds by now has another key under it.
+        if self.former.is_empty() {
+            return Err(Refusal::WrongCredentials);
+        }
+        self.authenticate_again(now, client, message, known_user)
     }
 
     /// As [`Authenticator::authenticate_known`], for a user whose key was found good under other
@@ -161,7 +178,8 @@ impl Authenticator {
             return self.authenticate(now, client, message);
         }
         let user = self.user(now, client, message)?;
-        let key = self.credentials.verify_known(user, message);
+        let credentials = message.realm().and_then(|realm| self.under(realm));
+        let key = credentials.and_then(|credentials| credentials.verify_known(user, message));
         key.map(|key| self.authenticated(user, key)).ok_or(Refusal::WrongCredentials)
     }
 
@@ -176,6 +194,12 @@ impl Authenticator {
         Authenticated { user, account: self.credentials.account(user), key }
     }
 
+    /// Who is let in under a realm.
+    fn under(&self, realm: &[u8]) -> Option<&Credentials> {
+        let mut all = std::iter::once(&self.credentials).chain(&self.former);
+        all.find(|credentials| credentials.realm().as_bytes() == realm)
+    }
+
     /// The user a request claims to be from, once everything but the password has been looked at.
     fn user<'m>(
         &self,
@@ -187,7 +211,7 @@ impl Authenticator {
         if !self.nonces.is_good(now, client, claim.nonce) {
             return Err(Refusal::StaleNonce);
         }
-        if claim.realm != self.credentials.realm().as_bytes() {
+        if self.under(claim.realm).is_none() {
             return Err(Refusal::WrongCredentials);
         }
         std::str::from_utf8(claim.user).map_err(|_| Refusal::WrongCredentials)
@@ -259,7 +283,8 @@ mod tests {
             self.nonce.map(|nonce| writer.attribute(AttributeType::NONCE, &nonce).finish());
             let key = |password: &str| {
                 let user = self.user.unwrap_or_default();
-                IntegrityKey::long_term(user, b"realm", password.as_bytes())
+                let realm = self.realm.unwrap_or("realm").as_bytes();
+                IntegrityKey::long_term(user, realm, password.as_bytes())
             };
             self.password.map(|password| writer.integrity(&key(password)).finish());
             let end = writer.finish().unwrap();
@@ -373,5 +398,25 @@ mod tests {
         assert_eq!(of(Refusal::WrongCredentials), of(Refusal::NoCredentials));
         assert_eq!(of(Refusal::Incomplete), (400, false));
         assert_eq!(of(Refusal::StaleNonce), (438, true));
+    }
+
+    // A client that hears 438 with another realm may go on with either.
+    #[test]
+    fn an_allocation_goes_on_under_its_own_realm_and_under_the_one_that_holds() {
+        let under = |realm| Credentials::new(realm).with_user("ann", "secret");
+        let moved = Authenticator::new(under("moved"), nonces()).with_former(vec![under("realm")]);
+        let known = IntegrityKey::long_term(b"ann", b"realm", b"secret");
+        let judge = |realm, password| {
+            let bytes = Request { realm: Some(realm), ..Request::of("ann", password) }.bytes();
+            let message = Message::parse(&bytes).unwrap();
+            let goes_on = moved.authenticate_known(NOW, client(), &message, "ann", &known);
+            let again = moved.authenticate_again(NOW, client(), &message, "ann");
+            let comes = moved.authenticate(NOW, client(), &message);
+            [goes_on.is_ok(), again.is_ok(), comes.is_ok()]
+        };
+        assert_eq!(judge("realm", "secret"), [true, true, false]);
+        assert_eq!(judge("moved", "secret"), [true, true, true]);
+        assert_eq!(judge("moved", "other"), [false, false, false]);
+        assert_eq!(judge("other", "secret"), [false, false, false]);
     }
 }

@@ -59,6 +59,31 @@ fn a_user_who_is_let_in_again_goes_on() {
     world.refresh(ANN, 600).expect_success();
 }
 
+/// Ann and Bob are let in under another realm; of those who came before, only Ann.
+fn moved_realm(settings: &mut Settings) {
+    let credentials = Credentials::new("moved").with_user("ann", "secret");
+    let former = Credentials::new(super::world::REALM).with_user("ann", "secret");
+    let authenticator = Authenticator::new(credentials.with_user("bob", "secret"), nonces());
+    settings.authenticator = authenticator.with_former(vec![former]);
+}
+
+#[test]
+fn a_realm_that_changes_ends_no_allocation_and_challenges_newcomers() {
+    let mut world = World::new();
+    world.allocate(ANN).expect_success();
+    world.allocate(BOB).expect_success();
+    world.reconfigure(moved_realm).at(1);
+    for _ in 0..2 {
+        world.refresh(ANN, 600).expect_success();
+        world.bind(ANN, 0x4000, PEER).expect_success();
+    }
+    world.refresh(BOB, 600).expect_error(ErrorCode::Unauthenticated);
+    world.refresh(ANN, 0).expect_success();
+    let heard = world.allocate(ANN);
+    heard.expect_error(ErrorCode::Unauthenticated);
+    assert_eq!(heard.message().realm(), Some(&b"moved"[..]));
+}
+
 // RFC 8656 §5: another user than the allocation's gets 441, under old rules and new.
 #[test]
 fn an_allocation_stays_with_its_user() {
