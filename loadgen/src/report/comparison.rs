@@ -13,6 +13,9 @@ use crate::{
     result::comparison::{Comparison, Contender, LatencyFigure, Ratio},
 };
 
+/// Fewer rounds could all lie on one side by chance.
+const FEWEST_TO_TELL: usize = 5;
+
 /// Medians, the quartiles beside those that matter, and what it comes to.
 pub(crate) fn text(comparison: &Comparison) -> String {
     let lines = verdicts(comparison);
@@ -133,11 +136,12 @@ fn verdicts(comparison: &Comparison) -> Vec<String> {
         let latencies: Vec<String> = latencies
             .filter_map(|figure| {
                 let ratio = figure.ratio?;
-                let same = if ratio.differs { "" } else { " (no difference shows)" };
+                let tells = ratio.differs || comparison.rounds < FEWEST_TO_TELL;
+                let same = if tells { "" } else { " (no difference shows)" };
                 Some(format!("{} {}{same}", figure.name, times(Some(ratio))))
             })
             .collect();
-        let cost = cost_verdict(&other.name, other.packets, &first.name, &comparison.unit);
+        let cost = cost_verdict(comparison, other, &first.name);
         match latencies.is_empty() {
             true => cost,
             false => format!("{cost}\n  latency {}", latencies.join(", ")),
@@ -146,16 +150,21 @@ fn verdicts(comparison: &Comparison) -> Vec<String> {
     broken.chain(others.iter().map(line)).collect()
 }
 
-fn cost_verdict(name: &str, packets: Option<Ratio>, first: &str, unit: &str) -> String {
-    match packets {
+fn cost_verdict(comparison: &Comparison, other: &Contender, first: &str) -> String {
+    let (name, unit) = (&other.name, &comparison.unit);
+    match other.packets {
         None => format!("{name} and {first} cannot be compared: nothing was delivered"),
         Some(ratio) if ratio.differs => {
             let ratio = times(Some(ratio));
             format!("{name} relays {ratio} as many {unit}s per CPU second as {first}")
         }
         Some(ratio) => {
-            let ratio = times(Some(ratio));
-            format!("{name} and {first}: no difference shows in {unit}s per CPU second ({ratio})")
+            let (ratio, rounds) = (times(Some(ratio)), comparison.rounds);
+            let why = match rounds < FEWEST_TO_TELL {
+                true => format!("{rounds} rounds are too few to tell a difference"),
+                false => "no difference shows".to_owned(),
+            };
+            format!("{name} and {first}: {why} in {unit}s per CPU second ({ratio})")
         }
     }
 }
