@@ -99,7 +99,7 @@ fn strangers(c: &mut Criterion) {
     let nonce = nonces.issue(NOW, client());
     c.bench_function("nonce/issue", |b| b.iter(|| nonces.issue(NOW, black_box(client()))));
     c.bench_function("nonce/check", |b| {
-        b.iter(|| nonces.is_good(NOW, black_box(client()), &nonce));
+        b.iter(|| nonces.judge(NOW, black_box(client()), &nonce));
     });
     let credentials = Credentials::new("realm").with_user("ann", "secret");
     let two = credentials.with_secret(b"old").and_then(|one| one.with_secret(b"new"));

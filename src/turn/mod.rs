@@ -43,7 +43,7 @@ pub use api::{
     identity::{FiveTuple, ListenerId, PendingId, RelayId, WorkerIndex},
     now::Now,
     reason::Reason,
-    report::{Cause, Closed, Load, Opened, Report, Traffic},
+    report::{Cause, Closed, Load, Opened, Report, StrangersRefused, Traffic},
     session::SessionId,
     settings::{OnReallocate, Settings},
     train::Train,
@@ -52,8 +52,8 @@ pub use api::{
 pub use auth::{
     authenticator::{Authenticated, Authenticator, Refusal},
     credentials::{Credentials, MAX_SECRETS, MAX_USERNAME_BYTES, TooManySecrets},
-    nonce::{DEFAULT_NONCE_LIFETIME_S, NONCE_BYTES, Nonces},
-    reply_budget::{ReplyBudget, ReplyRate},
+    nonce::{DEFAULT_NONCE_LIFETIME_S, NONCE_BYTES, NonceState, Nonces},
+    reply_budget::ReplyKind,
 };
 pub use policy::{
     Judgement, PeerPolicy,

@@ -4,9 +4,10 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     Alternates, Authenticated, Chance, Counters, Effect, FiveTuple, Now, PortUse, Reason, Refusal,
-    ReplyBudget, Report, Settings, Shard, Verdict,
+    ReplyKind, Report, Settings, Shard, Verdict,
     allocation::table::Allocations,
     allocation::timer::Wheel,
+    auth::reply_budget::ReplyBudget,
     method::answer::{Answer, Envelope, Refused},
     method::attributes::Unknown,
     method::pending::Openings,
@@ -51,7 +52,7 @@ impl Server {
             relays: Relays::new(shard.worker, shard.ports, &shard.relay_addresses, &mut chance),
             reservations: Reservations::new(shard.worker, chance.hash_state()),
             timers: Wheel::new(),
-            budget: ReplyBudget::new(settings.reply_rate, chance.bits()),
+            budget: ReplyBudget::new(settings.stranger_bytes_per_s, chance.bits()),
             counters: Counters::default(),
             effects: VecDeque::new(),
             reports: VecDeque::new(),
@@ -151,7 +152,7 @@ impl Server {
             fingerprint: false,
             key: None,
         };
-        self.write_unproved(&envelope, &Answer::Error(ErrorCode::BadRequest), reply)
+        self.answer_stranger(flow, &envelope, &Answer::Error(ErrorCode::BadRequest), reply)
     }
 
     fn request(
@@ -170,7 +171,7 @@ impl Server {
         let stranger = Envelope::of(now, flow.client, message, None);
         if message.method() == Method::Binding {
             let answer = self.binding(message);
-            return self.write_unproved(&stranger, &answer, reply);
+            return self.answer_stranger(flow, &stranger, &answer, reply);
         }
         match self.authenticate(now, flow, message) {
             Ok(authenticated) => {
@@ -179,7 +180,10 @@ impl Server {
             }
             Err(refusal) => {
                 self.counters.refuse(refusal);
-                self.write_unproved(&stranger, &refused(refusal), reply)
+                if refusal.shows_return_path() {
+                    return self.write(&stranger, &refused(refusal), reply);
+                }
+                self.answer_stranger(flow, &stranger, &refused(refusal), reply)
             }
         }
     }
@@ -260,17 +264,30 @@ impl Server {
         handled.unwrap_or_else(|Refused(code)| Answer::Error(code))
     }
 
-    /// Writes an answer to somebody who has proved nothing, within the budget of his network.
-    fn write_unproved(
+    /// Answers somebody whose request proves nothing: within the budget of his network, unless he has
+    /// an allocation.
+    fn answer_stranger(
         &mut self,
+        flow: FiveTuple,
         envelope: &Envelope<'_>,
         answer: &Answer,
         reply: &mut [u8],
     ) -> Verdict {
-        if !self.budget.allow(envelope.now, envelope.client.ip()) {
-            return Verdict::Drop(Reason::ReplyBudget);
+        if self.allocations.find(flow).is_some() {
+            return self.write(envelope, answer, reply);
         }
-        self.write(envelope, answer, reply)
+        let (now, kind) = (envelope.now, reply_kind(answer));
+        let Some(admitted) = self.budget.admit(now, flow.client, kind, &mut self.chance) else {
+            self.counters.refuse_reply(kind);
+            let report = self.budget.refuse(now, flow.client, kind);
+            self.reports.extend(report.map(Report::StrangersRefused));
+            return Verdict::Drop(Reason::ReplyBudget);
+        };
+        let verdict = self.write(envelope, answer, reply);
+        if let Verdict::Reply(bytes) = verdict {
+            self.budget.charge(now, admitted, bytes);
+        }
+        verdict
     }
 
     /// Writes an answer and counts it.
@@ -320,6 +337,22 @@ const fn reason(error: HeaderError) -> Reason {
         HeaderError::NotStun => Reason::NotStun,
         HeaderError::NoCookie => Reason::NoCookie,
         HeaderError::Length => Reason::BadLength,
+    }
+}
+
+/// What an answer to a stranger counts as; nobody gets any other before he has shown who he is.
+const fn reply_kind(answer: &Answer) -> ReplyKind {
+    match answer {
+        Answer::Mapped => ReplyKind::Binding,
+        Answer::Challenge(_) => ReplyKind::Challenge,
+        Answer::Error(_)
+        | Answer::Unknown(_)
+        | Answer::Elsewhere(_)
+        | Answer::Allocated(_)
+        | Answer::Refreshed { .. }
+        | Answer::Done
+        | Answer::Later
+        | Answer::Silence(_) => ReplyKind::Error,
     }
 }
 

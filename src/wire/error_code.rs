@@ -57,7 +57,7 @@ impl ErrorCode {
         self.parts().0
     }
 
-    /// The reason phrase: short, because a 401 is what a spoofed source can be made to receive.
+    /// The reason phrase, for people who read what their client got.
     pub const fn reason(self) -> &'static str {
         self.parts().1
     }

@@ -1,5 +1,6 @@
-//! A flood from a stranger: junk and Binding requests at full speed from one source into the socket
-//! that all clients share. The others' packets pass and their requests are answered.
+//! A flood from a stranger: junk and requests at full speed from one source into the socket that all
+//! clients share. The others' packets pass and their requests are answered, though they come from the
+//! stranger's own address.
 
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 
-use crate::client::Call;
+use crate::client::{Call, allocate};
 use crate::fairness::{TICKS, arrived, talk};
 use crate::flood::allocate_and_release;
 use crate::relay::{Relay, Setup};
@@ -19,8 +20,8 @@ const OTHERS: usize = 20;
 /// then what the stranger sends meanwhile, ten packets in a microsecond, fills the buffer of all.
 const LOST_MAX: usize = OTHERS * TICKS / 10;
 
-/// Another network than that of the others: what one network is answered is bounded.
-const STRANGER: &str = "127.77.0.1:0";
+/// The address of the others, too: what their network is answered is bounded.
+const STRANGER: &str = "127.0.0.1:0";
 
 /// What the stranger sends, so many datagrams to a send.
 struct Flood {
@@ -29,12 +30,15 @@ struct Flood {
     train: usize,
 }
 
-fn floods() -> [Flood; 4] {
+fn floods() -> [Flood; 6] {
     let binding = Builder::request(method::BINDING).bytes();
+    let allocate = allocate().bytes();
     let junk = vec![0xC5; 48];
     [
         Flood { name: "Binding requests", datagram: binding.clone(), train: 1 },
         Flood { name: "Binding requests in trains", datagram: binding, train: 50 },
+        Flood { name: "Allocate requests", datagram: allocate.clone(), train: 1 },
+        Flood { name: "Allocate requests in trains", datagram: allocate, train: 50 },
         Flood { name: "junk", datagram: junk.clone(), train: 1 },
         Flood { name: "junk in trains", datagram: junk, train: 50 },
     ]

@@ -42,6 +42,7 @@ mod silence;
 mod start;
 mod steer;
 mod stop;
+mod strangers;
 mod time_limited;
 mod top;
 mod usage;

@@ -146,6 +146,9 @@ impl Story {
         }
         while let Some(report) = self.node.workers[node].server.next_report() {
             match report {
+                Report::StrangersRefused(refused) => {
+                    panic!("a few clients are no flood: {refused:?}")
+                }
                 Report::Opened(opened) => {
                     let allocation = &self.model.allocations[&opened.flow.client];
                     assert_eq!(*opened.user, *allocation.user);

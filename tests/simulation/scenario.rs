@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use uturn::{
     turn::{
         Authenticator, Credentials, Nonces, OnReallocate, PeerPolicy, PortPlan, RelayAddress,
-        ReplyRate, Settings,
+        Settings,
     },
     wire::time_limited_password,
 };
@@ -148,7 +148,6 @@ impl Scenario {
             on_reallocate: self.on_reallocate,
             own_sockets: self.listeners(),
             forwarding: self.forwarding,
-            reply_rate: ReplyRate { per_s: 0, burst: 0 },
             ..Settings::new(authenticator, policy)
         }
     }
@@ -172,12 +171,13 @@ fn users(chance: &mut Chance) -> Vec<User> {
         password: format!("{name}'s password"),
         expires_s: None,
     });
-    let timed = ["dan", "eve", "eve"].map(|id| {
+    let timed = [":dan", ":eve", ":eve", "", ":"].map(|tail| {
         let expires_s = BEGIN_S + chance.within(100..10_000);
-        let name = format!("{expires_s}:{id}");
+        let name = format!("{expires_s}{tail}");
         let password = time_limited_password(SECRET.as_bytes(), name.as_bytes());
         let password = password.as_str().to_owned();
-        User { name, account: id.to_owned(), password, expires_s: Some(expires_s) }
+        let account = tail.trim_start_matches(':').to_owned();
+        User { name, account, password, expires_s: Some(expires_s) }
     });
     fixed.into_iter().chain(timed).collect()
 }

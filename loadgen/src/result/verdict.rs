@@ -29,6 +29,12 @@ const FLOOR_FIGURES: usize = 3;
 /// Loss in percent below which a server is taken to have kept up.
 const KEPT_UP_PERCENT: f64 = 0.1;
 
+/// Why Binding requests are lost that no buffer was too small for.
+const UNANSWERED: &str = "requests were not answered: a server may bound what it answers to one \
+                          network that has proved nothing (uturn does, and counts them in \
+                          uturn_stranger_replies_refused_total; for a benchmark start it with \
+                          --stranger-reply-bytes 0)";
+
 /// What must hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Limits {
@@ -128,10 +134,17 @@ pub(crate) fn warnings(
         warnings.push(format!("stopped after {took_s:.1} of {planned_s:.1} s"));
     }
     drop_warnings(ways, generator, &mut warnings);
+    warnings.extend(unanswered(spec.shape, ways).map(str::to_owned));
     if let (count @ 1.., Some(text)) = &measured.failures {
         warnings.push(format!("{count} requests failed while the load ran ({text})"));
     }
     warnings
+}
+
+/// What a server may do with Binding requests, which anybody can send with a forged source.
+fn unanswered(shape: Shape, ways: &[WayOutcome]) -> Option<&'static str> {
+    let is_lost = ways.iter().any(|way| way.loss_percent > KEPT_UP_PERCENT);
+    (shape == Shape::Binding && is_lost).then_some(UNANSWERED)
 }
 
 /// What to say of latencies that the generator shows without any relay, or nearly.
@@ -225,6 +238,14 @@ mod tests {
         let line = near_floor("up", seen.figures_us(), &floor).unwrap();
         assert!(line.contains("floor (p50 29 of 10 µs)"), "{line}");
         assert_eq!(near_floor("up", floor.figures_us().map(|us| 3.0 * us), &floor), None);
+    }
+
+    #[test]
+    fn binding_requests_that_are_lost_may_have_met_a_limit() {
+        let lost = [way(30.0, 0.0, 70)];
+        assert!(unanswered(Shape::Binding, &lost).unwrap().contains("--stranger-reply-bytes 0"));
+        assert_eq!(unanswered(Shape::Binding, &[way(0.0, 0.0, 100)]), None);
+        assert_eq!(unanswered(Shape::Voice, &lost), None);
     }
 
     #[test]

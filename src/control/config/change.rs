@@ -74,6 +74,10 @@ impl Config {
             (&schema::CHANNEL_QUOTA.key, quotas.channels != others.channels),
             (&schema::MAX_BPS.key, rates.bytes_per_s != other_rates.bytes_per_s),
             (&schema::MAX_PPS.key, rates.packets_per_s != other_rates.packets_per_s),
+            (
+                &schema::STRANGER_REPLY_BYTES.key,
+                self.stranger_reply_bytes != new.stranger_reply_bytes,
+            ),
             (&schema::MAX_LIFETIME.key, self.max_lifetime_s != new.max_lifetime_s),
             (&schema::SOFTWARE, self.software != new.software),
             (&schema::CHANNEL_NUMBERS, self.channel_numbers != new.channel_numbers),

@@ -90,6 +90,9 @@ pub struct Config {
     pub quotas: Quotas,
     /// How much one allocation may relay each way.
     pub limits: RateLimits,
+    /// Bytes a second that all workers together answer the strangers of one network with; 0 for no
+    /// limit.
+    pub stranger_reply_bytes: u32,
     /// Longest lifetime granted, in seconds; 1-86400.
     pub max_lifetime_s: u32,
     /// Whether authenticated Allocate and Refresh answers carry SOFTWARE.

@@ -155,6 +155,11 @@ pub struct Options {
     #[arg(help = key::MAX_PPS.key.help(), value_parser = flag::<u32>)]
     pub(crate) max_pps: Option<Given<u32>>,
 
+    #[arg(long = key::STRANGER_REPLY_BYTES.key.name)]
+    #[arg(value_name = key::STRANGER_REPLY_BYTES.key.unit)]
+    #[arg(help = key::STRANGER_REPLY_BYTES.key.help(), value_parser = flag::<u32>)]
+    pub(crate) stranger_reply_bytes: Option<Given<u32>>,
+
     #[arg(long = key::MAX_LIFETIME.key.name, value_name = key::MAX_LIFETIME.key.unit)]
     #[arg(help = key::MAX_LIFETIME.key.help(), value_parser = flag::<u32>)]
     pub(crate) max_lifetime: Option<Given<u32>>,
@@ -249,6 +254,7 @@ impl Options {
             channel_quota: self.channel_quota.or(below.channel_quota),
             max_bps: self.max_bps.or(below.max_bps),
             max_pps: self.max_pps.or(below.max_pps),
+            stranger_reply_bytes: self.stranger_reply_bytes.or(below.stranger_reply_bytes),
             max_lifetime: self.max_lifetime.or(below.max_lifetime),
             software: self.software.or(below.software),
             channel_numbers: self.channel_numbers.or(below.channel_numbers),

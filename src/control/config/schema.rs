@@ -249,6 +249,27 @@ pub const MAX_PPS: NumberKey = NumberKey {
     default: 0,
 };
 
+/// Bytes a second for the strangers of one network.
+pub const STRANGER_REPLY_BYTES: NumberKey = NumberKey {
+    key: Key {
+        name: "stranger-reply-bytes",
+        unit: "BYTES",
+        default: "1000000",
+        bounds: "0-1000000000, 0 for no limit",
+        doc: "Bytes a second (bytes, not bits; headers not counted) of answers to requests that \
+              prove nothing, which all workers together send to one network (an IPv4 /24, an IPv6 \
+              /56), because their sources may be forged; after a silence, two seconds' worth at \
+              once. Three quarters are for 401 and 438, the rest for Binding and for other errors. \
+              Whoever has an allocation or brings back a nonce is always answered. For a benchmark \
+              of Binding requests from one network: 0.",
+        example: "250000",
+        ..ONE
+    },
+    min: 0,
+    max: 1_000_000_000,
+    default: 1_000_000,
+};
+
 /// Longest lifetime that is granted.
 pub const MAX_LIFETIME: NumberKey = NumberKey {
     key: Key {
@@ -409,6 +430,7 @@ pub const KEYS: &[&Key] = &[
     &CHANNEL_QUOTA.key,
     &MAX_BPS.key,
     &MAX_PPS.key,
+    &STRANGER_REPLY_BYTES.key,
     &MAX_LIFETIME.key,
     &SOFTWARE,
     &CHANNEL_NUMBERS,
@@ -454,6 +476,7 @@ mod tests {
             &super::CHANNEL_QUOTA,
             &super::MAX_BPS,
             &super::MAX_PPS,
+            &super::STRANGER_REPLY_BYTES,
             &super::USAGE_INTERVAL,
             &super::MAX_LIFETIME,
             &super::BATCH_WAIT,

@@ -38,6 +38,8 @@ impl Settling<'_> {
         let most_allocations = relay_ports.count() * size(relays.len());
         let quotas = self.quotas(&options, most_allocations)?;
         let limits = self.limits(&options)?;
+        let stranger_reply_bytes =
+            self.number(&schema::STRANGER_REPLY_BYTES, options.stranger_reply_bytes.as_ref())?;
         let alternate_servers = self.alternates(options.alternate_server.as_deref(), &listen)?;
         let drain_deadline_s =
             self.number(&schema::DRAIN_DEADLINE, options.drain_deadline.as_ref())?;
@@ -70,6 +72,7 @@ impl Settling<'_> {
             deny_peers: values(options.deny_peers),
             quotas,
             limits,
+            stranger_reply_bytes,
             max_lifetime_s,
             software: value_or_default::<Switch>(options.software, &schema::SOFTWARE).0,
             channel_numbers: value_or_default(options.channel_numbers, &schema::CHANNEL_NUMBERS),

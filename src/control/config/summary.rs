@@ -79,6 +79,7 @@ impl Config {
             number(&schema::CHANNEL_QUOTA.key, quotas.channels),
             number(&schema::MAX_BPS.key, self.limits.bytes_per_s),
             number(&schema::MAX_PPS.key, self.limits.packets_per_s),
+            number(&schema::STRANGER_REPLY_BYTES.key, self.stranger_reply_bytes),
             number(&schema::MAX_LIFETIME.key, self.max_lifetime_s),
         ]
     }

@@ -119,6 +119,7 @@ fn the_command_line_wins_for_every_key() {
         ("channel-quota = 1", "--channel-quota=2", "channel-quota = 2"),
         ("max-bps = 1", "--max-bps=2", "max-bps = 2"),
         ("max-pps = 1", "--max-pps=2", "max-pps = 2"),
+        ("stranger-reply-bytes = 1", "--stranger-reply-bytes=2", "stranger-reply-bytes = 2"),
         ("max-lifetime = 1", "--max-lifetime=2", "max-lifetime = 2"),
         ("software = true", "--software=off", "software = \"off\""),
         (

@@ -8,6 +8,7 @@ use tracing::{error, warn};
 
 use super::allocations::Journal;
 use super::sockets::Faults;
+use super::strangers::Strangers;
 use super::totals::Totals;
 use crate::control::usage::UsageRecords;
 use crate::turn::{self, WorkerIndex};
@@ -18,6 +19,7 @@ use crate::worker::Report;
 pub(in crate::control) struct Diary {
     journal: Journal,
     faults: Faults,
+    strangers: Strangers,
     usage: UsageRecords,
     totals: Totals,
 }
@@ -37,7 +39,8 @@ impl Diary {
         usage: UsageRecords,
     ) -> Self {
         let (journal, faults) = (Journal::new(now, listen), Faults::new(now));
-        Self { journal, faults, usage, totals: Totals::default() }
+        let strangers = Strangers::new(now);
+        Self { journal, faults, strangers, usage, totals: Totals::default() }
     }
 
     /// Notes a report, and says whether it was the worker's last one.
@@ -54,6 +57,9 @@ impl Diary {
             Report::Turn(turn::Report::Closed(closed)) => {
                 self.usage.ended(&closed);
                 self.journal.closed(now, worker, &closed);
+            }
+            Report::Turn(turn::Report::StrangersRefused(refused)) => {
+                self.strangers.refused(now, worker, &refused);
             }
             Report::SegmentationOff => warn!(
                 worker = worker.0,
@@ -89,13 +95,15 @@ impl Diary {
 
     /// Says when there is something to sum up.
     pub(in crate::control) fn due(&self) -> Option<Instant> {
-        [self.journal.due(), self.faults.due()].into_iter().flatten().min()
+        let due = [self.journal.due(), self.faults.due(), self.strangers.due()];
+        due.into_iter().flatten().min()
     }
 
     /// Sums up what is due, and says how many reports never arrived.
     pub(in crate::control) fn settle(&mut self, now: Instant, lost_reports: u64) {
         self.journal.settle(now);
         self.faults.settle(now);
+        self.strangers.settle(now);
         if lost_reports > 0 {
             warn!(reports = lost_reports, "reports of workers were lost");
         }

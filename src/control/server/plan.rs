@@ -187,11 +187,19 @@ pub(in crate::control) fn settings(config: &Config, nonces: Nonces) -> Settings 
         permissions_per_allocation: config.quotas.permissions,
         channels_per_allocation: config.quotas.channels,
         limits: config.limits,
+        stranger_bytes_per_s: stranger_bytes_per_s(config),
         channel_numbers: config.channel_numbers,
         on_reallocate: config.on_reallocate,
         own_sockets: config.own_sockets(),
         ..Settings::new(authenticator, policy(config))
     }
+}
+
+/// A worker's part of what the strangers of one network are answered with: clients are spread over
+/// the workers, and so are strangers.
+fn stranger_bytes_per_s(config: &Config) -> u32 {
+    let workers = u32::try_from(config.workers.len()).unwrap_or(u32::MAX);
+    config.stranger_reply_bytes.div_ceil(workers.max(1))
 }
 
 /// Makes the rules about peers.

@@ -66,7 +66,7 @@ fn is_of_the_end(report: &Report) -> bool {
     match report {
         Report::Stopped(_) | Report::Failed(_) => true,
         Report::Turn(turn::Report::Closed(closed)) => closed.cause == Cause::Shutdown,
-        Report::Turn(turn::Report::Opened(_))
+        Report::Turn(turn::Report::Opened(_) | turn::Report::StrangersRefused(_))
         | Report::SegmentationOff
         | Report::SocketBroken(..) => false,
     }

@@ -37,7 +37,7 @@ impl Server {
     pub fn reconfigure(&mut self, settings: Arc<Settings>) {
         let before = std::mem::replace(&mut self.settings, settings);
         self.rules = self.rules.wrapping_add(1);
-        self.budget.set_rate(self.settings.reply_rate);
+        self.budget.set_rate(self.settings.stranger_bytes_per_s);
         let moved = before.forwarding != self.settings.forwarding
             || before.limits.are_off() != self.settings.limits.are_off();
         if moved || before.policy != self.settings.policy {

@@ -1,6 +1,6 @@
 //! What happened, in numbers. Plain words of one thread: nobody else writes them.
 
-use crate::turn::{Load, Reason, Refusal};
+use crate::turn::{Load, Reason, Refusal, ReplyKind};
 use crate::wire::{ErrorCode, Method};
 
 /// The relayed addresses an allocation has.
@@ -116,6 +116,7 @@ pub struct Counters {
     live_with: [u64; Ends::ALL.len()],
     opened_with: [u64; Ends::ALL.len()],
     refusals: [u64; Refusal::ALL.len()],
+    refused_replies: [u64; ReplyKind::ALL.len()],
     quota_hits: [u64; QuotaHit::ALL.len()],
     drops: [u64; Reason::ALL.len()],
     successes: [u64; METHODS.len()],
@@ -141,6 +142,11 @@ impl Counters {
     /// Requests whose sender was not found out.
     pub fn refusals(&self, refusal: Refusal) -> u64 {
         self.refusals[refusal as usize]
+    }
+
+    /// Answers that strangers did not get.
+    pub fn refused_replies(&self, kind: ReplyKind) -> u64 {
+        self.refused_replies[kind as usize]
     }
 
     /// How often a quota was reached.
@@ -187,6 +193,10 @@ impl Counters {
         self.live_with[to as usize] += 1;
     }
 
+    pub(in crate::turn) fn refuse_reply(&mut self, kind: ReplyKind) {
+        self.refused_replies[kind as usize] += 1;
+    }
+
     pub(in crate::turn) fn refuse(&mut self, refusal: Refusal) {
         self.refusals[refusal as usize] += 1;
     }
@@ -225,5 +235,6 @@ mod tests {
         assert!(Ends::ALL.into_iter().enumerate().all(|(n, ends)| ends as usize == n));
         assert!(QuotaHit::ALL.into_iter().enumerate().all(|(n, quota)| quota as usize == n));
         assert!(Refusal::ALL.into_iter().enumerate().all(|(n, refusal)| refusal as usize == n));
+        assert!(ReplyKind::ALL.into_iter().enumerate().all(|(n, kind)| kind as usize == n));
     }
 }

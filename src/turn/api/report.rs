@@ -5,7 +5,9 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use crate::turn::{Correspondents, FiveTuple, SessionId};
+use ipnet::IpNet;
+
+use crate::turn::{Correspondents, FiveTuple, ReplyKind, SessionId};
 
 /// One piece of news.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub enum Report {
     Opened(Opened),
     /// An allocation ended.
     Closed(Closed),
+    /// Strangers are not answered; told now and then.
+    StrangersRefused(StrangersRefused),
 }
 
 /// An allocation was made.
@@ -50,6 +54,17 @@ pub struct Closed {
     pub peers: Correspondents,
     /// Why it ended.
     pub cause: Cause,
+}
+
+/// A network has used up what its strangers are answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StrangersRefused {
+    /// The network of the last of them, /24 or /56.
+    pub network: IpNet,
+    /// What that one did not get.
+    pub kind: ReplyKind,
+    /// How many answers, of any kind and to any network, were left out since the last report.
+    pub answers: u64,
 }
 
 /// Why an allocation ended.

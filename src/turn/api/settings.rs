@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::turn::{Authenticator, PeerPolicy, RateLimits, ReplyRate};
+use crate::turn::{Authenticator, PeerPolicy, RateLimits};
 use crate::wire::ChannelRange;
 
 /// Rules and limits of one server.
@@ -35,8 +35,8 @@ pub struct Settings {
     pub authenticator: Authenticator,
     /// Which peers may be reached.
     pub policy: PeerPolicy,
-    /// How fast unauthenticated answers leave towards one network, for each worker.
-    pub reply_rate: ReplyRate,
+    /// Bytes a second that one worker sends to the strangers of one network; 0 for no limit.
+    pub stranger_bytes_per_s: u32,
 }
 
 impl Settings {
@@ -55,7 +55,7 @@ impl Settings {
             own_sockets: Vec::new(),
             authenticator,
             policy,
-            reply_rate: ReplyRate::default(),
+            stranger_bytes_per_s: 1_000_000,
         }
     }
 

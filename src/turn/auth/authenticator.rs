@@ -3,7 +3,7 @@
 //! ```text
 //! no MESSAGE-INTEGRITY                  401 with REALM and NONCE
 //! USERNAME, REALM or NONCE missing      400
-//! nonce not ours, not theirs, too old   438 with REALM and NONCE
+//! nonce too old, not ours, not theirs   438 with REALM and NONCE
 //! name, realm or password wrong         401 with REALM and NONCE
 //! ```
 //!
@@ -15,7 +15,10 @@
 
 use std::net::SocketAddr;
 
-use crate::turn::{Credentials, Nonces, Now, auth::credentials::MAX_USERNAME_BYTES};
+use crate::turn::{
+    Credentials, Nonces, Now,
+    auth::{credentials::MAX_USERNAME_BYTES, nonce::NonceState},
+};
 use crate::wire::{AttributeType, ErrorCode, IntegrityKey, Message, MessageWriter};
 
 /// Why a request was not accepted.
@@ -25,18 +28,21 @@ pub enum Refusal {
     NoCredentials,
     /// It bore some of USERNAME, REALM and NONCE, or a USERNAME longer than there are.
     Incomplete,
-    /// The nonce is not good, or no longer, or was given to another address.
+    /// The nonce was given to this address, and is too old.
     StaleNonce,
+    /// The nonce was given to another address, or not by this server.
+    ForeignNonce,
     /// The name is not known or the password wrong: which of them, nobody is told.
     WrongCredentials,
 }
 
 impl Refusal {
     /// All of them, in the order of the counters.
-    pub const ALL: [Refusal; 4] = [
+    pub const ALL: [Refusal; 5] = [
         Refusal::NoCredentials,
         Refusal::Incomplete,
         Refusal::StaleNonce,
+        Refusal::ForeignNonce,
         Refusal::WrongCredentials,
     ];
 
@@ -46,6 +52,7 @@ impl Refusal {
             Refusal::NoCredentials => "no_credentials",
             Refusal::Incomplete => "incomplete",
             Refusal::StaleNonce => "stale_nonce",
+            Refusal::ForeignNonce => "foreign_nonce",
             Refusal::WrongCredentials => "wrong_credentials",
         }
     }
@@ -55,15 +62,27 @@ impl Refusal {
         match self {
             Refusal::NoCredentials | Refusal::WrongCredentials => ErrorCode::Unauthenticated,
             Refusal::Incomplete => ErrorCode::BadRequest,
-            Refusal::StaleNonce => ErrorCode::StaleNonce,
+            Refusal::StaleNonce | Refusal::ForeignNonce => ErrorCode::StaleNonce,
         }
     }
 
     /// True when the answer carries what the client needs to try again: [`Authenticator::challenge`].
     pub const fn is_challenge(self) -> bool {
         match self {
-            Refusal::NoCredentials | Refusal::StaleNonce | Refusal::WrongCredentials => true,
+            Refusal::NoCredentials
+            | Refusal::StaleNonce
+            | Refusal::ForeignNonce
+            | Refusal::WrongCredentials => true,
             Refusal::Incomplete => false,
+        }
+    }
+
+    /// True when the sender has been reached at the address he writes from: a nonce that was sent
+    /// there came back.
+    pub const fn shows_return_path(self) -> bool {
+        match self {
+            Refusal::StaleNonce | Refusal::WrongCredentials => true,
+            Refusal::NoCredentials | Refusal::Incomplete | Refusal::ForeignNonce => false,
         }
     }
 }
@@ -208,8 +227,10 @@ impl Authenticator {
         message: &Message<'m>,
     ) -> Result<&'m str, Refusal> {
         let claim = claim(message)?;
-        if !self.nonces.is_good(now, client, claim.nonce) {
-            return Err(Refusal::StaleNonce);
+        match self.nonces.judge(now, client, claim.nonce) {
+            NonceState::Good => {}
+            NonceState::Expired => return Err(Refusal::StaleNonce),
+            NonceState::Foreign => return Err(Refusal::ForeignNonce),
         }
         if self.under(claim.realm).is_none() {
             return Err(Refusal::WrongCredentials);
@@ -339,7 +360,7 @@ mod tests {
         }
         let elsewhere = nonces().issue(NOW, "192.0.2.1:5001".parse().unwrap());
         let request = Request { nonce: Some(elsewhere), ..Request::of("ann", "secret") };
-        assert_eq!(request.judge(NOW), Err(Refusal::StaleNonce));
+        assert_eq!(request.judge(NOW), Err(Refusal::ForeignNonce));
     }
 
     #[test]
@@ -392,12 +413,15 @@ mod tests {
     }
 
     #[test]
-    fn codes_and_challenges() {
-        let of = |refusal: Refusal| (refusal.code().number(), refusal.is_challenge());
-        assert_eq!(of(Refusal::NoCredentials), (401, true));
-        assert_eq!(of(Refusal::WrongCredentials), of(Refusal::NoCredentials));
-        assert_eq!(of(Refusal::Incomplete), (400, false));
-        assert_eq!(of(Refusal::StaleNonce), (438, true));
+    fn codes_and_challenges_and_who_is_a_stranger() {
+        let of = |refusal: Refusal| {
+            (refusal.code().number(), refusal.is_challenge(), refusal.shows_return_path())
+        };
+        assert_eq!(of(Refusal::NoCredentials), (401, true, false));
+        assert_eq!(of(Refusal::WrongCredentials), (401, true, true));
+        assert_eq!(of(Refusal::Incomplete), (400, false, false));
+        assert_eq!(of(Refusal::StaleNonce), (438, true, true));
+        assert_eq!(of(Refusal::ForeignNonce), (438, true, false));
     }
 
     // A client that hears 438 with another realm may go on with either.

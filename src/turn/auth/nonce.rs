@@ -1,14 +1,18 @@
 //! Nonces that need no memory (RFC 8489 §9.2).
 //!
 //! ```text
-//! obMatJos2 | 4 characters      | base64 of: | issued at, 40 bits of Unix seconds | MAC, 96 bits |
-//!           | security features |            | 17 bytes, 23 characters                            |
+//! obMatJos2 | 4 characters      | base64 of: | issued at, low 24 bits of Unix seconds | MAC, 64 bits |
+//!           | security features |            | 11 bytes, 15 characters                               |
 //! ```
 //!
 //! The MAC binds a nonce to the address and port it was given to, so a nonce that comes back is the
 //! proof of a return path, and one that was overheard serves nobody else. Its key is derived from
 //! the master key and the epoch, a span of one lifetime: every worker that holds the master key
 //! agrees with the others without a word, and a key is of no use to anybody two lifetimes later.
+//!
+//! It is as short as it can be, because it is most of what a forged source can be made to receive.
+//! 24 bits of time tell 194 days apart; the MAC covers all the others, so that an older nonce is not
+//! taken for a young one. 64 bits of MAC cannot be guessed against a server that says yes or no.
 //!
 //! Law: a nonce is good for exactly its lifetime, at the address it was issued to.
 
@@ -29,9 +33,12 @@ const COOKIE: &[u8; 9] = b"obMatJos2";
 const FEATURES: &[u8; 4] = b"AAAA";
 
 const PREFIX_BYTES: usize = COOKIE.len() + FEATURES.len();
-const TIME_BYTES: usize = 5;
-const MAC_BYTES: usize = 12;
+const TIME_BYTES: usize = 3;
+const MAC_BYTES: usize = 8;
 const BODY_BYTES: usize = TIME_BYTES + MAC_BYTES;
+
+/// After so many seconds the time of a nonce begins anew.
+const TIME_TURN_S: u64 = 1 << (8 * TIME_BYTES);
 
 /// Characters of a nonce: a multiple of 4, so that none is wasted on padding the attribute.
 pub const NONCE_BYTES: usize = PREFIX_BYTES + (BODY_BYTES * 8).div_ceil(6);
@@ -39,6 +46,18 @@ pub const NONCE_BYTES: usize = PREFIX_BYTES + (BODY_BYTES * 8).div_ceil(6);
 /// How long a nonce is good by default. A client pays one round trip when its nonce ends: an hour
 /// makes that rare next to a Refresh every ten minutes, and RFC 8656 §5 asks for at most that.
 pub const DEFAULT_NONCE_LIFETIME_S: u64 = 3600;
+
+/// What a nonce that comes back is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NonceState {
+    /// It was issued to this address within the lifetime.
+    Good,
+    /// It was issued to this address, within half a year: what has expired still proves a return
+    /// path.
+    Expired,
+    /// It was issued to another address, or by another server, or never.
+    Foreign,
+}
 
 /// Issues nonces and knows its own again.
 #[derive(Clone)]
@@ -62,26 +81,28 @@ impl Nonces {
         prefix[..COOKIE.len()].copy_from_slice(COOKIE);
         prefix[COOKIE.len()..].copy_from_slice(FEATURES);
         let body = self.body(now.unix_s, client);
-        STANDARD_NO_PAD.encode_slice(body, text).expect("17 bytes become 23 characters");
+        STANDARD_NO_PAD.encode_slice(body, text).expect("11 bytes become 15 characters");
         nonce
     }
 
-    /// True for a nonce issued to this address within the lifetime. The MAC is compared in constant
-    /// time.
-    pub fn is_good(&self, now: Now, client: SocketAddr, nonce: &[u8]) -> bool {
-        let Some(body) = decode(nonce) else { return false };
-        let issued_s = issued_s(&body);
-        let age_s = now.unix_s.checked_sub(issued_s);
-        // A nonce from the future is one from before the clock was set back.
-        let is_fresh = age_s.is_some_and(|age_s| age_s <= self.lifetime_s);
-        is_fresh && bool::from(self.body(issued_s, client).ct_eq(&body))
+    /// Says what a nonce is worth that came from this address. The MAC is compared in constant time.
+    pub fn judge(&self, now: Now, client: SocketAddr, nonce: &[u8]) -> NonceState {
+        let issued = decode(nonce).and_then(|body| Some((issued_s(&body, now)?, body)));
+        let Some((issued_s, body)) = issued else { return NonceState::Foreign };
+        if !bool::from(self.body(issued_s, client).ct_eq(&body)) {
+            NonceState::Foreign
+        } else if now.unix_s - issued_s <= self.lifetime_s {
+            NonceState::Good
+        } else {
+            NonceState::Expired
+        }
     }
 
     fn body(&self, issued_s: u64, client: SocketAddr) -> [u8; BODY_BYTES] {
         let mut body = [0; BODY_BYTES];
-        let [_, _, _, time @ ..] = issued_s.to_be_bytes();
+        let time = issued_s.to_be_bytes();
         let (issued, mac) = body.split_at_mut(TIME_BYTES);
-        issued.copy_from_slice(&time);
+        issued.copy_from_slice(&time[time.len() - TIME_BYTES..]);
         let epoch = issued_s / self.lifetime_s;
         let key = wire::mac(&*self.master, &[&epoch.to_be_bytes()]);
         let pieces: [&[u8]; 3] = [&time, &address(client.ip()), &client.port().to_be_bytes()];
@@ -98,14 +119,19 @@ impl std::fmt::Debug for Nonces {
 }
 
 fn decode(nonce: &[u8]) -> Option<[u8; BODY_BYTES]> {
+    let nonce: &[u8; NONCE_BYTES] = nonce.try_into().ok()?;
     let text = nonce.strip_prefix(COOKIE)?.strip_prefix(FEATURES)?;
     let mut body = [0; BODY_BYTES];
     let bytes = STANDARD_NO_PAD.decode_slice(text, &mut body).ok()?;
     (bytes == BODY_BYTES).then_some(body)
 }
 
-fn issued_s(body: &[u8; BODY_BYTES]) -> u64 {
-    body[..TIME_BYTES].iter().fold(0, |seconds, &byte| seconds << 8 | u64::from(byte))
+/// The latest moment, now at the latest, that ends in the bits a nonce says; `None` when there was
+/// none yet. A nonce from the future, whose clock was set back, is then one that is long over.
+fn issued_s(body: &[u8; BODY_BYTES], now: Now) -> Option<u64> {
+    let said = body[..TIME_BYTES].iter().fold(0, |seconds, &byte| seconds << 8 | u64::from(byte));
+    let age_s = now.unix_s.wrapping_sub(said) % TIME_TURN_S;
+    now.unix_s.checked_sub(age_s)
 }
 
 fn address(ip: IpAddr) -> [u8; 16] {
@@ -115,7 +141,7 @@ fn address(ip: IpAddr) -> [u8; 16] {
     }
 }
 
-const _: () = assert!(NONCE_BYTES == 36);
+const _: () = assert!(NONCE_BYTES == 28);
 
 #[cfg(test)]
 mod tests {
@@ -149,27 +175,42 @@ mod tests {
     fn it_is_good_for_its_lifetime_and_not_a_second_longer() {
         let nonce = nonces().issue(at(T), client());
         for age_s in [0, 1, 1800, 3599, 3600] {
-            assert!(nonces().is_good(at(T + age_s), client(), &nonce), "{age_s}");
+            assert_eq!(
+                nonces().judge(at(T + age_s), client(), &nonce),
+                NonceState::Good,
+                "{age_s}"
+            );
         }
-        for age_s in [3601, 7200, 36_000] {
-            assert!(!nonces().is_good(at(T + age_s), client(), &nonce), "{age_s}");
+        for age_s in [3601, 7200, 36_000, TIME_TURN_S - 1] {
+            let state = nonces().judge(at(T + age_s), client(), &nonce);
+            assert_eq!(state, NonceState::Expired, "{age_s}");
         }
-        assert!(!nonces().is_good(at(T - 1), client(), &nonce));
+    }
+
+    #[test]
+    fn one_from_the_future_or_from_long_ago_is_none() {
+        let nonce = nonces().issue(at(T), client());
+        for unix_s in [0, 1, T - 1, T - 3600, T + TIME_TURN_S, T + TIME_TURN_S + 1, u64::MAX] {
+            let state = nonces().judge(at(unix_s), client(), &nonce);
+            assert_eq!(state, NonceState::Foreign, "{unix_s}");
+        }
     }
 
     #[test]
     fn it_is_good_at_its_address_and_port_alone() {
         let nonce = nonces().issue(at(T), client());
         for other in ["192.0.2.1:5001", "192.0.2.2:5000", "[2001:db8::1]:5000"] {
-            assert!(!nonces().is_good(at(T), other.parse().unwrap(), &nonce), "{other}");
+            let state = nonces().judge(at(T), other.parse().unwrap(), &nonce);
+            assert_eq!(state, NonceState::Foreign, "{other}");
         }
     }
 
     #[test]
     fn workers_with_one_master_agree_and_others_do_not() {
         let nonce = nonces().issue(at(T), client());
-        assert!(nonces().clone().is_good(at(T), client(), &nonce));
-        assert!(!Nonces::new([8; 32], 3600).is_good(at(T), client(), &nonce));
+        assert_eq!(nonces().clone().judge(at(T), client(), &nonce), NonceState::Good);
+        let others = Nonces::new([8; 32], 3600);
+        assert_eq!(others.judge(at(T), client(), &nonce), NonceState::Foreign);
     }
 
     proptest! {
@@ -177,14 +218,22 @@ mod tests {
         fn any_change_spoils_it(at_byte in any::<prop::sample::Index>(), flip in 1_u8..) {
             let mut nonce = nonces().issue(at(T), client());
             nonce[at_byte.index(NONCE_BYTES)] ^= flip;
-            assert!(!nonces().is_good(at(T), client(), &nonce));
+            assert_eq!(nonces().judge(at(T), client(), &nonce), NonceState::Foreign);
         }
 
         #[test]
-        fn any_bytes_are_refused_without_panic(bytes: Vec<u8>, tail: Vec<u8>, unix_s: u64) {
-            assert!(!nonces().is_good(at(unix_s), client(), &bytes));
+        fn its_age_is_what_it_is(issued_s in 0..u64::MAX / 2, age_s in 0..TIME_TURN_S) {
+            let nonce = nonces().issue(at(issued_s), client());
+            let state = nonces().judge(at(issued_s + age_s), client(), &nonce);
+            let is_good = age_s <= 3600;
+            assert_eq!(state, if is_good { NonceState::Good } else { NonceState::Expired });
+        }
+
+        #[test]
+        fn any_bytes_are_refused_without_panic(bytes: Vec<u8>, tail: [u8; 15], unix_s: u64) {
+            assert_eq!(nonces().judge(at(unix_s), client(), &bytes), NonceState::Foreign);
             let framed = [&COOKIE[..], &FEATURES[..], &tail].concat();
-            assert!(!nonces().is_good(at(unix_s), client(), &framed));
+            assert_eq!(nonces().judge(at(unix_s), client(), &framed), NonceState::Foreign);
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Handlers say an [`Answer`]; the envelope says to whom, how it is signed and what else belongs
 //! to every answer. An answer to a verified request is signed, errors included: a forged 437 would
-//! end a client's session. An answer to a request with FINGERPRINT has one.
+//! end a client's session. An answer to a request with FINGERPRINT has one. What is not signed is as
+//! short as it can be, because the source may be forged: no SOFTWARE, no reason phrase.
 
 use crate::turn::{Now, Reason, Settings, allocation::Granted, method::attributes::Unknown};
 use crate::wire::{
@@ -126,8 +127,10 @@ impl<'a> Envelope<'a> {
     }
 
     fn body(&self, answer: &Answer, settings: &Settings, writer: &mut MessageWriter<'_>) {
-        if let Some(code) = answer.error_code() {
-            writer.error_code(code);
+        match (answer.error_code(), self.key) {
+            (Some(code), Some(_)) => _ = writer.error_code(code),
+            (Some(code), None) => _ = writer.bare_error_code(code),
+            (None, _) => {}
         }
         match answer {
             Answer::Mapped => {

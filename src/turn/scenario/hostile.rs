@@ -127,21 +127,6 @@ fn own_sockets_and_port_zero_are_not_answered() {
 }
 
 #[test]
-fn strangers_are_answered_within_a_budget_and_users_without() {
-    let mut world = World::with(1, 9, |settings| {
-        settings.reply_rate.per_s = 1;
-        settings.reply_rate.burst = 3;
-    });
-    let request = world.write(Method::Binding, Class::Request, |_| {});
-    for _ in 0..3 {
-        world.says(Client::ANN, &request).expect_success();
-    }
-    world.says(Client::ANN, &request).expect_drop(Reason::ReplyBudget);
-    world.allocate(Client::ANN).expect_success();
-    world.refresh(Client::ANN, 600).expect_success();
-}
-
-#[test]
 fn an_answer_that_does_not_fit_is_dropped_and_counted() {
     let mut world = World::new();
     let request = world.write(Method::Binding, Class::Request, |_| {});

@@ -40,6 +40,7 @@ impl World {
             match report {
                 Report::Opened(opened) => self.opened.push(opened),
                 Report::Closed(closed) => self.closed.push(closed),
+                Report::StrangersRefused(refused) => self.refused.push(refused),
             }
         }
     }

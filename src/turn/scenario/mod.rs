@@ -20,6 +20,7 @@ mod reservations;
 mod rules;
 mod sessions;
 mod size;
+mod strangers;
 mod trains;
 mod world;
 

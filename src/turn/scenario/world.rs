@@ -15,8 +15,8 @@ use super::{Client, Heard};
 use crate::turn::{
     Alternates, Authenticator, Closed, Counters, Credentials, Delivered, Exhausted,
     ForwardedChannel, Nonces, Now, Open, Opened, PeerPolicy, PortPlan, Quota, REPLY_BYTES, Reason,
-    RelayAddress, RelayId, Server, SessionId, Settings, Shard, ToClient, Train, Undelivered,
-    Verdict, WorkerIndex,
+    RelayAddress, RelayId, Server, SessionId, Settings, Shard, StrangersRefused, ToClient, Train,
+    Undelivered, Verdict, WorkerIndex,
 };
 use crate::wire::{
     AttributeType, ChannelData, ChannelNumber, ChannelRange, Class, MessageWriter, Method,
@@ -60,6 +60,7 @@ pub(super) struct World {
     pub(super) closed: Vec<Closed>,
     /// Channels that may be forwarded without asking, and until when, by client and number.
     pub(super) forwarded: BTreeMap<(SocketAddr, ChannelNumber), (ForwardedChannel, u64)>,
+    pub(super) refused: Vec<StrangersRefused>,
     /// Ports that another process uses.
     pub(super) busy: BTreeSet<u16>,
     /// Sockets that are bound, by worker and name.
@@ -95,6 +96,7 @@ impl World {
             opened: Vec::new(),
             closed: Vec::new(),
             forwarded: BTreeMap::new(),
+            refused: Vec::new(),
             busy: BTreeSet::new(),
             bound: BTreeMap::new(),
             lingering: Vec::new(),
@@ -208,6 +210,14 @@ impl World {
         self.ask(who, Method::Allocate, |writer| {
             writer.requested_transport(17);
         })
+    }
+
+    /// An Allocate without credentials: the first request of every client.
+    pub(super) fn ask_unsigned(&mut self, who: Client) -> Heard {
+        let request = self.write(Method::Allocate, Class::Request, |writer| {
+            writer.requested_transport(17);
+        });
+        self.says(who, &request)
     }
 
     pub(super) fn refresh(&mut self, who: Client, seconds: u32) -> Heard {

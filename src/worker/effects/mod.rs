@@ -41,6 +41,7 @@ impl<D: Driver> Worker<D> {
             match &report {
                 turn::Report::Opened(opened) => self.strays.claim(&mut self.post, opened.flow),
                 turn::Report::Closed(closed) => self.strays.release(&mut self.post, closed.flow),
+                turn::Report::StrangersRefused(_) => {}
             }
             self.report(Report::Turn(report));
         }

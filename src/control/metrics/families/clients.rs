@@ -3,7 +3,7 @@
 use super::{Moment, each, worker};
 use crate::control::log::totals::drops;
 use crate::control::metrics::text::{Kind, Text};
-use crate::turn::{Counters, Ends, Load, METHODS, QuotaHit, Refusal};
+use crate::turn::{Counters, Ends, Load, METHODS, QuotaHit, Refusal, ReplyKind};
 use crate::wire::{ErrorCode, Method};
 use crate::worker::Snapshot;
 
@@ -19,6 +19,7 @@ pub(super) fn tell(text: &mut Text, moment: &Moment<'_>) {
     allocations(text, answered);
     ports(text, answered);
     logins(text, known);
+    strangers(text, known);
     requests(text, known);
     quotas(text, known);
     dropped(text, known);
@@ -106,12 +107,24 @@ fn ports(text: &mut Text, workers: &[Snapshot]) {
 
 fn logins(text: &mut Text, workers: &[Snapshot]) {
     let help = "Requests that need a login, by what came of it; no_credentials (401) begins every \
-                login, stale_nonce (438) renews one.";
+                login, stale_nonce (438) renews one, foreign_nonce (438) is another \
+                server's, or of a client whose address has changed.";
     let mut family = text.family("uturn_authentications_total", Kind::Counter, help);
     let sum = |of: &dyn Fn(&Counters) -> u64| workers.iter().map(|it| of(&it.turn)).sum::<u64>();
     family.sample(&[("result", "accepted")], sum(&|turn| turn.authenticated));
     for refusal in Refusal::ALL {
         family.sample(&[("result", refusal.name())], sum(&|turn| turn.refusals(refusal)));
+    }
+}
+
+/// Not by network: strangers could make more and more of them.
+fn strangers(text: &mut Text, workers: &[Snapshot]) {
+    let help = "Answers that strangers did not get, because their network has used up what \
+                stranger-reply-bytes lets it have.";
+    let mut family = text.family("uturn_stranger_replies_refused_total", Kind::Counter, help);
+    for kind in ReplyKind::ALL {
+        let sum: u64 = workers.iter().map(|it| it.turn.refused_replies(kind)).sum();
+        family.sample(&[("kind", kind.name())], sum);
     }
 }
 

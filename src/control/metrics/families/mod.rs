@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use crate::control::log::totals::drops;
     use crate::io::Sizes;
-    use crate::turn::{Ends, Load, METHODS, PortUse, QuotaHit, Refusal};
+    use crate::turn::{Ends, Load, METHODS, PortUse, QuotaHit, Refusal, ReplyKind};
     use crate::wire::ErrorCode;
 
     fn about() -> About {
@@ -172,6 +172,7 @@ mod tests {
         let failed = count("uturn_requests_failed_total");
         assert_eq!(failed, METHODS.len() * ErrorCode::ALL.len());
         assert_eq!(count("uturn_authentications_total"), 1 + Refusal::ALL.len());
+        assert_eq!(count("uturn_stranger_replies_refused_total"), ReplyKind::ALL.len());
         assert_eq!(count("uturn_quota_hits_total"), QuotaHit::ALL.len());
         assert_eq!(count("uturn_allocations"), Ends::ALL.len());
     }

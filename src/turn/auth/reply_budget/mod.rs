@@ -1,0 +1,281 @@
+//! How much strangers are answered, and who of them first.
+//!
+//! Whoever forges a source has the answer sent to somebody who never asked: a 401 of 72 bytes for a
+//! request of 20. So what one network, an IPv4 /24 or an IPv6 /56, is sent in answers to strangers is
+//! bounded in bytes. Who shows that he can be reached is no stranger and not limited: he returns a
+//! nonce that was given to his address, expired or not, or has an allocation.
+//!
+//! What was sent is a debt, counted in the time it takes to pay off. The larger it is, the more is
+//! asked of a request before it is answered; between yes and no the odds fall in a straight line.
+//!
+//! ```text
+//! debt of the network   0 s        0.5 s        1 s         1.5 s         2 s
+//! any source            | answered | odds fall  |            |             |
+//! a new one             | answered              | odds fall  |             |
+//! … at a quiet address  | answered                           | odds fall   |
+//! ```
+//!
+//! A source is an address with a port; it is new when it was not answered within 30 s. An address (of
+//! IPv6: a /64) is quiet while it takes less than an eighth of its network's rate. What this
+//! guarantees, for each network and worker, with `rate` bytes a second:
+//!
+//! - **Bound.** In w seconds no more than `rate` × (w + 2) bytes leave, and one answer.
+//! - **A flood from no more sources than are remembered costs no newcomer an answer.** It keeps the
+//!   debt below 1 s, where every new source is answered: one flooder, a hundred with some ports
+//!   each, or one with all other ports of the newcomer's own address: each is new once in 30 s.
+//! - **A flood from one address costs no quiet neighbour an answer**, even if no port comes twice:
+//!   it keeps the debt below 1.5 s.
+//! - **A flood with forged sources all over the network**, the newcomer's own among them, cannot be
+//!   told from newcomers by anything they send. All have the same odds then, rate / flood, in
+//!   whatever order they come, and one answer is all that a client needs. He asks seven times within
+//!   32 s (RFC 8489 §6.2.1): by default, 10,400 challenges a second, 99 of 100 clients get theirs
+//!   beside 20,000 forged requests a second, 80 beside 50,000 and 54 beside 100,000.
+//! - **A rush is no flood.** 5,000 clients behind one address that come at once are all answered.
+//!
+//! Challenges (401, 438) have three quarters of the bytes, Binding answers and other errors the rest,
+//! so that neither is paid for by the other. The tables have a fixed size and are reached by a seeded
+//! hash: nobody can choose whose cell he shares. Networks that share one share its rate, and a flood
+//! forged from everywhere meets each cell with a 4096th of its packets.
+
+mod debt;
+mod recent;
+
+use std::{
+    hash::BuildHasher,
+    net::{IpAddr, SocketAddr},
+};
+
+use foldhash::quality::FixedState;
+use ipnet::IpNet;
+
+use self::{
+    debt::{Debt, SECOND_NS},
+    recent::Recent,
+};
+use crate::turn::{Chance, Now, StrangersRefused};
+
+/// Cells for networks.
+const NETWORKS: usize = 4096;
+
+/// Cells for addresses.
+const ADDRESSES: usize = 8192;
+
+/// What one network holds.
+const IPV4_NETWORK_LEN: u8 = 24;
+
+/// What one customer holds.
+const IPV6_NETWORK_LEN: u8 = 56;
+
+/// What one host holds.
+const IPV6_ADDRESS_LEN: u8 = 64;
+
+/// Of the debt of a network: from yes to no.
+const STEP_NS: u64 = SECOND_NS / 2;
+
+/// An address that takes this part of its network's rate is not quiet.
+const QUIET_PART: u64 = 8;
+
+/// Debt of an address, at that part of the rate, until which it is quiet.
+const QUIET_NS: u64 = 2 * SECOND_NS;
+
+/// Debt after which an address grows no louder: so long it takes to be quiet again.
+const LOUDEST_NS: u64 = 2 * QUIET_NS;
+
+/// How often one worker says that strangers are refused.
+const REPORT_EVERY_MS: u64 = 10_000;
+
+/// What kind of answer a stranger gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyKind {
+    /// Success of a Binding request.
+    Binding,
+    /// 401 or 438, with realm and nonce.
+    Challenge,
+    /// 400 or 420.
+    Error,
+}
+
+impl ReplyKind {
+    /// All of them, in the order of the counters.
+    pub const ALL: [ReplyKind; 3] = [ReplyKind::Binding, ReplyKind::Challenge, ReplyKind::Error];
+
+    /// One word for it, in metrics and in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ReplyKind::Binding => "binding",
+            ReplyKind::Challenge => "challenge",
+            ReplyKind::Error => "error",
+        }
+    }
+
+    const fn purse(self) -> Purse {
+        match self {
+            ReplyKind::Challenge => Purse::Challenges,
+            ReplyKind::Binding | ReplyKind::Error => Purse::Others,
+        }
+    }
+}
+
+/// Kinds of answers that share a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Purse {
+    Challenges,
+    Others,
+}
+
+impl Purse {
+    /// Its part of the bytes a second.
+    const fn bytes_per_s(self, of: u64) -> u64 {
+        match self {
+            Purse::Challenges => of - of / 4,
+            Purse::Others => of / 4,
+        }
+    }
+}
+
+/// The budget of one worker.
+pub(in crate::turn) struct ReplyBudget {
+    bytes_per_s: u64,
+    hasher: FixedState,
+    networks: [Box<[Debt]>; 2],
+    addresses: [Box<[Debt]>; 2],
+    recent: Recent,
+    refused: u64,
+    next_report_ms: u64,
+}
+
+/// The right to send one answer; what it weighs is still to be said.
+#[derive(Debug)]
+#[must_use]
+pub(in crate::turn) struct Admitted(Option<Cells>);
+
+/// Where an answer is counted.
+#[derive(Debug)]
+struct Cells {
+    purse: Purse,
+    network: usize,
+    address: usize,
+    /// Hash of the source.
+    source: u64,
+}
+
+impl ReplyBudget {
+    /// Begins with nothing sent; 0 bytes a second is no limit. The seed keeps strangers from choosing
+    /// whose cell they share.
+    pub(in crate::turn) fn new(bytes_per_s: u32, seed: u64) -> ReplyBudget {
+        ReplyBudget {
+            bytes_per_s: bytes_per_s.into(),
+            hasher: FixedState::with_seed(seed),
+            networks: [(); 2].map(|()| vec![Debt::default(); NETWORKS].into()),
+            addresses: [(); 2].map(|()| vec![Debt::default(); ADDRESSES].into()),
+            recent: Recent::new(),
+            refused: 0,
+            next_report_ms: 0,
+        }
+    }
+
+    /// Changes the rate; what has been sent stays a debt of as many seconds.
+    pub(in crate::turn) fn set_rate(&mut self, bytes_per_s: u32) {
+        self.bytes_per_s = bytes_per_s.into();
+    }
+
+    /// Decides whether a stranger is answered; `None` when not.
+    pub(in crate::turn) fn admit(
+        &self,
+        now: Now,
+        client: SocketAddr,
+        kind: ReplyKind,
+        chance: &mut Chance,
+    ) -> Option<Admitted> {
+        if self.bytes_per_s == 0 {
+            return Some(Admitted(None));
+        }
+        let cells = self.cells(client, kind.purse());
+        let debt_ns = self.networks[cells.purse as usize][cells.network].left_ns(now);
+        let sure_ns = STEP_NS * self.steps(now, &cells);
+        let is_answered = match debt_ns.checked_sub(sure_ns) {
+            None => true,
+            Some(over_ns) if over_ns >= STEP_NS => false,
+            Some(over_ns) => {
+                chance.below(STEP_NS as usize).is_some_and(|drawn| drawn as u64 >= over_ns)
+            }
+        };
+        is_answered.then_some(Admitted(Some(cells)))
+    }
+
+    /// Counts an answer that leaves.
+    pub(in crate::turn) fn charge(&mut self, now: Now, admitted: Admitted, bytes: usize) {
+        let Admitted(Some(cells)) = admitted else { return };
+        let purse = cells.purse as usize;
+        let bytes_per_s = cells.purse.bytes_per_s(self.bytes_per_s);
+        self.networks[purse][cells.network].add(now, bytes, bytes_per_s, u64::MAX);
+        let quiet_per_s = bytes_per_s / QUIET_PART;
+        self.addresses[purse][cells.address].add(now, bytes, quiet_per_s, LOUDEST_NS);
+        self.recent.note(now, cells.source);
+    }
+
+    /// Counts an answer that does not leave, and has something to report once in a while.
+    pub(in crate::turn) fn refuse(
+        &mut self,
+        now: Now,
+        client: SocketAddr,
+        kind: ReplyKind,
+    ) -> Option<StrangersRefused> {
+        self.refused += 1;
+        if now.mono_ms < self.next_report_ms {
+            return None;
+        }
+        self.next_report_ms = now.mono_ms + REPORT_EVERY_MS;
+        let answers = std::mem::take(&mut self.refused);
+        Some(StrangersRefused { network: network(client.ip()), kind, answers })
+    }
+
+    /// Steps of the debt within which a source is sure to be answered.
+    fn steps(&self, now: Now, cells: &Cells) -> u64 {
+        let address_ns = self.addresses[cells.purse as usize][cells.address].left_ns(now);
+        match (self.recent.has(now, cells.source), address_ns <= QUIET_NS) {
+            (true, _) => 1,
+            (false, false) => 2,
+            (false, true) => 3,
+        }
+    }
+
+    fn cells(&self, client: SocketAddr, purse: Purse) -> Cells {
+        let ip = client.ip();
+        let host = match ip {
+            IpAddr::V4(_) => ip,
+            IpAddr::V6(_) => shortened(ip, IPV6_ADDRESS_LEN).addr(),
+        };
+        let hash = |ip: IpAddr| self.hasher.hash_one((purse, ip));
+        Cells {
+            purse,
+            network: hash(network(ip).addr()) as usize % NETWORKS,
+            address: hash(host) as usize % ADDRESSES,
+            source: self.hasher.hash_one((purse, ip, client.port())),
+        }
+    }
+}
+
+impl std::fmt::Debug for ReplyBudget {
+    /// Leaves the tables out.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReplyBudget")
+            .field("bytes_per_s", &self.bytes_per_s)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The network whose addresses share a rate.
+fn network(ip: IpAddr) -> IpNet {
+    match ip {
+        IpAddr::V4(_) => shortened(ip, IPV4_NETWORK_LEN),
+        IpAddr::V6(_) => shortened(ip, IPV6_NETWORK_LEN),
+    }
+}
+
+fn shortened(ip: IpAddr, prefix_len: u8) -> IpNet {
+    IpNet::new_assert(ip, prefix_len).trunc()
+}
+
+#[cfg(test)]
+mod tests;

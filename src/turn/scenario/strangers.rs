@@ -1,0 +1,131 @@
+//! What strangers are answered, how briefly, and who is none.
+
+use super::*;
+use crate::turn::{Reason, ReplyKind, Verdict};
+use crate::wire::{AttributeType, Class, ErrorCode, Method};
+
+const ANN: Client = Client::ANN;
+
+/// A world in which Ann's network has used up what it is answered with, of each kind.
+fn used_up() -> World {
+    let mut world = World::with(1, 9, |settings| settings.stranger_bytes_per_s = 1_000);
+    let stranger = ANN.at("198.51.100.200:9");
+    for method in [Method::Binding, Method::Allocate] {
+        let request = world.write(method, Class::Request, |_| {});
+        (0..3_000).for_each(|_| _ = world.says(stranger, &request));
+    }
+    world
+}
+
+/// Asks again and again; true if there never is an answer.
+fn is_refused(world: &mut World, who: Client, request: &[u8]) -> bool {
+    (0..50).all(|_| world.says(who, request).verdict == Verdict::Drop(Reason::ReplyBudget))
+}
+
+// 20 for the header, 8 for the code, 12 for a realm of five letters, 32 for the nonce.
+#[test]
+fn a_challenge_is_as_short_as_it_can_be() {
+    let mut world = World::new();
+    let request = world.write(Method::Allocate, Class::Request, |_| {});
+    let heard = world.says(ANN, &request);
+    heard.expect_error(ErrorCode::Unauthenticated);
+    assert_eq!((request.len(), heard.bytes.len()), (20, 72));
+    let reason = heard.message().first(AttributeType::ERROR_CODE).unwrap();
+    assert_eq!(reason, [0, 0, 4, 1], "no reason phrase");
+    let unknown = world.write(Method::Binding, Class::Request, |w| {
+        _ = w.attribute(AttributeType(0x7777), b"");
+    });
+    assert_eq!(world.says(ANN, &unknown).bytes.len(), 36);
+    let mut broken = world.write(Method::Allocate, Class::Request, |w| _ = w.lifetime_s(1));
+    broken[23] = 200;
+    assert_eq!(world.says(ANN, &broken).bytes.len(), 28);
+}
+
+// Who reads it is no stranger, and may want to know.
+#[test]
+fn a_signed_error_says_why() {
+    let mut world = World::new();
+    let heard = world.refresh(ANN, 600);
+    heard.expect_error(ErrorCode::AllocationMismatch);
+    let reason = heard.message().first(AttributeType::ERROR_CODE).unwrap();
+    assert_eq!(&reason[4..], b"Allocation Mismatch");
+}
+
+#[test]
+fn a_network_that_has_used_up_its_answers_gets_none() {
+    let mut world = used_up();
+    for method in [Method::Binding, Method::Allocate] {
+        let request = world.write(method, Class::Request, |_| {});
+        assert!(is_refused(&mut world, ANN.at("198.51.100.200:9"), &request), "{method:?}");
+    }
+    let elsewhere = world.write(Method::Binding, Class::Request, |_| {});
+    world.says(ANN.at("198.51.101.1:9"), &elsewhere).expect_success();
+    let counters = world.counters();
+    assert!(ReplyKind::ALL.map(|kind| counters.refused_replies(kind) > 0) == [true, true, false]);
+    assert_eq!(world.refused.len(), 1, "one report in ten seconds");
+    assert_eq!(world.refused[0].network.to_string(), "198.51.100.0/24");
+}
+
+#[test]
+fn a_source_that_is_new_is_answered_all_the_same() {
+    let mut world = used_up();
+    world.ask_unsigned(ANN).expect_error(ErrorCode::Unauthenticated);
+}
+
+#[test]
+fn a_nonce_that_has_expired_gets_438_whatever_the_network_has_used_up() {
+    let mut world = World::with(1, 9, |settings| settings.stranger_bytes_per_s = 1);
+    world.allocate(ANN).expect_success();
+    world.refresh(ANN, 3600).expect_success();
+    let stranger = ANN.at("198.51.100.2:9");
+    let refresh = world.request(ANN, Method::Refresh, |_| {});
+    let allocate = world.request(stranger, Method::Allocate, |w| _ = w.requested_transport(17));
+    world.at(3_605);
+    for _ in 0..100 {
+        world.ask_unsigned(ANN.at("198.51.100.3:9"));
+    }
+    for _ in 0..100 {
+        world.says(ANN, &refresh).expect_error(ErrorCode::StaleNonce);
+        world.says(stranger, &allocate).expect_error(ErrorCode::StaleNonce);
+    }
+}
+
+// A nonce of somebody else proves nothing.
+#[test]
+fn a_nonce_of_another_address_is_a_strangers() {
+    let mut world = used_up();
+    let stolen = world.request(Client::BOB, Method::Allocate, |w| _ = w.requested_transport(17));
+    assert!(is_refused(&mut world, ANN.at("198.51.100.200:9"), &stolen));
+}
+
+#[test]
+fn a_wrong_password_with_a_good_nonce_is_always_told() {
+    let mut world = used_up();
+    let eve = Client { user: "eve", ..ANN.at("198.51.100.200:9") };
+    for _ in 0..100 {
+        world.allocate(eve).expect_error(ErrorCode::Unauthenticated);
+    }
+}
+
+#[test]
+fn whoever_has_an_allocation_is_always_answered() {
+    let mut world = World::with(1, 9, |settings| settings.stranger_bytes_per_s = 1);
+    world.allocate(ANN).expect_success();
+    let binding = world.write(Method::Binding, Class::Request, |_| {});
+    for _ in 0..100 {
+        world.says(ANN, &binding).expect_success();
+        world.ask_unsigned(ANN).expect_error(ErrorCode::Unauthenticated);
+    }
+    world.refresh(ANN, 0).expect_success();
+    assert!((0..100).any(|_| world.says(ANN, &binding).verdict != Verdict::Reply(32)));
+}
+
+#[test]
+fn a_new_rate_holds_from_the_next_request_on() {
+    let mut world = used_up();
+    let request = world.write(Method::Binding, Class::Request, |_| {});
+    let stranger = ANN.at("198.51.100.200:9");
+    assert!(is_refused(&mut world, stranger, &request));
+    world.reconfigure(|settings| settings.stranger_bytes_per_s = 0);
+    world.says(stranger, &request).expect_success();
+}
