@@ -35,8 +35,9 @@ mod status;
 
 pub use data::sockets::Role;
 pub use effects::quota::Limits;
-pub use start::spawn::{
-    DriverKind, Granted, Plan, SOCKETS_OF_A_LISTENER, SpawnError, Steering, Workers, spawn,
+pub use start::{
+    listen::{Granted, SOCKETS_OF_A_LISTENER},
+    spawn::{DriverKind, Plan, SpawnError, Steering, Workers, spawn},
 };
 pub use status::{
     questions::{Answer, Question},

@@ -6,17 +6,18 @@ use crossbeam_channel::Receiver;
 
 use super::{
     clock::Clock,
-    data::sockets::{RelaySocket, Role, Sockets},
+    data::sockets::{Listener, RelaySocket, Role, Sockets},
     data::strays::Strays,
     effects::pending::Openings,
     mail::mailbox::{Mail, Post},
     mail::outgoing::Outgoing,
+    start::listen::ListenerSockets,
     status::report::{Report, Tell},
     status::snapshot::{Counters, Snapshot},
 };
 use crate::{
     io::{Driver, Event, Received, SocketId, Wait},
-    turn::{Now, REPLY_BYTES, Server, WorkerIndex},
+    turn::{ListenerId, Now, REPLY_BYTES, Server, WorkerIndex},
 };
 
 /// How soon a letter that found an inbox full is posted again.
@@ -36,6 +37,8 @@ pub(super) struct Worker<D> {
     pub(super) reply: Box<[u8; REPLY_BYTES]>,
     pub(super) counters: Counters,
     pub(super) stopping: bool,
+    /// What the kernel had dropped at listening sockets that are closed.
+    closed_overflow: u64,
     clock: Clock,
     inbox: Receiver<Mail>,
 }
@@ -48,9 +51,8 @@ pub(super) struct Parts<D> {
     pub driver: D,
     /// Its state machine.
     pub server: Server,
-    /// Its listening sockets, already open in the driver: those for payload in the order of the
-    /// listeners, then those for requests in the same.
-    pub listeners: Vec<SocketId>,
+    /// Its listening sockets, already open in the driver, in the order of their names.
+    pub listeners: Vec<Listener>,
     /// Sockets of reserved ports that it may hold at a time.
     pub reserved_sockets: u32,
     /// The clock all workers share.
@@ -71,9 +73,9 @@ impl<D: Driver> Worker<D> {
     /// Puts a worker together.
     pub(super) fn new(parts: Parts<D>) -> Worker<D> {
         let mut sockets = Sockets::new(parts.reserved_sockets);
-        let (payload, requests) = parts.listeners.split_at(parts.listeners.len() / 2);
-        payload.iter().for_each(|socket| sockets.add_listener(*socket));
-        requests.iter().for_each(|socket| sockets.add_desk(*socket));
+        for (id, listener) in parts.listeners.into_iter().enumerate() {
+            sockets.listen(ListenerId(id as u16), listener);
+        }
         Worker {
             index: parts.index,
             driver: parts.driver,
@@ -87,6 +89,7 @@ impl<D: Driver> Worker<D> {
             reply: Box::new([0; REPLY_BYTES]),
             counters: Counters::default(),
             stopping: false,
+            closed_overflow: 0,
             clock: parts.clock,
             inbox: parts.inbox,
         }
@@ -138,8 +141,9 @@ impl<D: Driver> Worker<D> {
 
     /// Adds up what the kernel dropped at the listening sockets, as far as it says so.
     fn listener_overflow(&self) -> u64 {
-        let sockets = self.sockets.listeners();
-        sockets.filter_map(|socket| self.driver.kernel_drops(*socket)).sum()
+        let open = self.sockets.listening();
+        let open: u64 = open.filter_map(|socket| self.driver.kernel_drops(socket)).sum();
+        self.closed_overflow + open
     }
 
     fn wait(&self, now: Now) -> Wait {
@@ -197,6 +201,28 @@ impl<D: Driver> Worker<D> {
     fn read_mail(&mut self, now: Now) {
         while let Ok(mail) = self.inbox.try_recv() {
             self.on_mail(now, mail);
+        }
+    }
+
+    /// Listens on one more address.
+    pub(super) fn listen(&mut self, id: ListenerId, sockets: ListenerSockets) {
+        match Listener::open(&mut self.driver, sockets) {
+            Ok(listener) => {
+                let before = self.sockets.listen(id, listener);
+                debug_assert!(before.is_none(), "an address is closed before it is opened again");
+            }
+            Err(error) => {
+                let errno = error.raw_os_error().unwrap_or_default();
+                self.report(Report::SocketBroken(Role::Listener(id), errno));
+            }
+        }
+    }
+
+    /// Listens on an address no more.
+    pub(super) fn stop_listening(&mut self, id: ListenerId) {
+        for socket in self.sockets.stop_listening(id).iter().flat_map(Listener::sockets) {
+            self.closed_overflow += self.driver.kernel_drops(socket).unwrap_or_default();
+            self.driver.close(socket);
         }
     }
 

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::client::{Client, socket};
+use crate::metrics::ask;
 use crate::namespace::{in_own_network, ip, set};
 use crate::relay::{PASSWORD, Relay, Setup, USER};
 
@@ -105,5 +106,54 @@ fn relays_are_on_no_temporary_and_no_deprecated_address() {
         let log = relay.process.wait_until_it_logs("started", 1);
         let listen = "listen=[127.0.0.1:3478, [::1]:3478, [2a00:7::10]:3478, [2a00:7::20]:3478]";
         assert!(log.contains(listen), "{log}");
+    });
+}
+
+#[test]
+fn an_address_that_comes_is_listened_on_and_one_that_goes_is_not_until_it_comes_again() {
+    for io in ["auto", "portable"] {
+        in_own_network("addresses that come and go", || {
+            ip(&format!("address add {HERE}/32 dev lo"));
+            let relay = of_defaults().with(&["--workers", "2", "--io", io]).spawn();
+            wait_for(&relay, HERE);
+            let mut call = client(HERE);
+            call.allocate();
+            ip(&format!("address add {LATER}/32 dev lo"));
+            wait_for(&relay, LATER);
+            // Some of them are steered to each worker.
+            let mut late: Vec<Client> = (0..8).map(|_| client(LATER)).collect();
+            for client in &mut late {
+                assert_eq!(client.allocate().ip(), address(HERE));
+            }
+            ip(&format!("address delete {LATER}/32 dev lo"));
+            relay.process.wait_until_it_logs("not listened on any more", 1);
+            call.refresh(600);
+            ip(&format!("address add {LATER}/32 dev lo"));
+            wait_for(&relay, LATER);
+            late.iter_mut().for_each(|client| drop(client.refresh(600)));
+            let log = relay.process.stderr();
+            assert!(log.contains(&format!("server=\"{LATER}:{STUN_PORT}\"")), "{log}");
+        });
+    }
+}
+
+#[test]
+fn a_node_without_an_address_of_a_family_that_it_had_is_not_ready() {
+    in_own_network("the last address of a family", || {
+        ip(&format!("address add {HERE}/32 dev lo"));
+        ip("-6 address add 2a00:7::5/128 dev lo nodad");
+        let relay = of_defaults().with(&["--metrics", "127.0.0.1:9641"]).spawn();
+        wait_for(&relay, "2a00:7::5");
+        let ready = || ask(SocketAddr::from(([127, 0, 0, 1], 9641)), "GET", "/ready");
+        assert_eq!(ready().status, 200);
+        ip("-6 address delete 2a00:7::5/128 dev lo");
+        relay.process.wait_until_it_logs("not ready", 1);
+        let answer = ready();
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.body, "not ready: no IPv6 address to listen on\n");
+        client(HERE).allocate();
+        ip("-6 address add 2a00:7::5/128 dev lo nodad");
+        relay.process.wait_until_it_logs("what was asked for is served", 1);
+        assert_eq!(ready().status, 200);
     });
 }

@@ -16,7 +16,7 @@ const CHANNEL: u16 = 0x4000;
 pub struct Answer {
     pub status: u16,
     head: String,
-    body: String,
+    pub body: String,
 }
 
 /// Says something to a server and reads until it closes.

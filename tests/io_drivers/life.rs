@@ -289,7 +289,7 @@ pub(super) fn a_driver_ends_with_everything_under_way<D: Driver>(new: fn(&Settin
         let address = node.address;
         drop(node);
         assert_eq!(lease.payload(), b"outlives the driver");
-        let again = sockets::listening(address, BufferSizes::RELAY);
+        let again = sockets::listening(address, BufferSizes::RELAY, sockets::BIND_PATIENCE);
         again.expect("the ports of a driver that is gone are free in a moment");
     }
 }

@@ -1,12 +1,11 @@
 //! Each request, answered.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Door;
-use super::orders::{Orders, Progress, State, Wish};
+use super::orders::{Orders, Progress, Standing, State, Wish};
 use super::protocol::{
     Bound, Detail, Draining, Held, Line, Permitted, Request, Session, Status, seconds,
 };
@@ -29,21 +28,13 @@ pub(in crate::control) struct Desk {
 #[derive(Debug)]
 pub(in crate::control) struct Place {
     config: Option<PathBuf>,
-    /// In the order of the listeners.
-    listen: Vec<SocketAddr>,
-    relays: Vec<IpAddr>,
     relay_ports: String,
 }
 
 impl Place {
     /// Notes where a server is.
     pub(in crate::control) fn of(config: &Config, origin: &Origin) -> Self {
-        Self {
-            config: origin.file.clone(),
-            listen: config.listen.clone(),
-            relays: config.relays.iter().map(|relay| relay.advertised).collect(),
-            relay_ports: config.relay_ports.to_string(),
-        }
+        Self { config: origin.file.clone(), relay_ports: config.relay_ports.to_string() }
     }
 }
 
@@ -99,8 +90,8 @@ impl Desk {
             workers_answering: sample.answered.len(),
             config: place.config.clone(),
             realm: standing.realm,
-            listen: place.listen.clone(),
-            relays: place.relays.clone(),
+            listen: standing.listen,
+            relays: standing.relays,
             relay_ports: place.relay_ports.clone(),
             allocations: sample.known.iter().map(|snapshot| snapshot.turn.live).sum(),
             allocations_limit: standing.allocations_limit,
@@ -135,14 +126,14 @@ impl Desk {
 
     /// Lists sessions page by page, worker by worker. Whoever comes or goes meanwhile may be missing.
     async fn list(&self, user: Option<&str>, pen: &mut Pen) -> Result<(), Stop> {
-        let realm = self.orders.standing().realm;
+        let standing = self.orders.standing();
         for worker in 0..self.node.about.workers {
             let worker = WorkerIndex(u8::try_from(worker).expect("there are 128 workers at most"));
             let mut from = Some(0);
             while let Some(at) = from {
                 let page = self.sessions(worker, at, user).await?;
                 for session in page.items {
-                    pen.write(&Line::Session(self.session_line(&session, &realm))).await?;
+                    pen.write(&Line::Session(self.session_line(&session, &standing))).await?;
                 }
                 from = page.next;
             }
@@ -152,7 +143,7 @@ impl Desk {
 
     async fn show(&self, id: &str, pen: &mut Pen) -> Result<(), Stop> {
         let Some(detail) = self.session(self.named(id)?).await? else { return Err(none(id)) };
-        let realm = self.orders.standing().realm;
+        let standing = self.orders.standing();
         let permitted = detail
             .permitted
             .iter()
@@ -163,7 +154,7 @@ impl Desk {
             left_s: seconds(it.left_ms),
         });
         let (permitted, bound) = (permitted.collect(), bound.collect());
-        let session = self.session_line(&detail.session, &realm);
+        let session = self.session_line(&detail.session, &standing);
         let line = Line::Detail(Box::new(Detail { session, permitted, bound }));
         Ok(pen.write(&line).await?)
     }
@@ -182,15 +173,14 @@ impl Desk {
         if exists { Ok(session) } else { Err(none(id)) }
     }
 
-    pub(super) fn session_line(&self, session: &turn::Session, realm: &str) -> Session {
-        let listener = usize::from(session.flow.listener.0);
+    pub(super) fn session_line(&self, session: &turn::Session, standing: &Standing) -> Session {
         Session {
             id: session.id.to_string(),
             user: session.user.to_string(),
-            realm: realm.to_owned(),
+            realm: standing.realm.clone(),
             transport: "udp".to_owned(),
             client: session.flow.client,
-            server: self.place.listen.get(listener).copied(),
+            server: standing.server(session.flow.listener),
             relayed: session.relayed.into_iter().flatten().collect(),
             permissions: session.permissions,
             channels: session.channels,

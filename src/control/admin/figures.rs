@@ -74,12 +74,12 @@ impl Desk {
     }
 
     async fn named_rates(&self, rates: Vec<Rate>) -> Vec<Busy> {
-        let realm = self.orders.standing().realm;
+        let standing = self.orders.standing();
         let mut busiest = Vec::with_capacity(rates.len());
         for Rate { id, packets_per_s, bytes_per_s } in rates {
             // One that has ended meanwhile is not missed.
             if let Ok(Some(detail)) = self.session(id).await {
-                let session = self.session_line(&detail.session, &realm);
+                let session = self.session_line(&detail.session, &standing);
                 busiest.push(Busy { session, packets_per_s, bytes_per_s });
             }
         }

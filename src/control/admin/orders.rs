@@ -3,11 +3,12 @@
 //! Orders are carried out one after the other, between signals and reports; the desk waits for the
 //! outcome of each. How the server stands is a value that whoever wants to reads.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::control::config::{Change, Config};
+use crate::turn::ListenerId;
 
 /// Orders that may wait.
 const ORDERS: usize = 16;
@@ -79,6 +80,14 @@ pub(in crate::control) struct Standing {
     pub(in crate::control) realm: String,
     /// Allocations there may be.
     pub(in crate::control) allocations_limit: u32,
+    /// Addresses that clients are heard on.
+    pub(in crate::control) listen: Vec<SocketAddr>,
+    /// Addresses that relays are on, as clients are told.
+    pub(in crate::control) relays: Vec<IpAddr>,
+    /// Every address that clients were ever heard on, by the name of its listener.
+    pub(in crate::control) listeners: Vec<SocketAddr>,
+    /// What should be served and cannot be, one line each.
+    pub(in crate::control) lacking: Vec<String>,
 }
 
 impl Standing {
@@ -88,6 +97,10 @@ impl Standing {
             state: State::Serving,
             realm: config.realm.clone(),
             allocations_limit: config.quotas.total_allocations,
+            listen: config.listen.clone(),
+            relays: config.relays.iter().map(|relay| relay.advertised).collect(),
+            listeners: config.listen.clone(),
+            lacking: Vec::new(),
         }
     }
 }
@@ -98,10 +111,17 @@ impl Standing {
         matches!(self.state, State::Draining(_))
     }
 
-    /// Follows a configuration that was read again.
+    /// Follows a configuration that has changed.
     pub(in crate::control) fn follow(&mut self, config: &Config) {
         self.realm.clone_from(&config.realm);
         self.allocations_limit = config.quotas.total_allocations;
+        self.listen.clone_from(&config.listen);
+        self.relays = config.relays.iter().map(|relay| relay.advertised).collect();
+    }
+
+    /// The address of a listener.
+    pub(in crate::control) fn server(&self, listener: ListenerId) -> Option<SocketAddr> {
+        self.listeners.get(usize::from(listener.0)).copied()
     }
 }
 

@@ -6,12 +6,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::Machine;
 use super::raw::{Given, Options, Place};
 use super::schema::{self, Key};
 use super::settle::Settling;
 use super::source::{ConfigError, Remedy};
 use super::value::{ExternalIp, Value};
+use super::{Config, Machine};
 use crate::turn::RelayAddress;
 use crate::wire::Family;
 
@@ -28,6 +28,8 @@ pub struct Asked {
     /// Where relay ports are to be; `None` for wherever the machine is reached.
     pub(super) relay_ips: Option<Vec<IpAddr>>,
     pub(super) external_ips: Vec<ExternalIp>,
+    /// Where numbers are to be shown.
+    pub(super) metrics: Vec<SocketAddr>,
 }
 
 /// What the addresses that were asked for come to on a machine.
@@ -55,7 +57,7 @@ impl Settling<'_> {
     /// and something to relay on.
     pub(super) fn addresses(&self, options: &Options) -> Result<(Asked, Addresses), ConfigError> {
         let asked = Asked::of(options);
-        let addresses = asked.on(self.machine);
+        let addresses = asked.on(self.machine, &Addresses::default());
         let checked = addresses.and_then(|addresses| {
             asked.must_serve(&addresses, self.machine)?;
             Ok(addresses)
@@ -80,13 +82,15 @@ impl Asked {
             listen: listen.unwrap_or_else(|| default().collect()),
             relay_ips: relay_ips.map(|given| given.iter().map(|it| it.value).collect()),
             external_ips: options.external_ip.iter().flatten().map(|it| it.value).collect(),
+            metrics: options.metrics.iter().flatten().map(|it| it.value.0).collect(),
         }
     }
 
-    /// What it comes to on a machine, which may be nothing.
-    fn on(&self, machine: &Machine) -> Result<Addresses, Unfit> {
+    /// What it comes to on a machine, which may be nothing. Of several addresses that would do, those
+    /// stay that are in use.
+    fn on(&self, machine: &Machine, in_use: &Addresses) -> Result<Addresses, Unfit> {
         let mut addresses = Addresses { missing: self.missing(machine), ..Addresses::default() };
-        addresses.listen = self.listen_on(machine)?;
+        addresses.listen = self.listen_on(machine, in_use)?;
         let locals = match &self.relay_ips {
             Some(given) if given.is_empty() => {
                 return written(
@@ -96,7 +100,7 @@ impl Asked {
                 );
             }
             Some(given) => given.clone(),
-            None => self.derived_relays(machine, &addresses),
+            None => self.derived_relays(machine, &addresses, in_use),
         };
         for local in locals {
             let is_known = addresses.relays.iter().any(|relay| relay.local == local);
@@ -108,13 +112,28 @@ impl Asked {
         Ok(addresses)
     }
 
+    /// How many relay addresses it may come to on any machine.
+    fn most_relays(&self) -> usize {
+        if let Some(given) = &self.relay_ips {
+            return given.len();
+        }
+        let most = |is_v4: bool| {
+            let privates = self.external_ips.iter().filter_map(|external| external.private);
+            let named = privates.filter(|ip| ip.is_ipv4() == is_v4).count();
+            named.max(usize::from(self.listen.iter().any(|at| at.is_ipv4() == is_v4)))
+        };
+        most(true) + most(false)
+    }
+
     /// Addresses that were written down and cannot be bound.
     fn missing(&self, machine: &Machine) -> Vec<IpAddr> {
         let listen = self.listen.iter().map(SocketAddr::ip);
         let privates = self.external_ips.iter().filter_map(|external| external.private);
         let relays = self.relay_ips.iter().flatten().copied();
+        let metrics = self.metrics.iter().map(SocketAddr::ip);
         let mut missing: Vec<IpAddr> = Vec::new();
-        for ip in listen.chain(relays).chain(privates).filter(|ip| !ip.is_unspecified()) {
+        let all = listen.chain(relays).chain(privates).chain(metrics);
+        for ip in all.filter(|ip| !ip.is_unspecified()) {
             if !missing.contains(&ip) && !(machine.binds)(SocketAddr::new(ip, 0)) {
                 missing.push(ip);
             }
@@ -122,15 +141,20 @@ impl Asked {
         missing
     }
 
-    fn listen_on(&self, machine: &Machine) -> Result<Vec<SocketAddr>, Unfit> {
+    fn listen_on(&self, machine: &Machine, in_use: &Addresses) -> Result<Vec<SocketAddr>, Unfit> {
         let mut listen: Vec<SocketAddr> = Vec::new();
         for asked in &self.listen {
-            let of_family =
-                machine.addresses.iter().filter(|own| own.is_ipv4() == asked.ip().is_ipv4());
-            match asked.ip().is_unspecified() {
-                true => listen.extend(of_family.map(|own| SocketAddr::new(*own, asked.port()))),
-                false => listen.push(*asked),
+            if !asked.ip().is_unspecified() {
+                listen.push(*asked);
+                continue;
             }
+            let fits = |ip: &IpAddr| ip.is_ipv4() == asked.ip().is_ipv4();
+            let is_kept = |at: &&SocketAddr| {
+                at.port() == asked.port() && fits(&at.ip()) && machine.present.contains(&at.ip())
+            };
+            let own = machine.addresses.iter().copied().filter(fits);
+            listen.extend(own.map(|own| SocketAddr::new(own, asked.port())));
+            listen.extend(in_use.listen.iter().filter(is_kept));
         }
         listen.sort();
         listen.dedup();
@@ -143,7 +167,12 @@ impl Asked {
     }
 
     /// Takes one address of each family, or those that `external-ip` names as private.
-    fn derived_relays(&self, machine: &Machine, addresses: &Addresses) -> Vec<IpAddr> {
+    fn derived_relays(
+        &self,
+        machine: &Machine,
+        addresses: &Addresses,
+        in_use: &Addresses,
+    ) -> Vec<IpAddr> {
         let here = addresses.listen_here();
         let mut relays = Vec::new();
         for family in [Family::V4, Family::V6] {
@@ -151,7 +180,10 @@ impl Asked {
             let mut named = privates.filter(|ip| Family::of(*ip) == family).peekable();
             match named.peek() {
                 Some(_) => relays.extend(named),
-                None => relays.extend(derived_relay(machine, family, &here)),
+                None => {
+                    let kept = in_use.kept_relay(machine, family);
+                    relays.extend(kept.or_else(|| derived_relay(machine, family, &here)));
+                }
             }
         }
         relays
@@ -232,7 +264,38 @@ impl Asked {
     }
 }
 
+impl Config {
+    /// How many relay addresses there may be at a time, now or later.
+    pub(in crate::control) fn most_relays(&self) -> usize {
+        self.asked.most_relays().max(self.relays.len())
+    }
+
+    /// What the addresses that were asked for come to on a machine that may have changed.
+    ///
+    /// # Errors
+    /// One line that says why they come to nothing that could be used. Then nothing has changed.
+    pub(in crate::control) fn addresses_on(&self, machine: &Machine) -> Result<Addresses, String> {
+        let in_use = Addresses {
+            listen: self.listen.clone(),
+            relays: self.relays.clone(),
+            missing: self.missing.clone(),
+        };
+        let unfit = |unfit: Unfit| format!("{}: {}", unfit.key.name, unfit.problem);
+        self.asked.on(machine, &in_use).map_err(unfit)
+    }
+}
+
 impl Addresses {
+    /// The relay address of a family that stays, because the machine has it for as long as it likes.
+    fn kept_relay(&self, machine: &Machine, family: Family) -> Option<IpAddr> {
+        let of_family = self.relays.iter().map(|relay| relay.local);
+        let mut lasting = of_family.filter(|ip| {
+            let passes = machine.deprecated.contains(ip) || !machine.present.contains(ip);
+            Family::of(*ip) == family && !passes && !ip.is_loopback()
+        });
+        lasting.next()
+    }
+
     /// Those listening addresses that the machine has.
     fn listen_here(&self) -> Vec<SocketAddr> {
         let here = self.listen.iter().filter(|address| !self.missing.contains(&address.ip()));

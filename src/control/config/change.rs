@@ -3,8 +3,10 @@
 
 use std::collections::HashSet;
 
+use ipnet::IpNet;
+
 use super::schema::{self, Key};
-use super::{Config, LogSettings, Quotas};
+use super::{Addresses, Config, LogSettings, Quotas};
 
 /// Realms that are kept for live allocations: each costs a key for each user.
 const FORMER_REALMS: usize = 2;
@@ -56,6 +58,17 @@ impl Config {
             ..self.clone()
         };
         change
+    }
+
+    /// Takes over other addresses. A limit of allocations that was as high as the relay ports goes
+    /// with them.
+    pub(in crate::control) fn take(&mut self, addresses: Addresses, local: Vec<IpNet>) {
+        let is_all = self.quotas.total_allocations == self.most_allocations();
+        let Addresses { listen, relays, missing } = addresses;
+        (self.listen, self.relays, self.missing, self.local) = (listen, relays, missing, local);
+        if is_all {
+            self.quotas.total_allocations = self.most_allocations();
+        }
     }
 
     fn live_differences(&self, new: &Config) -> Vec<Difference> {

@@ -19,7 +19,9 @@ const FAR_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0,
 pub struct Machine {
     /// Addresses that can be listened on and that stay, without link-local IPv6; sorted, each once.
     pub addresses: Vec<IpAddr>,
-    /// Those of them, and others, that nothing new should begin on.
+    /// Addresses that can be used, for however long: what has begun on one of them goes on.
+    pub present: Vec<IpAddr>,
+    /// Those of them that nothing new should begin on.
     pub deprecated: Vec<IpAddr>,
     /// Every address of every interface, in whatever state, and the networks that are routed to this
     /// machine; sorted, each once, and empty only if the kernel could not be asked.
@@ -38,15 +40,40 @@ impl Machine {
     /// What cannot be found out is left empty: a default that depends on it is then an error that
     /// names the key to give.
     pub fn this() -> Self {
-        let all = network::addresses().unwrap_or_default();
-        Self {
+        let blank = || Self {
+            addresses: Vec::new(),
+            present: Vec::new(),
+            deprecated: Vec::new(),
+            local: Vec::new(),
+            routed: Vec::new(),
+            cores: cores(),
+            binds,
+        };
+        Self::look().unwrap_or_else(|_| blank())
+    }
+
+    /// Looks at the machine this runs on, all of it.
+    ///
+    /// # Errors
+    /// The kernel cannot be asked.
+    pub(in crate::control) fn look() -> io::Result<Self> {
+        let all = network::addresses()?;
+        let listed = |are: fn(&Address) -> bool| -> Vec<IpAddr> {
+            all.iter().filter(|address| are(address)).map(|address| address.ip).collect()
+        };
+        let mut local = network::local_networks()?;
+        local.extend(all.iter().map(|address| IpNet::from(address.ip)));
+        local.sort();
+        local.dedup();
+        Ok(Self {
             addresses: lasting(&all),
-            deprecated: all.iter().filter(|it| it.is_deprecated()).map(|it| it.ip).collect(),
-            local: local().unwrap_or_default(),
+            present: listed(|address| !address.is_tentative()),
+            deprecated: listed(Address::is_deprecated),
+            local,
             routed: routed(&all),
             cores: cores(),
             binds,
-        }
+        })
     }
 
     /// A machine with these addresses and one core, on which everything can be bound.
@@ -55,6 +82,7 @@ impl Machine {
         let addresses: Vec<IpAddr> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
         Self {
             local: addresses.iter().copied().map(IpNet::from).collect(),
+            present: addresses.clone(),
             deprecated: Vec::new(),
             routed: addresses.clone(),
             addresses,
@@ -62,18 +90,6 @@ impl Machine {
             binds: |_| true,
         }
     }
-}
-
-/// Lists what [`Machine::local`] holds.
-///
-/// # Errors
-/// The kernel cannot be asked.
-pub(in crate::control) fn local() -> io::Result<Vec<IpNet>> {
-    let mut local = network::local_networks()?;
-    local.extend(network::addresses()?.into_iter().map(|address| IpNet::from(address.ip)));
-    local.sort();
-    local.dedup();
-    Ok(local)
 }
 
 /// Those that can be listened on for as long as this process may run.
@@ -158,7 +174,9 @@ fn cores() -> Vec<usize> {
 /// The port is left to the kernel: whether it is free is found out when the server starts.
 fn binds(mut address: SocketAddr) -> bool {
     address.set_port(0);
-    UdpSocket::bind(address).is_ok()
+    let refusal = UdpSocket::bind(address).err().map(|error| error.kind());
+    // Whatever else is lacking, descriptors for example, says nothing about the address.
+    refusal != Some(io::ErrorKind::AddrNotAvailable)
 }
 
 #[cfg(test)]

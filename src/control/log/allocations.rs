@@ -27,6 +27,11 @@ impl Journal {
         Self { rate: Rate::new(ALLOCATION_LINES_PER_SECOND, now), listen }
     }
 
+    /// Takes over the addresses of the listeners, in the order of their names.
+    pub(in crate::control) fn follow(&mut self, listen: &[SocketAddr]) {
+        self.listen = listen.to_vec();
+    }
+
     /// Logs that an allocation began, or counts it.
     pub(in crate::control) fn opened(
         &mut self,

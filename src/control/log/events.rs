@@ -43,6 +43,11 @@ impl Diary {
         Self { journal, faults, strangers, usage, totals: Totals::default() }
     }
 
+    /// Takes over the addresses of the listeners, in the order of their names.
+    pub(in crate::control) fn follow(&mut self, listen: &[SocketAddr]) {
+        self.journal.follow(listen);
+    }
+
     /// Notes a report, and says whether it was the worker's last one.
     pub(in crate::control) fn note(
         &mut self,

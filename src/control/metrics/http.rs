@@ -109,11 +109,14 @@ async fn ready(node: &Node) -> Response<String> {
     }
 }
 
-/// Why clients should not be sent here. Ready is a server that wants clients and whose workers all
-/// answer.
+/// Why clients should not be sent here. Ready is a server that wants clients, has every address that
+/// it should have, and whose workers all answer.
 fn obstacle(node: &Node, sample: &Sample) -> Option<String> {
     if !node.readiness.holds() {
         return Some("draining or stopping".to_owned());
+    }
+    if let Some(lack) = node.standing.borrow().lacking.first() {
+        return Some(lack.clone());
     }
     let (answering, workers) = (sample.answered.len(), node.about.workers);
     (answering < workers).then(|| format!("{answering} of {workers} workers answer"))

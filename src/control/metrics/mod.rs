@@ -131,7 +131,15 @@ impl Readiness {
 #[cfg(test)]
 fn standing() -> Standing {
     let state = super::admin::State::Serving;
-    Standing { state, realm: "r".to_owned(), allocations_limit: 100 }
+    Standing {
+        state,
+        realm: "r".to_owned(),
+        allocations_limit: 100,
+        listen: Vec::new(),
+        relays: Vec::new(),
+        listeners: Vec::new(),
+        lacking: Vec::new(),
+    }
 }
 
 #[cfg(test)]

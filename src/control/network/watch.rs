@@ -31,10 +31,11 @@ pub(in crate::control) struct Watch {
 }
 
 impl Watch {
-    /// Begins to listen. Has to be called on a runtime.
+    /// Begins to listen, with a change: nobody knows what happened before. Has to be called on a
+    /// runtime.
     pub(in crate::control) fn begin() -> Self {
         let socket = listen().map_err(|error| warn_of(&error)).ok();
-        Self { socket, settled: None }
+        Self { socket, settled: Some(Instant::now()) }
     }
 
     /// Returns [`SETTLES_IN`] after something has changed; never, where the kernel cannot be heard.
@@ -85,5 +86,23 @@ fn heard<T>(outcome: io::Result<T>) -> io::Result<()> {
     match outcome {
         Err(error) if error.raw_os_error() != Some(Errno::ENOBUFS as i32) => Err(error),
         Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::Watch;
+
+    // Between the first look at the machine and the first word of the kernel there is a gap.
+    #[tokio::test]
+    async fn it_begins_with_a_change_and_is_silent_while_nothing_happens() {
+        let mut watch = Watch::begin();
+        watch.changed().await;
+        let silence = timeout(Duration::from_millis(1), watch.changed());
+        assert!(silence.await.is_err(), "somebody changes addresses here, or nothing is heard");
     }
 }

@@ -154,9 +154,9 @@ fn reserved(config: &Config) -> u32 {
     MOST_RESERVED.min(relay_ports(config))
 }
 
-/// Relay ports of one worker, on all addresses together.
+/// Relay ports of one worker, on all addresses together and on those that are still to come.
 fn relay_ports(config: &Config) -> u32 {
-    let relays = config.relay_ports.count() * size(config.relays.len());
+    let relays = config.relay_ports.count() * size(config.most_relays());
     relays.div_ceil(size(config.workers.len()))
 }
 
@@ -230,7 +230,7 @@ mod tests {
 
     use super::{
         Holder, MOST_RESERVED, SOCKETS_OF_A_LISTENER, SPARE_SOCKETS, Share, kept, nonces,
-        open_files, settings,
+        open_files, relay_ports, settings,
     };
     use crate::control::config::{Config, Machine, Options};
     use crate::turn::Judgement;
@@ -238,7 +238,7 @@ mod tests {
     /// Four workers with 16,384 relay ports, and metrics on one address.
     fn four_workers() -> Config {
         let machine = Machine { cores: vec![0, 1, 2, 3], ..Machine::with(&["8.8.8.8"]) };
-        let config = Config::load(Options::default(), None, &machine).unwrap();
+        let config = config("--listen=8.8.8.8", &machine);
         Config { metrics: vec!["127.0.0.1:9641".parse().unwrap()], ..config }
     }
 
@@ -277,6 +277,16 @@ mod tests {
             let all = 16_384 / 4 + SOCKETS_OF_A_LISTENER as u32 + SPARE_SOCKETS;
             assert_eq!(share, Share { sockets: all, reserved: MOST_RESERVED }, "{holder:?}");
         }
+    }
+
+    // A router's advertisement may come a second after the start.
+    #[test]
+    fn there_is_room_for_the_relays_of_a_family_that_comes_later() {
+        let machine = Machine::with(&["8.8.8.8"]);
+        let ports = |words: &str| relay_ports(&config(words, &machine));
+        assert_eq!(ports("--listen=8.8.8.8"), 16_384);
+        assert_eq!(ports("--listen=0.0.0.0 --listen=::"), 2 * 16_384);
+        assert_eq!(ports("--relay-ip=8.8.8.8"), 16_384);
     }
 
     #[test]

@@ -6,13 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tracing::{error, info, warn};
 
 use super::answers::gather;
 use super::plan::{limits, policy, settings};
 use super::run::{Life, Workers};
-use crate::control::config::{Change, Config, Origin, Secret};
+use crate::control::config::{Addresses, Change, Config, Machine, Origin, Secret};
 use crate::control::log::output::Level;
 use crate::turn::{Nonces, Settings};
 
@@ -67,12 +66,21 @@ impl Reload {
         Ok(Rules { settings, change })
     }
 
-    /// Notes what is routed to this machine by now. Gives other rules if those that hold would let a
-    /// client through to some of it, or keep it from what is no longer here.
-    pub(super) fn follow(&mut self, local: Vec<IpNet>) -> Option<Settings> {
-        let before = policy(&self.holds);
-        self.holds.local = local;
-        (policy(&self.holds) != before).then(|| settings(&self.holds, self.nonces.clone()))
+    /// Takes over what the machine is by now. Gives other rules if those that hold would let a client
+    /// through to some of it, or keep it from what is no longer here.
+    ///
+    /// # Errors
+    /// What was asked for cannot be served on such a machine. Nothing has changed then.
+    pub(in crate::control) fn follow(
+        &mut self,
+        machine: Machine,
+    ) -> Result<Option<Settings>, String> {
+        let relays = self.holds.relays.clone();
+        let addresses = Addresses { relays, ..self.holds.addresses_on(&machine)? };
+        let before = (policy(&self.holds), self.holds.own_sockets());
+        self.holds.take(addresses, machine.local);
+        let differs = (policy(&self.holds), self.holds.own_sockets()) != before;
+        Ok(differs.then(|| settings(&self.holds, self.nonces.clone())))
     }
 }
 
@@ -131,7 +139,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::control::config::{Machine, Options};
+    use crate::control::config::Options;
     use crate::control::server::plan::nonces;
     use crate::turn::Judgement;
 
@@ -186,7 +194,8 @@ mod tests {
         let (mut reload, path) = reload("follow", HEAD);
         fs::remove_file(path).unwrap();
         let mut follow = |local: &[&str]| {
-            let rules = reload.follow(local.iter().map(|net| net.parse().unwrap()).collect());
+            let local = local.iter().map(|net| net.parse().unwrap()).collect();
+            let rules = reload.follow(Machine { local, ..machine() }).unwrap();
             rules.map(|rules| rules.policy.judge("8.8.8.8".parse().unwrap()))
         };
         assert_eq!(follow(&["127.0.0.0/8", "8.8.8.8/32"]), Some(Judgement::DeniedByDefault));

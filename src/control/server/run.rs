@@ -5,6 +5,7 @@
 //!                                  second signal: leave at once
 //! ```
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use tracing::{error, info, warn};
 
 use super::answers::gather;
 use super::drain::{Drain, Left};
+use super::follow::Followed;
 use super::reload::Reload;
 use super::reports::Reports;
 use super::service::Service;
@@ -27,8 +29,8 @@ use crate::control::log::totals::Totals;
 use crate::control::metrics::Readiness;
 use crate::control::network::Watch;
 use crate::control::usage::LAST_RECORDS_WITHIN;
-use crate::turn::{Alternates, Settings, WorkerIndex};
-use crate::worker::{Limits, Report, Snapshot};
+use crate::turn::{Alternates, ListenerId, Settings, WorkerIndex};
+use crate::worker::{Limits, Report, Snapshot, SpawnError};
 
 /// Time that workers get to end after the first signal; they only close sockets.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -57,6 +59,12 @@ pub(in crate::control) trait Workers {
     /// Has every worker send new clients there, or take them again.
     fn drain(&self, alternates: Option<Alternates>);
 
+    /// Has every worker listen on one more address, or again on one.
+    fn listen(&self, listener: ListenerId, address: SocketAddr) -> Result<(), SpawnError>;
+
+    /// Has no worker listen on an address any more.
+    fn stop_listening(&self, listener: ListenerId);
+
     /// Gives every worker other rules; each says when they hold for it.
     fn reconfigure(
         &self,
@@ -78,6 +86,7 @@ pub(in crate::control) struct Life<W> {
     pub(in crate::control) standing: watch::Sender<Standing>,
     pub(in crate::control) service: Service,
     pub(in crate::control) watch: Watch,
+    pub(in crate::control) followed: Followed,
     /// The drain under way.
     pub(in crate::control) drain: Option<Drain>,
     /// When the workers are asked how they are; `None` while nobody wants to know.
@@ -154,6 +163,7 @@ impl<W: Workers> Life<W> {
                 }
                 () = until(self.diary.due()) => self.settle(),
                 () = self.watch.changed() => self.follow_addresses(*alive).await,
+                () = until(self.followed.due()) => self.follow_addresses(*alive).await,
                 () = until(Some(next_drops)) => {
                     self.log_drops().await;
                     // Routes to this machine come and go without a word.
@@ -319,6 +329,12 @@ mod tests {
 
         fn drain(&self, _: Option<Alternates>) {}
 
+        fn listen(&self, _: ListenerId, _: SocketAddr) -> Result<(), SpawnError> {
+            Ok(())
+        }
+
+        fn stop_listening(&self, _: ListenerId) {}
+
         fn reconfigure(
             &self,
             _: &Arc<Settings>,
@@ -361,6 +377,7 @@ mod tests {
             standing,
             service: Service::heard(),
             watch: Watch::begin(),
+            followed: Followed::new(no_file().config()),
             drain: None,
             next_beat: None,
         }
@@ -443,7 +460,7 @@ mod tests {
             tell(WorkerIndex(0), Report::Stopped(Box::new(one_allocation())));
         });
         let standing = watch::Sender::new(Standing::serving(no_file().config())).subscribe();
-        let (names, counts) = (Names { standing, listen: Vec::new() }, Arc::new(Counts::default()));
+        let (names, counts) = (Names { standing }, Arc::new(Counts::default()));
         Runtime::new(IoChoice::Portable).unwrap().block_on(async {
             let (records, writer) = UsageRecords::open(&path, false, names, &counts).unwrap();
             let mut diary = Diary::new(Instant::now(), Vec::new(), records);

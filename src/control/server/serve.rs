@@ -1,6 +1,7 @@
 //! Brings a server up: the log, the workers, the banner, and then its life.
 
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,6 +10,7 @@ use crossbeam_channel::Receiver;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use super::follow::Followed;
 use super::plan::{Holder, nonces, open_files, plan, settings};
 use super::reload::Reload;
 use super::reports::reports;
@@ -27,7 +29,7 @@ use crate::control::metrics::{About, Doors, Losses, Node, Readiness, Sampler};
 use crate::control::network::Watch;
 use crate::control::usage::{self, Counts, Interim, Names, UsageRecords};
 use crate::io::{BufferSizes, Facts};
-use crate::turn::{Alternates, Settings, WorkerIndex};
+use crate::turn::{Alternates, ListenerId, Settings, WorkerIndex};
 use crate::worker::{self, DriverKind, Granted, Limits, Snapshot, SpawnError, Tell, Workers};
 
 /// How long the log's reader has for the last lines, once everything else has ended.
@@ -63,7 +65,7 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let doors = Doors::bind(&config.metrics)?;
     let control = config.control.as_deref().map(Door::bind).transpose()?;
     let (desk, orders, standing) = orders(Standing::serving(&config));
-    let names = Names { standing: standing.subscribe(), listen: config.listen.clone() };
+    let names = Names { standing: standing.subscribe() };
     let counts = Arc::new(Counts::default());
     let records = config
         .usage
@@ -101,6 +103,9 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let writing = writer.map(|writer| writer.run(interim));
     let reload = Reload::new(origin, config, nonces, level);
     let service = Service::of_this_process();
+    let followed = Followed::new(reload.config());
+    let lacking = followed.lacking(reload.config());
+    standing.send_modify(|standing| standing.lacking = lacking);
     let watch = runtime.block_on(async { Watch::begin() });
     let next_beat = service.every.map(|_| Instant::now());
     let life = Life {
@@ -115,6 +120,7 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
         standing,
         service,
         watch,
+        followed,
         drain: None,
         next_beat,
     };
@@ -252,6 +258,14 @@ impl run::Workers for Arc<Workers> {
 
     fn drain(&self, alternates: Option<Alternates>) {
         Workers::drain(self, alternates);
+    }
+
+    fn listen(&self, listener: ListenerId, address: SocketAddr) -> Result<(), SpawnError> {
+        Workers::listen(self, listener, address)
+    }
+
+    fn stop_listening(&self, listener: ListenerId) {
+        Workers::stop_listening(self, listener);
     }
 
     fn reconfigure(&self, settings: &Arc<Settings>, limits: Limits) -> Receiver<WorkerIndex> {

@@ -3,6 +3,7 @@
 //! An interface without a lease, a bridge without a port, a tunnel that is not up: the configuration
 //! is right and the machine is late. Whoever gave up here would need somebody to start him again.
 
+use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,10 +24,12 @@ const SAY_EVERY: Duration = Duration::from_secs(60);
 pub(in crate::control) fn settled(origin: &Origin) -> Result<Config, ConfigError> {
     let service = Service::of_this_process();
     loop {
+        // Looked at first, so that what comes while the configuration is read counts as a change.
+        let before = Machine::this().addresses;
         match origin.load() {
             Err(error) if error.remedy == Remedy::Time => {
                 eprintln!("uturn: {}; waiting for it", escape::text(&error.to_string()));
-                until_something_changes(&service, &error);
+                until_others_than(&before, &service, &error);
             }
             outcome => return outcome,
         }
@@ -34,8 +37,8 @@ pub(in crate::control) fn settled(origin: &Origin) -> Result<Config, ConfigError
 }
 
 /// Returns when the machine's addresses are others than before, or after a while.
-fn until_something_changes(service: &Service, error: &ConfigError) {
-    let (before, begun) = (Machine::this().addresses, Instant::now());
+fn until_others_than(before: &[IpAddr], service: &Service, error: &ConfigError) {
+    let begun = Instant::now();
     while begun.elapsed() < SAY_EVERY {
         service.waiting(&error.problem);
         thread::sleep(LOOK_EVERY);

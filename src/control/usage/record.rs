@@ -19,10 +19,8 @@ const TRANSPORT: &str = "udp";
 /// What a record says that is the same for all.
 #[derive(Clone, Debug)]
 pub(in crate::control) struct Names {
-    /// Where the realm of the day stands.
+    /// Where the realm of the day and the names of listeners stand.
     pub(in crate::control) standing: watch::Receiver<Standing>,
-    /// The addresses of the listeners, in their order.
-    pub(in crate::control) listen: Vec<SocketAddr>,
 }
 
 /// What is known of one allocation at one moment.
@@ -104,7 +102,7 @@ impl Names {
             realm: &standing.realm,
             transport: TRANSPORT,
             client: flow.client,
-            server: self.listen.get(usize::from(flow.listener.0)).copied(),
+            server: standing.server(flow.listener),
             relayed: facts.relayed.into_iter().flatten().collect(),
             peers: peers.named(),
             peers_more: peers.more(),

@@ -47,7 +47,7 @@ pub struct Listening {
 
 /// How long a listening socket waits for its address to become free. A ring's sockets are released
 /// 40 to 150 ms after the process that had them is gone.
-const BIND_PATIENCE: Duration = Duration::from_secs(2);
+pub const BIND_PATIENCE: Duration = Duration::from_secs(2);
 const BIND_PAUSE: Duration = Duration::from_millis(20);
 
 impl BufferSizes {
@@ -63,22 +63,26 @@ impl BufferSizes {
 
 /// Finds out whether a listening address is free, before anything shares it. With SO_REUSEPORT
 /// alone a second server of the same user would be let in, and take half of the clients. It blocks
-/// as [`listening`] does.
+/// while the address is in use, but no longer than `patience`.
 ///
 /// # Errors
 /// What the kernel says to the address: forbidden, or still in use.
-pub fn ensure_free(address: SocketAddr) -> io::Result<()> {
-    patiently(|| listener(address)?.bind(&address.into()))
+pub fn ensure_free(address: SocketAddr, patience: Duration) -> io::Result<()> {
+    patiently(patience, || listener(address)?.bind(&address.into()))
 }
 
 /// Opens a worker's socket for a listening address, which the machine need not have yet: once it has,
-/// packets arrive. It blocks for up to 2 s if the address is in use, as it is for a moment after a
-/// restart.
+/// packets arrive. It blocks while the address is in use, as it is for a moment after a restart, but no
+/// longer than `patience`.
 ///
 /// # Errors
 /// What the kernel says to the address: forbidden, or still in use.
-pub fn listening(address: SocketAddr, sizes: BufferSizes) -> io::Result<Listening> {
-    let socket = patiently(|| {
+pub fn listening(
+    address: SocketAddr,
+    sizes: BufferSizes,
+    patience: Duration,
+) -> io::Result<Listening> {
+    let socket = patiently(patience, || {
         let socket = listener(address)?;
         socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
@@ -177,8 +181,8 @@ pub fn raise_file_limit() -> io::Result<u64> {
 }
 
 /// Tries again while the address is in use, but not for ever.
-fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
-    let give_up = Instant::now() + BIND_PATIENCE;
+fn patiently<T>(patience: Duration, bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let give_up = Instant::now() + patience;
     loop {
         match bind() {
             Err(error) if in_use(&error) && Instant::now() < give_up => thread::sleep(BIND_PAUSE),
@@ -258,9 +262,10 @@ mod tests {
 
     #[test]
     fn workers_share_a_listening_address() {
-        let first = listening(address(ANY), BufferSizes::LISTENING).expect("loopback");
+        let first =
+            listening(address(ANY), BufferSizes::LISTENING, BIND_PATIENCE).expect("loopback");
         let shared = first.socket.local_addr().expect("bound");
-        let second = listening(shared, BufferSizes::LISTENING).expect("shared");
+        let second = listening(shared, BufferSizes::LISTENING, BIND_PATIENCE).expect("shared");
         assert_eq!(second.socket.local_addr().expect("bound"), shared);
         assert!(first.granted.receive_bytes > 0 && first.granted.send_bytes > 0);
     }

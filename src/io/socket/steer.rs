@@ -320,7 +320,8 @@ mod tests {
         const WORKERS: usize = 3;
         let any = "127.0.0.1:0".parse().expect("an address");
         let open = |address| {
-            let listening = sockets::listening(address, BufferSizes::RELAY).expect("loopback");
+            let listening = sockets::listening(address, BufferSizes::RELAY, sockets::BIND_PATIENCE)
+                .expect("loopback");
             listening.socket
         };
         let first = open(any);

@@ -3,8 +3,9 @@
 use std::{io, net::UdpSocket};
 
 use crate::{
-    io::SocketId,
+    io::{Driver, SocketId},
     turn::{ListenerId, RelayId},
+    worker::start::listen::ListenerSockets,
 };
 
 /// What a socket is for.
@@ -14,6 +15,37 @@ pub enum Role {
     Listener(ListenerId),
     /// Peers talk to it.
     Relay(RelayId),
+}
+
+/// The sockets of a listening address.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::worker) struct Listener {
+    /// For payload, and answered from.
+    payload: SocketId,
+    /// For requests.
+    requests: SocketId,
+}
+
+impl Listener {
+    /// Gives both sockets to a driver, or neither.
+    pub(in crate::worker) fn open<D: Driver>(
+        driver: &mut D,
+        sockets: ListenerSockets,
+    ) -> io::Result<Listener> {
+        let payload = driver.open(sockets.payload)?;
+        match driver.open(sockets.requests) {
+            Ok(requests) => Ok(Listener { payload, requests }),
+            Err(error) => {
+                driver.close(payload);
+                Err(error)
+            }
+        }
+    }
+
+    /// Both of them.
+    pub(in crate::worker) fn sockets(&self) -> [SocketId; 2] {
+        [self.payload, self.requests]
+    }
 }
 
 /// A relay's socket.
@@ -34,10 +66,8 @@ pub(in crate::worker) enum RelaySocket {
 #[derive(Debug)]
 pub(in crate::worker) struct Sockets {
     roles: Vec<Option<Role>>,
-    /// For payload, and answered from.
-    listeners: Vec<SocketId>,
-    /// For requests, one beside each of the others.
-    desks: Vec<SocketId>,
+    /// `None` for an address that nobody listens on any more.
+    listeners: Vec<Option<Listener>>,
     relays: Vec<RelaySocket>,
     /// Relays whose ports were reserved. Their sockets are descriptors of the process whatever the
     /// driver, so they are bounded: by `most_reserved`.
@@ -51,25 +81,30 @@ impl Sockets {
         Sockets {
             roles: Vec::new(),
             listeners: Vec::new(),
-            desks: Vec::new(),
             relays: Vec::new(),
             reserved: 0,
             most_reserved,
         }
     }
 
-    /// Notes the next listener; they are numbered in the order of these calls.
-    pub(in crate::worker) fn add_listener(&mut self, socket: SocketId) {
-        let listener = ListenerId(self.listeners.len() as u16);
-        self.listeners.push(socket);
-        self.set_role(socket, Role::Listener(listener));
+    /// Notes that a listener is open; gives what it had been before.
+    pub(in crate::worker) fn listen(
+        &mut self,
+        id: ListenerId,
+        listener: Listener,
+    ) -> Option<Listener> {
+        let index = usize::from(id.0);
+        if self.listeners.len() <= index {
+            self.listeners.resize(index + 1, None);
+        }
+        listener.sockets().into_iter().for_each(|it| self.set_role(it, Role::Listener(id)));
+        self.listeners[index].replace(listener)
     }
 
-    /// Notes the socket for requests of the next listener; in the same order.
-    pub(in crate::worker) fn add_desk(&mut self, socket: SocketId) {
-        let listener = ListenerId(self.desks.len() as u16);
-        self.desks.push(socket);
-        self.set_role(socket, Role::Listener(listener));
+    /// Notes that a listener is closed, and says what it was. The role of its sockets stays until
+    /// they are forgotten.
+    pub(in crate::worker) fn stop_listening(&mut self, id: ListenerId) -> Option<Listener> {
+        self.listeners.get_mut(usize::from(id.0)).and_then(Option::take)
     }
 
     /// What a socket is for.
@@ -78,13 +113,13 @@ impl Sockets {
     }
 
     /// The listening sockets.
-    pub(in crate::worker) fn listeners(&self) -> impl Iterator<Item = &SocketId> {
-        self.listeners.iter().chain(&self.desks)
+    pub(in crate::worker) fn listening(&self) -> impl Iterator<Item = SocketId> {
+        self.listeners.iter().flatten().flat_map(Listener::sockets)
     }
 
     /// The socket clients of a listener are answered from.
     pub(in crate::worker) fn listener(&self, listener: ListenerId) -> Option<SocketId> {
-        self.listeners.get(usize::from(listener.0)).copied()
+        self.listeners.get(usize::from(listener.0))?.map(|listener| listener.payload)
     }
 
     /// The socket a relay sends from, if it relays.

@@ -31,6 +31,8 @@ impl<D: Driver> Worker<D> {
                 self.server.reconfigure(settings);
                 answer.try_send(self.index).unwrap_or_default();
             }
+            Mail::Listen { listener, sockets } => self.listen(listener, sockets),
+            Mail::StopListening(listener) => self.stop_listening(listener),
             Mail::Drain(alternates) => self.server.drain(alternates),
             Mail::Stop => self.stop(now),
         }

@@ -9,12 +9,13 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::worker::{
     mail::parcel::{Home, Parcel},
+    start::listen::ListenerSockets,
     status::questions::Question,
     status::snapshot::Snapshot,
 };
 use crate::{
     io::Waker,
-    turn::{Alternates, FiveTuple, PendingId, RelayId, Settings, WorkerIndex},
+    turn::{Alternates, FiveTuple, ListenerId, PendingId, RelayId, Settings, WorkerIndex},
 };
 
 /// Letters an inbox holds before senders have to wait or drop.
@@ -61,6 +62,15 @@ pub(in crate::worker) enum Mail {
     Question(Question),
     /// Other rules from now on; the answer says that they hold.
     Settings(Arc<Settings>, Sender<WorkerIndex>),
+    /// Listen on one more address, or again on one.
+    Listen {
+        /// How it is named from now on.
+        listener: ListenerId,
+        /// Its sockets.
+        sockets: ListenerSockets,
+    },
+    /// Listen on it no more.
+    StopListening(ListenerId),
     /// Take no new clients and send them there, or take them again.
     Drain(Option<Alternates>),
     /// End: close every allocation and return.

@@ -1,3 +1,4 @@
-//! [`spawn`] opens every socket, then starts one pinned thread for each worker.
+//! [`spawn`] opens every socket, as [`listen`] says, then starts one pinned thread for each worker.
 
+pub(super) mod listen;
 pub(super) mod spawn;

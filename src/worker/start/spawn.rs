@@ -6,7 +6,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, UdpSocket},
+    net::SocketAddr,
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -16,22 +16,24 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::worker::{
     clock::Clock,
+    data::sockets::Listener,
     data::strays::Strays,
     effects::quota::{Limits, SharedQuota},
     mail::mailbox::{Address, Mail, Post, inbox},
     mail::outgoing::Outgoing,
     mail::parcel::{Home, Parcels},
     reactor::{Parts, Worker},
+    start::listen::{Granted, ListenerSockets, Listening},
     status::questions::Question,
     status::report::{Report, Tell},
     status::snapshot::Snapshot,
 };
 use crate::{
-    io::{
-        self as net, BufferSizes, Driver, PortableDriver, UringDriver, Waker, sockets, steer,
-        steer::Share,
+    io::{self as net, Driver, PortableDriver, UringDriver, Waker},
+    turn::{
+        Alternates, Counts, ListenerId, PortPlan, RelayAddress, Server, Settings, Shard,
+        WorkerIndex,
     },
-    turn::{Alternates, Counts, PortPlan, RelayAddress, Server, Settings, Shard, WorkerIndex},
 };
 
 /// How long a worker with a full inbox may take to empty it.
@@ -88,17 +90,9 @@ pub struct Plan {
 pub struct Workers {
     addresses: Vec<Address>,
     threads: Vec<JoinHandle<()>>,
+    listening: Listening,
     granted: Granted,
     quota: SharedQuota,
-}
-
-/// What the kernel gave the listening sockets.
-#[derive(Debug, Clone, Copy)]
-pub struct Granted {
-    /// The smallest buffers of any; `None` where there is no such socket.
-    pub buffers: Option<BufferSizes>,
-    /// Whether requests come in through sockets of their own.
-    pub requests_apart: bool,
 }
 
 /// Why the workers did not come up.
@@ -133,7 +127,7 @@ impl std::error::Error for SpawnError {}
 struct Seat {
     index: WorkerIndex,
     core: usize,
-    listeners: Vec<UdpSocket>,
+    listeners: Vec<ListenerSockets>,
     io: net::Settings,
     reserved_sockets: u32,
     steering: Steering,
@@ -158,7 +152,8 @@ struct Ticket {
 /// # Errors
 /// Names the address or the step that failed; whatever had been started is gone again.
 pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
-    let (sockets, granted) = listen_all(plan)?;
+    let listening = Listening::new(plan)?;
+    let (sockets, granted) = listening.open_all(&plan.listen)?;
     let (ready, readiness) = bounded(plan.cores.len());
     let quota = SharedQuota::new(Counts::new(plan.limits.per_user, plan.limits.total));
     let clock = Clock::start();
@@ -188,7 +183,7 @@ pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
     }
     drop(ready);
     let addresses = introduce(tickets, &readiness)?;
-    Ok(Workers { addresses, threads, granted, quota })
+    Ok(Workers { addresses, threads, listening, granted, quota })
 }
 
 impl Workers {
@@ -247,6 +242,25 @@ impl Workers {
         }
     }
 
+    /// Has every worker listen on one more address, or on one that it listened on before.
+    ///
+    /// # Errors
+    /// The address cannot be opened; nobody listens on it then.
+    pub fn listen(&self, listener: ListenerId, address: SocketAddr) -> Result<(), SpawnError> {
+        for (worker, sockets) in self.addresses.iter().zip(self.listening.open(address)?) {
+            // One that takes no mail lets go of its sockets, and its clients go to another.
+            drop(post_patiently(worker, Mail::Listen { listener, sockets }));
+        }
+        Ok(())
+    }
+
+    /// Has no worker listen on an address any more. Allocations live on.
+    pub fn stop_listening(&self, listener: ListenerId) {
+        for address in &self.addresses {
+            drop(post_patiently(address, Mail::StopListening(listener)));
+        }
+    }
+
     /// What the kernel gave the listening sockets.
     pub fn granted(&self) -> Granted {
         self.granted
@@ -264,56 +278,6 @@ fn post_patiently(address: &Address, mut mail: Mail) -> Result<(), Mail> {
         }
         thread::sleep(RETRY);
     }
-}
-
-/// Sockets of each worker on each listening address: one for payload, one for requests.
-pub const SOCKETS_OF_A_LISTENER: usize = 2;
-
-/// Opens the sockets of each worker and address. A first one without SO_REUSEPORT finds out whether
-/// another process has the address: with it, two servers would share the clients silently.
-fn listen_all(plan: &Plan) -> Result<(Vec<Vec<UdpSocket>>, Granted), SpawnError> {
-    for address in &plan.listen {
-        sockets::ensure_free(*address).map_err(|error| SpawnError::Listen(*address, error))?;
-    }
-    let mut buffers: Option<BufferSizes> = None;
-    let mut workers: Vec<Vec<UdpSocket>> = plan.cores.iter().map(|_| Vec::new()).collect();
-    for _ in 0..SOCKETS_OF_A_LISTENER {
-        for listeners in &mut workers {
-            for address in &plan.listen {
-                let listening = sockets::listening(*address, BufferSizes::LISTENING)
-                    .map_err(|error| SpawnError::Listen(*address, error))?;
-                buffers = Some(buffers.map_or(listening.granted, |b| b.min(listening.granted)));
-                listeners.push(listening.socket);
-            }
-        }
-    }
-    let requests_apart = steer(plan, &workers)?;
-    Ok((workers, Granted { buffers, requests_apart }))
-}
-
-/// Tells the kernel how to choose among the sockets of an address. They stand in their group in the
-/// order in which they were bound: those for payload, worker by worker, then those for requests.
-///
-/// Without the program it hashes clients over all of them, requests and payload alike, and steering by
-/// core cannot be had. Says whether every address has it.
-fn steer(plan: &Plan, workers: &[Vec<UdpSocket>]) -> Result<bool, SpawnError> {
-    let mut secret = [0; 4];
-    getrandom::fill(&mut secret).map_err(|error| SpawnError::Start(error.into()))?;
-    let share = match plan.steering {
-        Steering::Hash => {
-            Share::Hash { workers: plan.cores.len(), secret: u32::from_ne_bytes(secret) }
-        }
-        Steering::Cpu => Share::Cores(&plan.cores),
-    };
-    let mut apart = true;
-    for (socket, address) in workers.iter().take(1).flatten().zip(&plan.listen) {
-        match (steer::attach(socket, share), plan.steering) {
-            (Ok(()), _) => {}
-            (Err(_), Steering::Hash) => apart = false,
-            (Err(error), Steering::Cpu) => return Err(SpawnError::Steer(*address, error)),
-        }
-    }
-    Ok(apart)
 }
 
 fn server(plan: &Plan, worker: WorkerIndex, quota: SharedQuota) -> Result<Server, SpawnError> {
@@ -366,8 +330,8 @@ fn live<D: Driver>(seat: Seat, make: impl FnOnce(&net::Settings) -> io::Result<D
         Ok(driver) => driver,
         Err(error) => return drop(seat.ready.send((seat.index, Err(error)))),
     };
-    let opened = seat.listeners.into_iter().map(|socket| driver.open(socket)).collect();
-    let listeners: Vec<_> = match opened {
+    let opened = seat.listeners.into_iter().map(|sockets| Listener::open(&mut driver, sockets));
+    let listeners: Vec<_> = match opened.collect() {
         Ok(listeners) => listeners,
         Err(error) => return drop(seat.ready.send((seat.index, Err(error)))),
     };

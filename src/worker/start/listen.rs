@@ -1,0 +1,130 @@
+//! The sockets of listening addresses: two for each worker, opened by whoever starts them, because
+//! the order in which they are bound says which worker gets what.
+
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    time::Duration,
+};
+
+use crate::{
+    io::{BufferSizes, sockets, steer, steer::Share},
+    worker::start::spawn::{Plan, SpawnError, Steering},
+};
+
+/// Sockets of each worker on each listening address: one for payload, one for requests.
+pub const SOCKETS_OF_A_LISTENER: usize = 2;
+
+/// The sockets of one worker on one listening address.
+#[derive(Debug)]
+pub(in crate::worker) struct ListenerSockets {
+    /// Payload comes in here, and every answer leaves from here.
+    pub payload: UdpSocket,
+    /// Requests come in here.
+    pub requests: UdpSocket,
+}
+
+/// What the kernel gave the listening sockets.
+#[derive(Debug, Clone, Copy)]
+pub struct Granted {
+    /// The smallest buffers of any; `None` where there is no such socket.
+    pub buffers: Option<BufferSizes>,
+    /// Whether requests come in through sockets of their own.
+    pub requests_apart: bool,
+}
+
+/// How listening addresses are opened.
+#[derive(Debug, Clone)]
+pub(super) struct Listening {
+    /// By worker.
+    cores: Vec<usize>,
+    steering: Steering,
+    /// What the choice of a worker is hashed with.
+    secret: u32,
+}
+
+impl Listening {
+    /// # Errors
+    /// The kernel gives no random numbers.
+    pub(super) fn new(plan: &Plan) -> Result<Listening, SpawnError> {
+        let mut secret = [0; 4];
+        getrandom::fill(&mut secret).map_err(|error| SpawnError::Start(error.into()))?;
+        let secret = u32::from_ne_bytes(secret);
+        Ok(Listening { cores: plan.cores.clone(), steering: plan.steering, secret })
+    }
+
+    /// Opens the sockets of each worker on some addresses: by worker, in the order of the addresses.
+    /// All are found to be free before the first is taken.
+    pub(super) fn open_all(
+        &self,
+        addresses: &[SocketAddr],
+    ) -> Result<(Vec<Vec<ListenerSockets>>, Granted), SpawnError> {
+        let patience = sockets::BIND_PATIENCE;
+        for address in addresses {
+            ensure_free(*address, patience)?;
+        }
+        let mut workers: Vec<Vec<ListenerSockets>> = self.cores.iter().map(|_| vec![]).collect();
+        let mut granted = Granted { buffers: None, requests_apart: true };
+        for address in addresses {
+            let sockets = self.open_on(*address, patience, &mut granted)?;
+            workers.iter_mut().zip(sockets).for_each(|(worker, sockets)| worker.push(sockets));
+        }
+        Ok((workers, granted))
+    }
+
+    /// Opens the sockets of each worker on an address that must be free now.
+    pub(super) fn open(&self, address: SocketAddr) -> Result<Vec<ListenerSockets>, SpawnError> {
+        ensure_free(address, Duration::ZERO)?;
+        let mut granted = Granted { buffers: None, requests_apart: true };
+        self.open_on(address, Duration::ZERO, &mut granted)
+    }
+
+    fn open_on(
+        &self,
+        address: SocketAddr,
+        patience: Duration,
+        granted: &mut Granted,
+    ) -> Result<Vec<ListenerSockets>, SpawnError> {
+        let failed = |error| SpawnError::Listen(address, error);
+        let mut open = || {
+            let listening = sockets::listening(address, BufferSizes::LISTENING, patience)?;
+            let so_far = granted.buffers.unwrap_or(listening.granted);
+            granted.buffers = Some(so_far.min(listening.granted));
+            Ok(listening.socket)
+        };
+        // All for payload, and then all for requests: that is how the program counts them.
+        let payload: Vec<UdpSocket> =
+            self.cores.iter().map(|_| open()).collect::<io::Result<_>>().map_err(failed)?;
+        let requests: Vec<UdpSocket> =
+            self.cores.iter().map(|_| open()).collect::<io::Result<_>>().map_err(failed)?;
+        if let Some(first) = payload.first() {
+            granted.requests_apart &= self.steer(first, address)?;
+        }
+        let pairs = payload.into_iter().zip(requests);
+        Ok(pairs.map(|(payload, requests)| ListenerSockets { payload, requests }).collect())
+    }
+
+    /// Tells the kernel how to choose among the sockets of an address. They stand in their group in
+    /// the order in which they were bound: those for payload, worker by worker, then those for
+    /// requests.
+    ///
+    /// Without the program it hashes clients over all of them, requests and payload alike, and
+    /// steering by core cannot be had. Says whether the address has it.
+    fn steer(&self, socket: &UdpSocket, address: SocketAddr) -> Result<bool, SpawnError> {
+        let share = match self.steering {
+            Steering::Hash => Share::Hash { workers: self.cores.len(), secret: self.secret },
+            Steering::Cpu => Share::Cores(&self.cores),
+        };
+        match (steer::attach(socket, share), self.steering) {
+            (Ok(()), _) => Ok(true),
+            (Err(_), Steering::Hash) => Ok(false),
+            (Err(error), Steering::Cpu) => Err(SpawnError::Steer(address, error)),
+        }
+    }
+}
+
+/// A first socket without SO_REUSEPORT finds out whether another process has an address: with it, two
+/// servers would share the clients silently.
+fn ensure_free(address: SocketAddr, patience: Duration) -> Result<(), SpawnError> {
+    sockets::ensure_free(address, patience).map_err(|error| SpawnError::Listen(address, error))
+}
