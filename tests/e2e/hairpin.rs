@@ -1,7 +1,7 @@
 //! Relay to relay: two clients of the same server, each the other's peer. The payload goes from one
 //! allocation straight to the other, with both sides' permissions checked.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 
 use crate::client::{Client, Peer};
 use crate::relay::{Relay, Setup};
@@ -160,7 +160,30 @@ fn a_closed_allocation_is_reached_by_nobody() {
     }
 }
 
-// A port of the relay that nobody holds is nobody's peer, not the kernel's business.
+// An SFU, a SIP gateway, a browser or another TURN server beside the relay may have any port.
+#[test]
+fn a_neighbour_with_a_port_of_the_relay_range_is_reached_both_ways() {
+    let relay = Setup::new().relay_port_count(20).start();
+    let mut client = Client::new(relay.v4());
+    let own = client.allocate();
+    let (low, high) = relay.relay_range;
+    let free = (low..=high).filter(|port| *port != own.port());
+    for (number, port) in free.take(5).enumerate() {
+        let neighbour = Peer { socket: bound(SocketAddr::new(own.ip(), port)) };
+        let channel = 0x4000 + u16::try_from(number).expect("a few");
+        client.bind(channel, neighbour.address());
+        client.send_channel(channel, b"out");
+        assert_eq!(neighbour.receive(), (own, b"out".to_vec()));
+        neighbour.send(own, b"in");
+        assert_eq!(client.channel_data(), (channel, b"in".to_vec()));
+    }
+}
+
+fn bound(address: SocketAddr) -> UdpSocket {
+    UdpSocket::bind(address).expect("nobody has it")
+}
+
+// Nobody listens there: the way through the kernel, which the policy opens, ends there.
 #[test]
 fn unused_relay_ports_are_reached_by_nobody() {
     let relay = Setup::new().relay_port_count(20).start();
