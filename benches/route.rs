@@ -52,10 +52,11 @@ impl Node {
         let settings = Settings::new(Authenticator::new(credentials, nonces.clone()), policy);
         let address = |last| Ipv4Addr::new(45, 0, 0, last).into();
         let relay = |last| RelayAddress { local: address(last), advertised: address(last) };
+        let ports = PortPlan::new(1024, 65_535, 1);
         let shard = Shard {
             worker: WorkerIndex(0),
-            ports: PortPlan::new(1024, 65_535, 1),
-            relay_addresses: vec![relay(1), relay(2)],
+            ports,
+            relays: ports.open(&[relay(1), relay(2)]),
             quota: Box::new(Counts::new(None, None)),
         };
         Node {
@@ -114,8 +115,7 @@ impl Node {
                 Effect::Activate(_)
                 | Effect::Redeem(_)
                 | Effect::Forward { .. }
-                | Effect::Unforward(_)
-                | Effect::GiveBack { .. } => {}
+                | Effect::Unforward(_) => {}
             }
         }
         while self.server.next_report().is_some() {}

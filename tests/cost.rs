@@ -232,10 +232,11 @@ impl Node {
         settings.permissions_per_allocation = MOST_HELD;
         settings.channels_per_allocation = MOST_HELD;
         let address = Ipv4Addr::new(45, 0, 0, 1).into();
+        let ports = PortPlan::new(50_000, 50_099, 1);
         let shard = Shard {
             worker: WorkerIndex(0),
-            ports: PortPlan::new(50_000, 50_099, 1),
-            relay_addresses: vec![RelayAddress { local: address, advertised: address }],
+            ports,
+            relays: ports.open(&[RelayAddress { local: address, advertised: address }]),
             quota: Box::new(Counts::new(None, None)),
         };
         let server = Server::new(Arc::new(settings), shard, [2; 32]);
@@ -266,7 +267,7 @@ impl Node {
                 }
                 Effect::Close(relay) => self.server.released(relay),
                 Effect::Forward { .. } | Effect::Unforward(_) => {}
-                Effect::Activate(_) | Effect::Redeem(_) | Effect::GiveBack { .. } => {}
+                Effect::Activate(_) | Effect::Redeem(_) => {}
             }
         }
         while self.server.next_report().is_some() {}

@@ -10,7 +10,7 @@
 //! method/       one TURN method per file, the request it is given and the answer it writes
 //! relay/        payload in both directions, and the hairpin between two of our own relays
 //! allocation/   an allocation with its permissions and channels; the table of them; its end
-//! ports/        the relay ports of this worker, the sockets that have them, reservations
+//! ports/        the relay ports of all workers, the sockets that have them, reservations
 //! auth/         who sent a request: credentials, nonces, the reply budget for strangers
 //! policy/       which peers may be reached, quotas, where clients go while the server drains
 //! rng.rs        the one seeded generator
@@ -47,7 +47,7 @@ pub use api::{
     session::SessionId,
     settings::{OnReallocate, Settings},
     train::Train,
-    verdict::{Delivered, ToClient, Undelivered, Verdict},
+    verdict::{Delivered, ToClient, Verdict},
 };
 pub use auth::{
     authenticator::{Authenticated, Authenticator, Refusal},
@@ -61,9 +61,10 @@ pub use policy::{
     quota::{Counts, Exhausted, Quota},
 };
 pub use ports::{
-    plan::{PortPlan, RelayAddress, Shard},
+    plan::{PortPlan, RelayAddress, RelayPorts, Shard},
     relays::PortUse,
     reservation::{NotReserved, Redeemed},
+    table::{Holder, PortTable},
 };
 pub use server::Server;
 

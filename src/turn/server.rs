@@ -12,7 +12,7 @@ use super::{
     method::attributes::Unknown,
     method::pending::Openings,
     method::request::Request,
-    ports::relays::{Relays, Target},
+    ports::relays::Relays,
     ports::reservation::Reservations,
 };
 use crate::wire::{
@@ -49,7 +49,7 @@ impl Server {
         Server {
             allocations: Allocations::new(chance.hash_state()),
             openings: Openings::new(&mut chance),
-            relays: Relays::new(shard.worker, shard.ports, &shard.relay_addresses, &mut chance),
+            relays: Relays::new(&shard),
             reservations: Reservations::new(shard.worker, chance.hash_state()),
             timers: Wheel::new(),
             budget: ReplyBudget::new(settings.stranger_bytes_per_s, chance.bits()),
@@ -101,7 +101,7 @@ impl Server {
         self.reports.pop_front()
     }
 
-    /// How many ports of this worker's slice are in use, for each relay address.
+    /// How many ports this worker has, for each relay address.
     pub fn port_use(&self) -> Vec<PortUse> {
         self.relays.port_use().collect()
     }
@@ -194,8 +194,7 @@ impl Server {
         if flow.client.port() == 0 {
             return Err(Reason::SourcePortZero);
         }
-        let relay = matches!(self.relays.target(flow.client), Target::Here(_));
-        if relay || self.settings.own_sockets.contains(&flow.client) {
+        if self.relays.is_live(flow.client) || self.settings.own_sockets.contains(&flow.client) {
             return Err(Reason::OwnSource);
         }
         Ok(())

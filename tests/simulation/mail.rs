@@ -1,8 +1,8 @@
-//! What workers tell each other: reservations, ports that come home, hairpin payloads.
+//! What workers tell each other: reservations and hairpin payloads.
 
 use std::net::SocketAddr;
 
-use uturn::turn::{Outcome, Redeem, Undelivered, WorkerIndex};
+use uturn::turn::{Outcome, Redeem};
 
 use super::{
     model::Fate,
@@ -15,7 +15,6 @@ use super::{
 pub(crate) enum Mail {
     Redeem { asker: u8, redeem: Redeem },
     Redeemed { redeem: Redeem, local: Option<SocketAddr> },
-    Returned(SocketAddr),
     Parcel { from: SocketAddr, to: SocketAddr, payload: Vec<u8> },
 }
 
@@ -29,12 +28,7 @@ impl Story {
         match mail {
             Mail::Redeem { asker, redeem } => self.on_redeem(worker, asker, redeem),
             Mail::Redeemed { redeem, local } => self.on_redeemed(worker, &redeem, local),
-            Mail::Returned(local) => {
-                assert_eq!(self.model.owner_of(local.port()), Some(worker));
-                assert!(self.model.lent.remove(&local).is_some(), "{local} was not lent");
-                self.node.workers[usize::from(worker)].server.returned(local);
-            }
-            Mail::Parcel { from, to, payload } => self.on_parcel(worker, from, to, payload),
+            Mail::Parcel { from, to, payload } => self.on_parcel(worker, from, to, &payload),
         }
         self.carry_out(worker);
     }
@@ -43,7 +37,7 @@ impl Story {
         let now = self.now();
         let is_right = self.model.redeemable(self.now_ms, redeem.token, &redeem.user);
         let node = &mut self.node.workers[usize::from(worker)];
-        let redeemed = node.server.redeem(now, redeem.token, &redeem.user, WorkerIndex(asker));
+        let redeemed = node.server.redeem(now, redeem.token, &redeem.user);
         assert_eq!(redeemed.is_ok(), is_right, "{redeem:?}");
         let local = redeemed.ok().map(|redeemed| {
             let socket = node.sockets.remove(&redeemed.relay).expect("a held socket");
@@ -52,8 +46,7 @@ impl Story {
         });
         if let Some(local) = local {
             let reservation = self.model.reservations.remove(&redeem.token).expect("redeemable");
-            self.model.moving.push(reservation.account);
-            self.model.lent.insert(local, asker);
+            self.model.moving.insert(local, reservation.account);
             self.model.sums.redeemed += 1;
         }
         self.post(asker, Mail::Redeemed { redeem, local });
@@ -63,17 +56,14 @@ impl Story {
         let Some(local) = local else {
             return self.conclude(worker, redeem.flow, redeem.pending, Outcome::NotRedeemed, false);
         };
-        let account = self.account_of(&redeem.user);
-        let moving = self.model.moving.iter().position(|moving| *moving == account);
-        self.model.moving.swap_remove(moving.expect("one on its way"));
+        let account = self.model.moving.remove(&local).expect("one on its way");
+        assert_eq!(account, self.account_of(&redeem.user));
         let is_refused = self.chance.percent(self.fault_percent * 5);
         let outcome = if is_refused {
-            self.post(redeem.owner.0, Mail::Returned(local));
-            Outcome::Returned
+            Outcome::Unusable(local)
         } else {
             let sockets = &mut self.node.workers[usize::from(worker)].sockets;
             assert!(sockets.insert(redeem.relay, (local, State::Relay)).is_none());
-            self.model.borrowed.insert(local, worker);
             self.tally.redeemed_elsewhere += 1;
             Outcome::Redeemed(local)
         };
@@ -85,7 +75,7 @@ impl Story {
         users.find(|user| user.name == name).expect("a user of the story").account.clone()
     }
 
-    fn on_parcel(&mut self, worker: u8, from: SocketAddr, to: SocketAddr, payload: Vec<u8>) {
+    fn on_parcel(&mut self, worker: u8, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
         let now = self.now();
         let server = &mut self.node.workers[usize::from(worker)].server;
         let judged = server.from_worker(now, from, to, payload.len());
@@ -93,14 +83,10 @@ impl Story {
         match judged {
             Ok(to) => {
                 self.tally.taken_over += 1;
-                self.deliver(fate, to, &payload);
+                self.deliver(fate, to, payload);
             }
-            Err(Undelivered::HandOver(next)) => {
-                assert_eq!(fate, Fate::HandOver { worker: next.0, from, to });
-                self.post(next.0, Mail::Parcel { from, to, payload });
-            }
-            Err(Undelivered::Drop(_)) => {
-                assert_eq!(fate, Fate::Dropped);
+            Err(reason) => {
+                assert_eq!(fate, Fate::Dropped, "{reason:?}");
                 self.model.sums.dropped += 1;
             }
         }

@@ -9,7 +9,7 @@ use std::{
 use uturn::{
     turn::{
         Bind, Counts, Effect, Exhausted, FiveTuple, Open, Outcome, PendingId, Purpose, Quota,
-        REPLY_BYTES, RelayId, Report, Server, Shard, Verdict, WorkerIndex,
+        REPLY_BYTES, RelayId, RelayPorts, Report, Server, Shard, Socket, Verdict, WorkerIndex,
     },
     wire::Message,
 };
@@ -54,6 +54,7 @@ pub(crate) struct Worker {
 
 pub(crate) struct Node {
     pub(crate) workers: Vec<Worker>,
+    pub(crate) relays: Vec<RelayPorts>,
     pub(crate) counts: Arc<Mutex<Counts>>,
     /// Sockets of Allocates that try again.
     unsettled: BTreeSet<SocketAddr>,
@@ -71,18 +72,20 @@ impl Node {
         let settings = Arc::new(scenario.settings(master, &Operated::default()));
         let counts = Counts::new(Some(scenario.user_quota), Some(scenario.total_quota));
         let counts = Arc::new(Mutex::new(counts));
+        let relays = scenario.plan().open(&scenario.relay_addresses());
         let workers = (0..scenario.workers).map(|index| {
             let shard = Shard {
                 worker: WorkerIndex(index),
                 ports: scenario.plan(),
-                relay_addresses: scenario.relay_addresses(),
+                relays: relays.clone(),
                 quota: Box::new(Shared(counts.clone())),
             };
             let server = Server::new(settings.clone(), shard, chance.array());
             Worker { server, forwarder: Forwarder::default(), sockets: BTreeMap::new() }
         });
         let (workers, reply) = (workers.collect(), vec![0; REPLY_BYTES]);
-        Node { workers, counts, unsettled: BTreeSet::new(), drawn: BTreeMap::new(), reply, master }
+        let (unsettled, drawn) = (BTreeSet::new(), BTreeMap::new());
+        Node { workers, relays, counts, unsettled, drawn, reply, master }
     }
 
     /// Local addresses in a state, those of Allocates under way left out.
@@ -109,6 +112,25 @@ impl Node {
         self.workers.iter().flat_map(|w| w.sockets.values()).any(|(one, _)| *one == local)
     }
 
+    /// No port is had by two, and none is lost: what workers count is what they hold.
+    pub(crate) fn check_ports(&self) {
+        let sockets = self.workers.iter().flat_map(|w| w.sockets.values()).map(|(local, _)| *local);
+        let held: BTreeSet<_> = sockets.chain(self.drawn.values().flatten().copied()).collect();
+        let counted = self.workers.iter().flat_map(|worker| worker.server.port_use());
+        assert_eq!(counted.map(|ports| ports.in_use).sum::<usize>(), held.len(), "{held:?}");
+    }
+
+    /// Every worker can see who relays on which port.
+    pub(crate) fn check_holders(&self, holders: &BTreeMap<SocketAddr, u8>) {
+        for relays in &self.relays {
+            for port in 0..=u16::MAX {
+                let local = SocketAddr::new(relays.address.local, port);
+                let holder = relays.table.holder(port).map(|holder| holder.worker.0);
+                assert_eq!(holder, holders.get(&local).copied(), "{local}");
+            }
+        }
+    }
+
     /// True for an address that a waiting Allocate has drawn.
     pub(crate) fn is_drawn(&self, local: SocketAddr) -> bool {
         self.drawn.values().any(|drawn| drawn.contains(&local))
@@ -121,6 +143,10 @@ impl Story {
         while let Some(effect) = self.node.workers[node].server.next_effect() {
             match effect {
                 Effect::Open(open) => {
+                    let slice = self.model.scenario.plan().slice(WorkerIndex(worker));
+                    let is_elsewhere = |socket: &&Socket| !slice.contains(&socket.local.port());
+                    let elsewhere = open.sockets.iter().filter(is_elsewhere).count();
+                    self.tally.drawn_elsewhere += elsewhere as u64;
                     let drawn = self.node.drawn.entry(open.flow.client).or_default();
                     drawn.extend(open.sockets.iter().map(|socket| socket.local));
                     let at_ms = self.now_ms + self.chance.below(20);
@@ -141,7 +167,6 @@ impl Story {
                 Effect::Unforward(channel) => {
                     self.node.workers[node].forwarder.unforward(channel);
                 }
-                Effect::GiveBack { owner, local } => self.post(owner.0, Mail::Returned(local)),
             }
         }
         while let Some(report) = self.node.workers[node].server.next_report() {
@@ -172,6 +197,7 @@ impl Story {
         assert_ne!(state, State::Closing, "closed twice");
         socket.1 = State::Closing;
         self.node.unsettled.remove(&local);
+        self.model.holders.remove(&local);
         if state == State::Held {
             self.model.unreserved(self.now_ms, local, self.is_shut_down);
         }
@@ -183,8 +209,12 @@ impl Story {
         let node = &mut self.node.workers[usize::from(worker)];
         let (local, state) = node.sockets.remove(&relay).expect("closing");
         assert_eq!(state, State::Closing);
+        // Half of a pair, whose Allocate may still try others.
+        for drawn in self.node.drawn.values_mut() {
+            drawn.remove(&local);
+        }
+        let node = &mut self.node.workers[usize::from(worker)];
         node.server.released(relay);
-        self.model.borrowed.remove(&local);
         self.carry_out(worker);
     }
 
@@ -258,18 +288,21 @@ impl Story {
         };
         if expect == Expect::Success {
             self.model.opened(arrival, &message, answer);
-            self.settle(client);
+            self.settle(worker, client);
         }
         self.answered(arrival, expect, answer);
     }
 
     /// The sockets of an allocation, and what is reserved beside it, are its own from now on.
-    fn settle(&mut self, client: SocketAddr) {
+    pub(crate) fn settle(&mut self, worker: u8, client: SocketAddr) {
         let model = &self.model;
-        let ends = model.allocations[&client].ends.iter().map(|end| end.relayed);
+        let ends = model.allocations[&client].ends.iter().map(|end| model.local(end.relayed));
+        let ends: Vec<SocketAddr> = ends.collect();
         let reserved = model.reservations.values().map(|reservation| reservation.relayed);
-        for relayed in ends.chain(reserved) {
-            self.node.unsettled.remove(&model.local(relayed));
+        let reserved = reserved.map(|relayed| model.local(relayed));
+        for local in ends.iter().copied().chain(reserved) {
+            self.node.unsettled.remove(&local);
         }
+        self.model.holders.extend(ends.into_iter().map(|local| (local, worker)));
     }
 }

@@ -26,6 +26,7 @@ impl Story {
         let rest_ms = self.chance.within(1_000..60_000);
         self.network.schedule(self.now_ms + rest_ms, Event::Operate);
         self.look_at_sessions();
+        self.node.check_holders(&self.model.holders);
         match self.chance.below(4) {
             0 => self.kill(),
             1 => self.drain(),

@@ -82,6 +82,7 @@ pub(crate) struct Tally {
     pub(crate) hand_overs: u64,
     pub(crate) taken_over: u64,
     pub(crate) redeemed_elsewhere: u64,
+    pub(crate) drawn_elsewhere: u64,
     pub(crate) closed: u64,
     pub(crate) killed: u64,
     pub(crate) changed: u64,
@@ -101,6 +102,7 @@ impl Tally {
         self.hand_overs += other.hand_overs;
         self.taken_over += other.taken_over;
         self.redeemed_elsewhere += other.redeemed_elsewhere;
+        self.drawn_elsewhere += other.drawn_elsewhere;
         self.closed += other.closed;
         self.killed += other.killed;
         self.changed += other.changed;
@@ -121,6 +123,7 @@ impl Tally {
             self.hand_overs,
             self.taken_over,
             self.redeemed_elsewhere,
+            self.drawn_elsewhere,
             self.closed,
             self.killed,
             self.changed,
@@ -266,6 +269,7 @@ impl Story {
         assert!(self.model.to_close.is_empty(), "{:?} was not reported", self.model.to_close);
         self.model.check_quota(&self.node.counts.lock().expect("nobody panics with it"));
         self.model.check_sockets(self.now_ms, &self.node.bound(), &self.node.held());
+        self.node.check_ports();
         assert_eq!(self.sums(), self.expected_sums());
     }
 
@@ -308,6 +312,7 @@ impl Story {
     fn check_end(&self) {
         self.check();
         self.model.check_empty();
+        self.node.check_holders(&self.model.holders);
         assert!(self.node.is_silent());
         assert_eq!(self.sums().live, 0);
         assert_eq!(self.node.counts.lock().expect("nobody panics with it").total(), 0);

@@ -66,7 +66,7 @@ impl Scenario {
     pub(crate) fn of(chance: &mut Chance) -> Scenario {
         let workers = chance.within(1..5) as u8;
         let low = chance.within(50_000..50_010) as u16;
-        let ports_each = *chance.pick(&[8, 24, 200]);
+        let ports_each = *chance.pick(&[3, 24, 200]);
         let high = low + ports_each * u16::from(workers);
         let foreign = if chance.percent(30) { high - low } else { 0 } / 4;
         let default_lifetime_s = *chance.pick(&[60, 600]);

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use uturn::{
-    turn::{FiveTuple, ListenerId, Now, ToClient, Train, Verdict, WorkerIndex},
+    turn::{FiveTuple, ListenerId, Now, ToClient, Train, Verdict},
     wire::{ChannelData, Family, Fingerprint, Message, Prefix},
 };
 
@@ -99,18 +99,18 @@ impl Story {
         let addresses = self.model.scenario.relay_addresses();
         let wanted = addresses.iter().filter(|one| families.contains(&Family::of(one.local)));
         for address in wanted {
-            let free = self.free_ports(arrival.worker, address.local, wish.even);
+            let free = self.free_ports(address.local, wish.even);
             assert!(free.is_empty(), "508 with {free:?} free on {}", address.local);
         }
     }
 
-    /// Ports of a worker that would do: neither bound nor lent, nor drawn by an Allocate that waits.
-    fn free_ports(&self, worker: u8, local: IpAddr, even: Option<bool>) -> Vec<u16> {
-        let slice = self.model.scenario.plan().slice(WorkerIndex(worker));
+    /// Ports that would do: neither bound nor drawn by an Allocate that waits, nor on their way.
+    fn free_ports(&self, local: IpAddr, even: Option<bool>) -> Vec<u16> {
+        let (low, high) = self.model.scenario.ports;
         let is_free = |port: u16| {
             let local = SocketAddr::new(local, port);
             let is_held = self.node.is_taken(local) || self.node.is_drawn(local);
-            !is_held && !self.model.lent.contains_key(&local)
+            !is_held && !self.model.moving.contains_key(&local)
         };
         let fits = |port: &u16| {
             let is_even = port.is_multiple_of(2);
@@ -119,11 +119,11 @@ impl Story {
                 Some(false) => is_even && is_free(*port),
                 Some(true) => {
                     let next = *port + 1;
-                    is_even && is_free(*port) && slice.contains(&next) && is_free(next)
+                    is_even && is_free(*port) && next <= high && is_free(next)
                 }
             }
         };
-        slice.clone().filter(fits).collect()
+        (low..=high).filter(fits).collect()
     }
 
     /// A token of this very worker is redeemed at once.
@@ -135,6 +135,7 @@ impl Story {
         assert_eq!(relayed_addresses(&message), [reservation.relayed]);
         self.model.sums.redeemed += 1;
         self.model.opened(arrival, &message, answer);
+        self.settle(arrival.worker, arrival.client);
     }
 
     /// An answer leaves: checks what every answer must have, and sends it.

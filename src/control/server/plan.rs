@@ -18,9 +18,6 @@ const SOFTWARE: &str = "uturn";
 /// Lifetime of an allocation that asked for none (RFC 8656 §3.2), in seconds.
 const DEFAULT_LIFETIME_S: u32 = 600;
 
-/// Sockets beside a worker's own share: ports borrowed from other workers, and closed ones that the
-/// kernel has not let go of.
-const SPARE_SOCKETS: u32 = 1024;
 /// Descriptors of one worker that are not sockets: its ring or its epoll instance, and its waker.
 const BESIDE_SOCKETS: u64 = 4;
 /// Descriptors of the control thread: standard streams, its runtime's, signals, listeners, the usage
@@ -90,11 +87,12 @@ impl Holder {
 /// either, but there is one for each worker.
 pub(in crate::control) fn open_files(config: &Config, holder: Holder) -> u64 {
     let workers = config.workers.len() as u64;
-    let (sockets, reserved) = (u64::from(sockets(config)), u64::from(reserved(config)));
+    let (relays, reserved) = (u64::from(relay_ports(config)), u64::from(reserved(config)));
     let listening = listening(config) as u64;
+    let always = listening * workers + kept(config);
     match holder {
-        Holder::Process => (sockets + reserved) * workers + kept(config),
-        Holder::Rings => sockets.max((listening + reserved) * workers + kept(config)),
+        Holder::Process => relays + always,
+        Holder::Rings => (relays + listening).max(relays.min(reserved * workers) + always),
     }
 }
 
@@ -108,10 +106,14 @@ struct Share {
 }
 
 impl Share {
-    /// Divides the descriptors that a process may have. What the control thread needs is not for
+    /// Divides the descriptors that a process may have, where they are too few for every relay port:
+    /// otherwise any worker may come to have all ports. What the control thread needs is not for
     /// clients, however many come: a server whose relay sockets have used up their share answers 508,
     /// and its health checks are answered.
     fn of(config: &Config, holder: Holder, file_limit: u64) -> Self {
+        if file_limit >= open_files(config, holder) {
+            return Self { sockets: sockets(config), reserved: reserved(config) };
+        }
         let for_workers = file_limit - kept(config).min(file_limit / 2);
         let each = for_workers / config.workers.len() as u64;
         let each = u32::try_from(each).unwrap_or(u32::MAX);
@@ -143,10 +145,11 @@ fn listening(config: &Config) -> usize {
     config.listen.len() * SOCKETS_OF_A_LISTENER
 }
 
-/// Sockets one worker may have open at once: its slice of the ports on every relay address, and the
-/// listening ones.
+/// Sockets one worker may have open at once: all clients may come to it, so that it has every relay
+/// port of every address, and the listening ones. The port of a closed socket is taken until the
+/// kernel has let go of it, so that there is never a socket more.
 fn sockets(config: &Config) -> u32 {
-    relay_ports(config) + size(listening(config)) + SPARE_SOCKETS
+    relay_ports(config).saturating_add(size(listening(config)))
 }
 
 /// Reserved ports that one worker may have at once.
@@ -154,10 +157,9 @@ fn reserved(config: &Config) -> u32 {
     MOST_RESERVED.min(relay_ports(config))
 }
 
-/// Relay ports of one worker, on all addresses together and on those that are still to come.
+/// Relay ports of all addresses, those that are still to come among them.
 fn relay_ports(config: &Config) -> u32 {
-    let relays = config.relay_ports.count() * size(config.most_relays());
-    relays.div_ceil(size(config.workers.len()))
+    config.relay_ports.count().saturating_mul(size(config.most_relays()))
 }
 
 fn size(len: usize) -> u32 {
@@ -229,8 +231,8 @@ mod tests {
     use clap::Parser;
 
     use super::{
-        Holder, MOST_RESERVED, SOCKETS_OF_A_LISTENER, SPARE_SOCKETS, Share, kept, nonces,
-        open_files, relay_ports, settings,
+        Holder, MOST_RESERVED, SOCKETS_OF_A_LISTENER, Share, kept, nonces, open_files, relay_ports,
+        settings,
     };
     use crate::control::config::{Config, Machine, Options};
     use crate::turn::Judgement;
@@ -243,15 +245,13 @@ mod tests {
     }
 
     const LISTENING: u64 = SOCKETS_OF_A_LISTENER as u64;
-    const RESERVED: u64 = MOST_RESERVED as u64;
 
     #[test]
-    fn rings_divide_what_a_process_has_to_hold_as_a_whole() {
+    fn a_ring_has_room_for_every_port_and_a_process_for_what_all_workers_have() {
         let config = four_workers();
-        let one = 16_384 / 4 + LISTENING + u64::from(SPARE_SOCKETS);
         let all = open_files(&config, Holder::Process);
-        assert_eq!(all, 4 * (one + RESERVED) + kept(&config));
-        assert_eq!(open_files(&config, Holder::Rings), one);
+        assert_eq!(all, 16_384 + 4 * LISTENING + kept(&config));
+        assert_eq!(open_files(&config, Holder::Rings), 16_384 + LISTENING);
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
         let config = four_workers();
         let kept = kept(&config);
         assert!(kept > 64, "the places of the metrics address are among them");
-        for limit in [256, 1024, 4096, 65_536, 1 << 20] {
+        for limit in [256, 1024, 4096, 16_384, open_files(&config, Holder::Process) - 1] {
             let Share { sockets, reserved } = Share::of(&config, Holder::Process, limit);
             let taken = 4 * u64::from(sockets + reserved);
             assert!(taken + kept.min(limit / 2) <= limit, "{taken} of {limit}");
@@ -274,7 +274,7 @@ mod tests {
         let config = four_workers();
         for holder in [Holder::Process, Holder::Rings] {
             let share = Share::of(&config, holder, open_files(&config, holder));
-            let all = 16_384 / 4 + SOCKETS_OF_A_LISTENER as u32 + SPARE_SOCKETS;
+            let all = 16_384 + SOCKETS_OF_A_LISTENER as u32;
             assert_eq!(share, Share { sockets: all, reserved: MOST_RESERVED }, "{holder:?}");
         }
     }

@@ -1,9 +1,7 @@
 //! How allocations end, and the time passes.
 
-use std::net::SocketAddr;
-
 use crate::turn::{
-    Alternates, Ends, NotReserved, Now, Redeemed, RelayId, Server, WorkerIndex,
+    Alternates, Ends, NotReserved, Now, Redeemed, RelayId, Server,
     allocation::index,
     allocation::table::AllocationId,
     api::effect::Effect,
@@ -49,14 +47,11 @@ impl Server {
 
     /// Frees the port of a closed relay: the kernel has let go of it.
     pub fn released(&mut self, relay: RelayId) {
-        if let Some(borrowed) = self.relays.release(relay) {
-            let effect = Effect::GiveBack { owner: borrowed.owner, local: borrowed.local };
-            self.effects.push_back(effect);
-        }
+        self.relays.release(relay);
     }
 
-    /// Gives a reserved port to the worker that asks with its token. The socket behind
-    /// [`Redeemed::relay`] moves there, and the name is free here at once.
+    /// Gives a reserved port to the worker that asks with its token. The port and the socket behind
+    /// [`Redeemed::relay`] are that worker's, and the name is free here at once.
     ///
     /// Fails when no reservation goes by the token, when it is over, or when it is another user's.
     pub fn redeem(
@@ -64,17 +59,11 @@ impl Server {
         now: Now,
         token: [u8; 8],
         user: &str,
-        worker: WorkerIndex,
     ) -> Result<Redeemed, NotReserved> {
         let reservation = self.reservations.redeem(token, user, now.mono_ms).ok_or(NotReserved)?;
         self.counters.redeemed += 1;
         let relay = reservation.relay;
-        Ok(Redeemed { relay, local: self.relays.lend(relay, worker) })
-    }
-
-    /// Takes back a port that another worker had borrowed and whose socket is gone.
-    pub fn returned(&mut self, local: SocketAddr) {
-        self.relays.returned(local);
+        Ok(Redeemed { relay, local: self.relays.part_with(relay) })
     }
 
     /// Arms the timer of an allocation for whatever is over next.

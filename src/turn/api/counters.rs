@@ -25,7 +25,7 @@ pub enum QuotaHit {
     Permissions,
     /// Channels of one allocation (508).
     Channels,
-    /// Relay ports of a family in this worker's slice (508, or ADDRESS-ERROR-CODE).
+    /// Relay ports of a family: no worker has one that will do (508, or ADDRESS-ERROR-CODE).
     Ports,
     /// Allocates of this worker that wait for their sockets (508).
     Openings,

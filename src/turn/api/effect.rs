@@ -34,14 +34,6 @@ pub enum Effect {
     },
     /// A channel may no longer be served without asking.
     Unforward(ForwardedChannel),
-    /// A borrowed port is no longer needed and its socket gone: its owner is to be told with
-    /// [`super::Server::returned`].
-    GiveBack {
-        /// Whose port it is.
-        owner: WorkerIndex,
-        /// The relay's own address and the port.
-        local: SocketAddr,
-    },
 }
 
 /// A bound channel: frames of `number` from the client leave from `relay` to `peer`, and what `peer`
@@ -114,9 +106,9 @@ pub enum Outcome<'a> {
     Opened(&'a [Bind]),
     /// The owner gave the socket, bound to this address, and it now relays here.
     Redeemed(SocketAddr),
-    /// The owner gave the socket, but it cannot be used here: its port went back to the owner. The
-    /// place in the quota that came with it is given up.
-    Returned,
+    /// The owner gave the socket, bound to this address, but it cannot be used here and is gone. Its
+    /// port is free again, and the place in the quota that came with it.
+    Unusable(SocketAddr),
     /// The owner knows no such reservation, or could not be asked.
     NotRedeemed,
 }

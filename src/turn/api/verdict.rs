@@ -74,13 +74,3 @@ pub struct Delivered {
     /// counted.
     pub train: Train,
 }
-
-/// Why a payload handed over by another worker does not reach a client here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Undelivered {
-    /// The port was lent to yet another worker, through a redeemed reservation. That one is the
-    /// last: a worker that has borrowed a port never hands over again.
-    HandOver(WorkerIndex),
-    /// Dropped, and counted.
-    Drop(Reason),
-}

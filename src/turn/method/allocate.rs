@@ -13,8 +13,8 @@ use crate::turn::{
     method::answer::{Answer, Refused},
     method::pending::{BIND_RETRIES, Opening},
     method::request::Request,
-    ports::pool::Parity,
     ports::reservation::Token,
+    ports::table::Parity,
 };
 use crate::wire::{ErrorCode, Family, Fingerprint, Message, TRANSPORT_UDP};
 

@@ -14,9 +14,9 @@ use crate::turn::{
     api::report::{Opened, Report},
     method::answer::{Answer, Envelope},
     method::pending::{Asked, Opening, Part},
-    ports::pool::Parity,
     ports::relays::Drawn,
     ports::reservation::Token,
+    ports::table::Parity,
 };
 use crate::wire::{ErrorCode, Family, Method};
 
@@ -53,7 +53,8 @@ impl Server {
         match outcome {
             Outcome::Opened(results) => self.note_results(&mut opening, results),
             Outcome::Redeemed(local) => self.note_redeemed(&mut opening, local),
-            Outcome::Returned => {
+            Outcome::Unusable(local) => {
+                self.relays.discard(local);
                 opening.places = 1;
                 self.note_results(&mut opening, &[]);
             }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use crate::turn::{Chance, FiveTuple, PendingId, RelayId, allocation::Owner, ports::pool::Parity};
+use crate::turn::{Chance, FiveTuple, PendingId, RelayId, allocation::Owner, ports::table::Parity};
 use crate::wire::{ErrorCode, Family, TransactionId};
 
 /// Allocates that may wait at a time. The kernel answers for a socket by the next turn of the worker's

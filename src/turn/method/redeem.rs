@@ -67,7 +67,7 @@ impl Server {
     pub(super) fn note_redeemed(&mut self, opening: &mut Opening, local: SocketAddr) {
         opening.places = 1;
         for asked in std::mem::take(&mut opening.asked) {
-            if self.relays.borrow(asked.relay, local) {
+            if self.relays.adopt(asked.relay, local) {
                 opening.bound[index(Family::of(local.ip()))] = Some(asked.relay);
             } else {
                 opening.spoiled.push(asked.relay);

@@ -1,12 +1,12 @@
 //! What one worker's server owns of the process: its index, its slice of the relay ports.
 //!
 //! The port range is cut into one contiguous slice per worker, at even ports so that a pair of
-//! EVEN-PORT never lies across a cut. The rule is pure arithmetic, so every worker can name the
-//! owner of any port without asking.
+//! EVEN-PORT never lies across a cut. A worker draws from its own slice while something there will
+//! do, and then from everybody's ([`PortTable`]).
 
-use std::{net::IpAddr, ops::RangeInclusive};
+use std::{net::IpAddr, ops::RangeInclusive, sync::Arc};
 
-use crate::turn::{Quota, WorkerIndex};
+use crate::turn::{PortTable, Quota, WorkerIndex};
 
 /// One worker's part.
 pub struct Shard {
@@ -15,7 +15,7 @@ pub struct Shard {
     /// How the relay ports are shared out; the same in every worker.
     pub ports: PortPlan,
     /// Where relays may be, both families; the same in every worker. At least one.
-    pub relay_addresses: Vec<RelayAddress>,
+    pub relays: Vec<RelayPorts>,
     /// This worker's door to the counts of allocations per user and in total.
     pub quota: Box<dyn Quota>,
 }
@@ -27,6 +27,15 @@ pub struct RelayAddress {
     pub local: IpAddr,
     /// What XOR-RELAYED-ADDRESS says; differs from `local` behind a 1:1 NAT. Same family.
     pub advertised: IpAddr,
+}
+
+/// A relay address and its ports. A clone has the same ports.
+#[derive(Debug, Clone)]
+pub struct RelayPorts {
+    /// Where the ports are.
+    pub address: RelayAddress,
+    /// Which of them are taken, and by whom.
+    pub table: Arc<PortTable>,
 }
 
 /// How the relay-port range is shared out between the workers.
@@ -44,22 +53,18 @@ impl PortPlan {
         PortPlan { low: low.min(high), high: low.max(high), workers: workers.max(1) }
     }
 
+    /// The ports of some addresses, all free.
+    pub fn open(&self, addresses: &[RelayAddress]) -> Vec<RelayPorts> {
+        let table = || Arc::new(PortTable::new(self.low..=self.high));
+        addresses.iter().map(|address| RelayPorts { address: *address, table: table() }).collect()
+    }
+
     /// True for a worker that takes part.
     pub fn has_worker(&self, worker: WorkerIndex) -> bool {
         worker.0 < self.workers
     }
 
-    /// The worker whose slice holds a port, or `None` outside of the range.
-    pub fn owner(&self, port: u16) -> Option<WorkerIndex> {
-        if !(self.low..=self.high).contains(&port) {
-            return None;
-        }
-        let pair = u32::from(port / 2 - self.low / 2);
-        let worker = pair * u32::from(self.workers) / self.pairs();
-        Some(WorkerIndex(worker as u8))
-    }
-
-    /// The ports of one worker; empty when there are more workers than pairs.
+    /// The ports that a worker draws first; empty when there are more workers than pairs.
     pub fn slice(&self, worker: WorkerIndex) -> RangeInclusive<u16> {
         let first = self.first_port(u32::from(worker.0));
         let end = self.first_port(u32::from(worker.0) + 1);
@@ -71,7 +76,7 @@ impl PortPlan {
         first as u16..=last as u16
     }
 
-    /// The first pair whose owner is not below `worker` begins here.
+    /// The slice of `worker` begins at this even port, and the slice before it ends.
     fn first_port(&self, worker: u32) -> u32 {
         let pair = (worker * self.pairs()).div_ceil(u32::from(self.workers));
         (u32::from(self.low / 2) + pair) * 2
@@ -91,25 +96,25 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_port_has_one_owner_and_lies_in_its_slice(a: u16, b: u16, workers in 1_u8..) {
+        fn slices_follow_each_other_through_the_whole_range(a: u16, b: u16, workers in 1_u8..) {
             let plan = PortPlan::new(a, b, workers);
-            let mut ports = 0_u32;
-            for worker in 0..workers {
-                for port in plan.slice(WorkerIndex(worker)) {
-                    assert_eq!(plan.owner(port), Some(WorkerIndex(worker)));
-                    ports += 1;
-                }
+            let slices = (0..workers).map(|worker| plan.slice(WorkerIndex(worker)));
+            let mut next = u32::from(a.min(b));
+            for slice in slices.filter(|slice| !slice.is_empty()) {
+                assert_eq!(u32::from(*slice.start()), next);
+                next = u32::from(*slice.end()) + 1;
+                assert!(next.is_multiple_of(2) || next == u32::from(a.max(b)) + 1, "a cut pair");
             }
-            assert_eq!(ports, u32::from(a.abs_diff(b)) + 1);
+            assert_eq!(next, u32::from(a.max(b)) + 1);
         }
 
         #[test]
-        fn a_pair_is_never_cut(a: u16, b: u16, workers in 1_u8.., even: u16) {
+        fn slices_are_of_one_size_to_within_a_pair(a: u16, b: u16, workers in 1_u8..) {
             let plan = PortPlan::new(a, b, workers);
-            let even = even & !1;
-            if let (Some(one), Some(other)) = (plan.owner(even), plan.owner(even + 1)) {
-                assert_eq!(one, other);
-            }
+            let lens = (0..workers).map(|worker| plan.slice(WorkerIndex(worker)).len());
+            let lens: Vec<usize> = lens.collect();
+            // The range may begin with an odd port and end with an even one: half pairs.
+            assert!(lens.iter().max().unwrap() - lens.iter().min().unwrap() <= 4, "{lens:?}");
         }
     }
 }

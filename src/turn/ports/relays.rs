@@ -1,25 +1,23 @@
-//! Relay sockets by number, by address and port, and who holds each port.
+//! Relay sockets by number, and the tables of the ports they have.
 //!
 //! ```text
-//! RelayId --> slot --> address, port, use          one look per packet from a peer
-//! address, port --> holder: nobody, here, lent     one look per hairpin packet
+//! RelayId --> slot --> address, port, use     one look per packet from a peer
+//! address, port --> worker and relay          one look per hairpin packet, in the shared table
 //! ```
 //!
 //! A port goes free -> opening -> live or reserved -> closing -> free. It is closing until the
-//! kernel has let go of it, and not drawn again before. A redeemed reservation lends the port to
-//! another worker: then it is lent here and borrowed there, until it is returned.
+//! kernel has let go of it, and not drawn again before. A redeemed reservation takes its port along
+//! to another worker: it stays taken, and whoever has its socket gives it back.
 
 use std::{
-    collections::HashMap,
     net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    sync::Arc,
 };
 
-use foldhash::fast::FixedState;
-
 use crate::turn::{
-    Chance, PortPlan, RelayAddress, RelayId, WorkerIndex,
-    allocation::table::AllocationId,
-    ports::pool::{Parity, PortPool},
+    Chance, Holder, PortTable, RelayAddress, RelayId, Shard, WorkerIndex,
+    allocation::table::AllocationId, ports::table::Parity,
 };
 use crate::wire::Family;
 
@@ -42,30 +40,23 @@ struct Slot {
     state: Use,
 }
 
-/// Who holds a port of this worker's slice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Holder {
-    Nobody,
-    Here(RelayId),
-    Lent(WorkerIndex),
-}
-
 #[derive(Debug)]
 struct Address {
     relay: RelayAddress,
-    pool: PortPool,
-    first: u16,
-    holders: Vec<Holder>,
+    ports: Arc<PortTable>,
+    /// Ports that this worker has taken and not given back.
+    held: usize,
 }
 
-/// How much of a worker's slice of the ports is in use on one relay address.
+/// How many ports of one relay address a worker has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PortUse {
     /// What sockets are bound to.
     pub local: IpAddr,
-    /// Ports of the slice.
+    /// Ports of the worker's slice, which it draws first. Those of all workers are the whole range.
     pub ports: usize,
-    /// Those that cannot be drawn: live, reserved, lent, on their way up or not yet let go of.
+    /// Ports that the worker has, from whichever slice: live, reserved, on their way up or not yet
+    /// let go of. Nobody else can draw them.
     pub in_use: usize,
 }
 
@@ -83,51 +74,35 @@ pub(in crate::turn) enum Target {
     Outside,
     /// A live relay of this worker.
     Here(AllocationId),
-    /// A port of this worker that no live relay holds.
+    /// A port of the relay range that no live relay of any worker has.
     Nobody,
-    /// A port another worker owns, or has borrowed.
+    /// A live relay of another worker.
     Elsewhere(WorkerIndex),
-}
-
-/// A borrowed port that is to go back to its owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::turn) struct Borrowed {
-    pub(in crate::turn) owner: WorkerIndex,
-    pub(in crate::turn) local: SocketAddr,
 }
 
 /// Every relay of one worker.
 #[derive(Debug)]
 pub(in crate::turn) struct Relays {
     worker: WorkerIndex,
-    plan: PortPlan,
+    slice: RangeInclusive<u16>,
     addresses: Vec<Address>,
     slots: Vec<Slot>,
     free: Vec<RelayId>,
-    borrowed: HashMap<(usize, u16), RelayId, FixedState>,
 }
 
 impl Relays {
-    pub(in crate::turn) fn new(
-        worker: WorkerIndex,
-        plan: PortPlan,
-        addresses: &[RelayAddress],
-        chance: &mut Chance,
-    ) -> Relays {
-        let slice = plan.slice(worker);
-        let address = |relay: &RelayAddress| Address {
-            relay: *relay,
-            pool: PortPool::new(slice.clone()),
-            first: *slice.start(),
-            holders: vec![Holder::Nobody; slice.len()],
-        };
+    pub(in crate::turn) fn new(shard: &Shard) -> Relays {
+        let addresses = shard.relays.iter().map(|relay| Address {
+            relay: relay.address,
+            ports: relay.table.clone(),
+            held: 0,
+        });
         Relays {
-            worker,
-            plan,
-            addresses: addresses.iter().map(address).collect(),
+            worker: shard.worker,
+            slice: shard.ports.slice(shard.worker),
+            addresses: addresses.collect(),
             slots: Vec::new(),
             free: Vec::new(),
-            borrowed: HashMap::with_hasher(chance.hash_state()),
         }
     }
 
@@ -136,12 +111,12 @@ impl Relays {
         self.addresses.iter().any(|address| Family::of(address.relay.local) == family)
     }
 
-    /// How many ports are in use, address by address.
+    /// How many ports this worker has, address by address.
     pub(in crate::turn) fn port_use(&self) -> impl Iterator<Item = PortUse> {
-        self.addresses.iter().map(|address| {
-            let ports = address.holders.len();
-            let in_use = ports - address.pool.free_count();
-            PortUse { local: address.relay.local, ports, in_use }
+        self.addresses.iter().map(|address| PortUse {
+            local: address.relay.local,
+            ports: self.slice.len(),
+            in_use: address.held,
         })
     }
 
@@ -150,8 +125,8 @@ impl Relays {
         self.address_of(ip).is_some()
     }
 
-    /// Takes a port on some address of a family, the first tried at random; `None` when none is
-    /// left.
+    /// Takes a port on some address of a family, the first tried at random: of this worker's slice
+    /// where there is one, or else of any. `None` when no worker has one that will do.
     pub(in crate::turn) fn draw(
         &mut self,
         family: Family,
@@ -160,21 +135,27 @@ impl Relays {
     ) -> Option<Drawn> {
         let count = self.addresses.len();
         let begin = chance.below(count)?;
-        (0..count).map(|step| (begin + step) % count).find_map(|index| {
-            let address = &mut self.addresses[index];
-            if Family::of(address.relay.local) != family {
-                return None;
-            }
-            let port = address.pool.take(parity, chance)?;
-            let relay = self.hold(index, port);
-            let next = (parity == Parity::Pair).then(|| self.hold(index, port + 1));
-            Some(Drawn { relay, next })
-        })
+        let addresses = (0..count).map(|step| (begin + step) % count);
+        let of_family =
+            addresses.filter(|at| Family::of(self.addresses[*at].relay.local) == family);
+        let ports = |at: usize| &self.addresses[at].ports;
+        let own = of_family
+            .clone()
+            .find_map(|at| ports(at).take_from(&self.slice, parity, chance).map(|port| (at, port)));
+        let (address, port) = own.or_else(|| {
+            of_family.clone().find_map(|at| Some((at, ports(at).take_anywhere(parity, chance)?)))
+        })?;
+        let relay = self.hold(address, port);
+        let next = (parity == Parity::Pair).then(|| self.hold(address, port + 1));
+        Some(Drawn { relay, next })
     }
 
     /// Makes an opening or reserved relay live for an allocation.
     pub(in crate::turn) fn go_live(&mut self, relay: RelayId, allocation: AllocationId) {
         self.set(relay, Use::Live(allocation));
+        let slot = self.slots[relay.0 as usize];
+        let holder = Holder { worker: self.worker, relay };
+        self.addresses[slot.address].ports.go_live(slot.port, holder);
     }
 
     /// Makes an opening relay a reserved one.
@@ -184,26 +165,26 @@ impl Relays {
 
     /// Silences a relay; its port stays taken until [`Relays::release`].
     pub(in crate::turn) fn close(&mut self, relay: RelayId) {
+        let slot = self.slots[relay.0 as usize];
+        if let Use::Live(_) = slot.state {
+            self.addresses[slot.address].ports.silence(slot.port);
+        }
         self.set(relay, Use::Closing);
     }
 
-    /// Frees a relay whose socket is gone, or never was. A borrowed port is for its owner to free.
-    pub(in crate::turn) fn release(&mut self, relay: RelayId) -> Option<Borrowed> {
-        let slot = self.slots.get(relay.0 as usize).copied()?;
+    /// Frees a relay whose socket is gone, or never was.
+    pub(in crate::turn) fn release(&mut self, relay: RelayId) {
+        let Some(slot) = self.slots.get(relay.0 as usize).copied() else { return };
         match slot.state {
-            Use::Closing | Use::Opening => self.vacate(relay),
-            Use::Expected => {
+            Use::Closing | Use::Opening => {
+                let address = &mut self.addresses[slot.address];
+                address.held -= 1;
+                address.ports.give_back(slot.port);
                 self.vacate(relay);
-                return None;
             }
-            Use::Free | Use::Live(_) | Use::Reserved => return None,
+            Use::Expected => self.vacate(relay),
+            Use::Free | Use::Live(_) | Use::Reserved => {}
         }
-        if self.borrowed.remove(&(slot.address, slot.port)).is_some() {
-            let local = SocketAddr::new(self.addresses[slot.address].relay.local, slot.port);
-            return Some(Borrowed { owner: self.plan.owner(slot.port)?, local });
-        }
-        self.give_back(slot.address, slot.port);
-        None
     }
 
     /// The allocation behind a live relay: the one look a packet from a peer costs.
@@ -229,20 +210,18 @@ impl Relays {
     /// What a peer address is to us.
     pub(in crate::turn) fn target(&self, to: SocketAddr) -> Target {
         let Some(address) = self.address_of(to.ip()) else { return Target::Outside };
-        let Some(owner) = self.plan.owner(to.port()) else { return Target::Outside };
-        let holder = match self.borrowed.get(&(address, to.port())) {
-            Some(relay) => Holder::Here(*relay),
-            None if owner == self.worker => self.holder(address, to.port()),
-            None => Holder::Lent(owner),
-        };
-        match holder {
-            Holder::Here(relay) => self.live(relay).map_or(Target::Nobody, Target::Here),
-            Holder::Lent(worker) => Target::Elsewhere(worker),
-            Holder::Nobody => Target::Nobody,
+        let ports = &self.addresses[address].ports;
+        match ports.holder(to.port()) {
+            Some(Holder { worker, relay }) if worker == self.worker => {
+                self.live(relay).map_or(Target::Nobody, Target::Here)
+            }
+            Some(Holder { worker, .. }) => Target::Elsewhere(worker),
+            None if ports.has(to.port()) => Target::Nobody,
+            None => Target::Outside,
         }
     }
 
-    /// True for a port that carries a relay of this process, as far as this worker knows.
+    /// True for a port that carries a relay of this process.
     pub(in crate::turn) fn is_live(&self, address: SocketAddr) -> bool {
         match self.target(address) {
             Target::Here(_) | Target::Elsewhere(_) => true,
@@ -250,26 +229,14 @@ impl Relays {
         }
     }
 
-    /// Lends a reserved port to another worker; its name is free here at once.
-    pub(in crate::turn) fn lend(&mut self, relay: RelayId, worker: WorkerIndex) -> SocketAddr {
+    /// Parts with a reserved relay, whose socket goes to another worker; its name is free here at
+    /// once, and its port stays taken.
+    pub(in crate::turn) fn part_with(&mut self, relay: RelayId) -> SocketAddr {
         let local = self.local(relay);
         let slot = self.slots[relay.0 as usize];
-        self.set_holder(slot.address, slot.port, Holder::Lent(worker));
+        self.addresses[slot.address].held -= 1;
         self.vacate(relay);
         local
-    }
-
-    /// Frees a port that was lent.
-    pub(in crate::turn) fn returned(&mut self, local: SocketAddr) {
-        let Some(address) = self.addresses.iter().position(|a| a.relay.local == local.ip()) else {
-            return;
-        };
-        if self.plan.owner(local.port()) != Some(self.worker) {
-            return;
-        }
-        if let Holder::Lent(_) = self.holder(address, local.port()) {
-            self.give_back(address, local.port());
-        }
     }
 
     /// Makes a name for a socket that another worker may give.
@@ -278,14 +245,20 @@ impl Relays {
     }
 
     /// Learns what the given socket is bound to; false when that is no relay address of ours.
-    pub(in crate::turn) fn borrow(&mut self, relay: RelayId, local: SocketAddr) -> bool {
+    pub(in crate::turn) fn adopt(&mut self, relay: RelayId, local: SocketAddr) -> bool {
         let place = self.addresses.iter().position(|a| a.relay.local == local.ip());
-        let expected = self.slots[relay.0 as usize].state == Use::Expected
-            && self.plan.owner(local.port()).is_some();
+        let expected = self.slots[relay.0 as usize].state == Use::Expected;
         let Some(address) = place.filter(|_| expected) else { return false };
         self.slots[relay.0 as usize] = Slot { address, port: local.port(), state: Use::Opening };
-        self.borrowed.insert((address, local.port()), relay);
+        self.addresses[address].held += 1;
         true
+    }
+
+    /// Frees the port of a given socket that could not be used here and is gone.
+    pub(in crate::turn) fn discard(&mut self, local: SocketAddr) {
+        if let Some(address) = self.addresses.iter().find(|a| a.relay.local == local.ip()) {
+            address.ports.give_back(local.port());
+        }
     }
 
     fn whereabouts(&self, relay: RelayId) -> (RelayAddress, u16) {
@@ -298,24 +271,8 @@ impl Relays {
     }
 
     fn hold(&mut self, address: usize, port: u16) -> RelayId {
-        let relay = self.occupy(Slot { address, port, state: Use::Opening });
-        self.set_holder(address, port, Holder::Here(relay));
-        relay
-    }
-
-    fn give_back(&mut self, address: usize, port: u16) {
-        self.set_holder(address, port, Holder::Nobody);
-        self.addresses[address].pool.put(port);
-    }
-
-    fn holder(&self, address: usize, port: u16) -> Holder {
-        let address = &self.addresses[address];
-        address.holders[usize::from(port - address.first)]
-    }
-
-    fn set_holder(&mut self, address: usize, port: u16, holder: Holder) {
-        let address = &mut self.addresses[address];
-        address.holders[usize::from(port - address.first)] = holder;
+        self.addresses[address].held += 1;
+        self.occupy(Slot { address, port, state: Use::Opening })
     }
 
     fn set(&mut self, relay: RelayId, state: Use) {

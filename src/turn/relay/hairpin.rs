@@ -5,12 +5,14 @@
 //! the IP stack. Both sides must have agreed: the sender has a permission for the receiver's relay
 //! address, the receiver one for the sender's, as advertised. A live relay port is reached in no
 //! other way, whatever the policy says; everything else on a relay address is a neighbour on this
-//! machine, reached through the kernel where the policy opens the address.
+//! machine, reached through the kernel where the policy opens the address. Which worker to hand a
+//! payload to stands in a table that all workers read and that only allocations that begin or end
+//! write.
 
 use std::net::SocketAddr;
 
 use crate::turn::{
-    Delivered, Now, Reason, Server, ToClient, Train, Undelivered, Verdict, WorkerIndex,
+    Delivered, Now, Reason, Server, ToClient, Train, Verdict, WorkerIndex,
     allocation::Way,
     allocation::table::AllocationId,
     ports::relays::Target,
@@ -27,18 +29,22 @@ impl Server {
         from: SocketAddr,
         to: SocketAddr,
         payload_bytes: usize,
-    ) -> Result<ToClient, Undelivered> {
-        match self.relays.target(canonical(to)) {
-            Target::Here(id) => {
-                let delivered = self.receive(now, id, from, Train::single(payload_bytes));
-                let Delivered { to, train } =
-                    delivered.map_err(|reason| self.undelivered(reason))?;
+    ) -> Result<ToClient, Reason> {
+        let delivered = match self.relays.target(canonical(to)) {
+            Target::Here(id) => self.receive(now, id, from, Train::single(payload_bytes)),
+            // The allocation has ended since.
+            Target::Elsewhere(_) | Target::Nobody | Target::Outside => {
+                Err(Reason::HairpinNoAllocation)
+            }
+        };
+        match delivered {
+            Ok(Delivered { to, train }) => {
                 self.counters.taken_over.add(train.segments, train.bytes);
                 Ok(to)
             }
-            Target::Elsewhere(worker) if self.owns(to.port()) => Err(Undelivered::HandOver(worker)),
-            Target::Elsewhere(_) | Target::Nobody | Target::Outside => {
-                Err(self.undelivered(Reason::HairpinNoAllocation))
+            Err(reason) => {
+                self.counters.drop(reason);
+                Err(reason)
             }
         }
     }
@@ -131,14 +137,5 @@ impl Server {
         }
         let to = self.frame(now, receiver, from).ok_or(Reason::HairpinNoAllocation)?;
         Ok(Delivered { to, train })
-    }
-
-    fn owns(&self, port: u16) -> bool {
-        self.shard.ports.owner(port) == Some(self.shard.worker)
-    }
-
-    fn undelivered(&mut self, reason: Reason) -> Undelivered {
-        self.counters.drop(reason);
-        Undelivered::Drop(reason)
     }
 }

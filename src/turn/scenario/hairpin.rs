@@ -72,7 +72,7 @@ fn the_local_address_behind_a_nat_reaches_the_same_relay() {
 fn a_relay_port_without_an_allocation_is_reached_by_nobody() {
     let mut world = World::new();
     let relayed = world.allocate(Client::ANN).expect_success().relayed();
-    let dead = dead_beside(relayed);
+    let dead = dead_beside(&[relayed]);
     world.permit(Client::ANN, &[&dead]).expect_success();
     world.send(Client::ANN, &dead, b"x").expect_drop(Reason::HairpinNoAllocation);
     assert_eq!(world.peer_says(relayed, &dead, 1), Err(Reason::OwnPeer));
@@ -86,8 +86,9 @@ fn a_relay_port_without_an_allocation_is_a_neighbours_where_the_policy_opens_the
         settings.policy = PeerPolicy::new(&allow, &[], &own());
     });
     let relayed = world.allocate(Client::ANN).expect_success().relayed();
-    let bob = world.allocate(Client::BOB).expect_success().relayed().to_string();
-    let dead = dead_beside(relayed);
+    let bob = world.allocate(Client::BOB).expect_success().relayed();
+    let dead = dead_beside(&[relayed, bob]);
+    let bob = bob.to_string();
     for neighbour in [&*dead, "45.0.0.1:1", "45.0.0.1:3478"] {
         world.permit(Client::ANN, &[neighbour]).expect_success();
         world.send(Client::ANN, neighbour, b"out").expect_to_peer(neighbour, b"out");
@@ -99,8 +100,9 @@ fn a_relay_port_without_an_allocation_is_a_neighbours_where_the_policy_opens_the
 }
 
 /// A relay port that nobody holds, on the address as advertised.
-fn dead_beside(relayed: SocketAddr) -> String {
-    let free = (50_000_u16..50_064).rev().find(|port| port.abs_diff(relayed.port()) > 1).unwrap();
+fn dead_beside(live: &[SocketAddr]) -> String {
+    let is_free = |port: &u16| live.iter().all(|relayed| port.abs_diff(relayed.port()) > 1);
+    let free = (50_000..50_064).rev().find(is_free).unwrap();
     format!("45.0.0.1:{free}")
 }
 
@@ -144,11 +146,21 @@ fn another_workers_client_is_reached_through_its_worker() {
     let heard = world.send(ann, &bob_relayed, b"hello");
     assert_eq!(world.hand_over(&heard.verdict).1, Err(Reason::HairpinNoPermission));
     world.permit(bob, &[&ann_relayed]).expect_success();
-    let (way, to) = world.hand_over(&heard.verdict);
-    assert_eq!(way.len(), 1);
-    assert_eq!(to.unwrap().flow, bob.flow());
+    let (worker, to) = world.hand_over(&heard.verdict);
+    assert_eq!((worker.0, to.unwrap().flow), (1, bob.flow()));
     assert_eq!(world.servers[0].counters().handed_over.bytes, 5);
     assert_eq!(world.servers[1].counters().taken_over.bytes, 5);
     world.refresh(bob, 0).expect_success();
     assert_eq!(world.hand_over(&heard.verdict).1, Err(Reason::HairpinNoAllocation));
+    world.send(ann, &bob_relayed, b"hello").expect_drop(Reason::HairpinNoAllocation);
+}
+
+#[test]
+fn nothing_that_comes_from_a_relay_of_any_worker_is_answered() {
+    let mut world = World::with(2, 9, |_| {});
+    let (_, bob) = two(&mut world, Client::ANN.on(0), Client::BOB.on(1));
+    for worker in 0..2 {
+        let relay = Client::ANN.at(bob.clone().leak()).on(worker);
+        world.allocate(relay).expect_drop(Reason::OwnSource);
+    }
 }

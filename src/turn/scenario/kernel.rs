@@ -1,9 +1,7 @@
 //! The world a server acts upon: a kernel that binds what it is asked to, and the other workers.
 
 use super::{Heard, World};
-use crate::turn::{
-    Bind, Effect, Open, Outcome, PendingId, REPLY_BYTES, Redeem, Report, Verdict, WorkerIndex,
-};
+use crate::turn::{Bind, Effect, Open, Outcome, PendingId, REPLY_BYTES, Redeem, Report, Verdict};
 
 impl World {
     /// Does what a worker wants done, and what follows from it; answers that were waited for are
@@ -30,9 +28,6 @@ impl World {
                         Some(channel),
                         "said before it is unsaid"
                     );
-                }
-                Effect::GiveBack { owner, local } => {
-                    self.servers[usize::from(owner.0)].returned(local);
                 }
             }
         }
@@ -63,11 +58,10 @@ impl World {
     fn redeem(&mut self, worker: u8, redeem: &Redeem, answers: &mut Vec<Heard>) {
         let now = self.now();
         let owner = &mut self.servers[usize::from(redeem.owner.0)];
-        let outcome = match owner.redeem(now, redeem.token, &redeem.user, WorkerIndex(worker)) {
+        let outcome = match owner.redeem(now, redeem.token, &redeem.user) {
             Ok(redeemed) if self.is_out_of_files => {
-                owner.returned(redeemed.local);
                 self.bound.remove(&(redeem.owner.0, redeemed.relay)).expect("a reserved socket");
-                Outcome::Returned
+                Outcome::Unusable(redeemed.local)
             }
             Ok(redeemed) => {
                 self.bound.remove(&(redeem.owner.0, redeemed.relay)).expect("a reserved socket");

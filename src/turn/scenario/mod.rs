@@ -16,6 +16,7 @@ mod lifetimes;
 mod limits;
 mod people;
 mod permissions;
+mod ports;
 mod reservations;
 mod rules;
 mod sessions;

@@ -16,7 +16,7 @@ use crate::turn::{
     Alternates, Authenticator, Closed, Counters, Credentials, Delivered, Exhausted,
     ForwardedChannel, Nonces, Now, Open, Opened, PeerPolicy, PortPlan, Quota, REPLY_BYTES, Reason,
     RelayAddress, RelayId, Server, SessionId, Settings, Shard, StrangersRefused, ToClient, Train,
-    Undelivered, Verdict, WorkerIndex,
+    Verdict, WorkerIndex,
 };
 use crate::wire::{
     AttributeType, ChannelData, ChannelNumber, ChannelRange, Class, MessageWriter, Method,
@@ -84,11 +84,12 @@ impl World {
 
     pub(super) fn with(workers: u8, quota: u32, change: impl Fn(&mut Settings)) -> World {
         let (settings, held) = (settings(change), Arc::new(AtomicU32::new(0)));
+        let ports = PortPlan::new(PORTS.0, PORTS.1, workers);
+        let relays = ports.open(&addresses());
         let server = |worker| {
             let quota = Box::new(Tally { held: held.clone(), most: quota });
-            let ports = PortPlan::new(PORTS.0, PORTS.1, workers);
             let worker = WorkerIndex(worker);
-            let shard = Shard { worker, ports, relay_addresses: addresses(), quota };
+            let shard = Shard { worker, ports, relays: relays.clone(), quota };
             Server::new(settings.clone(), shard, [worker.0; 32])
         };
         World {
@@ -322,25 +323,16 @@ impl World {
         server.from_peer(now, *relay, peer.parse().unwrap(), train)
     }
 
-    /// Hands a payload over from worker to worker until somebody decides.
+    /// Hands a payload over to the worker that the verdict names.
     pub(super) fn hand_over(
         &mut self,
         verdict: &Verdict,
-    ) -> (Vec<WorkerIndex>, Result<ToClient, Reason>) {
+    ) -> (WorkerIndex, Result<ToClient, Reason>) {
         let Verdict::HandOver { worker, from, to, payload, .. } = verdict else {
             panic!("not handed over: {verdict:?}")
         };
-        let (now, mut worker, mut way) = (self.now(), *worker, Vec::new());
-        loop {
-            way.push(worker);
-            let server = &mut self.servers[usize::from(worker.0)];
-            match server.from_worker(now, *from, *to, payload.len()) {
-                Ok(to) => return (way, Ok(to)),
-                Err(Undelivered::Drop(reason)) => return (way, Err(reason)),
-                Err(Undelivered::HandOver(next)) => worker = next,
-            }
-            assert!(way.len() < 4, "handed over for ever: {way:?}");
-        }
+        let (now, server) = (self.now(), &mut self.servers[usize::from(worker.0)]);
+        (*worker, server.from_worker(now, *from, *to, payload.len()))
     }
 
     /// Binds what the slow kernel has been asked for.

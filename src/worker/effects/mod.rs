@@ -34,7 +34,6 @@ impl<D: Driver> Worker<D> {
                 Effect::Redeem(redeem) => self.redeem(now, redeem),
                 // No forwarder runs below a worker: `Settings::forwarding` is off.
                 Effect::Forward { .. } | Effect::Unforward(_) => {}
-                Effect::GiveBack { owner, local } => self.post.post(owner, Mail::Returned(local)),
             }
         }
         while let Some(report) = self.server.next_report() {
@@ -147,7 +146,7 @@ impl<D: Driver> Worker<D> {
     fn redeem(&mut self, now: Now, redeem: Redeem) {
         let Redeem { pending, flow, owner, relay, token, user } = redeem;
         let worker = self.index;
-        let redemption = Redemption { worker, owner, pending, flow, relay, token, user };
+        let redemption = Redemption { worker, pending, flow, relay, token, user };
         if self.post.try_post(owner, Mail::Redeem(redemption)).is_err() {
             self.complete(now, pending, flow, Outcome::NotRedeemed);
         }
@@ -155,13 +154,12 @@ impl<D: Driver> Worker<D> {
 
     /// Hands over a reserved socket, or says that there is none.
     pub(in crate::worker) fn on_redeem(&mut self, now: Now, redemption: Redemption) {
-        let worker = redemption.worker;
-        let redeemed = self.server.redeem(now, redemption.token, &redemption.user, worker);
+        let redeemed = self.server.redeem(now, redemption.token, &redemption.user);
         let socket = redeemed.ok().and_then(|redeemed| {
             let RelaySocket::Held(socket) = self.sockets.take(redeemed.relay) else { return None };
             Some((socket, redeemed.local))
         });
-        self.post.post(worker, Mail::Redeemed { redemption, socket });
+        self.post.post(redemption.worker, Mail::Redeemed { redemption, socket });
         self.carry_out(now);
     }
 
@@ -173,15 +171,15 @@ impl<D: Driver> Worker<D> {
         socket: Option<(UdpSocket, SocketAddr)>,
     ) {
         let outcome = match socket {
-            Some((socket, local)) => self.start_borrowed(redemption, socket, local),
+            Some((socket, local)) => self.start_given(redemption, socket, local),
             None => Outcome::NotRedeemed,
         };
         self.complete(now, redemption.pending, redemption.flow, outcome);
         self.carry_out(now);
     }
 
-    /// Starts a borrowed socket; a port that cannot be used here goes back.
-    fn start_borrowed(
+    /// Starts a socket that another worker gave, or lets go of it.
+    fn start_given(
         &mut self,
         redemption: &Redemption,
         socket: UdpSocket,
@@ -191,8 +189,7 @@ impl<D: Driver> Worker<D> {
             Ok(()) => Outcome::Redeemed(local),
             Err(error) => {
                 self.refused(redemption.relay, &error);
-                self.post.post(redemption.owner, Mail::Returned(local));
-                Outcome::Returned
+                Outcome::Unusable(local)
             }
         }
     }

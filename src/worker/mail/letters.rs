@@ -7,10 +7,7 @@ use crate::worker::{
     mail::parcel::{Parcel, Passage},
     reactor::Worker,
 };
-use crate::{
-    io::Driver,
-    turn::{Now, Undelivered},
-};
+use crate::{io::Driver, turn::Now};
 
 impl<D: Driver> Worker<D> {
     pub(in crate::worker) fn on_mail(&mut self, now: Now, mail: Mail) {
@@ -23,7 +20,6 @@ impl<D: Driver> Worker<D> {
             Mail::Unclaimed { flow, owner } => self.strays.released(flow, owner),
             Mail::Redeem(redemption) => self.on_redeem(now, redemption),
             Mail::Redeemed { redemption, socket } => self.on_redeemed(now, &redemption, socket),
-            Mail::Returned(local) => self.server.returned(local),
             // Who asked may have gone away; then nobody misses the answer.
             Mail::Snapshot(answer) => drop(answer.try_send(self.snapshot())),
             Mail::Question(question) => self.on_question(now, question),
@@ -47,14 +43,10 @@ impl<D: Driver> Worker<D> {
         }
     }
 
+    /// A payload that finds no client has been counted.
     fn deliver(&mut self, now: Now, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
-        match self.server.from_worker(now, from, to, payload.len()) {
-            Ok(to) => self.receive_from_worker(to, payload),
-            Err(Undelivered::HandOver(worker)) => {
-                let passage = Passage::Hairpin { from, to };
-                self.outgoing.pack(&self.post, worker, passage, payload);
-            }
-            Err(Undelivered::Drop(_)) => {}
+        if let Ok(to) = self.server.from_worker(now, from, to, payload.len()) {
+            self.receive_from_worker(to, payload);
         }
     }
 

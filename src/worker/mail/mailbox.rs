@@ -1,7 +1,7 @@
 //! The doors between threads: one bounded inbox per worker.
 //!
 //! Only what is rare goes through here: commands of the control thread, reservations that a client
-//! redeems at another worker, ports that come home, and hairpin payloads packed into parcels.
+//! redeems at another worker, and hairpin payloads packed into parcels.
 
 use std::{collections::VecDeque, net::SocketAddr, net::UdpSocket, sync::Arc};
 
@@ -54,8 +54,6 @@ pub(in crate::worker) enum Mail {
         /// The socket and what it is bound to, unless the token is not good.
         socket: Option<(UdpSocket, SocketAddr)>,
     },
-    /// A port of this worker comes back from the one it was lent to.
-    Returned(SocketAddr),
     /// The control thread wants to see the counters.
     Snapshot(Sender<Snapshot>),
     /// The control thread asks about sessions.
@@ -82,8 +80,6 @@ pub(in crate::worker) enum Mail {
 pub(in crate::worker) struct Redemption {
     /// Who asks.
     pub worker: WorkerIndex,
-    /// Who made the reservation, and gets the port back.
-    pub owner: WorkerIndex,
     /// The Allocate that waits.
     pub pending: PendingId,
     /// The client that waits.
@@ -127,9 +123,9 @@ pub(in crate::worker) struct Post {
     worker: WorkerIndex,
     addresses: Vec<Address>,
     /// Letters that must arrive and found the inbox full, by worker, in the order they were written:
-    /// one that went past another could take back a claim before it is made. Bounded by the relay
-    /// ports there are, each of which carries one, and by two for each allocation that comes and goes
-    /// while that worker reads nothing, for which the watchdog ends the server.
+    /// one that went past another could take back a claim before it is made. Bounded by the reserved
+    /// ports that worker asks for, and by two for each allocation that comes and goes while it reads
+    /// nothing, for which the watchdog ends the server.
     waiting: Vec<VecDeque<Mail>>,
 }
 
@@ -157,7 +153,7 @@ impl Post {
         (0..self.addresses.len()).map(|worker| WorkerIndex(worker as u8))
     }
 
-    /// Posts a letter that carries a port or a claim and so must arrive; it waits here while the
+    /// Posts a letter that carries a socket or a claim and so must arrive; it waits here while the
     /// inbox is full.
     pub(in crate::worker) fn post(&mut self, to: WorkerIndex, mail: Mail) {
         let Some(waiting) = self.waiting.get_mut(usize::from(to.0)) else { return };
@@ -183,7 +179,7 @@ impl Post {
             match address.post(mail) {
                 Ok(()) => {}
                 Err(TrySendError::Full(mail)) => return waiting.push_front(mail),
-                // A worker that has ended has no ports any more.
+                // A worker that has ended has no sockets any more.
                 Err(TrySendError::Disconnected(_)) => {}
             }
         }
@@ -205,7 +201,7 @@ impl Post {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::mail::parcel::Parcels;
+    use crate::{turn::ListenerId, worker::mail::parcel::Parcels};
 
     /// The post of worker 0, and the inbox of worker 1.
     fn post() -> (Post, Receiver<Mail>) {
@@ -217,13 +213,14 @@ mod tests {
         (Post::new(WorkerIndex(0), vec![own, other]), letters)
     }
 
-    fn returned(port: u16) -> Mail {
-        Mail::Returned(([192, 0, 2, 1], port).into())
+    fn unclaimed(port: u16) -> Mail {
+        let flow = FiveTuple { listener: ListenerId(0), client: ([192, 0, 2, 1], port).into() };
+        Mail::Unclaimed { flow, owner: WorkerIndex(0) }
     }
 
     fn ports(letters: &Receiver<Mail>) -> Vec<u16> {
         let port = |mail| match mail {
-            Mail::Returned(local) => local.port(),
+            Mail::Unclaimed { flow, .. } => flow.client.port(),
             mail => panic!("{mail:?} was never posted"),
         };
         letters.try_iter().map(port).collect()
@@ -233,10 +230,10 @@ mod tests {
     fn letters_that_must_arrive_do_so_in_their_order() {
         let (mut post, letters) = post();
         let full = INBOX_LETTERS as u16;
-        (0..full + 2).for_each(|port| post.post(WorkerIndex(1), returned(port)));
+        (0..full + 2).for_each(|port| post.post(WorkerIndex(1), unclaimed(port)));
         assert!(post.has_waiting());
         assert_eq!(ports(&letters), Vec::from_iter(0..full));
-        post.post(WorkerIndex(1), returned(full + 2));
+        post.post(WorkerIndex(1), unclaimed(full + 2));
         assert!(!post.has_waiting());
         assert_eq!(ports(&letters), [full, full + 1, full + 2]);
     }
@@ -245,13 +242,13 @@ mod tests {
     fn what_waits_is_tried_again_and_forgotten_with_its_reader() {
         let (mut post, letters) = post();
         let full = INBOX_LETTERS as u16;
-        (0..=full).for_each(|port| post.post(WorkerIndex(1), returned(port)));
+        (0..=full).for_each(|port| post.post(WorkerIndex(1), unclaimed(port)));
         post.retry();
         assert!(post.has_waiting());
         letters.recv().expect("the first");
         post.retry();
         assert!(!post.has_waiting());
-        post.post(WorkerIndex(1), returned(full + 1));
+        post.post(WorkerIndex(1), unclaimed(full + 1));
         drop(letters);
         post.retry();
         assert!(!post.has_waiting());

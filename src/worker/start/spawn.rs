@@ -156,6 +156,7 @@ pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
     let (sockets, granted) = listening.open_all(&plan.listen)?;
     let (ready, readiness) = bounded(plan.cores.len());
     let quota = SharedQuota::new(Counts::new(plan.limits.per_user, plan.limits.total));
+    let relays = plan.ports.open(&plan.relay_addresses);
     let clock = Clock::start();
     let (mut tickets, mut threads) = (Vec::new(), Vec::new());
     for (worker, listeners) in sockets.into_iter().enumerate() {
@@ -164,6 +165,12 @@ pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
         let (parcels, home) = Parcels::new();
         let (begin, begun) = bounded(1);
         tickets.push(Ticket { inbox: letters, home, begin });
+        let shard = Shard {
+            worker: index,
+            ports: plan.ports,
+            relays: relays.clone(),
+            quota: Box::new(quota.clone()),
+        };
         let seat = Seat {
             index,
             core: plan.cores[worker],
@@ -171,7 +178,7 @@ pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
             io: plan.io,
             reserved_sockets: plan.reserved_sockets,
             steering: plan.steering,
-            server: server(plan, index, quota.clone())?,
+            server: server(plan, shard)?,
             clock,
             inbox,
             parcels,
@@ -280,15 +287,9 @@ fn post_patiently(address: &Address, mut mail: Mail) -> Result<(), Mail> {
     }
 }
 
-fn server(plan: &Plan, worker: WorkerIndex, quota: SharedQuota) -> Result<Server, SpawnError> {
+fn server(plan: &Plan, shard: Shard) -> Result<Server, SpawnError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| SpawnError::Start(error.into()))?;
-    let shard = Shard {
-        worker,
-        ports: plan.ports,
-        relay_addresses: plan.relay_addresses.clone(),
-        quota: Box::new(quota),
-    };
     Ok(Server::new(Arc::clone(&plan.settings), shard, seed))
 }
 

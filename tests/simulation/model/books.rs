@@ -22,7 +22,7 @@ impl Model {
         let allocations = self.allocations.values().map(|a| (&*a.account, 1));
         let reservations = self.reservations.values().map(|r| (&*r.account, 1));
         let openings = self.openings.values().map(|o| (&*o.account, o.places));
-        let moving = self.moving.iter().map(|account| (&**account, 1));
+        let moving = self.moving.values().map(|account| (&**account, 1));
         allocations.chain(reservations).chain(openings).chain(moving).collect()
     }
 
@@ -100,8 +100,15 @@ impl Model {
         SocketAddr::new(local, relayed.port())
     }
 
-    pub(crate) fn owner_of(&self, port: u16) -> Option<u8> {
-        self.scenario.plan().owner(port).map(|worker| worker.0)
+    /// The worker that has the live relay of an advertised address.
+    pub(crate) fn holder(&self, relayed: SocketAddr) -> Option<u8> {
+        self.holders.get(&self.local(relayed)).copied()
+    }
+
+    /// A port of the relays, whoever has it.
+    pub(crate) fn is_relay(&self, peer: SocketAddr) -> bool {
+        let (low, high) = self.scenario.ports;
+        self.is_relay_ip(peer.ip()) && (low..=high).contains(&peer.port())
     }
 
     /// Nothing is left of anybody.
@@ -109,6 +116,6 @@ impl Model {
         assert!(self.allocations.is_empty(), "{:?}", self.allocations);
         assert!(self.reservations.is_empty(), "{:?}", self.reservations);
         assert!(self.openings.is_empty(), "{:?}", self.openings);
-        assert!(self.lent.is_empty() && self.borrowed.is_empty() && self.moving.is_empty());
+        assert!(self.holders.is_empty() && self.moving.is_empty());
     }
 }

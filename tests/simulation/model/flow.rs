@@ -53,7 +53,7 @@ impl Model {
         let (worker, relayed) = (allocation.worker, end.relayed);
         let fate = if !self.is_relay_ip(peer.ip()) {
             Fate::ToPeer { relayed, peer, dont_fragment }
-        } else if self.owner_of(peer.port()).is_some() {
+        } else if self.is_relay(peer) {
             self.hairpin(now_ms, worker, relayed, peer)
         } else {
             Fate::Dropped
@@ -64,18 +64,10 @@ impl Model {
 
     /// A payload from one relayed address to another.
     fn hairpin(&self, now_ms: u64, worker: u8, from: SocketAddr, to: SocketAddr) -> Fate {
-        let local = self.local(to);
-        let at = if self.borrowed.get(&local) == Some(&worker) {
-            worker
-        } else if self.owner_of(to.port()) == Some(worker) {
-            self.lent.get(&local).copied().unwrap_or(worker)
-        } else {
-            self.owner_of(to.port()).unwrap_or(worker)
-        };
-        if at == worker {
-            self.receive(now_ms, from, to)
-        } else {
-            Fate::HandOver { worker: at, from, to }
+        match self.holder(to) {
+            Some(holder) if holder == worker => self.receive(now_ms, from, to),
+            Some(holder) => Fate::HandOver { worker: holder, from, to },
+            None => Fate::Dropped,
         }
     }
 
@@ -87,16 +79,8 @@ impl Model {
         (from, to): (SocketAddr, SocketAddr),
         bytes: usize,
     ) -> Fate {
-        let local = self.local(to);
-        let is_borrowed = self.borrowed.get(&local) == Some(&worker);
-        let is_home = self.owner_of(to.port()) == Some(worker);
-        let fate = match self.lent.get(&local) {
-            Some(borrower) if is_home && !is_borrowed => {
-                Fate::HandOver { worker: *borrower, from, to }
-            }
-            _ if is_home || is_borrowed => self.receive(now_ms, from, to),
-            _ => Fate::Dropped,
-        };
+        let is_here = self.holder(to) == Some(worker);
+        let fate = if is_here { self.receive(now_ms, from, to) } else { Fate::Dropped };
         if let Fate::ToClient { client, .. } = fate {
             self.traffic(client, |allocation| &mut allocation.traffic.to_client).add(1, bytes);
             tally(&mut self.sums.taken_over, 1, bytes);

@@ -251,7 +251,7 @@ impl Model {
             return Err(400);
         }
         self.may_reach(now_ms, client, peer.ip())?;
-        if self.is_relay_ip(peer.ip()) && self.owner_of(peer.port()).is_none() {
+        if self.is_relay_ip(peer.ip()) && !self.is_relay(peer) {
             return Err(403);
         }
         let limit = usize::from(self.scenario.channel_quota);

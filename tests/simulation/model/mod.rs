@@ -133,12 +133,11 @@ pub(crate) struct Model {
     pub(crate) openings: BTreeMap<SocketAddr, Opening>,
     /// Who was given a nonce, and when.
     pub(crate) nonces: HashMap<Vec<u8>, (SocketAddr, u64)>,
-    /// Reservations on their way to another worker, by account.
-    pub(crate) moving: Vec<String>,
-    /// Ports away from home: from `redeem` to `returned`, and who has them.
-    pub(crate) lent: BTreeMap<SocketAddr, u8>,
-    /// The same, from the borrower's side: until its socket is gone.
-    pub(crate) borrowed: BTreeMap<SocketAddr, u8>,
+    /// Reserved ports on their way to another worker, and whose quota they count against.
+    pub(crate) moving: BTreeMap<SocketAddr, String>,
+    /// The relays of allocations that have not been ended, by what they are bound to, and the worker
+    /// that has them.
+    pub(crate) holders: BTreeMap<SocketAddr, u8>,
     /// Ends that must be reported before this step is over.
     pub(crate) to_close: Vec<(SocketAddr, Cause, Allocation)>,
     pub(crate) sums: Sums,
@@ -179,9 +178,8 @@ impl Model {
             reservations: BTreeMap::new(),
             openings: BTreeMap::new(),
             nonces: HashMap::new(),
-            moving: Vec::new(),
-            lent: BTreeMap::new(),
-            borrowed: BTreeMap::new(),
+            moving: BTreeMap::new(),
+            holders: BTreeMap::new(),
             to_close: Vec::new(),
             sums: Sums::default(),
             operated: Operated::default(),

@@ -93,12 +93,14 @@ fn ports(text: &mut Text, workers: &[Snapshot]) {
         .iter()
         .flat_map(|it| it.ports.iter().map(|ports| (worker(it), ports.local.to_string(), ports)))
         .collect();
-    let help = "Relay ports of a worker's slice, by relay address.";
+    let help =
+        "Relay ports that a worker draws first, by relay address; all together are the range.";
     let mut family = text.family("uturn_relay_ports", Kind::Gauge, help);
     for (worker, address, ports) in &rows {
         family.sample(&[("worker", worker), ("address", address)], ports.ports);
     }
-    let help = "Those of them that cannot be handed out: in use, reserved, or not yet closed.";
+    let help =
+        "Relay ports that a worker has, its own or others: in use, reserved, or not yet closed.";
     let mut family = text.family("uturn_relay_ports_in_use", Kind::Gauge, help);
     for (worker, address, ports) in &rows {
         family.sample(&[("worker", worker), ("address", address)], ports.in_use);
