@@ -32,6 +32,7 @@ mod metrics;
 mod own;
 mod permission;
 mod policy;
+mod ports;
 mod quota;
 mod refresh;
 mod reload;

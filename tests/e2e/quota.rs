@@ -69,22 +69,6 @@ fn without_ports_the_answer_is_508() {
     Client::new(relay.v4()).allocate();
 }
 
-// Every worker has its slice of the ports: together they are the whole range, and every port of it
-// can be had.
-#[test]
-fn two_workers_hand_out_every_port() {
-    let relay = Setup::new().with(&["--workers", "2"]).relay_port_count(8).start();
-    let mut granted = 0;
-    let mut clients: Vec<_> = (0..40).map(|_| Client::new(relay.v4())).collect();
-    for client in &mut clients {
-        match client.authenticated(allocate()).code() {
-            None => granted += 1,
-            Some(code) => assert_eq!(code, 508),
-        }
-    }
-    assert_eq!(granted, 8);
-}
-
 #[test]
 fn a_dual_allocation_counts_like_what_it_takes() {
     let relay = Setup::new().relay_port_count(4).start();

@@ -2,10 +2,13 @@
 //! nothing.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use crate::client::{Call, Client};
-use crate::relay::{Relay, Setup};
+use crate::machine::{Folder, skip};
+use crate::relay::{Relay, Setup, command};
 
 /// The `status` of each thread of the relay.
 fn threads(relay: &Relay) -> Vec<String> {
@@ -34,6 +37,63 @@ fn each_worker_has_a_core_of_its_own() {
     pinned.sort();
     pinned.dedup();
     assert!(pinned.len() >= cores, "pinned to {pinned:?} of {cores} cores");
+}
+
+/// A control group whose processes may use half of one CPU; gone with the test.
+struct HalfACpu(PathBuf);
+
+impl HalfACpu {
+    /// In the second version of control groups or in the first; `None` where neither can be written.
+    fn new() -> Option<HalfACpu> {
+        let name = format!("uturn-e2e-{}", std::process::id());
+        let homes = [
+            ("/sys/fs/cgroup", "cpu.max", "50000 100000"),
+            ("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", "50000"),
+        ];
+        let mut homes = homes.into_iter().filter(|(home, ..)| {
+            // A folder that is none of the kernel's would take any file.
+            Path::new(home).join("cgroup.procs").exists()
+        });
+        homes.find_map(|(home, file, quota)| {
+            let group = HalfACpu(Path::new(home).join(&name));
+            fs::create_dir(&group.0).ok()?;
+            fs::write(group.0.join(file), quota).ok()?;
+            Some(group)
+        })
+    }
+
+    /// What a command says that runs in it.
+    fn says(&self, command: &Command) -> String {
+        let enter = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", self.0.display());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &enter, "sh"]).arg(command.get_program()).args(command.get_args());
+        let output = shell.output().expect("a shell runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+}
+
+impl Drop for HalfACpu {
+    fn drop(&mut self) {
+        // Left where the group could not be made whole.
+        fs::remove_dir(&self.0).unwrap_or_default();
+    }
+}
+
+#[test]
+fn a_container_with_little_of_the_cpu_gets_one_worker_unless_it_asks_for_more() {
+    let Some(group) = HalfACpu::new() else {
+        return skip("half a CPU", "control groups that can be written");
+    };
+    let folder = Folder::new();
+    let says_workers = |text: &str, workers: &str| {
+        let file = folder.write("uturn.toml", &format!("listen = ['127.0.0.1:3478']\n{text}"));
+        let settled = group.says(command().args(["check-config", &file]));
+        let line = settled.lines().find(|line| line.starts_with("workers ="));
+        assert!(line.is_some_and(|line| line.starts_with(workers)), "{settled}");
+    };
+    says_workers("", "workers = 1 ");
+    says_workers("workers = 2", "workers = 2 ");
 }
 
 // With nothing to do, nothing is to be done: an idle relay lets its cores sleep.

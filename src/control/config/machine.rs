@@ -30,6 +30,8 @@ pub struct Machine {
     pub routed: Vec<IpAddr>,
     /// Cores that this process may run on; never empty.
     pub cores: Vec<usize>,
+    /// How many of them it may keep busy: all, or fewer where the CPU quota of a container says so.
+    pub cpus: usize,
     /// Says whether a socket can be bound to an address here.
     pub binds: fn(SocketAddr) -> bool,
 }
@@ -40,16 +42,17 @@ impl Machine {
     /// What cannot be found out is left empty: a default that depends on it is then an error that
     /// names the key to give.
     pub fn this() -> Self {
-        let blank = || Self {
+        let blank = |cores: Vec<usize>| Self {
             addresses: Vec::new(),
             present: Vec::new(),
             deprecated: Vec::new(),
             local: Vec::new(),
             routed: Vec::new(),
-            cores: cores(),
+            cpus: cpus(&cores),
+            cores,
             binds,
         };
-        Self::look().unwrap_or_else(|_| blank())
+        Self::look().unwrap_or_else(|_| blank(cores()))
     }
 
     /// Looks at the machine this runs on, all of it.
@@ -57,7 +60,7 @@ impl Machine {
     /// # Errors
     /// The kernel cannot be asked.
     pub(in crate::control) fn look() -> io::Result<Self> {
-        let all = network::addresses()?;
+        let (all, cores) = (network::addresses()?, cores());
         let listed = |are: fn(&Address) -> bool| -> Vec<IpAddr> {
             all.iter().filter(|address| are(address)).map(|address| address.ip).collect()
         };
@@ -71,7 +74,8 @@ impl Machine {
             deprecated: listed(Address::is_deprecated),
             local,
             routed: routed(&all),
-            cores: cores(),
+            cpus: cpus(&cores),
+            cores,
             binds,
         })
     }
@@ -87,6 +91,7 @@ impl Machine {
             routed: addresses.clone(),
             addresses,
             cores: vec![0],
+            cpus: 1,
             binds: |_| true,
         }
     }
@@ -168,6 +173,12 @@ fn cores() -> Vec<usize> {
     allowed.into_iter().map(|core| core.id).collect()
 }
 
+/// What the standard library makes of the process's cores and of the quotas of its control groups
+/// (`cpu.max`, `cpu.cfs_quota_us`): whole CPUs, rounded down, at least one.
+fn cpus(cores: &[usize]) -> usize {
+    std::thread::available_parallelism().map_or(cores.len(), |cpus| cpus.get().min(cores.len()))
+}
+
 /// Binding decides, since more can be bound than the interfaces list: all of 127.0.0.0/8, and
 /// floating addresses under `ip_nonlocal_bind`.
 ///
@@ -191,7 +202,7 @@ mod tests {
     fn this_machine_has_a_loopback_address_and_a_core() {
         let machine = Machine::this();
         assert!(machine.addresses.contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        assert!(!machine.cores.is_empty());
+        assert!((1..=machine.cores.len()).contains(&machine.cpus));
         assert!(machine.routed.iter().all(|ip| machine.addresses.contains(ip)));
         for address in &machine.addresses {
             assert!(machine.local.iter().any(|net| net.contains(address)), "{address}");

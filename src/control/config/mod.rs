@@ -65,7 +65,7 @@ pub struct Config {
     pub relays: Vec<RelayAddress>,
     /// Addresses that were asked for by name and that this machine does not have yet.
     pub missing: Vec<IpAddr>,
-    /// Ports that are handed out; at least two for each worker.
+    /// Ports that are handed out; at least one.
     pub relay_ports: PortRange,
     /// Realm of the long-term credentials; 1-127 characters.
     pub realm: String,

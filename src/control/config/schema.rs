@@ -58,7 +58,7 @@ pub const RELAY_PORTS: Key = Key {
     name: "relay-ports",
     unit: "LOW-HIGH",
     default: "49152-65535",
-    bounds: "1024-65535, at least two ports for each worker",
+    bounds: "1024-65535",
     doc: "Ports that are handed out as relayed addresses, both ends included.",
     example: "49152-65535",
     ..ONE
@@ -116,9 +116,11 @@ pub const WORKERS: NumberKey = NumberKey {
     key: Key {
         name: "workers",
         unit: "N",
-        default: "one for each core",
+        default: "one for each CPU",
         bounds: "1-128",
-        doc: "Worker threads; each is pinned to a core and owns its share of the clients.",
+        doc: "Worker threads; each is pinned to a core and owns its share of the clients. By default \
+              as many as there are cores to run on, fewer where the CPU quota of a container or the \
+              number of relay ports is smaller.",
         example: "2",
         ..ONE
     },

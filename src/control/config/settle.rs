@@ -20,8 +20,6 @@ use super::value::{
 use super::{Config, LogSettings, Machine, Quotas, UsageSettings, Waiting, WorkerPlace};
 use crate::turn::{MAX_SECRETS, RateLimits};
 
-/// An even port and the odd one above it: the least a worker needs for EVEN-PORT.
-const PORTS_PER_WORKER: u32 = 2;
 const GENERATED_SECRET_BYTES: usize = 16;
 
 /// Options on their way to a [`Config`].
@@ -33,9 +31,10 @@ pub(super) struct Settling<'a> {
 impl Settling<'_> {
     pub(super) fn settle(&self, options: Options) -> Result<Config, ConfigError> {
         let (asked, Addresses { listen, relays, missing }) = self.addresses(&options)?;
-        let workers = self.workers(options.workers.as_ref())?;
-        let relay_ports = self.relay_ports(options.relay_ports.as_ref(), workers.len())?;
+        let relay_ports: PortRange =
+            value_or_default(options.relay_ports.clone(), &schema::RELAY_PORTS);
         let most_allocations = relay_ports.count() * size(relays.len());
+        let workers = self.workers(options.workers.as_ref(), most_allocations)?;
         let quotas = self.quotas(&options, most_allocations)?;
         let limits = self.limits(&options)?;
         let stranger_reply_bytes =
@@ -128,31 +127,21 @@ impl Settling<'_> {
         })
     }
 
-    /// Takes the cores in order, and starts over where there are more workers than cores.
-    fn workers(&self, given: Option<&Given<u32>>) -> Result<Vec<WorkerPlace>, ConfigError> {
-        let cores = &self.machine.cores;
-        let every_core = size(cores.len()).clamp(schema::WORKERS.min, schema::WORKERS.max);
+    /// Takes the cores in order, and starts over where there are more workers than cores. By default
+    /// there is one for each CPU that may be kept busy and no more than could have an allocation.
+    fn workers(
+        &self,
+        given: Option<&Given<u32>>,
+        most_allocations: u32,
+    ) -> Result<Vec<WorkerPlace>, ConfigError> {
+        let Machine { cores, cpus, .. } = self.machine;
+        let useful = size(*cpus).min(most_allocations);
         let count = match given {
             Some(_) => self.number(&schema::WORKERS, given)?,
-            None => every_core,
+            None => useful.clamp(schema::WORKERS.min, schema::WORKERS.max),
         };
         let places = cores.iter().cycle().map(|&core| WorkerPlace { core });
         Ok(places.take(count as usize).collect())
-    }
-
-    fn relay_ports(
-        &self,
-        given: Option<&Given<PortRange>>,
-        workers: usize,
-    ) -> Result<PortRange, ConfigError> {
-        let key = &schema::RELAY_PORTS;
-        let range = value_or_default(given.cloned(), key);
-        let (has, needs) = (range.count(), PORTS_PER_WORKER * size(workers));
-        if has < needs {
-            let problem = format!("{range} has {has} ports: {workers} workers need {needs}");
-            return self.fail(key, given.map(|given| given.place), problem);
-        }
-        Ok(range)
     }
 
     fn quotas(&self, options: &Options, most_allocations: u32) -> Result<Quotas, ConfigError> {

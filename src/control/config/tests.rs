@@ -28,6 +28,7 @@ fn machine() -> Machine {
     Machine {
         routed: vec![ip("10.0.0.6"), ip("2001:db8::5")],
         cores: vec![0, 1, 2, 3],
+        cpus: 4,
         binds: |address: SocketAddr| OWN.into_iter().map(ip).any(|own| own == address.ip()),
         ..Machine::with(&OWN)
     }
@@ -168,9 +169,8 @@ fn the_command_line_wins_for_every_key() {
 }
 
 /// Each file, the line that is named, the key, and a part of the problem.
-const BAD_FILES: [(&str, usize, &str, &str); 41] = [
+const BAD_FILES: [(&str, usize, &str, &str); 40] = [
     ("relay-ports = '6000-5000'", 1, "relay-ports", "6000-5000 is reversed: write 5000-6000"),
-    ("relay-ports = '5000-5006'\nworkers = 4", 1, "relay-ports", "4 workers need 8"),
     ("relay-ports = '5000'", 1, "relay-ports", "write LOW-HIGH"),
     ("relay-ports = '80-5000'", 1, "relay-ports", "begins below 1024"),
     ("relay-ports = '5000-70000'", 1, "relay-ports", "not a port range"),
@@ -375,6 +375,21 @@ fn workers_share_the_cores_in_order() {
     };
     assert_eq!(cores(&[]), [0, 1, 2, 3]);
     assert_eq!(cores(&["--workers=6"]), [0, 1, 2, 3, 0, 1]);
+}
+
+#[test]
+fn workers_are_as_many_as_cpus_and_ports_let_be_useful_unless_a_number_is_given() {
+    let workers = |cpus: usize, words: &[&str]| {
+        let machine = Machine { cpus, ..machine() };
+        Config::load(flags(words), None, &machine).unwrap().workers.len()
+    };
+    assert_eq!(workers(4, &[]), 4);
+    assert_eq!(workers(1, &[]), 1);
+    let relay = ["--relay-ip=10.0.0.5", "--relay-ports=5000-5002"];
+    assert_eq!(workers(4, &relay), 3);
+    assert_eq!(workers(2, &relay), 2);
+    assert_eq!(workers(4, &[&relay[..], &["--relay-ip=10.0.0.6"]].concat()), 4);
+    assert_eq!(workers(1, &[&relay[..], &["--workers=8"]].concat()), 8);
 }
 
 #[test]

@@ -135,7 +135,8 @@ mod tests {
     use crate::control::config::{Config, Machine, Options};
 
     fn config() -> Config {
-        let machine = Machine { cores: vec![0, 1], ..Machine::with(&["10.0.0.5", "127.0.0.1"]) };
+        let machine =
+            Machine { cores: vec![0, 1], cpus: 2, ..Machine::with(&["10.0.0.5", "127.0.0.1"]) };
         Config::load(Options::default(), None, &machine).unwrap()
     }
 

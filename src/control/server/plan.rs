@@ -239,7 +239,7 @@ mod tests {
 
     /// Four workers with 16,384 relay ports, and metrics on one address.
     fn four_workers() -> Config {
-        let machine = Machine { cores: vec![0, 1, 2, 3], ..Machine::with(&["8.8.8.8"]) };
+        let machine = Machine { cores: vec![0, 1, 2, 3], cpus: 4, ..Machine::with(&["8.8.8.8"]) };
         let config = config("--listen=8.8.8.8", &machine);
         Config { metrics: vec!["127.0.0.1:9641".parse().unwrap()], ..config }
     }

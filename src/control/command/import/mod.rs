@@ -121,7 +121,7 @@ mod tests {
 
     fn machine() -> Machine {
         let machine = Machine::with(&["10.0.0.5", "10.0.0.6", "2001:db8::5"]);
-        Machine { cores: vec![0, 1], ..machine }
+        Machine { cores: vec![0, 1], cpus: 2, ..machine }
     }
 
     /// Translates a file and settles what comes out, as `check-config` would.
