@@ -1,6 +1,7 @@
 //! The numbers a driver is made with.
 
-/// Sizes and limits of one driver. Memory is taken when the driver is made, from these.
+/// Sizes and limits of one driver. Address space is taken when the driver is made; memory becomes
+/// resident with use.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// Receive buffers of 64 KiB, 1 to 32,768. The kernel backs only what datagrams have touched.

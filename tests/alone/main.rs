@@ -21,5 +21,6 @@ mod flood;
 mod hostile;
 mod memory;
 mod overload;
+mod resident;
 mod size;
 mod stranger;

@@ -2,7 +2,13 @@
 //!
 //! One anonymous mapping holds every buffer of a driver: the ones the kernel receives into, and two
 //! small classes of private ones for datagrams the server writes itself. The kernel backs a page
-//! only when it is first written.
+//! only when it is first written, and a page once written stays. Most datagrams and trains are small;
+//! so that a flood of large ones does not make every buffer resident for good, no more than
+//! [`MOST_SWOLLEN`] free buffers keep more than their first [`KEPT_BYTES`]:
+//!
+//! ```text
+//! resident at most   1,024 buffers x 8 KiB  +  128 x 57 KiB  +  what is leased at the moment
+//! ```
 //!
 //! A slot is in one of three states, and that is the law of this file:
 //!
@@ -39,6 +45,15 @@ const LARGE_COUNT: u32 = 16;
 const KERNEL: u32 = u32::MAX;
 const END: u32 = u32::MAX;
 
+/// What a buffer keeps resident in any case: a datagram of any MTU in use, or a small train.
+const KEPT_BYTES: usize = 8192;
+/// Buffers that keep more. Trains in a row use the same few buffers again and again, far fewer than
+/// these; giving a buffer back and faulting it in anew costs some 5 to 8 us.
+const MOST_SWOLLEN: u32 = 128;
+/// The smallest page there is. A multiple of it that is none of the machine's pages is refused, and
+/// the buffer stays as it is.
+const PAGE_BYTES: usize = 4096;
+
 /// Which buffers a slot belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -54,6 +69,8 @@ pub(in crate::io) struct Pool {
     receive_count: u32,
     slots: Box<[Slot]>,
     free: [FreeList; 3],
+    /// Slots whose buffer is resident beyond [`KEPT_BYTES`].
+    swollen: Cell<u32>,
 }
 
 struct Slot {
@@ -61,6 +78,8 @@ struct Slot {
     refs: Cell<u32>,
     /// The next free slot of the class, while this one is free.
     next: Cell<u32>,
+    /// Something was written behind the first [`KEPT_BYTES`].
+    is_swollen: Cell<bool>,
 }
 
 struct FreeList {
@@ -75,10 +94,15 @@ impl Pool {
         let mapped_bytes = (receive_count + LARGE_COUNT) as usize * RECEIVE_BYTES
             + SMALL_COUNT as usize * SMALL_BYTES;
         let base = map(mapped_bytes)?;
-        let slots = (0..slot_count).map(|_| Slot { refs: Cell::new(0), next: Cell::new(END) });
+        let slots = (0..slot_count).map(|_| Slot {
+            refs: Cell::new(0),
+            next: Cell::new(END),
+            is_swollen: Cell::new(false),
+        });
         let free = [(); 3].map(|()| FreeList { head: Cell::new(END), count: Cell::new(0) });
         let slots = slots.collect();
-        let pool = Self { base, mapped_bytes, receive_count, slots, free };
+        let swollen = Cell::new(0);
+        let pool = Self { base, mapped_bytes, receive_count, slots, free, swollen };
         (0..slot_count).rev().for_each(|slot| pool.put_free(slot));
         Ok(Rc::new(pool))
     }
@@ -163,7 +187,34 @@ impl Pool {
         Some(slot)
     }
 
+    /// Notes that a buffer has been written up to `end`.
+    fn touch(&self, slot: u32, end: usize) {
+        if end > KEPT_BYTES && !self.slots[slot as usize].is_swollen.replace(true) {
+            self.swollen.set(self.swollen.get() + 1);
+        }
+    }
+
+    /// Gives the kernel back what a free buffer has beyond [`KEPT_BYTES`], where too many have it.
+    fn shrink(&self, slot: u32) {
+        if self.swollen.get() <= MOST_SWOLLEN || !self.slots[slot as usize].is_swollen.get() {
+            return;
+        }
+        let start = self.pointer(slot).addr();
+        // Whole pages that are this buffer's alone; those at its edges it shares with its neighbours.
+        let first = (start + KEPT_BYTES).next_multiple_of(PAGE_BYTES);
+        let end = (start + self.bytes(slot)) / PAGE_BYTES * PAGE_BYTES;
+        let pages = self.base.as_ptr().with_addr(first).cast();
+        // SAFETY: the pages lie within this slot, which has no lease and is not the kernel's, so
+        // that nobody reads or writes them; what they held is not looked at again.
+        let given_back = unsafe { libc::madvise(pages, end - first, libc::MADV_DONTNEED) };
+        if given_back == 0 {
+            self.slots[slot as usize].is_swollen.set(false);
+            self.swollen.set(self.swollen.get() - 1);
+        }
+    }
+
     fn put_free(&self, slot: u32) {
+        self.shrink(slot);
         let list = &self.free[self.class(slot) as usize];
         self.slots[slot as usize].next.set(list.head.replace(slot));
         list.count.set(list.count.get() + 1);
@@ -259,6 +310,7 @@ impl Lease {
     pub(in crate::io) fn set_range(&mut self, range: Range<usize>) {
         assert!(range.start <= range.end, "a payload does not end before it starts");
         assert!(range.end <= self.pool.bytes(self.slot), "a payload lies within its buffer");
+        self.pool.touch(self.slot, range.end);
         (self.start, self.end) = (range.start as u32, range.end as u32);
     }
 
@@ -345,6 +397,36 @@ mod tests {
         }
         assert!(pool.publish().is_none());
         assert!(pool.blank(100).is_none());
+    }
+
+    #[test]
+    fn few_buffers_stay_swollen_after_all_were_filled_and_all_can_be_filled_again() {
+        let pool = Pool::new(MOST_SWOLLEN * 2).expect("memory");
+        for _ in 0..2 {
+            let fill = |mark: u32| {
+                let mut lease = filled(&pool, 0..RECEIVE_BYTES);
+                lease.exclusive().expect("not shared").fill(mark as u8);
+                lease
+            };
+            let leases: Vec<_> = (0..MOST_SWOLLEN * 2).map(fill).collect();
+            assert_eq!(pool.swollen.get(), MOST_SWOLLEN * 2);
+            for (mark, lease) in leases.iter().enumerate() {
+                assert!(lease.buffer().iter().all(|byte| *byte == mark as u8), "buffer {mark}");
+            }
+            drop(leases);
+            assert_eq!(pool.swollen.get(), MOST_SWOLLEN);
+        }
+        // What is left of the buffers behind the pages that were given back is zero, and writable.
+        let lease = filled(&pool, 0..KEPT_BYTES);
+        assert_eq!(lease.buffer().len(), RECEIVE_BYTES);
+    }
+
+    #[test]
+    fn a_buffer_that_held_a_small_datagram_is_never_given_back() {
+        let pool = Pool::new(MOST_SWOLLEN * 2).expect("memory");
+        let leases: Vec<_> = (0..MOST_SWOLLEN * 2).map(|_| filled(&pool, 56..1500)).collect();
+        drop(leases);
+        assert_eq!(pool.swollen.get(), 0);
     }
 
     #[test]
