@@ -90,7 +90,9 @@ impl Model {
             if is_own && allocation.request.transaction == request.transaction {
                 return Expect::Again;
             }
-            let is_same_client = allocation.account == signature.user.account;
+            // The account of all names without an id is nobody's in particular.
+            let account = Some(&signature.user.account).filter(|account| !account.is_empty());
+            let is_same_client = is_own || account == Some(&allocation.account);
             if !is_same_client || self.scenario.on_reallocate == OnReallocate::Refuse {
                 return Expect::Code(437);
             }
