@@ -163,19 +163,22 @@ fn a_closed_allocation_is_reached_by_nobody() {
 // An SFU, a SIP gateway, a browser or another TURN server beside the relay may have any port.
 #[test]
 fn a_neighbour_with_a_port_of_the_relay_range_is_reached_both_ways() {
-    let relay = Setup::new().relay_port_count(20).start();
-    let mut client = Client::new(relay.v4());
-    let own = client.allocate();
-    let (low, high) = relay.relay_range;
-    let free = (low..=high).filter(|port| *port != own.port());
-    for (number, port) in free.take(5).enumerate() {
-        let neighbour = Peer { socket: bound(SocketAddr::new(own.ip(), port)) };
-        let channel = 0x4000 + u16::try_from(number).expect("a few");
-        client.bind(channel, neighbour.address());
-        client.send_channel(channel, b"out");
-        assert_eq!(neighbour.receive(), (own, b"out".to_vec()));
-        neighbour.send(own, b"in");
-        assert_eq!(client.channel_data(), (channel, b"in".to_vec()));
+    for workers in ["1", "2"] {
+        let setup = Setup::new().relay_port_count(20).with(&["--workers", workers]);
+        let relay = setup.start();
+        let mut client = Client::new(relay.v4());
+        let own = client.allocate();
+        let (low, high) = relay.relay_range;
+        // Ports of every worker's slice.
+        for port in (low..=high).filter(|port| *port != own.port()) {
+            let neighbour = Peer { socket: bound(SocketAddr::new(own.ip(), port)) };
+            let channel = 0x4000 + (port - low);
+            client.bind(channel, neighbour.address());
+            client.send_channel(channel, b"out");
+            assert_eq!(neighbour.receive(), (own, b"out".to_vec()));
+            neighbour.send(own, b"in");
+            assert_eq!(client.channel_data(), (channel, b"in".to_vec()));
+        }
     }
 }
 

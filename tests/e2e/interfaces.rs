@@ -3,10 +3,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::client::{Client, socket};
+use crate::client::{Client, V6, allocate, socket};
 use crate::metrics::ask;
 use crate::namespace::{in_own_network, ip, set};
 use crate::relay::{PASSWORD, Relay, Setup, USER};
+use crate::stun::{Builder, attribute};
 
 const HERE: &str = "5.5.5.1";
 const LATER: &str = "5.5.5.9";
@@ -156,4 +157,33 @@ fn a_node_without_an_address_of_a_family_that_it_had_is_not_ready() {
         relay.process.wait_until_it_logs("what was asked for is served", 1);
         assert_eq!(ready().status, 200);
     });
+}
+
+#[test]
+fn relays_follow_the_machine_to_another_address_and_to_another_family() {
+    for workers in ["1", "2"] {
+        in_own_network("relays that follow", || {
+            ip(&format!("address add {HERE}/32 dev lo"));
+            let relay = of_defaults().with(&["--workers", workers]).spawn();
+            wait_for(&relay, HERE);
+            let mut before = client(HERE);
+            assert_eq!(before.allocate().ip(), address(HERE));
+            assert_eq!(before.fail(v6_allocation()), 437, "one allocation a five-tuple");
+            assert_eq!(client(HERE).fail(v6_allocation()), 440);
+            ip("-6 address add 2a00:7::5/128 dev lo nodad");
+            relay.process.wait_until_it_logs("relays are opened here", 1);
+            assert_eq!(client(HERE).allocate_v6().ip(), address("2a00:7::5"));
+            ip(&format!("address add {LATER}/32 dev lo"));
+            ip(&format!("address delete {HERE}/32 dev lo"));
+            relay.process.wait_until_it_logs("relays are opened here", 2);
+            wait_for(&relay, LATER);
+            for _ in 0..8 {
+                assert_eq!(client(LATER).allocate().ip(), address(LATER));
+            }
+        });
+    }
+}
+
+fn v6_allocation() -> Builder {
+    allocate().attribute(attribute::REQUESTED_ADDRESS_FAMILY, V6)
 }

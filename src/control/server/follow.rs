@@ -105,6 +105,7 @@ impl<W: Workers> Life<W> {
             }
         };
         let before = self.reload.config().local.clone();
+        let relays = self.reload.config().relays.clone();
         let rules = match self.reload.follow(machine) {
             Ok(rules) => rules,
             Err(problem) => return error!("the addresses stay as they were: {problem}"),
@@ -118,6 +119,12 @@ impl<W: Workers> Life<W> {
                  allow-peers opens it"
             );
             self.hand_out(alive, &Arc::new(rules)).await;
+        }
+        let now = &self.reload.config().relays;
+        if *now != relays {
+            self.workers.relay_on(now);
+            let locals = now.iter().map(|relay| relay.local.to_string()).collect::<Vec<_>>();
+            info!(addresses = locals.join(", "), "relays are opened here from now on");
         }
         self.listen_as_asked();
         self.tell_what_is_served();

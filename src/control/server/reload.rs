@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use super::answers::gather;
 use super::plan::{limits, policy, settings};
 use super::run::{Life, Workers};
-use crate::control::config::{Addresses, Change, Config, Machine, Origin, Secret};
+use crate::control::config::{Change, Config, Machine, Origin, Secret};
 use crate::control::log::output::Level;
 use crate::turn::{Nonces, Settings};
 
@@ -75,8 +75,7 @@ impl Reload {
         &mut self,
         machine: Machine,
     ) -> Result<Option<Settings>, String> {
-        let relays = self.holds.relays.clone();
-        let addresses = Addresses { relays, ..self.holds.addresses_on(&machine)? };
+        let addresses = self.holds.addresses_on(&machine)?;
         let before = (policy(&self.holds), self.holds.own_sockets());
         self.holds.take(addresses, machine.local);
         let differs = (policy(&self.holds), self.holds.own_sockets()) != before;

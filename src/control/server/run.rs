@@ -29,7 +29,7 @@ use crate::control::log::totals::Totals;
 use crate::control::metrics::Readiness;
 use crate::control::network::Watch;
 use crate::control::usage::LAST_RECORDS_WITHIN;
-use crate::turn::{Alternates, ListenerId, Settings, WorkerIndex};
+use crate::turn::{Alternates, ListenerId, RelayAddress, Settings, WorkerIndex};
 use crate::worker::{Limits, Report, Snapshot, SpawnError};
 
 /// Time that workers get to end after the first signal; they only close sockets.
@@ -61,6 +61,9 @@ pub(in crate::control) trait Workers {
 
     /// Has every worker listen on one more address, or again on one.
     fn listen(&self, listener: ListenerId, address: SocketAddr) -> Result<(), SpawnError>;
+
+    /// Has every worker open relays on these addresses from now on, and on no others.
+    fn relay_on(&self, relays: &[RelayAddress]);
 
     /// Has no worker listen on an address any more.
     fn stop_listening(&self, listener: ListenerId);
@@ -334,6 +337,8 @@ mod tests {
         }
 
         fn stop_listening(&self, _: ListenerId) {}
+
+        fn relay_on(&self, _: &[RelayAddress]) {}
 
         fn reconfigure(
             &self,

@@ -29,7 +29,7 @@ use crate::control::metrics::{About, Doors, Losses, Node, Readiness, Sampler};
 use crate::control::network::Watch;
 use crate::control::usage::{self, Counts, Interim, Names, UsageRecords};
 use crate::io::{BufferSizes, Facts};
-use crate::turn::{Alternates, ListenerId, Settings, WorkerIndex};
+use crate::turn::{Alternates, ListenerId, RelayAddress, Settings, WorkerIndex};
 use crate::worker::{self, DriverKind, Granted, Limits, Snapshot, SpawnError, Tell, Workers};
 
 /// How long the log's reader has for the last lines, once everything else has ended.
@@ -262,6 +262,10 @@ impl run::Workers for Arc<Workers> {
 
     fn listen(&self, listener: ListenerId, address: SocketAddr) -> Result<(), SpawnError> {
         Workers::listen(self, listener, address)
+    }
+
+    fn relay_on(&self, relays: &[RelayAddress]) {
+        Workers::relay_on(self, relays);
     }
 
     fn stop_listening(&self, listener: ListenerId) {

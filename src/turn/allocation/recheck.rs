@@ -19,7 +19,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use crate::turn::{
-    Now, Server, Settings,
+    Now, RelayPorts, Server, Settings,
     allocation::{permission::Reach, table::AllocationId},
 };
 
@@ -43,6 +43,13 @@ impl Server {
         if moved || before.policy != self.settings.policy {
             self.review = Some(0);
         }
+    }
+
+    /// Opens relays on these addresses from now on. Allocations on others live on; permissions are
+    /// looked at again, since an address that was ours may be somebody else's now.
+    pub fn relay_on(&mut self, relays: &[RelayPorts]) {
+        self.relays.relay_on(relays);
+        self.review = Some(0);
     }
 
     /// Reviews the next allocations, if any are still to be reviewed.

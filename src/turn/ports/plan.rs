@@ -55,8 +55,13 @@ impl PortPlan {
 
     /// The ports of some addresses, all free.
     pub fn open(&self, addresses: &[RelayAddress]) -> Vec<RelayPorts> {
-        let table = || Arc::new(PortTable::new(self.low..=self.high));
-        addresses.iter().map(|address| RelayPorts { address: *address, table: table() }).collect()
+        let ports = |address: &RelayAddress| RelayPorts { address: *address, table: self.table() };
+        addresses.iter().map(ports).collect()
+    }
+
+    /// The ports of one address, all free.
+    pub fn table(&self) -> Arc<PortTable> {
+        Arc::new(PortTable::new(self.low..=self.high))
     }
 
     /// True for a worker that takes part.

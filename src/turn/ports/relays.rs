@@ -16,7 +16,7 @@ use std::{
 };
 
 use crate::turn::{
-    Chance, Holder, PortTable, RelayAddress, RelayId, Shard, WorkerIndex,
+    Chance, Holder, PortTable, RelayAddress, RelayId, RelayPorts, Shard, WorkerIndex,
     allocation::table::AllocationId, ports::table::Parity,
 };
 use crate::wire::Family;
@@ -46,6 +46,14 @@ struct Address {
     ports: Arc<PortTable>,
     /// Ports that this worker has taken and not given back.
     held: usize,
+    /// Relays are opened here; false for an address that the machine has lost.
+    is_drawn: bool,
+}
+
+impl Address {
+    fn is_drawn_for(&self, family: Family) -> bool {
+        self.is_drawn && Family::of(self.relay.local) == family
+    }
 }
 
 /// How many ports of one relay address a worker has.
@@ -96,6 +104,7 @@ impl Relays {
             relay: relay.address,
             ports: relay.table.clone(),
             held: 0,
+            is_drawn: true,
         });
         Relays {
             worker: shard.worker,
@@ -106,9 +115,33 @@ impl Relays {
         }
     }
 
+    /// Opens relays on these addresses from now on, and on no others; those that are open live on.
+    pub(in crate::turn) fn relay_on(&mut self, relays: &[RelayPorts]) {
+        let is_asked = |local| relays.iter().any(|relay| relay.address.local == local);
+        for address in &mut self.addresses {
+            address.is_drawn = false;
+        }
+        for RelayPorts { address: relay, table } in relays {
+            let known = self.addresses.iter().position(|it| it.relay.local == relay.local);
+            if let Some(known) = known {
+                let address = &mut self.addresses[known];
+                (address.relay, address.is_drawn) = (*relay, true);
+                continue;
+            }
+            let ports = Arc::clone(table);
+            let new = Address { relay: *relay, ports, held: 0, is_drawn: true };
+            // The place of an address on which nothing is left, or there would be more every day.
+            let is_left = |it: &Address| it.held == 0 && !is_asked(it.relay.local);
+            match self.addresses.iter().position(is_left) {
+                Some(left) => self.addresses[left] = new,
+                None => self.addresses.push(new),
+            }
+        }
+    }
+
     /// True when relays of a family can be had at all.
     pub(in crate::turn) fn has_family(&self, family: Family) -> bool {
-        self.addresses.iter().any(|address| Family::of(address.relay.local) == family)
+        self.addresses.iter().any(|address| address.is_drawn_for(family))
     }
 
     /// How many ports this worker has, address by address.
@@ -122,7 +155,8 @@ impl Relays {
 
     /// True for an address relays are bound to or advertised with.
     pub(in crate::turn) fn is_relay_address(&self, ip: IpAddr) -> bool {
-        self.address_of(ip).is_some()
+        let mut drawn = self.addresses.iter().filter(|address| address.is_drawn);
+        drawn.any(|address| address.relay.advertised == ip || address.relay.local == ip)
     }
 
     /// Takes a port on some address of a family, the first tried at random: of this worker's slice
@@ -136,8 +170,7 @@ impl Relays {
         let count = self.addresses.len();
         let begin = chance.below(count)?;
         let addresses = (0..count).map(|step| (begin + step) % count);
-        let of_family =
-            addresses.filter(|at| Family::of(self.addresses[*at].relay.local) == family);
+        let of_family = addresses.filter(|at| self.addresses[*at].is_drawn_for(family));
         let ports = |at: usize| &self.addresses[at].ports;
         let own = of_family
             .clone()

@@ -14,6 +14,7 @@ mod hostile;
 mod kernel;
 mod lifetimes;
 mod limits;
+mod moving;
 mod people;
 mod permissions;
 mod ports;

@@ -28,6 +28,7 @@ impl<D: Driver> Worker<D> {
                 answer.try_send(self.index).unwrap_or_default();
             }
             Mail::Listen { listener, sockets } => self.listen(listener, sockets),
+            Mail::Relays(relays) => self.server.relay_on(&relays),
             Mail::StopListening(listener) => self.stop_listening(listener),
             Mail::Drain(alternates) => self.server.drain(alternates),
             Mail::Stop => self.stop(now),

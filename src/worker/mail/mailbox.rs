@@ -15,7 +15,9 @@ use crate::worker::{
 };
 use crate::{
     io::Waker,
-    turn::{Alternates, FiveTuple, ListenerId, PendingId, RelayId, Settings, WorkerIndex},
+    turn::{
+        Alternates, FiveTuple, ListenerId, PendingId, RelayId, RelayPorts, Settings, WorkerIndex,
+    },
 };
 
 /// Letters an inbox holds before senders have to wait or drop.
@@ -69,6 +71,8 @@ pub(in crate::worker) enum Mail {
     },
     /// Listen on it no more.
     StopListening(ListenerId),
+    /// Open relays on these addresses from now on.
+    Relays(Arc<[RelayPorts]>),
     /// Take no new clients and send them there, or take them again.
     Drain(Option<Alternates>),
     /// End: close every allocation and return.

@@ -7,7 +7,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -31,8 +31,8 @@ use crate::worker::{
 use crate::{
     io::{self as net, Driver, PortableDriver, UringDriver, Waker},
     turn::{
-        Alternates, Counts, ListenerId, PortPlan, RelayAddress, Server, Settings, Shard,
-        WorkerIndex,
+        Alternates, Counts, ListenerId, PortPlan, RelayAddress, RelayPorts, Server, Settings,
+        Shard, WorkerIndex,
     },
 };
 
@@ -93,6 +93,10 @@ pub struct Workers {
     listening: Listening,
     granted: Granted,
     quota: SharedQuota,
+    ports: PortPlan,
+    /// The ports of every address on which relays are open or may live. For who controls the workers
+    /// alone: no worker ever waits for it.
+    relays: Mutex<Vec<RelayPorts>>,
 }
 
 /// Why the workers did not come up.
@@ -190,7 +194,8 @@ pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
     }
     drop(ready);
     let addresses = introduce(tickets, &readiness)?;
-    Ok(Workers { addresses, threads, listening, granted, quota })
+    let relays = Mutex::new(relays);
+    Ok(Workers { addresses, threads, listening, granted, quota, ports: plan.ports, relays })
 }
 
 impl Workers {
@@ -259,6 +264,27 @@ impl Workers {
             drop(post_patiently(worker, Mail::Listen { listener, sockets }));
         }
         Ok(())
+    }
+
+    /// Has every worker open relays on these addresses from now on, and on no others. An address on
+    /// which relays still live has the ports it had, if it comes again.
+    pub fn relay_on(&self, addresses: &[RelayAddress]) {
+        let mut known = self.relays.lock().unwrap_or_else(PoisonError::into_inner);
+        // What no worker has any more is forgotten, or there would be more every day.
+        known.retain(|relay| Arc::strong_count(&relay.table) > 1);
+        let mut ports = |address: &RelayAddress| {
+            let had = known.iter().find(|relay| relay.address.local == address.local);
+            let table = had.map(|relay| Arc::clone(&relay.table));
+            let table = table.unwrap_or_else(|| self.ports.table());
+            let relay = RelayPorts { address: *address, table };
+            known.retain(|it| it.address.local != address.local);
+            known.push(relay.clone());
+            relay
+        };
+        let relays: Arc<[RelayPorts]> = addresses.iter().map(&mut ports).collect();
+        for worker in &self.addresses {
+            drop(post_patiently(worker, Mail::Relays(Arc::clone(&relays))));
+        }
     }
 
     /// Has no worker listen on an address any more. Allocations live on.
