@@ -30,8 +30,7 @@ use nix::{
 };
 use tokio_uring::buf::BoundedBuf;
 use uturn::io::{
-    Batching, Driver, Event, Piece, PortableDriver, Received, Settings, SocketId, UringDriver,
-    Wait,
+    Driver, Event, Piece, PortableDriver, Received, Settings, SocketId, UringDriver, Wait,
     sockets::{self, BufferSizes},
 };
 
@@ -316,9 +315,8 @@ fn measure_shapes<R: Relay>(
 }
 
 fn relays(criterion: &mut Criterion) {
-    // Everything has arrived before a round begins: a wait for more would only be noise.
-    let batching = Batching { longest_wait_us: 0, ..Batching::default() };
-    let settings = Settings { batching, ..Settings::default() };
+    // Everything has arrived before a round begins: a hold would only be noise.
+    let settings = Settings { hold_us: 0, ..Settings::default() };
     measure(criterion, "bare", false, || Bare { routes: Vec::new() });
     measure_shapes(criterion, "bare_trains", true, &SHAPES[2..], || BareTrains {
         routes: Vec::new(),

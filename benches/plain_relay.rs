@@ -159,7 +159,7 @@ impl PlainRelay {
     fn judge(&mut self, client: SocketAddr, bytes: usize) -> io::Result<()> {
         let flow = FiveTuple { listener: ListenerId(0), client };
         let (now, datagram) = (now(self.started), &self.buffer[..bytes]);
-        let mut verdict = self.server.from_client(now, flow, datagram, &mut self.reply[..]);
+        let mut verdict = self.server.from_client(now, flow, datagram, 1, &mut self.reply[..]);
         while let Some(effect) = self.server.next_effect() {
             if let Effect::Open(open) = effect {
                 verdict = self.open(&open)?;

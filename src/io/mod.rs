@@ -36,7 +36,7 @@ pub use engine::{
 pub use epoll::PortableDriver;
 pub use memory::pool::Lease;
 pub use probe::{Facts, Obstacle};
-pub use settings::{Batching, Settings};
+pub use settings::Settings;
 pub use socket::{
     open::{self as sockets, BufferSizes},
     steer,

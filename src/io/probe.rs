@@ -26,8 +26,6 @@ const SYSCTL: &str = "/proc/sys/kernel/io_uring_disabled";
 pub struct Facts {
     /// Whether [`UringDriver`] works here, and if not, why.
     pub uring: Result<(), Obstacle>,
-    /// The kernel can wait for a batch of completions by itself (6.12).
-    pub min_wait: bool,
     /// The kernel polls the devices' queues for a ring (6.9).
     pub busy_poll: bool,
     /// A registered socket is released when it is closed, whatever others do (6.13).
@@ -66,7 +64,6 @@ impl Facts {
     #[cfg(test)]
     pub(crate) const ALL: Self = Self {
         uring: Ok(()),
-        min_wait: true,
         busy_poll: true,
         registered_files: true,
         direct_sockets: true,
@@ -80,7 +77,6 @@ impl Facts {
         let trial = Trial::run();
         Self {
             uring: trial.as_ref().map(drop).map_err(|obstacle| *obstacle),
-            min_wait: trial.as_ref().is_ok_and(|trial| trial.min_wait),
             busy_poll: trial.as_ref().is_ok_and(|trial| trial.busy_poll),
             registered_files: trial.as_ref().is_ok_and(|trial| trial.registered_files),
             direct_sockets: trial.is_ok_and(|trial| trial.direct_sockets),
@@ -96,7 +92,6 @@ impl Facts {
             segmentation: settings.segmentation && self.segmentation,
             registered_files: settings.registered_files && self.registered_files,
             direct_sockets: settings.direct_sockets && self.direct_sockets,
-            min_wait: settings.min_wait && self.min_wait,
             busy_poll_us: if self.busy_poll { settings.busy_poll_us } else { 0 },
             ..settings
         }
@@ -109,11 +104,6 @@ impl Facts {
         });
         let usable = self.uring.is_ok();
         let features = [
-            (
-                usable && !self.min_wait,
-                "io_uring cannot wait for a batch by itself (kernel 6.12): \
-                 under load the wait is cut short by a timer instead",
-            ),
             (
                 usable && !self.registered_files,
                 "io_uring keeps closed sockets that were registered (kernel 6.13): \
@@ -186,7 +176,6 @@ fn socket() -> io::Result<UdpSocket> {
 
 /// A small driver at work.
 struct Trial {
-    min_wait: bool,
     busy_poll: bool,
     registered_files: bool,
     direct_sockets: bool,
@@ -196,11 +185,10 @@ impl Trial {
     fn run() -> Result<Self, Obstacle> {
         let settings = Settings { buffers: 4, sockets: 4, ..Settings::default() };
         let mut driver = UringDriver::new(&settings).map_err(|error| obstacle(&error))?;
-        let min_wait = driver.has_min_wait();
         let busy_poll = driver.polls_devices();
         let registered_files = releases_sockets(&mut driver)?;
         let direct_sockets = registered_files && opens_sockets(&mut driver)?;
-        Ok(Self { min_wait, busy_poll, registered_files, direct_sockets })
+        Ok(Self { busy_poll, registered_files, direct_sockets })
     }
 }
 
@@ -289,9 +277,8 @@ mod tests {
     #[test]
     fn every_missing_feature_has_a_line() {
         assert_eq!(Facts::ALL.missing().count(), 0);
-        let old =
-            Facts { min_wait: false, registered_files: false, direct_sockets: false, ..Facts::ALL };
-        assert_eq!(old.missing().count(), 3);
+        let old = Facts { registered_files: false, direct_sockets: false, ..Facts::ALL };
+        assert_eq!(old.missing().count(), 2);
         let none = Facts { uring: Err(Obstacle::Absent), gro: false, segmentation: false, ..old };
         let lines: Vec<_> = none.missing().collect();
         assert_eq!(lines.len(), 3, "what only io_uring has is not missed without it: {lines:?}");
@@ -300,8 +287,8 @@ mod tests {
 
     #[test]
     fn settings_follow_the_facts() {
-        let facts = Facts { min_wait: false, segmentation: false, ..Facts::ALL };
+        let facts = Facts { direct_sockets: false, segmentation: false, ..Facts::ALL };
         let settings = facts.adapt(Settings::default());
-        assert!(!settings.min_wait && !settings.segmentation && settings.registered_files);
+        assert!(!settings.direct_sockets && !settings.segmentation && settings.registered_files);
     }
 }

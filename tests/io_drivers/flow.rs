@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use uturn::io::{Batching, Driver, Event, HEADROOM, Piece, Settings, Wait};
+use uturn::io::{Driver, Event, HEADROOM, Piece, Settings, Wait};
 
 use super::node::{Node, V4, V6, heard, numbered, open, outside, taken_apart};
 
@@ -65,82 +65,6 @@ pub(super) fn what_waits_comes_in_few_turns<D: Driver>(new: fn(&Settings) -> D) 
     assert_eq!(node.datagrams(256).len(), 256);
     let turns = node.driver.counters().turns - before;
     assert!(turns <= 16, "{turns} turns");
-}
-
-/// Long enough to be told from everything else.
-const BATCH_WAIT: Duration = Duration::from_millis(50);
-
-/// A node whose driver waits for a batch in every turn that follows one with a datagram.
-fn busy<D: Driver>(new: fn(&Settings) -> D, settings: Settings) -> Node<D> {
-    let wait_us = BATCH_WAIT.as_micros() as u32;
-    let batching = Batching {
-        completions: 10_000,
-        wait_us,
-        longest_wait_us: wait_us,
-        busy_from: 1,
-        widen_from_percent: 0,
-        narrow_below_percent: 0,
-    };
-    let mut node = Node::new(new(&Settings { batching, ..settings }));
-    // Load is judged a hundred times a second.
-    let begun = Instant::now();
-    while begun.elapsed() < BATCH_WAIT {
-        node.driver.turn(Wait::None).expect("a turn");
-    }
-    node
-}
-
-/// A driver that slept for a batch with a full socket at hand lost packets while a third of its core
-/// was unused.
-pub(super) fn what_waits_is_taken_before_a_batch_is_waited_for<D: Driver>(new: fn(&Settings) -> D) {
-    let mut node = busy(new, Settings::default());
-    let (client, _) = outside(V4);
-    for number in 0..700 {
-        client.send_to(&numbered(number, 100), node.address).expect("sent");
-    }
-    let begun = Instant::now();
-    assert_eq!(node.datagrams(700).len(), 700);
-    let took = begun.elapsed();
-    assert!(took < BATCH_WAIT * 3, "{took:?}, where one wait is {BATCH_WAIT:?}");
-
-    client.send_to(&numbered(700, 100), node.address).expect("sent");
-    let begun = Instant::now();
-    assert_eq!(node.datagrams(1).len(), 1);
-    let took = begun.elapsed();
-    assert!(took > BATCH_WAIT / 2, "{took:?}: no batch was waited for");
-}
-
-/// What ends a receive, in a worker that waits for batches: an empty datagram among others kept its
-/// socket deaf until the next turn, so that each cost a whole wait.
-pub(super) fn an_empty_datagram_costs_no_wait<D: Driver>(new: fn(&Settings) -> D) {
-    const ROUNDS: usize = 20;
-    let mut node = busy(new, Settings::default());
-    let (client, _) = outside(V4);
-    for round in 0..ROUNDS {
-        client.send_to(&numbered(round, 100), node.address).expect("sent");
-        client.send_to(&[], node.address).expect("sent");
-    }
-    let begun = Instant::now();
-    let arrived = node.datagrams(2 * ROUNDS);
-    let took = begun.elapsed();
-    for (round, pair) in arrived.chunks(2).enumerate() {
-        assert_eq!(pair, [numbered(round, 100), Vec::new()]);
-    }
-    assert!(took < BATCH_WAIT * 3, "{took:?}, where one wait is {BATCH_WAIT:?}");
-}
-
-/// The same while buffers run out.
-pub(super) fn a_lack_of_buffers_costs_no_wait<D: Driver>(new: fn(&Settings) -> D) {
-    const DATAGRAMS: usize = 64;
-    let mut node = busy(new, Settings { buffers: 4, ..Settings::default() });
-    let (client, _) = outside(V4);
-    for number in 0..DATAGRAMS {
-        client.send_to(&numbered(number, 100), node.address).expect("sent");
-    }
-    let begun = Instant::now();
-    assert_eq!(node.datagrams(DATAGRAMS).len(), DATAGRAMS);
-    let took = begun.elapsed();
-    assert!(took < BATCH_WAIT * 3, "{took:?}, where one wait is {BATCH_WAIT:?}");
 }
 
 pub(super) fn an_answer_needs_no_turn_of_its_own<D: Driver>(new: fn(&Settings) -> D) {

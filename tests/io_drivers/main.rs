@@ -14,8 +14,7 @@ macro_rules! suite {
             a_train_arrives_as_one_receive, headers_and_pads_are_gathered,
             a_lone_shared_piece_with_a_header, a_repeated_piece_is_a_train,
             what_waits_comes_in_few_turns,
-            what_waits_is_taken_before_a_batch_is_waited_for, an_answer_needs_no_turn_of_its_own,
-            an_empty_datagram_costs_no_wait, a_lack_of_buffers_costs_no_wait,
+            an_answer_needs_no_turn_of_its_own,
             whoever_looks_for_packets_first_sleeps_no_longer,
             turns_and_trains_add_up, the_time_held_is_sampled,
             order_within_a_flow_holds, a_full_queue_is_flushed_not_dropped,
@@ -56,7 +55,7 @@ fn uring_of_descriptors(settings: &Settings) -> UringDriver {
 
 /// As on kernels from 6.1 to 6.12.
 fn older_uring(settings: &Settings) -> UringDriver {
-    let settings = Settings { registered_files: false, min_wait: false, ..*settings };
+    let settings = Settings { registered_files: false, ..*settings };
     UringDriver::new(&settings).expect("io_uring")
 }
 

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::connections::PLACES;
 use crate::control::config::{Config, Proof, User, Waiting};
-use crate::io::{self as net, Batching, Facts};
+use crate::io::{self as net, Facts};
 use crate::turn::{
     Authenticator, Credentials, DEFAULT_NONCE_LIFETIME_S, Nonces, PeerPolicy, PortPlan, Settings,
 };
@@ -54,8 +54,7 @@ pub(in crate::control) fn plan(
 
 fn io_settings(config: &Config, sockets: u32) -> net::Settings {
     let Waiting { batch_us, spin_us, busy_poll_us } = config.waiting;
-    let batching = Batching { longest_wait_us: batch_us, ..Batching::default() };
-    net::Settings { sockets, batching, spin_us, busy_poll_us, ..net::Settings::default() }
+    net::Settings { sockets, hold_us: batch_us, spin_us, busy_poll_us, ..net::Settings::default() }
 }
 
 /// How many allocations there may be.

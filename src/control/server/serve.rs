@@ -187,7 +187,7 @@ fn facts(choice: IoChoice) -> Facts {
     match choice {
         IoChoice::Portable => {
             let uring = Ok(());
-            Facts { uring, min_wait: true, registered_files: true, direct_sockets: true, ..facts }
+            Facts { uring, registered_files: true, direct_sockets: true, ..facts }
         }
         IoChoice::Uring | IoChoice::Auto => facts,
     }

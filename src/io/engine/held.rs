@@ -1,17 +1,16 @@
 //! How long datagrams are held by this server, from samples of one turn in [`EVERY`].
 //!
 //! ```text
-//!   sends of the    in force: the      datagrams are     their sends are
-//!   turn before     batch's wait       judged, framed    with the kernel
-//! ───────────────┬────────────────┬────────────────────┬───────────────────
-//!           clock│           clock│               clock│
-//!                 ╰─ waited ──────╯╰─ worked ──────────╯
+//!   first packet      held for company,      datagrams are      their sends are
+//!   is there          or not                 judged, framed     with the kernel
+//! ───────────┬─────────────────────────────────────────────────┬───────────────
+//!       clock│                                            clock│
+//!            ╰────────────────── a sample ────────────────────╯
 //! ```
 //!
-//! A sample is the longest time any datagram of its turn can have been held: what the call waited,
-//! but no longer than the wait for a batch in force (without one, whatever arrives ends the call),
-//! and then the work until the kernel has taken the last send of the turn. It stands for every
-//! datagram of the turn, most of which were held for less.
+//! A sample is the time from when the turn's first packets have been taken from the kernel until the
+//! kernel has taken the last send of the turn: the longest that any datagram of it was held for. It
+//! stands for every datagram of the turn, most of which were held for less.
 //!
 //! Not in it: the time a datagram lies in the kernel's receive queue while the turn before is under
 //! way, which shows under overload, and whatever happens before and after in the kernel and the
@@ -35,19 +34,12 @@ pub struct Held {
     sum_us: u64,
 }
 
-/// The clock that is read around sampled turns.
+/// The clock that is read around what sampled turns do.
 #[derive(Debug, Default)]
 pub(in crate::io) struct Sampler {
     turns: u32,
-    waiting_since: Option<Instant>,
-    returned: Option<Returned>,
-}
-
-/// A sampled call has returned; its datagrams are being worked on.
-#[derive(Debug, Clone, Copy)]
-struct Returned {
-    at: Instant,
-    waited: Duration,
+    /// When the packets of the sampled turn had arrived that is being worked on.
+    since: Option<Instant>,
 }
 
 impl Held {
@@ -105,30 +97,25 @@ impl Default for Held {
 }
 
 impl Sampler {
-    /// Begins a turn. Whether the clock is read around it, because it is sampled or the one before
-    /// was; then [`Sampler::sent`] and [`Sampler::came_back`] are to be called.
-    pub(in crate::io) fn begin_turn(&mut self) -> bool {
+    /// Packets of a turn have arrived.
+    pub(in crate::io) fn arrived(&mut self) {
         self.turns += 1;
-        self.turns == EVERY || self.returned.is_some()
-    }
-
-    /// The sends of the turn before, which had so many datagrams, are with the kernel.
-    pub(in crate::io) fn sent(&mut self, held: &mut Held, datagrams: usize) {
-        let now = Instant::now();
-        if let Some(returned) = self.returned.take() {
-            held.count(returned.waited + (now - returned.at), datagrams);
-        }
-        if self.turns >= EVERY {
+        if self.turns == EVERY {
             self.turns = 0;
-            self.waiting_since = Some(now);
+            self.since = Some(Instant::now());
         }
     }
 
-    /// The turn's call has returned. It may have kept datagrams waiting for so long.
-    pub(in crate::io) fn came_back(&mut self, batch_wait: Duration) {
-        if let Some(since) = self.waiting_since.take() {
-            let at = Instant::now();
-            self.returned = Some(Returned { at, waited: batch_wait.min(at - since) });
+    /// Whether the turn that ends is a sample: then its sends are to be handed over, and
+    /// [`Sampler::sent`] is to be called.
+    pub(in crate::io) fn is_under_way(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// The sends of the turn, which had so many datagrams, are with the kernel.
+    pub(in crate::io) fn sent(&mut self, held: &mut Held, datagrams: usize) {
+        if let Some(since) = self.since.take() {
+            held.count(since.elapsed(), datagrams);
         }
     }
 }
@@ -142,41 +129,30 @@ mod tests {
     const NONE: Duration = Duration::ZERO;
     const MS: Duration = Duration::from_millis(1);
 
-    fn turn(sampler: &mut Sampler, held: &mut Held, batch_wait: Duration, call: Duration) -> bool {
-        let looks = sampler.begin_turn();
-        if looks {
+    /// A turn of seven datagrams that takes so long. Whether it was sampled.
+    fn turn(sampler: &mut Sampler, held: &mut Held, takes: Duration) -> bool {
+        sampler.arrived();
+        sleep(takes);
+        let sampled = sampler.is_under_way();
+        if sampled {
             sampler.sent(held, 7);
-            sleep(call);
-            sampler.came_back(batch_wait);
         }
-        looks
+        sampled
     }
 
     #[test]
     fn one_turn_in_sixteen_is_sampled_and_stands_for_its_datagrams() {
         let (mut sampler, mut held) = (Sampler::default(), Held::default());
-        let looked: Vec<_> =
-            (1..=33).filter(|_| turn(&mut sampler, &mut held, NONE, NONE)).collect();
-        assert_eq!(looked, [16, 17, 32, 33]);
+        let sampled: Vec<_> = (1..=33).filter(|_| turn(&mut sampler, &mut held, NONE)).collect();
+        assert_eq!(sampled, [16, 32]);
         assert_eq!(held.total(), 2 * 7);
     }
 
     #[test]
-    fn a_wait_counts_as_far_as_it_is_for_a_batch() {
-        for (batch_wait, held_us) in [(NONE, 0..3_000), (5 * MS, 5_000..8_000)] {
-            let (mut sampler, mut held) = (Sampler::default(), Held::default());
-            (1..=17).for_each(|_| _ = turn(&mut sampler, &mut held, batch_wait, 10 * MS));
-            let p50 = held.quantile_us(0.5).unwrap();
-            assert!(held_us.contains(&p50), "{p50} µs, with a wait of {batch_wait:?}");
-        }
-    }
-
-    #[test]
-    fn work_counts_until_the_sends_are_out() {
+    fn a_sample_lasts_from_the_arrival_until_the_sends_are_out() {
         let (mut sampler, mut held) = (Sampler::default(), Held::default());
-        (1..=16).for_each(|_| _ = turn(&mut sampler, &mut held, NONE, NONE));
-        sleep(5 * MS);
-        turn(&mut sampler, &mut held, NONE, NONE);
+        (1..=15).for_each(|_| _ = turn(&mut sampler, &mut held, NONE));
+        turn(&mut sampler, &mut held, 5 * MS);
         assert!(held.quantile_us(0.5) >= Some(5_000), "{:?}", held.quantile_us(0.5));
     }
 

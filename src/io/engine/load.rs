@@ -34,14 +34,20 @@ impl Load {
         }
         self.turns = 0;
         let now = Instant::now();
-        let elapsed = now - self.since;
-        if elapsed < PERIOD {
-            return None;
-        }
-        let cpu = thread_cpu();
-        let used = cpu.saturating_sub(self.cpu);
+        (now - self.since >= PERIOD).then(|| self.judge(now, thread_cpu()))
+    }
+
+    /// A load that is never judged.
+    #[cfg(test)]
+    pub(in crate::io) fn never() -> Self {
+        Self { since: Instant::now() + Duration::from_secs(3600), ..Self::new() }
+    }
+
+    /// Ends a period: the percentage of it that the thread was running.
+    fn judge(&mut self, now: Instant, cpu: Duration) -> u32 {
+        let (elapsed, used) = (now - self.since, cpu.saturating_sub(self.cpu));
         (self.since, self.cpu) = (now, cpu);
-        Some((used.as_micros() * 100 / elapsed.as_micros().max(1)) as u32)
+        (used.as_micros() * 100 / elapsed.as_micros().max(1)) as u32
     }
 }
 
@@ -54,24 +60,23 @@ fn thread_cpu() -> Duration {
 mod tests {
     use super::*;
 
-    fn sampled(mut turn: impl FnMut()) -> u32 {
-        let mut load = Load::new();
-        loop {
-            turn();
-            if let Some(percent) = load.sample() {
-                return percent;
-            }
-        }
+    #[test]
+    fn load_is_cpu_time_over_time() {
+        let ms = Duration::from_millis;
+        let mut load = Load { turns: 0, since: Instant::now(), cpu: ms(3) };
+        let begun = load.since;
+        assert_eq!(load.judge(begun + ms(10), ms(3)), 0);
+        assert_eq!(load.judge(begun + ms(30), ms(13)), 50);
+        assert_eq!(load.judge(begun + ms(40), ms(23)), 100);
     }
 
     #[test]
-    fn a_sleeping_thread_uses_little_and_a_running_one_what_it_gets() {
-        let asleep = sampled(|| std::thread::sleep(Duration::from_millis(1)));
-        assert!(asleep < 50, "{asleep} %");
-        let mut best = 0;
-        for _ in 0..50 {
-            best = best.max(sampled(|| _ = (0..1000).map(std::hint::black_box).sum::<i32>()));
-        }
-        assert!(best > 50, "{best} %");
+    fn a_period_is_judged_once_it_is_over() {
+        let mut load = Load::new();
+        assert!((0..TURNS).all(|_| load.sample().is_none()));
+        std::thread::sleep(2 * PERIOD);
+        assert!((1..TURNS).all(|_| load.sample().is_none()));
+        assert!(load.sample().is_some());
+        assert!(load.cpu > Duration::ZERO, "a thread that runs has a CPU clock");
     }
 }

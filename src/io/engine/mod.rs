@@ -3,7 +3,7 @@
 pub(in crate::io) mod counters;
 pub(in crate::io) mod errno;
 pub(in crate::io) mod held;
-mod load;
+pub(in crate::io) mod load;
 pub(in crate::io) mod pace;
 pub(in crate::io) mod sizes;
 pub(in crate::io) mod table;

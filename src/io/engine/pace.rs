@@ -1,55 +1,149 @@
-//! When to wait for a batch and when for the first completion.
+//! When packets that have arrived are held for company.
 //!
-//! A batch is what lets datagrams be joined, and it spares wake-ups: the longer the wait, the fewer
-//! calls into the network stack a datagram costs. It also adds as much latency. CPU time is worth
-//! having only where it is short, so a worker with little to do never waits, and one that would soon
-//! be at its limit trades less than half a millisecond for a third of its work:
+//! A turn of a driver begins with the first packet that arrives. Worked off at once, it costs a whole
+//! send. Held for a moment, it may be joined by more of its stream, and all of them leave as one
+//! train. Whether that happens is a matter of the traffic: a burst of video joins, a thousand
+//! voice calls of one packet each never do. So what a hold brings is measured, and where it brings
+//! nothing there is none:
 //!
 //! ```text
-//! use of the core   below 35 %: one step back ── 50 % and more: one step on
-//! wait              none ▸ 100 µs or 64 completions ▸ 200, 128 ▸ 400, 256
+//!        one turn is a probe: held, to see what joins.        a packet of a held turn costs
+//!        Then as many packets go on at once that               an eighth less than others
+//!        fewer than one in 128 was ever held
+//!   ╭──▶ Off ────────────────────────────────────────────────────────────────────────▶ On ──╮
+//!   │                                                                                       │
+//!   ╰──────────────── a packet of a held turn costs no twentieth less ◀─────────────────────╯
+//!                     (some turns are not held, to compare with)
 //! ```
 //!
-//! Measured on loopback, CPU per packet with a wait of 100 and of 400 µs against none: video as singles
-//! at 150,000 packets/s 0.79x and 0.69x; trains at 600,000 packets/s 0.99x and 0.92x; voice towards
-//! clients at 60,000 packets/s 0.74x with 400 µs. The price is latency, more than the wait itself where
-//! the core is nearly full: the median of those trains rose from 0.1 to 3.1 ms.
+//! A turn that finds many packets is never held: batches form by themselves where packets queue. And
+//! none is held while the core has time to spare, where a hold is a sleep more, which costs as much as
+//! the sends it saves, and latency for nothing:
+//!
+//! ```text
+//! use of the core   15 % ◀── 50 % ──▶      45 % ◀── 75 % ──▶
+//! a hold lasts      none          half as long as it may    as long as it may
+//! ```
+//!
+//! Packets are counted as they arrive, so that a train the kernel has joined already counts as one. A
+//! packet costs one receive, and one send if it was not joined, which is worth two receives.
 
 use std::{mem, time::Duration};
 
-use crate::io::{Batching, engine::load::Load};
+/// A turn with so many arrivals is not held, and one that is held ends with as many.
+const CROWD: u32 = 32;
+/// A probe ends with so many arrivals.
+const PROBE: u32 = 8;
+/// Packets before the first probe, doubled with each time that holding ended, up to the most.
+const PAUSE: u32 = PROBE * UNHELD_PER_PROBED;
+const PAUSE_MAX: u32 = 64 * PAUSE;
+/// For each packet that a probe held, so many go on at once before the next probe.
+const UNHELD_PER_PROBED: u32 = 128;
+/// Held turns between two looks at what turns bring that are not held.
+const LOOK_EVERY: u32 = 128;
+/// Turns of a look.
+const LOOK_TURNS: u32 = 8;
+/// The first turns of a look, which find what queued up during the held turn before.
+const LOOK_SETTLES: u32 = 2;
+/// Arrivals after which what was counted has half its weight; fewer while probes are all there is.
+const WINDOW: u32 = 512;
+const PROBE_WINDOW: u32 = 64;
+/// Arrivals in probes that suffice for a judgement.
+const JUDGED_FROM: u32 = 2 * PROBE;
+/// Use of the core, in percent, from which packets are held at all, and for as long as they may be;
+/// and below which that ends. Holding takes up to half of the load away, which must not end it.
+const BUSY_FROM: u32 = 50;
+const IDLE_BELOW: u32 = 15;
+const SHORT_FROM: u32 = 75;
+const AMPLE_BELOW: u32 = 45;
+/// What holding has to save of each packet's cost, in thousandths, to begin with it and to go on.
+const BEGINS_AT: u32 = 125;
+const GOES_ON_AT: u32 = 50;
 
-/// More steps than this make no difference that could be measured.
-const STEP_MAX: u32 = 8;
-
-/// The driver's idea of how busy it is.
+/// Decides, turn by turn, whether what has arrived is held.
 #[derive(Debug)]
 pub(in crate::io) struct Pace {
-    batching: Batching,
-    load: Load,
-    /// 0 for no wait; the first is `wait_us` long, each further one twice as long.
-    step: u32,
-    /// Datagrams of the turn under way.
+    /// The longest that any packet is held; zero for never.
+    longest: Duration,
+    cpu: Cpu,
+    mode: Mode,
+    pause: u32,
+    /// Of turns that were held, and of those that were not.
+    held: Joins,
+    unheld: Joins,
+    /// The turn under way.
+    turn: Turn,
+    arrivals: u32,
     datagrams: usize,
+    /// Joins there had been when it began.
+    joined_before: u64,
 }
 
-/// What to wait for: so many completions, but no longer than this.
+/// Whether there is CPU time to spare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::io) struct Batch {
-    pub(in crate::io) completions: u32,
-    pub(in crate::io) wait: Duration,
+enum Cpu {
+    /// No packet is held.
+    Plenty,
+    /// Packets are held for half as long as they may be.
+    Ample,
+    /// And for as long as they may be.
+    Short,
 }
 
-impl Batch {
-    /// The same, complete with so many datagrams.
-    pub(in crate::io) fn at_most(self, datagrams: u32) -> Self {
-        Self { completions: self.completions.min(datagrams).max(1), ..self }
-    }
+/// What becomes of turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// They are not held, until so many more packets have arrived; the next one then is, as a probe.
+    Off { until_probe: u32 },
+    /// They are held, so many more until a look.
+    On { until_look: u32 },
+    /// So many more are not held, to compare with.
+    Look { turns: u32 },
+}
+
+/// What became of one turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// It brought nothing, or too much to be held: either way there was nothing to decide.
+    Undecided,
+    Unheld,
+    Held,
+}
+
+/// How long to hold: until so many more arrivals, but no longer than this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::io) struct Hold {
+    pub(in crate::io) arrivals: u32,
+    pub(in crate::io) longest: Duration,
+}
+
+/// Arrivals and joins, the latest with the most weight.
+#[derive(Debug, Clone, Copy, Default)]
+struct Joins {
+    arrivals: u32,
+    joined: u32,
 }
 
 impl Pace {
-    pub(in crate::io) fn new(batching: Batching) -> Self {
-        Self { batching, load: Load::new(), step: 0, datagrams: 0 }
+    /// Holds no packet for longer than this; for no time at all if it is zero.
+    pub(in crate::io) fn new(longest: Duration) -> Self {
+        Self {
+            longest,
+            cpu: Cpu::Plenty,
+            mode: Mode::Off { until_probe: PAUSE },
+            pause: PAUSE,
+            held: Joins::default(),
+            unheld: Joins::default(),
+            turn: Turn::Undecided,
+            arrivals: 0,
+            datagrams: 0,
+            joined_before: 0,
+        }
+    }
+
+    /// Counts a receive of this turn: a datagram, or a train the kernel joined.
+    pub(in crate::io) fn arrived(&mut self) {
+        self.arrivals += 1;
     }
 
     /// Counts datagrams of this turn.
@@ -62,102 +156,143 @@ impl Pace {
         self.datagrams
     }
 
-    /// Judges the turn that ends here by what it brought; `None` when the next one should wait for
-    /// no more than its first completion.
-    pub(in crate::io) fn next_batch(&mut self) -> Option<Batch> {
-        if let Some(percent) = self.load.sample() {
-            self.adapt(percent);
-        }
-        let busy = mem::take(&mut self.datagrams) >= self.batching.busy_from as usize;
-        (busy && self.step > 0 && self.batching.longest_wait_us > 0).then(|| self.batch())
-    }
-
-    /// Goes one step on or back.
-    fn adapt(&mut self, percent: u32) {
-        let Batching { widen_from_percent, narrow_below_percent, .. } = self.batching;
-        if percent >= widen_from_percent && !self.is_longest() {
-            self.step += 1;
-        } else if percent < narrow_below_percent {
-            self.step = self.step.saturating_sub(1);
+    /// Takes note of how much of its core the worker uses, in percent.
+    pub(in crate::io) fn uses(&mut self, percent: u32) {
+        self.cpu = match self.cpu {
+            Cpu::Plenty | Cpu::Ample if percent >= SHORT_FROM => Cpu::Short,
+            Cpu::Plenty if percent >= BUSY_FROM => Cpu::Ample,
+            Cpu::Ample | Cpu::Short if percent < IDLE_BELOW => Cpu::Plenty,
+            Cpu::Short if percent < AMPLE_BELOW => Cpu::Ample,
+            Cpu::Plenty | Cpu::Ample | Cpu::Short => self.cpu,
+        };
+        if self.cpu == Cpu::Plenty && !matches!(self.mode, Mode::Off { .. }) {
+            self.pause = PAUSE;
+            self.mode = self.off();
         }
     }
 
-    fn is_longest(&self) -> bool {
-        let reached =
-            self.step > 0 && self.doubled(self.batching.wait_us) >= self.batching.longest_wait_us;
-        reached || self.step == STEP_MAX
+    /// Decides about the turn under way, once its first packets have arrived.
+    pub(in crate::io) fn hold(&mut self) -> Option<Hold> {
+        if self.arrivals == 0 || self.arrivals >= CROWD {
+            return None;
+        }
+        let longest = match self.cpu {
+            Cpu::Plenty => Duration::ZERO,
+            Cpu::Ample => self.longest / 2,
+            Cpu::Short => self.longest,
+        };
+        if longest.is_zero() {
+            self.turn = Turn::Unheld;
+            return None;
+        }
+        let complete = match self.mode {
+            Mode::Off { until_probe: 1.. } | Mode::Look { .. } => {
+                self.turn = Turn::Unheld;
+                return None;
+            }
+            Mode::Off { until_probe: 0 } => PROBE,
+            Mode::On { .. } => CROWD,
+        };
+        self.turn = Turn::Held;
+        let arrivals = complete.saturating_sub(self.arrivals).max(1);
+        Some(Hold { arrivals, longest })
     }
 
-    fn batch(&self) -> Batch {
-        let Batching { completions, wait_us, longest_wait_us, .. } = self.batching;
-        let wait_us = self.doubled(wait_us).min(longest_wait_us);
-        let wait = Duration::from_micros(wait_us.into());
-        Batch { completions: self.doubled(completions), wait }
+    /// Ends the turn under way: all it brought has been queued to be sent, with so many joins since
+    /// the driver was made.
+    pub(in crate::io) fn end_turn(&mut self, joined: u64) {
+        let arrivals = mem::take(&mut self.arrivals);
+        let joined_now = joined - mem::replace(&mut self.joined_before, joined);
+        // Frames of one train may be joined with each other.
+        let joined = u32::try_from(joined_now).unwrap_or(u32::MAX).min(arrivals);
+        self.datagrams = 0;
+        let turn = mem::replace(&mut self.turn, Turn::Undecided);
+        self.mode = self.after(turn, Joins { arrivals, joined });
     }
 
-    /// What a figure of the first step has become.
-    fn doubled(&self, first: u32) -> u32 {
-        first << (self.step - 1)
+    /// Counts a turn, and says what becomes of the next.
+    fn after(&mut self, turn: Turn, brought: Joins) -> Mode {
+        match (self.mode, turn) {
+            (Mode::Off { until_probe }, Turn::Undecided) => {
+                Mode::Off { until_probe: until_probe.saturating_sub(brought.arrivals) }
+            }
+            (Mode::Off { until_probe }, Turn::Unheld) => {
+                self.unheld.count(brought, WINDOW);
+                Mode::Off { until_probe: until_probe.saturating_sub(brought.arrivals) }
+            }
+            (Mode::Off { .. }, Turn::Held) => self.probed(brought),
+            (Mode::On { .. } | Mode::Look { .. }, Turn::Undecided) => self.mode,
+            (Mode::On { until_look } | Mode::Look { turns: until_look }, Turn::Held) => {
+                self.held_on(until_look, brought)
+            }
+            (Mode::On { until_look: turns } | Mode::Look { turns }, Turn::Unheld) => {
+                self.looked(turns, brought)
+            }
+        }
+    }
+
+    fn probed(&mut self, brought: Joins) -> Mode {
+        self.held.count(brought, PROBE_WINDOW);
+        let suffices = self.held.arrivals >= JUDGED_FROM;
+        if suffices && self.saves(BEGINS_AT) {
+            return Mode::On { until_look: LOOK_EVERY };
+        }
+        Mode::Off { until_probe: brought.arrivals.saturating_mul(UNHELD_PER_PROBED) }
+    }
+
+    fn held_on(&mut self, until_look: u32, brought: Joins) -> Mode {
+        self.held.count(brought, WINDOW);
+        if !self.saves(GOES_ON_AT) {
+            return self.off();
+        }
+        match until_look {
+            0 | 1 => Mode::Look { turns: LOOK_TURNS },
+            _ => Mode::On { until_look: until_look - 1 },
+        }
+    }
+
+    fn looked(&mut self, turns: u32, brought: Joins) -> Mode {
+        if turns <= LOOK_TURNS - LOOK_SETTLES {
+            self.unheld.count(brought, WINDOW);
+        }
+        match turns {
+            0 | 1 => Mode::On { until_look: LOOK_EVERY },
+            _ => Mode::Look { turns: turns - 1 },
+        }
+    }
+
+    /// Probes begin with a clean sheet, and later each time, so that traffic between the bounds does
+    /// not switch to and fro.
+    fn off(&mut self) -> Mode {
+        self.held = Joins::default();
+        let until_probe = self.pause;
+        self.pause = (2 * self.pause).min(PAUSE_MAX);
+        Mode::Off { until_probe }
+    }
+
+    /// Whether packets cost so many thousandths less where they are held.
+    fn saves(&self, thousandths: u32) -> bool {
+        self.held.cost() * 1000 <= self.unheld.cost() * (1000 - thousandths)
+    }
+}
+
+impl Joins {
+    fn count(&mut self, brought: Joins, window: u32) {
+        self.arrivals += brought.arrivals;
+        self.joined += brought.joined;
+        while self.arrivals >= 2 * window {
+            self.arrivals /= 2;
+            self.joined /= 2;
+        }
+    }
+
+    /// What a packet costs: a receive is a thousand.
+    fn cost(&self) -> u32 {
+        3000 - 2000 * self.joined / self.arrivals.max(1)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(completions: u32, wait_us: u64) -> Option<Batch> {
-        Some(Batch { completions, wait: Duration::from_micros(wait_us) })
-    }
-
-    impl Pace {
-        fn after(&mut self, datagrams: usize) -> Option<Batch> {
-            self.received(datagrams);
-            self.next_batch()
-        }
-    }
-
-    /// As busy as can be, and `datagrams` in the turn that ends.
-    fn at_its_limit(batching: Batching, datagrams: usize) -> Option<Batch> {
-        let mut pace = Pace::new(batching);
-        (0..10).for_each(|_| pace.adapt(100));
-        pace.after(datagrams)
-    }
-
-    #[test]
-    fn a_worker_with_little_to_do_never_waits() {
-        let mut pace = Pace::new(Batching::default());
-        (0..10).for_each(|_| pace.adapt(49));
-        assert_eq!(pace.after(1000), None);
-    }
-
-    #[test]
-    fn nor_does_one_whose_turns_bring_few() {
-        let batching = Batching::default();
-        assert_eq!(at_its_limit(batching, 3), None);
-        assert_eq!(at_its_limit(batching, 4), batch(256, 400));
-    }
-
-    #[test]
-    fn the_wait_grows_with_load_up_to_its_bound_and_goes_again() {
-        let mut pace = Pace::new(Batching::default());
-        for expected in [batch(64, 100), batch(128, 200), batch(256, 400), batch(256, 400)] {
-            pace.adapt(50);
-            assert_eq!(pace.after(8), expected);
-        }
-        pace.adapt(49);
-        pace.adapt(35);
-        assert_eq!(pace.after(8), batch(256, 400));
-        for expected in [batch(128, 200), batch(64, 100), None, None] {
-            pace.adapt(34);
-            assert_eq!(pace.after(8), expected);
-        }
-    }
-
-    #[test]
-    fn a_bound_between_two_steps_is_kept() {
-        let bounded = |longest_wait_us| Batching { longest_wait_us, ..Batching::default() };
-        assert_eq!(at_its_limit(bounded(120), 8), batch(128, 120));
-        assert_eq!(at_its_limit(bounded(30), 8), batch(64, 30));
-        assert_eq!(at_its_limit(bounded(0), 1000), None);
-    }
-}
+mod driven;
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,8 @@
 //!
 //! The same sockets, leases, joining and trains as the io_uring driver; only the calls differ, and
 //! there are more of them: one wait per turn, one receive per readable socket and 32 messages, one
-//! send per sending socket and 32 messages. Its waits have milliseconds, rounded up.
+//! send per sending socket and 32 messages. Its waits have milliseconds, rounded up;
+//! only a hold is a sleep of its own (see `pace`).
 
 use std::{
     collections::VecDeque,
@@ -23,6 +24,7 @@ use crate::io::{
     engine::{
         errno::{self, ReceiveFate, SendFate},
         held::Sampler,
+        load::Load,
         pace::Pace,
         table::{Key, Phase, Table},
     },
@@ -51,9 +53,8 @@ pub struct PortableDriver {
     /// Trains handed over, sorted by socket.
     sending: Vec<(SocketId, usize)>,
     table: Table,
-    pace: Pace,
-    /// Messages of the turn under way.
-    messages: usize,
+    pub(in crate::io) load: Load,
+    pub(in crate::io) pace: Pace,
     /// Some socket had more than one turn takes.
     left_over: bool,
     spin: Duration,
@@ -74,8 +75,8 @@ impl PortableDriver {
         let sockets = settings.sockets.min(u32::try_from(sys::file_limit()?).unwrap_or(u32::MAX));
         let (epoll, waker) = (Epoll::new()?, Waker::new()?);
         epoll.watch_edges(&waker)?;
-        // A sleep ends up to 50 µs late otherwise, a ring's wait does not; if it cannot be had, it
-        // is only late.
+        // A hold ends up to 50 µs late otherwise, a ring's does not; if it cannot be had, it is only
+        // late.
         let _ = nix::sys::prctl::set_timerslack(1);
         Ok(Self {
             epoll,
@@ -85,8 +86,8 @@ impl PortableDriver {
             outgoing: Outgoing::new(),
             sending: Vec::with_capacity(TRAINS_MAX),
             table: Table::new(sockets as usize),
-            pace: Pace::new(settings.batching),
-            messages: 0,
+            load: Load::new(),
+            pace: Pace::new(Duration::from_micros(settings.hold_us.into())),
             left_over: false,
             spin: Duration::from_micros(settings.spin_us.into()),
             to_release: Vec::with_capacity(sockets as usize),
@@ -163,18 +164,16 @@ impl PortableDriver {
         }
     }
 
-    /// Waits, and says for how long what had arrived was kept waiting for more.
-    fn wait(&mut self, wait: Wait) -> io::Result<Duration> {
+    /// Waits until there is something to collect.
+    fn wait(&mut self, wait: Wait) -> io::Result<()> {
         self.counters.enters += 1;
         let wait = if self.backlog.is_empty() { wait } else { Wait::None };
         let starved = self.pool.free_receive() == 0 && self.incoming.held() == 0;
         let wait = if starved { pause(wait) } else { wait };
-        let batch_wait = self.wait_for_batch(wait);
-        if batch_wait.is_none() && self.spins(wait)? {
-            return Ok(Duration::ZERO);
+        if self.spins(wait)? {
+            return Ok(());
         }
-        self.epoll.wait(wait)?;
-        Ok(batch_wait.unwrap_or_default())
+        self.epoll.wait(wait)
     }
 
     /// Looks for packets for a while instead of sleeping at once; whether there were any.
@@ -194,26 +193,20 @@ impl PortableDriver {
         Ok(false)
     }
 
-    /// Lets a batch gather before the sockets are looked at. epoll cannot wait for more than one
-    /// event, so this is a plain sleep, left out when the last turn was a full batch by itself or
-    /// left something in a socket: whoever sleeps beside full sockets loses packets with a third of
-    /// the core unused. Says how long it slept, if there is a batch to wait for.
-    fn wait_for_batch(&mut self, wait: Wait) -> Option<Duration> {
-        let messages = mem::take(&mut self.messages);
+    /// Keeps what has arrived waiting for company, if that is worth it. epoll cannot wait for more
+    /// than one event, so this is a plain sleep, left out when the turn left something in a socket:
+    /// whoever sleeps beside full sockets loses packets with a third of the core unused.
+    fn hold(&mut self) -> io::Result<()> {
         let left_over = mem::take(&mut self.left_over);
-        let batch = self.pace.next_batch()?;
-        if messages >= batch.completions as usize || left_over {
-            return Some(Duration::ZERO);
+        let Some(hold) = self.pace.hold() else { return Ok(()) };
+        if left_over {
+            return Ok(());
         }
-        let sleep = match wait {
-            Wait::None => Duration::ZERO,
-            Wait::For(limit) => limit.min(batch.wait),
-            Wait::Forever => batch.wait,
-        };
-        if !sleep.is_zero() {
-            thread::sleep(sleep);
-        }
-        Some(sleep)
+        thread::sleep(hold.longest);
+        self.counters.enters += 1;
+        self.epoll.wait(Wait::None)?;
+        self.collect();
+        Ok(())
     }
 
     fn collect(&mut self) {
@@ -263,8 +256,8 @@ impl PortableDriver {
             lease: arrived.lease,
         };
         self.counters.count_received(&received);
+        self.pace.arrived();
         self.pace.received(received.segments());
-        self.messages += 1;
         self.backlog.push_back(Event::Received(received));
     }
 
@@ -369,17 +362,19 @@ impl Driver for PortableDriver {
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
         let datagrams = self.pace.datagrams();
         self.counters.count_turn(datagrams);
-        self.flush();
-        self.release_closed();
-        if self.sampler.begin_turn() {
-            self.sampler.sent(&mut self.held, datagrams);
-            let batch_wait = self.wait(wait)?;
-            self.sampler.came_back(batch_wait);
-        } else {
-            self.wait(wait)?;
+        self.pace.end_turn(self.counters.joined);
+        if let Some(percent) = self.load.sample() {
+            self.pace.uses(percent);
         }
+        self.flush();
+        if self.sampler.is_under_way() {
+            self.sampler.sent(&mut self.held, datagrams);
+        }
+        self.release_closed();
+        self.wait(wait)?;
         self.collect();
-        Ok(())
+        self.sampler.arrived();
+        self.hold()
     }
 
     fn next(&mut self) -> Option<Event> {

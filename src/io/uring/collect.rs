@@ -46,6 +46,7 @@ impl UringDriver {
 
     fn received_step(&mut self, key: Key, filled: Option<Filled>) {
         if let Some(filled) = filled {
+            self.pace.arrived();
             self.backlog.push_back(Collected::Filled(key, filled));
         }
     }

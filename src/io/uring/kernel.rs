@@ -114,10 +114,6 @@ impl Kernel {
         &mut self.ring
     }
 
-    pub(super) fn has_min_wait(&self) -> bool {
-        self.ring.has_min_wait()
-    }
-
     pub(super) fn pool(&self) -> &Rc<Pool> {
         &self.pool
     }

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! turn   publish free buffers │ arm receives │ submit sends │ cancel closed   ─┐ one
-//!        wait for one completion, or for a batch while busy                    ─┘ enter
+//!        wait for the first completion                                         ─┘ enter
 //!        collect: sends end, receives queue up for `next`, ended ones arm again
+//!        hold, if that makes packets join (see `pace`): wait once more, collect
 //! ```
 //!
 //! A receive is multishot: armed once, it completes for every datagram or train, each into a buffer
@@ -24,6 +25,7 @@ use super::{
     datagram::{layout, run::Run},
     engine::{
         held::Sampler,
+        load::Load,
         pace::Pace,
         table::{Key, Phase, Table},
     },
@@ -51,8 +53,8 @@ pub struct UringDriver {
     registered: bool,
     /// How sockets are sized that the ring opens; `None` where it cannot open any.
     direct: Option<Buffers>,
-    pace: Pace,
-    min_wait: bool,
+    pub(super) load: Load,
+    pub(super) pace: Pace,
     spin: Duration,
     /// Sockets whose receive is to be armed, first in, first out.
     to_arm: VecDeque<Key>,
@@ -101,15 +103,14 @@ impl UringDriver {
         if settings.busy_poll_us > 0 {
             kernel.ring().poll_devices(settings.busy_poll_us)?;
         }
-        let min_wait = settings.min_wait && kernel.has_min_wait();
         let direct = settings.direct_sockets && settings.registered_files;
         Ok(Self {
             kernel,
             table: Table::new(sockets as usize),
             registered: settings.registered_files,
             direct: direct.then(Buffers::allowed).transpose()?,
-            pace: Pace::new(settings.batching),
-            min_wait,
+            load: Load::new(),
+            pace: Pace::new(Duration::from_micros(settings.hold_us.into())),
             spin: Duration::from_micros(settings.spin_us.into()),
             to_arm: VecDeque::with_capacity(sockets as usize),
             is_deaf: false,
@@ -143,11 +144,6 @@ impl UringDriver {
             self.watching = true;
         }
         Ok(())
-    }
-
-    /// Whether the kernel can wait for a batch by itself.
-    pub(super) fn has_min_wait(&self) -> bool {
-        self.kernel.has_min_wait()
     }
 
     /// Whether the kernel polls devices for a ring.
@@ -230,18 +226,19 @@ impl UringDriver {
         Ok(())
     }
 
-    /// How the call that ends this turn waits, sends apart.
+    /// Keeps what has arrived waiting for company, if that is worth it and nothing else is to be done.
+    /// No send is under way by now.
     ///
-    /// A batch is never larger than the buffers there are for it, and none is waited for beside a
-    /// receive that was armed again: in both cases the wait would go on beside full sockets.
-    fn patience(&mut self, wait: Wait, was_deaf: bool) -> Patience {
-        let batch = self.pace.next_batch().filter(|_| !was_deaf);
-        let batch = batch.map(|batch| batch.at_most(self.kernel.published()));
-        match batch {
-            _ if self.has_work() => Patience::NONE,
-            Some(batch) => Patience::batch(wait, batch, self.min_wait),
-            None => Patience::first(wait),
+    /// No more is waited for than there are buffers, and nothing beside a receive that has ended: in
+    /// both cases the wait would go on beside full sockets.
+    fn hold(&mut self) -> io::Result<()> {
+        let Some(hold) = self.pace.hold() else { return Ok(()) };
+        let arrivals = hold.arrivals.min(self.kernel.published());
+        if arrivals == 0 || self.is_deaf || !self.to_release.is_empty() {
+            return Ok(());
         }
+        self.enter(Patience::hold(arrivals, hold.longest))?;
+        self.receive_on()
     }
 
     /// Hands over what is queued in a call of its own, so that the clock can be read when the kernel
@@ -257,22 +254,28 @@ impl UringDriver {
     /// Waits, after a look for packets if there is to be one.
     ///
     /// Every send completes within the call that submits it, which must not count as something to
-    /// wake up for. Only a train is looked at right away, since the kernel may refuse it and its
-    /// datagrams then leave one by one; within a batch that look is never far.
-    fn wait(&mut self, patience: Patience) -> io::Result<()> {
+    /// wake up for. Only trains are looked at right away, since the kernel may refuse one and its
+    /// datagrams then leave one by one.
+    fn wait(&mut self, mut patience: Patience) -> io::Result<()> {
         if !self.spins(patience)? {
-            let outbox = self.kernel.outbox();
-            let is_looked_at = outbox.has_trains() && !patience.is_batch();
-            let sends = if is_looked_at { 0 } else { outbox.in_flight() };
+            if patience.completions > 0 && self.kernel.outbox().has_trains() {
+                self.enter(Patience::NONE)?;
+                patience = self.unless_busy(patience);
+            }
+            let sends = self.kernel.outbox().in_flight();
             self.enter(patience.beside(sends))?;
         }
         self.receive_on()
     }
 
-    /// Looks for packets for a while instead of sleeping at once; whether there were any. A batch is
-    /// not looked for: its wait is there to sleep.
+    /// The same, but no wait where a turn has something to do that it would delay.
+    fn unless_busy(&mut self, patience: Patience) -> Patience {
+        if self.has_work() { Patience::NONE } else { patience }
+    }
+
+    /// Looks for packets for a while instead of sleeping at once; whether there were any.
     fn spins(&mut self, patience: Patience) -> io::Result<bool> {
-        if self.spin.is_zero() || patience.completions == 0 || patience.is_batch() {
+        if self.spin.is_zero() || patience.completions == 0 {
             return Ok(false);
         }
         let spin = patience.limit.map_or(self.spin, |limit| limit.min(self.spin));
@@ -400,17 +403,19 @@ impl Driver for UringDriver {
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
         let datagrams = self.pace.datagrams();
         self.counters.count_turn(datagrams);
-        let was_deaf = self.is_deaf;
-        self.prepare()?;
-        let patience = self.patience(wait, was_deaf);
-        if !self.sampler.begin_turn() {
-            return self.wait(patience);
+        self.pace.end_turn(self.counters.joined);
+        if let Some(percent) = self.load.sample() {
+            self.pace.uses(percent);
         }
-        self.submit()?;
-        self.sampler.sent(&mut self.held, datagrams);
+        self.prepare()?;
+        if self.sampler.is_under_way() {
+            self.submit()?;
+            self.sampler.sent(&mut self.held, datagrams);
+        }
+        let patience = self.unless_busy(Patience::first(wait));
         self.wait(patience)?;
-        self.sampler.came_back(patience.batch_wait());
-        Ok(())
+        self.sampler.arrived();
+        self.hold()
     }
 
     fn next(&mut self) -> Option<Event> {

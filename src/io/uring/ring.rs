@@ -19,10 +19,7 @@ use io_uring::{
 
 use crate::io::{
     SocketId, Wait,
-    engine::{
-        errno::{self, WaitFate},
-        pace::Batch,
-    },
+    engine::errno::{self, WaitFate},
     socket::address::Name,
     sys::Setting,
 };
@@ -47,54 +44,23 @@ pub(super) struct Patience {
     pub(super) completions: u32,
     /// The longest wait, if there is one.
     pub(super) limit: Option<Duration>,
-    /// After this many microseconds one completion is enough; 0 means it never is.
-    pub(super) batch_us: u32,
-    /// Whether it is more than the first completion that is waited for.
-    batch: bool,
 }
 
 impl Patience {
-    pub(super) const NONE: Self = Self { completions: 0, limit: None, batch_us: 0, batch: false };
+    pub(super) const NONE: Self = Self { completions: 0, limit: None };
 
     /// Until the first completion.
     pub(super) fn first(wait: Wait) -> Self {
         match wait {
             Wait::None => Self::NONE,
-            Wait::For(limit) => {
-                Self { completions: 1, limit: Some(limit), batch_us: 0, batch: false }
-            }
-            Wait::Forever => Self { completions: 1, limit: None, batch_us: 0, batch: false },
+            Wait::For(limit) => Self { completions: 1, limit: Some(limit) },
+            Wait::Forever => Self { completions: 1, limit: None },
         }
     }
 
-    /// Until a batch is full, or its time is over and there is one completion at least.
-    pub(super) fn batch(wait: Wait, batch: Batch, min_wait: bool) -> Self {
-        let first = Self::first(wait);
-        if first.completions == 0 {
-            return first;
-        }
-        if min_wait {
-            let batch_us = batch.wait.as_micros() as u32;
-            return Self { completions: batch.completions, batch_us, batch: true, ..first };
-        }
-        // Without the kernel's help the whole wait is cut to the batch's. It may come back empty
-        // once; the driver is then no longer busy.
-        let limit = first.limit.map_or(batch.wait, |limit| limit.min(batch.wait));
-        Self { completions: batch.completions, limit: Some(limit), batch_us: 0, batch: true }
-    }
-
-    /// Whether it waits for more than the first completion.
-    pub(super) fn is_batch(self) -> bool {
-        self.batch
-    }
-
-    /// How long it keeps what has arrived waiting for more.
-    pub(super) fn batch_wait(self) -> Duration {
-        match self.limit {
-            _ if !self.batch => Duration::ZERO,
-            Some(limit) if self.batch_us == 0 => limit,
-            Some(_) | None => Duration::from_micros(self.batch_us.into()),
-        }
+    /// Until so many completions.
+    pub(super) fn hold(completions: u32, longest: Duration) -> Self {
+        Self { completions, limit: Some(longest) }
     }
 
     /// The same, beside so many completions that come at once.
@@ -128,11 +94,6 @@ impl Ring {
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
         Ok(Self { ring })
-    }
-
-    /// Whether the kernel can wait for a batch by itself.
-    pub(super) fn has_min_wait(&self) -> bool {
-        self.ring.params().is_feature_min_timeout()
     }
 
     /// The ring, for registering with it.
@@ -247,7 +208,7 @@ impl Ring {
     pub(super) fn enter(&mut self, patience: Patience) -> io::Result<()> {
         let submissions = self.ring.submission().len() as u32;
         let limit = patience.limit.map(Timespec::from);
-        let mut args = SubmitArgs::new().min_wait_usec(patience.batch_us);
+        let mut args = SubmitArgs::new();
         if let Some(limit) = &limit {
             args = args.timespec(limit);
         }
@@ -371,33 +332,6 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const BATCH: Batch = Batch { completions: 32, wait: Duration::from_micros(50) };
-
-    #[test]
-    fn with_min_wait_the_kernel_ends_a_batch() {
-        let busy = Patience { completions: 32, limit: None, batch_us: 50, batch: true };
-        assert_eq!(Patience::batch(Wait::Forever, BATCH, true), busy);
-        assert_eq!(busy.batch_wait(), BATCH.wait);
-        assert_eq!(Patience::batch(Wait::None, BATCH, true), Patience::NONE);
-    }
-
-    #[test]
-    fn without_min_wait_a_batch_is_bounded_by_the_whole_wait() {
-        let limit = Some(BATCH.wait);
-        let batch = Patience { completions: 32, limit, batch_us: 0, batch: true };
-        assert_eq!(Patience::batch(Wait::Forever, BATCH, false), batch);
-        assert_eq!(batch.batch_wait(), BATCH.wait);
-        assert_eq!(Patience::batch(Wait::For(Duration::from_secs(1)), BATCH, false), batch);
-        assert_eq!(Patience::batch(Wait::None, BATCH, false), Patience::NONE);
-    }
-
-    #[test]
-    fn whoever_waits_for_the_first_keeps_nothing_waiting() {
-        let first = Patience::first(Wait::For(Duration::from_secs(1)));
-        assert_eq!(first.batch_wait(), Duration::ZERO);
-        assert_eq!(Patience::NONE.batch_wait(), Duration::ZERO);
-    }
 
     #[test]
     fn what_comes_at_once_is_not_waited_for_instead() {

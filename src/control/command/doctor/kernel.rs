@@ -49,12 +49,6 @@ pub(super) fn features(scene: &Scene, need: &Need) -> Vec<Finding> {
     let kernel = &scene.kernel;
     let is_uring = kernel.uring.is_ok() && need.io != IoChoice::Portable;
     let lacks = [
-        (
-            is_uring && !kernel.min_wait,
-            Severity::Hint,
-            "no waiting for a batch in the kernel",
-            "6.12",
-        ),
         (is_uring && !kernel.registered_files, Severity::Hint, "sockets stay unregistered", "6.13"),
         (
             is_uring && kernel.registered_files && !kernel.direct_sockets,

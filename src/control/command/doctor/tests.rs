@@ -191,7 +191,7 @@ fn io_uring_is_missed_where_it_is_wanted() {
 #[test]
 fn features_that_an_older_kernel_lacks_are_named() {
     let old = Machine::new().on(|kernel| {
-        kernel.min_wait = false;
+        kernel.registered_files = false;
         kernel.gro = false;
     });
     let expected = [("features", Severity::Warning), ("features", Severity::Hint)];

@@ -27,22 +27,22 @@ pub const STEER: Key = Key {
     ..ONE
 };
 
-/// How long a worker gathers packets.
+/// How long a packet may be held for company.
 pub const BATCH_WAIT: NumberKey = NumberKey {
     key: Key {
         name: "batch-wait-us",
         unit: "MICROSECONDS",
-        default: "400",
+        default: "100",
         bounds: "0-2000",
-        doc: "Longest time that a worker under load gathers packets before it looks at them, which \
-              saves up to a third of its work. A worker that uses less than half of its core never \
-              waits; 0: none ever does.",
-        example: "200",
+        doc: "Longest time that a packet may be held for company: packets of one stream that leave \
+              together save up to half of the work. None is held while a worker uses less than half \
+              of its core, nor where it brings nothing, as with voice; 0: none ever is.",
+        example: "50",
         ..ONE
     },
     min: 0,
     max: 2000,
-    default: 400,
+    default: 100,
 };
 
 /// How long a worker looks before it sleeps.
