@@ -25,6 +25,8 @@ const BESIDE_SOCKETS: u64 = 4;
 const CONTROL_DESCRIPTORS: u64 = 64;
 /// The most reserved ports (EVEN-PORT) of one worker at a time; each is a descriptor of the process.
 const MOST_RESERVED: u32 = 1024;
+/// Of too few descriptors of a worker, reserved ports get one in so many.
+const RESERVED_PART: u32 = 4;
 
 /// Makes the plan of a server, with the rules and with sizes for a driver, in a process that may have
 /// so many open files.
@@ -119,9 +121,7 @@ impl Share {
         let (sockets, reserved) = (sockets(config), reserved(config));
         match holder {
             Holder::Process => {
-                let both = u64::from(sockets) + u64::from(reserved);
-                let part = u64::from(each) * u64::from(reserved) / both;
-                let reserved = reserved.min(u32::try_from(part).unwrap_or(u32::MAX));
+                let reserved = reserved.min(each / RESERVED_PART);
                 Self { sockets: sockets.min(each - reserved), reserved }
             }
             Holder::Rings => {
