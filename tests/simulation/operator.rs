@@ -116,6 +116,7 @@ impl Story {
             false => None,
         };
         operated.denies_a_peer = self.chance.percent(40);
+        operated.opens_neighbours = self.chance.percent(50);
         if operated.denies_a_peer {
             let denied = DENIED.parse().expect("an address");
             for allocation in self.model.allocations.values_mut() {

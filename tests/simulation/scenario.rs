@@ -135,10 +135,11 @@ impl Scenario {
         let relays = self.relay_addresses().into_iter();
         let own: Vec<_> = relays.flat_map(|r| [r.local, r.advertised].map(IpNet::from)).collect();
         let mut deny = vec!["7.7.7.0/24".parse().expect("a prefix")];
+        let allow = if operated.opens_neighbours { &own[..] } else { &[] };
         if operated.denies_a_peer {
             deny.push(IpNet::from(ip(DENIED)));
         }
-        let policy = PeerPolicy::new(&[], &deny, &own);
+        let policy = PeerPolicy::new(allow, &deny, &own);
         let authenticator = Authenticator::new(credentials, nonces);
         Settings {
             default_lifetime_s: self.default_lifetime_s,

@@ -53,8 +53,10 @@ impl Model {
         let (worker, relayed) = (allocation.worker, end.relayed);
         let fate = if !self.is_relay_ip(peer.ip()) {
             Fate::ToPeer { relayed, peer, dont_fragment }
-        } else if self.is_relay(peer) {
+        } else if self.holder(peer).is_some() {
             self.hairpin(now_ms, worker, relayed, peer)
+        } else if self.operated.opens_neighbours {
+            Fate::ToPeer { relayed, peer, dont_fragment }
         } else {
             Fate::Dropped
         };
@@ -95,7 +97,8 @@ impl Model {
         (peer, relayed): (SocketAddr, SocketAddr),
         (segments, bytes): (usize, usize),
     ) -> Fate {
-        if self.is_relay_ip(peer.ip()) {
+        let is_neighbour = self.operated.opens_neighbours && self.holder(peer).is_none();
+        if self.is_relay_ip(peer.ip()) && !is_neighbour {
             return Fate::Dropped;
         }
         let fate = self.receive(now_ms, peer, relayed);

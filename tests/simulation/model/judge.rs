@@ -253,7 +253,7 @@ impl Model {
             return Err(400);
         }
         self.may_reach(now_ms, client, peer.ip())?;
-        if self.is_relay_ip(peer.ip()) && !self.is_relay(peer) {
+        if self.is_closed_socket(peer) {
             return Err(403);
         }
         let limit = usize::from(self.scenario.channel_quota);
@@ -275,6 +275,12 @@ impl Model {
             allocation.channels.insert(number, channel);
         }
         Ok(())
+    }
+
+    /// A port on an address of the relays that can be no relay's, while neighbours are closed.
+    fn is_closed_socket(&self, peer: SocketAddr) -> bool {
+        let is_other = self.is_relay_ip(peer.ip()) && !self.is_relay(peer);
+        is_other && !self.operated.opens_neighbours
     }
 
     pub(crate) fn is_relay_ip(&self, peer: IpAddr) -> bool {

@@ -150,6 +150,8 @@ pub(crate) struct Operated {
     /// Who is let in no more.
     pub(crate) banned: Option<String>,
     pub(crate) denies_a_peer: bool,
+    /// Whatever is beside the relays on their addresses may be reached.
+    pub(crate) opens_neighbours: bool,
     /// No new clients; whether there are servers to send them to.
     pub(crate) drains: Option<bool>,
 }
