@@ -75,10 +75,12 @@ impl PlainRelay {
         let nonces = Nonces::new([1; 32], DEFAULT_NONCE_LIFETIME_S);
         let policy = PeerPolicy::new(&["127.0.0.0/8".parse()?], &[], &[]);
         let settings = Settings::new(Authenticator::new(credentials, nonces), policy);
+        let ports = PortPlan::new(first_port, first_port.saturating_add(9_999), 1);
+        let address = RelayAddress { local: listen.ip(), advertised: listen.ip() };
         let shard = Shard {
             worker: WorkerIndex(0),
-            ports: PortPlan::new(first_port, first_port.saturating_add(9_999), 1),
-            relay_addresses: vec![RelayAddress { local: listen.ip(), advertised: listen.ip() }],
+            ports,
+            relays: ports.open(&[address]),
             quota: Box::new(Counts::new(None, None)),
         };
         let (epoll, listener) = (Epoll::new(EpollCreateFlags::empty())?, UdpSocket::bind(listen)?);
