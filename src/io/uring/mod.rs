@@ -290,10 +290,15 @@ impl UringDriver {
     }
 
     /// Whether a turn has something to do that a sleep would delay.
+    ///
+    /// A receive that ended for want of buffers can be armed as soon as one is there, and sends under
+    /// way give theirs back within the next call. Whoever slept then would sleep beside sockets that
+    /// nobody reads, for as long as nothing else happens.
     fn has_work(&mut self) -> bool {
+        let has_buffers = self.kernel.published() > 0 || self.kernel.outbox().in_flight() > 0;
         !self.backlog.is_empty()
             || !self.to_release.is_empty()
-            || (!self.to_arm.is_empty() && self.kernel.published() > 0)
+            || (!self.to_arm.is_empty() && has_buffers)
     }
 
     /// The datagram in a filled buffer, unless its socket was closed meanwhile.
