@@ -11,7 +11,7 @@
 //!            │                     │ effects       │
 //!            │                     ▼               │
 //!            │  sockets ◀──── effects.rs ──▶ tell  │──▶ control thread
-//!            │  letters ◀──── mailbox ──▶ post     │──▶ other workers
+//!            │ messages ◀─── mailbox ──▶ handoff   │──▶ other workers
 //!            └─────────────────────────────────────┘
 //! ```
 //!

@@ -6,11 +6,11 @@ use crossbeam_channel::Receiver;
 
 use super::{
     clock::Clock,
+    data::owners::FlowOwners,
     data::sockets::{Listener, RelaySocket, Role, Sockets},
-    data::strays::Strays,
-    effects::pending::Openings,
-    mail::mailbox::{Mail, Post},
-    mail::outgoing::Outgoing,
+    effects::pending::PendingSockets,
+    mail::handoff::OpenBatches,
+    mail::mailbox::{Mailboxes, Message},
     start::listen::ListenerSockets,
     status::report::{Report, Tell},
     status::snapshot::{Counters, Snapshot},
@@ -20,7 +20,7 @@ use crate::{
     turn::{ListenerId, Now, REPLY_BYTES, Server, WorkerIndex},
 };
 
-/// How soon a letter that found an inbox full is posted again.
+/// How soon a message that found an inbox full is posted again.
 const RETRY: Duration = Duration::from_millis(1);
 
 /// One worker: a state machine and a driver, and the glue between them.
@@ -29,10 +29,10 @@ pub(super) struct Worker<D> {
     pub(super) driver: D,
     pub(super) server: Server,
     pub(super) sockets: Sockets,
-    pub(super) openings: Openings,
-    pub(super) post: Post,
-    pub(super) outgoing: Outgoing,
-    pub(super) strays: Strays,
+    pub(super) pending_sockets: PendingSockets,
+    pub(super) mailboxes: Mailboxes,
+    pub(super) batches: OpenBatches,
+    pub(super) owners: FlowOwners,
     pub(super) tell: Tell,
     pub(super) reply: Box<[u8; REPLY_BYTES]>,
     pub(super) counters: Counters,
@@ -40,7 +40,7 @@ pub(super) struct Worker<D> {
     /// What the kernel had dropped at listening sockets that are closed.
     closed_overflow: u64,
     clock: Clock,
-    inbox: Receiver<Mail>,
+    inbox: Receiver<Message>,
 }
 
 /// What a worker is made of.
@@ -58,13 +58,13 @@ pub(super) struct Parts<D> {
     /// The clock all workers share.
     pub clock: Clock,
     /// Where its mail arrives.
-    pub inbox: Receiver<Mail>,
+    pub inbox: Receiver<Message>,
     /// Its way to the other workers.
-    pub post: Post,
-    /// Its parcels.
-    pub outgoing: Outgoing,
+    pub mailboxes: Mailboxes,
+    /// Its batches.
+    pub batches: OpenBatches,
     /// What it knows of the other workers' clients.
-    pub strays: Strays,
+    pub owners: FlowOwners,
     /// Its way to the control thread.
     pub tell: Tell,
 }
@@ -81,10 +81,10 @@ impl<D: Driver> Worker<D> {
             driver: parts.driver,
             server: parts.server,
             sockets,
-            openings: Openings::default(),
-            post: parts.post,
-            outgoing: parts.outgoing,
-            strays: parts.strays,
+            pending_sockets: PendingSockets::default(),
+            mailboxes: parts.mailboxes,
+            batches: parts.batches,
+            owners: parts.owners,
             tell: parts.tell,
             reply: Box::new([0; REPLY_BYTES]),
             counters: Counters::default(),
@@ -95,7 +95,7 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// Serves until [`Mail::Stop`] arrives and says what was done.
+    /// Serves until [`Message::Stop`] arrives and says what was done.
     ///
     /// # Errors
     /// When the ring itself fails, which leaves nothing to serve with.
@@ -114,20 +114,20 @@ impl<D: Driver> Worker<D> {
         self.driver.turn(wait)?;
         let now = self.clock.now();
         self.advance(now);
-        // Mail before packets: who owns a five-tuple was posted before its client could send one.
-        self.read_mail(now);
+        // Message before packets: who owns a five-tuple was posted before its client could send one.
+        self.read_messages(now);
         while let Some(event) = self.driver.next() {
             self.on_event(now, event);
         }
-        self.outgoing.flush(&self.post);
-        self.post.retry();
+        self.batches.flush(&self.mailboxes);
+        self.mailboxes.retry();
         Ok(())
     }
 
     /// What this worker has done so far.
     pub(super) fn snapshot(&self) -> Snapshot {
         let mut worker = self.counters;
-        worker.hand_over_dropped = self.outgoing.dropped();
+        worker.hand_over_dropped = self.batches.dropped();
         Snapshot {
             index: self.index,
             turn: self.server.counters().clone(),
@@ -147,7 +147,7 @@ impl<D: Driver> Worker<D> {
     }
 
     fn wait(&self, now: Now) -> Wait {
-        if self.post.has_waiting() {
+        if self.mailboxes.has_waiting() {
             return Wait::For(RETRY);
         }
         match self.server.next_deadline() {
@@ -166,7 +166,7 @@ impl<D: Driver> Worker<D> {
     fn on_event(&mut self, now: Now, event: Event) {
         match event {
             Event::Received(received) => self.on_received(now, received),
-            Event::Woken => self.read_mail(now),
+            Event::Woken => self.read_messages(now),
             Event::Opened(socket) => self.on_opened(now, socket),
             Event::Refused(socket, errno) => self.on_refused(now, socket, errno),
             Event::Closed(socket) => self.on_closed(now, socket),
@@ -198,9 +198,9 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    fn read_mail(&mut self, now: Now) {
+    fn read_messages(&mut self, now: Now) {
         while let Ok(mail) = self.inbox.try_recv() {
-            self.on_mail(now, mail);
+            self.on_message(now, mail);
         }
     }
 

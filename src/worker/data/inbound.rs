@@ -5,7 +5,7 @@
 
 use std::{net::SocketAddr, ops::Range};
 
-use crate::worker::{mail::parcel::Passage, reactor::Worker};
+use crate::worker::{mail::batch::Handoff, reactor::Worker};
 use crate::{
     io::{Driver, HEADROOM, Lease, PAD_MAX, Piece, Received},
     turn::{self, FiveTuple, ListenerId, Now, RelayId, ToClient, Verdict, WorkerIndex},
@@ -41,7 +41,7 @@ impl<D: Driver> Worker<D> {
         received: Received,
     ) {
         let flow = FiveTuple { listener, client: received.from };
-        if let Some(owner) = self.strays.owner(flow) {
+        if let Some(owner) = self.owners.owner(flow) {
             return self.hand_over(owner, flow, &received);
         }
         let payload = received.lease.range();
@@ -61,15 +61,20 @@ impl<D: Driver> Worker<D> {
 
     /// Passes a client's datagrams on to the worker that has its allocation.
     fn hand_over(&mut self, owner: WorkerIndex, flow: FiveTuple, received: &Received) {
-        self.counters.strays += received.segments() as u64;
+        self.counters.misrouted += received.segments() as u64;
         for datagram in received.lease.payload().chunks(received.segment_bytes.max(1)) {
-            self.outgoing.pack(&self.post, owner, Passage::Stray(flow), datagram);
+            self.batches.pack(&self.mailboxes, owner, Handoff::Misrouted(flow), datagram);
         }
     }
 
     /// Judges a datagram that a client of this worker sent and another worker received, from a
     /// buffer of this worker.
-    pub(in crate::worker) fn receive_stray(&mut self, now: Now, flow: FiveTuple, datagram: &[u8]) {
+    pub(in crate::worker) fn receive_misrouted(
+        &mut self,
+        now: Now,
+        flow: FiveTuple,
+        datagram: &[u8],
+    ) {
         match self.copied(datagram) {
             Some(lease) => {
                 let first = lease.range();
@@ -96,8 +101,8 @@ impl<D: Driver> Worker<D> {
             }
             Verdict::HandOver { worker, from, to, payload, frames } => {
                 for frame in lease.buffer()[first.start..].chunks(stride.max(1)).take(frames) {
-                    let passage = Passage::Hairpin { from, to };
-                    self.outgoing.pack(&self.post, worker, passage, &frame[payload.clone()]);
+                    let handoff = Handoff::Hairpin { from, to };
+                    self.batches.pack(&self.mailboxes, worker, handoff, &frame[payload.clone()]);
                 }
             }
             Verdict::Reply(bytes) => self.reply_in(lease, flow, bytes),

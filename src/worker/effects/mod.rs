@@ -10,8 +10,8 @@ use std::{
 
 use crate::worker::{
     data::sockets::{RelaySocket, Role},
-    effects::pending::{Opening, Wanted},
-    mail::mailbox::{Mail, Redemption},
+    effects::pending::{SocketAnswers, Wanted},
+    mail::mailbox::{Message, Redemption},
     reactor::Worker,
     status::report::Report,
 };
@@ -38,8 +38,10 @@ impl<D: Driver> Worker<D> {
         }
         while let Some(report) = self.server.next_report() {
             match &report {
-                turn::Report::Opened(opened) => self.strays.claim(&mut self.post, opened.flow),
-                turn::Report::Closed(closed) => self.strays.release(&mut self.post, closed.flow),
+                turn::Report::Opened(opened) => self.owners.claim(&mut self.mailboxes, opened.flow),
+                turn::Report::Closed(closed) => {
+                    self.owners.release(&mut self.mailboxes, closed.flow);
+                }
                 turn::Report::StrangersRefused(_) => {}
             }
             self.report(Report::Turn(report));
@@ -47,17 +49,17 @@ impl<D: Driver> Worker<D> {
     }
 
     fn open(&mut self, now: Now, open: &Open) {
-        let mut opening = Opening::new(open.pending, open.flow, open.sockets.len());
+        let mut answers = SocketAnswers::new(open.pending, open.flow, open.sockets.len());
         for (place, socket) in open.sockets.iter().enumerate() {
             match self.bind(*socket) {
-                Ok(id) => self.openings.expect(&mut opening, place, socket.relay, id),
-                Err(bind) => opening.note(place, bind),
+                Ok(id) => self.pending_sockets.expect(&mut answers, place, socket.relay, id),
+                Err(bind) => answers.record(place, bind),
             }
         }
-        if opening.is_whole() {
-            self.opened(now, &opening);
+        if answers.is_whole() {
+            self.opened(now, &answers);
         } else {
-            self.openings.keep(opening);
+            self.pending_sockets.wait(answers);
         }
     }
 
@@ -85,7 +87,7 @@ impl<D: Driver> Worker<D> {
 
     /// A socket that was asked for is there.
     pub(in crate::worker) fn on_opened(&mut self, now: Now, socket: SocketId) {
-        let Some(wanted) = self.openings.take(socket) else {
+        let Some(wanted) = self.pending_sockets.take(socket) else {
             debug_assert!(false, "every socket that is opened was asked for");
             return self.driver.close(socket);
         };
@@ -95,21 +97,21 @@ impl<D: Driver> Worker<D> {
 
     /// A socket that was asked for cannot be had.
     pub(in crate::worker) fn on_refused(&mut self, now: Now, socket: SocketId, errno: i32) {
-        let Some(wanted) = self.openings.take(socket) else { return };
+        let Some(wanted) = self.pending_sockets.take(socket) else { return };
         let bind = self.failed(wanted.relay, &io::Error::from_raw_os_error(errno));
         self.on_answer(now, wanted, bind);
     }
 
     fn on_answer(&mut self, now: Now, wanted: Wanted, bind: Bind) {
-        if let Some(opening) = self.openings.answer(wanted, bind) {
-            self.opened(now, &opening);
+        if let Some(answers) = self.pending_sockets.answer(wanted, bind) {
+            self.opened(now, &answers);
             self.carry_out(now);
         }
     }
 
-    fn opened(&mut self, now: Now, opening: &Opening) {
-        let outcome = Outcome::Opened(opening.binds());
-        self.complete(now, opening.pending, opening.flow, outcome);
+    fn opened(&mut self, now: Now, answers: &SocketAnswers) {
+        let outcome = Outcome::Opened(answers.binds());
+        self.complete(now, answers.pending, answers.flow, outcome);
     }
 
     /// A port that somebody else has is no fault.
@@ -147,7 +149,7 @@ impl<D: Driver> Worker<D> {
         let Redeem { pending, flow, owner, relay, token, user } = redeem;
         let worker = self.index;
         let redemption = Redemption { worker, pending, flow, relay, token, user };
-        if self.post.try_post(owner, Mail::Redeem(redemption)).is_err() {
+        if self.mailboxes.try_post(owner, Message::Redeem(redemption)).is_err() {
             self.complete(now, pending, flow, Outcome::NotRedeemed);
         }
     }
@@ -159,7 +161,7 @@ impl<D: Driver> Worker<D> {
             let RelaySocket::Held(socket) = self.sockets.take(redeemed.relay) else { return None };
             Some((socket, redeemed.local))
         });
-        self.post.post(redemption.worker, Mail::Redeemed { redemption, socket });
+        self.mailboxes.post(redemption.worker, Message::Redeemed { redemption, socket });
         self.carry_out(now);
     }
 

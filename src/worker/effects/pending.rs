@@ -15,7 +15,7 @@ const SOCKETS_MAX: usize = 3;
 
 /// What is known so far of the sockets of one Allocate.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::worker) struct Opening {
+pub(in crate::worker) struct SocketAnswers {
     pub(in crate::worker) pending: PendingId,
     pub(in crate::worker) flow: FiveTuple,
     binds: [Bind; SOCKETS_MAX],
@@ -34,20 +34,20 @@ pub(in crate::worker) struct Wanted {
 
 /// Everything that waits for a driver's answer.
 #[derive(Debug, Default)]
-pub(in crate::worker) struct Openings {
-    waiting: HashMap<PendingId, Opening>,
+pub(in crate::worker) struct PendingSockets {
+    waiting: HashMap<PendingId, SocketAnswers>,
     wanted: HashMap<SocketId, Wanted>,
 }
 
-impl Opening {
+impl SocketAnswers {
     /// Begins with nothing known. More than [`SOCKETS_MAX`] sockets are never asked for.
     pub(in crate::worker) fn new(pending: PendingId, flow: FiveTuple, sockets: usize) -> Self {
         let sockets = sockets.min(SOCKETS_MAX);
         Self { pending, flow, binds: [Bind::Failed; SOCKETS_MAX], sockets, awaited: 0 }
     }
 
-    /// Notes what became of the socket at a place.
-    pub(in crate::worker) fn note(&mut self, place: usize, bind: Bind) {
+    /// Records what became of the socket at a place.
+    pub(in crate::worker) fn record(&mut self, place: usize, bind: Bind) {
         self.binds[place] = bind;
     }
 
@@ -62,22 +62,22 @@ impl Opening {
     }
 }
 
-impl Openings {
+impl PendingSockets {
     /// Has an Allocate wait for the socket at a place.
     pub(in crate::worker) fn expect(
         &mut self,
-        opening: &mut Opening,
+        answers: &mut SocketAnswers,
         place: usize,
         relay: RelayId,
         socket: SocketId,
     ) {
-        opening.awaited += 1;
-        self.wanted.insert(socket, Wanted { relay, pending: opening.pending, place });
+        answers.awaited += 1;
+        self.wanted.insert(socket, Wanted { relay, pending: answers.pending, place });
     }
 
-    /// Keeps an Allocate until its last answer.
-    pub(in crate::worker) fn keep(&mut self, opening: Opening) {
-        self.waiting.insert(opening.pending, opening);
+    /// Has an Allocate wait until its last answer.
+    pub(in crate::worker) fn wait(&mut self, answers: SocketAnswers) {
+        self.waiting.insert(answers.pending, answers);
     }
 
     /// Whose socket this is; `None` when no Allocate waits for it.
@@ -85,12 +85,16 @@ impl Openings {
         self.wanted.remove(&socket)
     }
 
-    /// Notes an answer, and gives the Allocate back if it was the last one.
-    pub(in crate::worker) fn answer(&mut self, wanted: Wanted, bind: Bind) -> Option<Opening> {
-        let opening = self.waiting.get_mut(&wanted.pending)?;
-        opening.note(wanted.place, bind);
-        opening.awaited -= 1;
-        let is_whole = opening.is_whole();
+    /// Records an answer, and gives the Allocate back if it was the last one.
+    pub(in crate::worker) fn answer(
+        &mut self,
+        wanted: Wanted,
+        bind: Bind,
+    ) -> Option<SocketAnswers> {
+        let answers = self.waiting.get_mut(&wanted.pending)?;
+        answers.record(wanted.place, bind);
+        answers.awaited -= 1;
+        let is_whole = answers.is_whole();
         if is_whole { self.waiting.remove(&wanted.pending) } else { None }
     }
 }

@@ -1,14 +1,14 @@
 //! The doors between threads: one bounded inbox per worker.
 //!
 //! Only what is rare goes through here: commands of the control thread, reservations that a client
-//! redeems at another worker, and hairpin payloads packed into parcels.
+//! redeems at another worker, and batches of payloads for other workers' clients.
 
 use std::{collections::VecDeque, net::SocketAddr, net::UdpSocket, sync::Arc};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::worker::{
-    mail::parcel::{Home, Parcel},
+    mail::batch::{Batch, BatchReturn},
     start::listen::ListenerSockets,
     status::questions::Question,
     status::snapshot::Snapshot,
@@ -20,28 +20,28 @@ use crate::{
     },
 };
 
-/// Letters an inbox holds before senders have to wait or drop.
-const INBOX_LETTERS: usize = 1024;
+/// Messages an inbox holds before senders have to wait or drop.
+const INBOX_MESSAGES: usize = 1024;
 
 /// What threads tell a worker.
 #[derive(Debug)]
-pub(in crate::worker) enum Mail {
+pub(in crate::worker) enum Message {
     /// Payloads for clients of this worker.
-    Parcel {
-        /// Whose parcel it is; it goes back there.
+    Batch {
+        /// Whose it is; it goes back there.
         owner: WorkerIndex,
         /// The payloads.
-        parcel: Parcel,
+        batch: Batch,
     },
     /// Another worker owns the allocation of a five-tuple.
-    Claimed {
+    FlowOwned {
         /// The client.
         flow: FiveTuple,
         /// The worker.
         owner: WorkerIndex,
     },
-    /// It does no longer.
-    Unclaimed {
+    /// It owns it no more.
+    FlowReleased {
         /// The client.
         flow: FiveTuple,
         /// The worker.
@@ -49,7 +49,7 @@ pub(in crate::worker) enum Mail {
     },
     /// A client of another worker redeems a reservation made here.
     Redeem(Redemption),
-    /// The answer to a [`Mail::Redeem`].
+    /// The answer to a [`Message::Redeem`].
     Redeemed {
         /// The question, as it was asked.
         redemption: Redemption,
@@ -96,59 +96,59 @@ pub(in crate::worker) struct Redemption {
     pub user: Arc<str>,
 }
 
-/// One worker's address: where its mail goes, what wakes it, where its parcels live.
+/// One worker's address: where its mail goes, what wakes it, how its batches return.
 #[derive(Debug, Clone)]
 pub(in crate::worker) struct Address {
     /// Its inbox.
-    pub inbox: Sender<Mail>,
+    pub inbox: Sender<Message>,
     /// Its driver's waker.
     pub waker: Waker,
-    /// The home of its parcels.
-    pub home: Home,
+    /// The way back for its batches.
+    pub batch_return: BatchReturn,
 }
 
 impl Address {
-    /// Posts a letter, or gives it back when the inbox is full or its worker has ended.
-    pub(in crate::worker) fn post(&self, mail: Mail) -> Result<(), TrySendError<Mail>> {
-        self.inbox.try_send(mail)?;
+    /// Posts a message, or gives it back when the inbox is full or its worker has ended.
+    pub(in crate::worker) fn post(&self, message: Message) -> Result<(), TrySendError<Message>> {
+        self.inbox.try_send(message)?;
         self.waker.wake();
         Ok(())
     }
 }
 
 /// Makes an inbox.
-pub(in crate::worker) fn inbox() -> (Sender<Mail>, Receiver<Mail>) {
-    bounded(INBOX_LETTERS)
+pub(in crate::worker) fn inbox() -> (Sender<Message>, Receiver<Message>) {
+    bounded(INBOX_MESSAGES)
 }
 
 /// A worker's way to all others.
 #[derive(Debug)]
-pub(in crate::worker) struct Post {
+pub(in crate::worker) struct Mailboxes {
     worker: WorkerIndex,
     addresses: Vec<Address>,
-    /// Letters that must arrive and found the inbox full, by worker, in the order they were written:
+    /// Messages that must arrive and found the inbox full, by worker, in the order they were written:
     /// one that went past another could take back a claim before it is made. Bounded by the reserved
     /// ports that worker asks for, and by two for each allocation that comes and goes while it reads
     /// nothing, for which the watchdog ends the server.
-    waiting: Vec<VecDeque<Mail>>,
+    waiting: Vec<VecDeque<Message>>,
 }
 
-impl Post {
-    /// The post office of one worker; `addresses` are those of all workers, by index.
-    pub(in crate::worker) fn new(worker: WorkerIndex, addresses: Vec<Address>) -> Post {
+impl Mailboxes {
+    /// The mailboxes as one worker sees them; `addresses` are those of all workers, by index.
+    pub(in crate::worker) fn new(worker: WorkerIndex, addresses: Vec<Address>) -> Mailboxes {
         let waiting = addresses.iter().map(|_| VecDeque::new()).collect();
-        Post { worker, addresses, waiting }
+        Mailboxes { worker, addresses, waiting }
     }
 
-    /// Posts a letter that may be refused, past those that wait.
+    /// Posts a message that may be refused, past those that wait.
     pub(in crate::worker) fn try_post(
         &self,
         to: WorkerIndex,
-        mail: Mail,
-    ) -> Result<(), TrySendError<Mail>> {
+        message: Message,
+    ) -> Result<(), TrySendError<Message>> {
         match self.addresses.get(usize::from(to.0)) {
-            Some(address) => address.post(mail),
-            None => Err(TrySendError::Disconnected(mail)),
+            Some(address) => address.post(message),
+            None => Err(TrySendError::Disconnected(message)),
         }
     }
 
@@ -157,20 +157,20 @@ impl Post {
         (0..self.addresses.len()).map(|worker| WorkerIndex(worker as u8))
     }
 
-    /// Posts a letter that carries a socket or a claim and so must arrive; it waits here while the
+    /// Posts a message that carries a socket or a claim and so must arrive; it waits here while the
     /// inbox is full.
-    pub(in crate::worker) fn post(&mut self, to: WorkerIndex, mail: Mail) {
+    pub(in crate::worker) fn post(&mut self, to: WorkerIndex, message: Message) {
         let Some(waiting) = self.waiting.get_mut(usize::from(to.0)) else { return };
-        waiting.push_back(mail);
+        waiting.push_back(message);
         self.deliver(to);
     }
 
-    /// True when a letter waits for room in an inbox.
+    /// True when a message waits for room in an inbox.
     pub(in crate::worker) fn has_waiting(&self) -> bool {
         self.waiting.iter().any(|waiting| !waiting.is_empty())
     }
 
-    /// Tries the waiting letters once more.
+    /// Tries the waiting messages once more.
     pub(in crate::worker) fn retry(&mut self) {
         self.workers().for_each(|worker| self.deliver(worker));
     }
@@ -179,24 +179,24 @@ impl Post {
     fn deliver(&mut self, to: WorkerIndex) {
         let index = usize::from(to.0);
         let (address, waiting) = (&self.addresses[index], &mut self.waiting[index]);
-        while let Some(mail) = waiting.pop_front() {
-            match address.post(mail) {
+        while let Some(message) = waiting.pop_front() {
+            match address.post(message) {
                 Ok(()) => {}
-                Err(TrySendError::Full(mail)) => return waiting.push_front(mail),
+                Err(TrySendError::Full(message)) => return waiting.push_front(message),
                 // A worker that has ended has no sockets any more.
                 Err(TrySendError::Disconnected(_)) => {}
             }
         }
     }
 
-    /// Sends an emptied parcel back to the worker that owns it.
-    pub(in crate::worker) fn take_back(&self, owner: WorkerIndex, parcel: Parcel) {
+    /// Sends an emptied batch back to the worker that owns it.
+    pub(in crate::worker) fn take_back(&self, owner: WorkerIndex, batch: Batch) {
         if let Some(address) = self.addresses.get(usize::from(owner.0)) {
-            address.home.take_back(parcel);
+            address.batch_return.take_back(batch);
         }
     }
 
-    /// Whose post office this is.
+    /// Whose they are.
     pub(in crate::worker) fn worker(&self) -> WorkerIndex {
         self.worker
     }
@@ -205,56 +205,56 @@ impl Post {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{turn::ListenerId, worker::mail::parcel::Parcels};
+    use crate::{turn::ListenerId, worker::mail::batch::BatchPool};
 
-    /// The post of worker 0, and the inbox of worker 1.
-    fn post() -> (Post, Receiver<Mail>) {
+    /// The mailboxes as worker 0 sees them, and the inbox of worker 1.
+    fn mailboxes() -> (Mailboxes, Receiver<Message>) {
         let address = || {
-            let ((inbox, letters), (_, home)) = (inbox(), Parcels::new());
-            (Address { inbox, waker: Waker::new().expect("an eventfd"), home }, letters)
+            let ((inbox, messages), (_, batch_return)) = (inbox(), BatchPool::new());
+            (Address { inbox, waker: Waker::new().expect("an eventfd"), batch_return }, messages)
         };
-        let ((own, _), (other, letters)) = (address(), address());
-        (Post::new(WorkerIndex(0), vec![own, other]), letters)
+        let ((own, _), (other, messages)) = (address(), address());
+        (Mailboxes::new(WorkerIndex(0), vec![own, other]), messages)
     }
 
-    fn unclaimed(port: u16) -> Mail {
+    fn flow_released(port: u16) -> Message {
         let flow = FiveTuple { listener: ListenerId(0), client: ([192, 0, 2, 1], port).into() };
-        Mail::Unclaimed { flow, owner: WorkerIndex(0) }
+        Message::FlowReleased { flow, owner: WorkerIndex(0) }
     }
 
-    fn ports(letters: &Receiver<Mail>) -> Vec<u16> {
+    fn ports(messages: &Receiver<Message>) -> Vec<u16> {
         let port = |mail| match mail {
-            Mail::Unclaimed { flow, .. } => flow.client.port(),
+            Message::FlowReleased { flow, .. } => flow.client.port(),
             mail => panic!("{mail:?} was never posted"),
         };
-        letters.try_iter().map(port).collect()
+        messages.try_iter().map(port).collect()
     }
 
     #[test]
-    fn letters_that_must_arrive_do_so_in_their_order() {
-        let (mut post, letters) = post();
-        let full = INBOX_LETTERS as u16;
-        (0..full + 2).for_each(|port| post.post(WorkerIndex(1), unclaimed(port)));
-        assert!(post.has_waiting());
-        assert_eq!(ports(&letters), Vec::from_iter(0..full));
-        post.post(WorkerIndex(1), unclaimed(full + 2));
-        assert!(!post.has_waiting());
-        assert_eq!(ports(&letters), [full, full + 1, full + 2]);
+    fn messages_that_found_a_full_inbox_arrive_in_their_order() {
+        let (mut mailboxes, messages) = mailboxes();
+        let full = INBOX_MESSAGES as u16;
+        (0..full + 2).for_each(|port| mailboxes.post(WorkerIndex(1), flow_released(port)));
+        assert!(mailboxes.has_waiting());
+        assert_eq!(ports(&messages), Vec::from_iter(0..full));
+        mailboxes.post(WorkerIndex(1), flow_released(full + 2));
+        assert!(!mailboxes.has_waiting());
+        assert_eq!(ports(&messages), [full, full + 1, full + 2]);
     }
 
     #[test]
-    fn what_waits_is_tried_again_and_forgotten_with_its_reader() {
-        let (mut post, letters) = post();
-        let full = INBOX_LETTERS as u16;
-        (0..=full).for_each(|port| post.post(WorkerIndex(1), unclaimed(port)));
-        post.retry();
-        assert!(post.has_waiting());
-        letters.recv().expect("the first");
-        post.retry();
-        assert!(!post.has_waiting());
-        post.post(WorkerIndex(1), unclaimed(full + 1));
-        drop(letters);
-        post.retry();
-        assert!(!post.has_waiting());
+    fn waiting_messages_are_tried_again_and_dropped_when_the_reader_is_gone() {
+        let (mut mailboxes, messages) = mailboxes();
+        let full = INBOX_MESSAGES as u16;
+        (0..=full).for_each(|port| mailboxes.post(WorkerIndex(1), flow_released(port)));
+        mailboxes.retry();
+        assert!(mailboxes.has_waiting());
+        messages.recv().expect("the first");
+        mailboxes.retry();
+        assert!(!mailboxes.has_waiting());
+        mailboxes.post(WorkerIndex(1), flow_released(full + 1));
+        drop(messages);
+        mailboxes.retry();
+        assert!(!mailboxes.has_waiting());
     }
 }

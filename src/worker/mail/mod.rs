@@ -1,7 +1,7 @@
-//! The bounded doors between workers: [`mailbox`] is the door, [`letters`] is what a worker does with
-//! its mail, and [`outgoing`] packs payloads for other workers' clients into a [`parcel`].
+//! The bounded doors between threads: [`mailbox`] is the door, [`messages`] is what a worker does with
+//! what arrives, and [`handoff`] packs payloads for other workers' clients into a [`batch`].
 
-pub(super) mod letters;
+pub(super) mod batch;
+pub(super) mod handoff;
 pub(super) mod mailbox;
-pub(super) mod outgoing;
-pub(super) mod parcel;
+pub(super) mod messages;

@@ -16,12 +16,12 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::worker::{
     clock::Clock,
+    data::owners::FlowOwners,
     data::sockets::Listener,
-    data::strays::Strays,
     effects::quota::{Limits, SharedQuota},
-    mail::mailbox::{Address, Mail, Post, inbox},
-    mail::outgoing::Outgoing,
-    mail::parcel::{Home, Parcels},
+    mail::batch::{BatchPool, BatchReturn},
+    mail::handoff::OpenBatches,
+    mail::mailbox::{Address, Mailboxes, Message, inbox},
     reactor::{Parts, Worker},
     start::listen::{Granted, ListenerSockets, Listening},
     status::questions::Question,
@@ -128,7 +128,7 @@ impl std::fmt::Display for SpawnError {
 impl std::error::Error for SpawnError {}
 
 /// What one thread is given to begin with.
-struct Seat {
+struct WorkerInit {
     index: WorkerIndex,
     core: usize,
     listeners: Vec<ListenerSockets>,
@@ -137,17 +137,17 @@ struct Seat {
     steering: Steering,
     server: Server,
     clock: Clock,
-    inbox: Receiver<Mail>,
-    parcels: Parcels,
+    inbox: Receiver<Message>,
+    batches: BatchPool,
     tell: Tell,
     ready: Sender<(WorkerIndex, io::Result<Waker>)>,
     begin: Receiver<Vec<Address>>,
 }
 
-/// A seat's other side, kept until all threads are ready.
-struct Ticket {
-    inbox: Sender<Mail>,
-    home: Home,
+/// A worker as its starter knows it until all threads are ready.
+struct WorkerHandle {
+    inbox: Sender<Message>,
+    batch_return: BatchReturn,
     begin: Sender<Vec<Address>>,
 }
 
@@ -162,20 +162,20 @@ pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
     let quota = SharedQuota::new(Counts::new(plan.limits.per_user, plan.limits.total));
     let relays = plan.ports.open(&plan.relay_addresses);
     let clock = Clock::start();
-    let (mut tickets, mut threads) = (Vec::new(), Vec::new());
+    let (mut handles, mut threads) = (Vec::new(), Vec::new());
     for (worker, listeners) in sockets.into_iter().enumerate() {
         let index = WorkerIndex(worker as u8);
-        let (letters, inbox) = inbox();
-        let (parcels, home) = Parcels::new();
+        let (messages, inbox) = inbox();
+        let (batches, batch_return) = BatchPool::new();
         let (begin, begun) = bounded(1);
-        tickets.push(Ticket { inbox: letters, home, begin });
+        handles.push(WorkerHandle { inbox: messages, batch_return, begin });
         let shard = Shard {
             worker: index,
             ports: plan.ports,
             relays: relays.clone(),
             quota: Box::new(quota.clone()),
         };
-        let seat = Seat {
+        let init = WorkerInit {
             index,
             core: plan.cores[worker],
             listeners,
@@ -185,15 +185,15 @@ pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
             server: server(plan, shard)?,
             clock,
             inbox,
-            parcels,
+            batches,
             tell: Arc::clone(tell),
             ready: ready.clone(),
             begin: begun,
         };
-        threads.push(start(plan.driver, seat).map_err(SpawnError::Start)?);
+        threads.push(start(plan.driver, init).map_err(SpawnError::Start)?);
     }
     drop(ready);
-    let addresses = introduce(tickets, &readiness)?;
+    let addresses = exchange_addresses(handles, &readiness)?;
     let relays = Mutex::new(relays);
     Ok(Workers { addresses, threads, listening, granted, quota, ports: plan.ports, relays })
 }
@@ -204,7 +204,7 @@ impl Workers {
         for address in &self.addresses {
             // A full inbox is emptied at the worker's next turn; a worker that has ended has made
             // its last report already.
-            while let Err(TrySendError::Full(_)) = address.post(Mail::Stop) {
+            while let Err(TrySendError::Full(_)) = address.post(Message::Stop) {
                 thread::yield_now();
             }
         }
@@ -223,7 +223,7 @@ impl Workers {
         let (answer, answers) = bounded(self.addresses.len());
         for address in &self.addresses {
             // A worker that cannot be asked is missing in the answer.
-            drop(address.post(Mail::Snapshot(answer.clone())));
+            drop(address.post(Message::Snapshot(answer.clone())));
         }
         answers
     }
@@ -231,7 +231,7 @@ impl Workers {
     /// Asks a worker about its sessions; false when it takes no mail.
     pub fn ask(&self, worker: WorkerIndex, question: Question) -> bool {
         let address = self.addresses.get(usize::from(worker.0));
-        address.is_some_and(|address| address.post(Mail::Question(question)).is_ok())
+        address.is_some_and(|address| address.post(Message::Question(question)).is_ok())
     }
 
     /// Gives every worker other rules; each answers with its index once they hold for it. One that
@@ -240,8 +240,8 @@ impl Workers {
         self.quota.limit(limits);
         let (answer, answers) = bounded(self.addresses.len());
         for address in &self.addresses {
-            let mail = Mail::Settings(Arc::clone(settings), answer.clone());
-            drop(post_patiently(address, mail));
+            let message = Message::Settings(Arc::clone(settings), answer.clone());
+            drop(post_patiently(address, message));
         }
         answers
     }
@@ -250,7 +250,7 @@ impl Workers {
     /// no mail for [`PATIENCE`] goes on as before.
     pub fn drain(&self, alternates: Option<Alternates>) {
         for address in &self.addresses {
-            drop(post_patiently(address, Mail::Drain(alternates)));
+            drop(post_patiently(address, Message::Drain(alternates)));
         }
     }
 
@@ -261,7 +261,7 @@ impl Workers {
     pub fn listen(&self, listener: ListenerId, address: SocketAddr) -> Result<(), SpawnError> {
         for (worker, sockets) in self.addresses.iter().zip(self.listening.open(address)?) {
             // One that takes no mail lets go of its sockets, and its clients go to another.
-            drop(post_patiently(worker, Mail::Listen { listener, sockets }));
+            drop(post_patiently(worker, Message::Listen { listener, sockets }));
         }
         Ok(())
     }
@@ -283,14 +283,14 @@ impl Workers {
         };
         let relays: Arc<[RelayPorts]> = addresses.iter().map(&mut ports).collect();
         for worker in &self.addresses {
-            drop(post_patiently(worker, Mail::Relays(Arc::clone(&relays))));
+            drop(post_patiently(worker, Message::Relays(Arc::clone(&relays))));
         }
     }
 
     /// Has no worker listen on an address any more. Allocations live on.
     pub fn stop_listening(&self, listener: ListenerId) {
         for address in &self.addresses {
-            drop(post_patiently(address, Mail::StopListening(listener)));
+            drop(post_patiently(address, Message::StopListening(listener)));
         }
     }
 
@@ -301,12 +301,12 @@ impl Workers {
 }
 
 /// Posts what must arrive. A full inbox is emptied at the worker's next turn.
-fn post_patiently(address: &Address, mut mail: Mail) -> Result<(), Mail> {
+fn post_patiently(address: &Address, mut message: Message) -> Result<(), Message> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match address.post(mail) {
+        match address.post(message) {
             Ok(()) => return Ok(()),
-            Err(TrySendError::Full(back)) if Instant::now() < deadline => mail = back,
+            Err(TrySendError::Full(back)) if Instant::now() < deadline => message = back,
             Err(TrySendError::Full(back) | TrySendError::Disconnected(back)) => return Err(back),
         }
         thread::sleep(RETRY);
@@ -319,68 +319,72 @@ fn server(plan: &Plan, shard: Shard) -> Result<Server, SpawnError> {
     Ok(Server::new(Arc::clone(&plan.settings), shard, seed))
 }
 
-fn start(driver: DriverKind, seat: Seat) -> io::Result<JoinHandle<()>> {
-    let thread = thread::Builder::new().name(format!("uturn-{}", seat.index.0));
+fn start(driver: DriverKind, init: WorkerInit) -> io::Result<JoinHandle<()>> {
+    let thread = thread::Builder::new().name(format!("uturn-{}", init.index.0));
     match driver {
-        DriverKind::Uring => thread.spawn(|| live(seat, UringDriver::new)),
-        DriverKind::Portable => thread.spawn(|| live(seat, PortableDriver::new)),
+        DriverKind::Uring => thread.spawn(|| worker_main(init, UringDriver::new)),
+        DriverKind::Portable => thread.spawn(|| worker_main(init, PortableDriver::new)),
     }
 }
 
 /// Waits until every thread has its driver, and tells each the addresses of all.
-fn introduce(
-    tickets: Vec<Ticket>,
+fn exchange_addresses(
+    handles: Vec<WorkerHandle>,
     readiness: &Receiver<(WorkerIndex, io::Result<Waker>)>,
 ) -> Result<Vec<Address>, SpawnError> {
-    let mut wakers: Vec<Option<Waker>> = tickets.iter().map(|_| None).collect();
-    for _ in &tickets {
+    let mut wakers: Vec<Option<Waker>> = handles.iter().map(|_| None).collect();
+    for _ in &handles {
         let gone = || io::Error::other("a worker's thread ended before it was ready");
         let (worker, waker) = readiness.recv().map_err(|_| SpawnError::Driver(gone()))?;
         wakers[usize::from(worker.0)] = Some(waker.map_err(SpawnError::Driver)?);
     }
-    let addresses: Vec<_> = tickets
+    let addresses: Vec<_> = handles
         .iter()
         .zip(wakers.into_iter().flatten())
-        .map(|(t, waker)| Address { inbox: t.inbox.clone(), waker, home: t.home.clone() })
+        .map(|(t, waker)| Address {
+            inbox: t.inbox.clone(),
+            waker,
+            batch_return: t.batch_return.clone(),
+        })
         .collect();
-    for ticket in tickets {
+    for handle in handles {
         // A thread that is gone by now makes itself known by its last report.
-        drop(ticket.begin.send(addresses.clone()));
+        drop(handle.begin.send(addresses.clone()));
     }
     Ok(addresses)
 }
 
 /// The whole life of a worker's thread.
-fn live<D: Driver>(seat: Seat, make: impl FnOnce(&net::Settings) -> io::Result<D>) {
-    core_affinity::set_for_current(core_affinity::CoreId { id: seat.core });
-    let mut driver = match make(&seat.io) {
+fn worker_main<D: Driver>(init: WorkerInit, make: impl FnOnce(&net::Settings) -> io::Result<D>) {
+    core_affinity::set_for_current(core_affinity::CoreId { id: init.core });
+    let mut driver = match make(&init.io) {
         Ok(driver) => driver,
-        Err(error) => return drop(seat.ready.send((seat.index, Err(error)))),
+        Err(error) => return drop(init.ready.send((init.index, Err(error)))),
     };
-    let opened = seat.listeners.into_iter().map(|sockets| Listener::open(&mut driver, sockets));
+    let opened = init.listeners.into_iter().map(|sockets| Listener::open(&mut driver, sockets));
     let listeners: Vec<_> = match opened.collect() {
         Ok(listeners) => listeners,
-        Err(error) => return drop(seat.ready.send((seat.index, Err(error)))),
+        Err(error) => return drop(init.ready.send((init.index, Err(error)))),
     };
-    drop(seat.ready.send((seat.index, Ok(driver.waker()))));
+    drop(init.ready.send((init.index, Ok(driver.waker()))));
     // The other side is dropped when another worker could not start.
-    let Ok(addresses) = seat.begin.recv() else { return };
+    let Ok(addresses) = init.begin.recv() else { return };
     let worker = Worker::new(Parts {
-        index: seat.index,
+        index: init.index,
         driver,
-        server: seat.server,
+        server: init.server,
         listeners,
-        reserved_sockets: seat.reserved_sockets,
-        clock: seat.clock,
-        inbox: seat.inbox,
-        outgoing: Outgoing::new(seat.parcels, addresses.len()),
-        post: Post::new(seat.index, addresses),
-        strays: Strays::new(seat.steering),
-        tell: Arc::clone(&seat.tell),
+        reserved_sockets: init.reserved_sockets,
+        clock: init.clock,
+        inbox: init.inbox,
+        batches: OpenBatches::new(init.batches, addresses.len()),
+        mailboxes: Mailboxes::new(init.index, addresses),
+        owners: FlowOwners::new(init.steering),
+        tell: Arc::clone(&init.tell),
     });
     let last = match worker.run() {
         Ok(snapshot) => Report::Stopped(Box::new(snapshot)),
         Err(error) => Report::Failed(error),
     };
-    (seat.tell)(seat.index, last);
+    (init.tell)(init.index, last);
 }

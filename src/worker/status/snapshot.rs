@@ -1,7 +1,7 @@
 //! What a worker tells about itself when it is asked.
 //!
 //! The counters are the worker's own memory; nobody else reads them. Whoever wants to see them
-//! posts [`crate::worker::mail::mailbox::Mail::Snapshot`] and gets a copy, so that they cost nothing until then.
+//! posts [`crate::worker::mail::mailbox::Message::Snapshot`] and gets a copy, so that they cost nothing until then.
 
 use crate::{
     io,
@@ -49,7 +49,7 @@ pub struct Counters {
     /// Payloads for another worker's client dropped, for want of room on the way.
     pub hand_over_dropped: u64,
     /// Datagrams of clients handed to the worker that has their allocation.
-    pub strays: u64,
+    pub misrouted: u64,
     /// Replies and hairpin payloads dropped because no buffer was left to write them into.
     pub no_buffer: u64,
     /// Relay sockets the driver refused or lost.

@@ -190,5 +190,5 @@ fn faults(text: &mut Text, workers: &[Snapshot]) {
     let head = ("uturn_relays_broken_total", Kind::Counter, help);
     each(text, head, workers, |it| it.worker.relays_broken);
     let help = "Datagrams handed to the worker that has their client (steer = cpu).";
-    each(text, ("uturn_strays_total", Kind::Counter, help), workers, |it| it.worker.strays);
+    each(text, ("uturn_strays_total", Kind::Counter, help), workers, |it| it.worker.misrouted);
 }

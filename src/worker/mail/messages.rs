@@ -1,0 +1,59 @@
+//! What a worker does with each message.
+
+use std::net::SocketAddr;
+
+use crate::worker::{
+    mail::batch::{Batch, Handoff},
+    mail::mailbox::Message,
+    reactor::Worker,
+};
+use crate::{io::Driver, turn::Now};
+
+impl<D: Driver> Worker<D> {
+    pub(in crate::worker) fn on_message(&mut self, now: Now, message: Message) {
+        match message {
+            Message::Batch { owner, batch } => {
+                self.unpack(now, &batch);
+                self.mailboxes.take_back(owner, batch);
+            }
+            Message::FlowOwned { flow, owner } => self.owners.claimed(flow, owner),
+            Message::FlowReleased { flow, owner } => self.owners.released(flow, owner),
+            Message::Redeem(redemption) => self.on_redeem(now, redemption),
+            Message::Redeemed { redemption, socket } => self.on_redeemed(now, &redemption, socket),
+            // Who asked may have gone away; then nobody misses the answer.
+            Message::Snapshot(answer) => drop(answer.try_send(self.snapshot())),
+            Message::Question(question) => self.on_question(now, question),
+            Message::Settings(settings, answer) => {
+                self.server.reconfigure(settings);
+                answer.try_send(self.index).unwrap_or_default();
+            }
+            Message::Listen { listener, sockets } => self.listen(listener, sockets),
+            Message::Relays(relays) => self.server.relay_on(&relays),
+            Message::StopListening(listener) => self.stop_listening(listener),
+            Message::Drain(alternates) => self.server.drain(alternates),
+            Message::Stop => self.stop(now),
+        }
+    }
+
+    fn unpack(&mut self, now: Now, batch: &Batch) {
+        for (handoff, payload) in batch.entries() {
+            match handoff {
+                Handoff::Hairpin { from, to } => self.deliver(now, from, to, payload),
+                Handoff::Misrouted(flow) => self.receive_misrouted(now, flow, payload),
+            }
+        }
+    }
+
+    /// A payload that finds no client has been counted.
+    fn deliver(&mut self, now: Now, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
+        if let Ok(to) = self.server.from_worker(now, from, to, payload.len()) {
+            self.receive_from_worker(to, payload);
+        }
+    }
+
+    fn stop(&mut self, now: Now) {
+        self.server.shut_down(now);
+        self.carry_out(now);
+        self.stopping = true;
+    }
+}
