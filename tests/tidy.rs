@@ -32,7 +32,7 @@ const UNSAFE: [&str; 14] = [
     "src/io/memory/pool.rs",
     "src/io/socket/steer.rs",
     "src/io/sys.rs",
-    "src/io/uring/buffers.rs",
+    "src/io/uring/buffer_ring.rs",
     "src/io/uring/kernel.rs",
     "src/io/uring/ring.rs",
     "tests/io_allocations.rs",

@@ -30,8 +30,8 @@ mod waker;
 
 pub use engine::{
     counters::{Counters, TrainSizes, TurnSizes},
-    held::Held,
-    sizes::Sizes,
+    hold_times::HoldTimes,
+    size_histogram::SizeHistogram,
 };
 pub use epoll::PortableDriver;
 pub use memory::pool::Lease;
@@ -236,7 +236,7 @@ pub trait Driver {
     fn counters(&self) -> &Counters;
 
     /// How long it held datagrams, sampled.
-    fn held(&self) -> &Held;
+    fn hold_times(&self) -> &HoldTimes;
 
     /// Datagrams the kernel dropped because the socket's receive buffer was full, if it says so: not
     /// for a socket that has no descriptor.

@@ -132,7 +132,7 @@ impl<D: Driver> Worker<D> {
             index: self.index,
             turn: self.server.counters().clone(),
             io: *self.driver.counters(),
-            held: self.driver.held().clone(),
+            held: self.driver.hold_times().clone(),
             worker,
             ports: self.server.port_use(),
             listener_overflow: self.listener_overflow(),

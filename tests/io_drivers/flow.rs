@@ -170,7 +170,7 @@ pub(super) fn turns_and_trains_add_up<D: Driver>(new: fn(&Settings) -> D) {
 pub(super) fn the_time_held_is_sampled<D: Driver>(new: fn(&Settings) -> D) {
     let mut node = Node::new(new(&Settings::default()));
     answered_turns(&mut node, 64, Duration::from_millis(5));
-    let held = node.driver.held();
+    let held = node.driver.hold_times();
     assert!((2..=6).contains(&held.total()), "one turn in 16: {}", held.total());
     assert_eq!(held.up_to(4_900), 0, "no answer left sooner");
     assert!(held.sum_us() >= held.total() * 5_000);

@@ -39,7 +39,7 @@ impl Desk {
     /// Sends figures until nobody reads them.
     pub(super) async fn watch_figures(&self, pen: &mut Pen) -> Result<(), Stop> {
         let (mut before, mut then) = (Relayed::new(), None);
-        let mut held_before = io::Held::default();
+        let mut held_before = io::HoldTimes::default();
         loop {
             let (relayed, now) = (self.relayed().await, Instant::now());
             let rates = then.map_or_else(Vec::new, |then| {

@@ -221,7 +221,7 @@ pub(super) struct Held {
 
 impl Held {
     /// Of the samples there are, if there are any.
-    pub(super) fn of(held: &io::Held) -> Option<Self> {
+    pub(super) fn of(held: &io::HoldTimes) -> Option<Self> {
         Some(Self { p50_us: held.quantile_us(0.5)?, p99_us: held.quantile_us(0.99)? })
     }
 }

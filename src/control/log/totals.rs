@@ -2,7 +2,7 @@
 
 use std::ops::AddAssign;
 
-use crate::io::Held;
+use crate::io::HoldTimes;
 use crate::turn::{Load, Reason};
 use crate::worker::Snapshot;
 
@@ -34,8 +34,8 @@ impl AddAssign<&Snapshot> for Totals {
 }
 
 /// How long workers held datagrams, all of them together.
-pub(in crate::control) fn held(snapshots: &[Snapshot]) -> Held {
-    let mut sum = Held::default();
+pub(in crate::control) fn held(snapshots: &[Snapshot]) -> HoldTimes {
+    let mut sum = HoldTimes::default();
     snapshots.iter().for_each(|snapshot| sum.add(&snapshot.held));
     sum
 }

@@ -14,7 +14,7 @@ use std::{ffi::c_int, ffi::c_void, mem, net::SocketAddr, ptr};
 
 use crate::io::{
     PAD_MAX,
-    datagram::outbox::{Nodes, TRAINS_MAX, Train},
+    datagram::outbox::{Fragments, SendTrain, TRAINS_MAX},
     socket::address::Name,
     sys::{EMPTY_IOVEC, empty_message},
 };
@@ -34,12 +34,12 @@ pub(in crate::io) struct Gather {
 struct Message {
     header: libc::msghdr,
     name: Name,
-    control: Control,
+    control: SegmentControl,
 }
 
 /// One UDP_SEGMENT control message, as CMSG_SPACE(2) lays it out.
 #[repr(C, align(8))]
-struct Control {
+struct SegmentControl {
     /// CMSG_LEN(2): header and data, without the padding behind.
     len: usize,
     level: c_int,
@@ -50,8 +50,9 @@ struct Control {
 
 const CONTROL_LEN: usize = size_of::<libc::cmsghdr>() + size_of::<u16>();
 
-const _: () = assert!(mem::offset_of!(Control, segment_bytes) == size_of::<libc::cmsghdr>());
-const _: () = assert!(size_of::<Control>() == size_of::<libc::cmsghdr>() + size_of::<usize>());
+const _: () = assert!(mem::offset_of!(SegmentControl, segment_bytes) == size_of::<libc::cmsghdr>());
+const _: () =
+    assert!(size_of::<SegmentControl>() == size_of::<libc::cmsghdr>() + size_of::<usize>());
 
 impl Gather {
     pub(in crate::io) fn new() -> Self {
@@ -76,12 +77,12 @@ impl Gather {
     pub(in crate::io) fn message(
         &mut self,
         index: usize,
-        train: &Train,
-        nodes: Nodes<'_>,
+        train: &SendTrain,
+        fragments: Fragments<'_>,
     ) -> *const libc::msghdr {
         let iovecs = &mut self.iovecs[self.used..self.used + train.parts];
         self.used += train.parts;
-        fill(iovecs, nodes);
+        fill(iovecs, fragments);
         let message = &mut self.messages[index];
         message.set_iovecs(iovecs);
         message.set_name(train.to);
@@ -120,15 +121,15 @@ fn one_datagram(entries: &[libc::iovec], segment_bytes: usize) -> Option<usize> 
     full.map(|last| last + 1).or((!entries.is_empty()).then_some(entries.len()))
 }
 
-fn fill(iovecs: &mut [libc::iovec], nodes: Nodes<'_>) {
+fn fill(iovecs: &mut [libc::iovec], fragments: Fragments<'_>) {
     let mut out = iovecs.iter_mut();
     let mut put = |bytes: &[u8]| {
         let entry = out.next().expect("the outbox promised an entry for each part");
         *entry = libc::iovec { iov_base: readable(bytes), iov_len: bytes.len() };
     };
-    for (header, node) in nodes {
-        let pad = &ZEROS[..node.pad_bytes()];
-        for body in node.bodies() {
+    for (header, fragment) in fragments {
+        let pad = &ZEROS[..fragment.pad_bytes()];
+        for body in fragment.bodies() {
             if !header.is_empty() {
                 put(header);
             }
@@ -147,7 +148,7 @@ fn readable<T>(bytes: &[T]) -> *mut c_void {
 
 impl Message {
     fn empty() -> Self {
-        let control = Control {
+        let control = SegmentControl {
             len: CONTROL_LEN,
             level: libc::SOL_UDP,
             kind: libc::UDP_SEGMENT,
@@ -168,7 +169,7 @@ impl Message {
         self.header.msg_namelen = self.name.len();
     }
 
-    fn set_segments(&mut self, train: &Train) {
+    fn set_segments(&mut self, train: &SendTrain) {
         if train.segments < 2 {
             self.header.msg_control = ptr::null_mut();
             self.header.msg_controllen = 0;
@@ -176,6 +177,6 @@ impl Message {
         }
         self.control.segment_bytes = train.segment_bytes as u16;
         self.header.msg_control = (&raw mut self.control).cast();
-        self.header.msg_controllen = size_of::<Control>() as _;
+        self.header.msg_controllen = size_of::<SegmentControl>() as _;
     }
 }

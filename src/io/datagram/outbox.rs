@@ -20,9 +20,9 @@ use std::net::SocketAddr;
 use crate::io::{
     Counters, HEADROOM, SocketId,
     datagram::{
-        flows::{Flows, Place},
+        cursor::{END, Fragment, PieceCursor},
         gather::{Gather, IOVECS_MAX},
-        run::{END, Node, Run},
+        recent_trains::{Bucket, RecentTrains},
     },
 };
 
@@ -37,23 +37,23 @@ const TRAIN_BYTES_MAX: usize = 65_000;
 
 /// Pieces and trains of one batch.
 pub(in crate::io) struct Outbox {
-    trains: Box<[Train]>,
+    trains: Box<[SendTrain]>,
     begun: usize,
     handed_over: usize,
     in_flight: usize,
-    nodes: Box<[Node]>,
-    nodes_used: usize,
+    fragments: Box<[Fragment]>,
+    fragments_used: usize,
     headers: Box<[[u8; HEADROOM]]>,
     /// Gather entries that the trains so far will need.
     parts: usize,
     gather: Gather,
-    flows: Flows,
+    recent: RecentTrains,
     segmentation: bool,
 }
 
 /// Datagrams for one destination that leave in one send.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::io) struct Train {
+pub(in crate::io) struct SendTrain {
     pub(in crate::io) socket: SocketId,
     pub(in crate::io) to: SocketAddr,
     /// Bytes of each datagram; the last may be shorter.
@@ -71,16 +71,16 @@ impl Outbox {
     pub(in crate::io) fn new(segmentation: bool) -> Self {
         let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
         Self {
-            trains: vec![Train::begin(SocketId(0), nobody, 0, false); TRAINS_MAX].into(),
+            trains: vec![SendTrain::begin(SocketId(0), nobody, 0, false); TRAINS_MAX].into(),
             begun: 0,
             handed_over: 0,
             in_flight: 0,
-            nodes: (0..PIECES_MAX).map(|_| Node::EMPTY).collect(),
-            nodes_used: 0,
+            fragments: (0..PIECES_MAX).map(|_| Fragment::EMPTY).collect(),
+            fragments_used: 0,
             headers: vec![[0; HEADROOM]; PIECES_MAX].into(),
             parts: 0,
             gather: Gather::new(),
-            flows: Flows::new(),
+            recent: RecentTrains::new(),
             segmentation,
         }
     }
@@ -105,65 +105,67 @@ impl Outbox {
         self.trains[..self.begun].iter().any(|train| train.segments > 1)
     }
 
-    pub(in crate::io) fn train(&self, index: usize) -> &Train {
+    pub(in crate::io) fn train(&self, index: usize) -> &SendTrain {
         &self.trains[index]
     }
 
-    /// Queues as much of `run` as there is room for; whether that was all of it.
+    /// Queues as much of `cursor` as there is room for; whether that was all of it.
     pub(in crate::io) fn queue(
         &mut self,
         socket: SocketId,
         to: SocketAddr,
-        run: &mut Run<'_>,
+        cursor: &mut PieceCursor<'_>,
         counters: &mut Counters,
     ) -> bool {
-        while run.segments() > 0 {
-            if !self.has_room(run) {
+        while cursor.segments() > 0 {
+            if !self.has_room(cursor) {
                 return false;
             }
-            let train = self.train_for(socket, to, run.datagram_bytes());
+            let train = self.train_for(socket, to, cursor.datagram_bytes());
             counters.joined += u64::from(self.trains[train].segments > 0);
-            self.append(train, run);
+            self.append(train, cursor);
         }
         true
     }
 
-    fn has_room(&self, run: &Run<'_>) -> bool {
-        let parts = run.segments().min(TRAIN_SEGMENTS_MAX) * run.parts();
-        self.begun < TRAINS_MAX && self.nodes_used < PIECES_MAX && self.parts + parts <= IOVECS_MAX
+    fn has_room(&self, cursor: &PieceCursor<'_>) -> bool {
+        let parts = cursor.segments().min(TRAIN_SEGMENTS_MAX) * cursor.parts();
+        self.begun < TRAINS_MAX
+            && self.fragments_used < PIECES_MAX
+            && self.parts + parts <= IOVECS_MAX
     }
 
     /// The train that takes the next datagram of this flow: its newest one, or one just begun.
     fn train_for(&mut self, socket: SocketId, to: SocketAddr, datagram_bytes: usize) -> usize {
-        let place = Place::of(socket, to);
-        let newest = self.flows.newest(place).filter(|newest| *newest >= self.handed_over);
+        let bucket = Bucket::of(socket, to);
+        let newest = self.recent.newest(bucket).filter(|newest| *newest >= self.handed_over);
         if let Some(newest) = newest {
             let train = &self.trains[newest];
             if train.socket == socket && train.to == to && train.takes(datagram_bytes) {
                 return newest;
             }
         }
-        let joins = self.segmentation && !self.flows.is_refused(place, datagram_bytes);
-        self.flows.set_newest(place, self.begun);
-        self.trains[self.begun] = Train::begin(socket, to, datagram_bytes, joins);
+        let joins = self.segmentation && !self.recent.is_refused(bucket, datagram_bytes);
+        self.recent.set_newest(bucket, self.begun);
+        self.trains[self.begun] = SendTrain::begin(socket, to, datagram_bytes, joins);
         self.begun += 1;
         self.begun - 1
     }
 
-    fn append(&mut self, train: usize, run: &mut Run<'_>) {
-        let index = self.nodes_used;
+    fn append(&mut self, train: usize, cursor: &mut PieceCursor<'_>) {
+        let index = self.fragments_used;
         let train = &mut self.trains[train];
-        let segments = run.segments().min(train.room(run.datagram_bytes()));
-        train.extend(segments, run.datagram_bytes(), run.parts());
-        self.parts += segments * run.parts();
+        let segments = cursor.segments().min(train.room(cursor.datagram_bytes()));
+        train.extend(segments, cursor.datagram_bytes(), cursor.parts());
+        self.parts += segments * cursor.parts();
         match train.last {
             END => train.first = index as u32,
-            last => self.nodes[last as usize].next = index as u32,
+            last => self.fragments[last as usize].next = index as u32,
         }
         train.last = index as u32;
-        self.headers[index][..run.header().len()].copy_from_slice(run.header());
-        self.nodes[index] = run.split_off(segments);
-        self.nodes_used += 1;
+        self.headers[index][..cursor.header().len()].copy_from_slice(cursor.header());
+        self.fragments[index] = cursor.split_off(segments);
+        self.fragments_used += 1;
     }
 
     /// Hands the oldest waiting train to the caller, who sends it and then says it is
@@ -180,8 +182,8 @@ impl Outbox {
     /// The bytes of a train that is one datagram in one place.
     pub(in crate::io) fn plain(&self, index: usize) -> Option<&[u8]> {
         let train = &self.trains[index];
-        let node = self.nodes.get(train.first as usize)?;
-        (train.segments == 1 && train.parts == 1).then(|| node.body(0))
+        let fragment = self.fragments.get(train.first as usize)?;
+        (train.segments == 1 && train.parts == 1).then(|| fragment.body(0))
     }
 
     /// The name of a train's destination, at an address that holds until the train is finished.
@@ -192,8 +194,9 @@ impl Outbox {
     /// A train as a message for `sendmsg`; it and all it points to hold until the train is finished.
     pub(in crate::io) fn message(&mut self, index: usize) -> *const libc::msghdr {
         let train = &self.trains[index];
-        let nodes = Nodes { nodes: &self.nodes, headers: &self.headers, next: train.first };
-        self.gather.message(index, train, nodes)
+        let fragments =
+            Fragments { fragments: &self.fragments, headers: &self.headers, next: train.first };
+        self.gather.message(index, train, fragments)
     }
 
     /// The datagrams of a train that is a [message](Self::message), each as what `sendmsg` gathers.
@@ -204,7 +207,7 @@ impl Outbox {
     /// Remembers that the kernel refused a train, so that such datagrams of this flow go out singly.
     pub(in crate::io) fn refuse(&mut self, index: usize) {
         let train = &self.trains[index];
-        self.flows.refuse(Place::of(train.socket, train.to), train.segment_bytes);
+        self.recent.refuse(Bucket::of(train.socket, train.to), train.segment_bytes);
     }
 
     /// Ends a train that the kernel no longer reads: its leases are dropped.
@@ -212,9 +215,9 @@ impl Outbox {
         let train = &mut self.trains[index];
         let mut next = std::mem::replace(&mut train.first, END);
         train.parts = 0;
-        while let Some(node) = self.nodes.get_mut(next as usize) {
-            node.finish();
-            next = node.next;
+        while let Some(fragment) = self.fragments.get_mut(next as usize) {
+            fragment.finish();
+            next = fragment.next;
         }
         self.in_flight -= 1;
         if self.in_flight == 0 && self.waiting() == 0 {
@@ -224,13 +227,13 @@ impl Outbox {
 
     fn start_over(&mut self) {
         (self.begun, self.handed_over) = (0, 0);
-        (self.nodes_used, self.parts) = (0, 0);
+        (self.fragments_used, self.parts) = (0, 0);
         self.gather.start_over();
-        self.flows.next_batch();
+        self.recent.next_batch();
     }
 }
 
-impl Train {
+impl SendTrain {
     /// An empty train; `joins` says whether it may become longer than one datagram. An empty
     /// datagram cannot be told apart in a train, so it is one by itself.
     fn begin(socket: SocketId, to: SocketAddr, segment_bytes: usize, joins: bool) -> Self {
@@ -264,20 +267,20 @@ impl Train {
     }
 }
 
-/// The nodes of one train in order, each with its header.
-pub(in crate::io) struct Nodes<'a> {
-    nodes: &'a [Node],
+/// The fragments of one train in order, each with its header.
+pub(in crate::io) struct Fragments<'a> {
+    fragments: &'a [Fragment],
     headers: &'a [[u8; HEADROOM]],
     next: u32,
 }
 
-impl<'a> Iterator for Nodes<'a> {
-    type Item = (&'a [u8], &'a Node);
+impl<'a> Iterator for Fragments<'a> {
+    type Item = (&'a [u8], &'a Fragment);
 
     fn next(&mut self) -> Option<Self::Item> {
         let index = self.next as usize;
-        let node = self.nodes.get(index)?;
-        self.next = node.next;
-        Some((&self.headers[index][..node.header_bytes()], node))
+        let fragment = self.fragments.get(index)?;
+        self.next = fragment.next;
+        Some((&self.headers[index][..fragment.header_bytes()], fragment))
     }
 }

@@ -3,12 +3,12 @@
 //! Plain integers of its own, which no other thread sees: whoever wants to know is given a copy by
 //! the thread that owns the driver. No packet ever writes a shared line.
 
-use crate::io::{Received, Sizes, datagram::outbox::Train, engine::errno::SendFate};
+use crate::io::{Received, SizeHistogram, datagram::outbox::SendTrain, engine::errno::SendFate};
 
 /// Datagrams in one turn: none, and up to 1, 2, 4, … 4,096.
-pub type TurnSizes = Sizes<15>;
+pub type TurnSizes = SizeHistogram<15>;
 /// Datagrams in one train: up to 1, 2, 4, … 128. The kernel makes none with more.
-pub type TrainSizes = Sizes<10>;
+pub type TrainSizes = SizeHistogram<10>;
 
 macro_rules! counters {
     ($(#[doc = $doc:literal] $name:ident,)*) => {
@@ -135,7 +135,7 @@ impl Counters {
         }
     }
 
-    pub(in crate::io) fn count_sent(&mut self, train: &Train) {
+    pub(in crate::io) fn count_sent(&mut self, train: &SendTrain) {
         let datagrams = train.segments as u64;
         self.trains_out_sizes.count(train.segments);
         self.sent += 1;

@@ -16,20 +16,20 @@ use std::{
 };
 
 use crate::io::{
-    Counters, Driver, Event, Held, Lease, Piece, Received, Settings, SocketId, Wait, Waker,
+    Counters, Driver, Event, HoldTimes, Lease, Piece, Received, Settings, SocketId, Wait, Waker,
     datagram::{
+        cursor::PieceCursor,
         outbox::{Outbox, TRAINS_MAX},
-        run::Run,
     },
     engine::{
+        core_use::CoreUse,
         errno::{self, ReceiveFate, SendFate},
-        held::Sampler,
-        load::Load,
+        hold_times::Sampler,
         pace::Pace,
         table::{Key, Phase, Table},
     },
     epoll::{
-        mmsg::{Incoming, MESSAGES_MAX, Outgoing, send_singly},
+        mmsg::{MESSAGES_MAX, ReceiveBatch, SendBatch, send_singly},
         poll::{Epoll, Readable},
     },
     memory::pool::Pool,
@@ -48,12 +48,12 @@ pub struct PortableDriver {
     epoll: Epoll,
     pool: Rc<Pool>,
     outbox: Outbox,
-    incoming: Incoming,
-    outgoing: Outgoing,
+    incoming: ReceiveBatch,
+    outgoing: SendBatch,
     /// Trains handed over, sorted by socket.
     sending: Vec<(SocketId, usize)>,
     table: Table,
-    pub(in crate::io) load: Load,
+    pub(in crate::io) core_use: CoreUse,
     pub(in crate::io) pace: Pace,
     /// Some socket had more than one turn takes.
     left_over: bool,
@@ -62,7 +62,7 @@ pub struct PortableDriver {
     backlog: VecDeque<Event>,
     waker: Waker,
     counters: Counters,
-    held: Held,
+    hold_times: HoldTimes,
     sampler: Sampler,
 }
 
@@ -82,11 +82,11 @@ impl PortableDriver {
             epoll,
             pool: Pool::new(settings.buffers)?,
             outbox: Outbox::new(settings.segmentation),
-            incoming: Incoming::new(),
-            outgoing: Outgoing::new(),
+            incoming: ReceiveBatch::new(),
+            outgoing: SendBatch::new(),
             sending: Vec::with_capacity(TRAINS_MAX),
             table: Table::new(sockets as usize),
-            load: Load::new(),
+            core_use: CoreUse::new(),
             pace: Pace::new(Duration::from_micros(settings.hold_us.into())),
             left_over: false,
             spin: Duration::from_micros(settings.spin_us.into()),
@@ -94,7 +94,7 @@ impl PortableDriver {
             backlog: VecDeque::with_capacity(settings.buffers as usize + MESSAGES_MAX),
             waker,
             counters: Counters::new(settings.buffers),
-            held: Held::default(),
+            hold_times: HoldTimes::default(),
             sampler: Sampler::default(),
         })
     }
@@ -351,24 +351,24 @@ impl Driver for PortableDriver {
             return;
         };
         let switched = self.switch_dont_fragment(key, piece.dont_fragment);
-        let mut run = Run::new(piece);
-        while switched.is_ok() && !self.outbox.queue(socket, to, &mut run, &mut self.counters) {
+        let mut cursor = PieceCursor::new(piece);
+        while switched.is_ok() && !self.outbox.queue(socket, to, &mut cursor, &mut self.counters) {
             self.counters.early_flushes += 1;
             self.flush();
         }
-        self.counters.dropped_error += run.segments() as u64;
+        self.counters.dropped_error += cursor.segments() as u64;
     }
 
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
         let datagrams = self.pace.datagrams();
         self.counters.count_turn(datagrams);
         self.pace.end_turn(self.counters.joined);
-        if let Some(percent) = self.load.sample() {
+        if let Some(percent) = self.core_use.sample() {
             self.pace.uses(percent);
         }
         self.flush();
         if self.sampler.is_under_way() {
-            self.sampler.sent(&mut self.held, datagrams);
+            self.sampler.sent(&mut self.hold_times, datagrams);
         }
         self.release_closed();
         self.wait(wait)?;
@@ -404,8 +404,8 @@ impl Driver for PortableDriver {
         &self.counters
     }
 
-    fn held(&self) -> &Held {
-        &self.held
+    fn hold_times(&self) -> &HoldTimes {
+        &self.hold_times
     }
 
     fn kernel_drops(&self, socket: SocketId) -> Option<u64> {

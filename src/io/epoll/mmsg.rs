@@ -63,12 +63,12 @@ pub(in crate::io) fn last_errno() -> i32 {
 }
 
 /// Messages about to be sent through one socket.
-pub(in crate::io) struct Outgoing {
+pub(in crate::io) struct SendBatch {
     headers: Box<[libc::mmsghdr]>,
     used: usize,
 }
 
-impl Outgoing {
+impl SendBatch {
     pub(in crate::io) fn new() -> Self {
         Self { headers: (0..MESSAGES_MAX).map(|_| empty_header()).collect(), used: 0 }
     }
@@ -119,18 +119,18 @@ impl Outgoing {
 }
 
 /// Buffers and headers for one `recvmmsg`.
-pub(in crate::io) struct Incoming {
+pub(in crate::io) struct ReceiveBatch {
     headers: Box<[libc::mmsghdr]>,
     iovecs: Box<[libc::iovec]>,
     names: Box<[[u8; V6_NAME_BYTES]]>,
-    controls: Box<[Control]>,
+    controls: Box<[GroControl]>,
     leases: Box<[Option<Lease>]>,
 }
 
 /// Room for one UDP_GRO control message, aligned as its header asks.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-struct Control([u8; CONTROL_BYTES]);
+struct GroControl([u8; CONTROL_BYTES]);
 
 /// One datagram or train from a socket.
 pub(in crate::io) struct Arrived {
@@ -139,13 +139,13 @@ pub(in crate::io) struct Arrived {
     pub(in crate::io) lease: Lease,
 }
 
-impl Incoming {
+impl ReceiveBatch {
     pub(in crate::io) fn new() -> Self {
         Self {
             headers: (0..MESSAGES_MAX).map(|_| empty_header()).collect(),
             iovecs: vec![EMPTY_IOVEC; MESSAGES_MAX].into(),
             names: vec![[0; V6_NAME_BYTES]; MESSAGES_MAX].into(),
-            controls: vec![Control([0; CONTROL_BYTES]); MESSAGES_MAX].into(),
+            controls: vec![GroControl([0; CONTROL_BYTES]); MESSAGES_MAX].into(),
             leases: (0..MESSAGES_MAX).map(|_| None).collect(),
         }
     }

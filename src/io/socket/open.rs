@@ -37,7 +37,7 @@ const RELAY_BYTES: i32 = 1 << 20;
 
 /// A listening socket and the buffers the kernel granted it.
 #[derive(Debug)]
-pub struct Listening {
+pub struct ListeningSocket {
     /// Bound and non-blocking.
     pub socket: UdpSocket,
     /// What was granted, in the unit it was asked for in. Less than asked for means that
@@ -81,7 +81,7 @@ pub fn listening(
     address: SocketAddr,
     sizes: BufferSizes,
     patience: Duration,
-) -> io::Result<Listening> {
+) -> io::Result<ListeningSocket> {
     let socket = patiently(patience, || {
         let socket = listener(address)?;
         socket.set_reuse_port(true)?;
@@ -90,7 +90,7 @@ pub fn listening(
     })?;
     size_buffers(&socket, sizes)?;
     let granted = granted(&socket)?;
-    Ok(Listening { socket: socket.into(), granted })
+    Ok(ListeningSocket { socket: socket.into(), granted })
 }
 
 /// Opens a TCP socket that takes connections on an address, or on all of a family, and keeps so many
@@ -127,7 +127,7 @@ pub fn relay(address: SocketAddr, sizes: BufferSizes) -> io::Result<UdpSocket> {
 /// [`relay`] does, in another order.
 pub(in crate::io) fn relay_settings(
     v6: bool,
-    buffers: Buffers,
+    buffers: BufferLimit,
 ) -> impl Iterator<Item = &'static Setting> {
     static ONLY_V6: [Setting; 1] = [Setting::new(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)];
     static TRAINS: [Setting; 1] = [Setting::new(libc::SOL_UDP, libc::UDP_GRO, 1)];
@@ -141,22 +141,22 @@ pub(in crate::io) fn relay_settings(
     ];
     let family: &[Setting] = if v6 { &ONLY_V6 } else { &[] };
     let buffers = match buffers {
-        Buffers::Forced => &FORCED,
-        Buffers::Capped => &CAPPED,
+        BufferLimit::Forced => &FORCED,
+        BufferLimit::Capped => &CAPPED,
     };
     family.iter().chain(sys::dont_fragment(v6, false)).chain(&TRAINS).chain(buffers)
 }
 
 /// How far this process may raise the buffers of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::io) enum Buffers {
+pub(in crate::io) enum BufferLimit {
     /// Over the sysctl's cap.
     Forced,
     /// Up to it.
     Capped,
 }
 
-impl Buffers {
+impl BufferLimit {
     /// Finds out by trying.
     ///
     /// # Errors

@@ -14,7 +14,7 @@
 
 use std::io;
 
-use super::{UringDriver, ring::Patience};
+use super::{UringDriver, ring::WaitPlan};
 use crate::io::engine::table::Phase;
 
 /// Receives armed with one call; each may at once fill up to 32 buffers.
@@ -50,7 +50,7 @@ impl UringDriver {
             if self.is_deaf {
                 break;
             }
-            self.enter(Patience::NONE)?;
+            self.enter(WaitPlan::NONE)?;
         }
         Ok(())
     }

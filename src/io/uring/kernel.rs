@@ -19,16 +19,16 @@ use std::{
 use io_uring::types::Fixed;
 
 use super::{
-    buffers::{Buffers, GROUP},
-    ring::{Completion, Patience, Ring, Target},
+    buffer_ring::{BufferRing, GROUP},
+    ring::{Completion, Ring, Target, WaitPlan},
     token::Token,
 };
 use crate::io::{
     Counters, Lease, Settings, SocketId, Wait,
     datagram::{
+        cursor::PieceCursor,
         layout::{CONTROL_BYTES, V4_NAME_BYTES, V6_NAME_BYTES},
-        outbox::{Outbox, Train},
-        run::Run,
+        outbox::{Outbox, SendTrain},
     },
     engine::table::Key,
     epoll::mmsg,
@@ -54,7 +54,7 @@ pub(super) struct Kernel {
 
 struct Shared {
     outbox: Outbox,
-    buffers: Buffers,
+    buffers: BufferRing,
     templates: Templates,
     /// The addresses of binds under way, by slot.
     binding: HashMap<u32, Box<Name>>,
@@ -102,7 +102,7 @@ impl Kernel {
         let ring = Ring::new()?;
         let pool = Pool::new(settings.buffers)?;
         // SAFETY: `drop` below lets go of the buffers only once no receive is under way.
-        let buffers = unsafe { Buffers::register(&ring, Rc::clone(&pool), settings.buffers) }?;
+        let buffers = unsafe { BufferRing::register(&ring, Rc::clone(&pool), settings.buffers) }?;
         let outbox = Outbox::new(settings.segmentation);
         let templates = Templates { v4: template(V4_NAME_BYTES), v6: template(V6_NAME_BYTES) };
         let binding = HashMap::new();
@@ -122,15 +122,15 @@ impl Kernel {
         &self.shared.outbox
     }
 
-    /// Queues as much of `run` as there is room for; whether that was all of it.
+    /// Queues as much of `cursor` as there is room for; whether that was all of it.
     pub(super) fn queue(
         &mut self,
         socket: SocketId,
         to: SocketAddr,
-        run: &mut Run<'_>,
+        cursor: &mut PieceCursor<'_>,
         counters: &mut Counters,
     ) -> bool {
-        self.shared.outbox.queue(socket, to, run, counters)
+        self.shared.outbox.queue(socket, to, cursor, counters)
     }
 
     /// See [`Outbox::stop_segmentation`].
@@ -138,7 +138,7 @@ impl Kernel {
         self.shared.outbox.stop_segmentation()
     }
 
-    /// Buffers the kernel can still receive into, as far as it has told us.
+    /// BufferRing the kernel can still receive into, as far as it has told us.
     pub(super) fn published(&self) -> u32 {
         self.shared.buffers.published()
     }
@@ -194,7 +194,7 @@ impl Kernel {
     pub(super) fn descriptor(&mut self, id: SocketId) -> io::Result<UdpSocket> {
         self.ring.push_descriptor(id, Token::Descriptor.pack())?;
         loop {
-            self.ring.enter(Patience::first(Wait::Forever))?;
+            self.ring.enter(WaitPlan::first(Wait::Forever))?;
             while let Some(entry) = self.ring.pop() {
                 if Token::unpack(entry.token) == Some(Token::Descriptor) {
                     return descriptor(&entry);
@@ -234,7 +234,7 @@ impl Kernel {
     }
 
     /// The train that a send was of.
-    pub(super) fn train(&self, sent: &Sent) -> &Train {
+    pub(super) fn train(&self, sent: &Sent) -> &SendTrain {
         self.shared.outbox.train(sent.train)
     }
 
@@ -301,7 +301,7 @@ impl Kernel {
             }
             // Whatever fails here is tried again, and in the end shows in not being quiet.
             let _ = self.ring.cancel_all();
-            let wait = Patience::first(Wait::For(DRAIN_WAIT));
+            let wait = WaitPlan::first(Wait::For(DRAIN_WAIT));
             let _ = self.ring.enter(wait);
         }
         false

@@ -21,25 +21,25 @@ use std::{
 use io_uring::types::{Fd, Fixed};
 
 use super::{
-    Counters, Driver, Event, Held, Lease, Piece, Received, Settings, SocketId, Wait, Waker,
-    datagram::{layout, run::Run},
+    Counters, Driver, Event, HoldTimes, Lease, Piece, Received, Settings, SocketId, Wait, Waker,
+    datagram::{cursor::PieceCursor, layout},
     engine::{
-        held::Sampler,
-        load::Load,
+        core_use::CoreUse,
+        hold_times::Sampler,
         pace::Pace,
         table::{Key, Phase, Table},
     },
-    socket::open::Buffers,
+    socket::open::BufferLimit,
     sockets::{self, BufferSizes},
     sys,
 };
 use arm::ARMS_PER_CALL;
 use kernel::{Filled, Kernel};
-use ring::{Patience, Target};
+use ring::{Target, WaitPlan};
 use token::Token;
 
 mod arm;
-mod buffers;
+mod buffer_ring;
 mod collect;
 mod kernel;
 mod open;
@@ -52,8 +52,8 @@ pub struct UringDriver {
     table: Table,
     registered: bool,
     /// How sockets are sized that the ring opens; `None` where it cannot open any.
-    direct: Option<Buffers>,
-    pub(super) load: Load,
+    direct: Option<BufferLimit>,
+    pub(super) core_use: CoreUse,
     pub(super) pace: Pace,
     spin: Duration,
     /// Sockets whose receive is to be armed, first in, first out.
@@ -73,7 +73,7 @@ pub struct UringDriver {
     waker: Waker,
     watching: bool,
     counters: Counters,
-    held: Held,
+    hold_times: HoldTimes,
     sampler: Sampler,
 }
 
@@ -108,8 +108,8 @@ impl UringDriver {
             kernel,
             table: Table::new(sockets as usize),
             registered: settings.registered_files,
-            direct: direct.then(Buffers::allowed).transpose()?,
-            load: Load::new(),
+            direct: direct.then(BufferLimit::allowed).transpose()?,
+            core_use: CoreUse::new(),
             pace: Pace::new(Duration::from_micros(settings.hold_us.into())),
             spin: Duration::from_micros(settings.spin_us.into()),
             to_arm: VecDeque::with_capacity(sockets as usize),
@@ -122,7 +122,7 @@ impl UringDriver {
             waker: Waker::new()?,
             watching: false,
             counters: Counters::new(settings.buffers),
-            held: Held::default(),
+            hold_times: HoldTimes::default(),
             sampler: Sampler::default(),
         })
     }
@@ -208,19 +208,19 @@ impl UringDriver {
     fn flush(&mut self) -> io::Result<()> {
         self.kernel.publish_free();
         self.submit_sends()?;
-        let mut patience = Patience::NONE;
+        let mut plan = WaitPlan::NONE;
         loop {
-            self.enter(patience)?;
+            self.enter(plan)?;
             if self.kernel.outbox().in_flight() == 0 {
                 return Ok(());
             }
-            patience.completions = 1;
+            plan.completions = 1;
         }
     }
 
-    fn enter(&mut self, patience: Patience) -> io::Result<()> {
+    fn enter(&mut self, plan: WaitPlan) -> io::Result<()> {
         self.counters.enters += 1;
-        self.kernel.ring().enter(patience)?;
+        self.kernel.ring().enter(plan)?;
         self.collect();
         self.release_closed();
         Ok(())
@@ -237,7 +237,7 @@ impl UringDriver {
         if arrivals == 0 || self.is_deaf || !self.to_release.is_empty() {
             return Ok(());
         }
-        self.enter(Patience::hold(arrivals, hold.longest))?;
+        self.enter(WaitPlan::hold(arrivals, hold.longest))?;
         self.receive_on()
     }
 
@@ -256,32 +256,32 @@ impl UringDriver {
     /// Every send completes within the call that submits it, which must not count as something to
     /// wake up for. Only trains are looked at right away, since the kernel may refuse one and its
     /// datagrams then leave one by one.
-    fn wait(&mut self, mut patience: Patience) -> io::Result<()> {
-        if !self.spins(patience)? {
-            if patience.completions > 0 && self.kernel.outbox().has_trains() {
-                self.enter(Patience::NONE)?;
-                patience = self.unless_busy(patience);
+    fn wait(&mut self, mut plan: WaitPlan) -> io::Result<()> {
+        if !self.spins(plan)? {
+            if plan.completions > 0 && self.kernel.outbox().has_trains() {
+                self.enter(WaitPlan::NONE)?;
+                plan = self.unless_busy(plan);
             }
             let sends = self.kernel.outbox().in_flight();
-            self.enter(patience.beside(sends))?;
+            self.enter(plan.beside(sends))?;
         }
         self.receive_on()
     }
 
     /// The same, but no wait where a turn has something to do that it would delay.
-    fn unless_busy(&mut self, patience: Patience) -> Patience {
-        if self.has_work() { Patience::NONE } else { patience }
+    fn unless_busy(&mut self, plan: WaitPlan) -> WaitPlan {
+        if self.has_work() { WaitPlan::NONE } else { plan }
     }
 
     /// Looks for packets for a while instead of sleeping at once; whether there were any.
-    fn spins(&mut self, patience: Patience) -> io::Result<bool> {
-        if self.spin.is_zero() || patience.completions == 0 {
+    fn spins(&mut self, plan: WaitPlan) -> io::Result<bool> {
+        if self.spin.is_zero() || plan.completions == 0 {
             return Ok(false);
         }
-        let spin = patience.limit.map_or(self.spin, |limit| limit.min(self.spin));
+        let spin = plan.limit.map_or(self.spin, |limit| limit.min(self.spin));
         let began = Instant::now();
         while began.elapsed() < spin {
-            self.enter(Patience::NONE)?;
+            self.enter(WaitPlan::NONE)?;
             if self.has_work() {
                 return Ok(true);
             }
@@ -396,29 +396,29 @@ impl Driver for UringDriver {
             return;
         };
         let switched = self.switch_dont_fragment(key, piece.dont_fragment);
-        let mut run = Run::new(piece);
+        let mut cursor = PieceCursor::new(piece);
         let mut ready = switched.is_ok();
-        while ready && !self.kernel.queue(socket, to, &mut run, &mut self.counters) {
+        while ready && !self.kernel.queue(socket, to, &mut cursor, &mut self.counters) {
             self.counters.early_flushes += 1;
             ready = self.flush().is_ok();
         }
-        self.counters.dropped_error += run.segments() as u64;
+        self.counters.dropped_error += cursor.segments() as u64;
     }
 
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
         let datagrams = self.pace.datagrams();
         self.counters.count_turn(datagrams);
         self.pace.end_turn(self.counters.joined);
-        if let Some(percent) = self.load.sample() {
+        if let Some(percent) = self.core_use.sample() {
             self.pace.uses(percent);
         }
         self.prepare()?;
         if self.sampler.is_under_way() {
             self.submit()?;
-            self.sampler.sent(&mut self.held, datagrams);
+            self.sampler.sent(&mut self.hold_times, datagrams);
         }
-        let patience = self.unless_busy(Patience::first(wait));
-        self.wait(patience)?;
+        let plan = self.unless_busy(WaitPlan::first(wait));
+        self.wait(plan)?;
         self.sampler.arrived();
         self.hold()
     }
@@ -469,8 +469,8 @@ impl Driver for UringDriver {
         &self.counters
     }
 
-    fn held(&self) -> &Held {
-        &self.held
+    fn hold_times(&self) -> &HoldTimes {
+        &self.hold_times
     }
 
     fn kernel_drops(&self, socket: SocketId) -> Option<u64> {

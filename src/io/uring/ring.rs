@@ -39,14 +39,14 @@ pub(super) struct Ring {
 
 /// How one call into the kernel waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Patience {
+pub(super) struct WaitPlan {
     /// Completions to wait for.
     pub(super) completions: u32,
     /// The longest wait, if there is one.
     pub(super) limit: Option<Duration>,
 }
 
-impl Patience {
+impl WaitPlan {
     pub(super) const NONE: Self = Self { completions: 0, limit: None };
 
     /// Until the first completion.
@@ -136,7 +136,7 @@ impl Ring {
     pub(super) unsafe fn push(&mut self, operation: squeue::Entry, token: u64) -> io::Result<()> {
         let entry = operation.user_data(token);
         if self.ring.submission().is_full() {
-            self.enter(Patience::NONE)?;
+            self.enter(WaitPlan::NONE)?;
         }
         let mut queue = self.ring.submission();
         // SAFETY: the caller vouches for the memory.
@@ -202,12 +202,12 @@ impl Ring {
         unsafe { self.push(watch, token) }
     }
 
-    /// Submits everything queued, runs deferred work, and waits as `patience` says.
+    /// Submits everything queued, runs deferred work, and waits as `plan` says.
     ///
     /// Running out of time and being interrupted are no errors.
-    pub(super) fn enter(&mut self, patience: Patience) -> io::Result<()> {
+    pub(super) fn enter(&mut self, plan: WaitPlan) -> io::Result<()> {
         let submissions = self.ring.submission().len() as u32;
-        let limit = patience.limit.map(Timespec::from);
+        let limit = plan.limit.map(Timespec::from);
         let mut args = SubmitArgs::new();
         if let Some(limit) = &limit {
             args = args.timespec(limit);
@@ -216,9 +216,8 @@ impl Ring {
         let submitter = self.ring.submitter();
         // SAFETY: EXT_ARG announces exactly this argument, which together with the time it points
         // to lives through the call; the entries' memory was vouched for when they were pushed.
-        let entered = unsafe {
-            submitter.enter(submissions, patience.completions, flags.bits(), Some(&args))
-        };
+        let entered =
+            unsafe { submitter.enter(submissions, plan.completions, flags.bits(), Some(&args)) };
         entered.map(drop).or_else(|error| match errno::of_wait(error.raw_os_error().unwrap_or(0)) {
             WaitFate::Return => Ok(()),
             WaitFate::Fatal => Err(error),
@@ -335,8 +334,8 @@ mod tests {
 
     #[test]
     fn what_comes_at_once_is_not_waited_for_instead() {
-        assert_eq!(Patience::first(Wait::Forever).beside(5).completions, 6);
-        assert_eq!(Patience::NONE.beside(5), Patience::NONE);
+        assert_eq!(WaitPlan::first(Wait::Forever).beside(5).completions, 6);
+        assert_eq!(WaitPlan::NONE.beside(5), WaitPlan::NONE);
     }
 
     #[test]
@@ -353,7 +352,7 @@ mod tests {
         let mut taken = 0;
         while taken < some_more {
             taken += std::iter::from_fn(|| ring.pop()).count() as u64;
-            ring.enter(Patience::NONE).expect("a call");
+            ring.enter(WaitPlan::NONE).expect("a call");
         }
         assert!(!ring.has_overflow());
         assert_eq!(taken, some_more);

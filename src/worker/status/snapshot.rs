@@ -18,7 +18,7 @@ pub struct Snapshot {
     /// What the driver did.
     pub io: io::Counters,
     /// How long the driver held datagrams, sampled.
-    pub held: io::Held,
+    pub held: io::HoldTimes,
     /// What went wrong between the two.
     pub worker: Counters,
     /// How many of its relay ports are in use, by relay address.
@@ -35,7 +35,7 @@ impl Snapshot {
             index,
             turn: turn::Counters::default(),
             io: io::Counters::default(),
-            held: io::Held::default(),
+            held: io::HoldTimes::default(),
             worker: Counters::default(),
             ports: Vec::new(),
             listener_overflow: 0,

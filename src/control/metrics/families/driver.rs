@@ -2,7 +2,7 @@
 
 use super::{each, worker};
 use crate::control::metrics::text::{Family, Kind, Text, Total};
-use crate::io::{self, Sizes};
+use crate::io::{self, SizeHistogram};
 use crate::worker::Snapshot;
 
 /// Driver counters that are levels.
@@ -61,7 +61,7 @@ fn sizes(text: &mut Text, workers: &[Snapshot]) {
 fn size<const BUCKETS: usize>(
     family: &mut Family<'_>,
     labels: &[(&str, &str)],
-    sizes: &Sizes<BUCKETS>,
+    sizes: &SizeHistogram<BUCKETS>,
 ) {
     let mut up_to = 0;
     let buckets = sizes.buckets().filter_map(|(bound, count)| {

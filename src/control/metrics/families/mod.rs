@@ -64,7 +64,7 @@ mod tests {
     use super::super::{Losses, standing};
     use super::*;
     use crate::control::log::totals::drops;
-    use crate::io::Sizes;
+    use crate::io::SizeHistogram;
     use crate::turn::{Ends, Load, METHODS, PortUse, QuotaHit, Refusal, ReplyKind};
     use crate::wire::ErrorCode;
 
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn buckets_count_what_is_up_to_their_bound() {
         let families = told();
-        let sizes = Sizes::<15>::default();
+        let sizes = SizeHistogram::<15>::default();
         let bounds = sizes.buckets().count();
         let turns = &families["uturn_turn_datagrams"].samples;
         // As many buckets, the last of which has no bound; the sum, and the count.

@@ -9,8 +9,8 @@ use std::{
 
 use super::*;
 use crate::io::{
-    BufferSizes, Driver, Event, PortableDriver, Settings, UringDriver, Wait, engine::load::Load,
-    sockets,
+    BufferSizes, Driver, Event, PortableDriver, Settings, UringDriver, Wait,
+    engine::core_use::CoreUse, sockets,
 };
 
 /// Long enough to be told from everything else.
@@ -23,14 +23,14 @@ fn holding<D: Driver>(mut driver: D, parts: Parts<D>) -> (D, SocketAddr, UdpSock
     let address = socket.local_addr().expect("bound");
     driver.open(socket).expect("room");
     driver.turn(Wait::None).expect("armed");
-    let (pace, load) = parts(&mut driver);
+    let (pace, core_use) = parts(&mut driver);
     let mode = Mode::On { until_look: u32::MAX };
     *pace = Pace { cpu: Cpu::Short, mode, ..Pace::new(LONGEST) };
-    *load = Load::never();
+    *core_use = CoreUse::never();
     (driver, address, UdpSocket::bind(loopback).expect("loopback"))
 }
 
-type Parts<D> = fn(&mut D) -> (&mut Pace, &mut Load);
+type Parts<D> = fn(&mut D) -> (&mut Pace, &mut CoreUse);
 
 /// Lengths of the datagrams that one turn brings.
 fn turn(driver: &mut impl Driver) -> Vec<usize> {
@@ -109,13 +109,13 @@ macro_rules! for_both {
         #[test]
         fn io_uring() {
             let driver = UringDriver::new(&$settings).expect("io_uring");
-            super::$test(driver, |driver| (&mut driver.pace, &mut driver.load));
+            super::$test(driver, |driver| (&mut driver.pace, &mut driver.core_use));
         }
 
         #[test]
         fn portable() {
             let driver = PortableDriver::new(&$settings).expect("epoll");
-            super::$test(driver, |driver| (&mut driver.pace, &mut driver.load));
+            super::$test(driver, |driver| (&mut driver.pace, &mut driver.core_use));
         }
     })* };
 }

@@ -9,12 +9,12 @@
 
 /// A distribution of sizes in so many buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sizes<const BUCKETS: usize> {
+pub struct SizeHistogram<const BUCKETS: usize> {
     counts: [u64; BUCKETS],
     sum: u64,
 }
 
-impl<const BUCKETS: usize> Sizes<BUCKETS> {
+impl<const BUCKETS: usize> SizeHistogram<BUCKETS> {
     /// Counts one of this size.
     pub(in crate::io) fn count(&mut self, size: usize) {
         let bucket = match size {
@@ -49,7 +49,7 @@ impl<const BUCKETS: usize> Sizes<BUCKETS> {
     }
 }
 
-impl<const BUCKETS: usize> Default for Sizes<BUCKETS> {
+impl<const BUCKETS: usize> Default for SizeHistogram<BUCKETS> {
     fn default() -> Self {
         Self { counts: [0; BUCKETS], sum: 0 }
     }
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_size_is_in_the_first_bucket_that_has_room() {
-        let mut sizes = Sizes::<6>::default();
+        let mut sizes = SizeHistogram::<6>::default();
         (0..=20).for_each(|size| sizes.count(size));
         let buckets: Vec<_> = sizes.buckets().collect();
         let bounds = [Some(0), Some(1), Some(2), Some(4), Some(8), None];
@@ -75,7 +75,7 @@ mod tests {
     proptest! {
         #[test]
         fn bounds_hold(size: u16) {
-            let mut sizes = Sizes::<12>::default();
+            let mut sizes = SizeHistogram::<12>::default();
             sizes.count(size.into());
             let mut below = None;
             for (bound, count) in sizes.buckets() {

@@ -29,7 +29,7 @@ const DIGITS: u8 = 2;
 
 /// The times, 1 µs to 1 s, one for each datagram of a sampled turn.
 #[derive(Debug, Clone)]
-pub struct Held {
+pub struct HoldTimes {
     micros: Histogram<u64>,
     sum_us: u64,
 }
@@ -42,7 +42,7 @@ pub(in crate::io) struct Sampler {
     since: Option<Instant>,
 }
 
-impl Held {
+impl HoldTimes {
     /// Counts so many datagrams as held for so long.
     fn count(&mut self, held: Duration, datagrams: usize) {
         let held_us = u64::try_from(held.as_micros()).unwrap_or(u64::MAX).clamp(1, LONGEST_US);
@@ -76,20 +76,20 @@ impl Held {
     }
 
     /// Adds the samples of another worker.
-    pub fn add(&mut self, other: &Held) {
+    pub fn add(&mut self, other: &HoldTimes) {
         self.micros.add(&other.micros).expect("all have the same bounds");
         self.sum_us += other.sum_us;
     }
 
     /// Takes away what was there at an earlier time.
-    pub fn subtract(&mut self, earlier: &Held) {
+    pub fn subtract(&mut self, earlier: &HoldTimes) {
         // A worker that did not answer earlier is missing there, never here: counts only grow.
         self.micros.subtract(&earlier.micros).expect("what is taken away was there");
         self.sum_us -= earlier.sum_us;
     }
 }
 
-impl Default for Held {
+impl Default for HoldTimes {
     fn default() -> Self {
         let micros = Histogram::new_with_bounds(1, LONGEST_US, DIGITS);
         Self { micros: micros.expect("1 µs to 1 s in two digits are bounds"), sum_us: 0 }
@@ -113,7 +113,7 @@ impl Sampler {
     }
 
     /// The sends of the turn, which had so many datagrams, are with the kernel.
-    pub(in crate::io) fn sent(&mut self, held: &mut Held, datagrams: usize) {
+    pub(in crate::io) fn sent(&mut self, held: &mut HoldTimes, datagrams: usize) {
         if let Some(since) = self.since.take() {
             held.count(since.elapsed(), datagrams);
         }
@@ -130,7 +130,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     /// A turn of seven datagrams that takes so long. Whether it was sampled.
-    fn turn(sampler: &mut Sampler, held: &mut Held, takes: Duration) -> bool {
+    fn turn(sampler: &mut Sampler, held: &mut HoldTimes, takes: Duration) -> bool {
         sampler.arrived();
         sleep(takes);
         let sampled = sampler.is_under_way();
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn one_turn_in_sixteen_is_sampled_and_stands_for_its_datagrams() {
-        let (mut sampler, mut held) = (Sampler::default(), Held::default());
+        let (mut sampler, mut held) = (Sampler::default(), HoldTimes::default());
         let sampled: Vec<_> = (1..=33).filter(|_| turn(&mut sampler, &mut held, NONE)).collect();
         assert_eq!(sampled, [16, 32]);
         assert_eq!(held.total(), 2 * 7);
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_sample_lasts_from_the_arrival_until_the_sends_are_out() {
-        let (mut sampler, mut held) = (Sampler::default(), Held::default());
+        let (mut sampler, mut held) = (Sampler::default(), HoldTimes::default());
         (1..=15).for_each(|_| _ = turn(&mut sampler, &mut held, NONE));
         turn(&mut sampler, &mut held, 5 * MS);
         assert!(held.quantile_us(0.5) >= Some(5_000), "{:?}", held.quantile_us(0.5));
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_is_out_of_bounds_is_counted_at_them() {
-        let mut held = Held::default();
+        let mut held = HoldTimes::default();
         held.count(NONE, 1);
         held.count(3600 * 1000 * MS, 2);
         assert_eq!((held.total(), held.up_to(1), held.up_to(LONGEST_US)), (3, 1, 3));
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn samples_are_added_and_taken_away() {
-        let (mut all, mut one) = (Held::default(), Held::default());
+        let (mut all, mut one) = (HoldTimes::default(), HoldTimes::default());
         assert_eq!(all.quantile_us(0.5), None);
         one.count(MS, 10);
         all.add(&one);

@@ -40,7 +40,7 @@ pub(super) const GROUP: u16 = 0;
 const ENTRIES_MAX: u32 = 32_768;
 
 /// The kernel's supply of receive buffers.
-pub(super) struct Buffers {
+pub(super) struct BufferRing {
     entries: NonNull<BufRingEntry>,
     count: u16,
     tail: u16,
@@ -49,7 +49,7 @@ pub(super) struct Buffers {
     pool: Rc<Pool>,
 }
 
-impl Buffers {
+impl BufferRing {
     /// Registers a buffer ring that can hold the whole pool.
     ///
     /// # Safety
@@ -65,7 +65,7 @@ impl Buffers {
         Ok(buffers)
     }
 
-    /// Buffers with the kernel that it has not told us it filled.
+    /// BufferRing with the kernel that it has not told us it filled.
     pub(super) fn published(&self) -> u32 {
         self.published.into()
     }
@@ -142,7 +142,7 @@ impl Buffers {
     }
 }
 
-impl Drop for Buffers {
+impl Drop for BufferRing {
     fn drop(&mut self) {
         let bytes = usize::from(self.count) * size_of::<BufRingEntry>();
         // SAFETY: this is the mapping `register` made, and no receive is under way (its promise).

@@ -15,13 +15,13 @@ const PERIOD: Duration = Duration::from_millis(10);
 
 /// A thread's use of its core since the last look.
 #[derive(Debug)]
-pub(in crate::io) struct Load {
+pub(in crate::io) struct CoreUse {
     turns: u32,
     since: Instant,
     cpu: Duration,
 }
 
-impl Load {
+impl CoreUse {
     pub(in crate::io) fn new() -> Self {
         Self { turns: 0, since: Instant::now(), cpu: thread_cpu() }
     }
@@ -37,7 +37,7 @@ impl Load {
         (now - self.since >= PERIOD).then(|| self.judge(now, thread_cpu()))
     }
 
-    /// A load that is never judged.
+    /// A use of the core that is never judged.
     #[cfg(test)]
     pub(in crate::io) fn never() -> Self {
         Self { since: Instant::now() + Duration::from_secs(3600), ..Self::new() }
@@ -51,7 +51,7 @@ impl Load {
     }
 }
 
-/// CPU time of the calling thread. Linux has this clock since 2.6; without it no load is seen.
+/// CPU time of the calling thread. Linux has this clock since 2.6; without it no use is seen.
 fn thread_cpu() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
@@ -61,22 +61,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn load_is_cpu_time_over_time() {
+    fn core_use_is_cpu_time_over_time() {
         let ms = Duration::from_millis;
-        let mut load = Load { turns: 0, since: Instant::now(), cpu: ms(3) };
-        let begun = load.since;
-        assert_eq!(load.judge(begun + ms(10), ms(3)), 0);
-        assert_eq!(load.judge(begun + ms(30), ms(13)), 50);
-        assert_eq!(load.judge(begun + ms(40), ms(23)), 100);
+        let mut core_use = CoreUse { turns: 0, since: Instant::now(), cpu: ms(3) };
+        let begun = core_use.since;
+        assert_eq!(core_use.judge(begun + ms(10), ms(3)), 0);
+        assert_eq!(core_use.judge(begun + ms(30), ms(13)), 50);
+        assert_eq!(core_use.judge(begun + ms(40), ms(23)), 100);
     }
 
     #[test]
     fn a_period_is_judged_once_it_is_over() {
-        let mut load = Load::new();
-        assert!((0..TURNS).all(|_| load.sample().is_none()));
+        let mut core_use = CoreUse::new();
+        assert!((0..TURNS).all(|_| core_use.sample().is_none()));
         std::thread::sleep(2 * PERIOD);
-        assert!((1..TURNS).all(|_| load.sample().is_none()));
-        assert!(load.sample().is_some());
-        assert!(load.cpu > Duration::ZERO, "a thread that runs has a CPU clock");
+        assert!((1..TURNS).all(|_| core_use.sample().is_none()));
+        assert!(core_use.sample().is_some());
+        assert!(core_use.cpu > Duration::ZERO, "a thread that runs has a CPU clock");
     }
 }

@@ -1,6 +1,6 @@
 //! The table that finds a flow's newest train.
 //!
-//! Direct-mapped: a flow has one place, and two flows that meet there take it from each other,
+//! Direct-mapped: a flow has one bucket, and two flows that meet there take it from each other,
 //! which costs joins and never order. An adversary who makes them meet gains as little.
 
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use crate::io::SocketId;
 const FLOWS: usize = 1024;
 
 /// The newest train of each flow, and what the kernel refused to join for it.
-pub(in crate::io) struct Flows {
+pub(in crate::io) struct RecentTrains {
     entries: Box<[Entry; FLOWS]>,
     batch: u32,
 }
@@ -29,37 +29,37 @@ struct Entry {
 
 /// Where a flow is in the table.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::io) struct Place {
+pub(in crate::io) struct Bucket {
     index: usize,
     tag: u32,
 }
 
-impl Flows {
+impl RecentTrains {
     pub(in crate::io) fn new() -> Self {
         let entry = Entry { batch: 0, train: 0, refused_tag: 0, refused_bytes: u32::MAX };
         Self { entries: Box::new([entry; FLOWS]), batch: 1 }
     }
 
-    /// The train last noted at this place in this batch; of this flow or of another.
-    pub(in crate::io) fn newest(&self, place: Place) -> Option<usize> {
-        let entry = &self.entries[place.index];
+    /// The train last noted at this bucket in this batch; of this flow or of another.
+    pub(in crate::io) fn newest(&self, bucket: Bucket) -> Option<usize> {
+        let entry = &self.entries[bucket.index];
         (entry.batch == self.batch).then_some(entry.train as usize)
     }
 
-    pub(in crate::io) fn set_newest(&mut self, place: Place, train: usize) {
-        let entry = &mut self.entries[place.index];
+    pub(in crate::io) fn set_newest(&mut self, bucket: Bucket, train: usize) {
+        let entry = &mut self.entries[bucket.index];
         (entry.batch, entry.train) = (self.batch, train as u32);
     }
 
     /// Whether the kernel refused a train of such datagrams for this flow.
-    pub(in crate::io) fn is_refused(&self, place: Place, datagram_bytes: usize) -> bool {
-        let entry = &self.entries[place.index];
-        entry.refused_tag == place.tag && datagram_bytes >= entry.refused_bytes as usize
+    pub(in crate::io) fn is_refused(&self, bucket: Bucket, datagram_bytes: usize) -> bool {
+        let entry = &self.entries[bucket.index];
+        entry.refused_tag == bucket.tag && datagram_bytes >= entry.refused_bytes as usize
     }
 
-    pub(in crate::io) fn refuse(&mut self, place: Place, datagram_bytes: usize) {
-        let entry = &mut self.entries[place.index];
-        (entry.refused_tag, entry.refused_bytes) = (place.tag, datagram_bytes as u32);
+    pub(in crate::io) fn refuse(&mut self, bucket: Bucket, datagram_bytes: usize) {
+        let entry = &mut self.entries[bucket.index];
+        (entry.refused_tag, entry.refused_bytes) = (bucket.tag, datagram_bytes as u32);
     }
 
     /// Forgets all trains, and keeps what was refused.
@@ -72,7 +72,7 @@ impl Flows {
     }
 }
 
-impl Place {
+impl Bucket {
     pub(in crate::io) fn of(socket: SocketId, to: SocketAddr) -> Self {
         let hash = hash(socket, to);
         Self { index: (hash >> 32) as usize % FLOWS, tag: (hash >> 16) as u32 | 1 }
@@ -97,35 +97,35 @@ fn hash(socket: SocketId, to: SocketAddr) -> u64 {
 mod tests {
     use super::*;
 
-    fn place(port: u16) -> Place {
-        Place::of(SocketId(1), SocketAddr::from(([192, 0, 2, 1], port)))
+    fn bucket(port: u16) -> Bucket {
+        Bucket::of(SocketId(1), SocketAddr::from(([192, 0, 2, 1], port)))
     }
 
     #[test]
     fn a_batch_forgets_its_trains_and_keeps_what_was_refused() {
-        let mut flows = Flows::new();
-        flows.set_newest(place(5), 3);
-        flows.refuse(place(5), 1500);
-        assert_eq!(flows.newest(place(5)), Some(3));
-        flows.next_batch();
-        assert_eq!(flows.newest(place(5)), None);
-        assert!(flows.is_refused(place(5), 1500) && !flows.is_refused(place(5), 1499));
-        assert!(!flows.is_refused(place(6), 1500));
+        let mut recent = RecentTrains::new();
+        recent.set_newest(bucket(5), 3);
+        recent.refuse(bucket(5), 1500);
+        assert_eq!(recent.newest(bucket(5)), Some(3));
+        recent.next_batch();
+        assert_eq!(recent.newest(bucket(5)), None);
+        assert!(recent.is_refused(bucket(5), 1500) && !recent.is_refused(bucket(5), 1499));
+        assert!(!recent.is_refused(bucket(6), 1500));
     }
 
     #[test]
     fn no_train_of_an_old_batch_comes_back_when_the_count_wraps() {
-        let mut flows = Flows::new();
-        flows.set_newest(place(5), 3);
-        flows.batch = u32::MAX;
-        flows.next_batch();
-        assert_eq!(flows.newest(place(5)), None);
+        let mut recent = RecentTrains::new();
+        recent.set_newest(bucket(5), 3);
+        recent.batch = u32::MAX;
+        recent.next_batch();
+        assert_eq!(recent.newest(bucket(5)), None);
     }
 
     #[test]
     fn ports_spread_over_the_table() {
-        let places = (40_000..40_512).map(|port| place(port).index);
-        let distinct: std::collections::HashSet<_> = places.collect();
+        let buckets = (40_000..40_512).map(|port| bucket(port).index);
+        let distinct: std::collections::HashSet<_> = buckets.collect();
         assert!(distinct.len() > 300, "{}", distinct.len());
     }
 }

@@ -1,14 +1,14 @@
 //! A piece on its way into trains.
 //!
-//! A [`Run`] is what is left to queue of a piece; a [`Node`] is the part of it that went into one
-//! train, with a lease of its own. Most pieces are one datagram, and become one node as they are.
+//! A [`PieceCursor`] is what is left to queue of a piece. A [`Fragment`] is the part of it that went
+//! into one train, with a lease of its own. Most pieces are one datagram and become one fragment.
 
 use std::mem;
 
 use crate::io::{HEADROOM, Lease, PAD_MAX, Piece};
 
 /// What is left to queue of a piece.
-pub(in crate::io) struct Run<'a> {
+pub(in crate::io) struct PieceCursor<'a> {
     header: &'a [u8],
     lease: Option<Lease>,
     start: usize,
@@ -19,7 +19,7 @@ pub(in crate::io) struct Run<'a> {
 }
 
 /// Datagrams in one buffer that belong to one train.
-pub(in crate::io) struct Node {
+pub(in crate::io) struct Fragment {
     lease: Option<Lease>,
     start: u32,
     body_bytes: u32,
@@ -27,14 +27,14 @@ pub(in crate::io) struct Node {
     segments: u32,
     header_bytes: u8,
     pad: u8,
-    /// The next node of the train.
+    /// The next fragment of the train.
     pub(in crate::io) next: u32,
 }
 
-/// The `next` of a train's last node.
+/// The `next` of a train's last fragment.
 pub(in crate::io) const END: u32 = u32::MAX;
 
-impl<'a> Run<'a> {
+impl<'a> PieceCursor<'a> {
     /// Checks a piece against its bounds, and where it is one datagram in a buffer of its own,
     /// writes header and pad around the body so that the kernel has nothing to gather.
     pub(in crate::io) fn new(piece: Piece<'a>) -> Self {
@@ -44,11 +44,12 @@ impl<'a> Run<'a> {
         let last = body.end + (segments - 1) * stride;
         assert!(last <= lease.buffer().len(), "a piece lies in its buffer");
         let (start, body_bytes) = (body.start, body.len());
-        let mut run = Self { header, lease: Some(lease), start, body_bytes, stride, segments, pad };
-        if segments == 1 && run.parts() > 1 {
-            run.write_in_place();
+        let mut cursor =
+            Self { header, lease: Some(lease), start, body_bytes, stride, segments, pad };
+        if segments == 1 && cursor.parts() > 1 {
+            cursor.write_in_place();
         }
-        run
+        cursor
     }
 
     fn write_in_place(&mut self) {
@@ -83,7 +84,7 @@ impl<'a> Run<'a> {
     }
 
     /// Takes the first `segments` datagrams off, with a lease of their own.
-    pub(in crate::io) fn split_off(&mut self, segments: usize) -> Node {
+    pub(in crate::io) fn split_off(&mut self, segments: usize) -> Fragment {
         let start = self.start;
         self.segments -= segments;
         self.start += segments * self.stride;
@@ -91,7 +92,7 @@ impl<'a> Run<'a> {
             0 => self.lease.take(),
             _ => self.lease.as_ref().map(Lease::share),
         };
-        Node {
+        Fragment {
             lease,
             start: start as u32,
             body_bytes: self.body_bytes as u32,
@@ -104,7 +105,7 @@ impl<'a> Run<'a> {
     }
 }
 
-impl Node {
+impl Fragment {
     pub(in crate::io) const EMPTY: Self = Self {
         lease: None,
         start: 0,
@@ -122,7 +123,7 @@ impl Node {
 
     pub(in crate::io) fn body(&self, segment: u32) -> &[u8] {
         let lease =
-            self.lease.as_ref().expect("a node keeps its lease until its train is finished");
+            self.lease.as_ref().expect("a fragment keeps its lease until its train is finished");
         let start = (self.start + segment * self.stride) as usize;
         &lease.buffer()[start..start + self.body_bytes as usize]
     }
@@ -153,12 +154,13 @@ mod tests {
         let kept = lease.share();
         let body = lease.range();
         let piece = Piece::single(lease, body.clone()).with_header(b"head").with_pad(2);
-        assert_eq!(Run::new(piece).parts(), 3);
+        assert_eq!(PieceCursor::new(piece).parts(), 3);
 
-        let mut run = Run::new(Piece::single(kept, body).with_header(b"head").with_pad(2));
-        assert_eq!((run.parts(), run.datagram_bytes()), (1, 16));
-        let node = run.split_off(1);
-        assert_eq!(node.body(0), b"head\0\0\0\0\0\0\0\0\0\0\0\0");
+        let mut cursor =
+            PieceCursor::new(Piece::single(kept, body).with_header(b"head").with_pad(2));
+        assert_eq!((cursor.parts(), cursor.datagram_bytes()), (1, 16));
+        let fragment = cursor.split_off(1);
+        assert_eq!(fragment.body(0), b"head\0\0\0\0\0\0\0\0\0\0\0\0");
     }
 
     #[test]
@@ -166,10 +168,10 @@ mod tests {
         let pool = Pool::new(1).expect("memory");
         let lease = pool.blank(100).expect("a buffer");
         let start = lease.range().start;
-        let mut run = Run::new(Piece::single(lease, start..start + 10).repeated(10, 10));
-        let first = run.split_off(3);
-        assert_eq!((first.bodies().count(), run.segments()), (3, 7));
-        let rest = run.split_off(7);
+        let mut cursor = PieceCursor::new(Piece::single(lease, start..start + 10).repeated(10, 10));
+        let first = cursor.split_off(3);
+        assert_eq!((first.bodies().count(), cursor.segments()), (3, 7));
+        let rest = cursor.split_off(7);
         assert_eq!(rest.bodies().count(), 7);
         assert_eq!(rest.body(0).as_ptr().addr() - first.body(0).as_ptr().addr(), 30);
     }
@@ -180,6 +182,6 @@ mod tests {
         let pool = Pool::new(1).expect("memory");
         let lease = pool.blank(100).expect("a buffer");
         let body = lease.range();
-        let _run = Run::new(Piece::single(lease, body).repeated(1000, 100));
+        let _run = PieceCursor::new(Piece::single(lease, body).repeated(1000, 100));
     }
 }
