@@ -34,7 +34,7 @@ pub use engine::{
     size_histogram::SizeHistogram,
 };
 pub use epoll::PortableDriver;
-pub use memory::pool::Lease;
+pub use memory::pool::{Lease, Pool};
 pub use probe::{Facts, Obstacle};
 pub use settings::Settings;
 pub use socket::{
@@ -62,6 +62,12 @@ pub const PAD_MAX: usize = 3;
 pub struct SocketId(u32);
 
 impl SocketId {
+    /// The id of a slot, for whoever implements [`Driver`].
+    #[must_use]
+    pub fn new(slot: u32) -> Self {
+        Self(slot)
+    }
+
     /// The slot as an index, for tables kept beside the driver's.
     #[must_use]
     pub fn index(self) -> usize {

@@ -30,7 +30,11 @@ struct Shared {
 }
 
 impl Waker {
-    pub(crate) fn new() -> io::Result<Self> {
+    /// Makes the waker of one driver.
+    ///
+    /// # Errors
+    /// When there can be no more descriptors.
+    pub fn new() -> io::Result<Self> {
         let eventfd = File::from(sys::eventfd()?);
         Ok(Self { shared: Arc::new(Shared { eventfd, pending: AtomicBool::new(false) }) })
     }
@@ -48,7 +52,7 @@ impl Waker {
     }
 
     /// Clears the flag, after which the next wake writes again; the driver then reports `Woken`.
-    pub(crate) fn acknowledge(&self) {
+    pub fn acknowledge(&self) {
         self.shared.pending.swap(false, AcqRel);
     }
 }

@@ -62,8 +62,8 @@ enum Class {
     Large,
 }
 
-/// All buffers of one driver.
-pub(in crate::io) struct Pool {
+/// All buffers of one driver. Public for drivers outside of this floor.
+pub struct Pool {
     base: NonNull<u8>,
     mapped_bytes: usize,
     receive_count: u32,
@@ -89,7 +89,10 @@ struct FreeList {
 
 impl Pool {
     /// Maps `receive_count` receive buffers and the private classes.
-    pub(in crate::io) fn new(receive_count: u32) -> io::Result<Rc<Self>> {
+    ///
+    /// # Errors
+    /// When the process may not map so much memory.
+    pub fn new(receive_count: u32) -> io::Result<Rc<Self>> {
         let slot_count = receive_count + SMALL_COUNT + LARGE_COUNT;
         let mapped_bytes = (receive_count + LARGE_COUNT) as usize * RECEIVE_BYTES
             + SMALL_COUNT as usize * SMALL_BYTES;
@@ -139,8 +142,24 @@ impl Pool {
         Some(Lease::new(Rc::clone(self), slot, 0..0))
     }
 
-    /// A private buffer whose payload is the `bytes` behind the headroom.
-    pub(in crate::io) fn blank(self: &Rc<Self>, bytes: usize) -> Option<Lease> {
+    /// A receive buffer that holds `bytes` as if they had arrived, with the headroom in front. `None`
+    /// when all of them are in use, or when there are more bytes than a datagram or train holds.
+    #[must_use]
+    pub fn received(self: &Rc<Self>, bytes: &[u8]) -> Option<Lease> {
+        let payload = HEADROOM..HEADROOM + bytes.len();
+        if payload.end > RECEIVE_BYTES {
+            return None;
+        }
+        let mut lease = self.receive_lease()?;
+        lease.exclusive()?[payload.clone()].copy_from_slice(bytes);
+        lease.set_range(payload);
+        Some(lease)
+    }
+
+    /// A private buffer whose payload is the `bytes` behind the headroom. `None` when all of them
+    /// are in use.
+    #[must_use]
+    pub fn blank(self: &Rc<Self>, bytes: usize) -> Option<Lease> {
         let needed = HEADROOM + bytes + PAD_MAX;
         let small = if needed <= SMALL_BYTES { self.take_free(Class::Small) } else { None };
         let fits = needed <= LARGE_BYTES;
@@ -435,6 +454,17 @@ mod tests {
         let leases: Vec<_> = std::iter::from_fn(|| pool.blank(10)).collect();
         assert_eq!(leases.len(), (SMALL_COUNT + LARGE_COUNT) as usize);
         assert!(pool.blank(RECEIVE_BYTES).is_none());
+    }
+
+    #[test]
+    fn given_bytes_lie_in_a_receive_buffer_behind_the_headroom() {
+        let pool = Pool::new(1).expect("memory");
+        assert!(pool.received(&[0; RECEIVE_BYTES]).is_none());
+        let lease = pool.received(b"payload").expect("a free buffer");
+        assert_eq!((lease.payload(), lease.range().start), (b"payload".as_slice(), HEADROOM));
+        assert!(pool.received(b"payload").is_none());
+        drop(lease);
+        assert_eq!(pool.free_receive(), 1);
     }
 
     #[test]
