@@ -61,7 +61,7 @@ fn relayed(
     let floor = floor::of(spec)?;
     let (mut rig, memory) = set_up(spec, &args.server)?;
     about.servers.iter_mut().for_each(|server| server.software = rig.software());
-    let measured = measure(&mut rig, spec, args.server.pid, &mut |look| progress.show(look));
+    let measured = measure(&mut rig, spec, args.server.pid, &mut |sample| progress.show(sample));
     let known = Known { about, memory, floor, limits: limits(args) };
     let outcome = measured.map(|measured| Outcome::new(&rig.set_up, spec, &measured, known));
     let trouble = rig.close();
@@ -78,7 +78,7 @@ fn churned(
 ) -> Result<Outcome, Fault> {
     let server = args.server.address().ok_or_else(|| Fault::usage("churn needs --server"))?;
     let (measured, set_up) =
-        churn::measure(spec, server, args.server.pid, &mut |look| progress.show(look))?;
+        churn::measure(spec, server, args.server.pid, &mut |sample| progress.show(sample))?;
     let known = Known { limits: limits(args), ..Known::about(about) };
     Ok(Outcome::new(&set_up, spec, &measured, known))
 }

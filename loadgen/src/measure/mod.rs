@@ -12,11 +12,11 @@ use crate::{
     clock::MILLI_NS,
     count::{latency, ledger::Way, slices::Slices},
     fault::Fault,
-    measure::observe::{Look, Observed, Scene, observe},
+    measure::observe::{Observation, Observed, Sample, observe},
     offer::{schedule::Schedule, shape::Stream, spec::Spec, window::Window},
     rig::{
         Rig,
-        lane::{Lane, Manner, ThreadUse},
+        lane::{Lane, RunMode, ThreadUse},
         sender::SentCount,
     },
     stop::Until,
@@ -69,12 +69,12 @@ impl Measured {
 }
 
 /// Offers the load of `spec` (which may differ from the rig's in pace and time) through a rig.
-/// `watch` is called with every look.
+/// `watch` is called with every sample.
 pub(crate) fn measure(
     rig: &mut Rig,
     spec: &Spec,
     pid: Option<u32>,
-    watch: &mut dyn FnMut(&Look),
+    watch: &mut dyn FnMut(&Sample),
 ) -> Result<Measured, Fault> {
     let window = window(rig.next_run(), rig.clock.now(), spec);
     let until = &Until::new(window.until_ns);
@@ -88,8 +88,8 @@ pub(crate) struct Beside<'a> {
     pub(crate) jobs: Vec<Job<'a>>,
     /// The server's process.
     pub(crate) pid: Option<u32>,
-    /// Is called with every look.
-    pub(crate) watch: &'a mut dyn FnMut(&Look),
+    /// Is called with every sample.
+    pub(crate) watch: &'a mut dyn FnMut(&Sample),
 }
 
 /// Offers a course of load through a rig, with other jobs beside it.
@@ -101,18 +101,18 @@ pub(crate) fn measure_beside(
 ) -> Result<Measured, Fault> {
     begin(rig, spec, course);
     let (clock, window, until) = (rig.clock, course.window, course.until);
-    let manner = Manner { clock, until, spin: spec.spin };
+    let mode = RunMode { clock, until, spin: spec.spin };
     let gauges = rig.lanes.iter().map(|lane| lane.gauge.clone()).collect();
     let sockets = rig.sockets().cloned().collect();
     let parted = spec.is_parted();
     let lanes = rig.lanes.iter_mut().enumerate();
     let lanes = lanes.map(|(at, lane)| -> Job<'_> {
-        Box::new(move || run_lane(lane, manner, &spec.cores, at, parted))
+        Box::new(move || run_lane(lane, mode, &spec.cores, at, parted))
     });
     let jobs = lanes.chain(beside.jobs).collect();
     let Beside { pid, watch, .. } = beside;
-    let scene = Scene { clock, window, until, gauges, sockets, pid, watch };
-    let observed = observe(scene, jobs)?;
+    let observation = Observation { clock, window, until, gauges, sockets, pid, watch };
+    let observed = observe(observation, jobs)?;
     Ok(Measured {
         ways: [0, 1].map(|way| total(&rig.lanes, way)),
         measured_ns: measured_ns(window, until)?,
@@ -159,16 +159,16 @@ fn begin(rig: &mut Rig, spec: &Spec, course: &Course<'_>) {
 /// Runs a lane on one thread, or on two where each may have a core of its own.
 fn run_lane(
     lane: &mut Lane,
-    manner: Manner<'_>,
+    mode: RunMode<'_>,
     cores: &[usize],
     at: usize,
     parted: bool,
 ) -> Result<Vec<ThreadUse>, Fault> {
     if parted {
-        return lane.run_parted(manner, [cores[at * 2], cores[at * 2 + 1]]).map(Vec::from);
+        return lane.run_parted(mode, [cores[at * 2], cores[at * 2 + 1]]).map(Vec::from);
     }
     let core = (!cores.is_empty()).then(|| cores[at % cores.len()]);
-    lane.run(manner, core).map(|thread| vec![thread])
+    lane.run(mode, core).map(|thread| vec![thread])
 }
 
 fn total(lanes: &[Lane], way: usize) -> WayTotal {

@@ -20,22 +20,22 @@ use crate::{
     stop::{self, Until},
 };
 
-/// How often the watcher looks; in long runs not every look is kept, but about this many at most.
-const LOOK_NS: u64 = 100 * MILLI_NS;
-const MAX_LOOKS: u64 = 600;
+/// How often the watcher samples; in long runs not every sample is kept, but about this many at most.
+const SAMPLE_NS: u64 = 100 * MILLI_NS;
+const MAX_SAMPLES: u64 = 600;
 
 /// How often it looks at the server's CPU time, which takes longer.
-const LOOK_AT_SERVER_NS: u64 = 500 * MILLI_NS;
+const SAMPLE_SERVER_NS: u64 = 500 * MILLI_NS;
 
 /// What was seen in one moment; counts since the start.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Look {
+pub(crate) struct Sample {
     pub(crate) at_ns: u64,
     pub(crate) sent: u64,
     pub(crate) received: u64,
     pub(crate) received_bytes: u64,
     pub(crate) behind_ns: u64,
-    /// Of what arrived since the last look that was kept, to a fifth.
+    /// Of what arrived since the last sample that was kept, to a fifth.
     pub(crate) p50_us: Option<f64>,
     pub(crate) p99_us: Option<f64>,
     /// Cores the server kept busy in the last half second or so.
@@ -61,11 +61,11 @@ pub(crate) struct Observed {
     /// The server's process ended meanwhile.
     pub(crate) server_died: bool,
     pub(crate) own_drops: u64,
-    pub(crate) looks: Vec<Look>,
+    pub(crate) samples: Vec<Sample>,
 }
 
 /// What to look at.
-pub(crate) struct Scene<'a> {
+pub(crate) struct Observation<'a> {
     pub(crate) clock: Clock,
     pub(crate) window: Window,
     /// Cut short when somebody asks to stop.
@@ -75,21 +75,21 @@ pub(crate) struct Scene<'a> {
     pub(crate) sockets: Vec<Arc<UdpSocket>>,
     /// The server's process.
     pub(crate) pid: Option<u32>,
-    /// Is called with every look.
-    pub(crate) watch: &'a mut dyn FnMut(&Look),
+    /// Is called with every sample.
+    pub(crate) watch: &'a mut dyn FnMut(&Sample),
 }
 
 /// Runs each job on a thread of its own and watches until all are done.
-pub(crate) fn observe<J>(scene: Scene<'_>, jobs: Vec<J>) -> Result<Observed, Fault>
+pub(crate) fn observe<J>(observation: Observation<'_>, jobs: Vec<J>) -> Result<Observed, Fault>
 where
     J: FnOnce() -> Result<Vec<ThreadUse>, Fault> + Send,
 {
-    let own_before = own_drops(&scene.sockets);
-    let probe = scene.pid.map(Probe::start).transpose()?;
+    let own_before = own_drops(&observation.sockets);
+    let probe = observation.pid.map(Probe::start).transpose()?;
     let mut observer = Observer {
-        scene,
+        observation,
         probe,
-        looks: Vec::new(),
+        samples: Vec::new(),
         cpu_ns: [0; 2],
         seen: Seen::default(),
         load: None,
@@ -97,29 +97,29 @@ where
     let threads = thread::scope(|scope| {
         let handles: Vec<_> = jobs.into_iter().map(|job| scope.spawn(job)).collect();
         while !handles.iter().all(ScopedJoinHandle::is_finished) {
-            observer.look();
+            observer.sample();
         }
         let results = handles
             .into_iter()
             .map(|handle| handle.join().expect("a thread that panics ends the program"));
         results.collect::<Result<Vec<_>, Fault>>().map(|threads| threads.concat())
     })?;
-    let Observer { scene, probe, looks, cpu_ns, .. } = observer;
-    let own_drops = own_drops(&scene.sockets) - own_before;
+    let Observer { observation, probe, samples, cpu_ns, .. } = observer;
+    let own_drops = own_drops(&observation.sockets) - own_before;
     // Alive at the start: what cannot be looked at now has ended meanwhile.
     let server = probe.as_ref().map(|probe| probe.stop(cpu_ns, own_drops));
     let server_died = server.as_ref().is_some_and(Result::is_err);
     let server = server.and_then(Result::ok);
-    Ok(Observed { threads, server, server_died, own_drops, looks })
+    Ok(Observed { threads, server, server_died, own_drops, samples })
 }
 
 struct Observer<'a> {
-    scene: Scene<'a>,
+    observation: Observation<'a>,
     probe: Option<Probe>,
-    looks: Vec<Look>,
+    samples: Vec<Sample>,
     /// The server's CPU time at begin and end of what is measured.
     cpu_ns: [u64; 2],
-    /// Latencies up to the last look that was kept.
+    /// Latencies up to the last sample that was kept.
     seen: Seen,
     /// The server's CPU time at the last look at it, and how many cores that was.
     load: Option<Load>,
@@ -134,9 +134,9 @@ struct Load {
 }
 
 impl Observer<'_> {
-    /// Sleeps until there is something to look at, and looks.
-    fn look(&mut self) {
-        let (clock, window) = (self.scene.clock, self.scene.window);
+    /// Sleeps until there is something to look at, and samples.
+    fn sample(&mut self) {
+        let (clock, window) = (self.observation.clock, self.observation.window);
         let before = clock.now();
         thread::sleep(Duration::from_nanos(self.next_ns(before).saturating_sub(before)));
         let now = clock.now();
@@ -146,26 +146,26 @@ impl Observer<'_> {
             }
         }
         if stop::is_asked() {
-            self.scene.until.cut(now);
+            self.observation.until.cut(now);
         }
-        self.look_at_server(now);
+        self.sample_server(now);
         let mut seen = Seen::default();
-        self.scene.gauges.iter().for_each(|gauge| seen.add(&gauge.recent));
+        self.observation.gauges.iter().for_each(|gauge| seen.add(&gauge.recent));
         let at = |share| seen.quantile_ns(&self.seen, share).map(|ns| ns as f64 / 1e3);
         let (p50_us, p99_us) = (at(0.5), at(0.99));
         let server_cores = self.load.and_then(|load| load.cores);
-        let look = Look { p50_us, p99_us, server_cores, ..self.read_gauges(now) };
-        (self.scene.watch)(&look);
-        let kept_ns = self.looks.last().map_or(0, |look| look.at_ns);
-        let is_apart = look.at_ns >= kept_ns + (window.until_ns - window.start_ns) / MAX_LOOKS;
-        if is_apart && now <= window.until_ns + LOOK_NS {
-            self.looks.push(look);
+        let sample = Sample { p50_us, p99_us, server_cores, ..self.read_gauges(now) };
+        (self.observation.watch)(&sample);
+        let kept_ns = self.samples.last().map_or(0, |sample| sample.at_ns);
+        let is_apart = sample.at_ns >= kept_ns + (window.until_ns - window.start_ns) / MAX_SAMPLES;
+        if is_apart && now <= window.until_ns + SAMPLE_NS {
+            self.samples.push(sample);
             self.seen = seen;
         }
     }
 
-    fn look_at_server(&mut self, now: u64) {
-        let is_time = self.load.is_none_or(|load| now >= load.at_ns + LOOK_AT_SERVER_NS);
+    fn sample_server(&mut self, now: u64) {
+        let is_time = self.load.is_none_or(|load| now >= load.at_ns + SAMPLE_SERVER_NS);
         let (Some(probe), true) = (&self.probe, is_time) else { return };
         let cpu_ns = probe.cpu_ns();
         let cores = self.load.map(|before| {
@@ -174,25 +174,25 @@ impl Observer<'_> {
         self.load = Some(Load { at_ns: now, cpu_ns, cores });
     }
 
-    fn read_gauges(&self, now: u64) -> Look {
-        let at_ns = now.saturating_sub(self.scene.window.start_ns);
-        let mut look = Look { at_ns, ..Look::default() };
-        for gauge in &self.scene.gauges {
+    fn read_gauges(&self, now: u64) -> Sample {
+        let at_ns = now.saturating_sub(self.observation.window.start_ns);
+        let mut sample = Sample { at_ns, ..Sample::default() };
+        for gauge in &self.observation.gauges {
             let (packets, bytes) = gauge.received();
-            look.sent += gauge.sent.load(Ordering::Relaxed);
-            look.received += packets;
-            look.received_bytes += bytes;
-            look.behind_ns = look.behind_ns.max(gauge.behind_ns.load(Ordering::Relaxed));
+            sample.sent += gauge.sent.load(Ordering::Relaxed);
+            sample.received += packets;
+            sample.received_bytes += bytes;
+            sample.behind_ns = sample.behind_ns.max(gauge.behind_ns.load(Ordering::Relaxed));
         }
-        look
+        sample
     }
 
-    /// The next regular look, or an edge of the measurement if that comes first.
+    /// The next regular sample, or an edge of the measurement if that comes first.
     fn next_ns(&self, now: u64) -> u64 {
-        let Window { start_ns, from_ns, until_ns, .. } = self.scene.window;
+        let Window { start_ns, from_ns, until_ns, .. } = self.observation.window;
         let regular = match now {
-            _ if now >= self.scene.until.ns() => now + 2 * MILLI_NS,
-            _ => start_ns + (now.saturating_sub(start_ns) / LOOK_NS + 1) * LOOK_NS,
+            _ if now >= self.observation.until.ns() => now + 2 * MILLI_NS,
+            _ => start_ns + (now.saturating_sub(start_ns) / SAMPLE_NS + 1) * SAMPLE_NS,
         };
         let edges = [from_ns, until_ns].into_iter().filter(|edge| *edge > now);
         edges.fold(regular, u64::min)

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::number::{NOTHING, count, known, short, time_us};
-use crate::{measure::observe::Look, offer::spec::Spec};
+use crate::{measure::observe::Sample, offer::spec::Spec};
 
 /// Time between two pictures: what moves faster nobody reads.
 const FRAME_NS: u64 = 250_000_000;
@@ -16,14 +16,14 @@ const HISTORY: usize = 40;
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Some lines on standard error while a load runs; nothing when told to be quiet, or where nobody
-/// looks.
+/// samples.
 pub(crate) struct Progress {
     lines: MultiProgress,
     bar: ProgressBar,
     traffic: ProgressBar,
     latency: ProgressBar,
     server: ProgressBar,
-    before: Look,
+    before: Sample,
     history: VecDeque<f64>,
     total_s: f64,
 }
@@ -49,50 +49,50 @@ impl Progress {
         let bar = lines.add(ProgressBar::new(total_ns));
         bar.set_style(style("{prefix}  {wide_bar}  {msg}").progress_chars("━╸─"));
         bar.set_prefix(name.to_owned());
-        let (before, history) = (Look::default(), VecDeque::new());
+        let (before, history) = (Sample::default(), VecDeque::new());
         let total_s = total_ns as f64 / 1e9;
         Progress { lines, bar, traffic, latency, server, before, history, total_s }
     }
 
     /// Shows what happened since the last frame.
-    pub(crate) fn show(&mut self, look: &Look) {
-        let passed_ns = look.at_ns.saturating_sub(self.before.at_ns);
+    pub(crate) fn show(&mut self, sample: &Sample) {
+        let passed_ns = sample.at_ns.saturating_sub(self.before.at_ns);
         if passed_ns < FRAME_NS {
             return;
         }
-        self.bar.set_position(look.at_ns);
-        self.bar.set_message(format!("{:.1} of {:.1} s", look.at_ns as f64 / 1e9, self.total_s));
-        self.show_traffic(look, passed_ns as f64 / 1e9);
-        self.show_latency(look);
-        self.show_server(look);
-        self.before = *look;
+        self.bar.set_position(sample.at_ns);
+        self.bar.set_message(format!("{:.1} of {:.1} s", sample.at_ns as f64 / 1e9, self.total_s));
+        self.show_traffic(sample, passed_ns as f64 / 1e9);
+        self.show_latency(sample);
+        self.show_server(sample);
+        self.before = *sample;
     }
 
-    fn show_traffic(&self, look: &Look, seconds: f64) {
+    fn show_traffic(&self, sample: &Sample, seconds: f64) {
         let before = &self.before;
         let rate = |after: u64, before: u64| after.saturating_sub(before) as f64 / seconds;
-        let gbps = rate(look.received_bytes, before.received_bytes) * 8e-9;
+        let gbps = rate(sample.received_bytes, before.received_bytes) * 8e-9;
         self.traffic.set_message(format!(
             "sent {}/s  delivered {}/s  {gbps:.2} Gbit/s  missing {}  behind {}",
-            short(rate(look.sent, before.sent)),
-            short(rate(look.received, before.received)),
-            count(look.sent.saturating_sub(look.received)),
-            time_us(look.behind_ns as f64 / 1e3),
+            short(rate(sample.sent, before.sent)),
+            short(rate(sample.received, before.received)),
+            count(sample.sent.saturating_sub(sample.received)),
+            time_us(sample.behind_ns as f64 / 1e3),
         ));
     }
 
-    fn show_latency(&mut self, look: &Look) {
-        self.history.extend(look.p99_us);
+    fn show_latency(&mut self, sample: &Sample) {
+        self.history.extend(sample.p99_us);
         while self.history.len() > HISTORY {
             self.history.pop_front();
         }
         let heights = heights(&self.history);
-        let [p50, p99] = [look.p50_us, look.p99_us].map(|us| known(us, time_us));
+        let [p50, p99] = [sample.p50_us, sample.p99_us].map(|us| known(us, time_us));
         self.latency.set_message(format!("latency p50 {p50}  p99 {p99}  {heights}"));
     }
 
-    fn show_server(&self, look: &Look) {
-        if let Some(cores) = look.server_cores {
+    fn show_server(&self, sample: &Sample) {
+        if let Some(cores) = sample.server_cores {
             self.server.set_message(format!("server {cores:.2} cores"));
         }
     }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     count::latency::FIGURES,
     result::{
-        outcome::{Outcome, Sample, SetUpOutcome},
+        outcome::{Outcome, RateSample, SetUpOutcome},
         server::ServerOutcome,
         verdict::Verdict,
         way::WayOutcome,
@@ -172,8 +172,8 @@ fn percentile(nines: f64) -> String {
     format!("{share:.*} %", (whole as usize).saturating_sub(2))
 }
 
-fn series_plot(samples: &[Sample]) -> Plot<'static> {
-    let line = |name: &str, colour, value: fn(&Sample) -> f64| {
+fn series_plot(samples: &[RateSample]) -> Plot<'static> {
+    let line = |name: &str, colour, value: fn(&RateSample) -> f64| {
         let points = samples.iter().map(|sample| Point::plain(sample.at_s, value(sample)));
         Series::new(name, colour, points.collect())
     };
@@ -191,8 +191,8 @@ fn series_plot(samples: &[Sample]) -> Plot<'static> {
     }
 }
 
-fn latency_over_time(samples: &[Sample]) -> Plot<'static> {
-    let line = |name: &str, colour, value: fn(&Sample) -> Option<f64>| {
+fn latency_over_time(samples: &[RateSample]) -> Plot<'static> {
+    let line = |name: &str, colour, value: fn(&RateSample) -> Option<f64>| {
         let points =
             samples.iter().filter_map(|sample| Some(Point::plain(sample.at_s, value(sample)?)));
         Series::new(name, colour, points.collect())

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     count::latency::Latency,
-    measure::{Measured, observe::Look},
+    measure::{Measured, observe::Sample},
     offer::spec::Spec,
     rig::{SetUp, turn::Request},
 };
@@ -42,7 +42,7 @@ pub(crate) struct Outcome {
     pub(crate) generator_limited: bool,
     pub(crate) verdict: Verdict,
     pub(crate) warnings: Vec<String>,
-    pub(crate) series: Vec<Sample>,
+    pub(crate) series: Vec<RateSample>,
 }
 
 /// How long requests took before the load began.
@@ -53,9 +53,9 @@ pub(crate) struct SetUpOutcome {
     pub(crate) requests: Vec<(String, Option<Latency>)>,
 }
 
-/// Rates over one look.
+/// Rates over one sample.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Sample {
+pub(crate) struct RateSample {
     pub(crate) at_s: f64,
     pub(crate) sent_pps: f64,
     pub(crate) relayed_pps: f64,
@@ -110,7 +110,7 @@ impl Outcome {
             set_up: requests(set_up),
             server: measured.observed.server.map(|used| server(&used, spec, measured, memory)),
             server_died: measured.observed.server_died,
-            series: series(&measured.observed.looks),
+            series: series(&measured.observed.samples),
             ways,
             generator,
         }
@@ -135,11 +135,11 @@ fn requests(set_up: &SetUp) -> Option<SetUpOutcome> {
     any.then(|| SetUpOutcome { took_ms: set_up.took_ns as f64 / 1e6, requests })
 }
 
-fn series(looks: &[Look]) -> Vec<Sample> {
-    let pairs = looks.iter().zip(looks.iter().skip(1));
-    let sample = |(before, after): (&Look, &Look)| {
+fn series(samples: &[Sample]) -> Vec<RateSample> {
+    let pairs = samples.iter().zip(samples.iter().skip(1));
+    let sample = |(before, after): (&Sample, &Sample)| {
         let seconds = (after.at_ns - before.at_ns) as f64 / 1e9;
-        Sample {
+        RateSample {
             at_s: after.at_ns as f64 / 1e9,
             sent_pps: (after.sent - before.sent) as f64 / seconds,
             relayed_pps: (after.received - before.received) as f64 / seconds,
@@ -150,6 +150,6 @@ fn series(looks: &[Look]) -> Vec<Sample> {
         }
     };
     // Looks close together would be rates over next to nothing.
-    let apart = |(before, after): &(&Look, &Look)| after.at_ns > before.at_ns + 20_000_000;
+    let apart = |(before, after): &(&Sample, &Sample)| after.at_ns > before.at_ns + 20_000_000;
     pairs.filter(apart).map(sample).collect()
 }

@@ -61,7 +61,7 @@ pub(crate) struct Lane {
 
 /// How lanes run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Manner<'a> {
+pub(crate) struct RunMode<'a> {
     pub(crate) clock: Clock,
     pub(crate) until: &'a Until,
     pub(crate) spin: bool,
@@ -71,23 +71,23 @@ impl Lane {
     /// Runs on the calling thread.
     pub(crate) fn run(
         &mut self,
-        manner: Manner<'_>,
+        mode: RunMode<'_>,
         core: Option<usize>,
     ) -> Result<ThreadUse, Fault> {
         let Lane { sender, sink, gauge } = self;
-        let mut watch = Watch::start("send, receive", core, manner.clock);
+        let mut watch = Watch::start("send, receive", core, mode.clock);
         let mut look_ns = 0;
-        while !manner.is_over() {
+        while !mode.is_over() {
             let due_ns = sender.poll()?;
-            publish_sent(gauge, sender, manner.clock);
-            if manner.spin {
-                if manner.clock.now() < look_ns {
+            publish_sent(gauge, sender, mode.clock);
+            if mode.spin {
+                if mode.clock.now() < look_ns {
                     std::hint::spin_loop();
                     continue;
                 }
-                look_ns = manner.clock.now() + LOOK_EVERY_NS;
+                look_ns = mode.clock.now() + LOOK_EVERY_NS;
             }
-            sink.poll(manner.wait_ns(due_ns))?;
+            sink.poll(mode.wait_ns(due_ns))?;
             // What is not sent in time is reported as such; what is not received in time would be
             // taken for the server's loss.
             for _ in 1..POLLS_PER_TURN {
@@ -98,25 +98,25 @@ impl Lane {
             }
             publish_received(gauge, sink);
         }
-        sender.finish(manner.until.ns())?;
-        publish_sent(gauge, sender, manner.clock);
+        sender.finish(mode.until.ns())?;
+        publish_sent(gauge, sender, mode.clock);
         gauge.sent_all.store(true, Ordering::Release);
-        watch.active_ns = manner.clock.now() - watch.begin_ns;
-        drain(sink, gauge, manner)?;
+        watch.active_ns = mode.clock.now() - watch.begin_ns;
+        drain(sink, gauge, mode)?;
         Ok(watch.stop(sender.busy_ns + sink.busy_ns))
     }
 
     /// Runs on two threads, the caller's for sending.
     pub(crate) fn run_parted(
         &mut self,
-        manner: Manner<'_>,
+        mode: RunMode<'_>,
         cores: [usize; 2],
     ) -> Result<[ThreadUse; 2], Fault> {
         let Lane { sender, sink, gauge } = self;
         let gauge = &*gauge;
         thread::scope(|scope| {
-            let receiving = scope.spawn(move || receive(sink, gauge, manner, cores[1]));
-            let sent = send(sender, gauge, manner, cores[0]);
+            let receiving = scope.spawn(move || receive(sink, gauge, mode, cores[1]));
+            let sent = send(sender, gauge, mode, cores[0]);
             gauge.sent_all.store(true, Ordering::Release);
             let received = receiving.join().expect("a thread that panics ends the program");
             Ok([sent?, received?])
@@ -124,7 +124,7 @@ impl Lane {
     }
 }
 
-impl Manner<'_> {
+impl RunMode<'_> {
     fn is_over(&self) -> bool {
         self.clock.now() >= self.until.ns()
     }
@@ -140,53 +140,53 @@ impl Manner<'_> {
 fn send(
     sender: &mut Sender,
     gauge: &Gauge,
-    manner: Manner<'_>,
+    mode: RunMode<'_>,
     core: usize,
 ) -> Result<ThreadUse, Fault> {
-    let watch = Watch::start("send", Some(core), manner.clock);
-    while !manner.is_over() {
+    let watch = Watch::start("send", Some(core), mode.clock);
+    while !mode.is_over() {
         let due_ns = sender.poll()?;
-        publish_sent(gauge, sender, manner.clock);
-        match manner.wait_ns(due_ns) {
+        publish_sent(gauge, sender, mode.clock);
+        match mode.wait_ns(due_ns) {
             0 => {}
             wait_ns => thread::sleep(Duration::from_nanos(wait_ns)),
         }
     }
-    sender.finish(manner.until.ns())?;
-    publish_sent(gauge, sender, manner.clock);
+    sender.finish(mode.until.ns())?;
+    publish_sent(gauge, sender, mode.clock);
     Ok(watch.stop(sender.busy_ns))
 }
 
 fn receive(
     sink: &mut Sink,
     gauge: &Gauge,
-    manner: Manner<'_>,
+    mode: RunMode<'_>,
     core: usize,
 ) -> Result<ThreadUse, Fault> {
-    let mut watch = Watch::start("receive", Some(core), manner.clock);
+    let mut watch = Watch::start("receive", Some(core), mode.clock);
     loop {
-        let now = manner.clock.now();
-        if now >= manner.until.ns() {
+        let now = mode.clock.now();
+        if now >= mode.until.ns() {
             break;
         }
-        let looking = manner.spin || now < sink.last_ns() + LOOK_NS;
+        let looking = mode.spin || now < sink.last_ns() + LOOK_NS;
         sink.poll(if looking { 0 } else { LONGEST_SLEEP_NS })?;
         publish_received(gauge, sink);
         let again_ns = now + LOOK_EVERY_NS;
-        while looking && manner.clock.now() < again_ns {
+        while looking && mode.clock.now() < again_ns {
             std::hint::spin_loop();
         }
     }
-    watch.active_ns = manner.clock.now() - watch.begin_ns;
-    drain(sink, gauge, manner)?;
+    watch.active_ns = mode.clock.now() - watch.begin_ns;
+    drain(sink, gauge, mode)?;
     Ok(watch.stop(sink.busy_ns))
 }
 
 /// Receives what is still under way: until all is there, or nothing has come for a while.
-fn drain(sink: &mut Sink, gauge: &Gauge, manner: Manner<'_>) -> Result<(), Fault> {
-    let until_ns = manner.until.ns();
+fn drain(sink: &mut Sink, gauge: &Gauge, mode: RunMode<'_>) -> Result<(), Fault> {
+    let until_ns = mode.until.ns();
     loop {
-        let now = manner.clock.now();
+        let now = mode.clock.now();
         let quiet = now > sink.last_ns().max(until_ns) + QUIET_NS;
         let sent_all = gauge.sent_all.load(Ordering::Acquire);
         let complete = sent_all && gauge.received().0 >= gauge.sent.load(Ordering::Relaxed);

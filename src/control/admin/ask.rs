@@ -5,14 +5,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::desk::Desk;
+use super::handler::Handler;
 use crate::turn::{Detail, Page, Session, SessionId, Traffic, WorkerIndex};
 use crate::worker::{Answer, Question};
 
 /// How long a worker has; one that serves answers at its next turn.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-impl Desk {
+impl Handler {
     /// A page of a worker's sessions.
     pub(super) async fn sessions(
         &self,

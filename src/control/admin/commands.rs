@@ -1,177 +1,180 @@
-//! `uturn status` and the other commands that ask a running server.
+//! What the handler has the supervisor do, and what the supervisor tells the handler.
 //!
-//! Exit status: 0 done, 1 it could not be done.
+//! The supervisor carries out one command after the other, between signals and reports; the handler
+//! waits for the outcome of each. The server's status is a value that everybody may read.
 
-use std::io::{ErrorKind, Write, stdout};
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::net::{IpAddr, SocketAddr};
 
-use clap::{Args, Subcommand};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::client::{Conversation, default_path};
-use super::protocol::{Line, Request};
-use super::{print, progress, top};
-use crate::control::config::Server;
-use crate::control::escape;
+use crate::control::config::{Change, Config};
+use crate::turn::ListenerId;
 
-/// What can be asked of a running server.
-#[derive(Subcommand, Clone, Debug)]
+/// Commands that may wait.
+const COMMANDS: usize = 16;
+
+/// One thing to do, and where its outcome goes.
+#[derive(Debug)]
 pub(in crate::control) enum Command {
-    /// Says how the running server is
-    Status {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        at: At,
-    },
-    /// Lists the sessions of the running server: its allocations
-    Sessions {
-        /// As JSON, one object in each line
-        #[arg(long)]
-        json: bool,
-        /// Those of one user: by name, or by the id of a time-limited name
-        #[arg(long, value_name = "NAME")]
-        user: Option<String>,
-        #[command(flatten)]
-        at: At,
-    },
-    /// Shows one session with its permissions and channels
-    Session {
-        /// Name of the session, as it is listed
-        id: String,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        at: At,
-    },
-    /// Shows the running server on the terminal, once a second: workers, drops, busiest sessions
-    Top {
-        #[command(flatten)]
-        at: At,
-    },
-    /// Ends one session at once
-    Kill {
-        /// Name of the session, as it is listed
-        id: String,
-        #[command(flatten)]
-        at: At,
-    },
-    /// Has the running server take no new clients, watches until the last has gone, and ends it
-    ///
-    /// Interrupting this command does not end the drain.
-    Drain {
-        /// How long it may take; what is left then is ended; 0 for as long as it takes
-        #[arg(long, value_name = "SECONDS", conflicts_with = "cancel")]
-        #[arg(value_parser = clap::value_parser!(u32).range(0..=604_800))]
-        deadline: Option<u32>,
-        /// Server that new clients are sent to; one of each family
-        #[arg(long, value_name = "ADDR:PORT", conflicts_with = "cancel", value_parser = server)]
-        alternate: Vec<SocketAddr>,
-        /// Calls it off: new clients are taken again
-        #[arg(long)]
-        cancel: bool,
-        #[command(flatten)]
-        at: At,
-    },
-    /// Has the running server read its configuration again
-    Reload {
-        #[command(flatten)]
-        at: At,
-    },
+    /// Read the configuration again.
+    Reload(oneshot::Sender<Result<Change, String>>),
+    /// Take no new clients.
+    Drain(DrainRequest, oneshot::Sender<Result<(), String>>),
+    /// Take them again.
+    Cancel(oneshot::Sender<Result<(), String>>),
 }
 
-/// Which server is asked.
-#[derive(Args, Clone, Debug)]
-pub(in crate::control) struct At {
-    /// Control socket of the server [default: /run/uturn/control, or where there is none
-    /// $XDG_RUNTIME_DIR/uturn.control]
-    #[arg(long, value_name = "PATH")]
-    control: Option<PathBuf>,
+/// How a drain is wished for; what is not said is as the configuration has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::control) struct DrainRequest {
+    /// Seconds it may take; 0 for as long as it takes.
+    pub(in crate::control) deadline_s: Option<u32>,
+    /// Where new clients are sent.
+    pub(in crate::control) alternate: Vec<SocketAddr>,
 }
 
-impl At {
-    fn ask(&self, request: &Request) -> Result<Conversation, String> {
-        Conversation::begin(&self.control.clone().unwrap_or_else(default_path), request)
-    }
+/// What a server does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::control) enum State {
+    /// It takes clients.
+    Serving,
+    /// It takes no new ones.
+    Draining(Progress),
+    /// It has drained and ends.
+    Drained {
+        /// Allocations that the deadline ended.
+        left: u64,
+    },
+    /// It ends.
+    Stopping,
 }
 
-/// Asks and prints the answer.
-pub(in crate::control) fn run(command: Command) -> ExitCode {
-    match obey(command) {
-        Ok(()) => ExitCode::SUCCESS,
-        // A reader that has heard enough is no fault.
-        Err(Fault::Unheard) => ExitCode::SUCCESS,
-        Err(Fault::Problem(problem)) => {
-            eprintln!("uturn: {}", escape::text(&problem));
-            ExitCode::FAILURE
+/// How far a drain is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::control) struct Progress {
+    /// Allocations that live, if every worker has said.
+    pub(in crate::control) left: Option<u64>,
+    /// Allocations when it began.
+    pub(in crate::control) begun_with: Option<u64>,
+    /// Seconds until the deadline, if there is one.
+    pub(in crate::control) left_s: Option<u64>,
+}
+
+impl State {
+    /// One word for it.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Draining(_) => "draining",
+            Self::Drained { .. } | Self::Stopping => "stopping",
         }
     }
 }
 
-/// Why a command ends before it is done.
-enum Fault {
-    Problem(String),
-    Unheard,
+/// The status of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::control) struct ServerStatus {
+    /// What it does.
+    pub(in crate::control) state: State,
+    /// Realm of the credentials.
+    pub(in crate::control) realm: String,
+    /// Allocations there may be.
+    pub(in crate::control) allocations_limit: u32,
+    /// Addresses that clients are heard on.
+    pub(in crate::control) listen: Vec<SocketAddr>,
+    /// Addresses that relays are on, as clients are told.
+    pub(in crate::control) relays: Vec<IpAddr>,
+    /// Every address that clients were ever heard on, by the name of its listener.
+    pub(in crate::control) listeners: Vec<SocketAddr>,
+    /// What should be served and cannot be, one line each.
+    pub(in crate::control) lacking: Vec<String>,
 }
 
-impl From<String> for Fault {
-    fn from(problem: String) -> Self {
-        Self::Problem(problem)
+impl ServerStatus {
+    /// A server that serves by this configuration.
+    pub(in crate::control) fn serving(config: &Config) -> Self {
+        Self {
+            state: State::Serving,
+            realm: config.realm.clone(),
+            allocations_limit: config.quotas.total_allocations,
+            listen: config.listen.clone(),
+            relays: config.relays.iter().map(|relay| relay.advertised).collect(),
+            listeners: config.listen.clone(),
+            lacking: Vec::new(),
+        }
     }
 }
 
-fn obey(command: Command) -> Result<(), Fault> {
-    match command {
-        Command::Status { json, at } => {
-            let shape = if json { print::json } else { print::words };
-            told(at.ask(&Request::Status {})?, shape)
-        }
-        Command::Sessions { json, user, at } => {
-            let answer = at.ask(&Request::Sessions { user })?;
-            if json {
-                return told(answer, print::json);
-            }
-            say(&print::sessions_head())?;
-            told(answer, print::words)
-        }
-        Command::Session { id, json, at } => {
-            let shape = if json { print::json } else { print::words };
-            told(at.ask(&Request::Session { id })?, shape)
-        }
-        Command::Top { at } => {
-            top::ensure_terminal()?;
-            Ok(top::show(at.ask(&Request::Top {})?)?)
-        }
-        Command::Kill { id, at } => told(at.ask(&Request::Kill { id })?, print::words),
-        Command::Drain { cancel: true, at, .. } => told(at.ask(&Request::Cancel {})?, print::words),
-        Command::Drain { deadline, alternate, cancel: false, at } => {
-            let request = Request::Drain { deadline_s: deadline, alternate };
-            say(&progress::watch(at.ask(&request)?)?)
-        }
-        Command::Reload { at } => told(at.ask(&Request::Reload {})?, print::words),
+impl ServerStatus {
+    /// Whether it takes no new clients and waits for the last to go.
+    pub(in crate::control) fn is_draining(&self) -> bool {
+        matches!(self.state, State::Draining(_))
+    }
+
+    /// Follows a configuration that has changed.
+    pub(in crate::control) fn follow(&mut self, config: &Config) {
+        self.realm.clone_from(&config.realm);
+        self.allocations_limit = config.quotas.total_allocations;
+        self.listen.clone_from(&config.listen);
+        self.relays = config.relays.iter().map(|relay| relay.advertised).collect();
+    }
+
+    /// The address of a listener.
+    pub(in crate::control) fn server(&self, listener: ListenerId) -> Option<SocketAddr> {
+        self.listeners.get(usize::from(listener.0)).copied()
     }
 }
 
-fn server(text: &str) -> Result<SocketAddr, String> {
-    Server::read_flag(text)
+/// The handler's side.
+#[derive(Clone, Debug)]
+pub(in crate::control) struct CommandSender {
+    sender: mpsc::Sender<Command>,
+    status: watch::Receiver<ServerStatus>,
 }
 
-/// Prints an answer line by line.
-fn told(mut answer: Conversation, shape: fn(&Line) -> String) -> Result<(), Fault> {
-    while let Some(line) = answer.next()? {
-        say(&shape(&line))?;
+/// Makes both sides: the handler's, and where the supervisor finds commands and tells its status.
+pub(in crate::control) fn command_channel(
+    status: ServerStatus,
+) -> (CommandSender, mpsc::Receiver<Command>, watch::Sender<ServerStatus>) {
+    let (sender, commands) = mpsc::channel(COMMANDS);
+    let (tell, status) = watch::channel(status);
+    (CommandSender { sender, status }, commands, tell)
+}
+
+impl CommandSender {
+    /// The server's status now.
+    pub(super) fn status(&self) -> ServerStatus {
+        self.status.borrow().clone()
     }
-    Ok(())
-}
 
-fn say(text: &str) -> Result<(), Fault> {
-    let mut out = stdout().lock();
-    let said = out.write_all(escape::lines(text).as_bytes()).and_then(|()| out.flush());
-    said.map_err(|error| match error.kind() {
-        ErrorKind::BrokenPipe => Fault::Unheard,
-        _ => Fault::Problem(format!("the answer cannot be written: {error}")),
-    })
+    /// The server's status, now and whenever that changes.
+    pub(super) fn watch(&self) -> watch::Receiver<ServerStatus> {
+        self.status.clone()
+    }
+
+    /// Has the server take no new clients.
+    pub(super) async fn drain(&self, request: DrainRequest) -> Result<(), String> {
+        self.send(|outcome| Command::Drain(request, outcome)).await?
+    }
+
+    /// Has the server take clients again.
+    pub(super) async fn cancel(&self) -> Result<(), String> {
+        self.send(Command::Cancel).await?
+    }
+
+    /// Has the configuration read again.
+    pub(super) async fn reload(&self) -> Result<Change, String> {
+        self.send(Command::Reload).await?
+    }
+
+    /// Gives a command and waits for its outcome.
+    async fn send<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, String> {
+        let stopping = || "the server is stopping".to_owned();
+        let (tell, outcome) = oneshot::channel();
+        self.sender.send(command(tell)).await.map_err(|_| stopping())?;
+        outcome.await.map_err(|_| stopping())
+    }
 }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::desk::Desk;
+use super::handler::Handler;
 use super::protocol::{Busy, Held, Line, Top, WorkerFigures};
-use super::serve::{Pen, Stop};
+use super::serve::{LineWriter, Stop};
 use crate::control::log::totals::{Totals, drops, held};
 use crate::control::metrics::Sample;
 use crate::control::metrics::overflow::socket_overflow;
@@ -35,9 +35,9 @@ struct Rate {
     bytes_per_s: f64,
 }
 
-impl Desk {
+impl Handler {
     /// Sends figures until nobody reads them.
-    pub(super) async fn watch_figures(&self, pen: &mut Pen) -> Result<(), Stop> {
+    pub(super) async fn watch_figures(&self, writer: &mut LineWriter) -> Result<(), Stop> {
         let (mut before, mut then) = (Relayed::new(), None);
         let mut held_before = io::HoldTimes::default();
         loop {
@@ -51,7 +51,7 @@ impl Desk {
             let mut held_since = held.clone();
             held_since.subtract(&std::mem::replace(&mut held_before, held));
             let top = Box::new(self.figures(&sample, Held::of(&held_since), busiest));
-            pen.write(&Line::Top(top)).await?;
+            writer.write(&Line::Top(top)).await?;
             (before, then) = (relayed, Some(now));
             sleep(EVERY).await;
         }
@@ -74,12 +74,12 @@ impl Desk {
     }
 
     async fn named_rates(&self, rates: Vec<Rate>) -> Vec<Busy> {
-        let standing = self.orders.standing();
+        let status = self.commands.status();
         let mut busiest = Vec::with_capacity(rates.len());
         for Rate { id, packets_per_s, bytes_per_s } in rates {
             // One that has ended meanwhile is not missed.
             if let Ok(Some(detail)) = self.session(id).await {
-                let session = self.session_line(&detail.session, &standing);
+                let session = self.session_line(&detail.session, &status);
                 busiest.push(Busy { session, packets_per_s, bytes_per_s });
             }
         }
@@ -87,14 +87,14 @@ impl Desk {
     }
 
     fn figures(&self, sample: &Sample, held: Option<Held>, busiest: Vec<Busy>) -> Top {
-        let standing = self.orders.standing();
+        let status = self.commands.status();
         let about = &self.node.about;
         Top {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            state: standing.state.word().to_owned(),
+            state: status.state.word().to_owned(),
             driver: about.driver.to_owned(),
             at_ms: u64::try_from(about.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            allocations_limit: standing.allocations_limit,
+            allocations_limit: status.allocations_limit,
             worker_count: about.workers,
             workers: sample.answered.iter().map(worker_figures).collect(),
             drops: dropped(&sample.known),

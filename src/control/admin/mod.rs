@@ -25,14 +25,14 @@
 //! was cut off. Fields may be added to answers; an unknown field in a request is an error.
 //!
 //! ```text
-//! door.rs       the socket itself
+//! socket.rs     the socket itself
 //! protocol.rs   requests and lines
 //! serve.rs      a connection, from its line to its last
-//! desk.rs       each request, answered
+//! handler.rs    each request, answered
 //! ask.rs        questions for workers
-//! orders.rs     what the desk has the server's life do
+//! commands.rs   what the handler has the supervisor do
 //! client.rs     the other side: connects and reads lines
-//! commands.rs   `uturn status` and the others
+//! cli.rs        `uturn status` and the others
 //! print.rs      lines for people
 //! progress.rs   a drain, watched
 //! figures.rs    what `uturn top` is sent
@@ -40,19 +40,19 @@
 //! ```
 
 mod ask;
+mod cli;
 mod client;
 mod commands;
-mod desk;
-mod door;
 mod figures;
-mod orders;
+mod handler;
 mod print;
 mod progress;
 mod protocol;
 mod serve;
+mod socket;
 mod top;
 
-pub(super) use commands::{Command, run};
-pub(super) use desk::{Desk, Place};
-pub(super) use door::Door;
-pub(super) use orders::{Order, Progress, Standing, State, Wish, orders};
+pub(super) use cli::{AdminCommand, run};
+pub(super) use commands::{Command, DrainRequest, Progress, ServerStatus, State, command_channel};
+pub(super) use handler::{FixedStatus, Handler};
+pub(super) use socket::ControlSocket;

@@ -9,7 +9,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
-use super::desk::Desk;
+use super::handler::Handler;
 use super::protocol::{Line, Request};
 use crate::control::escape;
 use crate::control::server::connections::{Turn, answer_each};
@@ -20,21 +20,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const REQUEST_BYTES: u64 = 65_536;
 
 /// Answers whoever connects, for ever.
-pub(super) async fn serve(listener: UnixListener, desk: Arc<Desk>) {
+pub(super) async fn serve(listener: UnixListener, handler: Arc<Handler>) {
     let answer = |stream, turn| {
-        let desk = Arc::clone(&desk);
-        async move { converse(stream, turn, &desk).await }
+        let handler = Arc::clone(&handler);
+        async move { converse(stream, turn, &handler).await }
     };
     answer_each(listener, "control", answer).await;
 }
 
-async fn converse(stream: UnixStream, turn: Turn, desk: &Desk) {
+async fn converse(stream: UnixStream, turn: Turn, handler: &Handler) {
     let (read, write) = stream.into_split();
-    let mut pen = Pen { write, turn };
+    let mut writer = LineWriter { write, turn };
     let outcome = match timeout(PATIENCE, request(read)).await {
         Ok(Ok(request)) => {
-            pen.turn.is_servers();
-            desk.answer(request, &mut pen).await
+            writer.turn.is_servers();
+            handler.answer(request, &mut writer).await
         }
         Ok(Err(problem)) => Err(Stop::Problem(problem)),
         Err(_) => Err(Stop::Problem("no request came".to_owned())),
@@ -45,7 +45,7 @@ async fn converse(stream: UnixStream, turn: Turn, desk: &Desk) {
         Err(Stop::Gone) => return,
     };
     // Whoever has gone away by now has heard all there was.
-    drop(pen.write(&last).await);
+    drop(writer.write(&last).await);
 }
 
 async fn request(read: OwnedReadHalf) -> Result<Request, String> {
@@ -79,12 +79,12 @@ impl From<io::Error> for Stop {
 /// What answers are written with. A reader that is slow makes the answer slow, and one that stands
 /// still ends it; the workers do not notice.
 #[derive(Debug)]
-pub(super) struct Pen {
+pub(super) struct LineWriter {
     write: OwnedWriteHalf,
     turn: Turn,
 }
 
-impl Pen {
+impl LineWriter {
     /// Writes one line.
     pub(super) async fn write(&mut self, line: &Line) -> io::Result<()> {
         let mut text = escape::json(&serde_json::to_string(line)?).into_owned();

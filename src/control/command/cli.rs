@@ -59,7 +59,7 @@ enum Command {
     #[command(hide = true)]
     Man,
     #[command(flatten)]
-    Ask(admin::Command),
+    Ask(admin::AdminCommand),
 }
 
 /// Does what the command line asks for; `serve` is called with the settled configuration

@@ -17,7 +17,7 @@ impl Config {
         let mut lines = self.address_lines();
         lines.extend(self.credential_lines());
         lines.extend(self.limit_lines());
-        lines.extend(self.manner_lines());
+        lines.extend(self.operation_lines());
         lines.concat()
     }
 
@@ -84,7 +84,7 @@ impl Config {
         ]
     }
 
-    fn manner_lines(&self) -> Vec<String> {
+    fn operation_lines(&self) -> Vec<String> {
         let cores: Vec<String> = self.workers.iter().map(|place| place.core.to_string()).collect();
         let workers = format!("{} # on cores {}", self.workers.len(), cores.join(", "));
         let interval_s = self.usage.as_ref().and_then(|usage| usage.interval_s).unwrap_or(0);

@@ -16,12 +16,12 @@ const TRANSPORT: &str = "udp";
 
 /// Logs allocations.
 #[derive(Debug)]
-pub(in crate::control) struct Journal {
+pub(in crate::control) struct AllocationLog {
     rate: Rate,
     listen: Vec<SocketAddr>,
 }
 
-impl Journal {
+impl AllocationLog {
     /// Starts with a full budget; the addresses are those of the listeners, in their order.
     pub(in crate::control) fn new(now: Instant, listen: Vec<SocketAddr>) -> Self {
         Self { rate: Rate::new(ALLOCATION_LINES_PER_SECOND, now), listen }
@@ -92,7 +92,7 @@ impl Journal {
         }
     }
 
-    /// Says when [`Journal::settle`] has something to log.
+    /// Says when [`AllocationLog::settle`] has something to log.
     pub(in crate::control) fn due(&self) -> Option<Instant> {
         self.rate.due()
     }
@@ -148,20 +148,20 @@ mod tests {
         Closed { session, user, flow, relayed, duration_ms: 1500, traffic, peers, cause }
     }
 
-    fn journal(now: Instant) -> Journal {
+    fn allocations(now: Instant) -> AllocationLog {
         let listen = ["127.0.0.1:3478", "[::1]:3478"].map(|text| text.parse().unwrap());
-        Journal::new(now, listen.into())
+        AllocationLog::new(now, listen.into())
     }
 
-    /// What stands in the log, in one form or the other, after `write` has used the journal.
-    fn log(json: bool, write: impl FnOnce(&mut Journal, Instant)) -> String {
+    /// What stands in the log, in one form or the other, after `write` has used the allocations.
+    fn log(json: bool, write: impl FnOnce(&mut AllocationLog, Instant)) -> String {
         let now = Instant::now();
-        written(json, || write(&mut journal(now), now))
+        written(json, || write(&mut allocations(now), now))
     }
 
     #[test]
     fn a_closed_allocation_is_one_object_with_every_figure() {
-        let line = log(true, |journal, now| journal.closed(now, WorkerIndex(3), &closed()));
+        let line = log(true, |allocations, now| allocations.closed(now, WorkerIndex(3), &closed()));
         let object: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(object["message"], "allocation closed");
         assert_eq!(object["session"], "3-17");
@@ -184,7 +184,9 @@ mod tests {
     fn a_name_cannot_forge_a_line() {
         let user = "mallory\n2026-01-01T00:00:00Z INFO allocation opened user=\"root\"\x1b[2J";
         for json in [false, true] {
-            let text = log(json, |journal, now| journal.opened(now, WorkerIndex(0), &opened(user)));
+            let text = log(json, |allocations, now| {
+                allocations.opened(now, WorkerIndex(0), &opened(user));
+            });
             assert_eq!(text.lines().count(), 1, "{text}");
             assert!(!text.contains('\x1b'), "{text}");
         }
@@ -192,11 +194,11 @@ mod tests {
 
     #[test]
     fn a_flood_is_so_many_lines_and_one_count() {
-        let text = log(false, |journal, now| {
+        let text = log(false, |allocations, now| {
             for _ in 0..1000 {
-                journal.opened(now, WorkerIndex(0), &opened("alice"));
+                allocations.opened(now, WorkerIndex(0), &opened("alice"));
             }
-            journal.settle(journal.due().unwrap());
+            allocations.settle(allocations.due().unwrap());
         });
         assert_eq!(text.lines().count(), ALLOCATION_LINES_PER_SECOND as usize + 1);
         assert!(text.lines().last().unwrap().contains("left out lines=950"));

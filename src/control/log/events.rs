@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use tracing::{error, warn};
 
-use super::allocations::Journal;
-use super::sockets::Faults;
+use super::allocations::AllocationLog;
+use super::sockets::SocketLog;
 use super::strangers::Strangers;
 use super::totals::Totals;
 use crate::control::usage::UsageRecords;
@@ -16,9 +16,9 @@ use crate::worker::Report;
 
 /// Logs reports.
 #[derive(Debug)]
-pub(in crate::control) struct Diary {
-    journal: Journal,
-    faults: Faults,
+pub(in crate::control) struct EventLog {
+    allocations: AllocationLog,
+    sockets: SocketLog,
     strangers: Strangers,
     usage: UsageRecords,
     totals: Totals,
@@ -31,21 +31,21 @@ pub(in crate::control) enum Worker {
     Gone,
 }
 
-impl Diary {
+impl EventLog {
     /// Starts empty; the addresses are those of the workers' listeners, in their order.
     pub(in crate::control) fn new(
         now: Instant,
         listen: Vec<SocketAddr>,
         usage: UsageRecords,
     ) -> Self {
-        let (journal, faults) = (Journal::new(now, listen), Faults::new(now));
+        let (allocations, sockets) = (AllocationLog::new(now, listen), SocketLog::new(now));
         let strangers = Strangers::new(now);
-        Self { journal, faults, strangers, usage, totals: Totals::default() }
+        Self { allocations, sockets, strangers, usage, totals: Totals::default() }
     }
 
     /// Takes over the addresses of the listeners, in the order of their names.
     pub(in crate::control) fn follow(&mut self, listen: &[SocketAddr]) {
-        self.journal.follow(listen);
+        self.allocations.follow(listen);
     }
 
     /// Notes a report, and says whether it was the worker's last one.
@@ -57,11 +57,11 @@ impl Diary {
     ) -> Worker {
         match report {
             Report::Turn(turn::Report::Opened(opened)) => {
-                self.journal.opened(now, worker, &opened);
+                self.allocations.opened(now, worker, &opened);
             }
             Report::Turn(turn::Report::Closed(closed)) => {
                 self.usage.ended(&closed);
-                self.journal.closed(now, worker, &closed);
+                self.allocations.closed(now, worker, &closed);
             }
             Report::Turn(turn::Report::StrangersRefused(refused)) => {
                 self.strangers.refused(now, worker, &refused);
@@ -70,7 +70,7 @@ impl Diary {
                 worker = worker.0,
                 "the kernel refuses segmentation offload: every datagram leaves by itself"
             ),
-            Report::SocketBroken(role, errno) => self.faults.note(now, worker, role, errno),
+            Report::SocketBroken(role, errno) => self.sockets.note(now, worker, role, errno),
             Report::Failed(error) => {
                 error!(worker = worker.0, %error, "a worker failed");
                 return Worker::Gone;
@@ -100,14 +100,14 @@ impl Diary {
 
     /// Says when there is something to sum up.
     pub(in crate::control) fn due(&self) -> Option<Instant> {
-        let due = [self.journal.due(), self.faults.due(), self.strangers.due()];
+        let due = [self.allocations.due(), self.sockets.due(), self.strangers.due()];
         due.into_iter().flatten().min()
     }
 
     /// Sums up what is due, and says how many reports never arrived.
     pub(in crate::control) fn settle(&mut self, now: Instant, lost_reports: u64) {
-        self.journal.settle(now);
-        self.faults.settle(now);
+        self.allocations.settle(now);
+        self.sockets.settle(now);
         self.strangers.settle(now);
         if lost_reports > 0 {
             warn!(reports = lost_reports, "reports of workers were lost");

@@ -15,11 +15,11 @@ const SOCKET_LINES_PER_SECOND: u32 = 10;
 
 /// Logs sockets that fail.
 #[derive(Debug)]
-pub(in crate::control) struct Faults {
+pub(in crate::control) struct SocketLog {
     rate: Rate,
 }
 
-impl Faults {
+impl SocketLog {
     /// Starts with a full budget.
     pub(in crate::control) fn new(now: Instant) -> Self {
         Self { rate: Rate::new(SOCKET_LINES_PER_SECOND, now) }
@@ -47,7 +47,7 @@ impl Faults {
         }
     }
 
-    /// Says when [`Faults::settle`] has something to log.
+    /// Says when [`SocketLog::settle`] has something to log.
     pub(in crate::control) fn due(&self) -> Option<Instant> {
         self.rate.due()
     }
@@ -63,11 +63,11 @@ mod tests {
     fn a_flood_is_so_many_lines_and_one_count() {
         let text = written(false, || {
             let now = Instant::now();
-            let mut faults = Faults::new(now);
+            let mut sockets = SocketLog::new(now);
             for relay in 0..1000 {
-                faults.note(now, WorkerIndex(3), Role::Relay(RelayId(relay)), libc::EADDRNOTAVAIL);
+                sockets.note(now, WorkerIndex(3), Role::Relay(RelayId(relay)), libc::EADDRNOTAVAIL);
             }
-            faults.settle(faults.due().unwrap());
+            sockets.settle(sockets.due().unwrap());
         });
         assert_eq!(text.lines().count(), SOCKET_LINES_PER_SECOND as usize + 1);
         assert!(text.lines().next().unwrap().contains("Relay(RelayId(0))"), "{text}");

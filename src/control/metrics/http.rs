@@ -92,9 +92,9 @@ async fn answer(node: &Node, method: &Method, path: &str) -> Response<String> {
 
 async fn metrics(node: &Node) -> Response<String> {
     let sample = node.sampler.sample().await;
-    let standing = node.standing.borrow().clone();
+    let status = node.status.borrow().clone();
     let is_ready = obstacle(node, &sample).is_none();
-    let moment = Moment { about: &node.about, standing: &standing, is_ready, sample: &sample };
+    let moment = Moment { about: &node.about, status: &status, is_ready, sample: &sample };
     let mut response = Response::new(families::text(&moment));
     let format = HeaderValue::from_static(text::CONTENT_TYPE);
     response.headers_mut().insert(CONTENT_TYPE, format);
@@ -115,7 +115,7 @@ fn obstacle(node: &Node, sample: &Sample) -> Option<String> {
     if !node.readiness.holds() {
         return Some("draining or stopping".to_owned());
     }
-    if let Some(lack) = node.standing.borrow().lacking.first() {
+    if let Some(lack) = node.status.borrow().lacking.first() {
         return Some(lack.clone());
     }
     let (answering, workers) = (sample.answered.len(), node.about.workers);
@@ -137,7 +137,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::super::sampler::{Sampler, snapshot};
-    use super::super::{About, Losses, Readiness, standing};
+    use super::super::{About, Losses, Readiness, status};
     use super::*;
 
     /// Two workers of which so many answer and the rest are gone.
@@ -154,8 +154,8 @@ mod tests {
             (0..answering).for_each(|index| answer.send(snapshot(index, 1)).unwrap());
             answers
         });
-        let standing = watch::channel(standing()).1;
-        Node { about, sampler, readiness: Readiness::new(), standing }
+        let status = watch::channel(status()).1;
+        Node { about, sampler, readiness: Readiness::new(), status }
     }
 
     fn ask(node: &Node, method: &Method, path: &str) -> (u16, String) {

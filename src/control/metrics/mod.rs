@@ -27,7 +27,7 @@ pub(super) use sampler::{Sample, Sampler};
 
 use tokio::sync::watch;
 
-use super::admin::Standing;
+use super::admin::ServerStatus;
 use super::usage::Counts;
 use crate::io::sockets;
 
@@ -35,9 +35,9 @@ use crate::io::sockets;
 /// burst of a thousand makes a health check wait a second for its next try.
 const BACKLOG: i32 = 1024;
 
-/// The sockets on which numbers will be shown; bound, and silent until [`Doors::open`].
+/// The sockets on which numbers will be shown; bound, and silent until [`MetricsListeners::open`].
 #[derive(Debug)]
-pub(super) struct Doors(Vec<TcpListener>);
+pub(super) struct MetricsListeners(Vec<TcpListener>);
 
 /// What is shown, and who is asked for it.
 pub(super) struct Node {
@@ -45,7 +45,7 @@ pub(super) struct Node {
     pub(super) sampler: Sampler,
     pub(super) readiness: Readiness,
     /// What the server does, and the limits that hold.
-    pub(super) standing: watch::Receiver<Standing>,
+    pub(super) status: watch::Receiver<ServerStatus>,
 }
 
 /// What does not change while a server runs.
@@ -68,17 +68,17 @@ pub(super) struct About {
 pub(super) struct Losses {
     /// Usage records.
     pub(super) usage: Arc<Counts>,
-    /// Reports of workers that found the door of the control thread full.
+    /// Reports of workers that found the control thread's queue full.
     pub(super) reports: Arc<AtomicU64>,
     /// Lines of the log that nobody read in time.
     pub(super) log: Arc<AtomicU64>,
 }
 
-/// Whether clients should be sent here: said by the life of the server, told by `/ready`.
+/// Whether clients should be sent here: said by the supervisor, told by `/ready`.
 #[derive(Clone, Debug)]
 pub(super) struct Readiness(Arc<AtomicBool>);
 
-impl Doors {
+impl MetricsListeners {
     /// Binds every address.
     ///
     /// # Errors
@@ -92,8 +92,8 @@ impl Doors {
     /// # Errors
     /// The runtime takes no more sockets.
     pub(super) fn open(self, node: &Arc<Node>) -> io::Result<()> {
-        for door in self.0 {
-            let listener = tokio::net::TcpListener::from_std(door)?;
+        for listener in self.0 {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
             tokio::spawn(http::serve(listener, Arc::clone(node)));
         }
         Ok(())
@@ -129,9 +129,9 @@ impl Readiness {
 
 /// A server that serves and has room for a hundred allocations.
 #[cfg(test)]
-fn standing() -> Standing {
+fn status() -> ServerStatus {
     let state = super::admin::State::Serving;
-    Standing {
+    ServerStatus {
         state,
         realm: "r".to_owned(),
         allocations_limit: 100,
@@ -144,13 +144,13 @@ fn standing() -> Standing {
 
 #[cfg(test)]
 mod tests {
-    use super::{Doors, TcpListener};
+    use super::{MetricsListeners, TcpListener};
 
     #[test]
     fn an_address_in_use_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let error = Doors::bind(&[address]).unwrap_err().to_string();
+        let error = MetricsListeners::bind(&[address]).unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot show metrics on {address}: ")), "{error}");
         assert_eq!(error.lines().count(), 1);
     }

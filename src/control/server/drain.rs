@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::run::{Life, Workers};
-use crate::control::admin::{Progress, State, Wish};
+use super::supervisor::{Supervisor, Workers};
+use crate::control::admin::{DrainRequest, Progress, State};
 use crate::turn::Alternates;
 
 /// How often the log says who is left.
@@ -38,22 +38,25 @@ pub(in crate::control) enum Left {
     Some,
 }
 
-impl<W: Workers> Life<W> {
+impl<W: Workers> Supervisor<W> {
     /// Begins to drain, or changes how. What is not wished for is as it was, or else as the
     /// configuration says.
-    pub(in crate::control) fn begin_draining(&mut self, wish: Wish) -> Result<(), String> {
+    pub(in crate::control) fn begin_draining(
+        &mut self,
+        request: DrainRequest,
+    ) -> Result<(), String> {
         let config = self.reload.config();
         let (servers, deadline) = match &self.drain {
             Some(drain) => (drain.servers.clone(), drain.deadline),
             None => (config.alternate_servers.clone(), from_now(config.drain_deadline_s)),
         };
-        let servers = if wish.alternate.is_empty() { servers } else { wish.alternate };
+        let servers = if request.alternate.is_empty() { servers } else { request.alternate };
         if let Some(own) = servers.iter().find(|server| config.listen.contains(server)) {
             return Err(format!("{own} is this server: name another one"));
         }
         let alternates = Alternates::new(&servers)
             .map_err(|_| "two alternate servers are of one family: name one of each".to_owned())?;
-        let deadline = wish.deadline_s.map_or(deadline, from_now);
+        let deadline = request.deadline_s.map_or(deadline, from_now);
         self.readiness.withdraw();
         self.workers.drain(Some(alternates));
         let now = Instant::now();
@@ -104,7 +107,7 @@ impl<W: Workers> Life<W> {
     }
 
     fn tell(&self, state: State) {
-        self.standing.send_modify(|standing| standing.state = state);
+        self.status.send_modify(|status| status.state = state);
     }
 }
 

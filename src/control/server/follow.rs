@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use tracing::{error, info, warn};
 
-use super::run::{Life, Workers};
+use super::supervisor::{Supervisor, Workers};
 use crate::control::config::{Config, Families, Machine};
 use crate::turn::ListenerId;
 
@@ -93,7 +93,7 @@ impl Followed {
     }
 }
 
-impl<W: Workers> Life<W> {
+impl<W: Workers> Supervisor<W> {
     /// Asks for the machine's addresses, closes what is new among them to clients, and serves what
     /// was asked for and is there now. Changes nothing when the addresses cannot be had.
     pub(in crate::control) async fn follow_addresses(&mut self, alive: usize) {
@@ -174,19 +174,19 @@ impl<W: Workers> Life<W> {
             });
         }
         let names: Vec<SocketAddr> = followed.names().collect();
-        self.diary.follow(&names);
-        self.standing.send_if_modified(|standing| {
-            if standing.lacking != lacking {
+        self.events.follow(&names);
+        self.status.send_if_modified(|status| {
+            if status.lacking != lacking {
                 match lacking.is_empty() {
                     true => info!("ready: what was asked for is served"),
                     false => warn!(lacking = lacking.join(", "), "not ready"),
                 }
             }
-            let before = standing.clone();
-            standing.follow(config);
-            standing.listeners = names;
-            standing.lacking = lacking;
-            *standing != before
+            let before = status.clone();
+            status.follow(config);
+            status.listeners = names;
+            status.lacking = lacking;
+            *status != before
         });
     }
 }

@@ -1,7 +1,7 @@
-//! The life of a server, from the settled configuration to its last log line.
+//! The supervisor of a server, from the settled configuration to its last log line.
 //!
 //! ```text
-//! serve        brings a server up            run       its life on the control thread
+//! serve        brings a server up            run       its supervisor on the control thread
 //! plan         what workers are made from    reload    the configuration, read again
 //! memory       what core dumps would hold
 //! files        the limit of open files       drain     no new clients, and the end with the last
@@ -22,9 +22,9 @@ pub(super) mod memory;
 pub(super) mod plan;
 pub(super) mod reload;
 pub(super) mod reports;
-pub(super) mod run;
 pub(super) mod runtime;
 pub(super) mod serve;
 pub(super) mod service;
 pub(super) mod signals;
+pub(super) mod supervisor;
 pub(super) mod wait;

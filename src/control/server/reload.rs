@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use super::answers::gather;
 use super::plan::{limits, policy, settings};
-use super::run::{Life, Workers};
+use super::supervisor::{Supervisor, Workers};
 use crate::control::config::{Change, Config, Machine, Origin, Secret};
 use crate::control::log::output::Level;
 use crate::turn::{Nonces, Settings};
@@ -83,10 +83,10 @@ impl Reload {
     }
 }
 
-impl<W: Workers> Life<W> {
+impl<W: Workers> Supervisor<W> {
     /// Reads the configuration again. What goes wrong is logged, and everything stays as it was.
     pub(in crate::control) async fn reload(&mut self, alive: usize) -> Result<Change, String> {
-        self.diary.reopen();
+        self.events.reopen();
         self.service.reloading();
         let outcome = match self.reload.read() {
             Ok(rules) => Ok(self.change(alive, rules).await),
@@ -103,7 +103,7 @@ impl<W: Workers> Life<W> {
         let Rules { settings, change } = rules;
         self.hand_out(alive, &settings).await;
         let config = self.reload.config();
-        self.standing.send_modify(|standing| standing.follow(config));
+        self.status.send_modify(|status| status.follow(config));
         let Change { applied, restart } = &change;
         info!(applied = applied.join(", "), "configuration read again");
         if !restart.is_empty() {

@@ -1,6 +1,6 @@
-//! The door through which workers' reports reach the control thread.
+//! The queue through which workers' reports reach the control thread.
 //!
-//! It is bounded and a worker never waits at it: a report that finds it full is counted as lost.
+//! It is bounded and a worker never waits for it: a report that finds it full is counted as lost.
 //! Only at the end does it wait, with its last report and with the allocations that end with it: then
 //! somebody waits for it, too, and there is nothing left to relay.
 //!
@@ -17,10 +17,10 @@ use tokio::time::{Instant, sleep_until};
 use crate::turn::{self, Cause, WorkerIndex};
 use crate::worker::{Report, Tell};
 
-/// Reports that fit in the door: more than a second's worth of those that are logged.
-const DOOR_REPORTS: usize = 8192;
+/// Reports that fit in the queue: more than a second's worth of those that are logged.
+const QUEUED_REPORTS: usize = 8192;
 
-/// How long the control thread rests between two looks at the door, once somebody has come. A line of
+/// How long the control thread rests between two looks at the queue, once a report has come. A line of
 /// the log is late by as much. While 10,000 allocations a second come and go, that takes a fourth of
 /// the server's CPU time away (75 µs instead of 101 for each, from set-up to end).
 const REST: Duration = Duration::from_millis(10);
@@ -28,34 +28,34 @@ const REST: Duration = Duration::from_millis(10);
 /// Where the control thread finds reports.
 #[derive(Debug)]
 pub(in crate::control) struct Reports {
-    door: Receiver<(WorkerIndex, Report)>,
+    queue: Receiver<(WorkerIndex, Report)>,
     lost: Arc<AtomicU64>,
     told_lost: u64,
     /// The end of the rest that the last report began.
     rest_until: Option<Instant>,
 }
 
-/// Makes the door: what workers call, and where their reports come out. It closes when the last
+/// Makes the queue: what workers call, and where their reports come out. It closes when the last
 /// worker has let go of its side.
 pub(in crate::control) fn reports() -> (Tell, Reports) {
-    let (sender, receiver) = channel(DOOR_REPORTS);
+    let (sender, receiver) = channel(QUEUED_REPORTS);
     let lost = Arc::new(AtomicU64::new(0));
     let reports =
-        Reports { door: receiver, lost: Arc::clone(&lost), told_lost: 0, rest_until: None };
+        Reports { queue: receiver, lost: Arc::clone(&lost), told_lost: 0, rest_until: None };
     (Arc::new(move |worker, report| leave(&sender, &lost, worker, report)), reports)
 }
 
 /// Runs on the worker's thread.
 fn leave(
-    door: &Sender<(WorkerIndex, Report)>,
+    queue: &Sender<(WorkerIndex, Report)>,
     lost: &AtomicU64,
     worker: WorkerIndex,
     report: Report,
 ) {
     let left = if is_of_the_end(&report) {
-        door.blocking_send((worker, report)).is_ok()
+        queue.blocking_send((worker, report)).is_ok()
     } else {
-        door.try_send((worker, report)).is_ok()
+        queue.try_send((worker, report)).is_ok()
     };
     if !left {
         lost.fetch_add(1, Ordering::Relaxed);
@@ -83,23 +83,23 @@ impl Reports {
             sleep_until(end).await;
             self.rest_until = None;
         }
-        let first = self.door.recv().await;
+        let first = self.queue.recv().await;
         self.rest_until = Some(Instant::now() + REST);
         first
     }
 
     /// Takes the next report that has come already.
     pub(in crate::control) fn at_hand(&mut self) -> Option<(WorkerIndex, Report)> {
-        self.door.try_recv().ok()
+        self.queue.try_recv().ok()
     }
 
-    /// Takes the number of reports that found the door full since the last time.
+    /// Takes the number of reports that found the queue full since the last time.
     pub(in crate::control) fn lost(&mut self) -> u64 {
         let lost = self.lost.load(Ordering::Relaxed);
         lost - std::mem::replace(&mut self.told_lost, lost)
     }
 
-    /// Counts the reports that find the door full, for as long as there are workers.
+    /// Counts the reports that find the queue full, for as long as there are workers.
     pub(in crate::control) fn lost_so_far(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.lost)
     }
@@ -109,12 +109,12 @@ impl Reports {
 mod tests {
     use tokio::time::{Instant, timeout};
 
-    use super::{DOOR_REPORTS, REST, Report, WorkerIndex, reports};
+    use super::{QUEUED_REPORTS, REST, Report, WorkerIndex, reports};
 
     #[test]
-    fn a_full_door_loses_and_counts() {
+    fn a_full_queue_loses_and_counts() {
         let (tell, mut reports) = reports();
-        for _ in 0..DOOR_REPORTS + 3 {
+        for _ in 0..QUEUED_REPORTS + 3 {
             tell(WorkerIndex(0), Report::SegmentationOff);
         }
         assert_eq!((reports.lost(), reports.lost()), (3, 0));
@@ -124,7 +124,7 @@ mod tests {
         while runtime.block_on(reports.next()).is_some() {
             kept += 1;
         }
-        assert_eq!(kept, DOOR_REPORTS);
+        assert_eq!(kept, QUEUED_REPORTS);
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_last_report_waits_for_room() {
         let (tell, mut reports) = reports();
-        for _ in 0..DOOR_REPORTS {
+        for _ in 0..QUEUED_REPORTS {
             tell(WorkerIndex(0), Report::SegmentationOff);
         }
         let worker = std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Brings a server up: the log, the workers, the banner, and then its life.
+//! Brings a server up: the log, the workers, the banner, and then its supervisor.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,18 +14,18 @@ use super::follow::Followed;
 use super::plan::{Holder, nonces, open_files, plan, settings};
 use super::reload::Reload;
 use super::reports::reports;
-use super::run::{self, Life};
 use super::runtime::Runtime;
 use super::service::Service;
 use super::signals::Signals;
+use super::supervisor::{self, Supervisor};
 use super::{banner, files, memory};
-use crate::control::admin::{Desk, Door, Place, Standing, orders};
+use crate::control::admin::{ControlSocket, FixedStatus, Handler, ServerStatus, command_channel};
 use crate::control::config::{Config, IoChoice, Origin};
 use crate::control::log::drops::Drops;
-use crate::control::log::events::Diary;
+use crate::control::log::events::EventLog;
 use crate::control::log::output;
 use crate::control::log::output::Level;
-use crate::control::metrics::{About, Doors, Losses, Node, Readiness, Sampler};
+use crate::control::metrics::{About, Losses, MetricsListeners, Node, Readiness, Sampler};
 use crate::control::network::Watch;
 use crate::control::usage::{self, Counts, Interim, Names, UsageRecords};
 use crate::io::{BufferSizes, Facts};
@@ -62,10 +62,10 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let runtime = Runtime::new(config.io)?;
     // Handlers are in place before there is anything that a signal could leave half done.
     let signals = runtime.block_on(async { Signals::new() })?;
-    let doors = Doors::bind(&config.metrics)?;
-    let control = config.control.as_deref().map(Door::bind).transpose()?;
-    let (desk, orders, standing) = orders(Standing::serving(&config));
-    let names = Names { standing: standing.subscribe() };
+    let metrics = MetricsListeners::bind(&config.metrics)?;
+    let control = config.control.as_deref().map(ControlSocket::bind).transpose()?;
+    let (handler, commands, status) = command_channel(ServerStatus::serving(&config));
+    let names = Names { status: status.subscribe() };
     let counts = Arc::new(Counts::default());
     let records = config
         .usage
@@ -82,16 +82,21 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let (workers, name) = (Arc::new(workers), driver_name(driver));
     let readiness = Readiness::new();
     let losses = Losses { usage: counts, reports: reports.lost_so_far(), log: output::lost() };
-    let node = Arc::new(node(&config, &workers, name, &readiness, losses, standing.subscribe()));
-    let place = Place::of(&config, &origin);
-    let desk = Desk { workers: Arc::clone(&workers), node: Arc::clone(&node), orders: desk, place };
+    let node = Arc::new(node(&config, &workers, name, &readiness, losses, status.subscribe()));
+    let place = FixedStatus::of(&config, &origin);
+    let handler = Handler {
+        workers: Arc::clone(&workers),
+        node: Arc::clone(&node),
+        commands: handler,
+        place,
+    };
     runtime.block_on(async {
-        doors.open(&node)?;
-        control.as_ref().map_or(Ok(()), |door| desk.open(door))
+        metrics.open(&node)?;
+        control.as_ref().map_or(Ok(()), |socket| handler.open(socket))
     })?;
     banner::print(&config, name);
     log_start(&config, name, workers.granted());
-    let diary = Diary::new(Instant::now(), config.listen.clone(), records.unwrap_or_default());
+    let events = EventLog::new(Instant::now(), config.listen.clone(), records.unwrap_or_default());
     let (drops, count) = (Drops::default(), config.workers.len());
     let interval_s = config.usage.as_ref().and_then(|usage| usage.interval_s);
     let interim = interval_s.map(|seconds| Interim {
@@ -105,26 +110,26 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let service = Service::of_this_process();
     let followed = Followed::new(reload.config());
     let lacking = followed.lacking(reload.config());
-    standing.send_modify(|standing| standing.lacking = lacking);
+    status.send_modify(|status| status.lacking = lacking);
     let watch = runtime.block_on(async { Watch::begin() });
     let next_beat = service.every.map(|_| Instant::now());
-    let life = Life {
+    let supervisor = Supervisor {
         workers,
         reports,
         signals,
-        diary,
+        events,
         drops,
         readiness,
         reload,
-        orders,
-        standing,
+        commands,
+        status,
         service,
         watch,
         followed,
         drain: None,
         next_beat,
     };
-    let status = runtime.block_on(usage::beside(life.live(count), writing));
+    let status = runtime.block_on(usage::beside(supervisor.run(count), writing));
     runtime.leave();
     Ok(status)
 }
@@ -136,7 +141,7 @@ fn node(
     driver: &'static str,
     readiness: &Readiness,
     losses: Losses,
-    standing: watch::Receiver<Standing>,
+    status: watch::Receiver<ServerStatus>,
 ) -> Node {
     let asked = Arc::clone(workers);
     let about = About {
@@ -147,7 +152,7 @@ fn node(
         losses,
     };
     let sampler = Sampler::new(move || asked.snapshots());
-    Node { about, sampler, readiness: readiness.clone(), standing }
+    Node { about, sampler, readiness: readiness.clone(), status }
 }
 
 /// Takes io_uring if it is wanted and works, else the portable driver.
@@ -247,7 +252,7 @@ fn log_buffers(granted: BufferSizes) {
     }
 }
 
-impl run::Workers for Arc<Workers> {
+impl supervisor::Workers for Arc<Workers> {
     fn stop(&self) {
         Workers::stop(self);
     }

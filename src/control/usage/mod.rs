@@ -70,19 +70,19 @@ enum Order {
 
 /// Lives, and writes records beside it; waits a while for the last of them.
 pub(super) async fn beside<T>(
-    life: impl Future<Output = T>,
+    work: impl Future<Output = T>,
     writing: Option<impl Future<Output = ()>>,
 ) -> T {
-    let Some(writing) = writing else { return life.await };
-    let (mut life, mut writing) = (pin!(life), pin!(writing));
+    let Some(writing) = writing else { return work.await };
+    let (mut work, mut writing) = (pin!(work), pin!(writing));
     tokio::select! {
-        outcome = &mut life => {
+        outcome = &mut work => {
             if timeout(LAST_RECORDS_WITHIN, writing).await.is_err() {
                 warn!("the last usage records were not written: the disk or the reader is too slow");
             }
             outcome
         }
-        () = &mut writing => life.await,
+        () = &mut writing => work.await,
     }
 }
 

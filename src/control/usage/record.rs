@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::control::admin::Standing;
+use crate::control::admin::ServerStatus;
 use crate::control::escape;
 use crate::turn::{Cause, Closed, Correspondents, FiveTuple, Session, SessionId, Traffic};
 
@@ -20,7 +20,7 @@ const TRANSPORT: &str = "udp";
 #[derive(Clone, Debug)]
 pub(in crate::control) struct Names {
     /// Where the realm of the day and the names of listeners stand.
-    pub(in crate::control) standing: watch::Receiver<Standing>,
+    pub(in crate::control) status: watch::Receiver<ServerStatus>,
 }
 
 /// What is known of one allocation at one moment.
@@ -94,15 +94,15 @@ impl Names {
     fn line(&self, facts: &Facts<'_>) -> Vec<u8> {
         let Facts { flow, traffic, peers, duration_ms, .. } = facts;
         let end_ms = now_ms();
-        let standing = self.standing.borrow();
+        let status = self.status.borrow();
         let record = Record {
             kind: if facts.cause.is_some() { "ended" } else { "interim" },
             session: facts.session.to_string(),
             user: facts.user,
-            realm: &standing.realm,
+            realm: &status.realm,
             transport: TRANSPORT,
             client: flow.client,
-            server: standing.server(flow.listener),
+            server: status.server(flow.listener),
             relayed: facts.relayed.into_iter().flatten().collect(),
             peers: peers.named(),
             peers_more: peers.more(),

@@ -7,7 +7,7 @@ use crate::{
         sweep::search::{Fate, Search, Tried, highest_held},
     },
     fault::Fault,
-    measure::{measure, observe::Look},
+    measure::{measure, observe::Sample},
     offer::spec::Spec,
     report::{self, progress::Progress},
     result::{
@@ -89,7 +89,7 @@ fn step(
     (known, tries): (&Known, u32),
 ) -> Result<Fate, Fault> {
     let mut progress = Progress::new(spec, "search");
-    let mut watch = |look: &Look| progress.show(look);
+    let mut watch = |sample: &Sample| progress.show(sample);
     let measured = measure(rig, spec, pid, &mut watch);
     progress.finish();
     if stop::is_asked() {

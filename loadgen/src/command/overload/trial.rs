@@ -9,7 +9,7 @@ use crate::{
         Beside, Course, Job, Measured,
         churn::{Place, Probe},
         measure_beside,
-        observe::Look,
+        observe::Sample,
     },
     offer::{spec::Spec, window::Window},
     procfs,
@@ -52,9 +52,9 @@ pub(super) fn run(
     let mut resident = Resident::new(args.server.pid)?;
     let whole_ns = loads.whole.until_ns - loads.whole.start_ns;
     let mut progress = Progress::lasting(spec.quiet, whole_ns, "overload");
-    let mut watch = |look: &Look| {
-        progress.show(look);
-        resident.look();
+    let mut watch = |sample: &Sample| {
+        progress.show(sample);
+        resident.sample();
     };
     let (window, stages) = (loads.whole, loads.stages.clone());
     let course = Course { window, until, latest_ns: Some(LATEST_NS), stages };
@@ -228,7 +228,7 @@ impl Resident {
         Ok(Resident { pid, seen: Some(seen) })
     }
 
-    fn look(&mut self) {
+    fn sample(&mut self) {
         let usage = self.pid.and_then(|pid| procfs::usage(pid).ok());
         if let (Some(usage), Some(seen)) = (usage, &mut self.seen) {
             seen.after_bytes = usage.resident_bytes;

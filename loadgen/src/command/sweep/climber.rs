@@ -3,7 +3,7 @@
 use super::search::{Fate, Search, Tried, highest_held, lowest_failed};
 use crate::{
     fault::Fault,
-    measure::{floor::Floor, measure, observe::Look},
+    measure::{floor::Floor, measure, observe::Sample},
     offer::spec::Spec,
     report::{self, progress::Progress},
     result::{
@@ -122,7 +122,7 @@ impl Climber {
     fn try_once(&mut self, shared: &mut Shared, tries: u32) -> Result<Option<Step>, Fault> {
         let floor = shared.floor.measure(&self.spec);
         let mut progress = Progress::new(&self.spec, &self.name);
-        let mut watch = |look: &Look| progress.show(look);
+        let mut watch = |sample: &Sample| progress.show(sample);
         let measured = measure(&mut self.rig, &self.spec, self.pid, &mut watch);
         progress.finish();
         if stop::is_asked() {

@@ -14,7 +14,7 @@ use crate::{
     fault::Fault,
     measure::{
         Measured, WayTotal, measured_ns,
-        observe::{Look, Scene, observe},
+        observe::{Observation, Sample, observe},
         window,
     },
     offer::spec::Spec,
@@ -33,7 +33,7 @@ pub(crate) fn measure(
     spec: &Spec,
     server: SocketAddr,
     pid: Option<u32>,
-    watch: &mut dyn FnMut(&Look),
+    watch: &mut dyn FnMut(&Sample),
 ) -> Result<(Measured, SetUp), Fault> {
     rig::allow_sockets((spec.window * spec.threads) as u64)?;
     let clock = Clock::start();
@@ -51,8 +51,9 @@ pub(crate) fn measure(
         move || churn.run(core).map(|thread: ThreadUse| vec![thread])
     });
     let sockets = Vec::new();
-    let scene = Scene { clock, window, until: &until, gauges: gauges.clone(), sockets, pid, watch };
-    let observed = observe(scene, jobs.collect())?;
+    let observation =
+        Observation { clock, window, until: &until, gauges: gauges.clone(), sockets, pid, watch };
+    let observed = observe(observation, jobs.collect())?;
     let mut sum = Count::new(CHURN);
     churns.iter().for_each(|churn| sum.add(&churn.count));
     let timings = Timings { each: sum.requests };

@@ -1,12 +1,12 @@
 //! What clients and peers can reach.
 
 use super::finding::{Finding, Severity};
+use super::machine::MachineFacts;
 use super::need::Need;
-use super::scene::Scene;
 use crate::control::config::is_private;
 
 /// Whether clients would be told an address that leads nowhere.
-pub(super) fn private(_: &Scene, need: &Need) -> Vec<Finding> {
+pub(super) fn private(_: &MachineFacts, need: &Need) -> Vec<Finding> {
     let told = need.relays.iter().map(|relay| relay.advertised).filter(|ip| is_private(*ip));
     told.map(|ip| Finding {
         check: "private-address",
@@ -20,8 +20,8 @@ pub(super) fn private(_: &Scene, need: &Need) -> Vec<Finding> {
 }
 
 /// Whether peers can be reached at all.
-pub(super) fn route(scene: &Scene, need: &Need) -> Vec<Finding> {
-    let [v4, v6] = scene.routed;
+pub(super) fn route(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+    let [v4, v6] = machine.routed;
     let lacks = |is_v4: bool| {
         need.relays
             .iter()

@@ -1,8 +1,8 @@
 //! Every check there is.
 
 use super::finding::Finding;
+use super::machine::MachineFacts;
 use super::need::Need;
-use super::scene::Scene;
 use super::{
     addresses, conntrack, cpu, interfaces, kernel, limits, network, offloads, ports, secrets,
 };
@@ -14,13 +14,13 @@ pub(super) struct Check {
     /// Its name; findings carry it.
     pub(super) name: &'static str,
     /// Asks it.
-    pub(super) ask: fn(&Scene, &Need) -> Vec<Finding>,
+    pub(super) ask: fn(&MachineFacts, &Need) -> Vec<Finding>,
 }
 
 const fn check(
     group: &'static str,
     name: &'static str,
-    ask: fn(&Scene, &Need) -> Vec<Finding>,
+    ask: fn(&MachineFacts, &Need) -> Vec<Finding>,
 ) -> Check {
     Check { group, name, ask }
 }

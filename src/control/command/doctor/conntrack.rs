@@ -1,8 +1,8 @@
 //! Connection tracking, which a relay has no use for.
 
 use super::finding::{Finding, Severity};
+use super::machine::{Conntrack, MachineFacts};
 use super::need::Need;
-use super::scene::{Conntrack, Scene};
 
 /// The file that leaves the relay out of it.
 const RULES: &str = "tuning/uturn.nft";
@@ -10,8 +10,8 @@ const RULES: &str = "tuning/uturn.nft";
 const CONNECTIONS_EACH: u64 = 4;
 
 /// Whether packets of clients or peers are tracked.
-pub(super) fn tracked(scene: &Scene, need: &Need) -> Vec<Finding> {
-    let Some(conntrack) = &scene.conntrack else { return Vec::new() };
+pub(super) fn tracked(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+    let Some(conntrack) = &machine.conntrack else { return Vec::new() };
     let count = ours(conntrack, need);
     if count == 0 {
         return Vec::new();
@@ -27,8 +27,8 @@ pub(super) fn tracked(scene: &Scene, need: &Need) -> Vec<Finding> {
 }
 
 /// Whether the table could run full, where something else has it at work.
-pub(super) fn table(scene: &Scene, need: &Need) -> Vec<Finding> {
-    let Some(conntrack) = &scene.conntrack else { return Vec::new() };
+pub(super) fn table(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+    let Some(conntrack) = &machine.conntrack else { return Vec::new() };
     let Conntrack { count, max, .. } = *conntrack;
     let wanted = u64::from(need.allocations) * CONNECTIONS_EACH;
     if count == 0 || max >= wanted {

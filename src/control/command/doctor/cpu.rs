@@ -2,15 +2,15 @@
 
 use super::finding::{Finding, Severity};
 use super::interfaces;
+use super::machine::MachineFacts;
 use super::need::Need;
-use super::scene::Scene;
 
 /// Clocks that are read without entering the kernel.
 const FAST: [&str; 4] = ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter"];
 
 /// Whether the clock is cheap to read.
-pub(super) fn clocksource(scene: &Scene, _: &Need) -> Vec<Finding> {
-    let Some(clock) = scene.clocksource.as_ref().filter(|clock| !FAST.contains(&clock.as_str()))
+pub(super) fn clocksource(machine: &MachineFacts, _: &Need) -> Vec<Finding> {
+    let Some(clock) = machine.clocksource.as_ref().filter(|clock| !FAST.contains(&clock.as_str()))
     else {
         return Vec::new();
     };
@@ -26,9 +26,9 @@ pub(super) fn clocksource(scene: &Scene, _: &Need) -> Vec<Finding> {
 }
 
 /// Whether the workers' cores slow down when they are idle for a moment.
-pub(super) fn governor(scene: &Scene, need: &Need) -> Vec<Finding> {
+pub(super) fn governor(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
     let cores = need.worker_cores();
-    let slow = scene
+    let slow = machine
         .governors
         .iter()
         .filter(|(core, governor)| cores.contains(core) && governor != "performance");
@@ -43,6 +43,6 @@ pub(super) fn governor(scene: &Scene, need: &Need) -> Vec<Finding> {
         ),
         why: "a core that has slowed down is late for the first packets of a burst",
         change: "the governor performance".to_owned(),
-        with: interfaces::script(scene, need),
+        with: interfaces::script(machine, need),
     }]
 }

@@ -1,12 +1,12 @@
 //! Whether packets reach the cores of the workers.
 
 use super::finding::{Finding, Severity};
+use super::machine::{Interface, MachineFacts};
 use super::need::Need;
-use super::scene::{Interface, Scene};
 
 /// Whether receiving is spread over as many cores as there are workers: by queues of the
 /// interface, or by receive steering.
-pub(super) fn receive_queues(scene: &Scene, need: &Need) -> Vec<Finding> {
+pub(super) fn receive_queues(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
     let cores = need.worker_cores();
     let narrow = |interface: &&Interface| {
         let mut steered: Vec<usize> = interface.receive.iter().flatten().copied().collect();
@@ -27,11 +27,11 @@ pub(super) fn receive_queues(scene: &Scene, need: &Need) -> Vec<Finding> {
         change: "as many queues as workers, or receive steering (RPS)".to_owned(),
         with: command(&interface.name, &cores),
     };
-    scene.carrying(&need.own_ips()).filter(narrow).map(finding).collect()
+    machine.carrying(&need.own_ips()).filter(narrow).map(finding).collect()
 }
 
 /// Whether the queues' interrupts are spread over the workers' cores.
-pub(super) fn interrupts(scene: &Scene, need: &Need) -> Vec<Finding> {
+pub(super) fn interrupts(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
     let cores = need.worker_cores();
     let gathered = |interface: &&Interface| {
         let queues = interface.receive.len().min(cores.len());
@@ -51,11 +51,11 @@ pub(super) fn interrupts(scene: &Scene, need: &Need) -> Vec<Finding> {
         change: "one queue's interrupt for each worker's core; no irqbalance".to_owned(),
         with: command(&interface.name, &cores),
     };
-    scene.carrying(&need.own_ips()).filter(gathered).map(finding).collect()
+    machine.carrying(&need.own_ips()).filter(gathered).map(finding).collect()
 }
 
 /// Whether each core sends through a queue of its own, where there are several.
-pub(super) fn send_queues(scene: &Scene, need: &Need) -> Vec<Finding> {
+pub(super) fn send_queues(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
     let cores = need.worker_cores();
     let unset = |interface: &&Interface| {
         interface.send.len() > 1 && cores.len() > 1 && interface.send.iter().all(Vec::is_empty)
@@ -68,12 +68,12 @@ pub(super) fn send_queues(scene: &Scene, need: &Need) -> Vec<Finding> {
         change: "one send queue for each core (XPS)".to_owned(),
         with: command(&interface.name, &cores),
     };
-    scene.carrying(&need.own_ips()).filter(unset).map(finding).collect()
+    machine.carrying(&need.own_ips()).filter(unset).map(finding).collect()
 }
 
 /// The command that sets up the first interface that carries the server's addresses.
-pub(super) fn script(scene: &Scene, need: &Need) -> String {
-    let first = scene.carrying(&need.own_ips()).next();
+pub(super) fn script(machine: &MachineFacts, need: &Need) -> String {
+    let first = machine.carrying(&need.own_ips()).next();
     let name = first.map_or("INTERFACE", |interface| &interface.name);
     command(name, &need.worker_cores())
 }

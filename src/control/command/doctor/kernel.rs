@@ -1,21 +1,21 @@
 //! What the kernel can do.
 
 use super::finding::{Finding, Severity};
+use super::machine::MachineFacts;
 use super::need::Need;
-use super::scene::Scene;
 use crate::control::config::IoChoice;
 use crate::io::Obstacle;
 
 const WHY: &str = "io_uring moves a packet with a fraction of the system calls of epoll";
 
 /// Whether io_uring works, if it is wanted.
-pub(super) fn io_uring(scene: &Scene, need: &Need) -> Vec<Finding> {
+pub(super) fn io_uring(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
     let severity = match need.io {
         IoChoice::Portable => return Vec::new(),
         IoChoice::Auto => Severity::Warning,
         IoChoice::Uring => Severity::Error,
     };
-    let Err(obstacle) = scene.kernel.uring else { return Vec::new() };
+    let Err(obstacle) = machine.kernel.uring else { return Vec::new() };
     let (change, with) = remedy(obstacle);
     vec![Finding {
         check: "io_uring",
@@ -45,8 +45,8 @@ fn remedy(obstacle: Obstacle) -> (&'static str, &'static str) {
 }
 
 /// What works, but not as well as it could.
-pub(super) fn features(scene: &Scene, need: &Need) -> Vec<Finding> {
-    let kernel = &scene.kernel;
+pub(super) fn features(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+    let kernel = &machine.kernel;
     let is_uring = kernel.uring.is_ok() && need.io != IoChoice::Portable;
     let lacks = [
         (is_uring && !kernel.registered_files, Severity::Hint, "sockets stay unregistered", "6.13"),

@@ -1,8 +1,8 @@
 //! What a process may take.
 
 use super::finding::{Finding, Severity};
+use super::machine::{Limits, MachineFacts};
 use super::need::Need;
-use super::scene::{Limits, Scene};
 use crate::control::config::IoChoice;
 use crate::io::Settings;
 
@@ -16,8 +16,8 @@ const RING_BYTES: u64 = 512 << 10;
 const MIB: u64 = 1 << 20;
 
 /// Whether every relay port can have its socket.
-pub(super) fn open_files(scene: &Scene, need: &Need) -> Vec<Finding> {
-    let limits = &scene.limits;
+pub(super) fn open_files(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+    let limits = &machine.limits;
     let Some(limit) = limits.open_files.filter(|limit| *limit < need.descriptors) else {
         return Vec::new();
     };
@@ -40,8 +40,8 @@ fn whose(limits: &Limits) -> (String, &'static str) {
 }
 
 /// Whether every worker can have its ring.
-pub(super) fn locked_memory(scene: &Scene, need: &Need) -> Vec<Finding> {
-    let limits = &scene.limits;
+pub(super) fn locked_memory(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+    let limits = &machine.limits;
     let needed = RING_BYTES * (need.cores.len() as u64 + 1);
     let is_wanted = need.io != IoChoice::Portable;
     let Some(limit) = limits.locked_bytes.filter(|limit| is_wanted && *limit < needed) else {
@@ -59,11 +59,11 @@ pub(super) fn locked_memory(scene: &Scene, need: &Need) -> Vec<Finding> {
 }
 
 /// Whether a full server fits into memory.
-pub(super) fn memory(scene: &Scene, need: &Need) -> Vec<Finding> {
+pub(super) fn memory(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
     let workers = need.cores.len() as u64;
     let buffers = u64::from(Settings::default().buffers) * BUFFER_BYTES * workers;
     let needed = buffers + u64::from(need.allocations) * ALLOCATION_BYTES;
-    let Some(available) = scene.memory_available.filter(|available| *available < needed) else {
+    let Some(available) = machine.memory_available.filter(|available| *available < needed) else {
         return Vec::new();
     };
     vec![Finding {

@@ -1,12 +1,12 @@
 //! What keeps this machine from being a good relay node: what `uturn doctor` says.
 //!
 //! ```text
-//! /proc, /sys, ethtool, the probe ── scene: facts, plain values ─┐
+//! /proc, /sys, ethtool, the probe ── machine: facts, plain values ─┐
 //!                                                                ├─ checks: pure ── findings ── report
 //! configuration ── need: what the server would want ─────────────┘
 //! ```
 //!
-//! Law: a check looks at nothing but the [`Scene`] and the [`Need`], so that each can be tried on a
+//! Law: a check looks at nothing but the [`MachineFacts`] and the [`Need`], so that each can be tried on a
 //! machine that is made up; and what a finding tells to do silences it.
 
 mod addresses;
@@ -18,12 +18,12 @@ mod finding;
 mod interfaces;
 mod kernel;
 mod limits;
+mod machine;
 mod need;
 mod network;
 mod offloads;
 mod ports;
 mod report;
-mod scene;
 mod secrets;
 mod sockets;
 #[cfg(test)]
@@ -41,8 +41,8 @@ use crate::io::Facts;
 use crate::worker::DriverKind;
 use check::CHECKS;
 use finding::{Finding, Severity};
+use machine::MachineFacts;
 use need::Need;
-use scene::Scene;
 
 /// Arguments of `uturn doctor`.
 #[derive(Args, Clone, Debug)]
@@ -71,7 +71,7 @@ pub(super) fn diagnose(args: &DoctorArgs) -> Result<Diagnosis, ConfigError> {
     let config = Origin { file: args.config.clone(), ..Origin::default() }.load()?;
     let facts = Facts::probe();
     let need = Need::of(&config, &facts);
-    let findings = findings(&Scene::read(Path::new("/"), facts), &need);
+    let findings = findings(&MachineFacts::read(Path::new("/"), facts), &need);
     let text = if args.json {
         report::json(&findings)
     } else {
@@ -82,9 +82,9 @@ pub(super) fn diagnose(args: &DoctorArgs) -> Result<Diagnosis, ConfigError> {
 }
 
 /// Asks every check; the gravest findings first.
-fn findings(scene: &Scene, need: &Need) -> Vec<Finding> {
+fn findings(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
-        CHECKS.iter().flat_map(|check| (check.ask)(scene, need)).collect();
+        CHECKS.iter().flat_map(|check| (check.ask)(machine, need)).collect();
     findings.sort_by_key(|finding| finding.severity);
     findings
 }

@@ -1,8 +1,8 @@
 //! Room for packets that wait.
 
 use super::finding::{Finding, Severity};
+use super::machine::MachineFacts;
 use super::need::Need;
-use super::scene::Scene;
 use crate::io::BufferSizes;
 
 /// Packets that may wait for a core.
@@ -11,9 +11,9 @@ pub(super) const BACKLOG: u64 = 8192;
 pub(super) const SYSCTLS: &str = "tuning/99-uturn.conf";
 
 /// Whether sockets get the buffers that are asked for.
-pub(super) fn socket_buffers(scene: &Scene, _: &Need) -> Vec<Finding> {
+pub(super) fn socket_buffers(machine: &MachineFacts, _: &Need) -> Vec<Finding> {
     let wanted = BufferSizes::LISTENING;
-    let [receive, send] = scene.socket_buffers_max;
+    let [receive, send] = machine.socket_buffers_max;
     let cut = [
         ("net.core.rmem_max", receive, wanted.receive_bytes),
         ("net.core.wmem_max", send, wanted.send_bytes),
@@ -33,11 +33,11 @@ pub(super) fn socket_buffers(scene: &Scene, _: &Need) -> Vec<Finding> {
 }
 
 /// Whether bursts fit between the interface and the socket.
-pub(super) fn backlog(scene: &Scene, _: &Need) -> Vec<Finding> {
-    let Some(backlog) = scene.backlog.filter(|backlog| *backlog < BACKLOG) else {
+pub(super) fn backlog(machine: &MachineFacts, _: &Need) -> Vec<Finding> {
+    let Some(backlog) = machine.backlog.filter(|backlog| *backlog < BACKLOG) else {
         return Vec::new();
     };
-    let dropped = scene.backlog_dropped;
+    let dropped = machine.backlog_dropped;
     vec![Finding {
         check: "backlog",
         severity: if dropped > 0 { Severity::Warning } else { Severity::Hint },

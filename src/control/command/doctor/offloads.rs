@@ -2,8 +2,8 @@
 
 use super::finding::{Finding, Severity};
 use super::interfaces::command;
+use super::machine::{Interface, MachineFacts};
 use super::need::Need;
-use super::scene::{Interface, Scene};
 
 /// A ring that takes this many packets is long enough whatever the interface could do.
 const LONG_RING: u64 = 4096;
@@ -15,7 +15,7 @@ const TRAINS: [(&str, &str); 2] = [
 ];
 
 /// Whether trains stay whole on their way in and out.
-pub(super) fn trains(scene: &Scene, need: &Need) -> Vec<Finding> {
+pub(super) fn trains(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
     let off = |interface: &'_ Interface| {
         let found = TRAINS.iter().filter(|(name, _)| interface.offloads.is_switched_off(name));
         found
@@ -29,18 +29,18 @@ pub(super) fn trains(scene: &Scene, need: &Need) -> Vec<Finding> {
             })
             .collect::<Vec<_>>()
     };
-    scene.carrying(&need.own_ips()).flat_map(off).collect()
+    machine.carrying(&need.own_ips()).flat_map(off).collect()
 }
 
 /// Whether trains stay whole on their way to a relay in a namespace or container of this machine:
 /// the server's addresses are on no card, and packets are passed on.
-pub(super) fn forwarded(scene: &Scene, need: &Need) -> Vec<Finding> {
+pub(super) fn forwarded(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
     let own = need.own_ips();
     let is_outside = own.iter().any(|ip| !ip.is_loopback() && !ip.is_unspecified())
-        && scene.carrying(&own).all(|interface| !interface.is_hardware);
+        && machine.carrying(&own).all(|interface| !interface.is_hardware);
     let split = |interface: &&Interface| {
         let is_off = interface.offloads.is_switched_off("rx-udp-gro-forwarding");
-        scene.forwards && is_outside && interface.is_hardware && is_off
+        machine.forwards && is_outside && interface.is_hardware && is_off
     };
     let finding = |interface: &Interface| Finding {
         check: "forwarded-trains",
@@ -53,11 +53,11 @@ pub(super) fn forwarded(scene: &Scene, need: &Need) -> Vec<Finding> {
         change: "rx-udp-gro-forwarding on".to_owned(),
         with: format!("ethtool -K {} rx-udp-gro-forwarding on", interface.name),
     };
-    scene.interfaces.iter().filter(split).map(finding).collect()
+    machine.interfaces.iter().filter(split).map(finding).collect()
 }
 
 /// Whether the receive ring takes a burst: it holds what arrives while the core is busy elsewhere.
-pub(super) fn rings(scene: &Scene, need: &Need) -> Vec<Finding> {
+pub(super) fn rings(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
     let finding = |interface: &Interface| {
         let ring = interface.receive_ring?;
         let wanted = ring.longest.min(LONG_RING);
@@ -73,11 +73,11 @@ pub(super) fn rings(scene: &Scene, need: &Need) -> Vec<Finding> {
             with: command(&interface.name, &need.worker_cores()),
         })
     };
-    scene.carrying(&need.own_ips()).filter_map(finding).collect()
+    machine.carrying(&need.own_ips()).filter_map(finding).collect()
 }
 
 /// Whether the two above could be looked at.
-pub(super) fn looked_at(scene: &Scene, need: &Need) -> Vec<Finding> {
+pub(super) fn looked_at(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
     let finding = |interface: &Interface| Finding {
         check: "ethtool",
         severity: Severity::Hint,
@@ -90,5 +90,5 @@ pub(super) fn looked_at(scene: &Scene, need: &Need) -> Vec<Finding> {
         with: "apt install ethtool".to_owned(),
     };
     let unseen = |interface: &&Interface| interface.is_hardware && !interface.is_asked;
-    scene.carrying(&need.own_ips()).filter(unseen).map(finding).collect()
+    machine.carrying(&need.own_ips()).filter(unseen).map(finding).collect()
 }

@@ -3,16 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::finding::{Finding, Severity};
+use super::machine::MachineFacts;
 use super::need::Need;
 use super::network::SYSCTLS;
-use super::scene::Scene;
 
 /// Whether the kernel may hand relay ports to other programs.
-pub(super) fn reserved(scene: &Scene, need: &Need) -> Vec<Finding> {
-    let Some((first, last)) = scene.local_ports else { return Vec::new() };
+pub(super) fn reserved(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+    let Some((first, last)) = machine.local_ports else { return Vec::new() };
     let (low, high) = (need.ports.0.max(first), need.ports.1.min(last));
     let is_reserved =
-        |port: u16| scene.reserved_ports.iter().any(|(low, high)| (*low..=*high).contains(&port));
+        |port: u16| machine.reserved_ports.iter().any(|(low, high)| (*low..=*high).contains(&port));
     if (low..=high).all(is_reserved) {
         return Vec::new();
     }
@@ -27,7 +27,7 @@ pub(super) fn reserved(scene: &Scene, need: &Need) -> Vec<Finding> {
 }
 
 /// Whether a listening port is one of those that are handed out.
-pub(super) fn own_listener(_: &Scene, need: &Need) -> Vec<Finding> {
+pub(super) fn own_listener(_: &MachineFacts, need: &Need) -> Vec<Finding> {
     let relays = |ip: IpAddr| need.relays.iter().any(|relay| relay.local == ip);
     let inside = need.listen.iter().filter(|at| need.is_relay_port(at.port()) && relays(at.ip()));
     inside
@@ -43,8 +43,9 @@ pub(super) fn own_listener(_: &Scene, need: &Need) -> Vec<Finding> {
 }
 
 /// Whether other programs have ports that the server wants.
-pub(super) fn taken(scene: &Scene, need: &Need) -> Vec<Finding> {
-    let others = scene.sockets.iter().filter(|socket| !socket.is_ours).map(|socket| socket.address);
+pub(super) fn taken(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+    let others =
+        machine.sockets.iter().filter(|socket| !socket.is_ours).map(|socket| socket.address);
     let others: Vec<SocketAddr> = others.collect();
     let listeners = need.listen.iter().filter(|at| others.iter().any(|other| clash(*other, **at)));
     let listening = listeners.map(|at| Finding {

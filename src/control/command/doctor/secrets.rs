@@ -1,12 +1,12 @@
 //! Who else may read or change what lets people in.
 
 use super::finding::{Finding, Severity};
+use super::machine::MachineFacts;
 use super::need::Need;
-use super::scene::Scene;
 use crate::control::config::Exposure;
 
 /// Whether the configuration and the file of users are closed to others.
-pub(super) fn file_modes(_: &Scene, need: &Need) -> Vec<Finding> {
+pub(super) fn file_modes(_: &MachineFacts, need: &Need) -> Vec<Finding> {
     let finding = |exposure: &Exposure| Finding {
         check: "file-modes",
         severity: Severity::Warning,

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::finding::{Finding, Severity};
+use super::machine::{Device, MachineFacts};
 use super::need::Need;
-use super::scene::{Device, Scene};
 use super::tree::Tree;
 use super::{findings, report};
 use crate::control::config::IoChoice;
@@ -87,7 +87,7 @@ impl Machine {
             features: tree.text("ethtool/features"),
             rings: tree.text("ethtool/rings"),
         };
-        findings(&Scene::of_files(&tree, self.kernel, &[eth0]), &self.need)
+        findings(&MachineFacts::of_files(&tree, self.kernel, &[eth0]), &self.need)
     }
 
     /// What was found, by name and gravity.
@@ -248,8 +248,8 @@ fn private_addresses_are_found_and_an_external_one_silences_it() {
 #[test]
 fn a_family_without_a_route_is_found() {
     let machine = Machine::new();
-    let scene = Scene::of_files(&Tree::at(&machine.root), KERNEL, &[]);
-    let stranded = Scene { routed: [false, true], ..scene };
+    let facts = MachineFacts::of_files(&Tree::at(&machine.root), KERNEL, &[]);
+    let stranded = MachineFacts { routed: [false, true], ..facts };
     let found = findings(&stranded, &machine.need);
     assert_eq!(found.iter().map(|finding| finding.check).collect::<Vec<_>>(), ["no-route"]);
 }

@@ -13,9 +13,9 @@
 mod conf;
 mod credentials;
 mod draft;
-mod manner;
 mod networks;
 mod notes;
+mod operation;
 mod options;
 mod peers;
 mod translate;

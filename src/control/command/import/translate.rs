@@ -6,8 +6,8 @@
 use super::conf::Word;
 use super::credentials;
 use super::draft::Draft;
-use super::manner;
 use super::notes::{Fate, Notes};
+use super::operation;
 use super::options::{Meaning, Setting, known};
 use super::peers;
 use crate::control::config::schema::{self, NumberKey};
@@ -55,7 +55,7 @@ pub(super) fn translate(words: &[Word], notes: &mut Notes) -> Draft {
     relay_ports(&said, &mut draft, notes);
     credentials::carry(&said, &mut draft, notes);
     peers::carry(&said, &mut draft, notes);
-    manner::carry(&said, &mut draft, notes);
+    operation::carry(&said, &mut draft, notes);
     draft
 }
 

@@ -15,7 +15,7 @@ pub(super) fn tell(text: &mut Text, moment: &Moment<'_>) {
     traffic(text, answered);
     let help = "Allocations that the server holds at most.";
     text.family("uturn_allocations_limit", Kind::Gauge, help)
-        .sample(&[], moment.standing.allocations_limit);
+        .sample(&[], moment.status.allocations_limit);
     allocations(text, answered);
     ports(text, answered);
     logins(text, known);

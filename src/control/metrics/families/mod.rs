@@ -16,13 +16,13 @@ mod server;
 
 use super::sampler::Sample;
 use super::text::{Kind, Text};
-use super::{About, Standing};
+use super::{About, ServerStatus};
 use crate::worker::Snapshot;
 
 /// What is told: of one moment, all of it.
 pub(super) struct Moment<'a> {
     pub(super) about: &'a About,
-    pub(super) standing: &'a Standing,
+    pub(super) status: &'a ServerStatus,
     /// Whether clients should be sent here.
     pub(super) is_ready: bool,
     pub(super) sample: &'a Sample,
@@ -61,7 +61,7 @@ mod tests {
 
     use super::super::sampler::snapshot;
     use super::super::text::parser::{Labels, PART, Read, parse};
-    use super::super::{Losses, standing};
+    use super::super::{Losses, status};
     use super::*;
     use crate::control::log::totals::drops;
     use crate::io::SizeHistogram;
@@ -94,8 +94,8 @@ mod tests {
     }
 
     fn told() -> BTreeMap<String, Read> {
-        let (about, standing, sample) = (about(), standing(), sample());
-        let moment = Moment { about: &about, standing: &standing, is_ready: true, sample: &sample };
+        let (about, status, sample) = (about(), status(), sample());
+        let moment = Moment { about: &about, status: &status, is_ready: true, sample: &sample };
         parse(&text(&moment))
     }
 

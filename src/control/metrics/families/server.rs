@@ -46,7 +46,7 @@ fn state(text: &mut Text, moment: &Moment<'_>) {
     let help = "1 while clients should be sent here, as /ready says.";
     text.family("uturn_ready", Kind::Gauge, help).sample(&[], u8::from(moment.is_ready));
     let help = "1 while the server takes no new clients and waits for the last to go.";
-    let is_draining = u8::from(moment.standing.is_draining());
+    let is_draining = u8::from(moment.status.is_draining());
     text.family("uturn_draining", Kind::Gauge, help).sample(&[], is_draining);
 }
 

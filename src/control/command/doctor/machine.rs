@@ -13,7 +13,7 @@ use crate::io::Facts;
 
 /// Facts of the machine.
 #[derive(Clone, Debug)]
-pub(super) struct Scene {
+pub(super) struct MachineFacts {
     /// What the kernel can do, found by trying.
     pub(super) kernel: Facts,
     /// `net.core.rmem_max` and `net.core.wmem_max`, in bytes.
@@ -103,7 +103,7 @@ pub(super) struct Device {
     pub(super) rings: Option<String>,
 }
 
-impl Scene {
+impl MachineFacts {
     /// Reads the machine: files under `root`, addresses and routes from the kernel.
     pub(super) fn read(root: &Path, kernel: Facts) -> Self {
         let machine = Machine::this();

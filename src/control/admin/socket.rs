@@ -16,13 +16,13 @@ const BACKLOG: i32 = 1024;
 
 /// A bound control socket. It is gone from the file system when this is dropped.
 #[derive(Debug)]
-pub(in crate::control) struct Door {
+pub(in crate::control) struct ControlSocket {
     path: PathBuf,
     inode: u64,
     listener: UnixListener,
 }
 
-impl Door {
+impl ControlSocket {
     /// Binds the socket. One that a server left behind is replaced; one that a server listens on is
     /// not, and neither is a file of another kind.
     ///
@@ -58,13 +58,13 @@ impl Door {
         Ok(Self { path: path.to_owned(), inode, listener: OwnedFd::from(socket).into() })
     }
 
-    /// A second handle to listen with; the socket stays for as long as the door.
+    /// A second handle to listen with; the socket stays for as long as the socket.
     pub(in crate::control) fn listener(&self) -> io::Result<UnixListener> {
         self.listener.try_clone()
     }
 }
 
-impl Drop for Door {
+impl Drop for ControlSocket {
     /// Takes the socket away, unless another server has replaced it.
     fn drop(&mut self) {
         let found = fs::symlink_metadata(&self.path);
@@ -102,7 +102,7 @@ mod tests {
 
     /// A folder of this test's own.
     fn folder(test: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("uturn-door-{test}-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("uturn-socket-{test}-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         path
     }
@@ -111,11 +111,11 @@ mod tests {
     fn it_is_for_its_owner_and_gone_with_the_server() {
         let folder = folder("mode");
         let path = folder.join("control");
-        let door = Door::bind(&path).unwrap();
+        let socket = ControlSocket::bind(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert!(UnixStream::connect(&path).is_ok());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
-        drop(door);
+        drop(socket);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         fs::remove_dir(&folder).unwrap();
     }
@@ -124,15 +124,15 @@ mod tests {
     fn a_live_one_is_an_error_and_a_stale_one_is_replaced() {
         let folder = folder("stale");
         let path = folder.join("control");
-        let first = Door::bind(&path).unwrap();
-        let error = Door::bind(&path).unwrap_err().to_string();
+        let first = ControlSocket::bind(&path).unwrap();
+        let error = ControlSocket::bind(&path).unwrap_err().to_string();
         assert!(error.contains("another server listens") && error.contains("control"), "{error}");
         assert!(UnixStream::connect(&path).is_ok(), "the first one is unharmed");
         let kept = folder.join("kept");
         fs::rename(&path, &kept).unwrap();
         drop(first);
         fs::rename(&kept, &path).unwrap();
-        let second = Door::bind(&path).unwrap();
+        let second = ControlSocket::bind(&path).unwrap();
         assert!(UnixStream::connect(&path).is_ok());
         drop(second);
         fs::remove_dir(&folder).unwrap();
@@ -143,9 +143,9 @@ mod tests {
         let folder = folder("file");
         let path = folder.join("control");
         fs::write(&path, "precious").unwrap();
-        assert!(Door::bind(&path).unwrap_err().to_string().contains("another kind"));
+        assert!(ControlSocket::bind(&path).unwrap_err().to_string().contains("another kind"));
         assert_eq!(fs::read(&path).unwrap(), b"precious");
-        assert!(Door::bind(&folder.join("no/such/folder")).is_err());
+        assert!(ControlSocket::bind(&folder.join("no/such/folder")).is_err());
         fs::remove_dir_all(&folder).unwrap();
     }
 }

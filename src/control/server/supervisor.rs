@@ -1,7 +1,7 @@
-//! The life of a server, as the control thread sees it: serve, change, stop.
+//! The supervisor of a server, as the control thread sees it: serve, change, stop.
 //!
 //! ```text
-//! banner ── reports, signals, orders ── first signal: stop every worker ── totals
+//! banner ── reports, signals, commands ── first signal: stop every worker ── totals
 //!                                  second signal: leave at once
 //! ```
 
@@ -21,9 +21,9 @@ use super::reload::Reload;
 use super::reports::Reports;
 use super::service::Service;
 use super::signals::{Caught, Signals, Stop};
-use crate::control::admin::{Order, Standing, State, Wish};
+use crate::control::admin::{Command, DrainRequest, ServerStatus, State};
 use crate::control::log::drops::Drops;
-use crate::control::log::events::{Diary, Worker};
+use crate::control::log::events::{EventLog, Worker};
 use crate::control::log::output;
 use crate::control::log::totals::Totals;
 use crate::control::metrics::Readiness;
@@ -77,16 +77,16 @@ pub(in crate::control) trait Workers {
 }
 
 /// A server that is up.
-pub(in crate::control) struct Life<W> {
+pub(in crate::control) struct Supervisor<W> {
     pub(in crate::control) workers: W,
     pub(in crate::control) reports: Reports,
     pub(in crate::control) signals: Signals,
-    pub(in crate::control) diary: Diary,
+    pub(in crate::control) events: EventLog,
     pub(in crate::control) drops: Drops,
     pub(in crate::control) readiness: Readiness,
     pub(in crate::control) reload: Reload,
-    pub(in crate::control) orders: mpsc::Receiver<Order>,
-    pub(in crate::control) standing: watch::Sender<Standing>,
+    pub(in crate::control) commands: mpsc::Receiver<Command>,
+    pub(in crate::control) status: watch::Sender<ServerStatus>,
     pub(in crate::control) service: Service,
     pub(in crate::control) watch: Watch,
     pub(in crate::control) followed: Followed,
@@ -104,26 +104,26 @@ enum End {
     Failed,
 }
 
-impl<W: Workers> Life<W> {
+impl<W: Workers> Supervisor<W> {
     /// Serves with so many workers until a signal comes or one of them is gone, then stops the rest.
-    pub(in crate::control) async fn live(mut self, mut alive: usize) -> ExitCode {
+    pub(in crate::control) async fn run(mut self, mut alive: usize) -> ExitCode {
         let begun = Instant::now();
         self.service.ready();
         let end = self.serve(&mut alive).await;
         info!("stopping");
         self.service.stopping();
         self.readiness.withdraw();
-        self.orders.close();
+        self.commands.close();
         match end {
             // Whoever watches reads the last line while there is somebody to write it.
             End::Drained => sleep(LAST_LINE_WITHIN).await,
             End::Asked | End::Failed => {
-                self.standing.send_modify(|standing| standing.state = State::Stopping);
+                self.status.send_modify(|status| status.state = State::Stopping);
             }
         }
         self.workers.stop();
         self.stop(alive).await;
-        log_totals(self.diary.totals(), begun.elapsed());
+        log_totals(self.events.totals(), begun.elapsed());
         match end {
             End::Asked | End::Drained => ExitCode::SUCCESS,
             End::Failed => ExitCode::FAILURE,
@@ -141,12 +141,12 @@ impl<W: Workers> Life<W> {
                     }
                     Caught::Reload => drop(self.reload(*alive).await),
                     Caught::Drain => {
-                        if let Err(problem) = self.begin_draining(Wish::default()) {
+                        if let Err(problem) = self.begin_draining(DrainRequest::default()) {
                             error!("the server goes on: {problem}");
                         }
                     }
                 },
-                Some(order) = self.orders.recv() => self.obey(*alive, order).await,
+                Some(command) = self.commands.recv() => self.obey(*alive, command).await,
                 first = self.reports.next() => {
                     let Some(first) = first else {
                         error!("every worker is gone");
@@ -164,7 +164,7 @@ impl<W: Workers> Life<W> {
                         return End::Drained;
                     }
                 }
-                () = until(self.diary.due()) => self.settle(),
+                () = until(self.events.due()) => self.settle(),
                 () = self.watch.changed() => self.follow_addresses(*alive).await,
                 () = until(self.followed.due()) => self.follow_addresses(*alive).await,
                 () = until(Some(next_drops)) => {
@@ -181,7 +181,7 @@ impl<W: Workers> Life<W> {
     fn note(&mut self, first: (WorkerIndex, Report)) -> Option<WorkerIndex> {
         let at_hand = std::iter::from_fn(|| self.reports.at_hand()).take(REPORTS_AT_ONCE);
         for (worker, report) in std::iter::once(first).chain(at_hand) {
-            if self.diary.note(Instant::now(), worker, report) == Worker::Gone {
+            if self.events.note(Instant::now(), worker, report) == Worker::Gone {
                 return Some(worker);
             }
         }
@@ -202,12 +202,12 @@ impl<W: Workers> Life<W> {
         left
     }
 
-    async fn obey(&mut self, alive: usize, order: Order) {
-        match order {
+    async fn obey(&mut self, alive: usize, command: Command) {
+        match command {
             // Who ordered may have gone away.
-            Order::Reload(outcome) => drop(outcome.send(self.reload(alive).await)),
-            Order::Drain(wish, outcome) => drop(outcome.send(self.begin_draining(wish))),
-            Order::Cancel(outcome) => drop(outcome.send(self.call_off_draining())),
+            Command::Reload(outcome) => drop(outcome.send(self.reload(alive).await)),
+            Command::Drain(request, outcome) => drop(outcome.send(self.begin_draining(request))),
+            Command::Cancel(outcome) => drop(outcome.send(self.call_off_draining())),
         }
     }
 
@@ -221,7 +221,7 @@ impl<W: Workers> Life<W> {
 
     /// Waits for the last reports of the workers that are alive, but not for ever.
     async fn stop(&mut self, alive: usize) {
-        let collect = collect(&mut self.reports, &mut self.diary, alive);
+        let collect = collect(&mut self.reports, &mut self.events, alive);
         let collected = tokio::select! {
             collected = timeout(STOP_GRACE, collect) => collected,
             stop = self.signals.next_stop() => leave_at_once(stop),
@@ -233,19 +233,19 @@ impl<W: Workers> Life<W> {
     }
 
     fn settle(&mut self) {
-        self.diary.settle(Instant::now(), self.reports.lost());
+        self.events.settle(Instant::now(), self.reports.lost());
     }
 }
 
 /// Notes the last reports, no faster than their records are written; records that nobody takes in
 /// time are counted as lost.
-async fn collect(reports: &mut Reports, diary: &mut Diary, mut alive: usize) {
+async fn collect(reports: &mut Reports, events: &mut EventLog, mut alive: usize) {
     let deadline = tokio::time::Instant::now() + LAST_RECORDS_WITHIN;
     while alive > 0
         && let Some((worker, report)) = reports.next().await
     {
-        timeout_at(deadline, diary.room()).await.unwrap_or_default();
-        if diary.note(Instant::now(), worker, report) == Worker::Gone {
+        timeout_at(deadline, events.room()).await.unwrap_or_default();
+        if events.note(Instant::now(), worker, report) == Worker::Gone {
             alive -= 1;
         }
     }
@@ -287,7 +287,7 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::control::admin::orders;
+    use crate::control::admin::command_channel;
     use crate::control::config::{Config, IoChoice, Machine, Options, Origin};
     use crate::control::log::output::Level;
     use crate::control::server::plan::nonces;
@@ -367,19 +367,19 @@ mod tests {
     }
 
     /// Has to be called on a runtime.
-    fn life(workers: Obedient, reports: Reports) -> Life<Obedient> {
+    fn supervisor(workers: Obedient, reports: Reports) -> Supervisor<Obedient> {
         let reload = no_file();
-        let (_, orders, standing) = orders(Standing::serving(reload.config()));
-        Life {
+        let (_, commands, status) = command_channel(ServerStatus::serving(reload.config()));
+        Supervisor {
             workers,
             reports,
             signals: Signals::new().unwrap(),
-            diary: Diary::new(Instant::now(), Vec::new(), UsageRecords::default()),
+            events: EventLog::new(Instant::now(), Vec::new(), UsageRecords::default()),
             drops: Drops::default(),
             readiness: Readiness::new(),
             reload,
-            orders,
-            standing,
+            commands,
+            status,
             service: Service::heard(),
             watch: Watch::begin(),
             followed: Followed::new(no_file().config()),
@@ -393,9 +393,9 @@ mod tests {
     fn one_look(answering: u8) -> (Left, bool) {
         let (tell, reports) = reports();
         Runtime::new(IoChoice::Portable).unwrap().block_on(async {
-            let mut life = life(obedient(tell, 2, answering), reports);
-            life.begin_draining(Wish::default()).unwrap();
-            (life.beat(2).await, life.service.has_beaten())
+            let mut supervisor = supervisor(obedient(tell, 2, answering), reports);
+            supervisor.begin_draining(DrainRequest::default()).unwrap();
+            (supervisor.beat(2).await, supervisor.service.has_beaten())
         })
     }
 
@@ -414,12 +414,12 @@ mod tests {
         }
         let workers = obedient(tell, count, count);
         Runtime::new(IoChoice::Portable).unwrap().block_on(async {
-            let mut life = life(workers, reports);
+            let mut supervisor = supervisor(workers, reports);
             let mut alive = 2;
-            let served = timeout(Duration::from_millis(20), life.serve(&mut alive)).await;
-            life.workers.stop();
-            life.stop(alive).await;
-            (served.unwrap_or(End::Asked), life.diary.totals().allocations)
+            let served = timeout(Duration::from_millis(20), supervisor.serve(&mut alive)).await;
+            supervisor.workers.stop();
+            supervisor.stop(alive).await;
+            (served.unwrap_or(End::Asked), supervisor.events.totals().allocations)
         })
     }
 
@@ -464,13 +464,13 @@ mod tests {
             closed.for_each(|report| tell(WorkerIndex(0), report));
             tell(WorkerIndex(0), Report::Stopped(Box::new(one_allocation())));
         });
-        let standing = watch::Sender::new(Standing::serving(no_file().config())).subscribe();
-        let (names, counts) = (Names { standing }, Arc::new(Counts::default()));
+        let status = watch::Sender::new(ServerStatus::serving(no_file().config())).subscribe();
+        let (names, counts) = (Names { status }, Arc::new(Counts::default()));
         Runtime::new(IoChoice::Portable).unwrap().block_on(async {
             let (records, writer) = UsageRecords::open(&path, false, names, &counts).unwrap();
-            let mut diary = Diary::new(Instant::now(), Vec::new(), records);
-            let life = async move { collect(&mut reports, &mut diary, 1).await };
-            usage::beside(life, Some(writer.run(None))).await;
+            let mut events = EventLog::new(Instant::now(), Vec::new(), records);
+            let supervisor = async move { collect(&mut reports, &mut events, 1).await };
+            usage::beside(supervisor, Some(writer.run(None))).await;
         });
         worker.join().unwrap();
         std::fs::remove_file(path).unwrap();

@@ -4,12 +4,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Door;
-use super::orders::{Orders, Progress, Standing, State, Wish};
+use super::ControlSocket;
+use super::commands::{CommandSender, DrainRequest, Progress, ServerStatus, State};
 use super::protocol::{
     Bound, Detail, Draining, Held, Line, Permitted, Request, Session, Status, seconds,
 };
-use super::serve::{self, Pen, Stop};
+use super::serve::{self, LineWriter, Stop};
 use crate::control::config::{Config, Origin};
 use crate::control::log::totals::{Totals, held};
 use crate::control::metrics::Node;
@@ -17,59 +17,63 @@ use crate::turn::{self, SessionId, WorkerIndex};
 use crate::worker::Workers;
 
 /// Where requests are answered.
-pub(in crate::control) struct Desk {
+pub(in crate::control) struct Handler {
     pub(in crate::control) workers: Arc<Workers>,
     pub(in crate::control) node: Arc<Node>,
-    pub(in crate::control) orders: Orders,
-    pub(in crate::control) place: Place,
+    pub(in crate::control) commands: CommandSender,
+    pub(in crate::control) place: FixedStatus,
 }
 
 /// What does not change while a server runs.
 #[derive(Debug)]
-pub(in crate::control) struct Place {
+pub(in crate::control) struct FixedStatus {
     config: Option<PathBuf>,
     relay_ports: String,
 }
 
-impl Place {
+impl FixedStatus {
     /// Notes where a server is.
     pub(in crate::control) fn of(config: &Config, origin: &Origin) -> Self {
         Self { config: origin.file.clone(), relay_ports: config.relay_ports.to_string() }
     }
 }
 
-impl Desk {
-    /// Answers at a door until the runtime ends. Has to be called on one.
+impl Handler {
+    /// Answers at a control socket until the runtime ends. Has to be called on a runtime.
     ///
     /// # Errors
     /// The runtime takes no more sockets.
-    pub(in crate::control) fn open(self, door: &Door) -> io::Result<()> {
-        let listener = tokio::net::UnixListener::from_std(door.listener()?)?;
+    pub(in crate::control) fn open(self, socket: &ControlSocket) -> io::Result<()> {
+        let listener = tokio::net::UnixListener::from_std(socket.listener()?)?;
         tokio::spawn(serve::serve(listener, Arc::new(self)));
         Ok(())
     }
 
-    pub(super) async fn answer(&self, request: Request, pen: &mut Pen) -> Result<(), Stop> {
+    pub(super) async fn answer(
+        &self,
+        request: Request,
+        writer: &mut LineWriter,
+    ) -> Result<(), Stop> {
         match request {
             Request::Status {} => {
                 let status = Box::new(self.status().await);
-                Ok(pen.write(&Line::Status(status)).await?)
+                Ok(writer.write(&Line::Status(status)).await?)
             }
-            Request::Sessions { user } => self.list(user.as_deref(), pen).await,
-            Request::Session { id } => self.show(&id, pen).await,
-            Request::Kill { id } => self.end(&id, pen).await,
+            Request::Sessions { user } => self.list(user.as_deref(), writer).await,
+            Request::Session { id } => self.show(&id, writer).await,
+            Request::Kill { id } => self.end(&id, writer).await,
             Request::Reload {} => {
-                let change = self.orders.reload().await?;
-                Ok(pen.write(&Line::Reloaded(change)).await?)
+                let change = self.commands.reload().await?;
+                Ok(writer.write(&Line::Reloaded(change)).await?)
             }
             Request::Drain { deadline_s, alternate } => {
-                self.orders.drain(Wish { deadline_s, alternate }).await?;
-                self.watch_drain(pen).await
+                self.commands.drain(DrainRequest { deadline_s, alternate }).await?;
+                self.watch_drain(writer).await
             }
-            Request::Top {} => self.watch_figures(pen).await,
+            Request::Top {} => self.watch_figures(writer).await,
             Request::Cancel {} => {
-                self.orders.cancel().await?;
-                Ok(pen.write(&Line::Serving {}).await?)
+                self.commands.cancel().await?;
+                Ok(writer.write(&Line::Serving {}).await?)
             }
         }
     }
@@ -77,24 +81,24 @@ impl Desk {
     async fn status(&self) -> Status {
         let (about, place) = (&self.node.about, &self.place);
         let sample = self.node.sampler.sample().await;
-        let standing = self.orders.standing();
+        let server = self.commands.status();
         let mut totals = Totals::default();
         sample.known.iter().for_each(|snapshot| totals += snapshot);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            state: standing.state.word().to_owned(),
+            state: server.state.word().to_owned(),
             uptime_s: about.begun.elapsed().as_secs(),
             driver: about.driver.to_owned(),
             workers: about.workers,
             workers_answering: sample.answered.len(),
             config: place.config.clone(),
-            realm: standing.realm,
-            listen: standing.listen,
-            relays: standing.relays,
+            realm: server.realm,
+            listen: server.listen,
+            relays: server.relays,
             relay_ports: place.relay_ports.clone(),
             allocations: sample.known.iter().map(|snapshot| snapshot.turn.live).sum(),
-            allocations_limit: standing.allocations_limit,
+            allocations_limit: server.allocations_limit,
             allocations_opened: totals.allocations,
             to_peers: totals.to_peers.into(),
             to_clients: totals.to_clients.into(),
@@ -105,35 +109,37 @@ impl Desk {
     }
 
     /// Tells how far a drain is until it is over.
-    async fn watch_drain(&self, pen: &mut Pen) -> Result<(), Stop> {
-        let mut standing = self.orders.watch();
+    async fn watch_drain(&self, writer: &mut LineWriter) -> Result<(), Stop> {
+        let mut status = self.commands.watch();
         loop {
-            let state = standing.borrow_and_update().state.clone();
+            let state = status.borrow_and_update().state.clone();
             match state {
                 State::Draining(Progress { left, begun_with, left_s }) => {
                     let draining = Draining { allocations: left, begun_with, left_s };
-                    pen.write(&Line::Draining(draining)).await?;
+                    writer.write(&Line::Draining(draining)).await?;
                 }
-                State::Drained { left } => return Ok(pen.write(&Line::Drained { left }).await?),
+                State::Drained { left } => {
+                    return Ok(writer.write(&Line::Drained { left }).await?);
+                }
                 State::Serving => return Err("draining was called off".to_owned().into()),
                 State::Stopping => {
                     return Err("the server was stopped before it had drained".to_owned().into());
                 }
             }
-            standing.changed().await.map_err(|_| "the server has ended".to_owned())?;
+            status.changed().await.map_err(|_| "the server has ended".to_owned())?;
         }
     }
 
     /// Lists sessions page by page, worker by worker. Whoever comes or goes meanwhile may be missing.
-    async fn list(&self, user: Option<&str>, pen: &mut Pen) -> Result<(), Stop> {
-        let standing = self.orders.standing();
+    async fn list(&self, user: Option<&str>, writer: &mut LineWriter) -> Result<(), Stop> {
+        let status = self.commands.status();
         for worker in 0..self.node.about.workers {
             let worker = WorkerIndex(u8::try_from(worker).expect("there are 128 workers at most"));
             let mut from = Some(0);
             while let Some(at) = from {
                 let page = self.sessions(worker, at, user).await?;
                 for session in page.items {
-                    pen.write(&Line::Session(self.session_line(&session, &standing))).await?;
+                    writer.write(&Line::Session(self.session_line(&session, &status))).await?;
                 }
                 from = page.next;
             }
@@ -141,9 +147,9 @@ impl Desk {
         Ok(())
     }
 
-    async fn show(&self, id: &str, pen: &mut Pen) -> Result<(), Stop> {
+    async fn show(&self, id: &str, writer: &mut LineWriter) -> Result<(), Stop> {
         let Some(detail) = self.session(self.named(id)?).await? else { return Err(none(id)) };
-        let standing = self.orders.standing();
+        let status = self.commands.status();
         let permitted = detail
             .permitted
             .iter()
@@ -154,16 +160,16 @@ impl Desk {
             left_s: seconds(it.left_ms),
         });
         let (permitted, bound) = (permitted.collect(), bound.collect());
-        let session = self.session_line(&detail.session, &standing);
+        let session = self.session_line(&detail.session, &status);
         let line = Line::Detail(Box::new(Detail { session, permitted, bound }));
-        Ok(pen.write(&line).await?)
+        Ok(writer.write(&line).await?)
     }
 
-    async fn end(&self, id: &str, pen: &mut Pen) -> Result<(), Stop> {
+    async fn end(&self, id: &str, writer: &mut LineWriter) -> Result<(), Stop> {
         if !self.kill(self.named(id)?).await? {
             return Err(none(id));
         }
-        Ok(pen.write(&Line::Killed(id.to_owned())).await?)
+        Ok(writer.write(&Line::Killed(id.to_owned())).await?)
     }
 
     /// The session a text names; one of a worker that does not exist is none.
@@ -173,14 +179,14 @@ impl Desk {
         if exists { Ok(session) } else { Err(none(id)) }
     }
 
-    pub(super) fn session_line(&self, session: &turn::Session, standing: &Standing) -> Session {
+    pub(super) fn session_line(&self, session: &turn::Session, status: &ServerStatus) -> Session {
         Session {
             id: session.id.to_string(),
             user: session.user.to_string(),
-            realm: standing.realm.clone(),
+            realm: status.realm.clone(),
             transport: "udp".to_owned(),
             client: session.flow.client,
-            server: standing.server(session.flow.listener),
+            server: status.server(session.flow.listener),
             relayed: session.relayed.into_iter().flatten().collect(),
             permissions: session.permissions,
             channels: session.channels,

@@ -1,0 +1,179 @@
+//! `uturn status` and the other commands that ask a running server.
+//!
+//! Exit status: 0 done, 1 it could not be done.
+
+use std::io::{ErrorKind, Write, stdout};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::client::{Conversation, default_path};
+use super::protocol::{Line, Request};
+use super::{print, progress, top};
+use crate::control::config::Server;
+use crate::control::escape;
+
+/// What can be asked of a running server.
+#[derive(Subcommand, Clone, Debug)]
+pub(in crate::control) enum AdminCommand {
+    /// Says how the running server is
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Lists the sessions of the running server: its allocations
+    Sessions {
+        /// As JSON, one object in each line
+        #[arg(long)]
+        json: bool,
+        /// Those of one user: by name, or by the id of a time-limited name
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Shows one session with its permissions and channels
+    Session {
+        /// Name of the session, as it is listed
+        id: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Shows the running server on the terminal, once a second: workers, drops, busiest sessions
+    Top {
+        #[command(flatten)]
+        at: At,
+    },
+    /// Ends one session at once
+    Kill {
+        /// Name of the session, as it is listed
+        id: String,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Has the running server take no new clients, watches until the last has gone, and ends it
+    ///
+    /// Interrupting this command does not end the drain.
+    Drain {
+        /// How long it may take; what is left then is ended; 0 for as long as it takes
+        #[arg(long, value_name = "SECONDS", conflicts_with = "cancel")]
+        #[arg(value_parser = clap::value_parser!(u32).range(0..=604_800))]
+        deadline: Option<u32>,
+        /// Server that new clients are sent to; one of each family
+        #[arg(long, value_name = "ADDR:PORT", conflicts_with = "cancel", value_parser = server)]
+        alternate: Vec<SocketAddr>,
+        /// Calls it off: new clients are taken again
+        #[arg(long)]
+        cancel: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Has the running server read its configuration again
+    Reload {
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+/// Which server is asked.
+#[derive(Args, Clone, Debug)]
+pub(in crate::control) struct At {
+    /// Control socket of the server [default: /run/uturn/control, or where there is none
+    /// $XDG_RUNTIME_DIR/uturn.control]
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+}
+
+impl At {
+    fn ask(&self, request: &Request) -> Result<Conversation, String> {
+        Conversation::begin(&self.control.clone().unwrap_or_else(default_path), request)
+    }
+}
+
+/// Asks and prints the answer.
+pub(in crate::control) fn run(command: AdminCommand) -> ExitCode {
+    match obey(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // A reader that has heard enough is no fault.
+        Err(Fault::Unheard) => ExitCode::SUCCESS,
+        Err(Fault::Problem(problem)) => {
+            eprintln!("uturn: {}", escape::text(&problem));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why a command ends before it is done.
+enum Fault {
+    Problem(String),
+    Unheard,
+}
+
+impl From<String> for Fault {
+    fn from(problem: String) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+fn obey(command: AdminCommand) -> Result<(), Fault> {
+    match command {
+        AdminCommand::Status { json, at } => {
+            let shape = if json { print::json } else { print::words };
+            told(at.ask(&Request::Status {})?, shape)
+        }
+        AdminCommand::Sessions { json, user, at } => {
+            let answer = at.ask(&Request::Sessions { user })?;
+            if json {
+                return told(answer, print::json);
+            }
+            say(&print::sessions_head())?;
+            told(answer, print::words)
+        }
+        AdminCommand::Session { id, json, at } => {
+            let shape = if json { print::json } else { print::words };
+            told(at.ask(&Request::Session { id })?, shape)
+        }
+        AdminCommand::Top { at } => {
+            top::ensure_terminal()?;
+            Ok(top::show(at.ask(&Request::Top {})?)?)
+        }
+        AdminCommand::Kill { id, at } => told(at.ask(&Request::Kill { id })?, print::words),
+        AdminCommand::Drain { cancel: true, at, .. } => {
+            told(at.ask(&Request::Cancel {})?, print::words)
+        }
+        AdminCommand::Drain { deadline, alternate, cancel: false, at } => {
+            let request = Request::Drain { deadline_s: deadline, alternate };
+            say(&progress::watch(at.ask(&request)?)?)
+        }
+        AdminCommand::Reload { at } => told(at.ask(&Request::Reload {})?, print::words),
+    }
+}
+
+fn server(text: &str) -> Result<SocketAddr, String> {
+    Server::read_flag(text)
+}
+
+/// Prints an answer line by line.
+fn told(mut answer: Conversation, shape: fn(&Line) -> String) -> Result<(), Fault> {
+    while let Some(line) = answer.next()? {
+        say(&shape(&line))?;
+    }
+    Ok(())
+}
+
+fn say(text: &str) -> Result<(), Fault> {
+    let mut out = stdout().lock();
+    let said = out.write_all(escape::lines(text).as_bytes()).and_then(|()| out.flush());
+    said.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Fault::Unheard,
+        _ => Fault::Problem(format!("the answer cannot be written: {error}")),
+    })
+}
