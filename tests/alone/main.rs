@@ -15,6 +15,7 @@ mod rig;
 
 use rig::{client, machine, relay, stun};
 
+mod attacks;
 mod browser;
 mod fairness;
 mod flood;
