@@ -35,13 +35,14 @@ mod server;
 pub use allocation::{
     listing::{Bound, Detail, PAGE_SLOTS, Page, Permitted, Session},
     meter::RateLimits,
-    peer_log::Correspondents,
+    peer_log::PeerLog,
 };
 pub use api::{
-    counters::{Counters, Ends, METHODS, QuotaHit},
+    counters::{Counters, METHODS, QuotaHit},
     effect::{Bind, Effect, ForwardedChannel, Open, Outcome, Purpose, Redeem, Socket},
     identity::{FiveTuple, ListenerId, PendingId, RelayId, WorkerIndex},
     now::Now,
+    per_family::{Families, PerFamily},
     reason::Reason,
     report::{Cause, Closed, Load, Opened, Report, StrangersRefused, Traffic},
     session::SessionId,
@@ -64,11 +65,11 @@ pub use ports::{
     plan::{PortPlan, RelayAddress, RelayPorts, Shard},
     relays::PortUse,
     reservation::{NotReserved, Redeemed},
-    table::{Holder, PortTable},
+    table::{PortHolder, PortTable},
 };
 pub use server::Server;
 
-use rng::Chance;
+use rng::Rng;
 
 /// Bytes that every answer fits in: the longest is a signed 401 or 438 with realm and nonce, or an
 /// error that lists unknown attributes.

@@ -5,23 +5,23 @@
 use foldhash::fast::FixedState;
 use rand_chacha::{
     ChaCha12Rng,
-    rand_core::{Rng, SeedableRng},
+    rand_core::{Rng as _, SeedableRng},
 };
 
 use crate::wire::TransactionId;
 
 /// A seeded generator, cryptographically strong.
-pub(super) struct Chance {
+pub(super) struct Rng {
     generator: ChaCha12Rng,
     /// Front and counter of the ids of Data indications.
     indications: (u32, u64),
 }
 
-impl Chance {
-    pub(super) fn new(seed: [u8; 32]) -> Chance {
+impl Rng {
+    pub(super) fn new(seed: [u8; 32]) -> Rng {
         let mut generator = ChaCha12Rng::from_seed(seed);
         let indications = (generator.next_u32(), generator.next_u64());
-        Chance { generator, indications }
+        Rng { generator, indications }
     }
 
     /// A number below `count`, each equally likely to within 2^-32; `None` when there is none.
@@ -58,20 +58,20 @@ mod tests {
 
     #[test]
     fn one_seed_gives_one_run() {
-        let (mut one, mut other) = (Chance::new([1; 32]), Chance::new([1; 32]));
+        let (mut one, mut other) = (Rng::new([1; 32]), Rng::new([1; 32]));
         assert_eq!(one.bits(), other.bits());
         assert_eq!(one.indication(), other.indication());
         assert_ne!(one.indication(), one.indication());
-        assert_ne!(Chance::new([2; 32]).bits(), Chance::new([1; 32]).bits());
+        assert_ne!(Rng::new([2; 32]).bits(), Rng::new([1; 32]).bits());
     }
 
     #[test]
     fn below_stays_below_and_reaches_every_number() {
-        let mut chance = Chance::new([5; 32]);
-        assert_eq!(chance.below(0), None);
+        let mut rng = Rng::new([5; 32]);
+        assert_eq!(rng.below(0), None);
         let mut seen = [false; 7];
         for _ in 0..1_000 {
-            seen[chance.below(7).unwrap()] = true;
+            seen[rng.below(7).unwrap()] = true;
         }
         assert_eq!(seen, [true; 7]);
     }

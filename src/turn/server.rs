@@ -3,14 +3,14 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    Alternates, Authenticated, Chance, Counters, Effect, FiveTuple, Now, PortUse, Reason, Refusal,
-    ReplyKind, Report, Settings, Shard, Verdict,
+    Alternates, Authenticated, Counters, Effect, FiveTuple, Now, PortUse, Reason, Refusal,
+    ReplyKind, Report, Rng, Settings, Shard, Verdict,
     allocation::table::Allocations,
     allocation::timer::Wheel,
     auth::reply_budget::ReplyBudget,
     method::answer::{Answer, Envelope, Refused},
     method::attributes::Unknown,
-    method::pending::Openings,
+    method::pending::PendingAllocates,
     method::request::Request,
     ports::relays::Relays,
     ports::reservation::Reservations,
@@ -23,9 +23,9 @@ use crate::wire::{
 pub struct Server {
     pub(super) settings: Arc<Settings>,
     pub(super) shard: Shard,
-    pub(super) chance: Chance,
+    pub(super) rng: Rng,
     pub(super) allocations: Allocations,
-    pub(super) openings: Openings,
+    pub(super) pending_allocates: PendingAllocates,
     pub(super) relays: Relays,
     pub(super) reservations: Reservations,
     pub(super) timers: Wheel,
@@ -36,32 +36,32 @@ pub struct Server {
     /// Where new clients are sent, while this server takes none.
     pub(super) draining: Option<Alternates>,
     /// How often the rules have changed.
-    pub(super) rules: u32,
+    pub(super) settings_epoch: u32,
     /// The slot from which on allocations are still to be measured by a new peer policy.
-    pub(super) review: Option<u32>,
+    pub(super) policy_recheck: Option<u32>,
 }
 
 impl Server {
     /// Begins with no allocation. `seed` is the only chance there is: 32 bytes from the kernel's
     /// generator, different in every worker.
     pub fn new(settings: Arc<Settings>, shard: Shard, seed: [u8; 32]) -> Server {
-        let mut chance = Chance::new(seed);
+        let mut rng = Rng::new(seed);
         Server {
-            allocations: Allocations::new(chance.hash_state()),
-            openings: Openings::new(&mut chance),
+            allocations: Allocations::new(rng.hash_state()),
+            pending_allocates: PendingAllocates::new(&mut rng),
             relays: Relays::new(&shard),
-            reservations: Reservations::new(shard.worker, chance.hash_state()),
+            reservations: Reservations::new(shard.worker, rng.hash_state()),
             timers: Wheel::new(),
-            budget: ReplyBudget::new(settings.stranger_bytes_per_s, chance.bits()),
+            budget: ReplyBudget::new(settings.stranger_bytes_per_s, rng.bits()),
             counters: Counters::default(),
             effects: VecDeque::new(),
             reports: VecDeque::new(),
             draining: None,
-            rules: 0,
-            review: None,
+            settings_epoch: 0,
+            policy_recheck: None,
             settings,
             shard,
-            chance,
+            rng,
         }
     }
 
@@ -213,14 +213,14 @@ impl Server {
             return authenticator.authenticate(now, flow.client, message);
         };
         let owner = &mut allocation.owner;
-        if owner.rules == self.rules {
+        if owner.settings_epoch == self.settings_epoch {
             let (user, key) = (&owner.user, &owner.key);
             return authenticator.authenticate_known(now, flow.client, message, user, key);
         }
         let again = authenticator.authenticate_again(now, flow.client, message, &owner.user)?;
         if *owner.user == *again.user() {
             owner.key = again.key().clone();
-            owner.rules = self.rules;
+            owner.settings_epoch = self.settings_epoch;
         }
         Ok(again)
     }
@@ -276,7 +276,7 @@ impl Server {
             return self.write(envelope, answer, reply);
         }
         let (now, kind) = (envelope.now, reply_kind(answer));
-        let Some(admitted) = self.budget.admit(now, flow.client, kind, &mut self.chance) else {
+        let Some(admitted) = self.budget.admit(now, flow.client, kind, &mut self.rng) else {
             self.counters.refuse_reply(kind);
             let report = self.budget.refuse(now, flow.client, kind);
             self.reports.extend(report.map(Report::StrangersRefused));

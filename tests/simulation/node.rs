@@ -177,7 +177,7 @@ impl Story {
                 Report::Opened(opened) => {
                     let allocation = &self.model.allocations[&opened.flow.client];
                     assert_eq!(*opened.user, *allocation.user);
-                    let told: Vec<_> = opened.relayed.into_iter().flatten().collect();
+                    let told: Vec<_> = opened.relayed.iter().copied().collect();
                     let ends: Vec<_> = allocation.ends.iter().map(|end| end.relayed).collect();
                     assert_eq!(told, ends);
                 }

@@ -187,7 +187,7 @@ impl Handler {
             transport: "udp".to_owned(),
             client: session.flow.client,
             server: status.server(session.flow.listener),
-            relayed: session.relayed.into_iter().flatten().collect(),
+            relayed: session.relayed.iter().copied().collect(),
             permissions: session.permissions,
             channels: session.channels,
             age_s: seconds(session.age_ms),

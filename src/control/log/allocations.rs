@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 use super::rate::{Admission, Rate};
-use crate::turn::{Closed, FiveTuple, Opened, WorkerIndex};
+use crate::turn::{Closed, FiveTuple, Opened, PerFamily, WorkerIndex};
 
 /// Lines about allocations that are logged each second; the rest is one more line.
 const ALLOCATION_LINES_PER_SECOND: u32 = 50;
@@ -107,8 +107,8 @@ impl AllocationLog {
     }
 }
 
-fn words(relayed: &[Option<SocketAddr>; 2]) -> String {
-    let words: Vec<_> = relayed.iter().flatten().map(SocketAddr::to_string).collect();
+fn words(relayed: &PerFamily<SocketAddr>) -> String {
+    let words: Vec<_> = relayed.iter().map(SocketAddr::to_string).collect();
     words.join(", ")
 }
 
@@ -116,7 +116,8 @@ fn words(relayed: &[Option<SocketAddr>; 2]) -> String {
 mod tests {
     use super::*;
     use crate::control::log::output::written;
-    use crate::turn::{Cause, Correspondents, ListenerId, Load, SessionId, Traffic};
+    use crate::turn::{Cause, ListenerId, Load, PeerLog, SessionId, Traffic};
+    use crate::wire::Family;
 
     const SESSION: SessionId = SessionId { worker: WorkerIndex(3), serial: 17 };
 
@@ -124,8 +125,11 @@ mod tests {
         FiveTuple { listener: ListenerId(1), client: "192.0.2.7:5000".parse().unwrap() }
     }
 
-    fn relayed() -> [Option<SocketAddr>; 2] {
-        [Some("198.51.100.1:50000".parse().unwrap()), None]
+    fn relayed() -> PerFamily<SocketAddr> {
+        {
+            let v4 = "198.51.100.1:50000".parse().unwrap();
+            PerFamily::from_fn(|family| (family == Family::V4).then_some(v4))
+        }
     }
 
     fn opened(user: &str) -> Opened {
@@ -142,7 +146,7 @@ mod tests {
         let load = |packets, bytes| Load { packets, bytes };
         let (to_peers, to_client) = (load(2, 200), load(3, 300));
         let traffic = Traffic { to_peers, to_client, dropped: 4 };
-        let peers = Correspondents::default();
+        let peers = PeerLog::default();
         let (user, cause) = ("alice".into(), Cause::Expired);
         let (session, flow, relayed) = (SESSION, flow(), relayed());
         Closed { session, user, flow, relayed, duration_ms: 1500, traffic, peers, cause }

@@ -295,7 +295,7 @@ mod tests {
     use crate::control::server::runtime::Runtime;
     use crate::control::usage::{self, Counts, Names, QUEUE_LINES, UsageRecords};
     use crate::turn::{
-        self, Cause, Closed, Correspondents, FiveTuple, ListenerId, SessionId, Traffic,
+        self, Cause, Closed, FiveTuple, ListenerId, PeerLog, PerFamily, SessionId, Traffic,
     };
     use crate::worker::Tell;
 
@@ -445,10 +445,10 @@ mod tests {
             session: SessionId { worker: WorkerIndex(0), serial },
             user: "alice".into(),
             flow: FiveTuple { listener: ListenerId(0), client },
-            relayed: [None; 2],
+            relayed: PerFamily::default(),
             duration_ms: 1,
             traffic: Traffic::default(),
-            peers: Correspondents::default(),
+            peers: PeerLog::default(),
             cause: Cause::Shutdown,
         }
     }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::control::admin::ServerStatus;
 use crate::control::escape;
-use crate::turn::{Cause, Closed, Correspondents, FiveTuple, Session, SessionId, Traffic};
+use crate::turn::{Cause, Closed, FiveTuple, PeerLog, PerFamily, Session, SessionId, Traffic};
 
 /// Every listener's transport; there is one kind so far.
 const TRANSPORT: &str = "udp";
@@ -29,10 +29,10 @@ struct Facts<'a> {
     session: SessionId,
     user: &'a str,
     flow: FiveTuple,
-    relayed: [Option<SocketAddr>; 2],
+    relayed: PerFamily<SocketAddr>,
     duration_ms: u64,
     traffic: Traffic,
-    peers: &'a Correspondents,
+    peers: &'a PeerLog,
     /// Why it ended; `None` while it lives.
     cause: Option<Cause>,
 }
@@ -103,7 +103,7 @@ impl Names {
             transport: TRANSPORT,
             client: flow.client,
             server: status.server(flow.listener),
-            relayed: facts.relayed.into_iter().flatten().collect(),
+            relayed: facts.relayed.iter().copied().collect(),
             peers: peers.named(),
             peers_more: peers.more(),
             start_ms: end_ms.saturating_sub(*duration_ms),

@@ -1,8 +1,7 @@
 //! How allocations end, and the time passes.
 
 use crate::turn::{
-    Alternates, Ends, NotReserved, Now, Redeemed, RelayId, Server,
-    allocation::index,
+    Alternates, Families, NotReserved, Now, Redeemed, RelayId, Server,
     allocation::table::AllocationId,
     api::effect::Effect,
     api::report::{Cause, Closed, Report},
@@ -14,8 +13,8 @@ impl Server {
     /// When [`Server::advance`] has something to do, in [`Now::mono_ms`]; `None` while idle.
     pub fn next_deadline(&self) -> Option<u64> {
         let timers = self.timers.next_deadline_ms();
-        let review = self.review.map(|_| 0);
-        timers.into_iter().chain(self.reservations.next_deadline_ms()).chain(review).min()
+        let recheck = self.policy_recheck.map(|_| 0);
+        timers.into_iter().chain(self.reservations.next_deadline_ms()).chain(recheck).min()
     }
 
     /// Ends what is over. Costs nothing while nothing is.
@@ -26,7 +25,7 @@ impl Server {
         while let Some(reservation) = self.reservations.next_over(now.mono_ms) {
             self.give_up(&reservation);
         }
-        self.go_on_reviewing(now);
+        self.continue_policy_recheck(now);
     }
 
     /// Ends every allocation and reservation, for the log's sake, before the process ends.
@@ -79,11 +78,10 @@ impl Server {
         let Some(mut allocation) = self.allocations.remove(id) else { return };
         self.timers.disarm(id.0);
         self.unforward_all(&mut allocation);
-        self.counters.close(Ends::of(&allocation.ends).expect("an allocation has an end"));
-        for end in
-            [Family::V4, Family::V6].map(|family| allocation.take_end(family)).into_iter().flatten()
-        {
-            self.close_relay(end.relay);
+        let families = allocation.relayed.families().expect("an allocation has a relayed address");
+        self.counters.close(families);
+        for relayed in allocation.relayed.iter() {
+            self.close_relay(relayed.relay);
         }
         self.shard.quota.leave(&allocation.owner.account);
         self.reports.push_back(Report::Closed(Closed {
@@ -107,15 +105,15 @@ impl Server {
         cause: Cause,
     ) {
         let Some(allocation) = self.allocations.at(id) else { return };
-        if allocation.ends[1 - index(family)].is_none() {
+        if allocation.relayed.families() == Some(Families::of(family)) {
             return self.end_allocation(now, id, cause);
         }
-        let Some(end) = allocation.take_end(family) else { return };
-        if let Some(left) = Ends::of(&allocation.ends) {
+        let Some(relayed) = allocation.take_relayed(family) else { return };
+        if let Some(left) = allocation.relayed.families() {
             self.counters.narrow(left);
         }
         self.tell_forwards(now, id);
-        self.close_relay(end.relay);
+        self.close_relay(relayed.relay);
         self.rearm(id);
     }
 
@@ -140,8 +138,9 @@ impl Server {
     }
 
     fn end_if_over(&mut self, now: Now, id: AllocationId, family: Family) {
-        let end = self.allocations.at(id).and_then(|allocation| allocation.ends[index(family)]);
-        if end.is_some_and(|end| end.expires_ms <= now.mono_ms) {
+        let allocation = self.allocations.at(id);
+        let relayed = allocation.and_then(|allocation| allocation.relayed.get(family));
+        if relayed.is_some_and(|relayed| relayed.expires_ms <= now.mono_ms) {
             self.end_family(now, id, family, Cause::Expired);
         }
     }

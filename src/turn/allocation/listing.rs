@@ -6,12 +6,9 @@
 use std::{net::IpAddr, net::SocketAddr, sync::Arc};
 
 use crate::turn::{
-    Correspondents, FiveTuple, Now, Server, SessionId, Traffic,
-    allocation::table::AllocationId,
-    allocation::{Allocation, index},
-    api::report::Cause,
+    FiveTuple, Now, PeerLog, PerFamily, Server, SessionId, Traffic, allocation::Allocation,
+    allocation::table::AllocationId, api::report::Cause,
 };
-use crate::wire::Family;
 
 /// Slots looked at for one page: some ten microseconds. Tests have fewer allocations, and pages to
 /// match.
@@ -35,8 +32,8 @@ pub struct Session {
     pub user: Arc<str>,
     /// The client.
     pub flow: FiveTuple,
-    /// The relayed addresses that live, as advertised: IPv4, IPv6.
-    pub relayed: [Option<SocketAddr>; 2],
+    /// The relayed addresses that live, as advertised.
+    pub relayed: PerFamily<SocketAddr>,
     /// Since when it is there, milliseconds.
     pub age_ms: u64,
     /// How long it lives on without a Refresh, milliseconds.
@@ -48,7 +45,7 @@ pub struct Session {
     /// What was relayed for it.
     pub traffic: Traffic,
     /// Whom it had permissions for.
-    pub peers: Correspondents,
+    pub peers: PeerLog,
 }
 
 /// One allocation with everybody it talks to.
@@ -132,11 +129,11 @@ impl Server {
 
 impl Allocation {
     fn seen(&self, now: Now) -> Session {
-        let relayed = [Family::V4, Family::V6].map(|family| {
+        let relayed = PerFamily::from_fn(|family| {
             self.relay(family, now.mono_ms)?;
-            self.granted.relayed[index(family)]
+            self.advertised(family)
         });
-        let over_ms = self.ends.iter().flatten().map(|end| end.expires_ms).max();
+        let over_ms = self.relayed.iter().map(|relayed| relayed.expires_ms).max();
         Session {
             id: self.session,
             user: self.owner.user.clone(),

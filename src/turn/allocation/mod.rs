@@ -1,7 +1,7 @@
 //! One allocation: a five-tuple, its relayed addresses, and who may use them (RFC 8656 §3.2).
 //!
-//! A dual allocation has an IPv4 and an IPv6 end with a lifetime each, because a Refresh may name
-//! one family (RFC 8656 §8.1); permissions and channels belong to the end of their family.
+//! A dual allocation has an IPv4 and an IPv6 relayed address with a lifetime each, because a Refresh may name
+//! one family (RFC 8656 §8.1); permissions and channels belong to the relayed address of their family.
 
 pub(super) mod channel;
 mod lifecycle;
@@ -16,23 +16,15 @@ pub(super) mod timer;
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::turn::{
-    Authenticated, Correspondents, FiveTuple, RateLimits, RelayId, SessionId, Traffic, Train,
+    Authenticated, FiveTuple, PeerLog, PerFamily, RateLimits, RelayId, SessionId, Traffic, Train,
     allocation::channel::Channels, allocation::meter::Meter, allocation::permission::Permissions,
     relay::forwarding::Told,
 };
 use crate::wire::{ErrorCode, Family, IntegrityKey, TransactionId};
 
-/// Place of a family in every pair of ends.
-pub(in crate::turn) const fn index(family: Family) -> usize {
-    match family {
-        Family::V4 => 0,
-        Family::V6 => 1,
-    }
-}
-
-/// One relayed address.
+/// One relayed address of an allocation.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::turn) struct End {
+pub(in crate::turn) struct RelayedAddress {
     pub(in crate::turn) relay: RelayId,
     pub(in crate::turn) expires_ms: u64,
 }
@@ -47,18 +39,18 @@ pub(in crate::turn) struct Owner {
     /// What the user signs with.
     pub(in crate::turn) key: IntegrityKey,
     /// The rules under which the key was found good: [`super::Server::reconfigure`] counts them.
-    pub(in crate::turn) rules: u32,
+    pub(in crate::turn) settings_epoch: u32,
 }
 
 impl Owner {
-    pub(in crate::turn) fn of(authenticated: &Authenticated<'_>, rules: u32) -> Owner {
+    pub(in crate::turn) fn of(authenticated: &Authenticated<'_>, settings_epoch: u32) -> Owner {
         let user: Arc<str> = authenticated.user().into();
         let account = if authenticated.account() == authenticated.user() {
             user.clone()
         } else {
             authenticated.account().into()
         };
-        Owner { user, account, key: authenticated.key().clone(), rules }
+        Owner { user, account, key: authenticated.key().clone(), settings_epoch }
     }
 }
 
@@ -66,8 +58,8 @@ impl Owner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::turn) struct Granted {
     pub(in crate::turn) transaction: TransactionId,
-    /// As advertised: IPv4, IPv6.
-    pub(in crate::turn) relayed: [Option<SocketAddr>; 2],
+    /// As advertised.
+    pub(in crate::turn) relayed: PerFamily<SocketAddr>,
     pub(in crate::turn) lifetime_s: u32,
     pub(in crate::turn) reservation: Option<[u8; 8]>,
     /// Why the other half of a dual allocation is missing.
@@ -94,12 +86,12 @@ pub(in crate::turn) struct Allocation {
     pub(in crate::turn) session: SessionId,
     pub(in crate::turn) flow: FiveTuple,
     pub(in crate::turn) owner: Owner,
-    /// IPv4, IPv6; at least one while the allocation is in the table.
-    pub(in crate::turn) ends: [Option<End>; 2],
+    /// At least one while the allocation is in the table.
+    pub(in crate::turn) relayed: PerFamily<RelayedAddress>,
     pub(in crate::turn) permissions: Permissions,
     pub(in crate::turn) channels: Channels,
     pub(in crate::turn) traffic: Traffic,
-    pub(in crate::turn) peers: Correspondents,
+    pub(in crate::turn) peers: PeerLog,
     /// How much more may be relayed now; untouched while there are no limits.
     pub(in crate::turn) meters: Meters,
     /// What was said with [`crate::turn::Effect::Forward`], in the order of channel numbers.
@@ -111,18 +103,18 @@ pub(in crate::turn) struct Allocation {
 impl Allocation {
     /// The relay of a family, while it lives.
     pub(in crate::turn) fn relay(&self, family: Family, now_ms: u64) -> Option<RelayId> {
-        let end = self.ends[index(family)]?;
-        (end.expires_ms > now_ms).then_some(end.relay)
+        let relayed = self.relayed.get(family)?;
+        (relayed.expires_ms > now_ms).then_some(relayed.relay)
     }
 
-    /// True while any end lives.
+    /// True while any relayed address lives.
     pub(in crate::turn) fn is_live(&self, now_ms: u64) -> bool {
-        self.ends.iter().flatten().any(|end| end.expires_ms > now_ms)
+        self.relayed.iter().any(|relayed| relayed.expires_ms > now_ms)
     }
 
-    /// The relayed address of a family as advertised, gone ends included.
-    pub(in crate::turn) fn relayed(&self, family: Family) -> Option<SocketAddr> {
-        self.granted.relayed[index(family)]
+    /// The relayed address of a family as advertised, whether it still lives or not.
+    pub(in crate::turn) fn advertised(&self, family: Family) -> Option<SocketAddr> {
+        self.granted.relayed.get(family).copied()
     }
 
     /// Takes as much of a train as the limits leave room for, and counts it.
@@ -155,11 +147,11 @@ impl Allocation {
         self.meters.to_peers.would_admit(limits, now_ms, train)
     }
 
-    /// Takes out the end of a family, with the permissions and channels that go by it.
-    pub(in crate::turn) fn take_end(&mut self, family: Family) -> Option<End> {
+    /// Takes out the relayed address of a family, with the permissions and channels that go by it.
+    pub(in crate::turn) fn take_relayed(&mut self, family: Family) -> Option<RelayedAddress> {
         self.permissions.remove_family(family);
         self.channels.remove_family(family);
-        self.ends[index(family)].take()
+        self.relayed.take(family)
     }
 
     /// Forgets permissions and channels that are over.
@@ -170,8 +162,9 @@ impl Allocation {
 
     /// When something of this allocation is over next; `None` when nothing is left of it.
     pub(in crate::turn) fn next_deadline_ms(&self) -> Option<u64> {
-        let ends = self.ends.iter().flatten().map(|end| end.expires_ms);
-        ends.chain(self.permissions.next_deadline_ms())
+        let relayed = self.relayed.iter().map(|relayed| relayed.expires_ms);
+        relayed
+            .chain(self.permissions.next_deadline_ms())
             .chain(self.channels.next_deadline_ms())
             .min()
     }

@@ -8,12 +8,12 @@ const NAMED_MAX: usize = 8;
 
 /// The peers an allocation was given permissions for, in the order they came.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Correspondents {
+pub struct PeerLog {
     named: Vec<IpAddr>,
     more: u64,
 }
 
-impl Correspondents {
+impl PeerLog {
     /// The first eight peers, each once.
     pub fn named(&self) -> &[IpAddr] {
         &self.named
@@ -24,8 +24,8 @@ impl Correspondents {
         self.more
     }
 
-    /// Notes a peer that had no permission until now.
-    pub(in crate::turn) fn note(&mut self, peer: IpAddr) {
+    /// Records a peer that had no permission until now.
+    pub(in crate::turn) fn record(&mut self, peer: IpAddr) {
         if self.named.contains(&peer) {
             return;
         }
@@ -43,9 +43,9 @@ mod tests {
 
     #[test]
     fn the_first_eight_have_names_and_the_rest_a_number() {
-        let mut peers = Correspondents::default();
+        let mut peers = PeerLog::default();
         for last in [1, 2, 1, 3, 4, 5, 6, 7, 8, 8, 9, 10, 1] {
-            peers.note(IpAddr::from([192, 0, 2, last]));
+            peers.record(IpAddr::from([192, 0, 2, last]));
         }
         assert_eq!(peers.named().len(), NAMED_MAX);
         assert_eq!((peers.named()[7], peers.more()), (IpAddr::from([192, 0, 2, 8]), 2));

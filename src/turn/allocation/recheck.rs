@@ -13,7 +13,7 @@
 //! lifetimes, quotas       with the next Allocate, Refresh, CreatePermission or ChannelBind
 //! ```
 //!
-//! Permissions are reviewed [`REVIEWED_AT_ONCE`] allocations at a time, and fewer when these hold
+//! Permissions are rechecked [`RECHECKED_AT_ONCE`] allocations at a time, and fewer when these hold
 //! many, so that a server with a hundred thousand of them relays meanwhile.
 
 use std::{net::IpAddr, sync::Arc};
@@ -25,7 +25,7 @@ use crate::turn::{
 
 /// Allocations whose permissions are looked at in one turn: some ten microseconds. Tests have fewer
 /// allocations, and pages to match.
-const REVIEWED_AT_ONCE: u32 = if cfg!(test) { 16 } else { 256 };
+const RECHECKED_AT_ONCE: u32 = if cfg!(test) { 16 } else { 256 };
 
 /// Permissions after which a turn looks at no other allocation: half a millisecond at most, with the
 /// 4096 that the last one may hold.
@@ -36,12 +36,12 @@ impl Server {
     /// same.
     pub fn reconfigure(&mut self, settings: Arc<Settings>) {
         let before = std::mem::replace(&mut self.settings, settings);
-        self.rules = self.rules.wrapping_add(1);
+        self.settings_epoch = self.settings_epoch.wrapping_add(1);
         self.budget.set_rate(self.settings.stranger_bytes_per_s);
         let moved = before.forwarding != self.settings.forwarding
             || before.limits.are_off() != self.settings.limits.are_off();
         if moved || before.policy != self.settings.policy {
-            self.review = Some(0);
+            self.policy_recheck = Some(0);
         }
     }
 
@@ -49,28 +49,28 @@ impl Server {
     /// looked at again, since an address that was ours may be somebody else's now.
     pub fn relay_on(&mut self, relays: &[RelayPorts]) {
         self.relays.relay_on(relays);
-        self.review = Some(0);
+        self.policy_recheck = Some(0);
     }
 
-    /// Reviews the next allocations, if any are still to be reviewed.
-    pub(in crate::turn) fn go_on_reviewing(&mut self, now: Now) {
-        let Some(from) = self.review else { return };
-        let (page, next) = self.allocations.page(from, REVIEWED_AT_ONCE);
+    /// Rechecks the next allocations, if any are still to be rechecked.
+    pub(in crate::turn) fn continue_policy_recheck(&mut self, now: Now) {
+        let Some(from) = self.policy_recheck else { return };
+        let (page, next) = self.allocations.page(from, RECHECKED_AT_ONCE);
         let mut permissions = 0;
         for id in page {
             if permissions >= PERMISSIONS_AT_ONCE {
-                self.review = Some(id.0);
+                self.policy_recheck = Some(id.0);
                 return;
             }
-            permissions += self.review(id);
+            permissions += self.recheck(id);
             self.tell_forwards(now, id);
         }
-        self.review = next;
+        self.policy_recheck = next;
     }
 
     /// Takes away what an allocation may no longer have, finds out how it reaches the rest, and says
     /// at how many permissions it looked.
-    fn review(&mut self, id: AllocationId) -> usize {
+    fn recheck(&mut self, id: AllocationId) -> usize {
         let Some(allocation) = self.allocations.at(id) else { return 0 };
         let peers: Vec<IpAddr> = allocation.permissions.peers().collect();
         let reaches: Vec<Option<Reach>> =

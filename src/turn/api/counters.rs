@@ -1,18 +1,7 @@
 //! What happened, in numbers. Plain words of one thread: nobody else writes them.
 
-use crate::turn::{Load, Reason, Refusal, ReplyKind};
+use crate::turn::{Families, Load, Reason, Refusal, ReplyKind};
 use crate::wire::{ErrorCode, Method};
-
-/// The relayed addresses an allocation has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ends {
-    /// An IPv4 address.
-    V4,
-    /// An IPv6 address.
-    V6,
-    /// One of each.
-    Both,
-}
 
 /// A bound that a request ran into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,31 +17,7 @@ pub enum QuotaHit {
     /// Relay ports of a family: no worker has one that will do (508, or ADDRESS-ERROR-CODE).
     Ports,
     /// Allocates of this worker that wait for their sockets (508).
-    Openings,
-}
-
-impl Ends {
-    /// All of them, in the order of the counters.
-    pub const ALL: [Ends; 3] = [Ends::V4, Ends::V6, Ends::Both];
-
-    /// One word for it, in metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Ends::V4 => "ipv4",
-            Ends::V6 => "ipv6",
-            Ends::Both => "both",
-        }
-    }
-
-    /// What a pair of ends, IPv4 and IPv6, is; `None` when there is neither.
-    pub(in crate::turn) const fn of<T>(ends: &[Option<T>; 2]) -> Option<Ends> {
-        match ends {
-            [Some(_), None] => Some(Ends::V4),
-            [None, Some(_)] => Some(Ends::V6),
-            [Some(_), Some(_)] => Some(Ends::Both),
-            [None, None] => None,
-        }
-    }
+    PendingAllocates,
 }
 
 impl QuotaHit {
@@ -63,7 +28,7 @@ impl QuotaHit {
         QuotaHit::Permissions,
         QuotaHit::Channels,
         QuotaHit::Ports,
-        QuotaHit::Openings,
+        QuotaHit::PendingAllocates,
     ];
 
     /// One word for it, in metrics.
@@ -74,7 +39,7 @@ impl QuotaHit {
             QuotaHit::Permissions => "permissions",
             QuotaHit::Channels => "channels",
             QuotaHit::Ports => "ports",
-            QuotaHit::Openings => "openings",
+            QuotaHit::PendingAllocates => "openings",
         }
     }
 }
@@ -113,8 +78,8 @@ pub struct Counters {
     pub redeemed: u64,
     /// Requests whose sender was found out.
     pub authenticated: u64,
-    live_with: [u64; Ends::ALL.len()],
-    opened_with: [u64; Ends::ALL.len()],
+    live_with: [u64; Families::ALL.len()],
+    opened_with: [u64; Families::ALL.len()],
     refusals: [u64; Refusal::ALL.len()],
     refused_replies: [u64; ReplyKind::ALL.len()],
     quota_hits: [u64; QuotaHit::ALL.len()],
@@ -130,13 +95,13 @@ impl Counters {
     }
 
     /// Allocations that live now and have such relayed addresses.
-    pub fn live_with(&self, ends: Ends) -> u64 {
-        self.live_with[ends as usize]
+    pub fn live_with(&self, families: Families) -> u64 {
+        self.live_with[families as usize]
     }
 
     /// Allocations made with such relayed addresses.
-    pub fn opened_with(&self, ends: Ends) -> u64 {
-        self.opened_with[ends as usize]
+    pub fn opened_with(&self, families: Families) -> u64 {
+        self.opened_with[families as usize]
     }
 
     /// Requests whose sender was not found out.
@@ -173,23 +138,23 @@ impl Counters {
     }
 
     /// Counts an allocation that was made.
-    pub(in crate::turn) fn open(&mut self, ends: Ends) {
+    pub(in crate::turn) fn open(&mut self, families: Families) {
         self.opened += 1;
         self.live += 1;
-        self.opened_with[ends as usize] += 1;
-        self.live_with[ends as usize] += 1;
+        self.opened_with[families as usize] += 1;
+        self.live_with[families as usize] += 1;
     }
 
     /// Counts an allocation that ended with such relayed addresses.
-    pub(in crate::turn) fn close(&mut self, ends: Ends) {
+    pub(in crate::turn) fn close(&mut self, families: Families) {
         self.closed += 1;
         self.live -= 1;
-        self.live_with[ends as usize] -= 1;
+        self.live_with[families as usize] -= 1;
     }
 
-    /// Counts a dual allocation that goes on with one of its ends.
-    pub(in crate::turn) fn narrow(&mut self, to: Ends) {
-        self.live_with[Ends::Both as usize] -= 1;
+    /// Counts a dual allocation that goes on with one relayed address.
+    pub(in crate::turn) fn narrow(&mut self, to: Families) {
+        self.live_with[Families::Both as usize] -= 1;
         self.live_with[to as usize] += 1;
     }
 
@@ -232,7 +197,7 @@ mod tests {
 
     #[test]
     fn counters_stand_in_the_order_of_their_enums() {
-        assert!(Ends::ALL.into_iter().enumerate().all(|(n, ends)| ends as usize == n));
+        assert!(Families::ALL.into_iter().enumerate().all(|(n, families)| families as usize == n));
         assert!(QuotaHit::ALL.into_iter().enumerate().all(|(n, quota)| quota as usize == n));
         assert!(Refusal::ALL.into_iter().enumerate().all(|(n, refusal)| refusal as usize == n));
         assert!(ReplyKind::ALL.into_iter().enumerate().all(|(n, kind)| kind as usize == n));

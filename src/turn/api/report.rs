@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use ipnet::IpNet;
 
-use crate::turn::{Correspondents, FiveTuple, ReplyKind, SessionId};
+use crate::turn::{FiveTuple, PeerLog, PerFamily, ReplyKind, SessionId};
 
 /// One piece of news.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub struct Opened {
     pub user: Arc<str>,
     /// The client.
     pub flow: FiveTuple,
-    /// The relayed addresses as advertised: IPv4, IPv6.
-    pub relayed: [Option<SocketAddr>; 2],
+    /// The relayed addresses as advertised.
+    pub relayed: PerFamily<SocketAddr>,
     /// Seconds granted.
     pub lifetime_s: u32,
 }
@@ -44,14 +44,14 @@ pub struct Closed {
     pub user: Arc<str>,
     /// The client.
     pub flow: FiveTuple,
-    /// The relayed addresses it was made with: IPv4, IPv6.
-    pub relayed: [Option<SocketAddr>; 2],
+    /// The relayed addresses it was made with.
+    pub relayed: PerFamily<SocketAddr>,
     /// How long it lived.
     pub duration_ms: u64,
     /// What was relayed for it.
     pub traffic: Traffic,
     /// Whom it had permissions for.
-    pub peers: Correspondents,
+    pub peers: PeerLog,
     /// Why it ended.
     pub cause: Cause,
 }

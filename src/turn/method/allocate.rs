@@ -5,33 +5,33 @@
 //! gets the port reserved for it (`redeem.rs`).
 
 use crate::turn::{
-    Alternates, Exhausted, QuotaHit, Server,
+    Alternates, Exhausted, Families, PerFamily, QuotaHit, Server,
+    allocation::Owner,
     allocation::table::AllocationId,
-    allocation::{Owner, index},
     api::report::Cause,
     api::settings::OnReallocate,
     method::answer::{Answer, Refused},
-    method::pending::{BIND_RETRIES, Opening},
+    method::pending::{BIND_RETRIES, PendingAllocate},
     method::request::Request,
-    ports::reservation::Token,
+    ports::reservation::ReservationToken,
     ports::table::Parity,
 };
 use crate::wire::{ErrorCode, Family, Fingerprint, Message, TRANSPORT_UDP};
 
 /// What an Allocate asks for, once it is known to make sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Wish {
-    /// One family, or both for a dual allocation.
-    families: [Option<Family>; 2],
+struct AllocateRequest {
+    /// Both for a dual allocation.
+    families: Families,
     parity: Parity,
-    token: Option<Token>,
+    token: Option<ReservationToken>,
     asked_s: Option<u32>,
 }
 
 impl Server {
     /// Answers an Allocate request, or lets it wait for its sockets.
     pub(in crate::turn) fn allocate(&mut self, request: &Request<'_>) -> Result<Answer, Refused> {
-        if let Some(waiting) = self.openings.transaction(request.flow) {
+        if let Some(waiting) = self.pending_allocates.transaction(request.flow) {
             return if waiting == request.message.transaction() {
                 Ok(Answer::Silence(crate::turn::Reason::AlreadyPending))
             } else {
@@ -42,15 +42,15 @@ impl Server {
         if let Some(answer) = in_use.and_then(|id| self.again(id, request)) {
             return answer;
         }
-        let wish = Wish::of(request.message)?;
+        let wish = AllocateRequest::of(request.message)?;
         if let (Some(alternates), None) = (self.draining, wish.token) {
             return elsewhere(alternates, request);
         }
         if let Some(id) = in_use {
             self.end_allocation(request.now, id, Cause::Replaced);
         }
-        if self.openings.is_full() {
-            self.counters.reach(QuotaHit::Openings);
+        if self.pending_allocates.is_full() {
+            self.counters.reach(QuotaHit::PendingAllocates);
             return Err(Refused(ErrorCode::InsufficientCapacity));
         }
         match wish.token {
@@ -83,90 +83,93 @@ impl Server {
         }
     }
 
-    /// Takes the quota's places and draws the ports.
-    fn draw(&mut self, request: &Request<'_>, wish: &Wish) -> Result<Answer, Refused> {
-        if !wish.families.into_iter().flatten().any(|family| self.relays.has_family(family)) {
+    /// Takes the quota's quota_held and draws the ports.
+    fn draw(&mut self, request: &Request<'_>, wish: &AllocateRequest) -> Result<Answer, Refused> {
+        if !wish.families.iter().any(|family| self.relays.has_family(family)) {
             return Err(Refused(ErrorCode::AddressFamilyNotSupported));
         }
-        let mut opening = self.opening(request, wish.asked_s);
-        opening.parity = wish.parity;
-        self.take_places(&mut opening)?;
-        for family in wish.families.into_iter().flatten() {
-            self.draw_end(&mut opening, family);
+        let mut waiting = self.pending_allocate(request, wish.asked_s);
+        waiting.parity = wish.parity;
+        self.acquire_quota(&mut waiting)?;
+        for family in wish.families.iter() {
+            self.draw_port(&mut waiting, family);
         }
-        if opening.asked.is_empty() {
-            self.leave_places(&opening);
+        if waiting.asked.is_empty() {
+            self.release_quota(&waiting);
             return Err(Refused(ErrorCode::InsufficientCapacity));
         }
-        let pending = self.openings.name();
-        self.ask(pending, opening);
+        let pending = self.pending_allocates.name();
+        self.ask(pending, waiting);
         Ok(Answer::Later)
     }
 
     /// An Allocate that waits for nothing yet.
-    pub(super) fn opening(&self, request: &Request<'_>, asked_s: Option<u32>) -> Opening {
-        Opening {
+    pub(super) fn pending_allocate(
+        &self,
+        request: &Request<'_>,
+        asked_s: Option<u32>,
+    ) -> PendingAllocate {
+        PendingAllocate {
             flow: request.flow,
             transaction: request.message.transaction(),
             fingerprint: request.message.fingerprint() == Fingerprint::Valid,
-            owner: Owner::of(request.authenticated, self.rules),
+            owner: Owner::of(request.authenticated, self.settings_epoch),
             lifetime_s: self.settings.lifetime_s(asked_s),
             parity: Parity::Any,
-            places: 0,
+            quota_held: 0,
             asked: Vec::new(),
-            bound: [None, None],
+            bound: PerFamily::default(),
             reserved: None,
-            missing: [None, None],
-            spoiled: Vec::new(),
+            missing: PerFamily::default(),
+            ports_in_use: Vec::new(),
             retries: BIND_RETRIES,
         }
     }
 
     /// One place of the quota for the allocation, and one for a port reserved beside it.
-    fn take_places(&mut self, opening: &mut Opening) -> Result<(), Refused> {
-        let places = if opening.parity == Parity::Pair { 2 } else { 1 };
-        for _ in 0..places {
-            if let Err(exhausted) = self.shard.quota.admit(&opening.owner.account) {
-                self.leave_places(opening);
+    fn acquire_quota(&mut self, waiting: &mut PendingAllocate) -> Result<(), Refused> {
+        let wanted = if waiting.parity == Parity::Pair { 2 } else { 1 };
+        for _ in 0..wanted {
+            if let Err(exhausted) = self.shard.quota.admit(&waiting.owner.account) {
+                self.release_quota(waiting);
                 self.counters.reach(quota(exhausted));
                 return Err(Refused(code(exhausted)));
             }
-            opening.places += 1;
+            waiting.quota_held += 1;
         }
         Ok(())
     }
 
     /// Gives every place back that an Allocate had taken.
-    pub(super) fn leave_places(&mut self, opening: &Opening) {
-        for _ in 0..opening.places {
-            self.shard.quota.leave(&opening.owner.account);
+    pub(super) fn release_quota(&mut self, waiting: &PendingAllocate) {
+        for _ in 0..waiting.quota_held {
+            self.shard.quota.leave(&waiting.owner.account);
         }
     }
 
     /// Draws a port for a family, and notes why when there is none.
-    pub(super) fn draw_end(&mut self, opening: &mut Opening, family: Family) {
-        let missing = &mut opening.missing[index(family)];
+    pub(super) fn draw_port(&mut self, waiting: &mut PendingAllocate, family: Family) {
         if !self.relays.has_family(family) {
-            *missing = Some(ErrorCode::AddressFamilyNotSupported);
+            waiting.missing.set(family, ErrorCode::AddressFamilyNotSupported);
             return;
         }
-        match self.relays.draw(family, opening.parity, &mut self.chance) {
+        match self.relays.draw(family, waiting.parity, &mut self.rng) {
             Some(drawn) => {
-                *missing = None;
-                opening.note(family, drawn);
+                waiting.missing.take(family);
+                waiting.record_drawn(family, drawn);
             }
             None => {
                 self.counters.reach(QuotaHit::Ports);
-                *missing = Some(ErrorCode::InsufficientCapacity);
+                waiting.missing.set(family, ErrorCode::InsufficientCapacity);
             }
         }
     }
 }
 
-impl Wish {
+impl AllocateRequest {
     /// Reads the request in the order of RFC 8656 §7.2, so that of several faults the first named
     /// there is answered.
-    fn of(message: &Message<'_>) -> Result<Wish, Refused> {
+    fn of(message: &Message<'_>) -> Result<AllocateRequest, Refused> {
         match message.requested_transport()? {
             None => return Err(Refused(ErrorCode::BadRequest)),
             Some(TRANSPORT_UDP) => {}
@@ -182,7 +185,7 @@ impl Wish {
         if additional.is_some() && (requested.is_some() || reserve == Some(true)) {
             return Err(Refused(ErrorCode::BadRequest));
         }
-        Ok(Wish {
+        Ok(AllocateRequest {
             families: families(requested, additional)?,
             parity: parity(reserve),
             token,
@@ -204,12 +207,12 @@ fn elsewhere(alternates: Alternates, request: &Request<'_>) -> Result<Answer, Re
 fn families(
     requested: Option<Option<Family>>,
     additional: Option<Option<Family>>,
-) -> Result<[Option<Family>; 2], Refused> {
+) -> Result<Families, Refused> {
     match (requested, additional) {
         (Some(None), _) => Err(Refused(ErrorCode::AddressFamilyNotSupported)),
-        (Some(family), _) => Ok([family, None]),
-        (None, None) => Ok([Some(Family::V4), None]),
-        (None, Some(Some(Family::V6))) => Ok([Some(Family::V4), Some(Family::V6)]),
+        (Some(Some(family)), _) => Ok(Families::of(family)),
+        (None, None) => Ok(Families::V4),
+        (None, Some(Some(Family::V6))) => Ok(Families::Both),
         (None, Some(Some(Family::V4) | None)) => Err(Refused(ErrorCode::BadRequest)),
     }
 }

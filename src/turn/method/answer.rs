@@ -161,7 +161,7 @@ impl<'a> Envelope<'a> {
 
 /// The attributes of an Allocate success (RFC 8656 §7.2).
 fn allocated(granted: &Granted, client: SocketAddr, writer: &mut MessageWriter<'_>) {
-    for relayed in granted.relayed.iter().flatten() {
+    for relayed in granted.relayed.iter() {
         writer.xor_relayed_address(*relayed);
     }
     writer.lifetime_s(granted.lifetime_s);

@@ -48,7 +48,7 @@ impl Unknown {
     pub(in crate::turn) fn of(message: &Message<'_>) -> Option<Unknown> {
         let mut unknown = Unknown { kinds: [AttributeType(0); LISTED], count: 0 };
         for attribute in message.attributes().filter(|attribute| is_unknown(attribute.kind)) {
-            unknown.note(attribute.kind);
+            unknown.record(attribute.kind);
         }
         (unknown.count > 0).then_some(unknown)
     }
@@ -58,7 +58,7 @@ impl Unknown {
         &self.kinds[..self.count]
     }
 
-    fn note(&mut self, kind: AttributeType) {
+    fn record(&mut self, kind: AttributeType) {
         if self.count < LISTED && !self.list().contains(&kind) {
             self.kinds[self.count] = kind;
             self.count += 1;

@@ -8,7 +8,7 @@ use crate::turn::{
     allocation::table::AllocationId,
     method::answer::{Answer, Refused},
     method::request::Request,
-    ports::relays::Target,
+    ports::relays::RelayTarget,
     relay::peer::canonical,
 };
 use crate::wire::{ChannelNumber, ErrorCode, Message};
@@ -22,7 +22,7 @@ impl Server {
     ) -> Result<Answer, Refused> {
         let id = self.own_allocation(request)?;
         let (number, peer) = self.wanted(request.message)?;
-        self.end_for(id, peer.ip(), request.now)?;
+        self.require_family(id, peer.ip(), request.now)?;
         let reach = self.permit_socket(peer)?;
         self.make_room(id, number, peer, request.now.mono_ms)?;
         self.install(id, vec![(peer.ip(), reach)], request.now)?;
@@ -37,7 +37,7 @@ impl Server {
     /// only one of the relay range can ever lead anywhere.
     fn permit_socket(&self, peer: SocketAddr) -> Result<Reach, Refused> {
         let reach = self.permit(peer.ip())?;
-        let outside = self.relays.target(peer) == Target::Outside;
+        let outside = self.relays.target(peer) == RelayTarget::Outside;
         if reach == Reach::Relays && outside {
             return Err(Refused(ErrorCode::Forbidden));
         }

@@ -27,7 +27,7 @@ impl Server {
         let mut permitted = Vec::with_capacity(peers.len());
         for peer in peers {
             let ip = canonical(peer).ip();
-            self.end_for(id, ip, request.now)?;
+            self.require_family(id, ip, request.now)?;
             permitted.push((ip, self.permit(ip)?));
         }
         self.install(id, permitted, request.now)?;
@@ -35,7 +35,7 @@ impl Server {
     }
 
     /// 443 unless the allocation has a relayed address of the peer's family (RFC 8656 §10.2).
-    pub(in crate::turn) fn end_for(
+    pub(in crate::turn) fn require_family(
         &mut self,
         id: AllocationId,
         peer: IpAddr,
@@ -80,7 +80,7 @@ impl Server {
             return Err(Refused(ErrorCode::InsufficientCapacity));
         }
         for (peer, _) in permitted.iter().filter(|(peer, _)| !permissions.holds(*peer)) {
-            allocation.peers.note(*peer);
+            allocation.peers.record(*peer);
         }
         permissions.install(&permitted, now.mono_ms);
         self.rearm(id);

@@ -5,17 +5,17 @@
 //! then named in ADDRESS-ERROR-CODE (RFC 8656 §7.2).
 
 use crate::turn::{
-    Bind, Correspondents, Ends, Now, Outcome, PendingId, Reason, RelayId, Server, SessionId,
-    Socket, Traffic, Verdict,
+    Bind, Families, Now, Outcome, PeerLog, PendingId, Reason, Server, SessionId, Socket, Traffic,
+    Verdict,
     allocation::channel::Channels,
     allocation::permission::Permissions,
-    allocation::{Allocation, End, Granted, Meters, index},
+    allocation::{Allocation, Granted, Meters, RelayedAddress},
     api::effect::{Effect, Open, Purpose},
     api::report::{Opened, Report},
     method::answer::{Answer, Envelope},
-    method::pending::{Asked, Opening, Part},
+    method::pending::{AskedSocket, Part, PendingAllocate},
     ports::relays::Drawn,
-    ports::reservation::Token,
+    ports::reservation::ReservationToken,
     ports::table::Parity,
 };
 use crate::wire::{ErrorCode, Family, Method};
@@ -47,184 +47,184 @@ impl Server {
         outcome: Outcome<'_>,
         reply: &mut [u8],
     ) -> Verdict {
-        let Some(mut opening) = self.openings.take(pending) else {
+        let Some(mut waiting) = self.pending_allocates.take(pending) else {
             return Verdict::Drop(Reason::NotPending);
         };
         match outcome {
-            Outcome::Opened(results) => self.note_results(&mut opening, results),
-            Outcome::Redeemed(local) => self.note_redeemed(&mut opening, local),
+            Outcome::Opened(results) => self.record_results(&mut waiting, results),
+            Outcome::Redeemed(local) => self.record_redeemed(&mut waiting, local),
             Outcome::Unusable(local) => {
                 self.relays.discard(local);
-                opening.places = 1;
-                self.note_results(&mut opening, &[]);
+                waiting.quota_held = 1;
+                self.record_results(&mut waiting, &[]);
             }
-            Outcome::NotRedeemed => self.note_results(&mut opening, &[]),
+            Outcome::NotRedeemed => self.record_results(&mut waiting, &[]),
         }
-        if !opening.asked.is_empty() {
-            self.ask(pending, opening);
+        if !waiting.asked.is_empty() {
+            self.ask(pending, waiting);
             return Verdict::Pending;
         }
-        let answer = self.conclude(now, &mut opening);
-        self.answer_opening(now, &opening, &answer, reply)
+        let answer = self.conclude(now, &mut waiting);
+        self.answer_waiting(now, &waiting, &answer, reply)
     }
 
     /// Lets an Allocate wait for the sockets it has drawn.
-    pub(super) fn ask(&mut self, pending: PendingId, opening: Opening) {
-        let socket = |asked: &Asked| Socket {
+    pub(super) fn ask(&mut self, pending: PendingId, waiting: PendingAllocate) {
+        let socket = |asked: &AskedSocket| Socket {
             relay: asked.relay,
             local: self.relays.local(asked.relay),
             purpose: match asked.part {
-                Part::End(_) => Purpose::Relay,
+                Part::Relay(_) => Purpose::Relay,
                 Part::Reserve => Purpose::Reserve,
             },
         };
-        let sockets = opening.asked.iter().map(socket).collect();
-        let open = Open { pending, flow: opening.flow, sockets };
+        let sockets = waiting.asked.iter().map(socket).collect();
+        let open = Open { pending, flow: waiting.flow, sockets };
         self.effects.push_back(Effect::Open(open));
-        self.openings.insert(pending, opening);
+        self.pending_allocates.insert(pending, waiting);
     }
 
     /// Sorts the sockets out that were asked for, and draws again for those whose port was in use.
-    fn note_results(&mut self, opening: &mut Opening, results: &[Bind]) {
-        let asked = std::mem::take(&mut opening.asked);
+    fn record_results(&mut self, waiting: &mut PendingAllocate, results: &[Bind]) {
+        let asked = std::mem::take(&mut waiting.asked);
         let results = results.iter().copied().chain(std::iter::repeat(Bind::Failed));
-        let results: Vec<(Asked, Bind)> = asked.into_iter().zip(results).collect();
+        let results: Vec<(AskedSocket, Bind)> = asked.into_iter().zip(results).collect();
         let whole = results.iter().all(|(_, result)| *result == Bind::Bound);
-        let usable = whole || opening.parity != Parity::Pair;
+        let usable = whole || waiting.parity != Parity::Pair;
         let pair_in_use = !usable && results.iter().any(|(_, result)| *result == Bind::InUse);
         for (asked, result) in results {
             match result {
-                Bind::Bound if usable => opening.keep(asked),
+                Bind::Bound if usable => waiting.record_bound(asked),
                 Bind::Bound => self.close_relay(asked.relay),
-                Bind::InUse | Bind::Failed => opening.spoiled.push(asked.relay),
+                Bind::InUse | Bind::Failed => waiting.ports_in_use.push(asked.relay),
             }
-            if let Part::End(family) = asked.part
-                && opening.bound[index(family)].is_none()
+            if let Part::Relay(family) = asked.part
+                && waiting.bound.get(family).is_none()
             {
-                self.try_again(opening, family, pair_in_use || result == Bind::InUse);
+                self.try_again(waiting, family, pair_in_use || result == Bind::InUse);
             }
         }
     }
 
-    fn try_again(&mut self, opening: &mut Opening, family: Family, in_use: bool) {
-        opening.missing[index(family)] = Some(ErrorCode::InsufficientCapacity);
-        if in_use && opening.retries > 0 {
-            opening.retries -= 1;
-            self.draw_end(opening, family);
+    fn try_again(&mut self, waiting: &mut PendingAllocate, family: Family, in_use: bool) {
+        waiting.missing.set(family, ErrorCode::InsufficientCapacity);
+        if in_use && waiting.retries > 0 {
+            waiting.retries -= 1;
+            self.draw_port(waiting, family);
         }
     }
 
     /// Makes the allocation of what is bound, or gives everything back.
-    fn conclude(&mut self, now: Now, opening: &mut Opening) -> Answer {
-        for relay in std::mem::take(&mut opening.spoiled) {
+    fn conclude(&mut self, now: Now, waiting: &mut PendingAllocate) -> Answer {
+        for relay in std::mem::take(&mut waiting.ports_in_use) {
             self.relays.release(relay);
         }
-        if opening.bound == [None, None] {
-            self.leave_places(opening);
-            let code = opening.missing.iter().flatten().max();
+        if waiting.bound.families().is_none() {
+            self.release_quota(waiting);
+            let code = waiting.missing.iter().max();
             return Answer::Error(code.copied().unwrap_or(ErrorCode::InsufficientCapacity));
         }
-        let token = opening.reserved.map(|relay| {
+        let token = waiting.reserved.map(|relay| {
             self.relays.reserve(relay);
             self.counters.reserved += 1;
-            self.reservations.make(relay, &opening.owner, now.mono_ms, &mut self.chance)
+            self.reservations.make(relay, &waiting.owner, now.mono_ms, &mut self.rng)
         });
-        Answer::Allocated(self.establish(now, opening, token))
+        Answer::Allocated(self.establish(now, waiting, token))
     }
 
     /// Puts an allocation into the table. The success may be answered from here on, not before.
     pub(super) fn establish(
         &mut self,
         now: Now,
-        opening: &Opening,
-        reservation: Option<Token>,
+        waiting: &PendingAllocate,
+        reservation: Option<ReservationToken>,
     ) -> Granted {
-        let expires_ms = now.mono_ms + u64::from(opening.lifetime_s) * 1000;
+        let expires_ms = now.mono_ms + u64::from(waiting.lifetime_s) * 1000;
         let granted = Granted {
-            transaction: opening.transaction,
-            relayed: opening.bound.map(|relay| relay.map(|relay| self.relays.advertised(relay))),
-            lifetime_s: opening.lifetime_s,
+            transaction: waiting.transaction,
+            relayed: waiting.bound.map(|relay| self.relays.advertised(relay)),
+            lifetime_s: waiting.lifetime_s,
             reservation,
-            missing: opening.missing_family(),
+            missing: waiting.missing_family(),
         };
-        let session = self.name_session(&opening.bound);
+        let session = self.name_session(waiting.bound.families());
         let id = self.allocations.insert(Allocation {
             session,
-            flow: opening.flow,
-            owner: opening.owner.clone(),
-            ends: opening.bound.map(|relay| relay.map(|relay| End { relay, expires_ms })),
+            flow: waiting.flow,
+            owner: waiting.owner.clone(),
+            relayed: waiting.bound.map(|relay| RelayedAddress { relay, expires_ms }),
             permissions: Permissions::default(),
             channels: Channels::default(),
             traffic: Traffic::default(),
-            peers: Correspondents::default(),
+            peers: PeerLog::default(),
             meters: Meters::default(),
             forwarded: Vec::new(),
             opened_ms: now.mono_ms,
             granted,
         });
-        for relay in opening.bound.into_iter().flatten() {
+        for relay in waiting.bound.iter().copied() {
             self.relays.go_live(relay, id);
         }
         self.rearm(id);
-        self.tell_opened(session, opening, &granted);
+        self.tell_opened(session, waiting, &granted);
         granted
     }
 
     /// Counts one more allocation; its place in the count is its name.
-    fn name_session(&mut self, bound: &[Option<RelayId>; 2]) -> SessionId {
-        self.counters.open(Ends::of(bound).expect("an allocation has an end"));
+    fn name_session(&mut self, families: Option<Families>) -> SessionId {
+        self.counters.open(families.expect("an allocation has a relayed address"));
         SessionId { worker: self.shard.worker, serial: self.counters.opened }
     }
 
-    fn tell_opened(&mut self, session: SessionId, opening: &Opening, granted: &Granted) {
+    fn tell_opened(&mut self, session: SessionId, waiting: &PendingAllocate, granted: &Granted) {
         self.reports.push_back(Report::Opened(Opened {
             session,
-            user: opening.owner.user.clone(),
-            flow: opening.flow,
+            user: waiting.owner.user.clone(),
+            flow: waiting.flow,
             relayed: granted.relayed,
             lifetime_s: granted.lifetime_s,
         }));
     }
 
-    fn answer_opening(
+    fn answer_waiting(
         &mut self,
         now: Now,
-        opening: &Opening,
+        waiting: &PendingAllocate,
         answer: &Answer,
         reply: &mut [u8],
     ) -> Verdict {
         let envelope = Envelope {
             now,
-            client: opening.flow.client,
+            client: waiting.flow.client,
             method: Method::Allocate,
-            transaction: opening.transaction,
-            fingerprint: opening.fingerprint,
-            key: Some(&opening.owner.key),
+            transaction: waiting.transaction,
+            fingerprint: waiting.fingerprint,
+            key: Some(&waiting.owner.key),
         };
         self.write(&envelope, answer, reply)
     }
 }
 
-impl Opening {
+impl PendingAllocate {
     /// Asks for what was drawn.
-    pub(super) fn note(&mut self, family: Family, drawn: Drawn) {
-        self.asked.push(Asked { relay: drawn.relay, part: Part::End(family) });
+    pub(super) fn record_drawn(&mut self, family: Family, drawn: Drawn) {
+        self.asked.push(AskedSocket { relay: drawn.relay, part: Part::Relay(family) });
         if let Some(next) = drawn.next {
-            self.asked.push(Asked { relay: next, part: Part::Reserve });
+            self.asked.push(AskedSocket { relay: next, part: Part::Reserve });
         }
     }
 
     /// Keeps a socket that is bound.
-    fn keep(&mut self, asked: Asked) {
+    fn record_bound(&mut self, asked: AskedSocket) {
         match asked.part {
-            Part::End(family) => self.bound[index(family)] = Some(asked.relay),
+            Part::Relay(family) => self.bound.set(family, asked.relay),
             Part::Reserve => self.reserved = Some(asked.relay),
         }
     }
 
     /// The half of a dual allocation that is not there.
     fn missing_family(&self) -> Option<(Family, ErrorCode)> {
-        let why = |family| self.missing[index(family)].map(|code| (family, code));
-        [Family::V4, Family::V6].into_iter().find_map(why)
+        let why = |family| self.missing.get(family).map(|code| (family, *code));
+        Families::Both.iter().find_map(why)
     }
 }

@@ -1,18 +1,20 @@
 //! Allocates that wait for the world, between the request and [`super::Server::complete`].
 //!
 //! All that the answer needs is kept here, so nobody keeps the request. One five-tuple waits at
-//! most once, and the whole server for at most [`MAX_OPENINGS`].
+//! most once, and the whole server for at most [`MAX_PENDING_ALLOCATES`].
 
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use crate::turn::{Chance, FiveTuple, PendingId, RelayId, allocation::Owner, ports::table::Parity};
+use crate::turn::{
+    FiveTuple, PendingId, PerFamily, RelayId, Rng, allocation::Owner, ports::table::Parity,
+};
 use crate::wire::{ErrorCode, Family, TransactionId};
 
 /// Allocates that may wait at a time. The kernel answers for a socket by the next turn of the worker's
 /// loop, so that only what one turn brings adds up, and reservations asked for at other workers.
-const MAX_OPENINGS: usize = 4096;
+const MAX_PENDING_ALLOCATES: usize = 4096;
 
 /// Times another port is tried when the one drawn is in use by somebody else.
 pub(in crate::turn) const BIND_RETRIES: u8 = 16;
@@ -21,21 +23,21 @@ pub(in crate::turn) const BIND_RETRIES: u8 = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::turn) enum Part {
     /// The relayed address of a family.
-    End(Family),
+    Relay(Family),
     /// The reserved next port.
     Reserve,
 }
 
 /// One socket that was asked for.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::turn) struct Asked {
+pub(in crate::turn) struct AskedSocket {
     pub(in crate::turn) relay: RelayId,
     pub(in crate::turn) part: Part,
 }
 
 /// One waiting Allocate.
 #[derive(Debug)]
-pub(in crate::turn) struct Opening {
+pub(in crate::turn) struct PendingAllocate {
     pub(in crate::turn) flow: FiveTuple,
     pub(in crate::turn) transaction: TransactionId,
     pub(in crate::turn) fingerprint: bool,
@@ -43,45 +45,45 @@ pub(in crate::turn) struct Opening {
     pub(in crate::turn) lifetime_s: u32,
     pub(in crate::turn) parity: Parity,
     /// Places taken of the account's quota: one for the allocation, one for a reservation.
-    pub(in crate::turn) places: u8,
+    pub(in crate::turn) quota_held: u8,
     /// What was asked for last, in the order of the effect.
-    pub(in crate::turn) asked: Vec<Asked>,
+    pub(in crate::turn) asked: Vec<AskedSocket>,
     /// What is bound.
-    pub(in crate::turn) bound: [Option<RelayId>; 2],
+    pub(in crate::turn) bound: PerFamily<RelayId>,
     pub(in crate::turn) reserved: Option<RelayId>,
     /// Why a family that was wanted has nothing bound.
-    pub(in crate::turn) missing: [Option<ErrorCode>; 2],
+    pub(in crate::turn) missing: PerFamily<ErrorCode>,
     /// Ports that somebody else uses, held back until the end so that none is tried twice.
-    pub(in crate::turn) spoiled: Vec<RelayId>,
+    pub(in crate::turn) ports_in_use: Vec<RelayId>,
     pub(in crate::turn) retries: u8,
 }
 
 /// Every waiting Allocate of one worker.
 #[derive(Debug)]
-pub(in crate::turn) struct Openings {
-    waiting: HashMap<PendingId, Opening, FixedState>,
+pub(in crate::turn) struct PendingAllocates {
+    waiting: HashMap<PendingId, PendingAllocate, FixedState>,
     flows: HashMap<FiveTuple, PendingId, FixedState>,
     next: u32,
 }
 
-impl Openings {
-    pub(in crate::turn) fn new(chance: &mut Chance) -> Openings {
-        Openings {
-            waiting: HashMap::with_hasher(chance.hash_state()),
-            flows: HashMap::with_hasher(chance.hash_state()),
+impl PendingAllocates {
+    pub(in crate::turn) fn new(rng: &mut Rng) -> PendingAllocates {
+        PendingAllocates {
+            waiting: HashMap::with_hasher(rng.hash_state()),
+            flows: HashMap::with_hasher(rng.hash_state()),
             next: 0,
         }
     }
 
     /// True when no more may wait.
     pub(in crate::turn) fn is_full(&self) -> bool {
-        self.waiting.len() >= MAX_OPENINGS
+        self.waiting.len() >= MAX_PENDING_ALLOCATES
     }
 
     /// The transaction a five-tuple waits with.
     pub(in crate::turn) fn transaction(&self, flow: FiveTuple) -> Option<TransactionId> {
         let pending = self.flows.get(&flow)?;
-        self.waiting.get(pending).map(|opening| opening.transaction)
+        self.waiting.get(pending).map(|waiting| waiting.transaction)
     }
 
     /// A name no waiting Allocate has.
@@ -95,15 +97,15 @@ impl Openings {
     }
 
     /// Lets an Allocate wait under a name.
-    pub(in crate::turn) fn insert(&mut self, pending: PendingId, opening: Opening) {
-        self.flows.insert(opening.flow, pending);
-        self.waiting.insert(pending, opening);
+    pub(in crate::turn) fn insert(&mut self, pending: PendingId, waiting: PendingAllocate) {
+        self.flows.insert(waiting.flow, pending);
+        self.waiting.insert(pending, waiting);
     }
 
     /// Takes a waiting Allocate.
-    pub(in crate::turn) fn take(&mut self, pending: PendingId) -> Option<Opening> {
-        let opening = self.waiting.remove(&pending)?;
-        self.flows.remove(&opening.flow);
-        Some(opening)
+    pub(in crate::turn) fn take(&mut self, pending: PendingId) -> Option<PendingAllocate> {
+        let waiting = self.waiting.remove(&pending)?;
+        self.flows.remove(&waiting.flow);
+        Some(waiting)
     }
 }

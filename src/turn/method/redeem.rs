@@ -7,12 +7,11 @@ use std::net::SocketAddr;
 
 use crate::turn::{
     Server,
-    allocation::index,
     api::effect::{Effect, Redeem},
     method::answer::{Answer, Refused},
-    method::pending::{Asked, Opening, Part},
+    method::pending::{AskedSocket, Part, PendingAllocate},
     method::request::Request,
-    ports::reservation::{Token, owner},
+    ports::reservation::{ReservationToken, owner},
 };
 use crate::wire::{ErrorCode, Family};
 
@@ -21,7 +20,7 @@ impl Server {
     pub(super) fn claim(
         &mut self,
         request: &Request<'_>,
-        token: Token,
+        token: ReservationToken,
         asked_s: Option<u32>,
     ) -> Result<Answer, Refused> {
         if owner(token) == self.shard.worker {
@@ -30,18 +29,18 @@ impl Server {
         if !self.shard.ports.has_worker(owner(token)) {
             return Err(Refused(ErrorCode::InsufficientCapacity));
         }
-        let mut opening = self.opening(request, asked_s);
-        let (pending, relay) = (self.openings.name(), self.relays.expect());
-        opening.asked.push(Asked { relay, part: Part::Reserve });
+        let mut waiting = self.pending_allocate(request, asked_s);
+        let (pending, relay) = (self.pending_allocates.name(), self.relays.expect());
+        waiting.asked.push(AskedSocket { relay, part: Part::Reserve });
         self.effects.push_back(Effect::Redeem(Redeem {
             pending,
             flow: request.flow,
             owner: owner(token),
             relay,
             token,
-            user: opening.owner.user.clone(),
+            user: waiting.owner.user.clone(),
         }));
-        self.openings.insert(pending, opening);
+        self.pending_allocates.insert(pending, waiting);
         Ok(Answer::Later)
     }
 
@@ -49,28 +48,28 @@ impl Server {
     fn claim_here(
         &mut self,
         request: &Request<'_>,
-        token: Token,
+        token: ReservationToken,
         asked_s: Option<u32>,
     ) -> Result<Answer, Refused> {
         let (user, now_ms) = (request.authenticated.user(), request.now.mono_ms);
         let reservation = self.reservations.redeem(token, user, now_ms);
         let relay = reservation.ok_or(ErrorCode::InsufficientCapacity)?.relay;
         self.counters.redeemed += 1;
-        let mut opening = self.opening(request, asked_s);
+        let mut waiting = self.pending_allocate(request, asked_s);
         let family = Family::of(self.relays.local(relay).ip());
-        opening.bound[index(family)] = Some(relay);
+        waiting.bound.set(family, relay);
         self.effects.push_back(Effect::Activate(relay));
-        Ok(Answer::Allocated(self.establish(request.now, &opening, None)))
+        Ok(Answer::Allocated(self.establish(request.now, &waiting, None)))
     }
 
     /// Another worker gave its port, with the place in the quota.
-    pub(super) fn note_redeemed(&mut self, opening: &mut Opening, local: SocketAddr) {
-        opening.places = 1;
-        for asked in std::mem::take(&mut opening.asked) {
+    pub(super) fn record_redeemed(&mut self, waiting: &mut PendingAllocate, local: SocketAddr) {
+        waiting.quota_held = 1;
+        for asked in std::mem::take(&mut waiting.asked) {
             if self.relays.adopt(asked.relay, local) {
-                opening.bound[index(Family::of(local.ip()))] = Some(asked.relay);
+                waiting.bound.set(Family::of(local.ip()), asked.relay);
             } else {
-                opening.spoiled.push(asked.relay);
+                waiting.ports_in_use.push(asked.relay);
             }
         }
     }

@@ -1,8 +1,7 @@
 //! Refresh: a longer life for an allocation, or none (RFC 8656 §8).
 
 use crate::turn::{
-    Server,
-    allocation::index,
+    Families, PerFamily, Server,
     allocation::table::AllocationId,
     api::report::Cause,
     method::answer::{Answer, Refused},
@@ -17,7 +16,7 @@ impl Server {
         let asked_s = request.message.lifetime_s()?;
         let families = self.families(id, request)?;
         if asked_s == Some(0) {
-            for family in families.into_iter().flatten() {
+            for family in families.iter() {
                 self.end_family(request.now, id, family, Cause::Deleted);
             }
             return Ok(Answer::Refreshed { lifetime_s: 0 });
@@ -27,29 +26,22 @@ impl Server {
         Ok(Answer::Refreshed { lifetime_s })
     }
 
-    /// The ends a Refresh is about: the family it names, or all there are.
-    fn families(
-        &mut self,
-        id: AllocationId,
-        request: &Request<'_>,
-    ) -> Result<[Option<Family>; 2], Refused> {
+    /// The families a Refresh is about: the family it names, or all there are.
+    fn families(&mut self, id: AllocationId, request: &Request<'_>) -> Result<Families, Refused> {
         let named = named_family(request.message)?;
         let allocation = self.allocations.at(id).ok_or(ErrorCode::AllocationMismatch)?;
-        let present = [Family::V4, Family::V6].map(|family| {
+        let present = PerFamily::from_fn(|family| {
             let wanted = named.is_none_or(|named| named == family);
-            (wanted && allocation.relay(family, request.now.mono_ms).is_some()).then_some(family)
+            allocation.relay(family, request.now.mono_ms).filter(|_| wanted)
         });
-        if present == [None, None] {
-            return Err(Refused(ErrorCode::PeerAddressFamilyMismatch));
-        }
-        Ok(present)
+        present.families().ok_or(Refused(ErrorCode::PeerAddressFamilyMismatch))
     }
 
-    fn extend(&mut self, id: AllocationId, families: [Option<Family>; 2], expires_ms: u64) {
+    fn extend(&mut self, id: AllocationId, families: Families, expires_ms: u64) {
         if let Some(allocation) = self.allocations.at(id) {
-            for family in families.into_iter().flatten() {
-                if let Some(end) = &mut allocation.ends[index(family)] {
-                    end.expires_ms = expires_ms;
+            for family in families.iter() {
+                if let Some(relayed) = allocation.relayed.get_mut(family) {
+                    relayed.expires_ms = expires_ms;
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, ops::Range};
 
 use crate::turn::{
     FiveTuple, Now, Reason, Server, Verdict, method::attributes::is_unknown,
-    relay::payload::Outgoing, relay::peer::canonical,
+    relay::payload::ToPeerPayload, relay::peer::canonical,
 };
 use crate::wire::{AttributeType, Message};
 
@@ -26,7 +26,7 @@ impl Server {
 
 /// Peer and payload, in one walk over the attributes; `None` when one of them is missing or an
 /// attribute is not understood (RFC 8489 §6.3.2).
-fn outgoing(message: &Message<'_>) -> Option<Outgoing> {
+fn outgoing(message: &Message<'_>) -> Option<ToPeerPayload> {
     let mut payload: Option<Range<usize>> = None;
     let mut dont_fragment = false;
     for attribute in message.attributes() {
@@ -41,5 +41,5 @@ fn outgoing(message: &Message<'_>) -> Option<Outgoing> {
         }
     }
     let peer: SocketAddr = message.peer().ok()??;
-    Some(Outgoing { peer: canonical(peer), payload: payload?, frames: 1, dont_fragment })
+    Some(ToPeerPayload { peer: canonical(peer), payload: payload?, frames: 1, dont_fragment })
 }

@@ -16,7 +16,7 @@ use super::ranges::canonical_v4;
 
 /// One way of putting an IPv4 address into an IPv6 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum Embedding {
     Compatible,
     Translated,
     Nat64,
@@ -38,60 +38,67 @@ const COMPATIBLE_FIRST: u128 = 0x1_0000;
 const ISATAP: u128 = 0x0000_5EFE;
 const ISATAP_MASK: u128 = 0xFCFF_FFFF;
 
-impl Form {
-    pub(super) const ALL: [Form; 11] = [
-        Form::Compatible,
-        Form::Translated,
-        Form::Nat64,
-        Form::Nat64Local48,
-        Form::Nat64Local56,
-        Form::Nat64Local64,
-        Form::Nat64Local96,
-        Form::SixToFour,
-        Form::TeredoServer,
-        Form::TeredoClient,
-        Form::Isatap,
+impl Embedding {
+    pub(super) const ALL: [Embedding; 11] = [
+        Embedding::Compatible,
+        Embedding::Translated,
+        Embedding::Nat64,
+        Embedding::Nat64Local48,
+        Embedding::Nat64Local56,
+        Embedding::Nat64Local64,
+        Embedding::Nat64Local96,
+        Embedding::SixToFour,
+        Embedding::TeredoServer,
+        Embedding::TeredoClient,
+        Embedding::Isatap,
     ];
 
     /// Bits a prefix must fix to speak of this form alone.
     pub(super) const fn prefix_len(self) -> u8 {
         match self {
-            Form::Compatible | Form::Translated | Form::Nat64 | Form::Isatap => 96,
-            Form::Nat64Local48 | Form::Nat64Local56 | Form::Nat64Local64 | Form::Nat64Local96 => 48,
-            Form::TeredoServer | Form::TeredoClient => 32,
-            Form::SixToFour => 16,
+            Embedding::Compatible
+            | Embedding::Translated
+            | Embedding::Nat64
+            | Embedding::Isatap => 96,
+            Embedding::Nat64Local48
+            | Embedding::Nat64Local56
+            | Embedding::Nat64Local64
+            | Embedding::Nat64Local96 => 48,
+            Embedding::TeredoServer | Embedding::TeredoClient => 32,
+            Embedding::SixToFour => 16,
         }
     }
 
     /// True when the address is of this form.
     pub(super) const fn covers(self, address: u128) -> bool {
         match self {
-            Form::Compatible => address >> 32 == 0 && address >= COMPATIBLE_FIRST,
-            Form::Translated => address >> 32 == 0xFFFF_0000,
-            Form::Nat64 => address >> 32 == 0x0064_FF9B << 64,
-            Form::Nat64Local48 | Form::Nat64Local56 | Form::Nat64Local64 | Form::Nat64Local96 => {
-                address >> 80 == 0x0064_FF9B_0001
-            }
-            Form::SixToFour => address >> 112 == 0x2002,
-            Form::TeredoServer | Form::TeredoClient => address >> 96 == 0x2001_0000,
-            Form::Isatap => (address >> 32) & ISATAP_MASK == ISATAP,
+            Embedding::Compatible => address >> 32 == 0 && address >= COMPATIBLE_FIRST,
+            Embedding::Translated => address >> 32 == 0xFFFF_0000,
+            Embedding::Nat64 => address >> 32 == 0x0064_FF9B << 64,
+            Embedding::Nat64Local48
+            | Embedding::Nat64Local56
+            | Embedding::Nat64Local64
+            | Embedding::Nat64Local96 => address >> 80 == 0x0064_FF9B_0001,
+            Embedding::SixToFour => address >> 112 == 0x2002,
+            Embedding::TeredoServer | Embedding::TeredoClient => address >> 96 == 0x2001_0000,
+            Embedding::Isatap => (address >> 32) & ISATAP_MASK == ISATAP,
         }
     }
 
     /// The bits of the IPv4 address. In the layouts of RFC 6052, bits 64 to 71 are none of it.
     const fn inside(self, address: u128) -> u32 {
         match self {
-            Form::Compatible
-            | Form::Translated
-            | Form::Nat64
-            | Form::Nat64Local96
-            | Form::Isatap => address as u32,
-            Form::Nat64Local48 => join(address >> 64, address >> 40, 16),
-            Form::Nat64Local56 => join(address >> 64, address >> 32, 24),
-            Form::Nat64Local64 => (address >> 24) as u32,
-            Form::SixToFour => (address >> 80) as u32,
-            Form::TeredoServer => (address >> 64) as u32,
-            Form::TeredoClient => !(address as u32),
+            Embedding::Compatible
+            | Embedding::Translated
+            | Embedding::Nat64
+            | Embedding::Nat64Local96
+            | Embedding::Isatap => address as u32,
+            Embedding::Nat64Local48 => join(address >> 64, address >> 40, 16),
+            Embedding::Nat64Local56 => join(address >> 64, address >> 32, 24),
+            Embedding::Nat64Local64 => (address >> 24) as u32,
+            Embedding::SixToFour => (address >> 80) as u32,
+            Embedding::TeredoServer => (address >> 64) as u32,
+            Embedding::TeredoClient => !(address as u32),
         }
     }
 }
@@ -102,8 +109,8 @@ const fn join(high: u128, low: u128, low_bits: u32) -> u32 {
 }
 
 /// Every IPv4 address inside an address, in canonical form, with the form it is carried in.
-pub(super) fn embedded(address: u128) -> impl Iterator<Item = (Form, u128)> {
-    let forms = Form::ALL.into_iter().filter(move |form| form.covers(address));
+pub(super) fn embedded(address: u128) -> impl Iterator<Item = (Embedding, u128)> {
+    let forms = Embedding::ALL.into_iter().filter(move |form| form.covers(address));
     forms.map(move |form| (form, canonical_v4(form.inside(address))))
 }
 
@@ -113,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    fn inside(address: &str) -> Vec<(Form, Ipv4Addr)> {
+    fn inside(address: &str) -> Vec<(Embedding, Ipv4Addr)> {
         let bits = address.parse::<Ipv6Addr>().unwrap().to_bits();
         embedded(bits).map(|(form, v4)| (form, Ipv4Addr::from_bits(v4 as u32))).collect()
     }
@@ -122,19 +129,19 @@ mod tests {
     #[test]
     fn layouts_of_rfc_6052() {
         let address = Ipv4Addr::new(192, 0, 2, 33);
-        assert!(inside("64:ff9b:1:c000:2:2100::").contains(&(Form::Nat64Local48, address)));
-        assert!(inside("64:ff9b:1:3c0:0:221::").contains(&(Form::Nat64Local56, address)));
-        assert!(inside("64:ff9b:1:344:c0:2:2100::").contains(&(Form::Nat64Local64, address)));
-        assert!(inside("64:ff9b:1:344::192.0.2.33").contains(&(Form::Nat64Local96, address)));
-        assert_eq!(inside("64:ff9b::192.0.2.33"), [(Form::Nat64, address)]);
+        assert!(inside("64:ff9b:1:c000:2:2100::").contains(&(Embedding::Nat64Local48, address)));
+        assert!(inside("64:ff9b:1:3c0:0:221::").contains(&(Embedding::Nat64Local56, address)));
+        assert!(inside("64:ff9b:1:344:c0:2:2100::").contains(&(Embedding::Nat64Local64, address)));
+        assert!(inside("64:ff9b:1:344::192.0.2.33").contains(&(Embedding::Nat64Local96, address)));
+        assert_eq!(inside("64:ff9b::192.0.2.33"), [(Embedding::Nat64, address)]);
     }
 
     // RFC 4380 §4: server 65.54.227.120, client 192.0.2.45.
     #[test]
     fn teredo_carries_its_server_and_its_client() {
         let found = inside("2001:0:4136:e378:8000:63bf:3fff:fdd2");
-        let server = (Form::TeredoServer, Ipv4Addr::new(65, 54, 227, 120));
-        let client = (Form::TeredoClient, Ipv4Addr::new(192, 0, 2, 45));
+        let server = (Embedding::TeredoServer, Ipv4Addr::new(65, 54, 227, 120));
+        let client = (Embedding::TeredoClient, Ipv4Addr::new(192, 0, 2, 45));
         assert_eq!(found, [server, client]);
     }
 
@@ -147,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_place_of_a_form_in_the_list_is_its_number() {
-        for (place, form) in Form::ALL.into_iter().enumerate() {
+        for (place, form) in Embedding::ALL.into_iter().enumerate() {
             assert_eq!(form as usize, place);
         }
     }

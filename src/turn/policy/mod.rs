@@ -32,7 +32,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use embedded::{Form, embedded};
+use embedded::{Embedding, embedded};
 use ranges::{RangeSet, canonical, range_of};
 
 /// What the policy says of a peer.
@@ -55,7 +55,7 @@ pub struct PeerPolicy {
     /// The built-in ranges and the machine's own addresses.
     special: RangeSet,
     /// For each embedding, the allow entries that name a part of it.
-    opened: [RangeSet; Form::ALL.len()],
+    opened: [RangeSet; Embedding::ALL.len()],
 }
 
 impl PeerPolicy {
@@ -66,7 +66,7 @@ impl PeerPolicy {
             allow: RangeSet::of(allow),
             deny: RangeSet::of(deny),
             special: special::ranges().with(own),
-            opened: Form::ALL.map(|form| opened(allow, form)),
+            opened: Embedding::ALL.map(|form| opened(allow, form)),
         }
     }
 
@@ -98,7 +98,7 @@ impl PeerPolicy {
 }
 
 /// The allow entries that lie wholly within the prefix of an embedding.
-fn opened(allow: &[IpNet], form: Form) -> RangeSet {
+fn opened(allow: &[IpNet], form: Embedding) -> RangeSet {
     let within = allow.iter().filter(|entry| {
         let canonical_prefix_len = match entry {
             IpNet::V4(entry) => 96 + entry.prefix_len(),

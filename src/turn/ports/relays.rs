@@ -16,7 +16,7 @@ use std::{
 };
 
 use crate::turn::{
-    Chance, Holder, PortTable, RelayAddress, RelayId, RelayPorts, Shard, WorkerIndex,
+    PortHolder, PortTable, RelayAddress, RelayId, RelayPorts, Rng, Shard, WorkerIndex,
     allocation::table::AllocationId, ports::table::Parity,
 };
 use crate::wire::Family;
@@ -34,14 +34,14 @@ enum Use {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Slot {
+struct RelaySlot {
     address: usize,
     port: u16,
     state: Use,
 }
 
 #[derive(Debug)]
-struct Address {
+struct RelayPool {
     relay: RelayAddress,
     ports: Arc<PortTable>,
     /// Ports that this worker has taken and not given back.
@@ -50,7 +50,7 @@ struct Address {
     is_drawn: bool,
 }
 
-impl Address {
+impl RelayPool {
     fn is_drawn_for(&self, family: Family) -> bool {
         self.is_drawn && Family::of(self.relay.local) == family
     }
@@ -77,7 +77,7 @@ pub(in crate::turn) struct Drawn {
 
 /// What a peer address is to the relays of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::turn) enum Target {
+pub(in crate::turn) enum RelayTarget {
     /// No relay address of ours, or a port outside the relay range.
     Outside,
     /// A live relay of this worker.
@@ -93,14 +93,14 @@ pub(in crate::turn) enum Target {
 pub(in crate::turn) struct Relays {
     worker: WorkerIndex,
     slice: RangeInclusive<u16>,
-    addresses: Vec<Address>,
-    slots: Vec<Slot>,
+    addresses: Vec<RelayPool>,
+    slots: Vec<RelaySlot>,
     free: Vec<RelayId>,
 }
 
 impl Relays {
     pub(in crate::turn) fn new(shard: &Shard) -> Relays {
-        let addresses = shard.relays.iter().map(|relay| Address {
+        let addresses = shard.relays.iter().map(|relay| RelayPool {
             relay: relay.address,
             ports: relay.table.clone(),
             held: 0,
@@ -129,9 +129,9 @@ impl Relays {
                 continue;
             }
             let ports = Arc::clone(table);
-            let new = Address { relay: *relay, ports, held: 0, is_drawn: true };
+            let new = RelayPool { relay: *relay, ports, held: 0, is_drawn: true };
             // The place of an address on which nothing is left, or there would be more every day.
-            let is_left = |it: &Address| it.held == 0 && !is_asked(it.relay.local);
+            let is_left = |it: &RelayPool| it.held == 0 && !is_asked(it.relay.local);
             match self.addresses.iter().position(is_left) {
                 Some(left) => self.addresses[left] = new,
                 None => self.addresses.push(new),
@@ -165,18 +165,18 @@ impl Relays {
         &mut self,
         family: Family,
         parity: Parity,
-        chance: &mut Chance,
+        rng: &mut Rng,
     ) -> Option<Drawn> {
         let count = self.addresses.len();
-        let begin = chance.below(count)?;
+        let begin = rng.below(count)?;
         let addresses = (0..count).map(|step| (begin + step) % count);
         let of_family = addresses.filter(|at| self.addresses[*at].is_drawn_for(family));
         let ports = |at: usize| &self.addresses[at].ports;
         let own = of_family
             .clone()
-            .find_map(|at| ports(at).take_from(&self.slice, parity, chance).map(|port| (at, port)));
+            .find_map(|at| ports(at).take_from(&self.slice, parity, rng).map(|port| (at, port)));
         let (address, port) = own.or_else(|| {
-            of_family.clone().find_map(|at| Some((at, ports(at).take_anywhere(parity, chance)?)))
+            of_family.clone().find_map(|at| Some((at, ports(at).take_anywhere(parity, rng)?)))
         })?;
         let relay = self.hold(address, port);
         let next = (parity == Parity::Pair).then(|| self.hold(address, port + 1));
@@ -187,7 +187,7 @@ impl Relays {
     pub(in crate::turn) fn go_live(&mut self, relay: RelayId, allocation: AllocationId) {
         self.set(relay, Use::Live(allocation));
         let slot = self.slots[relay.0 as usize];
-        let holder = Holder { worker: self.worker, relay };
+        let holder = PortHolder { worker: self.worker, relay };
         self.addresses[slot.address].ports.go_live(slot.port, holder);
     }
 
@@ -241,24 +241,24 @@ impl Relays {
     }
 
     /// What a peer address is to us.
-    pub(in crate::turn) fn target(&self, to: SocketAddr) -> Target {
-        let Some(address) = self.address_of(to.ip()) else { return Target::Outside };
+    pub(in crate::turn) fn target(&self, to: SocketAddr) -> RelayTarget {
+        let Some(address) = self.address_of(to.ip()) else { return RelayTarget::Outside };
         let ports = &self.addresses[address].ports;
         match ports.holder(to.port()) {
-            Some(Holder { worker, relay }) if worker == self.worker => {
-                self.live(relay).map_or(Target::Nobody, Target::Here)
+            Some(PortHolder { worker, relay }) if worker == self.worker => {
+                self.live(relay).map_or(RelayTarget::Nobody, RelayTarget::Here)
             }
-            Some(Holder { worker, .. }) => Target::Elsewhere(worker),
-            None if ports.has(to.port()) => Target::Nobody,
-            None => Target::Outside,
+            Some(PortHolder { worker, .. }) => RelayTarget::Elsewhere(worker),
+            None if ports.has(to.port()) => RelayTarget::Nobody,
+            None => RelayTarget::Outside,
         }
     }
 
     /// True for a port that carries a relay of this process.
     pub(in crate::turn) fn is_live(&self, address: SocketAddr) -> bool {
         match self.target(address) {
-            Target::Here(_) | Target::Elsewhere(_) => true,
-            Target::Outside | Target::Nobody => false,
+            RelayTarget::Here(_) | RelayTarget::Elsewhere(_) => true,
+            RelayTarget::Outside | RelayTarget::Nobody => false,
         }
     }
 
@@ -274,7 +274,7 @@ impl Relays {
 
     /// Makes a name for a socket that another worker may give.
     pub(in crate::turn) fn expect(&mut self) -> RelayId {
-        self.occupy(Slot { address: 0, port: 0, state: Use::Expected })
+        self.occupy(RelaySlot { address: 0, port: 0, state: Use::Expected })
     }
 
     /// Learns what the given socket is bound to; false when that is no relay address of ours.
@@ -282,7 +282,8 @@ impl Relays {
         let place = self.addresses.iter().position(|a| a.relay.local == local.ip());
         let expected = self.slots[relay.0 as usize].state == Use::Expected;
         let Some(address) = place.filter(|_| expected) else { return false };
-        self.slots[relay.0 as usize] = Slot { address, port: local.port(), state: Use::Opening };
+        self.slots[relay.0 as usize] =
+            RelaySlot { address, port: local.port(), state: Use::Opening };
         self.addresses[address].held += 1;
         true
     }
@@ -305,14 +306,14 @@ impl Relays {
 
     fn hold(&mut self, address: usize, port: u16) -> RelayId {
         self.addresses[address].held += 1;
-        self.occupy(Slot { address, port, state: Use::Opening })
+        self.occupy(RelaySlot { address, port, state: Use::Opening })
     }
 
     fn set(&mut self, relay: RelayId, state: Use) {
         self.slots[relay.0 as usize].state = state;
     }
 
-    fn occupy(&mut self, slot: Slot) -> RelayId {
+    fn occupy(&mut self, slot: RelaySlot) -> RelayId {
         if let Some(relay) = self.free.pop() {
             self.slots[relay.0 as usize] = slot;
             return relay;

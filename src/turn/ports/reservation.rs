@@ -12,7 +12,7 @@ use std::{
 
 use foldhash::fast::FixedState;
 
-use crate::turn::{Chance, RelayId, WorkerIndex, allocation::Owner};
+use crate::turn::{RelayId, Rng, WorkerIndex, allocation::Owner};
 
 /// How long a port stays reserved (RFC 8656 §7.2: at least 30 seconds).
 const RESERVATION_MS: u64 = 30_000;
@@ -31,10 +31,10 @@ pub struct Redeemed {
 pub struct NotReserved;
 
 /// The value of RESERVATION-TOKEN.
-pub(in crate::turn) type Token = [u8; 8];
+pub(in crate::turn) type ReservationToken = [u8; 8];
 
 /// The worker that gave a token out.
-pub(in crate::turn) const fn owner(token: Token) -> WorkerIndex {
+pub(in crate::turn) const fn owner(token: ReservationToken) -> WorkerIndex {
     WorkerIndex(token[0])
 }
 
@@ -52,9 +52,9 @@ pub(in crate::turn) struct Reservation {
 #[derive(Debug)]
 pub(in crate::turn) struct Reservations {
     worker: WorkerIndex,
-    held: HashMap<Token, Reservation, FixedState>,
+    held: HashMap<ReservationToken, Reservation, FixedState>,
     /// In the order they expire, redeemed ones still among them: all last equally long.
-    queue: VecDeque<(u64, Token)>,
+    queue: VecDeque<(u64, ReservationToken)>,
 }
 
 impl Reservations {
@@ -68,9 +68,9 @@ impl Reservations {
         relay: RelayId,
         owner: &Owner,
         now_ms: u64,
-        chance: &mut Chance,
-    ) -> Token {
-        let mut token = chance.bits().to_be_bytes();
+        rng: &mut Rng,
+    ) -> ReservationToken {
+        let mut token = rng.bits().to_be_bytes();
         token[0] = self.worker.0;
         let expires_ms = now_ms + RESERVATION_MS;
         let (user, account) = (owner.user.clone(), owner.account.clone());
@@ -82,7 +82,7 @@ impl Reservations {
     /// Takes a reservation for its user, while it lasts.
     pub(in crate::turn) fn redeem(
         &mut self,
-        token: Token,
+        token: ReservationToken,
         user: &str,
         now_ms: u64,
     ) -> Option<Reservation> {
@@ -135,17 +135,17 @@ mod tests {
 
     #[test]
     fn a_token_names_its_worker_and_serves_its_user_once_within_its_time() {
-        let mut chance = Chance::new([1; 32]);
-        let hash = chance.hash_state();
+        let mut rng = Rng::new([1; 32]);
+        let hash = rng.hash_state();
         let mut reservations = Reservations::new(WorkerIndex(5), hash);
         let ann = Owner {
-            rules: 0,
+            settings_epoch: 0,
             user: "ann".into(),
             account: "ann".into(),
             key: IntegrityKey::from_bytes(b"key"),
         };
-        let token = reservations.make(RelayId(1), &ann, 0, &mut chance);
-        let late = reservations.make(RelayId(2), &ann, 1, &mut chance);
+        let token = reservations.make(RelayId(1), &ann, 0, &mut rng);
+        let late = reservations.make(RelayId(2), &ann, 1, &mut rng);
         assert_eq!(owner(token), WorkerIndex(5));
         assert_ne!(token, late);
         assert!(reservations.redeem(token, "bob", 10).is_none());

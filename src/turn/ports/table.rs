@@ -21,7 +21,7 @@ use std::{
     },
 };
 
-use crate::turn::{Chance, RelayId, WorkerIndex};
+use crate::turn::{RelayId, Rng, WorkerIndex};
 
 /// Ports of one word of bits.
 const WORD_PORTS: u16 = 64;
@@ -49,7 +49,7 @@ pub(in crate::turn) enum Parity {
 
 /// Who relays on a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Holder {
+pub struct PortHolder {
     /// The worker that has the allocation.
     pub worker: WorkerIndex,
     /// The relay in that worker.
@@ -86,10 +86,10 @@ impl PortTable {
 
     /// Who relays on a port at this moment; `None` while nobody does: it is free, reserved, on its
     /// way up, closed, or outside the range. The one look that a packet between two relays costs.
-    pub fn holder(&self, port: u16) -> Option<Holder> {
+    pub fn holder(&self, port: u16) -> Option<PortHolder> {
         let word = self.live_word(port)?.load(Relaxed);
         let worker = (word >> 32).checked_sub(1)?;
-        Some(Holder { worker: WorkerIndex(worker as u8), relay: RelayId(word as u32) })
+        Some(PortHolder { worker: WorkerIndex(worker as u8), relay: RelayId(word as u32) })
     }
 
     /// Takes a port of a slice, or the even one of a pair; `None` when none of it will do.
@@ -97,17 +97,17 @@ impl PortTable {
         &self,
         slice: &RangeInclusive<u16>,
         parity: Parity,
-        chance: &mut Chance,
+        rng: &mut Rng,
     ) -> Option<u16> {
-        self.draw(slice, parity, chance).or_else(|| self.search(slice, parity, chance))
+        self.draw(slice, parity, rng).or_else(|| self.search(slice, parity, rng))
     }
 
     /// Takes a port wherever there is one; `None` when none of the address will do. A search during
     /// which no port came back has seen them all.
-    pub(super) fn take_anywhere(&self, parity: Parity, chance: &mut Chance) -> Option<u16> {
+    pub(super) fn take_anywhere(&self, parity: Parity, rng: &mut Rng) -> Option<u16> {
         for _ in 0..SEARCHES {
             let given_back = self.given_back.load(SeqCst);
-            let found = self.search(&self.range, parity, chance);
+            let found = self.search(&self.range, parity, rng);
             if found.is_some() || self.given_back.load(SeqCst) == given_back {
                 return found;
             }
@@ -125,7 +125,7 @@ impl PortTable {
     }
 
     /// Says that an allocation relays on a port that its worker has taken.
-    pub(super) fn go_live(&self, port: u16, holder: Holder) {
+    pub(super) fn go_live(&self, port: u16, holder: PortHolder) {
         let word = (u64::from(holder.worker.0) + 1) << 32 | u64::from(holder.relay.0);
         if let Some(live) = self.live_word(port) {
             live.store(word, Relaxed);
@@ -140,41 +140,31 @@ impl PortTable {
     }
 
     /// Draws a few times at random.
-    fn draw(
-        &self,
-        range: &RangeInclusive<u16>,
-        parity: Parity,
-        chance: &mut Chance,
-    ) -> Option<u16> {
+    fn draw(&self, range: &RangeInclusive<u16>, parity: Parity, rng: &mut Rng) -> Option<u16> {
         (0..DRAWS).find_map(|_| {
-            let port = parity.aligned(range.start() + chance.below(range.len())? as u16);
+            let port = parity.aligned(range.start() + rng.below(range.len())? as u16);
             let wanted = parity.bits() << (port % WORD_PORTS);
-            self.take_in(port / WORD_PORTS, wanted, parity, chance)
+            self.take_in(port / WORD_PORTS, wanted, parity, rng)
         })
     }
 
     /// Looks at every word of a range once, from a random one on.
-    fn search(
-        &self,
-        range: &RangeInclusive<u16>,
-        parity: Parity,
-        chance: &mut Chance,
-    ) -> Option<u16> {
+    fn search(&self, range: &RangeInclusive<u16>, parity: Parity, rng: &mut Rng) -> Option<u16> {
         let words = words(range);
         let (first, count) = (*words.start(), words.len());
-        let begin = chance.below(count)?;
+        let begin = rng.below(count)?;
         (0..count).find_map(|step| {
             let word = first + ((begin + step) % count) as u16;
-            self.take_in(word, bits_within(range, word), parity, chance)
+            self.take_in(word, bits_within(range, word), parity, rng)
         })
     }
 
     /// Takes a port of a word, one of those wanted at random.
-    fn take_in(&self, word: u16, wanted: u64, parity: Parity, chance: &mut Chance) -> Option<u16> {
+    fn take_in(&self, word: u16, wanted: u64, parity: Parity, rng: &mut Rng) -> Option<u16> {
         let bits = self.word(word);
         let mut taken = bits.load(SeqCst);
         loop {
-            let bit = any_of(parity.fitting(!taken & wanted), chance)?;
+            let bit = any_of(parity.fitting(!taken & wanted), rng)?;
             let claimed = taken | parity.bits() << bit;
             match bits.compare_exchange_weak(taken, claimed, SeqCst, SeqCst) {
                 Ok(_) => return Some(word * WORD_PORTS + bit),
@@ -238,8 +228,8 @@ fn bits_within(range: &RangeInclusive<u16>, word: u16) -> u64 {
 }
 
 /// One of the bits that are set, each equally likely.
-fn any_of(mut bits: u64, chance: &mut Chance) -> Option<u16> {
-    let skipped = chance.below(bits.count_ones() as usize)?;
+fn any_of(mut bits: u64, rng: &mut Rng) -> Option<u16> {
+    let skipped = rng.below(bits.count_ones() as usize)?;
     for _ in 0..skipped {
         bits &= bits - 1;
     }
@@ -254,13 +244,13 @@ mod tests {
 
     use super::*;
 
-    fn chance() -> Chance {
-        Chance::new([3; 32])
+    fn rng() -> Rng {
+        Rng::new([3; 32])
     }
 
     fn taken(table: &PortTable, parity: Parity, count: usize) -> Vec<u16> {
-        let mut chance = chance();
-        (0..count).map_while(|_| table.take_anywhere(parity, &mut chance)).collect()
+        let mut rng = rng();
+        (0..count).map_while(|_| table.take_anywhere(parity, &mut rng)).collect()
     }
 
     #[test]
@@ -284,13 +274,13 @@ mod tests {
     fn an_empty_slice_has_no_port() {
         let table = PortTable::new(49_152..=65_535);
         let nothing = RangeInclusive::new(1, 0);
-        assert_eq!(table.take_from(&nothing, Parity::Any, &mut chance()), None);
+        assert_eq!(table.take_from(&nothing, Parity::Any, &mut rng()), None);
     }
 
     #[test]
     fn ports_are_not_handed_out_in_a_row() {
-        let (table, mut chance) = (PortTable::new(49_152..=65_535), chance());
-        let mut draw = || table.take_from(&(51_200..=53_247), Parity::Any, &mut chance).unwrap();
+        let (table, mut rng) = (PortTable::new(49_152..=65_535), rng());
+        let mut draw = || table.take_from(&(51_200..=53_247), Parity::Any, &mut rng).unwrap();
         let drawn: Vec<u16> = (0..64).map(|_| draw()).collect();
         let neighbours = drawn.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) <= 2).count();
         assert!(neighbours < 4, "{drawn:?}");
@@ -299,7 +289,8 @@ mod tests {
     #[test]
     fn a_holder_is_known_while_it_relays() {
         let table = PortTable::new(50_001..=50_100);
-        let holder = |worker, relay| Holder { worker: WorkerIndex(worker), relay: RelayId(relay) };
+        let holder =
+            |worker, relay| PortHolder { worker: WorkerIndex(worker), relay: RelayId(relay) };
         table.go_live(50_001, holder(0, 0));
         table.go_live(50_100, holder(255, u32::MAX));
         assert_eq!(table.holder(50_001), Some(holder(0, 0)));
@@ -336,7 +327,7 @@ mod tests {
             first in 1_000_u16..1_070, ports in 1_u16..200, steps in steps(), seed: [u8; 32],
         ) {
             let range = first..=first + ports - 1;
-            let (table, mut chance) = (PortTable::new(range.clone()), Chance::new(seed));
+            let (table, mut rng) = (PortTable::new(range.clone()), Rng::new(seed));
             let mut taken: Vec<u16> = Vec::new();
             for step in steps {
                 let (parity, within, drawn) = match step {
@@ -349,10 +340,10 @@ mod tests {
                     Step::Take(parity, at) => {
                         let begin = parity.aligned(first + at.index(ports.into()) as u16);
                         let slice = begin.max(first)..=*range.end();
-                        (parity, slice.clone(), table.take_from(&slice, parity, &mut chance))
+                        (parity, slice.clone(), table.take_from(&slice, parity, &mut rng))
                     }
                     Step::TakeAnywhere(parity) => {
-                        (parity, range.clone(), table.take_anywhere(parity, &mut chance))
+                        (parity, range.clone(), table.take_anywhere(parity, &mut rng))
                     }
                 };
                 let is_free = |port: u16| within.contains(&port) && !taken.contains(&port);
@@ -383,9 +374,9 @@ mod tests {
         taken(table, Parity::Any, range.len());
         let holders: Vec<AtomicU8> = range.map(|_| AtomicU8::new(0)).collect();
         let come_and_go = |thread: u16| {
-            let mut chance = Chance::new([thread as u8; 32]);
+            let mut rng = Rng::new([thread as u8; 32]);
             for _ in 0..1_000_000 {
-                let port = table.take_anywhere(Parity::Any, &mut chance);
+                let port = table.take_anywhere(Parity::Any, &mut rng);
                 let port = port.expect("the others have one each");
                 let holder = &holders[usize::from(port)];
                 assert_eq!(holder.swap(1, SeqCst), 0, "{port} is had by two");

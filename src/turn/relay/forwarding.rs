@@ -17,7 +17,7 @@ use std::{mem, net::SocketAddr};
 
 use crate::turn::{
     Effect, FiveTuple, ForwardedChannel, Load, Now, Server,
-    allocation::{Allocation, index, permission::Reach, table::AllocationId},
+    allocation::{Allocation, permission::Reach, table::AllocationId},
 };
 use crate::wire::Family;
 
@@ -86,10 +86,10 @@ impl Allocation {
     /// Every channel that may be forwarded now, in the order of their numbers.
     fn forwardable(&self, now_ms: u64) -> Vec<Told> {
         let told = |(number, peer, left_ms): (_, SocketAddr, u64)| {
-            let end = self.ends[index(Family::of(peer.ip()))]?;
+            let relayed = self.relayed.get(Family::of(peer.ip()))?;
             let (reach, permitted_until_ms) = self.permissions.live_until(peer.ip(), now_ms)?;
-            let until_ms = end.expires_ms.min(permitted_until_ms).min(now_ms + left_ms);
-            let channel = ForwardedChannel { flow: self.flow, number, relay: end.relay, peer };
+            let until_ms = relayed.expires_ms.min(permitted_until_ms).min(now_ms + left_ms);
+            let channel = ForwardedChannel { flow: self.flow, number, relay: relayed.relay, peer };
             (reach == Reach::Outside && until_ms > now_ms).then_some(Told { channel, until_ms })
         };
         self.channels.live(now_ms).filter_map(told).collect()

@@ -15,8 +15,8 @@ use crate::turn::{
     Delivered, Now, Reason, Server, ToClient, Train, Verdict, WorkerIndex,
     allocation::Way,
     allocation::table::AllocationId,
-    ports::relays::Target,
-    relay::{payload::Outgoing, peer::canonical},
+    ports::relays::RelayTarget,
+    relay::{payload::ToPeerPayload, peer::canonical},
 };
 use crate::wire::Family;
 
@@ -31,9 +31,9 @@ impl Server {
         payload_bytes: usize,
     ) -> Result<ToClient, Reason> {
         let delivered = match self.relays.target(canonical(to)) {
-            Target::Here(id) => self.receive(now, id, from, Train::single(payload_bytes)),
+            RelayTarget::Here(id) => self.receive(now, id, from, Train::single(payload_bytes)),
             // The allocation has ended since.
-            Target::Elsewhere(_) | Target::Nobody | Target::Outside => {
+            RelayTarget::Elsewhere(_) | RelayTarget::Nobody | RelayTarget::Outside => {
                 Err(Reason::HairpinNoAllocation)
             }
         };
@@ -57,18 +57,20 @@ impl Server {
         &mut self,
         now: Now,
         sender: AllocationId,
-        outgoing: &Outgoing,
+        outgoing: &ToPeerPayload,
     ) -> Result<Verdict, Reason> {
         let to = outgoing.peer;
         let allocation = self.allocations.at(sender).ok_or(Reason::NoAllocation)?;
-        let from = allocation.relayed(Family::of(to.ip())).ok_or(Reason::PeerFamily)?;
+        let from = allocation.advertised(Family::of(to.ip())).ok_or(Reason::PeerFamily)?;
         match self.relays.target(to) {
-            Target::Outside => Err(Reason::OwnPeer),
-            Target::Nobody => Err(Reason::HairpinNoAllocation),
-            Target::Elsewhere(worker) => {
+            RelayTarget::Outside => Err(Reason::OwnPeer),
+            RelayTarget::Nobody => Err(Reason::HairpinNoAllocation),
+            RelayTarget::Elsewhere(worker) => {
                 Ok(self.hairpin_to_worker(now, sender, worker, from, outgoing))
             }
-            Target::Here(receiver) => Ok(self.hairpin_here(now, sender, receiver, from, outgoing)),
+            RelayTarget::Here(receiver) => {
+                Ok(self.hairpin_here(now, sender, receiver, from, outgoing))
+            }
         }
     }
 
@@ -78,7 +80,7 @@ impl Server {
         sender: AllocationId,
         worker: WorkerIndex,
         from: SocketAddr,
-        outgoing: &Outgoing,
+        outgoing: &ToPeerPayload,
     ) -> Verdict {
         let train = outgoing.train();
         let passing = self.admit(now, sender, Way::ToPeers, train);
@@ -87,7 +89,7 @@ impl Server {
         }
         self.drop_rest(sender, train, passing);
         self.counters.handed_over.add(passing.segments, passing.bytes);
-        let Outgoing { peer: to, payload, .. } = outgoing.clone();
+        let ToPeerPayload { peer: to, payload, .. } = outgoing.clone();
         Verdict::HandOver { worker, from, to, payload, frames: passing.segments }
     }
 
@@ -97,7 +99,7 @@ impl Server {
         sender: AllocationId,
         receiver: AllocationId,
         from: SocketAddr,
-        outgoing: &Outgoing,
+        outgoing: &ToPeerPayload,
     ) -> Verdict {
         let train = outgoing.train();
         let limits = self.settings.limits;

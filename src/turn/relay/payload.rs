@@ -12,7 +12,7 @@ use crate::wire::{ChannelData, Family, Prefix};
 
 /// A payload on its way out of an allocation, or several of one size.
 #[derive(Debug, Clone)]
-pub(in crate::turn) struct Outgoing {
+pub(in crate::turn) struct ToPeerPayload {
     /// Canonical.
     pub(in crate::turn) peer: SocketAddr,
     /// Where the payload stands in each frame.
@@ -22,7 +22,7 @@ pub(in crate::turn) struct Outgoing {
     pub(in crate::turn) dont_fragment: bool,
 }
 
-impl Outgoing {
+impl ToPeerPayload {
     pub(in crate::turn) const fn train(&self) -> Train {
         Train::equal(self.frames, self.payload.end - self.payload.start)
     }
@@ -66,7 +66,7 @@ impl Server {
             self.allocations.at(id).and_then(|a| a.channels.peer(frame.channel, now.mono_ms));
         let Some(peer) = bound else { return Verdict::Drop(Reason::NoChannel) };
         let payload = frame.payload();
-        self.towards_peer(now, id, Outgoing { peer, payload, frames, dont_fragment: false })
+        self.towards_peer(now, id, ToPeerPayload { peer, payload, frames, dont_fragment: false })
     }
 
     /// Sends payloads from an allocation to a canonical peer, if it may.
@@ -74,7 +74,7 @@ impl Server {
         &mut self,
         now: Now,
         id: AllocationId,
-        outgoing: Outgoing,
+        outgoing: ToPeerPayload,
     ) -> Verdict {
         let peer = outgoing.peer;
         let Some(allocation) = self.allocations.at(id) else {
@@ -105,7 +105,7 @@ impl Server {
         }
         self.drop_rest(id, train, passing);
         self.counters.to_peers.add(passing.segments, passing.bytes);
-        let Outgoing { payload, dont_fragment, .. } = outgoing;
+        let ToPeerPayload { payload, dont_fragment, .. } = outgoing;
         Verdict::ToPeer { relay, peer, payload, frames: passing.segments, dont_fragment }
     }
 
@@ -121,7 +121,7 @@ impl Server {
         let flow = allocation.flow;
         let prefix = match allocation.channels.number(peer, now.mono_ms) {
             Some(number) => Prefix::Channel(number),
-            None => Prefix::DataIndication { peer, transaction: self.chance.indication() },
+            None => Prefix::DataIndication { peer, transaction: self.rng.indication() },
         };
         Some(ToClient { flow, prefix })
     }

@@ -1,14 +1,14 @@
 //! What is counted beside drops and answers: allocations by their ends, logins, quotas, ports.
 
 use super::{Client, PEER, World};
-use crate::turn::{Ends, PortUse, QuotaHit, Refusal};
+use crate::turn::{Families, PortUse, QuotaHit, Refusal};
 use crate::wire::{AttributeType, Class, Family, Method};
 
 const ANN: Client = Client::ANN;
 
 /// Allocations that live, with an IPv4 address, an IPv6 address, and both.
 fn live(world: &World) -> [u64; 3] {
-    let live = Ends::ALL.map(|ends| world.counters().live_with(ends));
+    let live = Families::ALL.map(|families| world.counters().live_with(families));
     assert_eq!(live.iter().sum::<u64>(), world.counters().live);
     live
 }
@@ -39,7 +39,7 @@ fn allocations_are_counted_by_their_ends() {
     world.refresh(ANN, 0).expect_success();
     world.at(700);
     assert_eq!(live(&world), [0, 0, 0]);
-    assert_eq!(Ends::ALL.map(|ends| world.counters().opened_with(ends)), [1, 1, 1]);
+    assert_eq!(Families::ALL.map(|families| world.counters().opened_with(families)), [1, 1, 1]);
     assert_eq!((world.counters().opened, world.counters().closed), (3, 3));
 }
 

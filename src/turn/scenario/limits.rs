@@ -81,7 +81,7 @@ fn call(bob: Client) -> World {
 #[test]
 fn both_ends_of_a_hairpin_are_limited() {
     let mut world = call(Client::BOB);
-    let relayed = world.opened[1].relayed[0].unwrap();
+    let relayed = world.opened[1].relayed.iter().next().copied().unwrap();
     assert_eq!((0..3).filter(|_| world.peer_says(relayed, PEER, 9).is_ok()).count(), 3);
     assert_eq!(sent(&mut world, Client::ANN, 0x4000, 8), 2);
     assert_eq!(sent(&mut world, Client::ANN, 0x4001, 8), 3);
@@ -97,7 +97,7 @@ fn a_hand_over_is_limited_where_it_leaves_and_where_it_arrives() {
         (0..8).map(|_| world.channel_data(Client::ANN, 0x4000, b"x").verdict).collect();
     let (leave, stay) = verdicts.split_at(5);
     assert!(stay.iter().all(|verdict| *verdict == Verdict::Drop(Reason::OverLimit)));
-    let relayed = world.opened[1].relayed[0].unwrap();
+    let relayed = world.opened[1].relayed.iter().next().copied().unwrap();
     assert_eq!((0..3).filter(|_| world.peer_says(relayed, PEER, 9).is_ok()).count(), 3);
     let arrived = leave.iter().filter(|verdict| world.hand_over(verdict).1.is_ok()).count();
     assert_eq!(arrived, 2);

@@ -6,6 +6,7 @@
 
 mod allocate;
 mod channels;
+mod client;
 mod counting;
 mod draining;
 mod forwarding;
@@ -15,16 +16,15 @@ mod kernel;
 mod lifetimes;
 mod limits;
 mod moving;
-mod people;
 mod permissions;
 mod ports;
+mod reload;
 mod reservations;
-mod rules;
 mod sessions;
 mod size;
 mod strangers;
 mod trains;
 mod world;
 
-use people::{Client, Heard};
+use client::{Client, Heard};
 use world::{PEER, PEER_V6, World};

@@ -166,7 +166,7 @@ fn a_redeemed_port_is_reached_at_the_worker_that_redeemed_it() {
 fn every_pair_can_be_had(world: &mut World, worker: u8) {
     let server = &mut world.servers[usize::from(worker)];
     let drawn = std::iter::from_fn(|| {
-        server.relays.draw(crate::wire::Family::V4, Parity::Pair, &mut server.chance)
+        server.relays.draw(crate::wire::Family::V4, Parity::Pair, &mut server.rng)
     });
     assert_eq!(drawn.count(), 32);
 }

@@ -3,7 +3,7 @@
 use super::{Moment, each, worker};
 use crate::control::log::totals::drops;
 use crate::control::metrics::text::{Kind, Text};
-use crate::turn::{Counters, Ends, Load, METHODS, QuotaHit, Refusal, ReplyKind};
+use crate::turn::{Counters, Families, Load, METHODS, QuotaHit, Refusal, ReplyKind};
 use crate::wire::{ErrorCode, Method};
 use crate::worker::Snapshot;
 
@@ -75,14 +75,15 @@ fn by_ends(
     text: &mut Text,
     (name, kind, help): (&str, Kind, &str),
     workers: &[Snapshot],
-    value: fn(&Counters, Ends) -> u64,
+    value: fn(&Counters, Families) -> u64,
 ) {
     let mut family = text.family(name, kind, help);
     for snapshot in workers {
-        for ends in Ends::ALL {
+        for families in Families::ALL {
             let worker = worker(snapshot);
-            let labels = [("worker", &*worker), ("transport", TRANSPORT), ("family", ends.name())];
-            family.sample(&labels, value(&snapshot.turn, ends));
+            let labels =
+                [("worker", &*worker), ("transport", TRANSPORT), ("family", families.name())];
+            family.sample(&labels, value(&snapshot.turn, families));
         }
     }
 }

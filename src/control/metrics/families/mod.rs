@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use crate::control::log::totals::drops;
     use crate::io::SizeHistogram;
-    use crate::turn::{Ends, Load, METHODS, PortUse, QuotaHit, Refusal, ReplyKind};
+    use crate::turn::{Families, Load, METHODS, PortUse, QuotaHit, Refusal, ReplyKind};
     use crate::wire::ErrorCode;
 
     fn about() -> About {
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(count("uturn_authentications_total"), 1 + Refusal::ALL.len());
         assert_eq!(count("uturn_stranger_replies_refused_total"), ReplyKind::ALL.len());
         assert_eq!(count("uturn_quota_hits_total"), QuotaHit::ALL.len());
-        assert_eq!(count("uturn_allocations"), Ends::ALL.len());
+        assert_eq!(count("uturn_allocations"), Families::ALL.len());
     }
 
     #[test]

@@ -52,7 +52,7 @@ use self::{
     debt::{Debt, SECOND_NS},
     recent::Recent,
 };
-use crate::turn::{Chance, Now, StrangersRefused};
+use crate::turn::{Now, Rng, StrangersRefused};
 
 /// Cells for networks.
 const NETWORKS: usize = 4096;
@@ -185,7 +185,7 @@ impl ReplyBudget {
         now: Now,
         client: SocketAddr,
         kind: ReplyKind,
-        chance: &mut Chance,
+        rng: &mut Rng,
     ) -> Option<Admitted> {
         if self.bytes_per_s == 0 {
             return Some(Admitted(None));
@@ -197,7 +197,7 @@ impl ReplyBudget {
             None => true,
             Some(over_ns) if over_ns >= STEP_NS => false,
             Some(over_ns) => {
-                chance.below(STEP_NS as usize).is_some_and(|drawn| drawn as u64 >= over_ns)
+                rng.below(STEP_NS as usize).is_some_and(|drawn| drawn as u64 >= over_ns)
             }
         };
         is_answered.then_some(Admitted(Some(cells)))
@@ -211,7 +211,7 @@ impl ReplyBudget {
         self.networks[purse][cells.network].add(now, bytes, bytes_per_s, u64::MAX);
         let quiet_per_s = bytes_per_s / QUIET_PART;
         self.addresses[purse][cells.address].add(now, bytes, quiet_per_s, LOUDEST_NS);
-        self.recent.note(now, cells.source);
+        self.recent.record(now, cells.source);
     }
 
     /// Counts an answer that does not leave, and has something to report once in a while.

@@ -38,7 +38,7 @@ impl Recent {
     }
 
     /// Remembers that a source was answered.
-    pub(super) fn note(&mut self, now: Now, source: u64) {
+    pub(super) fn record(&mut self, now: Now, source: u64) {
         let cells = &mut self.0[set(source)];
         let its_own = cells.iter().position(|cell| cell.tag == tag(source));
         let oldest = (0..WAYS).max_by_key(|way| cells[*way].age_s(now));
@@ -98,7 +98,7 @@ mod tests {
             source: u64, begin_s in 0_u64..200_000, age_s in 0_u64..60_000,
         ) {
             let mut recent = Recent::new();
-            recent.note(at_s(begin_s), source);
+            recent.record(at_s(begin_s), source);
             prop_assert_eq!(recent.has(at_s(begin_s + age_s), source), age_s <= RECENT_S);
         }
     }
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn all_of_many_are_remembered_and_few_are_taken_for_one_of_them() {
         let mut recent = Recent::new();
-        (0..10_000).for_each(|n| recent.note(at_s(100 + n / 1000), source(n)));
+        (0..10_000).for_each(|n| recent.record(at_s(100 + n / 1000), source(n)));
         let remembered = (0..10_000).filter(|n| recent.has(at_s(110), source(*n))).count();
         assert!(remembered > 9_950, "{remembered} of 10,000");
         let mistaken = (10_000..110_000).filter(|n| recent.has(at_s(110), source(*n))).count();
@@ -118,7 +118,7 @@ mod tests {
         let mut recent = Recent::new();
         let sources = [1, 2, 3, 4, 5].map(|tag: u64| tag << 48);
         for (seconds, source) in sources.into_iter().enumerate() {
-            recent.note(at_s(seconds as u64), source);
+            recent.record(at_s(seconds as u64), source);
         }
         let remembered = sources.map(|source| recent.has(at_s(5), source));
         assert_eq!(remembered, [false, true, true, true, true]);

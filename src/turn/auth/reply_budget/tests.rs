@@ -24,18 +24,18 @@ fn source(last: u8, port: u16) -> SocketAddr {
 /// One worker that answers strangers.
 struct Lab {
     budget: ReplyBudget,
-    chance: Chance,
+    rng: Rng,
     sent_bytes: u64,
 }
 
 impl Lab {
     fn new(bytes_per_s: u32) -> Lab {
-        let mut chance = Chance::new([4; 32]);
-        Lab { budget: ReplyBudget::new(bytes_per_s, chance.bits()), chance, sent_bytes: 0 }
+        let mut rng = Rng::new([4; 32]);
+        Lab { budget: ReplyBudget::new(bytes_per_s, rng.bits()), rng, sent_bytes: 0 }
     }
 
     fn ask(&mut self, ms: u64, client: SocketAddr, kind: ReplyKind, bytes: usize) -> bool {
-        match self.budget.admit(at(ms), client, kind, &mut self.chance) {
+        match self.budget.admit(at(ms), client, kind, &mut self.rng) {
             Some(admitted) => {
                 self.budget.charge(at(ms), admitted, bytes);
                 self.sent_bytes += bytes as u64;

@@ -141,9 +141,9 @@ fn a_peer_that_is_denied_now_is_cut_off_in_both_directions_and_others_are_not() 
     world.channel_data(ANN, 0x4000, b"yes").expect_to_peer(PEER, b"yes");
 }
 
-// A review is spread over turns of the loop; every allocation has its turn.
+// A recheck is spread over turns of the loop; every allocation has its turn.
 #[test]
-fn all_of_many_allocations_are_reviewed_a_page_at_a_time() {
+fn all_of_many_allocations_are_rechecked_a_page_at_a_time() {
     let mut world = World::with(1, 10_000, |settings| settings.max_lifetime_s = 3600);
     let addresses: Vec<&'static str> = (0..60)
         .map(|n| &*Box::leak(format!("198.51.100.7:{}", 5000 + n).into_boxed_str()))
@@ -166,7 +166,7 @@ fn all_of_many_allocations_are_reviewed_a_page_at_a_time() {
 
 // How many permissions a turn looks at is bounded, however many an allocation holds.
 #[test]
-fn allocations_with_many_permissions_are_reviewed_a_few_at_a_time() {
+fn allocations_with_many_permissions_are_rechecked_a_few_at_a_time() {
     let mut world = World::new();
     let other = "8.8.8.8:53";
     let peers = Vec::from_iter((0..19).map(|last| format!("9.9.9.{last}:7000")));
