@@ -33,10 +33,13 @@ mod reactor;
 mod start;
 mod status;
 
+pub use clock::{Clock, VirtualTime};
 pub use data::sockets::Role;
-pub use effects::quota::Limits;
+pub use effects::{forwarder::Forwarder, quota::Limits};
+pub use reactor::Worker;
 pub use start::{
-    listen::{Granted, SOCKETS_OF_A_LISTENER},
+    assemble::{Stage, assemble},
+    listen::{Granted, ListenerSockets, OpenListeners, SOCKETS_OF_A_LISTENER},
     spawn::{DriverKind, Plan, SpawnError, Steering, Workers, spawn},
 };
 pub use status::{

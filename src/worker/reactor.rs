@@ -8,6 +8,7 @@ use super::{
     clock::Clock,
     data::owners::FlowOwners,
     data::sockets::{Listener, RelaySocket, Role, Sockets},
+    effects::forwarder::{Forwarder, NoForwarder},
     effects::pending::PendingSockets,
     mail::handoff::OpenBatches,
     mail::mailbox::{Mailboxes, Message},
@@ -24,7 +25,10 @@ use crate::{
 const RETRY: Duration = Duration::from_millis(1);
 
 /// One worker: a state machine and a driver, and the glue between them.
-pub(super) struct Worker<D> {
+///
+/// [`spawn`](super::spawn) has a thread run each; [`assemble`](super::assemble) gives them to whoever
+/// takes their turns.
+pub struct Worker<D> {
     pub(super) index: WorkerIndex,
     pub(super) driver: D,
     pub(super) server: Server,
@@ -36,6 +40,7 @@ pub(super) struct Worker<D> {
     pub(super) tell: Tell,
     pub(super) reply: Box<[u8; REPLY_BYTES]>,
     pub(super) counters: Counters,
+    pub(super) forwarder: Box<dyn Forwarder>,
     pub(super) stopping: bool,
     /// What the kernel had dropped at listening sockets that are closed.
     closed_overflow: u64,
@@ -88,6 +93,7 @@ impl<D: Driver> Worker<D> {
             tell: parts.tell,
             reply: Box::new([0; REPLY_BYTES]),
             counters: Counters::default(),
+            forwarder: Box::new(NoForwarder),
             stopping: false,
             closed_overflow: 0,
             clock: parts.clock,
@@ -100,17 +106,38 @@ impl<D: Driver> Worker<D> {
     /// # Errors
     /// When the ring itself fails, which leaves nothing to serve with.
     pub(super) fn run(mut self) -> io::Result<Snapshot> {
-        while !self.stopping {
+        while !self.is_stopping() {
             self.turn()?;
         }
-        // What the last calls queued, such as answers, still leaves.
+        self.end()
+    }
+
+    /// Tells a forwarder from now on which channels may be served without asking. To be set before the
+    /// first turn.
+    pub fn set_forwarder(&mut self, forwarder: Box<dyn Forwarder>) {
+        self.forwarder = forwarder;
+    }
+
+    /// Whether [`Message::Stop`] has arrived: there is no next turn.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Sends what the last calls queued, such as answers, and says what was done.
+    ///
+    /// # Errors
+    /// As for [`turn`](Self::turn).
+    pub fn end(mut self) -> io::Result<Snapshot> {
         self.driver.turn(Wait::None)?;
         Ok(self.snapshot())
     }
 
-    /// One turn of the loop: one entry into the kernel, one look at the clock.
-    pub(super) fn turn(&mut self) -> io::Result<()> {
-        let wait = self.wait(self.clock.now());
+    /// One turn of the loop: one entry into the kernel, one look at the clock before and after.
+    ///
+    /// # Errors
+    /// When the ring itself fails.
+    pub fn turn(&mut self) -> io::Result<()> {
+        let wait = self.next_wait();
         self.driver.turn(wait)?;
         let now = self.clock.now();
         self.advance(now);
@@ -125,18 +152,26 @@ impl<D: Driver> Worker<D> {
     }
 
     /// What this worker has done so far.
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let mut worker = self.counters;
-        worker.hand_over_dropped = self.batches.dropped();
+    pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             index: self.index,
             turn: self.server.counters().clone(),
             io: *self.driver.counters(),
             held: self.driver.hold_times().clone(),
-            worker,
+            worker: self.counters(),
             ports: self.server.port_use(),
             listener_overflow: self.listener_overflow(),
         }
+    }
+
+    /// Its state machine, to look at.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// What went wrong beside the state machine and the driver.
+    pub fn counters(&self) -> Counters {
+        Counters { hand_over_dropped: self.batches.dropped(), ..self.counters }
     }
 
     /// Adds up what the kernel dropped at the listening sockets, as far as it says so.
@@ -146,12 +181,13 @@ impl<D: Driver> Worker<D> {
         self.closed_overflow + open
     }
 
-    fn wait(&self, now: Now) -> Wait {
+    /// How long the next turn may sleep where nothing arrives.
+    pub fn next_wait(&self) -> Wait {
         if self.mailboxes.has_waiting() {
             return Wait::For(RETRY);
         }
         match self.server.next_deadline() {
-            Some(deadline_ms) => Wait::For(Clock::until(now, deadline_ms)),
+            Some(deadline_ms) => Wait::For(Clock::until(self.clock.now(), deadline_ms)),
             None => Wait::Forever,
         }
     }

@@ -1,5 +1,6 @@
 //! Carries out what the state machine needs the world to do.
 
+pub(super) mod forwarder;
 pub(super) mod pending;
 pub(super) mod quota;
 
@@ -32,8 +33,8 @@ impl<D: Driver> Worker<D> {
                 Effect::Activate(relay) => self.activate(relay),
                 Effect::Close(relay) => self.close_relay(relay),
                 Effect::Redeem(redeem) => self.redeem(now, redeem),
-                // No forwarder runs below a worker: `Settings::forwarding` is off.
-                Effect::Forward { .. } | Effect::Unforward(_) => {}
+                Effect::Forward { channel, until_ms } => self.forwarder.forward(channel, until_ms),
+                Effect::Unforward(channel) => self.forwarder.unforward(channel),
             }
         }
         while let Some(report) = self.server.next_report() {

@@ -25,6 +25,12 @@ impl SharedQuota {
         SharedQuota(Arc::new(Mutex::new(counts)))
     }
 
+    /// What one account holds, and all together.
+    pub(in crate::worker) fn held(&self, account: &str) -> (u32, u32) {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (counts.of(account), counts.total())
+    }
+
     /// Changes the limits for every worker.
     pub(in crate::worker) fn limit(&self, limits: Limits) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);

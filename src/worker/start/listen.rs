@@ -2,7 +2,7 @@
 //! the order in which they are bound says which worker gets what.
 
 use std::{
-    io,
+    fmt, io,
     net::{SocketAddr, UdpSocket},
     time::Duration,
 };
@@ -17,7 +17,7 @@ pub const SOCKETS_OF_A_LISTENER: usize = 2;
 
 /// The sockets of one worker on one listening address.
 #[derive(Debug)]
-pub(in crate::worker) struct ListenerSockets {
+pub struct ListenerSockets {
     /// Payload comes in here, and every answer leaves from here.
     pub payload: UdpSocket,
     /// Requests come in here.
@@ -33,7 +33,16 @@ pub struct Granted {
     pub requests_apart: bool,
 }
 
-/// How listening addresses are opened.
+/// Opens the sockets of listening addresses.
+pub trait OpenListeners: fmt::Debug + Send + Sync {
+    /// Opens the sockets of each worker, by its index, on an address that must be free now.
+    ///
+    /// # Errors
+    /// The address cannot be opened.
+    fn open(&self, address: SocketAddr) -> Result<Vec<ListenerSockets>, SpawnError>;
+}
+
+/// How the kernel is asked for listening sockets.
 #[derive(Debug, Clone)]
 pub(super) struct Listening {
     /// By worker.
@@ -70,13 +79,6 @@ impl Listening {
             workers.iter_mut().zip(sockets).for_each(|(worker, sockets)| worker.push(sockets));
         }
         Ok((workers, granted))
-    }
-
-    /// Opens the sockets of each worker on an address that must be free now.
-    pub(super) fn open(&self, address: SocketAddr) -> Result<Vec<ListenerSockets>, SpawnError> {
-        ensure_free(address, Duration::ZERO)?;
-        let mut granted = Granted { buffers: None, requests_apart: true };
-        self.open_on(address, Duration::ZERO, &mut granted)
     }
 
     fn open_on(
@@ -120,6 +122,14 @@ impl Listening {
             (Err(_), Steering::Hash) => Ok(false),
             (Err(error), Steering::Cpu) => Err(SpawnError::Steer(address, error)),
         }
+    }
+}
+
+impl OpenListeners for Listening {
+    fn open(&self, address: SocketAddr) -> Result<Vec<ListenerSockets>, SpawnError> {
+        ensure_free(address, Duration::ZERO)?;
+        let mut granted = Granted { buffers: None, requests_apart: true };
+        self.open_on(address, Duration::ZERO, &mut granted)
     }
 }
 

@@ -16,24 +16,17 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::worker::{
     clock::Clock,
-    data::owners::FlowOwners,
-    data::sockets::Listener,
     effects::quota::{Limits, SharedQuota},
-    mail::batch::{BatchPool, BatchReturn},
-    mail::handoff::OpenBatches,
-    mail::mailbox::{Address, Mailboxes, Message, inbox},
-    reactor::{Parts, Worker},
-    start::listen::{Granted, ListenerSockets, Listening},
+    mail::mailbox::{Address, Message},
+    start::init::{Prepared, WorkerInit, World, addresses, prepare},
+    start::listen::{Granted, Listening, OpenListeners},
     status::questions::Question,
     status::report::{Report, Tell},
     status::snapshot::Snapshot,
 };
 use crate::{
     io::{self as net, Driver, PortableDriver, UringDriver, Waker},
-    turn::{
-        Alternates, Counts, ListenerId, PortPlan, RelayAddress, RelayPorts, Server, Settings,
-        Shard, WorkerIndex,
-    },
+    turn::{Alternates, ListenerId, PortPlan, RelayAddress, RelayPorts, Settings, WorkerIndex},
 };
 
 /// How long a worker with a full inbox may take to empty it.
@@ -85,18 +78,18 @@ pub struct Plan {
     pub reserved_sockets: u32,
 }
 
-/// The running workers.
+/// The running workers, as whoever controls them knows them.
 #[derive(Debug)]
 pub struct Workers {
-    addresses: Vec<Address>,
-    threads: Vec<JoinHandle<()>>,
-    listening: Listening,
-    granted: Granted,
-    quota: SharedQuota,
-    ports: PortPlan,
+    pub(super) addresses: Vec<Address>,
+    pub(super) threads: Vec<JoinHandle<()>>,
+    pub(super) listening: Box<dyn OpenListeners>,
+    pub(super) granted: Granted,
+    pub(super) quota: SharedQuota,
+    pub(super) ports: PortPlan,
     /// The ports of every address on which relays are open or may live. For who controls the workers
     /// alone: no worker ever waits for it.
-    relays: Mutex<Vec<RelayPorts>>,
+    pub(super) relays: Mutex<Vec<RelayPorts>>,
 }
 
 /// Why the workers did not come up.
@@ -128,27 +121,12 @@ impl std::fmt::Display for SpawnError {
 impl std::error::Error for SpawnError {}
 
 /// What one thread is given to begin with.
-struct WorkerInit {
-    index: WorkerIndex,
+struct ThreadInit {
+    worker: WorkerInit,
     core: usize,
-    listeners: Vec<ListenerSockets>,
     io: net::Settings,
-    reserved_sockets: u32,
-    steering: Steering,
-    server: Server,
-    clock: Clock,
-    inbox: Receiver<Message>,
-    batches: BatchPool,
-    tell: Tell,
     ready: Sender<(WorkerIndex, io::Result<Waker>)>,
     begin: Receiver<Vec<Address>>,
-}
-
-/// A worker as its starter knows it until all threads are ready.
-struct WorkerHandle {
-    inbox: Sender<Message>,
-    batch_return: BatchReturn,
-    begin: Sender<Vec<Address>>,
 }
 
 /// Starts the workers.
@@ -158,43 +136,21 @@ struct WorkerHandle {
 pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
     let listening = Listening::new(plan)?;
     let (sockets, granted) = listening.open_all(&plan.listen)?;
+    let mut world = World { listening: Box::new(listening), clock: Clock::start(), seed };
+    let Prepared { workers, handles, quota, relays } = prepare(plan, tell, sockets, &mut world)?;
     let (ready, readiness) = bounded(plan.cores.len());
-    let quota = SharedQuota::new(Counts::new(plan.limits.per_user, plan.limits.total));
-    let relays = plan.ports.open(&plan.relay_addresses);
-    let clock = Clock::start();
-    let (mut handles, mut threads) = (Vec::new(), Vec::new());
-    for (worker, listeners) in sockets.into_iter().enumerate() {
-        let index = WorkerIndex(worker as u8);
-        let (messages, inbox) = inbox();
-        let (batches, batch_return) = BatchPool::new();
+    let (mut threads, mut begins) = (Vec::new(), Vec::new());
+    for (worker, core) in workers.into_iter().zip(&plan.cores) {
         let (begin, begun) = bounded(1);
-        handles.push(WorkerHandle { inbox: messages, batch_return, begin });
-        let shard = Shard {
-            worker: index,
-            ports: plan.ports,
-            relays: relays.clone(),
-            quota: Box::new(quota.clone()),
-        };
-        let init = WorkerInit {
-            index,
-            core: plan.cores[worker],
-            listeners,
-            io: plan.io,
-            reserved_sockets: plan.reserved_sockets,
-            steering: plan.steering,
-            server: server(plan, shard)?,
-            clock,
-            inbox,
-            batches,
-            tell: Arc::clone(tell),
-            ready: ready.clone(),
-            begin: begun,
-        };
+        begins.push(begin);
+        let (core, io, ready) = (*core, plan.io, ready.clone());
+        let init = ThreadInit { worker, core, io, ready, begin: begun };
         threads.push(start(plan.driver, init).map_err(SpawnError::Start)?);
     }
     drop(ready);
-    let addresses = exchange_addresses(handles, &readiness)?;
-    let relays = Mutex::new(relays);
+    let addresses = addresses(handles, wakers(&readiness, threads.len())?);
+    exchange_addresses(&addresses, &begins);
+    let (listening, relays) = (world.listening, Mutex::new(relays));
     Ok(Workers { addresses, threads, listening, granted, quota, ports: plan.ports, relays })
 }
 
@@ -294,6 +250,16 @@ impl Workers {
         }
     }
 
+    /// How many allocations an account has, and how many there are in total, reserved ports included.
+    pub fn quota_held(&self, account: &str) -> (u32, u32) {
+        self.quota.held(account)
+    }
+
+    /// The relay addresses, and who has which port of them.
+    pub fn relay_ports(&self) -> Vec<RelayPorts> {
+        self.relays.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What the kernel gave the listening sockets.
     pub fn granted(&self) -> Granted {
         self.granted
@@ -313,78 +279,59 @@ fn post_patiently(address: &Address, mut message: Message) -> Result<(), Message
     }
 }
 
-fn server(plan: &Plan, shard: Shard) -> Result<Server, SpawnError> {
+/// The kernel's generator.
+fn seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| SpawnError::Start(error.into()))?;
-    Ok(Server::new(Arc::clone(&plan.settings), shard, seed))
+    getrandom::fill(&mut seed)?;
+    Ok(seed)
 }
 
-fn start(driver: DriverKind, init: WorkerInit) -> io::Result<JoinHandle<()>> {
-    let thread = thread::Builder::new().name(format!("uturn-{}", init.index.0));
+fn start(driver: DriverKind, init: ThreadInit) -> io::Result<JoinHandle<()>> {
+    let thread = thread::Builder::new().name(format!("uturn-{}", init.worker.index.0));
     match driver {
         DriverKind::Uring => thread.spawn(|| worker_main(init, UringDriver::new)),
         DriverKind::Portable => thread.spawn(|| worker_main(init, PortableDriver::new)),
     }
 }
 
-/// Waits until every thread has its driver, and tells each the addresses of all.
-fn exchange_addresses(
-    handles: Vec<WorkerHandle>,
+/// Waits until every thread has its driver.
+fn wakers(
     readiness: &Receiver<(WorkerIndex, io::Result<Waker>)>,
-) -> Result<Vec<Address>, SpawnError> {
-    let mut wakers: Vec<Option<Waker>> = handles.iter().map(|_| None).collect();
-    for _ in &handles {
+    workers: usize,
+) -> Result<Vec<Waker>, SpawnError> {
+    let mut wakers: Vec<Option<Waker>> = vec![None; workers];
+    for _ in 0..workers {
         let gone = || io::Error::other("a worker's thread ended before it was ready");
         let (worker, waker) = readiness.recv().map_err(|_| SpawnError::Driver(gone()))?;
         wakers[usize::from(worker.0)] = Some(waker.map_err(SpawnError::Driver)?);
     }
-    let addresses: Vec<_> = handles
-        .iter()
-        .zip(wakers.into_iter().flatten())
-        .map(|(t, waker)| Address {
-            inbox: t.inbox.clone(),
-            waker,
-            batch_return: t.batch_return.clone(),
-        })
-        .collect();
-    for handle in handles {
+    Ok(wakers.into_iter().flatten().collect())
+}
+
+/// Tells each thread the addresses of all.
+fn exchange_addresses(addresses: &[Address], begins: &[Sender<Vec<Address>>]) {
+    for begin in begins {
         // A thread that is gone by now makes itself known by its last report.
-        drop(handle.begin.send(addresses.clone()));
+        drop(begin.send(addresses.to_vec()));
     }
-    Ok(addresses)
 }
 
 /// The whole life of a worker's thread.
-fn worker_main<D: Driver>(init: WorkerInit, make: impl FnOnce(&net::Settings) -> io::Result<D>) {
-    core_affinity::set_for_current(core_affinity::CoreId { id: init.core });
-    let mut driver = match make(&init.io) {
-        Ok(driver) => driver,
-        Err(error) => return drop(init.ready.send((init.index, Err(error)))),
+fn worker_main<D: Driver>(init: ThreadInit, make: impl FnOnce(&net::Settings) -> io::Result<D>) {
+    let ThreadInit { worker, core, io, ready, begin } = init;
+    core_affinity::set_for_current(core_affinity::CoreId { id: core });
+    let (index, tell) = (worker.index, Arc::clone(&worker.tell));
+    let begun = make(&io).and_then(|driver| worker.open(driver));
+    let opened = match begun {
+        Ok(opened) => opened,
+        Err(error) => return drop(ready.send((index, Err(error)))),
     };
-    let opened = init.listeners.into_iter().map(|sockets| Listener::open(&mut driver, sockets));
-    let listeners: Vec<_> = match opened.collect() {
-        Ok(listeners) => listeners,
-        Err(error) => return drop(init.ready.send((init.index, Err(error)))),
-    };
-    drop(init.ready.send((init.index, Ok(driver.waker()))));
+    drop(ready.send((index, Ok(opened.waker()))));
     // The other side is dropped when another worker could not start.
-    let Ok(addresses) = init.begin.recv() else { return };
-    let worker = Worker::new(Parts {
-        index: init.index,
-        driver,
-        server: init.server,
-        listeners,
-        reserved_sockets: init.reserved_sockets,
-        clock: init.clock,
-        inbox: init.inbox,
-        batches: OpenBatches::new(init.batches, addresses.len()),
-        mailboxes: Mailboxes::new(init.index, addresses),
-        owners: FlowOwners::new(init.steering),
-        tell: Arc::clone(&init.tell),
-    });
-    let last = match worker.run() {
+    let Ok(addresses) = begin.recv() else { return };
+    let last = match opened.begin(addresses).run() {
         Ok(snapshot) => Report::Stopped(Box::new(snapshot)),
         Err(error) => Report::Failed(error),
     };
-    (init.tell)(init.index, last);
+    tell(index, last);
 }
