@@ -105,7 +105,7 @@ fn bad_flags_are_refused_in_one_line_that_names_them() {
         (&["--deny-peers", "10.0.0.0/40"], "command line: deny-peers: '10.0.0.0/40' is not"),
         (&["--realm"], "a value is required for '--realm <NAME>'"),
         (&["--relam", "a"], "unexpected argument '--relam'"),
-        (&["credentials"], "--secret <SECRET>"),
+        (&["credentials"], "no secret: name the server's file with --config"),
     ];
     for (words, problem) in refusals {
         let line = refused(words);

@@ -16,6 +16,7 @@ mod allocate;
 mod auth;
 mod binding;
 mod channel;
+mod check;
 mod control;
 mod data;
 mod drain;

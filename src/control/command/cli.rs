@@ -1,6 +1,7 @@
 //! The command line: what is asked for, and what is said when it cannot be done.
 //!
-//! Exit status: 0 done, 1 the server failed or the doctor found something of weight, 2 the command line or the configuration is wrong.
+//! Exit status: 0 done, 1 the server failed, a check did, or the
+//! doctor found something of weight, 2 the command line or the configuration is wrong.
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 
+use super::check::{self, CheckArgs};
 use super::credentials::{self, CredentialsArgs};
 use super::doctor::{self, DoctorArgs};
 use super::import::{self, ImportArgs};
@@ -45,6 +47,8 @@ enum Command {
         /// TOML file with options
         file: PathBuf,
     },
+    /// Tries a server as a client would: Binding, an allocation, packets both ways
+    Check(CheckArgs),
     /// Prints a time-limited username, its password, and the iceServers value for a browser
     Credentials(CredentialsArgs),
     /// Reads coturn's configuration, writes one for uturn, and says what it could not carry over
@@ -87,7 +91,11 @@ fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
                 say(&escape::lines(&config.summary()))
             })
         }
-        Some(Command::Credentials(args)) => say(&credentials::printed(&args)),
+        Some(Command::Check(args)) => check(&args),
+        Some(Command::Credentials(args)) => match credentials::printed(&args) {
+            Ok(text) => say(&text),
+            Err(problem) => misuse(&problem),
+        },
         Some(Command::ImportCoturn(args)) => import_coturn(&args),
         Some(Command::Doctor(args)) => doctor(&args),
         Some(Command::ExampleConfig) => say(&example_file()),
@@ -109,6 +117,17 @@ fn import_coturn(args: &ImportArgs) -> ExitCode {
     };
     eprint!("{}", escape::lines(&imported.notes));
     say(if args.prints() { &imported.toml } else { "" })
+}
+
+/// Status 1 when something does not work.
+fn check(args: &CheckArgs) -> ExitCode {
+    match check::check(args) {
+        Ok(checked) => {
+            let said = say(&checked.text);
+            if checked.works { said } else { ExitCode::FAILURE }
+        }
+        Err(problem) => misuse(&problem),
+    }
 }
 
 /// Status 1 when something of weight was found.

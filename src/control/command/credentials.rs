@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde::Serialize;
 
+use super::account::SecretArgs;
 use crate::control::config::{Machine, Secret};
 use crate::wire;
 
@@ -20,14 +21,14 @@ const MAX_TTL_S: u32 = 315_360_000;
 const DEFAULT_USER: &str = "guest";
 /// USERNAME has fewer than 509 bytes (RFC 8489 §14.3), of which the time and ':' take 21 at most.
 const USER_MAX_BYTES: usize = 487;
-const STUN_PORT: u16 = 3478;
+/// Where STUN is, when nothing else is said (RFC 8489 §8.6).
+pub(super) const STUN_PORT: u16 = 3478;
 
 /// Arguments of `uturn credentials`.
 #[derive(Args, Clone, Debug)]
 pub struct CredentialsArgs {
-    /// Secret that the server was given, too
-    #[arg(long, value_parser = secret)]
-    secret: Secret,
+    #[command(flatten)]
+    secret: SecretArgs,
     /// Name that the credential is for; it appears in the server's log
     #[arg(long, value_name = "ID", default_value = DEFAULT_USER, value_parser = user)]
     user: String,
@@ -82,17 +83,21 @@ struct IceServer<'a> {
 }
 
 /// Writes what `uturn credentials` prints: three lines, each `name: value`.
-pub(in crate::control) fn printed(args: &CredentialsArgs) -> String {
+///
+/// # Errors
+/// No secret was given, or the file that should hold it cannot be read.
+pub(in crate::control) fn printed(args: &CredentialsArgs) -> Result<String, String> {
+    let secret = args.secret.needed_secret()?;
     let expiry_s = now_s() + u64::from(args.ttl);
-    let credential = Credential::until(expiry_s, &args.user, &args.secret);
+    let credential = Credential::until(expiry_s, &args.user, &secret);
     let host = args.host.clone().unwrap_or_else(own_host);
     let ice_servers = credential.ice_servers(&endpoint(&host));
     let Credential { username, password } = credential;
-    format!("username: {username}\npassword: {password}\niceServers: {ice_servers}\n")
+    Ok(format!("username: {username}\npassword: {password}\niceServers: {ice_servers}\n"))
 }
 
 /// Adds the port to a name or address without one, and brackets to an IPv6 address.
-fn endpoint(host: &str) -> String {
+pub(super) fn endpoint(host: &str) -> String {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return SocketAddr::new(ip, STUN_PORT).to_string();
     }
@@ -107,10 +112,6 @@ fn own_host() -> String {
 
 fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
-}
-
-fn secret(text: &str) -> Result<Secret, String> {
-    Secret::read_flag(text)
 }
 
 fn user(text: &str) -> Result<String, String> {

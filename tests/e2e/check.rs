@@ -1,0 +1,122 @@
+//! `uturn check`: what a working server looks like from outside, and what each fault is called.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::relay::{PASSWORD, Relay, Setup, USER, command};
+
+const SECRET: &str = "a-secret-of-some-length";
+
+fn check(server: SocketAddr, arguments: &[&str]) -> Output {
+    let mut command = command();
+    command.args(["check", "--timeout", "1", "--server", &server.to_string()]).args(arguments);
+    command.output().expect("it runs")
+}
+
+fn as_user(relay: &Relay, user: &str, arguments: &[&str]) -> Output {
+    check(relay.v4(), &[&["--user", user], arguments].concat())
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Status 1, and a line with each of these words.
+fn assert_fails(output: &Output, words: &[&str]) {
+    let text = text(output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for words in words {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+}
+
+#[test]
+fn a_server_that_relays_is_said_to_work_over_both_families() {
+    let relay = Setup::new().start();
+    let user = format!("{USER}:{PASSWORD}");
+    for server in [relay.v4(), relay.v6()] {
+        let output = check(server, &["--user", &user]);
+        let text = text(&output);
+        assert!(output.status.success(), "{text}");
+        for step in ["binding", "allocation", "permission", "to the client", "to the peer"] {
+            assert!(text.contains(step), "{step} in {text}");
+        }
+        assert!(text.ends_with("everything works\n"), "{text}");
+    }
+}
+
+#[test]
+fn where_the_policy_denies_this_machine_packets_go_from_relay_to_relay() {
+    let relay = Setup::new().secure().start();
+    let output = as_user(&relay, &format!("{USER}:{PASSWORD}"), &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("not tried from outside"), "{}", text(&output));
+}
+
+#[test]
+fn nothing_is_left_on_the_server() {
+    let relay = Setup::new().secure().relay_port_count(2).start();
+    for _ in 0..3 {
+        let output = as_user(&relay, &format!("{USER}:{PASSWORD}"), &[]);
+        assert!(output.status.success(), "{}", text(&output));
+    }
+}
+
+#[test]
+fn each_fault_is_named_with_its_remedy() {
+    let relay = Setup::new().relay_port_count(2).with(&["--user-quota", "1"]).start();
+    let output = as_user(&relay, &format!("{USER}:wrong"), &[]);
+    assert_fails(&output, &["Allocate: 401", "secret is not the server's"]);
+    let closed = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = closed.local_addr().expect("it is bound");
+    let user = format!("{USER}:{PASSWORD}");
+    let output = check(address, &["--user", &user]);
+    assert_fails(&output, &["Binding: no answer", "firewall"]);
+    drop(closed);
+    assert_fails(
+        &check(address, &["--user", &user]),
+        &["nobody listens there", "start the server"],
+    );
+    let mut holder = crate::client::Client::new(relay.v4());
+    holder.allocate();
+    assert_fails(&check(relay.v4(), &["--user", &user]), &["Allocate: 486", "user-quota"]);
+}
+
+#[test]
+fn a_program_can_read_it() {
+    let relay = Setup::of_nobody().with(&["--secret", SECRET]).secure().start();
+    let output = check(relay.v4(), &["--secret", SECRET, "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["works"], true, "{report}");
+    assert_eq!(report["server"], relay.v4().to_string());
+    let steps = report["steps"].as_array().expect("steps");
+    assert!(steps.iter().all(|step| step["ok"] == true && step["ms"].is_number()), "{report}");
+}
+
+#[test]
+fn without_a_user_only_the_way_to_the_server_is_tried() {
+    let relay = Setup::new().start();
+    assert_fails(&check(relay.v4(), &[]), &["binding", "name a user or a secret"]);
+}
+
+#[test]
+fn the_environment_and_the_servers_file_hold_secrets_as_well() {
+    let relay = Setup::of_nobody().with(&["--secret", SECRET]).secure().start();
+    let server = relay.v4().to_string();
+    let mut command = command();
+    let output = command.env("UTURN_SECRET", SECRET).args(["check", "--server", &server]).output();
+    let output = output.expect("it runs");
+    assert!(output.status.success(), "{}", text(&output));
+    let file = std::env::temp_dir().join(format!("uturn-check-{}.toml", std::process::id()));
+    std::fs::write(&file, format!("listen = [\"{server}\"]\nsecret = [\"{SECRET}\"]\n"))
+        .expect("a file");
+    let file = file.to_str().expect("a path");
+    let output = crate::relay::command().args(["check", "--config", file]).output();
+    let made = crate::relay::command().args(["credentials", "--config", file]).output();
+    std::fs::remove_file(file).expect("it is there");
+    let (output, made) = (output.expect("it runs"), made.expect("it runs"));
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&made).starts_with("username: "), "{}", text(&made));
+}
