@@ -33,7 +33,6 @@ pub use engine::{
     hold_times::HoldTimes,
     size_histogram::SizeHistogram,
 };
-pub use epoll::PortableDriver;
 pub use memory::pool::{Lease, Pool};
 pub use probe::{Facts, Obstacle};
 pub use settings::Settings;
@@ -41,8 +40,14 @@ pub use socket::{
     open::{self as sockets, BufferSizes},
     steer,
 };
-pub use uring::UringDriver;
 pub use waker::Waker;
+
+/// Datagrams through io_uring.
+pub type UringDriver = engine::Engine<uring::Kernel>;
+/// Datagrams through epoll, `recvmmsg` and `sendmmsg`, for where io_uring is absent or forbidden.
+///
+/// The same sockets, leases, joining and trains; only the calls differ, and there are more of them.
+pub type PortableDriver = engine::Engine<epoll::Kernel>;
 
 /// Writable bytes guaranteed in front of every received and every blank payload.
 ///

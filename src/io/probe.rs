@@ -14,7 +14,7 @@ use std::{
 use super::{
     Driver, Event, Settings, SocketId, UringDriver, Wait,
     sockets::{self, BufferSizes},
-    sys,
+    sys, uring,
 };
 
 /// How long the trial waits for its own datagram, or for a port to become free.
@@ -185,7 +185,7 @@ impl Trial {
     fn run() -> Result<Self, Obstacle> {
         let settings = Settings { buffers: 4, sockets: 4, ..Settings::default() };
         let mut driver = UringDriver::new(&settings).map_err(|error| obstacle(&error))?;
-        let busy_poll = driver.polls_devices();
+        let busy_poll = driver.kernel.polls_devices();
         let registered_files = releases_sockets(&mut driver)?;
         let direct_sockets = registered_files && opens_sockets(&mut driver)?;
         Ok(Self { busy_poll, registered_files, direct_sockets })
@@ -195,7 +195,7 @@ impl Trial {
 /// Tells a missing buffer ring from a missing ring, which fail alike.
 fn obstacle(error: &io::Error) -> Obstacle {
     let whole = Obstacle::of(error);
-    if whole == Obstacle::TooOld && UringDriver::has_ring() {
+    if whole == Obstacle::TooOld && uring::Kernel::has_ring() {
         Obstacle::NoBufferRing
     } else {
         whole

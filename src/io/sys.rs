@@ -45,7 +45,7 @@ pub(super) fn file_limit() -> io::Result<u64> {
 /// An integer socket option and the value it is to have. Those that sockets are given are constants,
 /// so that the kernel may read them whenever it likes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Setting {
+pub struct Setting {
     pub(super) level: c_int,
     pub(super) name: c_int,
     pub(super) value: c_int,

@@ -1,10 +1,14 @@
 //! Which buffers are used, and that nobody else's are.
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::mpsc,
+    thread,
+};
 
-use uturn::io::{Driver, Event, Lease, Settings};
+use uturn::io::{Driver, Event, Lease, Piece, Settings, Wait};
 
-use super::node::{Node, V4, numbered, outside};
+use super::node::{Node, PATIENCE, V4, heard, numbered, outside};
 
 /// Buffers that come round one after the other are never in the cache.
 pub(super) fn what_was_in_use_last_is_used_next<D: Driver>(new: fn(&Settings) -> D) {
@@ -46,6 +50,38 @@ pub(super) fn what_is_held_stays_as_it_is<D: Driver>(new: fn(&Settings) -> D) {
         }
     }
     assert_eq!(node.driver.counters().starved, 0);
+}
+
+/// A ring whose receives had ended for want of buffers slept for ever while the only buffers were
+/// being sent from: nobody armed the receives when the sends gave them back.
+pub(super) fn a_driver_out_of_buffers_hears_on_while_it_sends<D: Driver>(new: fn(&Settings) -> D) {
+    const DATAGRAMS: usize = 8;
+    let mut node = Node::new(new(&Settings { buffers: 2, ..Settings::default() }));
+    let (client, to) = outside(V4);
+    for number in 0..DATAGRAMS {
+        client.send_to(&numbered(number, 100 + number), node.address).expect("sent");
+    }
+    let (waker, (answered_all, is_over)) = (node.driver.waker(), mpsc::channel::<()>());
+    let alarm = thread::spawn(move || {
+        let _ = is_over.recv_timeout(PATIENCE);
+        waker.wake();
+    });
+    let mut answered = 0;
+    while answered < DATAGRAMS {
+        node.driver.turn(Wait::Forever).expect("turn");
+        while let Some(event) = node.driver.next() {
+            let Event::Received(received) = event else { panic!("deaf until {event:?}") };
+            let body = received.lease.range();
+            node.driver.send(node.socket, to, Piece::single(received.lease, body));
+            answered += 1;
+        }
+    }
+    drop(answered_all);
+    alarm.join().expect("no panic");
+    node.turn();
+    for number in 0..DATAGRAMS {
+        assert_eq!(heard(&client), numbered(number, 100 + number));
+    }
 }
 
 /// The leases of the next `count` datagrams.

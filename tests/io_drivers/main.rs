@@ -20,7 +20,10 @@ macro_rules! suite {
             order_within_a_flow_holds, a_full_queue_is_flushed_not_dropped,
             starvation_recovers, held_buffers_stop_receiving_and_nothing_else,
         ],
-        buffers: [what_was_in_use_last_is_used_next, what_is_held_stays_as_it_is,],
+        buffers: [
+            what_was_in_use_last_is_used_next, what_is_held_stays_as_it_is,
+            a_driver_out_of_buffers_hears_on_while_it_sends,
+        ],
         life: [
             a_closed_socket_is_silent_and_its_port_free, many_sockets_close_at_once,
             a_socket_closed_before_it_was_armed, the_table_is_bounded,

@@ -8,7 +8,7 @@ use std::mem;
 use crate::io::{HEADROOM, Lease, PAD_MAX, Piece};
 
 /// What is left to queue of a piece.
-pub(in crate::io) struct PieceCursor<'a> {
+pub struct PieceCursor<'a> {
     header: &'a [u8],
     lease: Option<Lease>,
     start: usize,

@@ -36,7 +36,7 @@ const TRAIN_SEGMENTS_MAX: usize = 64;
 const TRAIN_BYTES_MAX: usize = 65_000;
 
 /// Pieces and trains of one batch.
-pub(in crate::io) struct Outbox {
+pub struct Outbox {
     trains: Box<[SendTrain]>,
     begun: usize,
     handed_over: usize,
@@ -53,7 +53,7 @@ pub(in crate::io) struct Outbox {
 
 /// Datagrams for one destination that leave in one send.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::io) struct SendTrain {
+pub struct SendTrain {
     pub(in crate::io) socket: SocketId,
     pub(in crate::io) to: SocketAddr,
     /// Bytes of each datagram; the last may be shorter.

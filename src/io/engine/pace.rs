@@ -112,7 +112,7 @@ enum Turn {
 
 /// How long to hold: until so many more arrivals, but no longer than this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::io) struct Hold {
+pub struct Hold {
     pub(in crate::io) arrivals: u32,
     pub(in crate::io) longest: Duration,
 }

@@ -43,7 +43,7 @@ struct Slot {
 
 /// Sockets by slot, at most `capacity` of them.
 #[derive(Debug)]
-pub(in crate::io) struct Table {
+pub struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
     capacity: usize,
@@ -51,7 +51,7 @@ pub(in crate::io) struct Table {
 
 /// A slot at one point of its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::io) struct Key {
+pub struct Key {
     pub(in crate::io) slot: u32,
     pub(in crate::io) generation: u32,
 }
@@ -120,6 +120,12 @@ impl Table {
     pub(in crate::io) fn at(&mut self, key: Key) -> Option<&mut Entry> {
         let slot = self.slots.get_mut(key.slot as usize)?;
         if slot.generation == key.generation { slot.entry.as_mut() } else { None }
+    }
+
+    /// The same, for looking.
+    pub(in crate::io) fn entry(&self, key: Key) -> Option<&Entry> {
+        let slot = self.slots.get(key.slot as usize)?;
+        if slot.generation == key.generation { slot.entry.as_ref() } else { None }
     }
 
     /// The key of an open socket.

@@ -4,13 +4,7 @@
 //! with them. All never block.
 #![expect(unsafe_code, reason = "system calls on message headers that hold raw pointers")]
 
-use std::{
-    io,
-    net::{SocketAddr, UdpSocket},
-    os::fd::AsRawFd,
-    ptr,
-    rc::Rc,
-};
+use std::{io, net::UdpSocket, os::fd::AsRawFd, ptr, rc::Rc};
 
 use crate::io::{
     Counters, Lease,
@@ -18,7 +12,7 @@ use crate::io::{
         layout::{CONTROL_BYTES, V6_NAME_BYTES, segment_bytes},
         outbox::Outbox,
     },
-    engine::errno,
+    engine::{errno, kernel::Arrived},
     memory::pool::Pool,
     socket::address,
     sys::{EMPTY_IOVEC, check, empty_message},
@@ -131,13 +125,6 @@ pub(in crate::io) struct ReceiveBatch {
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 struct GroControl([u8; CONTROL_BYTES]);
-
-/// One datagram or train from a socket.
-pub(in crate::io) struct Arrived {
-    pub(in crate::io) from: SocketAddr,
-    pub(in crate::io) segment_bytes: usize,
-    pub(in crate::io) lease: Lease,
-}
 
 impl ReceiveBatch {
     pub(in crate::io) fn new() -> Self {

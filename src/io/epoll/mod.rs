@@ -1,7 +1,7 @@
 //! Datagrams through plain system calls, for where io_uring is absent or forbidden.
 
-mod driver;
+mod kernel;
 pub(in crate::io) mod mmsg;
 mod poll;
 
-pub use driver::PortableDriver;
+pub(in crate::io) use kernel::Kernel;

@@ -7,49 +7,64 @@
 #![expect(unsafe_code, reason = "vouches for the memory that operations name")]
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
+    collections::VecDeque,
     io,
     mem::ManuallyDrop,
     net::{SocketAddr, UdpSocket},
-    os::fd::{FromRawFd, OwnedFd},
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
     rc::Rc,
     time::Duration,
 };
 
-use io_uring::types::Fixed;
+use io_uring::types::{Fd, Fixed};
 
 use super::{
     buffer_ring::{BufferRing, GROUP},
-    ring::{Completion, Ring, Target, WaitPlan},
+    ring::{Completion, Ring, Target},
     token::Token,
 };
 use crate::io::{
-    Counters, Lease, Settings, SocketId, Wait,
+    Counters, Lease, Settings, SocketId, Wait, Waker,
     datagram::{
         cursor::PieceCursor,
-        layout::{CONTROL_BYTES, V4_NAME_BYTES, V6_NAME_BYTES},
+        layout::{self, CONTROL_BYTES, Layout, V4_NAME_BYTES, V6_NAME_BYTES},
         outbox::{Outbox, SendTrain},
     },
-    engine::table::Key,
+    engine::{
+        kernel::{self, Arrived, Slots, Step},
+        pace::Hold,
+        table::{Key, Table},
+        wait_plan::WaitPlan,
+    },
     epoll::mmsg,
     memory::pool::Pool,
-    socket::address::Name,
+    socket::{address::Name, open},
     sys::{self, Setting},
 };
 
+/// Receives armed with one call; each may at once fill up to 32 buffers.
+const ARMS_PER_CALL: usize = 64;
 /// How often, and how long each time, the end of a driver waits for the kernel to let go.
 const DRAIN_ROUNDS: u32 = 40;
 const DRAIN_WAIT: Duration = Duration::from_millis(50);
 
 /// The ring and all memory its operations name.
-pub(super) struct Kernel {
+pub struct Kernel {
     ring: Ring,
     pool: Rc<Pool>,
     shared: ManuallyDrop<Shared>,
+    waker: Waker,
+    watching: bool,
+    /// Sockets are registered with the ring, under the numbers of their slots.
+    registered: bool,
+    /// How sockets are sized that the ring opens; `None` where it cannot open any.
+    direct: Option<open::BufferLimit>,
     /// Receives under way.
     armed: usize,
     /// Completions that came while one of them was waited for.
     aside: VecDeque<Completion>,
+    overflows: u64,
 }
 
 struct Shared {
@@ -68,84 +83,31 @@ struct Templates {
 
 /// A buffer that the kernel has filled and given back. Only a completion makes one.
 #[derive(Debug)]
-pub(super) struct Filled {
+pub struct Filled {
     slot: u16,
     bytes: u32,
 }
 
 /// A train that the kernel no longer reads. Only a completion makes one.
 #[derive(Debug)]
-pub(super) struct Sent {
+pub struct Sent {
     train: usize,
 }
 
-/// One step of one operation.
-pub(super) enum Step {
-    /// A receive: an errno below zero, the buffer it filled, and whether it goes on.
-    Received { key: Key, result: i32, filled: Option<Filled>, more: bool },
-    /// A send has ended, with an errno below zero if it failed.
-    Sent { sent: Sent, result: i32 },
-    /// A cancellation has ended, with an errno below zero if there was nothing to cancel.
-    Cancelled { key: Key, result: i32 },
-    /// The waker was written to; and whether it is still watched.
-    Woken { more: bool },
-    /// A socket could not be made, or set, with this errno.
-    NotMade { key: Key, errno: i32 },
-    /// A socket was bound, with an errno below zero if not.
-    Bound { key: Key, result: i32 },
-    /// The ring no longer has a socket.
-    Left { key: Key },
-}
-
 impl Kernel {
-    pub(super) fn new(settings: &Settings) -> io::Result<Self> {
-        let ring = Ring::new()?;
-        let pool = Pool::new(settings.buffers)?;
-        // SAFETY: `drop` below lets go of the buffers only once no receive is under way.
-        let buffers = unsafe { BufferRing::register(&ring, Rc::clone(&pool), settings.buffers) }?;
-        let outbox = Outbox::new(settings.segmentation);
-        let templates = Templates { v4: template(V4_NAME_BYTES), v6: template(V6_NAME_BYTES) };
-        let binding = HashMap::new();
-        let shared = ManuallyDrop::new(Shared { outbox, buffers, templates, binding });
-        Ok(Self { ring, pool, shared, armed: 0, aside: VecDeque::new() })
+    /// Whether a ring of the kind we need can be made, buffers aside.
+    pub(in crate::io) fn has_ring() -> bool {
+        Ring::new().is_ok()
     }
 
-    pub(super) fn ring(&mut self) -> &mut Ring {
-        &mut self.ring
-    }
-
-    pub(super) fn pool(&self) -> &Rc<Pool> {
-        &self.pool
-    }
-
-    pub(super) fn outbox(&self) -> &Outbox {
-        &self.shared.outbox
-    }
-
-    /// Queues as much of `cursor` as there is room for; whether that was all of it.
-    pub(super) fn queue(
-        &mut self,
-        socket: SocketId,
-        to: SocketAddr,
-        cursor: &mut PieceCursor<'_>,
-        counters: &mut Counters,
-    ) -> bool {
-        self.shared.outbox.queue(socket, to, cursor, counters)
-    }
-
-    /// See [`Outbox::stop_segmentation`].
-    pub(super) fn stop_segmentation(&mut self) -> bool {
-        self.shared.outbox.stop_segmentation()
-    }
-
-    /// BufferRing the kernel can still receive into, as far as it has told us.
-    pub(super) fn published(&self) -> u32 {
-        self.shared.buffers.published()
+    /// Whether the kernel polls devices for a ring.
+    pub(in crate::io) fn polls_devices(&mut self) -> bool {
+        self.ring.poll_devices(1).is_ok()
     }
 
     /// Gives free receive buffers to the kernel: for use before all others, unless it may have
     /// taken some that it has not told us of.
-    pub(super) fn publish_free(&mut self) {
+    fn publish_free(&mut self) {
         if self.aside.is_empty() && self.ring.is_settled() {
             self.shared.buffers.publish_first();
         } else {
@@ -153,112 +115,15 @@ impl Kernel {
         }
     }
 
-    /// Makes a socket in the ring's table, sets it and binds it: one [`Step::Bound`], after one
-    /// [`Step::NotMade`] for each thing that failed.
-    pub(super) fn bind(
-        &mut self,
-        key: Key,
-        address: SocketAddr,
-        settings: impl Iterator<Item = &'static Setting>,
-    ) -> io::Result<()> {
-        let (id, token) = (key.id(), Token::Make(key).pack());
-        self.ring.push_socket(id, address.is_ipv6(), token)?;
-        self.set(key, settings)?;
-        let name = self.shared.binding.entry(key.slot).or_default();
-        **name = Name::new(address);
-        let bind = Target::Registered(Fixed(id.0)).bind(name);
-        // SAFETY: the name has a place of its own in `shared`, which `drop` keeps until the bind has
-        // ended; only its completion takes it out, and a slot has one bind under way at most.
-        unsafe { self.ring.push(bind, Token::Bind(key).pack()) }
-    }
-
-    /// Sets a socket that only the ring has, before whatever is queued next.
-    pub(super) fn set(
-        &mut self,
-        key: Key,
-        mut settings: impl Iterator<Item = &'static Setting>,
-    ) -> io::Result<()> {
-        let token = Token::Make(key).pack();
-        settings.try_for_each(|setting| self.ring.push_setting(key.id(), setting, token))
-    }
-
-    /// Lets go of a socket that only the ring has; [`Step::Left`] follows.
-    pub(super) fn leave(&mut self, key: Key) -> io::Result<()> {
-        self.ring.push_close(key.id(), Token::Leave(key).pack())
-    }
-
-    /// A descriptor of a socket that only the ring has, for the one call that needs it.
-    ///
-    /// # Errors
-    /// When there can be no more descriptors; and when the ring fails.
-    pub(super) fn descriptor(&mut self, id: SocketId) -> io::Result<UdpSocket> {
-        self.ring.push_descriptor(id, Token::Descriptor.pack())?;
-        loop {
-            self.ring.enter(WaitPlan::first(Wait::Forever))?;
-            while let Some(entry) = self.ring.pop() {
-                if Token::unpack(entry.token) == Some(Token::Descriptor) {
-                    return descriptor(&entry);
-                }
-                self.aside.push_back(entry);
-            }
-        }
-    }
-
-    /// Starts receiving on a socket.
-    pub(super) fn arm(&mut self, target: Target, key: Key, v6: bool) -> io::Result<()> {
-        let templates = &self.shared.templates;
-        let template: *const libc::msghdr = if v6 { &*templates.v6 } else { &*templates.v4 };
-        let receive = target.receive(template, GROUP);
-        // SAFETY: the template and the buffer group live in `shared`, which `drop` keeps until the
-        // receive has ended. Published buffers are out of safe code's reach (see `Pool`).
-        unsafe { self.ring.push(receive, Token::Receive(key).pack()) }?;
-        self.armed += 1;
-        Ok(())
-    }
-
-    /// Submits the trains of the outbox; `target` names their sockets.
-    pub(super) fn send_waiting(&mut self, target: impl Fn(SocketId) -> Target) -> io::Result<()> {
-        while let Some(train) = self.shared.outbox.hand_over() {
-            let target = target(self.shared.outbox.train(train).socket);
-            let outbox = &mut self.shared.outbox;
-            let send = match outbox.plain(train).map(|bytes| (bytes.as_ptr(), bytes.len())) {
-                Some(bytes) => target.send(bytes, outbox.name(train)),
-                None => target.send_message(outbox.message(train)),
-            };
-            // SAFETY: name, message, gather entries, headers and leases are the outbox's, which
-            // keeps them until the train is finished, and lives in `shared`. Only a completion's
-            // `Sent` finishes a train.
-            unsafe { self.ring.push(send, Token::Send(train as u32).pack()) }?;
+    fn watch_waker(&mut self) -> io::Result<()> {
+        if !self.watching {
+            self.ring.push_watch(&self.waker, Token::Wake.pack())?;
+            self.watching = true;
         }
         Ok(())
     }
 
-    /// The train that a send was of.
-    pub(super) fn train(&self, sent: &Sent) -> &SendTrain {
-        self.shared.outbox.train(sent.train)
-    }
-
-    /// Sends a refused train again, datagram by datagram.
-    pub(super) fn send_singly(&mut self, sent: &Sent, socket: &UdpSocket, counters: &mut Counters) {
-        mmsg::send_singly(socket, &mut self.shared.outbox, sent.train, counters);
-    }
-
-    /// See [`Outbox::refuse`].
-    pub(super) fn refuse(&mut self, sent: &Sent) {
-        self.shared.outbox.refuse(sent.train);
-    }
-
-    /// Takes the next step of one of our operations.
-    pub(super) fn pop(&mut self) -> Option<Step> {
-        loop {
-            let entry = self.aside.pop_front().or_else(|| self.ring.pop())?;
-            if let Some(step) = Token::unpack(entry.token).and_then(|t| self.step(t, entry)) {
-                return Some(step);
-            }
-        }
-    }
-
-    fn step(&mut self, token: Token, entry: Completion) -> Option<Step> {
+    fn step(&mut self, token: Token, entry: Completion) -> Option<Step<Self>> {
         let Completion { result, more, buffer, .. } = entry;
         Some(match token {
             Token::Receive(key) => {
@@ -270,8 +135,12 @@ impl Kernel {
                 Step::Received { key, result, filled, more }
             }
             Token::Send(train) => Step::Sent { sent: Sent { train: train as usize }, result },
-            Token::Cancel(key) => Step::Cancelled { key, result },
-            Token::Wake => Step::Woken { more },
+            // It completes only if there was nothing to cancel.
+            Token::Cancel(key) => Step::NotCancelled { key },
+            Token::Wake => {
+                self.watching = more;
+                Step::Woken
+            }
             Token::Make(key) => Step::NotMade { key, errno: -result },
             Token::Bind(key) => {
                 self.shared.binding.remove(&key.slot);
@@ -283,6 +152,15 @@ impl Kernel {
         })
     }
 
+    fn next_step(&mut self) -> Option<Step<Self>> {
+        loop {
+            let entry = self.aside.pop_front().or_else(|| self.ring.pop())?;
+            if let Some(step) = Token::unpack(entry.token).and_then(|t| self.step(t, entry)) {
+                return Some(step);
+            }
+        }
+    }
+
     fn is_quiet(&self) -> bool {
         let Shared { outbox, binding, .. } = &*self.shared;
         self.armed == 0 && outbox.in_flight() == 0 && binding.is_empty()
@@ -291,9 +169,9 @@ impl Kernel {
     /// Ends every operation and waits for it. Whether the kernel has let go of everything.
     fn drain(&mut self) -> bool {
         for _ in 0..DRAIN_ROUNDS {
-            while let Some(step) = self.pop() {
+            while let Some(step) = self.next_step() {
                 if let Step::Sent { sent, .. } = step {
-                    sent.finish(self);
+                    self.shared.outbox.finish(sent.train);
                 }
             }
             if self.is_quiet() {
@@ -308,21 +186,241 @@ impl Kernel {
     }
 }
 
+impl kernel::Kernel for Kernel {
+    type Filled = Filled;
+    type Sent = Sent;
+    type Slots = Self;
+
+    const ENDS_AT_ONCE: bool = false;
+
+    fn new(settings: &Settings, sockets: u32, waker: &Waker) -> io::Result<Self> {
+        let ring = Ring::new()?;
+        let pool = Pool::new(settings.buffers)?;
+        // SAFETY: `drop` below lets go of the buffers only once no receive is under way.
+        let buffers = unsafe { BufferRing::register(&ring, Rc::clone(&pool), settings.buffers) }?;
+        let outbox = Outbox::new(settings.segmentation);
+        let templates = Templates { v4: template(V4_NAME_BYTES), v6: template(V6_NAME_BYTES) };
+        let binding = HashMap::new();
+        let shared = ManuallyDrop::new(Shared { outbox, buffers, templates, binding });
+        let registered = settings.registered_files;
+        let mut kernel = Self {
+            ring,
+            pool,
+            shared,
+            waker: waker.clone(),
+            watching: false,
+            registered,
+            direct: None,
+            armed: 0,
+            aside: VecDeque::new(),
+            overflows: 0,
+        };
+        if registered {
+            kernel.ring.register_table(sockets)?;
+        }
+        if settings.busy_poll_us > 0 {
+            kernel.ring.poll_devices(settings.busy_poll_us)?;
+        }
+        if settings.direct_sockets && registered {
+            kernel.direct = Some(open::BufferLimit::allowed()?);
+        }
+        Ok(kernel)
+    }
+
+    fn pool(&self) -> &Rc<Pool> {
+        &self.pool
+    }
+
+    fn outbox(&self) -> &Outbox {
+        &self.shared.outbox
+    }
+
+    fn queue(
+        &mut self,
+        socket: SocketId,
+        to: SocketAddr,
+        cursor: &mut PieceCursor<'_>,
+        counters: &mut Counters,
+    ) -> bool {
+        self.shared.outbox.queue(socket, to, cursor, counters)
+    }
+
+    fn stop_segmentation(&mut self) -> bool {
+        self.shared.outbox.stop_segmentation()
+    }
+
+    fn admit(&mut self, id: SocketId, socket: &UdpSocket) -> io::Result<()> {
+        if self.registered { self.ring.register(id, socket) } else { Ok(()) }
+    }
+
+    fn dismiss(&mut self, id: SocketId) {
+        if self.registered {
+            let taken_out = self.ring.unregister(id);
+            debug_assert!(taken_out.is_ok(), "a registered slot can be emptied: {taken_out:?}");
+        }
+    }
+
+    fn slots(&mut self) -> Option<&mut Self> {
+        self.direct.is_some().then_some(self)
+    }
+
+    fn make_ready(&mut self) -> io::Result<()> {
+        self.publish_free();
+        self.watch_waker()
+    }
+
+    fn may_arm(&self) -> usize {
+        (self.shared.buffers.published() as usize).min(ARMS_PER_CALL)
+    }
+
+    fn arm(&mut self, key: Key, table: &Table) -> io::Result<()> {
+        let Some(entry) = table.get(key.id()) else { return Ok(()) };
+        let templates = &self.shared.templates;
+        let template: *const libc::msghdr = if entry.v6 { &*templates.v6 } else { &*templates.v4 };
+        let receive = target(table, self.registered, key.id()).receive(template, GROUP);
+        // SAFETY: the template and the buffer group live in `shared`, which `drop` keeps until the
+        // receive has ended. Published buffers are out of safe code's reach (see `Pool`).
+        unsafe { self.ring.push(receive, Token::Receive(key).pack()) }?;
+        self.armed += 1;
+        Ok(())
+    }
+
+    fn cancel(&mut self, key: Key, _table: &Table) -> io::Result<()> {
+        self.ring.push_cancel(Token::Receive(key).pack(), Token::Cancel(key).pack())
+    }
+
+    fn send_waiting(&mut self, table: &Table) -> io::Result<()> {
+        while let Some(train) = self.shared.outbox.hand_over() {
+            let target = target(table, self.registered, self.shared.outbox.train(train).socket);
+            let outbox = &mut self.shared.outbox;
+            let send = match outbox.plain(train).map(|bytes| (bytes.as_ptr(), bytes.len())) {
+                Some(bytes) => target.send(bytes, outbox.name(train)),
+                None => target.send_message(outbox.message(train)),
+            };
+            // SAFETY: name, message, gather entries, headers and leases are the outbox's, which
+            // keeps them until the train is finished, and lives in `shared`. Only a completion's
+            // `Sent` finishes a train.
+            unsafe { self.ring.push(send, Token::Send(train as u32).pack()) }?;
+        }
+        Ok(())
+    }
+
+    fn has_submissions(&mut self) -> bool {
+        self.ring.has_submissions()
+    }
+
+    fn submit(&mut self) -> io::Result<()> {
+        if self.ring.has_submissions() { self.ring.submit() } else { Ok(()) }
+    }
+
+    fn enter(&mut self, plan: WaitPlan) -> io::Result<()> {
+        self.ring.enter(plan)?;
+        self.overflows += u64::from(self.ring.has_overflow());
+        Ok(())
+    }
+
+    fn may_hold_for(&self) -> u32 {
+        self.shared.buffers.published()
+    }
+
+    fn hold(&mut self, hold: Hold) -> io::Result<()> {
+        kernel::Kernel::enter(
+            self,
+            WaitPlan { completions: hold.arrivals, limit: Some(hold.longest) },
+        )
+    }
+
+    fn pop(&mut self, _table: &Table) -> Option<Step<Self>> {
+        self.next_step()
+    }
+
+    fn read(&mut self, filled: Filled, v6: bool) -> Option<Arrived> {
+        let (mut lease, bytes) = filled.lease(self);
+        let Layout { from, payload, segment_bytes } = layout::parse(lease.buffer(), bytes, v6)?;
+        lease.set_range(payload);
+        Some(Arrived { from, segment_bytes, lease })
+    }
+
+    fn train(&self, sent: &Sent) -> &SendTrain {
+        self.shared.outbox.train(sent.train)
+    }
+
+    fn refuse(&mut self, sent: &Sent) {
+        self.shared.outbox.refuse(sent.train);
+    }
+
+    fn send_singly(&mut self, sent: &Sent, socket: &UdpSocket, counters: &mut Counters) {
+        mmsg::send_singly(socket, &mut self.shared.outbox, sent.train, counters);
+    }
+
+    fn finish(&mut self, sent: Sent) {
+        self.shared.outbox.finish(sent.train);
+    }
+
+    fn count(&mut self, counters: &mut Counters) {
+        counters.enters = self.ring.calls();
+        counters.ring_overflows = self.overflows;
+        let free = self.shared.buffers.published() + self.pool.free_receive();
+        counters.note_free_buffers(free as usize);
+    }
+}
+
+impl Slots for Kernel {
+    fn bind(&mut self, key: Key, address: SocketAddr) -> io::Result<()> {
+        let limit = self.direct.expect("only a ring that opens sockets is asked to");
+        let v6 = address.is_ipv6();
+        self.ring.push_socket(key.id(), v6, Token::Make(key).pack())?;
+        for setting in open::relay_settings(v6, limit) {
+            self.ring.push_setting(key.id(), setting, Token::Make(key).pack())?;
+        }
+        let name = self.shared.binding.entry(key.slot).or_default();
+        **name = Name::new(address);
+        let bind = Target::Registered(Fixed(key.slot)).bind(name);
+        // SAFETY: the name has a place of its own in `shared`, which `drop` keeps until the bind has
+        // ended; only its completion takes it out, and a slot has one bind under way at most.
+        unsafe { self.ring.push(bind, Token::Bind(key).pack()) }
+    }
+
+    fn set(&mut self, key: Key, settings: &'static [Setting]) -> io::Result<()> {
+        let token = Token::Make(key).pack();
+        settings.iter().try_for_each(|setting| self.ring.push_setting(key.id(), setting, token))
+    }
+
+    fn leave(&mut self, key: Key) -> io::Result<()> {
+        self.ring.push_close(key.id(), Token::Leave(key).pack())
+    }
+
+    fn descriptor(&mut self, id: SocketId) -> io::Result<UdpSocket> {
+        self.ring.push_descriptor(id, Token::Descriptor.pack())?;
+        loop {
+            self.ring.enter(WaitPlan::FIRST)?;
+            while let Some(entry) = self.ring.pop() {
+                if Token::unpack(entry.token) == Some(Token::Descriptor) {
+                    return descriptor(&entry);
+                }
+                self.aside.push_back(entry);
+            }
+        }
+    }
+}
+
+/// A socket of the table as operations name it.
+fn target(table: &Table, registered: bool, id: SocketId) -> Target {
+    if registered {
+        return Target::Registered(Fixed(id.0));
+    }
+    let entry = table.get(id).expect("a socket with work under way is in the table");
+    Target::Plain(Fd(entry.descriptor().as_raw_fd()))
+}
+
 impl Filled {
     /// The lease of the buffer, and how much of it the kernel filled.
-    pub(super) fn lease(self, kernel: &Kernel) -> (Lease, usize) {
+    fn lease(self, kernel: &Kernel) -> (Lease, usize) {
         let bytes = self.bytes as usize;
         // SAFETY: a completion said that the kernel is done with this buffer, and `self`, which is
         // made once per completion and used up here, is the proof.
         let lease = unsafe { kernel.pool.claim(self.slot.into(), 0..bytes) };
         (lease, bytes)
-    }
-}
-
-impl Sent {
-    /// Drops the train's leases. Its memory is used again once all of its batch have ended.
-    pub(super) fn finish(self, kernel: &mut Kernel) {
-        kernel.shared.outbox.finish(self.train);
     }
 }
 

@@ -1,40 +1,34 @@
-//! Sockets that the ring opens and closes itself.
+//! Sockets that the kernel opens and closes itself.
 //!
 //! ```text
 //! bind   SOCKET into the slot │ options │ BIND      one call, with everything else of the turn
 //! close  cancel the receive │ CLOSE the slot        one call
 //! ```
 //!
-//! Such a socket has no descriptor of the process: it is in the ring's table of registered files
+//! Such a socket has no descriptor of the process: it is in a ring's table of registered files
 //! alone. That saves a dozen system calls for each allocation, and the limit of open files is one
 //! for each ring instead of one for the process. The receive is armed with the call after the bind,
 //! which is the one that tells the client of its port.
 
 use std::io;
 
-use super::{Collected, UringDriver};
-use crate::io::{
-    engine::table::{Key, Phase},
-    sockets,
+use super::{
+    Collected, Engine,
+    kernel::{Kernel, Slots},
+    table::{Key, Phase},
 };
 
-impl UringDriver {
-    /// Queues what opens the sockets that are asked for.
-    pub(super) fn open_wanted(&mut self) -> io::Result<()> {
-        let Some(buffers) = self.direct else { return Ok(()) };
-        for (key, address) in self.to_open.drain(..) {
-            let settings = sockets::relay_settings(address.is_ipv6(), buffers);
-            self.kernel.bind(key, address, settings)?;
-        }
-        Ok(())
+impl<K: Kernel> Engine<K> {
+    /// The kernel's own sockets, for a socket that is one of them.
+    pub(super) fn slots(&mut self) -> &mut K::Slots {
+        self.kernel.slots().expect("only a kernel with slots has sockets without a descriptor")
     }
 
-    /// Queues the end of sockets that only the ring has.
-    pub(super) fn leave_closed(&mut self) -> io::Result<()> {
-        for key in self.to_leave.drain(..) {
-            self.kernel.leave(key)?;
-        }
-        Ok(())
+    /// Queues what opens the sockets that are asked for, and ends those that are closed.
+    pub(super) fn open_and_leave(&mut self) -> io::Result<()> {
+        let Some(slots) = self.kernel.slots() else { return Ok(()) };
+        self.to_leave.drain(..).try_for_each(|key| slots.leave(key))?;
+        self.to_open.drain(..).try_for_each(|(key, address)| slots.bind(key, address))
     }
 
     /// Something on the way to a bound socket has failed; its bind fails, too, and comes last.
@@ -68,18 +62,11 @@ impl UringDriver {
         }
     }
 
-    /// The ring's table no longer has a socket; a receive may still hold it.
+    /// The kernel no longer has a socket; a receive may still hold it.
     pub(super) fn left(&mut self, key: Key) {
         if let Some(entry) = self.table.at(key) {
             entry.leaving = false;
         }
         self.release_if_idle(key);
-    }
-
-    /// Lets a closed socket be released once nothing of it is with the kernel.
-    pub(super) fn release_if_idle(&mut self, key: Key) {
-        if self.table.at(key).is_some_and(|entry| !entry.armed && !entry.leaving) {
-            self.to_release.push(key);
-        }
     }
 }
