@@ -15,7 +15,13 @@
 //! the proof that it may be read; being its only holder is the proof that it may be written.
 //! Nothing here knows what stands in a datagram.
 
-use std::{io, net::SocketAddr, net::UdpSocket, ops::Range, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    ops::Range,
+    os::fd::OwnedFd,
+    time::Duration,
+};
 
 mod datagram;
 mod engine;
@@ -61,8 +67,8 @@ pub const PAD_MAX: usize = 3;
 /// A slot in the driver's socket table.
 ///
 /// Small and dense, from 0. It names one socket from [`Driver::open`] or [`Driver::bind`] until
-/// [`Event::Closed`] or [`Event::Refused`], after which the number is used again; no event of a
-/// closed socket surfaces under it.
+/// [`Event::Closed`], [`Event::Taken`] or [`Event::Refused`], after which the number is used again; no
+/// event of a socket that is gone surfaces under it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId(u32);
 
@@ -110,18 +116,31 @@ pub enum Event {
     Received(Received),
     /// A [`Waker`] was used, once or many times, since the last `Woken`.
     Woken,
-    /// A socket that [`Driver::bind`] was asked for is bound and receives.
+    /// A socket that [`Driver::bind`] was asked for is bound, and receives unless it is paused.
     Opened(SocketId),
     /// A socket that [`Driver::bind`] was asked for cannot be had; the errno says why, `EADDRINUSE`
     /// for a port that somebody else has. Its id is free.
     Refused(SocketId, i32),
     /// The kernel has let go of a closed socket: its port can be bound again, its id is free.
     Closed(SocketId),
+    /// The socket that [`Driver::take`] was asked for, for [`Driver::open`] of another driver. Its id
+    /// is free.
+    Taken(SocketId, OwnedFd),
     /// A socket can no longer receive; the errno says why. It still has to be closed.
     Broken(SocketId, i32),
     /// The kernel refused segmentation offload (UDP_SEGMENT) and the driver no longer asks for it.
     /// Told once: from now on every datagram is a send of its own.
     SegmentationOff,
+}
+
+/// When a socket begins to receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receive {
+    /// At once.
+    Now,
+    /// Not before [`Driver::resume`]. What arrives until then waits in the socket's buffer as far as
+    /// there is room, and surfaces afterwards.
+    Paused,
 }
 
 /// How long [`Driver::turn`] may sleep.
@@ -197,23 +216,36 @@ impl<'a> Piece<'a> {
 /// A driver belongs to the thread that made it. Everything it needs is taken when it is made;
 /// moving a packet allocates nothing.
 pub trait Driver {
-    /// Takes over a bound, non-blocking socket and starts receiving on it.
+    /// Takes over a bound, non-blocking socket and starts receiving on it. It may have been
+    /// [taken](Self::take) out of another driver.
     ///
     /// # Errors
     /// When the socket table is full (`EMFILE`), or the kernel does not take the socket.
     fn open(&mut self, socket: UdpSocket) -> io::Result<SocketId>;
 
-    /// Opens a relay socket at an address and starts receiving on it. [`Event::Opened`] or
-    /// [`Event::Refused`] follows, with the id that is returned; until then it must not be used.
+    /// Opens a relay socket at an address. [`Event::Opened`] or [`Event::Refused`] follows, with the
+    /// id that is returned; until then it must not be used.
     ///
     /// # Errors
     /// When the socket table is full (`EMFILE`), or when it is known at once that the socket cannot
     /// be had, with what the kernel says to the address.
-    fn bind(&mut self, address: SocketAddr) -> io::Result<SocketId>;
+    fn bind(&mut self, address: SocketAddr, receive: Receive) -> io::Result<SocketId>;
+
+    /// Starts receiving on a socket that was bound [paused](Receive::Paused).
+    fn resume(&mut self, socket: SocketId);
 
     /// Stops a socket. Nothing received on it surfaces after this call; what was queued to be sent
     /// still leaves. [`Event::Closed`] follows once the kernel has let go of it.
     fn close(&mut self, socket: SocketId);
+
+    /// Takes a socket out of the driver. Nothing received on it surfaces after this call; what was
+    /// queued to be sent still leaves. [`Event::Taken`] follows with its descriptor, or
+    /// [`Event::Closed`] where the process can have no more descriptors; until then the socket can be
+    /// neither closed nor taken again.
+    ///
+    /// What arrives between this call and the next turn may be lost. What arrives later waits in the
+    /// socket.
+    fn take(&mut self, socket: SocketId);
 
     /// Queues a piece. It leaves at the next [`turn`](Self::turn), or earlier if the queue is full.
     ///

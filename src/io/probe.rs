@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Driver, Event, Settings, SocketId, UringDriver, Wait,
+    Driver, Event, Receive, Settings, SocketId, UringDriver, Wait,
     sockets::{self, BufferSizes},
     sys, uring,
 };
@@ -30,7 +30,8 @@ pub struct Facts {
     pub busy_poll: bool,
     /// A registered socket is released when it is closed, whatever others do (6.13).
     pub registered_files: bool,
-    /// The ring opens and binds sockets, which then have no descriptor (6.11).
+    /// The ring opens and binds sockets, which then have no descriptor (6.11) unless they are given
+    /// away (6.8).
     pub direct_sockets: bool,
     /// Trains are received whole (UDP_GRO, 5.0).
     pub gro: bool,
@@ -217,21 +218,30 @@ fn releases_sockets(driver: &mut UringDriver) -> Result<bool, Obstacle> {
     Ok(sockets::relay(address, BufferSizes::RELAY).is_ok())
 }
 
-/// Whether the ring opens a socket at an address, one that hears, and lets go of it again.
+/// Whether the ring opens a socket at an address, one that hears, and gives it away again.
 fn opens_sockets(driver: &mut UringDriver) -> Result<bool, Obstacle> {
     let failed = |error: io::Error| Obstacle::of(&error);
     // A port that was free a moment ago.
     let address = socket().and_then(|socket| socket.local_addr()).map_err(failed)?;
-    let opened = driver.bind(address).map_err(failed)?;
-    let answer = |event: &Event| matches!(event, Event::Opened(socket) | Event::Refused(socket, _) if *socket == opened);
+    let opened = driver.bind(address, Receive::Now).map_err(failed)?;
+    let answer = |event: &Event| match event {
+        Event::Opened(socket) | Event::Refused(socket, _) => *socket == opened,
+        _ => false,
+    };
     let Some(Event::Opened(opened)) = wait_for(driver, answer).map_err(failed)? else {
         return Ok(false);
     };
     let hears = receives(driver, opened, address).map_err(failed)?.is_some();
-    driver.close(opened);
-    let closed = |event: &Event| matches!(event, Event::Closed(socket) if *socket == opened);
-    let is_closed = wait_for(driver, closed).map_err(failed)?.is_some();
-    Ok(hears && is_closed && sockets::relay(address, BufferSizes::RELAY).is_ok())
+    driver.take(opened);
+    let gone = |event: &Event| match event {
+        Event::Taken(socket, _) | Event::Closed(socket) => *socket == opened,
+        _ => false,
+    };
+    let gone = wait_for(driver, gone).map_err(failed)?;
+    let is_taken = matches!(gone, Some(Event::Taken(..)));
+    // The last descriptor of the socket.
+    drop(gone);
+    Ok(hears && is_taken && sockets::relay(address, BufferSizes::RELAY).is_ok())
 }
 
 /// Whether the socket at `address` hears what is sent to it, twice.

@@ -77,6 +77,17 @@ pub(super) fn set_option(
     set(socket, &Setting { level, name, value })
 }
 
+/// An integer socket option.
+#[cfg(test)]
+pub(super) fn option(socket: impl AsFd, level: c_int, name: c_int) -> io::Result<c_int> {
+    let (fd, mut value) = (socket.as_fd().as_raw_fd(), 0);
+    let mut bytes = size_of::<c_int>() as libc::socklen_t;
+    let out = (&raw mut value).cast();
+    // SAFETY: `out` points to one int, `bytes` says so, and both outlive the call.
+    check(unsafe { libc::getsockopt(fd, level, name, out, &raw mut bytes) })?;
+    Ok(value)
+}
+
 /// Sets or clears the DF bit of what a socket sends.
 pub(super) fn set_dont_fragment(socket: impl AsFd, v6: bool, on: bool) -> io::Result<()> {
     dont_fragment(v6, on).iter().try_for_each(|setting| set(&socket, setting))

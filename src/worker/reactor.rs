@@ -206,6 +206,7 @@ impl<D: Driver> Worker<D> {
             Event::Opened(socket) => self.on_opened(now, socket),
             Event::Refused(socket, errno) => self.on_refused(now, socket, errno),
             Event::Closed(socket) => self.on_closed(now, socket),
+            Event::Taken(..) => debug_assert!(false, "no worker takes a socket out"),
             Event::Broken(socket, errno) => self.on_broken(socket, errno),
             Event::SegmentationOff => self.report(Report::SegmentationOff),
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use uturn::io::{
-    Driver, Event, Piece, Settings, Wait,
+    Driver, Event, Piece, Receive, Settings, Wait,
     sockets::{self, BufferSizes},
 };
 
@@ -31,6 +31,7 @@ pub(super) fn a_closed_socket_is_silent_and_its_port_free<D: Driver>(new: fn(&Se
             Event::Closed(closed) => closed == socket,
             Event::Received(received) => panic!("{received:?} after close"),
             Event::Refused(..) => panic!("it was open: {event:?}"),
+            Event::Taken(..) => panic!("nobody took it: {event:?}"),
             Event::Opened(_) | Event::Woken | Event::Broken(..) | Event::SegmentationOff => false,
         });
         assert_eq!(heard(&client), b"last words");
@@ -71,7 +72,7 @@ pub(super) fn the_table_is_bounded<D: Driver>(new: fn(&Settings) -> D) {
     let full = |error: std::io::Error| error.raw_os_error() == Some(libc::EMFILE);
     assert!(node.driver.open(bound(V4)).is_err_and(full));
     let third = bound(V4).local_addr().expect("bound");
-    assert!(node.driver.bind(third).is_err_and(full));
+    assert!(node.driver.bind(third, Receive::Now).is_err_and(full));
     node.driver.close(second);
     node.until(|_, event| matches!(event, Event::Closed(_)));
     assert_eq!(node.driver.open(bound(V4)).expect("room again"), second);
@@ -106,7 +107,8 @@ pub(super) fn an_address_of_nobody_is_refused<D: Driver>(new: fn(&Settings) -> D
 pub(super) fn many_sockets_open_at_once<D: Driver>(new: fn(&Settings) -> D) {
     let mut node = Node::new(new(&Settings::default()));
     let ports: Vec<_> = (0..500).map(|_| bound(V4).local_addr().expect("bound")).collect();
-    let asked = ports.iter().filter(|address| node.driver.bind(**address).is_ok()).count();
+    let asked =
+        ports.iter().filter(|address| node.driver.bind(**address, Receive::Now).is_ok()).count();
     let (mut opened, mut refused) = (Vec::new(), 0);
     while opened.len() + refused < asked {
         node.turn();

@@ -4,6 +4,7 @@ mod buffers;
 mod flow;
 mod life;
 mod node;
+mod take;
 
 use uturn::io::{PortableDriver, Settings, UringDriver};
 
@@ -34,6 +35,16 @@ macro_rules! suite {
             a_refused_train_goes_out_singly,
             drops_of_a_full_socket_are_known,
             a_driver_ends_with_everything_under_way,
+        ],
+        take: [
+            a_taken_socket_serves_in_another_driver,
+            a_socket_taken_while_traffic_arrives_goes_on,
+            what_was_queued_leaves_before_a_taken_socket,
+            a_socket_that_is_taken_is_neither_taken_again_nor_closed,
+            a_socket_that_is_closed_cannot_be_taken,
+            a_socket_that_can_have_no_descriptor_is_closed_instead,
+            a_paused_socket_hears_nothing_until_it_is_resumed,
+            a_paused_socket_can_be_closed_and_taken,
         ],
     );)* };
     (@each $driver:ident, $new:expr, $($module:ident: [$($test:ident,)*],)*) => {

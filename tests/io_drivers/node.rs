@@ -7,7 +7,7 @@ use std::{
 };
 
 use uturn::io::{
-    Driver, Event, Lease, Piece, Received, SocketId, Wait,
+    Driver, Event, Lease, Piece, Receive, Received, SocketId, Wait,
     sockets::{self, BufferSizes},
 };
 
@@ -98,7 +98,26 @@ pub(super) fn bound(local: &str) -> UdpSocket {
 
 /// Asks the driver for a socket and waits for the answer; `None` if the port is not free.
 pub(super) fn bind(driver: &mut impl Driver, address: SocketAddr) -> io::Result<Option<SocketId>> {
-    let asked = match driver.bind(address) {
+    bind_to(driver, address, Receive::Now)
+}
+
+/// A socket that is bound, on a port that was free a moment ago, and receives nothing yet.
+pub(super) fn paused(driver: &mut impl Driver, local: &str) -> (SocketId, SocketAddr) {
+    for _ in 0..10 {
+        let address = bound(local).local_addr().expect("bound");
+        if let Some(socket) = bind_to(driver, address, Receive::Paused).expect("room") {
+            return (socket, address);
+        }
+    }
+    panic!("whichever port is free is taken at once");
+}
+
+fn bind_to(
+    driver: &mut impl Driver,
+    address: SocketAddr,
+    receive: Receive,
+) -> io::Result<Option<SocketId>> {
+    let asked = match driver.bind(address, receive) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Ok(None),
         answer => answer?,
     };

@@ -21,6 +21,7 @@ impl<K: Kernel> Engine<K> {
                 Step::Woken => self.woken(),
                 Step::NotMade { key, errno } => self.not_made(key, errno),
                 Step::Bound { key, result } => self.bound(key, result),
+                Step::Installed { key, socket } => self.installed(key, socket),
                 Step::Left { key } => self.left(key),
             }
         }
@@ -77,7 +78,7 @@ impl<K: Kernel> Engine<K> {
         }
     }
 
-    /// Lets a closed socket be released once nothing of it is with the kernel.
+    /// Lets a closed or taken socket be released once nothing of it is with the kernel.
     pub(super) fn release_if_idle(&mut self, key: Key) {
         if self.table.at(key).is_some_and(|entry| !entry.armed && !entry.leaving) {
             self.to_release.push(key);
@@ -98,14 +99,17 @@ impl<K: Kernel> Engine<K> {
 
     fn release(&mut self, key: Key) {
         let Some(entry) = self.table.at(key) else { return };
-        let phase = entry.phase;
         if entry.socket.is_some() {
             self.kernel.dismiss(key.id());
         }
-        self.table.remove(key);
-        self.backlog.push_back(match phase {
-            Phase::Refused(errno) => Collected::Refused(key.id(), errno),
-            Phase::Opening(_) | Phase::Open | Phase::Closing => Collected::Closed(key.id()),
+        let (Some(entry), id) = (self.table.remove(key), key.id()) else { return };
+        self.backlog.push_back(match entry.phase {
+            Phase::Refused(errno) => Collected::Refused(id, errno),
+            Phase::Opening(_) | Phase::Open | Phase::Closing => Collected::Closed(id),
+            Phase::Leaving => match entry.hand_out() {
+                Some(descriptor) => Collected::Taken(id, descriptor),
+                None => Collected::Closed(id),
+            },
         });
     }
 }

@@ -131,6 +131,9 @@ pub trait Slots {
     /// Sets a socket before whatever is queued next.
     fn set(&mut self, key: Key, settings: &'static [Setting]) -> io::Result<()>;
 
+    /// Gives a socket a descriptor (kernel 6.8); [`Step::Installed`] follows.
+    fn install(&mut self, key: Key) -> io::Result<()>;
+
     /// Lets go of a socket; [`Step::Left`] follows.
     fn leave(&mut self, key: Key) -> io::Result<()>;
 
@@ -148,6 +151,10 @@ impl Slots for Infallible {
     }
 
     fn set(&mut self, _: Key, _: &'static [Setting]) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn install(&mut self, _: Key) -> io::Result<()> {
         match *self {}
     }
 
@@ -174,6 +181,8 @@ pub enum Step<K: Kernel> {
     NotMade { key: Key, errno: i32 },
     /// A socket was bound, or was not.
     Bound { key: Key, result: i32 },
+    /// A socket was given a descriptor, or was not.
+    Installed { key: Key, socket: io::Result<UdpSocket> },
     /// The kernel no longer has a socket.
     Left { key: Key },
 }

@@ -11,13 +11,15 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    io, mem,
     net::{SocketAddr, UdpSocket},
+    os::fd::OwnedFd,
     time::Duration,
 };
 
 use super::{
-    Counters, Driver, Event, HoldTimes, Lease, Piece, Received, Settings, SocketId, Wait, Waker,
+    Counters, Driver, Event, HoldTimes, Lease, Piece, Receive, Received, Settings, SocketId, Wait,
+    Waker,
     datagram::cursor::PieceCursor,
     sockets::{self, BufferSizes},
     sys,
@@ -58,11 +60,11 @@ pub struct Engine<K: Kernel> {
     is_deaf: bool,
     /// Sockets that the kernel is to open.
     to_open: Vec<(Key, SocketAddr)>,
-    /// Closed sockets whose receive is to be cancelled.
+    /// Closed and taken sockets whose receive is to be cancelled.
     to_cancel: Vec<Key>,
-    /// Closed or refused sockets that only the kernel has and is to let go of.
+    /// Closed, taken or refused sockets that only the kernel has and is to let go of.
     to_leave: Vec<Key>,
-    /// Closed sockets that have nothing under way any more.
+    /// Closed and taken sockets that have nothing under way any more.
     to_release: Vec<Key>,
     /// What was collected and not yet taken.
     backlog: VecDeque<Collected<K::Filled>>,
@@ -79,6 +81,7 @@ enum Collected<F> {
     Opened(Key),
     Refused(SocketId, i32),
     Closed(SocketId),
+    Taken(SocketId, OwnedFd),
     Broken(Key, i32),
     SegmentationOff,
 }
@@ -167,6 +170,10 @@ impl<K: Kernel> Engine<K> {
                 self.table.vacate(socket);
                 Some(Event::Closed(socket))
             }
+            Collected::Taken(socket, descriptor) => {
+                self.table.vacate(socket);
+                Some(Event::Taken(socket, descriptor))
+            }
             Collected::Broken(key, errno) => {
                 self.is_open(key).then_some(Event::Broken(key.id(), errno))
             }
@@ -177,43 +184,64 @@ impl<K: Kernel> Engine<K> {
     fn is_open(&self, key: Key) -> bool {
         self.table.open_key(key.id()) == Some(key)
     }
-}
 
-impl<K: Kernel> Driver for Engine<K> {
-    fn open(&mut self, socket: UdpSocket) -> io::Result<SocketId> {
-        let key = self.table.insert(socket)?;
+    /// Takes over a socket with a descriptor.
+    fn take_over(&mut self, socket: UdpSocket, receive: Receive) -> io::Result<Key> {
+        let key = self.table.insert(socket, receive)?;
         let entry = self.table.get(key.id()).expect("just inserted");
         if let Err(error) = self.kernel.admit(key.id(), entry.descriptor()) {
             self.table.remove(key);
             self.table.vacate(key.id());
             return Err(error);
         }
-        self.to_arm.push_back(key);
-        Ok(key.id())
+        self.receive_unless_paused(key, receive);
+        Ok(key)
     }
 
-    fn bind(&mut self, address: SocketAddr) -> io::Result<SocketId> {
-        if self.kernel.slots().is_some() {
-            let key = self.table.reserve(address.is_ipv6())?;
-            self.to_open.push((key, address));
-            return Ok(key.id());
-        }
-        let id = self.open(sockets::relay(address, BufferSizes::RELAY)?)?;
-        let key = self.table.open_key(id).expect("just opened");
-        self.backlog.push_back(Collected::Opened(key));
-        Ok(id)
-    }
-
-    fn close(&mut self, socket: SocketId) {
+    /// Ends a socket, as `phase` says.
+    fn end(&mut self, socket: SocketId, phase: Phase) {
         let Some(key) = self.table.open_key(socket) else { return };
         if let Some(entry) = self.table.at(key) {
-            entry.phase = Phase::Closing;
+            entry.phase = phase;
             if entry.socket.is_none() {
                 entry.leaving = true;
                 self.to_leave.push(key);
             }
         }
         self.to_cancel.push(key);
+    }
+}
+
+impl<K: Kernel> Driver for Engine<K> {
+    fn open(&mut self, socket: UdpSocket) -> io::Result<SocketId> {
+        self.take_over(socket, Receive::Now).map(Key::id)
+    }
+
+    fn bind(&mut self, address: SocketAddr, receive: Receive) -> io::Result<SocketId> {
+        if self.kernel.slots().is_some() {
+            let key = self.table.reserve(address.is_ipv6(), receive)?;
+            self.to_open.push((key, address));
+            return Ok(key.id());
+        }
+        let key = self.take_over(sockets::relay(address, BufferSizes::RELAY)?, receive)?;
+        self.backlog.push_back(Collected::Opened(key));
+        Ok(key.id())
+    }
+
+    fn resume(&mut self, socket: SocketId) {
+        let Some(key) = self.table.open_key(socket) else { return };
+        let Some(entry) = self.table.at(key) else { return };
+        if mem::replace(&mut entry.receive, Receive::Now) == Receive::Paused {
+            self.to_arm.push_back(key);
+        }
+    }
+
+    fn close(&mut self, socket: SocketId) {
+        self.end(socket, Phase::Closing);
+    }
+
+    fn take(&mut self, socket: SocketId) {
+        self.end(socket, Phase::Leaving);
     }
 
     fn send(&mut self, socket: SocketId, to: SocketAddr, piece: Piece<'_>) {

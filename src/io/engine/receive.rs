@@ -21,6 +21,7 @@ use super::{
     table::{Key, Phase},
     wait_plan::WaitPlan,
 };
+use crate::io::Receive;
 
 /// Calls of one turn that arm receives which ended in it.
 const REARMS_PER_TURN: u32 = 64;
@@ -28,6 +29,14 @@ const REARMS_PER_TURN: u32 = 64;
 const FAILURES_MAX: u32 = 100;
 
 impl<K: Kernel> Engine<K> {
+    /// Has a socket that is open now receive, if it is to.
+    pub(super) fn receive_unless_paused(&mut self, key: Key, receive: Receive) {
+        match receive {
+            Receive::Now => self.to_arm.push_back(key),
+            Receive::Paused => {}
+        }
+    }
+
     /// Arms what waits for it, unless there is no buffer to receive into.
     pub(super) fn arm_receives(&mut self) -> io::Result<()> {
         let may_arm = self.kernel.may_arm();
@@ -58,7 +67,7 @@ impl<K: Kernel> Engine<K> {
         Ok(())
     }
 
-    /// Cancels the receives of closed sockets; those that have none can be let go.
+    /// Cancels the receives of closed and taken sockets; those that have none can be let go.
     pub(super) fn cancel_closed(&mut self) -> io::Result<()> {
         while let Some(key) = self.to_cancel.pop() {
             let Some(entry) = self.table.at(key) else { continue };
@@ -99,7 +108,7 @@ impl<K: Kernel> Engine<K> {
     fn receive_ended(&mut self, key: Key, result: i32, more: bool) {
         let Some(entry) = self.table.at(key) else { return };
         entry.armed = more;
-        if entry.phase == Phase::Closing {
+        if entry.is_ending() {
             return self.release_if_idle(key);
         }
         let fate = if result < 0 { errno::of_receive(-result) } else { ReceiveFate::Again };

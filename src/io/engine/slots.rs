@@ -3,6 +3,7 @@
 //! ```text
 //! bind   SOCKET into the slot │ options │ BIND      one call, with everything else of the turn
 //! close  cancel the receive │ CLOSE the slot        one call
+//! take   cancel the receive │ INSTALL a descriptor │ CLOSE the slot
 //! ```
 //!
 //! Such a socket has no descriptor of the process: it is in a ring's table of registered files
@@ -10,7 +11,7 @@
 //! for each ring instead of one for the process. The receive is armed with the call after the bind,
 //! which is the one that tells the client of its port.
 
-use std::io;
+use std::{io, net::UdpSocket};
 
 use super::{
     Collected, Engine,
@@ -24,10 +25,15 @@ impl<K: Kernel> Engine<K> {
         self.kernel.slots().expect("only a kernel with slots has sockets without a descriptor")
     }
 
-    /// Queues what opens the sockets that are asked for, and ends those that are closed.
+    /// Queues what opens the sockets that are asked for, and ends those that are closed or taken.
     pub(super) fn open_and_leave(&mut self) -> io::Result<()> {
         let Some(slots) = self.kernel.slots() else { return Ok(()) };
-        self.to_leave.drain(..).try_for_each(|key| slots.leave(key))?;
+        for key in self.to_leave.drain(..) {
+            if self.table.entry(key).is_some_and(|entry| entry.phase == Phase::Leaving) {
+                slots.install(key)?;
+            }
+            slots.leave(key)?;
+        }
         self.to_open.drain(..).try_for_each(|(key, address)| slots.bind(key, address))
     }
 
@@ -37,7 +43,7 @@ impl<K: Kernel> Engine<K> {
         match entry.phase {
             Phase::Opening(Ok(())) => entry.phase = Phase::Opening(Err(errno)),
             Phase::Opening(Err(_)) => {}
-            Phase::Open | Phase::Refused(_) | Phase::Closing => {
+            Phase::Open | Phase::Refused(_) | Phase::Closing | Phase::Leaving => {
                 debug_assert!(false, "the DF bit of a socket can be switched: errno {errno}");
             }
         }
@@ -51,7 +57,8 @@ impl<K: Kernel> Engine<K> {
         match made.and(bound) {
             Ok(()) => {
                 entry.phase = Phase::Open;
-                self.to_arm.push_back(key);
+                let receive = entry.receive;
+                self.receive_unless_paused(key, receive);
                 self.backlog.push_back(Collected::Opened(key));
             }
             Err(errno) => {
@@ -59,6 +66,13 @@ impl<K: Kernel> Engine<K> {
                 entry.leaving = true;
                 self.to_leave.push(key);
             }
+        }
+    }
+
+    /// A socket that is taken has a descriptor, unless there can be no more.
+    pub(super) fn installed(&mut self, key: Key, socket: io::Result<UdpSocket>) {
+        if let Some(entry) = self.table.at(key) {
+            entry.installed = socket.ok();
         }
     }
 

@@ -3,9 +3,13 @@
 //! Slots are reused, so whatever is under way for a socket carries the slot's generation too, and
 //! is recognised as stale when the two differ.
 
-use std::{io, net::UdpSocket};
+use std::{
+    io,
+    net::UdpSocket,
+    os::fd::{AsFd, OwnedFd},
+};
 
-use crate::io::SocketId;
+use crate::io::{Receive, SocketId, sys};
 
 /// One socket from open to closed.
 #[derive(Debug)]
@@ -14,10 +18,13 @@ pub(in crate::io) struct Entry {
     pub(in crate::io) socket: Option<UdpSocket>,
     pub(in crate::io) v6: bool,
     pub(in crate::io) phase: Phase,
+    pub(in crate::io) receive: Receive,
     /// A receive is with the kernel.
     pub(in crate::io) armed: bool,
     /// The ring is letting go of the socket that only it has.
     pub(in crate::io) leaving: bool,
+    /// The descriptor to hand out of a socket that only a ring had.
+    pub(in crate::io) installed: Option<UdpSocket>,
     /// Receives in a row that failed.
     pub(in crate::io) failures: u32,
     /// Whether datagrams now leave this socket with the DF bit.
@@ -33,6 +40,8 @@ pub(in crate::io) enum Phase {
     Refused(i32),
     /// `close` was called; the kernel still holds the socket.
     Closing,
+    /// `take` was called; the kernel still holds the socket.
+    Leaving,
 }
 
 #[derive(Debug, Default)]
@@ -71,17 +80,17 @@ impl Table {
     ///
     /// # Errors
     /// `EMFILE` when the table is full.
-    pub(in crate::io) fn insert(&mut self, socket: UdpSocket) -> io::Result<Key> {
+    pub(in crate::io) fn insert(&mut self, socket: UdpSocket, receive: Receive) -> io::Result<Key> {
         let v6 = socket.local_addr()?.is_ipv6();
-        self.add(Entry::new(Some(socket), v6, Phase::Open))
+        self.add(Entry::new(Some(socket), v6, Phase::Open, receive))
     }
 
     /// Makes room for a socket that a ring is to open.
     ///
     /// # Errors
     /// `EMFILE` when the table is full.
-    pub(in crate::io) fn reserve(&mut self, v6: bool) -> io::Result<Key> {
-        self.add(Entry::new(None, v6, Phase::Opening(Ok(()))))
+    pub(in crate::io) fn reserve(&mut self, v6: bool, receive: Receive) -> io::Result<Key> {
+        self.add(Entry::new(None, v6, Phase::Opening(Ok(())), receive))
     }
 
     fn add(&mut self, entry: Entry) -> io::Result<Key> {
@@ -101,13 +110,13 @@ impl Table {
         u32::try_from(slot).ok()
     }
 
-    /// Forgets a socket: closes its descriptor and ends its generation. The slot is not used again
-    /// before it is [vacated](Self::vacate).
-    pub(in crate::io) fn remove(&mut self, key: Key) {
+    /// Forgets a socket and ends its generation; its descriptor is in what is returned. The slot is
+    /// not used again before it is [vacated](Self::vacate).
+    pub(in crate::io) fn remove(&mut self, key: Key) -> Option<Entry> {
         let slot = &mut self.slots[key.slot as usize];
         debug_assert_eq!(slot.generation, key.generation, "a slot is removed once per life");
-        slot.entry = None;
         slot.generation = slot.generation.wrapping_add(1) & GENERATION_MASK;
+        slot.entry.take()
     }
 
     /// Frees the slot of a removed socket.
@@ -144,9 +153,34 @@ impl Table {
 pub(in crate::io) const GENERATION_MASK: u32 = 0x00FF_FFFF;
 
 impl Entry {
-    fn new(socket: Option<UdpSocket>, v6: bool, phase: Phase) -> Self {
-        let (armed, leaving, failures, dont_fragment) = (false, false, 0, false);
-        Self { socket, v6, phase, armed, leaving, failures, dont_fragment }
+    fn new(socket: Option<UdpSocket>, v6: bool, phase: Phase, receive: Receive) -> Self {
+        Self {
+            socket,
+            v6,
+            phase,
+            receive,
+            armed: false,
+            leaving: false,
+            installed: None,
+            failures: 0,
+            dont_fragment: false,
+        }
+    }
+
+    /// Whether `close` or `take` was called.
+    pub(in crate::io) fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Closing | Phase::Leaving)
+    }
+
+    /// The descriptor of a socket that leaves the driver, with the DF bit as a driver expects it.
+    /// `None` where there could be none.
+    pub(in crate::io) fn hand_out(self) -> Option<OwnedFd> {
+        let (v6, dont_fragment) = (self.v6, self.dont_fragment);
+        let socket = self.socket.or(self.installed)?;
+        if dont_fragment && sys::set_dont_fragment(socket.as_fd(), v6, false).is_err() {
+            return None;
+        }
+        Some(socket.into())
     }
 
     /// The process's descriptor of a socket that no ring opened.
@@ -176,20 +210,30 @@ mod tests {
     #[test]
     fn a_reused_slot_is_another_life() {
         let mut table = Table::new(4);
-        let first = table.insert(socket()).expect("room");
+        let first = table.insert(socket(), Receive::Now).expect("room");
         table.remove(first);
         table.vacate(first.id());
-        let second = table.insert(socket()).expect("room");
+        let second = table.insert(socket(), Receive::Now).expect("room");
         assert_eq!(first.slot, second.slot);
         assert!(table.at(first).is_none());
         assert!(table.at(second).is_some());
     }
 
     #[test]
+    fn a_socket_leaves_with_the_df_bit_off() {
+        let mut entry = Entry::new(Some(socket()), false, Phase::Leaving, Receive::Now);
+        sys::set_dont_fragment(entry.descriptor(), false, true).expect("a UDP socket");
+        entry.note_dont_fragment(true);
+        let socket = entry.hand_out().expect("it has a descriptor");
+        let discovery = sys::option(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER);
+        assert_eq!(discovery.expect("a UDP socket"), libc::IP_PMTUDISC_DONT);
+    }
+
+    #[test]
     fn the_table_is_bounded() {
         let mut table = Table::new(1);
-        table.insert(socket()).expect("room");
-        let error = table.insert(socket()).expect_err("full");
+        table.insert(socket(), Receive::Now).expect("room");
+        let error = table.insert(socket(), Receive::Now).expect_err("full");
         assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
     }
 }

@@ -111,9 +111,12 @@ impl<K: Kernel> Engine<K> {
     /// that nobody reads, for as long as nothing else happens.
     fn has_work(&self) -> bool {
         let has_buffers = self.kernel.may_arm() > 0 || self.kernel.outbox().in_flight() > 0;
-        !self.backlog.is_empty()
-            || !self.to_release.is_empty()
-            || (!self.to_arm.is_empty() && has_buffers)
+        !self.backlog.is_empty() || self.is_letting_go() || (!self.to_arm.is_empty() && has_buffers)
+    }
+
+    /// Whether a socket is to be let go of.
+    fn is_letting_go(&self) -> bool {
+        !self.to_release.is_empty() || !self.to_leave.is_empty()
     }
 
     /// Keeps what has arrived waiting for company, if that is worth it and nothing else is to be done.
@@ -124,7 +127,7 @@ impl<K: Kernel> Engine<K> {
     pub(super) fn hold(&mut self) -> io::Result<()> {
         let Some(hold) = self.pace.hold() else { return Ok(()) };
         let arrivals = hold.arrivals.min(self.kernel.may_hold_for());
-        if arrivals == 0 || self.is_deaf || !self.to_release.is_empty() {
+        if arrivals == 0 || self.is_deaf || self.is_letting_go() {
             return Ok(());
         }
         self.kernel.hold(Hold { arrivals, ..hold })?;

@@ -146,6 +146,7 @@ impl Kernel {
                 self.shared.binding.remove(&key.slot);
                 Step::Bound { key, result }
             }
+            Token::Install(key) => Step::Installed { key, socket: descriptor(&entry) },
             Token::Leave(key) => Step::Left { key },
             // Taken where it is waited for.
             Token::Descriptor => return None,
@@ -384,6 +385,10 @@ impl Slots for Kernel {
     fn set(&mut self, key: Key, settings: &'static [Setting]) -> io::Result<()> {
         let token = Token::Make(key).pack();
         settings.iter().try_for_each(|setting| self.ring.push_setting(key.id(), setting, token))
+    }
+
+    fn install(&mut self, key: Key) -> io::Result<()> {
+        self.ring.push_descriptor(key.id(), Token::Install(key).pack())
     }
 
     fn leave(&mut self, key: Key) -> io::Result<()> {

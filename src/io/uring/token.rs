@@ -17,6 +17,8 @@ pub(super) enum Token {
     Make(Key),
     Bind(Key),
     Leave(Key),
+    Install(Key),
+    /// A descriptor that the driver waits for.
     Descriptor,
 }
 
@@ -28,6 +30,7 @@ const MAKE: u8 = 5;
 const BIND: u8 = 6;
 const LEAVE: u8 = 7;
 const DESCRIPTOR: u8 = 8;
+const INSTALL: u8 = 9;
 
 impl Token {
     pub(super) fn pack(self) -> u64 {
@@ -39,6 +42,7 @@ impl Token {
             Self::Make(key) => packed(MAKE, key.generation, key.slot),
             Self::Bind(key) => packed(BIND, key.generation, key.slot),
             Self::Leave(key) => packed(LEAVE, key.generation, key.slot),
+            Self::Install(key) => packed(INSTALL, key.generation, key.slot),
             Self::Descriptor => packed(DESCRIPTOR, 0, 0),
         }
     }
@@ -55,6 +59,7 @@ impl Token {
             MAKE => Some(Self::Make(key)),
             BIND => Some(Self::Bind(key)),
             LEAVE => Some(Self::Leave(key)),
+            INSTALL => Some(Self::Install(key)),
             DESCRIPTOR => Some(Self::Descriptor),
             _ => None,
         }
@@ -72,7 +77,8 @@ mod tests {
     #[test]
     fn tokens_survive_the_ring() {
         let key = Key { slot: u32::MAX, generation: GENERATION_MASK };
-        let of_socket = [Token::Receive, Token::Cancel, Token::Make, Token::Bind, Token::Leave];
+        let of_socket =
+            [Token::Receive, Token::Cancel, Token::Make, Token::Bind, Token::Leave, Token::Install];
         let others = [Token::Send(7), Token::Wake, Token::Descriptor];
         for token in of_socket.map(|token| token(key)).into_iter().chain(others) {
             assert_eq!(Token::unpack(token.pack()), Some(token));

@@ -17,7 +17,7 @@ use crate::worker::{
     status::report::Report,
 };
 use crate::{
-    io::{BufferSizes, Driver, SocketId, sockets},
+    io::{BufferSizes, Driver, Receive, SocketId, sockets},
     turn::{
         self, Bind, Effect, FiveTuple, Now, Open, Outcome, PendingId, Purpose, Redeem, RelayId,
         Socket, Verdict,
@@ -68,9 +68,10 @@ impl<D: Driver> Worker<D> {
     /// reserved port: its socket may go to another worker and needs a descriptor.
     fn bind(&mut self, wanted: Socket) -> Result<SocketId, Bind> {
         match wanted.purpose {
-            Purpose::Relay => {
-                self.driver.bind(wanted.local).map_err(|error| self.failed(wanted.relay, &error))
-            }
+            Purpose::Relay => self
+                .driver
+                .bind(wanted.local, Receive::Now)
+                .map_err(|error| self.failed(wanted.relay, &error)),
             Purpose::Reserve => Err(match self.reserved(wanted.local) {
                 Ok(socket) => {
                     self.sockets.hold(wanted.relay, socket);

@@ -42,6 +42,7 @@ fn turn(driver: &mut impl Driver) -> Vec<usize> {
         | Event::Opened(_)
         | Event::Refused(..)
         | Event::Closed(_)
+        | Event::Taken(..)
         | Event::Broken(..)
         | Event::SegmentationOff => None,
     });
