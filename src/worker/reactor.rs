@@ -7,9 +7,10 @@ use crossbeam_channel::Receiver;
 use super::{
     clock::Clock,
     data::owners::FlowOwners,
-    data::sockets::{Listener, RelaySocket, Role, Sockets},
+    data::sockets::{Listener, Role, Sockets},
     effects::forwarder::{Forwarder, NoForwarder},
     effects::pending::PendingSockets,
+    effects::redemption::Departures,
     mail::handoff::OpenBatches,
     mail::mailbox::{Mailboxes, Message},
     start::listen::ListenerSockets,
@@ -34,6 +35,7 @@ pub struct Worker<D> {
     pub(super) server: Server,
     pub(super) sockets: Sockets,
     pub(super) pending_sockets: PendingSockets,
+    pub(super) departures: Departures,
     pub(super) mailboxes: Mailboxes,
     pub(super) batches: OpenBatches,
     pub(super) owners: FlowOwners,
@@ -87,6 +89,7 @@ impl<D: Driver> Worker<D> {
             server: parts.server,
             sockets,
             pending_sockets: PendingSockets::default(),
+            departures: Departures::default(),
             mailboxes: parts.mailboxes,
             batches: parts.batches,
             owners: parts.owners,
@@ -206,7 +209,7 @@ impl<D: Driver> Worker<D> {
             Event::Opened(socket) => self.on_opened(now, socket),
             Event::Refused(socket, errno) => self.on_refused(now, socket, errno),
             Event::Closed(socket) => self.on_closed(now, socket),
-            Event::Taken(..) => debug_assert!(false, "no worker takes a socket out"),
+            Event::Taken(socket, descriptor) => self.on_taken(socket, descriptor),
             Event::Broken(socket, errno) => self.on_broken(socket, errno),
             Event::SegmentationOff => self.report(Report::SegmentationOff),
         }
@@ -222,6 +225,9 @@ impl<D: Driver> Worker<D> {
 
     /// The kernel let go of a socket: only now is its port free again.
     fn on_closed(&mut self, now: Now, socket: SocketId) {
+        if self.depart(socket, None) {
+            return;
+        }
         if let Some(Role::Relay(relay)) = self.sockets.forget(socket) {
             self.server.released(relay);
             self.carry_out(now);
@@ -267,14 +273,11 @@ impl<D: Driver> Worker<D> {
         (self.tell)(self.index, report);
     }
 
-    /// Closes whatever socket a relay has. A held one is gone at once, an open one when the kernel
-    /// says so.
+    /// Closes whatever socket a relay has, which is gone when the kernel says so.
     pub(super) fn close_relay(&mut self, relay: crate::turn::RelayId) {
         match self.sockets.take(relay) {
-            RelaySocket::Open(socket) | RelaySocket::OpenReserved(socket) => {
-                self.driver.close(socket);
-            }
-            RelaySocket::Held(_) | RelaySocket::None => self.server.released(relay),
+            Some(socket) => self.driver.close(socket),
+            None => self.server.released(relay),
         }
     }
 }

@@ -129,8 +129,8 @@ fn a_retransmitted_reservation_gets_the_same_token() {
 // tokens are redeemed on a worker that did not give them.
 #[test]
 fn a_token_is_good_on_every_worker() {
-    for workers in ["2", "3"] {
-        let relay = Setup::new().with(&["--workers", workers]).start();
+    for (workers, io) in [("2", "auto"), ("3", "auto"), ("2", "portable")] {
+        let relay = Setup::new().with(&["--workers", workers, "--io", io]).start();
         let peer = Peer::new();
         // Kept, so that no later client gets the port of one whose allocation lives on.
         let mut clients = Vec::new();

@@ -1,6 +1,6 @@
 //! Which socket of the driver is which listener or relay of the state machine, and back.
 
-use std::{io, net::UdpSocket};
+use std::io;
 
 use crate::{
     io::{Driver, SocketId},
@@ -49,15 +49,12 @@ impl Listener {
 }
 
 /// A relay's socket.
-#[derive(Debug, Default)]
-pub(in crate::worker) enum RelaySocket {
-    /// There is none.
-    #[default]
-    None,
-    /// It holds a reserved port, and nothing is received on it.
-    Held(UdpSocket),
+#[derive(Debug, Clone, Copy)]
+enum RelaySocket {
     /// It relays.
     Open(SocketId),
+    /// It holds a reserved port, and is paused.
+    Reserved(SocketId),
     /// It relays on a port that was reserved.
     OpenReserved(SocketId),
 }
@@ -68,8 +65,9 @@ pub(in crate::worker) struct Sockets {
     roles: Vec<Option<Role>>,
     /// `None` for an address that nobody listens on any more.
     listeners: Vec<Option<Listener>>,
-    relays: Vec<RelaySocket>,
-    /// Relays whose ports were reserved. Their sockets are descriptors of the process whatever the
+    relays: Vec<Option<RelaySocket>>,
+    /// Sockets of ports that are or were reserved, those that the driver still opens included. A
+    /// redeemed one may have come from another worker, as a descriptor of the process whatever the
     /// driver, so they are bounded: by `most_reserved`.
     reserved: u32,
     most_reserved: u32,
@@ -124,16 +122,15 @@ impl Sockets {
 
     /// The socket a relay sends from, if it relays.
     pub(in crate::worker) fn relay(&self, relay: RelayId) -> Option<SocketId> {
-        match self.relays.get(relay.0 as usize)? {
-            RelaySocket::Open(socket) | RelaySocket::OpenReserved(socket) => Some(*socket),
-            RelaySocket::None | RelaySocket::Held(_) => None,
+        match (*self.relays.get(relay.0 as usize)?)? {
+            RelaySocket::Open(socket) | RelaySocket::OpenReserved(socket) => Some(socket),
+            RelaySocket::Reserved(_) => None,
         }
     }
 
     /// Notes that a relay is open.
     pub(in crate::worker) fn open(&mut self, relay: RelayId, socket: SocketId) {
-        *self.relay_mut(relay) = RelaySocket::Open(socket);
-        self.set_role(socket, Role::Relay(relay));
+        self.set_relay(relay, RelaySocket::Open(socket));
     }
 
     /// Finds out whether there may be one more socket of a reserved port.
@@ -145,26 +142,54 @@ impl Sockets {
         has_room.then_some(()).ok_or_else(|| io::Error::from_raw_os_error(libc::EMFILE))
     }
 
-    /// Keeps the socket of a reserved port.
-    pub(in crate::worker) fn hold(&mut self, relay: RelayId, socket: UdpSocket) {
-        *self.relay_mut(relay) = RelaySocket::Held(socket);
+    /// Notes that the driver was asked for the socket of a reserved port.
+    pub(in crate::worker) fn await_reserved(&mut self) {
         self.reserved += 1;
     }
 
-    /// Notes that a relay is open whose port was reserved.
+    /// Notes that the driver refused it.
+    pub(in crate::worker) fn await_reserved_no_more(&mut self) {
+        self.reserved -= 1;
+    }
+
+    /// Notes that the driver has opened it: the relay's port is reserved.
+    pub(in crate::worker) fn reserve(&mut self, relay: RelayId, socket: SocketId) {
+        self.set_relay(relay, RelaySocket::Reserved(socket));
+    }
+
+    /// Notes that a relay is open on its reserved port, and says which socket is to receive.
+    pub(in crate::worker) fn activate(&mut self, relay: RelayId) -> Option<SocketId> {
+        let place = self.relays.get_mut(relay.0 as usize)?;
+        let Some(RelaySocket::Reserved(socket)) = *place else { return None };
+        *place = Some(RelaySocket::OpenReserved(socket));
+        Some(socket)
+    }
+
+    /// Notes that a relay is open whose port another worker had reserved.
     pub(in crate::worker) fn open_reserved(&mut self, relay: RelayId, socket: SocketId) {
-        *self.relay_mut(relay) = RelaySocket::OpenReserved(socket);
-        self.set_role(socket, Role::Relay(relay));
+        self.set_relay(relay, RelaySocket::OpenReserved(socket));
         self.reserved += 1;
     }
 
-    /// Takes whatever socket a relay has. The role of an open one stays until it is forgotten.
-    pub(in crate::worker) fn take(&mut self, relay: RelayId) -> RelaySocket {
-        let taken = std::mem::take(self.relay_mut(relay));
-        if matches!(taken, RelaySocket::Held(_) | RelaySocket::OpenReserved(_)) {
-            self.reserved -= 1;
+    /// Takes whatever socket a relay has. Its role stays until it is forgotten.
+    pub(in crate::worker) fn take(&mut self, relay: RelayId) -> Option<SocketId> {
+        match self.relays.get_mut(relay.0 as usize)?.take()? {
+            RelaySocket::Open(socket) => Some(socket),
+            RelaySocket::Reserved(socket) | RelaySocket::OpenReserved(socket) => {
+                self.reserved -= 1;
+                Some(socket)
+            }
         }
-        taken
+    }
+
+    /// Takes the socket of a reserved port that goes to another worker: the relay's name may be
+    /// another's at once.
+    pub(in crate::worker) fn part_with(&mut self, relay: RelayId) -> Option<SocketId> {
+        let place = self.relays.get(relay.0 as usize)?;
+        let Some(RelaySocket::Reserved(socket)) = *place else { return None };
+        self.take(relay);
+        self.forget(socket);
+        Some(socket)
     }
 
     /// Forgets a socket the kernel has let go of, and says what it was.
@@ -172,12 +197,15 @@ impl Sockets {
         self.roles.get_mut(socket.index()).and_then(Option::take)
     }
 
-    fn relay_mut(&mut self, relay: RelayId) -> &mut RelaySocket {
+    fn set_relay(&mut self, relay: RelayId, socket: RelaySocket) {
         let index = relay.0 as usize;
         if self.relays.len() <= index {
-            self.relays.resize_with(index + 1, RelaySocket::default);
+            self.relays.resize(index + 1, None);
         }
-        &mut self.relays[index]
+        self.relays[index] = Some(socket);
+        let (RelaySocket::Open(id) | RelaySocket::Reserved(id) | RelaySocket::OpenReserved(id)) =
+            socket;
+        self.set_role(id, Role::Relay(relay));
     }
 
     fn set_role(&mut self, socket: SocketId, role: Role) {
@@ -193,20 +221,47 @@ impl Sockets {
 mod tests {
     use super::*;
 
+    fn reserve(sockets: &mut Sockets, relay: RelayId, socket: SocketId) {
+        sockets.await_reserved();
+        sockets.reserve(relay, socket);
+    }
+
     #[test]
     fn reserved_sockets_are_bounded_until_they_are_let_go() {
         let mut sockets = Sockets::new(2);
-        let socket = || UdpSocket::bind("127.0.0.1:0").expect("a free port");
-        for relay in [RelayId(3), RelayId(5)] {
+        for number in [3, 5] {
             sockets.room_for_reserved().expect("two have room");
-            sockets.hold(relay, socket());
+            reserve(&mut sockets, RelayId(number), SocketId::new(number));
         }
         let full = sockets.room_for_reserved().unwrap_err();
         assert_eq!(full.raw_os_error(), Some(libc::EMFILE));
-        assert!(matches!(sockets.take(RelayId(3)), RelaySocket::Held(_)));
+        assert_eq!(sockets.take(RelayId(3)), Some(SocketId::new(3)));
         sockets.room_for_reserved().expect("one was let go");
-        assert!(matches!(sockets.take(RelayId(3)), RelaySocket::None));
-        sockets.hold(RelayId(3), socket());
-        sockets.room_for_reserved().expect_err("nothing was let go twice");
+        assert_eq!(sockets.take(RelayId(3)), None);
+        sockets.await_reserved();
+        sockets.room_for_reserved().expect_err("nothing was let go twice, and one is awaited");
+        sockets.await_reserved_no_more();
+        sockets.room_for_reserved().expect("it was refused");
+    }
+
+    #[test]
+    fn a_reserved_socket_sends_nothing_before_it_is_active() {
+        let mut sockets = Sockets::new(2);
+        reserve(&mut sockets, RelayId(1), SocketId::new(7));
+        assert_eq!(sockets.relay(RelayId(1)), None);
+        assert_eq!(sockets.activate(RelayId(1)), Some(SocketId::new(7)));
+        assert_eq!(sockets.relay(RelayId(1)), Some(SocketId::new(7)));
+        assert_eq!(sockets.activate(RelayId(1)), None, "it is active already");
+        assert_eq!(sockets.part_with(RelayId(1)), None, "it is not reserved any more");
+    }
+
+    #[test]
+    fn a_socket_that_goes_to_another_worker_has_no_role_here() {
+        let mut sockets = Sockets::new(2);
+        reserve(&mut sockets, RelayId(1), SocketId::new(7));
+        assert_eq!(sockets.role(SocketId::new(7)), Some(Role::Relay(RelayId(1))));
+        assert_eq!(sockets.part_with(RelayId(1)), Some(SocketId::new(7)));
+        assert_eq!(sockets.role(SocketId::new(7)), None);
+        assert_eq!(sockets.take(RelayId(1)), None);
     }
 }

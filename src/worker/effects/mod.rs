@@ -3,24 +3,21 @@
 pub(super) mod forwarder;
 pub(super) mod pending;
 pub(super) mod quota;
+pub(super) mod redemption;
 
-use std::{
-    io,
-    net::{SocketAddr, UdpSocket},
-};
+use std::io;
 
 use crate::worker::{
-    data::sockets::{RelaySocket, Role},
+    data::sockets::Role,
     effects::pending::{SocketAnswers, Wanted},
-    mail::mailbox::{Message, Redemption},
     reactor::Worker,
     status::report::Report,
 };
 use crate::{
-    io::{BufferSizes, Driver, Receive, SocketId, sockets},
+    io::{Driver, Receive, SocketId},
     turn::{
-        self, Bind, Effect, FiveTuple, Now, Open, Outcome, PendingId, Purpose, Redeem, RelayId,
-        Socket, Verdict,
+        self, Bind, Effect, FiveTuple, Now, Open, Outcome, PendingId, Purpose, RelayId, Socket,
+        Verdict,
     },
 };
 
@@ -53,8 +50,8 @@ impl<D: Driver> Worker<D> {
         let mut answers = SocketAnswers::new(open.pending, open.flow, open.sockets.len());
         for (place, socket) in open.sockets.iter().enumerate() {
             match self.bind(*socket) {
-                Ok(id) => self.pending_sockets.expect(&mut answers, place, socket.relay, id),
-                Err(bind) => answers.record(place, bind),
+                Ok(id) => self.pending_sockets.expect(&mut answers, place, *socket, id),
+                Err(error) => answers.record(place, self.failed(socket.relay, &error)),
             }
         }
         if answers.is_whole() {
@@ -64,27 +61,17 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// Asks the driver for a relay's socket. What needs no question is answered at once, and so is a
-    /// reserved port: its socket may go to another worker and needs a descriptor.
-    fn bind(&mut self, wanted: Socket) -> Result<SocketId, Bind> {
+    /// Asks the driver for a relay's socket. That of a reserved port is paused.
+    fn bind(&mut self, wanted: Socket) -> io::Result<SocketId> {
         match wanted.purpose {
-            Purpose::Relay => self
-                .driver
-                .bind(wanted.local, Receive::Now)
-                .map_err(|error| self.failed(wanted.relay, &error)),
-            Purpose::Reserve => Err(match self.reserved(wanted.local) {
-                Ok(socket) => {
-                    self.sockets.hold(wanted.relay, socket);
-                    Bind::Bound
-                }
-                Err(error) => self.failed(wanted.relay, &error),
-            }),
+            Purpose::Relay => self.driver.bind(wanted.local, Receive::Now),
+            Purpose::Reserve => {
+                self.sockets.room_for_reserved()?;
+                let socket = self.driver.bind(wanted.local, Receive::Paused)?;
+                self.sockets.await_reserved();
+                Ok(socket)
+            }
         }
-    }
-
-    fn reserved(&self, local: SocketAddr) -> io::Result<UdpSocket> {
-        self.sockets.room_for_reserved()?;
-        sockets::relay(local, BufferSizes::RELAY)
     }
 
     /// A socket that was asked for is there.
@@ -93,13 +80,20 @@ impl<D: Driver> Worker<D> {
             debug_assert!(false, "every socket that is opened was asked for");
             return self.driver.close(socket);
         };
-        self.sockets.open(wanted.relay, socket);
+        match wanted.purpose {
+            Purpose::Relay => self.sockets.open(wanted.relay, socket),
+            Purpose::Reserve => self.sockets.reserve(wanted.relay, socket),
+        }
         self.on_answer(now, wanted, Bind::Bound);
     }
 
     /// A socket that was asked for cannot be had.
     pub(in crate::worker) fn on_refused(&mut self, now: Now, socket: SocketId, errno: i32) {
         let Some(wanted) = self.pending_sockets.take(socket) else { return };
+        match wanted.purpose {
+            Purpose::Relay => {}
+            Purpose::Reserve => self.sockets.await_reserved_no_more(),
+        }
         let bind = self.failed(wanted.relay, &io::Error::from_raw_os_error(errno));
         self.on_answer(now, wanted, bind);
     }
@@ -125,76 +119,16 @@ impl<D: Driver> Worker<D> {
         Bind::Failed
     }
 
-    /// Opens a socket whose port was reserved, here or by another worker.
-    fn start(&mut self, relay: RelayId, socket: UdpSocket) -> io::Result<()> {
-        self.sockets.room_for_reserved()?;
-        let id = self.driver.open(socket)?;
-        self.sockets.open_reserved(relay, id);
-        Ok(())
-    }
-
     fn refused(&mut self, relay: RelayId, error: &io::Error) {
         self.counters.relays_broken += 1;
         let errno = error.raw_os_error().unwrap_or_default();
         self.report(Report::SocketBroken(Role::Relay(relay), errno));
     }
 
+    /// Relays on a port that was reserved.
     fn activate(&mut self, relay: RelayId) {
-        if let RelaySocket::Held(socket) = self.sockets.take(relay)
-            && let Err(error) = self.start(relay, socket)
-        {
-            self.refused(relay, &error);
-        }
-    }
-
-    fn redeem(&mut self, now: Now, redeem: Redeem) {
-        let Redeem { pending, flow, owner, relay, token, user } = redeem;
-        let worker = self.index;
-        let redemption = Redemption { worker, pending, flow, relay, token, user };
-        if self.mailboxes.try_post(owner, Message::Redeem(redemption)).is_err() {
-            self.complete(now, pending, flow, Outcome::NotRedeemed);
-        }
-    }
-
-    /// Hands over a reserved socket, or says that there is none.
-    pub(in crate::worker) fn on_redeem(&mut self, now: Now, redemption: Redemption) {
-        let redeemed = self.server.redeem(now, redemption.token, &redemption.user);
-        let socket = redeemed.ok().and_then(|redeemed| {
-            let RelaySocket::Held(socket) = self.sockets.take(redeemed.relay) else { return None };
-            Some((socket, redeemed.local))
-        });
-        self.mailboxes.post(redemption.worker, Message::Redeemed { redemption, socket });
-        self.carry_out(now);
-    }
-
-    /// Goes on with the Allocate that redeems.
-    pub(in crate::worker) fn on_redeemed(
-        &mut self,
-        now: Now,
-        redemption: &Redemption,
-        socket: Option<(UdpSocket, SocketAddr)>,
-    ) {
-        let outcome = match socket {
-            Some((socket, local)) => self.start_given(redemption, socket, local),
-            None => Outcome::NotRedeemed,
-        };
-        self.complete(now, redemption.pending, redemption.flow, outcome);
-        self.carry_out(now);
-    }
-
-    /// Starts a socket that another worker gave, or lets go of it.
-    fn start_given(
-        &mut self,
-        redemption: &Redemption,
-        socket: UdpSocket,
-        local: SocketAddr,
-    ) -> Outcome<'static> {
-        match self.start(redemption.relay, socket) {
-            Ok(()) => Outcome::Redeemed(local),
-            Err(error) => {
-                self.refused(redemption.relay, &error);
-                Outcome::Unusable(local)
-            }
+        if let Some(socket) = self.sockets.activate(relay) {
+            self.driver.resume(socket);
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::{
     io::SocketId,
-    turn::{Bind, FiveTuple, PendingId, RelayId},
+    turn::{Bind, FiveTuple, PendingId, Purpose, RelayId, Socket},
 };
 
 /// Sockets one Allocate can wait for: IPv4, IPv6, and the reserved next port.
@@ -28,6 +28,7 @@ pub(in crate::worker) struct SocketAnswers {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::worker) struct Wanted {
     pub(in crate::worker) relay: RelayId,
+    pub(in crate::worker) purpose: Purpose,
     pending: PendingId,
     place: usize,
 }
@@ -68,11 +69,12 @@ impl PendingSockets {
         &mut self,
         answers: &mut SocketAnswers,
         place: usize,
-        relay: RelayId,
+        wanted: Socket,
         socket: SocketId,
     ) {
+        let Socket { relay, purpose, .. } = wanted;
         answers.awaited += 1;
-        self.wanted.insert(socket, Wanted { relay, pending: answers.pending, place });
+        self.wanted.insert(socket, Wanted { relay, purpose, pending: answers.pending, place });
     }
 
     /// Has an Allocate wait until its last answer.

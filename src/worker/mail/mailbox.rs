@@ -3,11 +3,12 @@
 //! Only what is rare goes through here: commands of the control thread, reservations that a client
 //! redeems at another worker, and batches of payloads for other workers' clients.
 
-use std::{collections::VecDeque, net::SocketAddr, net::UdpSocket, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::worker::{
+    effects::redemption::{Given, Redemption},
     mail::batch::{Batch, BatchReturn},
     start::listen::ListenerSockets,
     status::questions::Question,
@@ -15,9 +16,7 @@ use crate::worker::{
 };
 use crate::{
     io::Waker,
-    turn::{
-        Alternates, FiveTuple, ListenerId, PendingId, RelayId, RelayPorts, Settings, WorkerIndex,
-    },
+    turn::{Alternates, FiveTuple, ListenerId, RelayPorts, Settings, WorkerIndex},
 };
 
 /// Messages an inbox holds before senders have to wait or drop.
@@ -53,8 +52,8 @@ pub(in crate::worker) enum Message {
     Redeemed {
         /// The question, as it was asked.
         redemption: Redemption,
-        /// The socket and what it is bound to, unless the token is not good.
-        socket: Option<(UdpSocket, SocketAddr)>,
+        /// The port, unless the token is not good.
+        given: Option<Given>,
     },
     /// The control thread wants to see the counters.
     Snapshot(Sender<Snapshot>),
@@ -77,23 +76,6 @@ pub(in crate::worker) enum Message {
     Drain(Option<Alternates>),
     /// End: close every allocation and return.
     Stop,
-}
-
-/// A reservation token on its way to the worker that made it, and back.
-#[derive(Debug)]
-pub(in crate::worker) struct Redemption {
-    /// Who asks.
-    pub worker: WorkerIndex,
-    /// The Allocate that waits.
-    pub pending: PendingId,
-    /// The client that waits.
-    pub flow: FiveTuple,
-    /// The name the socket will have at the worker that asks.
-    pub relay: RelayId,
-    /// The token.
-    pub token: [u8; 8],
-    /// Who redeems.
-    pub user: Arc<str>,
 }
 
 /// One worker's address: where its mail goes, what wakes it, how its batches return.

@@ -19,7 +19,7 @@ impl<D: Driver> Worker<D> {
             Message::FlowOwned { flow, owner } => self.owners.claimed(flow, owner),
             Message::FlowReleased { flow, owner } => self.owners.released(flow, owner),
             Message::Redeem(redemption) => self.on_redeem(now, redemption),
-            Message::Redeemed { redemption, socket } => self.on_redeemed(now, &redemption, socket),
+            Message::Redeemed { redemption, given } => self.on_redeemed(now, &redemption, given),
             // Who asked may have gone away; then nobody misses the answer.
             Message::Snapshot(answer) => drop(answer.try_send(self.snapshot())),
             Message::Question(question) => self.on_question(now, question),

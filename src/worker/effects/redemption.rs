@@ -1,0 +1,129 @@
+//! A reservation that a client redeems at another worker than the one that made it.
+//!
+//! ```text
+//! the client's worker          the worker that reserved the port
+//!   Redeem { token } ─────────▶ token is good: driver.take(socket)
+//!                               Event::Taken
+//!   driver.open(socket) ◀────── Redeemed { given }
+//! ```
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{SocketAddr, UdpSocket},
+    os::fd::OwnedFd,
+    sync::Arc,
+};
+
+use crate::worker::{mail::mailbox::Message, reactor::Worker};
+use crate::{
+    io::{Driver, SocketId},
+    turn::{FiveTuple, Now, Outcome, PendingId, Redeem, RelayId, WorkerIndex},
+};
+
+/// A reservation token on its way to the worker that made it, and back.
+#[derive(Debug)]
+pub(in crate::worker) struct Redemption {
+    /// Who asks.
+    pub worker: WorkerIndex,
+    /// The Allocate that waits.
+    pub pending: PendingId,
+    /// The client that waits.
+    pub flow: FiveTuple,
+    /// The name the socket will have at the worker that asks.
+    pub relay: RelayId,
+    /// The token.
+    pub token: [u8; 8],
+    /// Who redeems.
+    pub user: Arc<str>,
+}
+
+/// A reserved port that goes to another worker.
+#[derive(Debug)]
+pub(in crate::worker) struct Given {
+    /// What it is.
+    pub local: SocketAddr,
+    /// Its socket; `None` when the process could have no descriptor for it.
+    pub socket: Option<UdpSocket>,
+}
+
+/// The sockets that leave the driver, and where they go.
+#[derive(Debug, Default)]
+pub(in crate::worker) struct Departures(HashMap<SocketId, (Redemption, SocketAddr)>);
+
+impl<D: Driver> Worker<D> {
+    pub(super) fn redeem(&mut self, now: Now, redeem: Redeem) {
+        let Redeem { pending, flow, owner, relay, token, user } = redeem;
+        let worker = self.index;
+        let redemption = Redemption { worker, pending, flow, relay, token, user };
+        if self.mailboxes.try_post(owner, Message::Redeem(redemption)).is_err() {
+            self.complete(now, pending, flow, Outcome::NotRedeemed);
+        }
+    }
+
+    /// Has the driver part with a reserved socket, or says that there is none.
+    pub(in crate::worker) fn on_redeem(&mut self, now: Now, redemption: Redemption) {
+        let redeemed = self.server.redeem(now, redemption.token, &redemption.user).ok();
+        let leaving = redeemed
+            .and_then(|redeemed| Some((self.sockets.part_with(redeemed.relay)?, redeemed.local)));
+        match leaving {
+            Some((socket, local)) => {
+                self.driver.take(socket);
+                self.departures.0.insert(socket, (redemption, local));
+            }
+            None => self.answer(redemption, None),
+        }
+        self.carry_out(now);
+    }
+
+    /// A reserved socket has left the driver.
+    pub(in crate::worker) fn on_taken(&mut self, socket: SocketId, descriptor: OwnedFd) {
+        self.depart(socket, Some(descriptor.into()));
+    }
+
+    /// Sends a socket that has left the driver where it goes; whether it was one that goes anywhere.
+    pub(in crate::worker) fn depart(&mut self, id: SocketId, socket: Option<UdpSocket>) -> bool {
+        let Some((redemption, local)) = self.departures.0.remove(&id) else { return false };
+        self.answer(redemption, Some(Given { local, socket }));
+        true
+    }
+
+    fn answer(&mut self, redemption: Redemption, given: Option<Given>) {
+        self.mailboxes.post(redemption.worker, Message::Redeemed { redemption, given });
+    }
+
+    /// Goes on with the Allocate that redeems.
+    pub(in crate::worker) fn on_redeemed(
+        &mut self,
+        now: Now,
+        redemption: &Redemption,
+        given: Option<Given>,
+    ) {
+        let outcome = match given {
+            Some(given) => self.start_given(redemption.relay, given),
+            None => Outcome::NotRedeemed,
+        };
+        self.complete(now, redemption.pending, redemption.flow, outcome);
+        self.carry_out(now);
+    }
+
+    /// Relays on a socket that another worker gave, or lets go of it.
+    fn start_given(&mut self, relay: RelayId, given: Given) -> Outcome<'static> {
+        let Given { local, socket } = given;
+        let no_descriptor = || io::Error::from_raw_os_error(libc::EMFILE);
+        let opened = self
+            .sockets
+            .room_for_reserved()
+            .and_then(|()| self.driver.open(socket.ok_or_else(no_descriptor)?));
+        match opened {
+            Ok(socket) => {
+                self.sockets.open_reserved(relay, socket);
+                Outcome::Redeemed(local)
+            }
+            Err(error) => {
+                self.refused(relay, &error);
+                Outcome::Unusable(local)
+            }
+        }
+    }
+}
