@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::client::{Call, Client, Peer, socket};
 use crate::machine;
-use crate::relay::{LOOPBACK4, LOOPBACK6, PASSWORD, Relay, Setup, USER};
+use crate::relay::{LOOPBACK4, LOOPBACK6, PASSWORD, Process, REALM, Relay, Setup, USER, command};
 use crate::stun::{Builder, attribute, method};
 
 fn ip(text: &str) -> IpAddr {
@@ -96,4 +96,24 @@ fn several_relay_ips_of_one_family_are_all_used() {
     for ip in ips {
         assert!(relayed.contains(&ip), "{ip} was never given out");
     }
+}
+
+/// An address of documentation (RFC 5737), which no machine has.
+#[test]
+fn sighup_while_a_start_waits_for_its_address_reads_everything_again_and_ends_nothing() {
+    let folder = machine::Folder::new();
+    let file = |listen: &str, port: u16| {
+        format!("listen = ['{listen}:{port}']\nrelay-ip = ['127.0.0.1']\nrealm = '{REALM}'\n")
+    };
+    let ports = machine::Ports::claim();
+    let path = folder.write("uturn.toml", &file("192.0.2.77", ports.listening()));
+    let mut command = command();
+    command.args(["--config", &path, "--workers", "1"]);
+    let process = Process::spawn(command);
+    process.wait_until_it_logs("waiting for it", 1);
+    process.signal(libc::SIGHUP);
+    process.wait_until_it_logs("waiting for it", 2);
+    folder.write("uturn.toml", &file("127.0.0.1", ports.listening()));
+    process.signal(libc::SIGHUP);
+    process.wait_until_it_serves((LOOPBACK4, ports.listening()).into());
 }
