@@ -1,9 +1,9 @@
 //! The state machine of one worker: where every datagram from a client is judged.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
 
 use super::{
-    Alternates, Authenticated, Counters, Effect, FiveTuple, Now, PortUse, Reason, Refusal,
+    Alternates, Authenticated, Counters, Effect, FiveTuple, Now, PortUse, Reason, Refusal, RelayId,
     ReplyKind, Report, Rng, Settings, Shard, Verdict,
     allocation::table::Allocations,
     allocation::timer::Wheel,
@@ -99,6 +99,11 @@ impl Server {
     /// Takes the oldest report. Drained after every call that takes `&mut self`.
     pub fn next_report(&mut self) -> Option<Report> {
         self.reports.pop_front()
+    }
+
+    /// What the socket of a relay is bound to, or was asked to be.
+    pub fn local(&self, relay: RelayId) -> SocketAddr {
+        self.relays.local(relay)
     }
 
     /// How many ports this worker has, for each relay address.

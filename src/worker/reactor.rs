@@ -174,7 +174,11 @@ impl<D: Driver> Worker<D> {
 
     /// What went wrong beside the state machine and the driver.
     pub fn counters(&self) -> Counters {
-        Counters { hand_over_dropped: self.batches.dropped(), ..self.counters }
+        Counters {
+            hand_over_dropped: self.batches.dropped(),
+            claims_dropped: self.mailboxes.claims_dropped(),
+            ..self.counters
+        }
     }
 
     /// Adds up what the kernel dropped at the listening sockets, as far as it says so.
@@ -234,10 +238,19 @@ impl<D: Driver> Worker<D> {
         }
     }
 
+    /// Reports that a socket is of no more use, by its address.
+    pub(super) fn report_broken(&mut self, role: Role, errno: i32) {
+        let local = match role {
+            Role::Listener(_) => None,
+            Role::Relay(relay) => Some(self.server.local(relay)),
+        };
+        self.report(Report::SocketBroken { role, local, errno });
+    }
+
     fn on_broken(&mut self, socket: SocketId, errno: i32) {
         self.counters.relays_broken += 1;
         if let Some(role) = self.sockets.role(socket) {
-            self.report(Report::SocketBroken(role, errno));
+            self.report_broken(role, errno);
         }
     }
 
@@ -256,7 +269,7 @@ impl<D: Driver> Worker<D> {
             }
             Err(error) => {
                 let errno = error.raw_os_error().unwrap_or_default();
-                self.report(Report::SocketBroken(Role::Listener(id), errno));
+                self.report_broken(Role::Listener(id), errno);
             }
         }
     }

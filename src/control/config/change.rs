@@ -24,8 +24,10 @@ pub struct Change {
 type Difference = (&'static Key, bool);
 
 impl Config {
-    /// Takes over everything from `new` that can change while the server runs.
-    pub fn adopt(&mut self, new: Config) -> Change {
+    /// What holds from now on: everything of `new` that can change while the server runs, and the
+    /// rest as it is.
+    #[must_use]
+    pub fn adopt(&self, new: Config) -> (Config, Change) {
         let change = Change {
             applied: names(&self.live_differences(&new)),
             restart: names(&self.fixed_differences(&new)),
@@ -33,31 +35,30 @@ impl Config {
         let most = self.most_allocations();
         let quotas =
             Quotas { total_allocations: new.quotas.total_allocations.min(most), ..new.quotas };
-        let running = std::mem::replace(self, new);
-        // What was known stays closed while the kernel says nothing.
-        if self.local.is_empty() {
-            self.local.clone_from(&running.local);
-        }
-        self.former_realms = former_realms(running.former_realms, running.realm, &self.realm);
-        *self = Config {
-            asked: running.asked,
-            listen: running.listen,
-            missing: running.missing,
-            relays: running.relays,
-            relay_ports: running.relay_ports,
-            workers: running.workers,
-            io: running.io,
-            steer: running.steer,
-            waiting: running.waiting,
-            metrics: running.metrics,
-            usage: running.usage,
-            control: running.control,
-            log: LogSettings { format: running.log.format, ..self.log },
-            core_dumps: running.core_dumps,
+        let mut former_realms = self.former_realms.clone();
+        former_realms.insert(0, self.realm.clone());
+        let held = Config {
+            asked: self.asked.clone(),
+            listen: self.listen.clone(),
+            missing: self.missing.clone(),
+            relays: self.relays.clone(),
+            relay_ports: self.relay_ports,
+            workers: self.workers.clone(),
+            io: self.io,
+            steer: self.steer,
+            waiting: self.waiting,
+            metrics: self.metrics.clone(),
+            usage: self.usage.clone(),
+            control: self.control.clone(),
+            log: LogSettings { format: self.log.format, ..new.log },
+            core_dumps: self.core_dumps,
+            former_realms: without(former_realms, &new.realm),
+            // What was known stays closed while the kernel says nothing.
+            local: if new.local.is_empty() { self.local.clone() } else { new.local },
             quotas,
-            ..self.clone()
+            ..new
         };
-        change
+        (held, change)
     }
 
     /// Takes over other addresses. A limit of allocations that was as high as the relay ports goes
@@ -128,8 +129,7 @@ impl Config {
 }
 
 /// The realms that live allocations may have been made under, but for the one that holds now.
-fn former_realms(mut former: Vec<String>, last: String, now: &str) -> Vec<String> {
-    former.insert(0, last);
+fn without(mut former: Vec<String>, now: &str) -> Vec<String> {
     former.retain(|realm| realm != now);
     let mut seen = HashSet::new();
     former.retain(|realm| seen.insert(realm.clone()));
@@ -184,12 +184,12 @@ mod tests {
 
     #[test]
     fn what_can_hold_holds_and_the_rest_is_named() {
-        let mut held = config(BASE);
+        let held = config(BASE);
         let (listen, ports) = (held.listen.clone(), held.relay_ports);
         let file = "user = ['bob:secret']\nrealm = 'x'\nlisten = ['10.0.0.5:3479']\n\
                     relay-ports = '5000-5099'\nlog = 'warn'\nlog-format = 'json'\n\
                     total-quota = 50\n";
-        let change = held.adopt(config(file));
+        let (held, change) = held.adopt(config(file));
         assert_eq!(change.applied, ["realm", "user", "total-quota", "log"]);
         assert_eq!(change.restart, ["listen", "relay-ports", "log-format"]);
         assert_eq!((&held.listen, held.relay_ports), (&listen, ports));
@@ -204,7 +204,7 @@ mod tests {
         let realm = |name: &str| config(&format!("{BASE}\nrealm = '{name}'"));
         let mut held = realm("a");
         let after = |held: &mut Config, name: &str| {
-            held.adopt(realm(name));
+            *held = held.adopt(realm(name)).0;
             (held.realm.clone(), held.former_realms.join(" "))
         };
         let told = |now: &str, former: &str| (now.to_owned(), former.to_owned());
@@ -218,16 +218,15 @@ mod tests {
 
     #[test]
     fn the_same_again_is_no_change() {
-        let mut held = config(BASE);
-        let before = held.summary();
-        assert_eq!(held.adopt(config(BASE)), Change::default());
-        assert_eq!(held.summary(), before);
+        let (held, change) = config(BASE).adopt(config(BASE));
+        assert_eq!(change, Change::default());
+        assert_eq!(held.summary(), config(BASE).summary());
     }
 
     #[test]
     fn no_quota_is_above_the_ports_there_really_are() {
-        let mut held = config("user = ['ann:secret']\nrelay-ports = '5000-5099'");
-        held.adopt(config(BASE));
+        let held = config("user = ['ann:secret']\nrelay-ports = '5000-5099'");
+        let (held, _) = held.adopt(config(BASE));
         assert_eq!(held.quotas.total_allocations, 200);
     }
 }

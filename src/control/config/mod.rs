@@ -29,6 +29,7 @@ mod value;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
@@ -73,8 +74,8 @@ pub struct Config {
     pub former_realms: Vec<String>,
     /// Users written among the options; each name once, also among those of the file.
     pub users: Vec<User>,
-    /// The file of further users, if there is one.
-    pub users_file: Option<UsersFile>,
+    /// The file of further users, if there is one; shared, because it may have a million of them.
+    pub users_file: Option<Arc<UsersFile>>,
     /// Secrets of time-limited credentials, each of them accepted.
     pub secrets: Vec<Secret>,
     /// True when there was no user and no secret, and `secrets` holds one made for this run.

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use zeroize::Zeroizing;
@@ -198,10 +199,10 @@ impl Settling<'_> {
         &self,
         given: Option<Given<FilePath>>,
         inline: &[User],
-    ) -> Result<Option<UsersFile>, ConfigError> {
+    ) -> Result<Option<Arc<UsersFile>>, ConfigError> {
         let Some(Given { value: FilePath(path), place }) = given else { return Ok(None) };
         let read = UsersFile::read(path, inline);
-        read.map(Some).map_err(|fault| match fault {
+        read.map(|users| Some(Arc::new(users))).map_err(|fault| match fault {
             Fault::Unreadable(problem) => {
                 self.source.error(Some(place), schema::USERS_FILE.name, problem)
             }

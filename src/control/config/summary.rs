@@ -59,7 +59,7 @@ impl Config {
     }
 
     fn users_file_line(&self) -> String {
-        match &self.users_file {
+        match self.users_file.as_deref() {
             Some(UsersFile { path, users }) => {
                 let line = word(&schema::USERS_FILE, path.display());
                 format!("{} # {} users\n", line.trim_end(), users.len())

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 use super::rate::{Admission, Rate};
-use crate::turn::{Closed, FiveTuple, Opened, PerFamily, WorkerIndex};
+use crate::turn::{Closed, FiveTuple, ListenerId, Opened, PerFamily, WorkerIndex};
 
 /// Lines about allocations that are logged each second; the rest is one more line.
 const ALLOCATION_LINES_PER_SECOND: u32 = 50;
@@ -102,8 +102,13 @@ impl AllocationLog {
         self.rate.admit(now)
     }
 
+    /// The address of a listener.
+    pub(super) fn listener(&self, listener: ListenerId) -> Option<SocketAddr> {
+        self.listen.get(usize::from(listener.0)).copied()
+    }
+
     fn server(&self, flow: FiveTuple) -> Option<String> {
-        self.listen.get(usize::from(flow.listener.0)).map(SocketAddr::to_string)
+        self.listener(flow.listener).map(|address| address.to_string())
     }
 }
 
@@ -116,7 +121,7 @@ fn words(relayed: &PerFamily<SocketAddr>) -> String {
 mod tests {
     use super::*;
     use crate::control::log::output::written;
-    use crate::turn::{Cause, ListenerId, Load, PeerLog, SessionId, Traffic};
+    use crate::turn::{Cause, Load, PeerLog, SessionId, Traffic};
     use crate::wire::Family;
 
     const SESSION: SessionId = SessionId { worker: WorkerIndex(3), serial: 17 };

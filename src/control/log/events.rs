@@ -7,12 +7,12 @@ use std::time::Instant;
 use tracing::{error, warn};
 
 use super::allocations::AllocationLog;
-use super::sockets::SocketLog;
+use super::sockets::{Socket, SocketLog};
 use super::strangers::Strangers;
 use super::totals::Totals;
 use crate::control::usage::UsageRecords;
 use crate::turn::{self, WorkerIndex};
-use crate::worker::Report;
+use crate::worker::{Report, Role};
 
 /// Logs reports.
 #[derive(Debug)]
@@ -70,7 +70,15 @@ impl EventLog {
                 worker = worker.0,
                 "the kernel refuses segmentation offload: every datagram leaves by itself"
             ),
-            Report::SocketBroken(role, errno) => self.sockets.note(now, worker, role, errno),
+            Report::SocketBroken { role, local, errno } => {
+                let socket = match role {
+                    Role::Listener(listener) => {
+                        Socket { kind: "listener", address: self.allocations.listener(listener) }
+                    }
+                    Role::Relay(_) => Socket { kind: "relay", address: local },
+                };
+                self.sockets.note(now, worker, socket, errno);
+            }
             Report::Failed(error) => {
                 error!(worker = worker.0, %error, "a worker failed");
                 return Worker::Gone;

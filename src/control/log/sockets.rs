@@ -2,16 +2,25 @@
 //! from its interface fails with every Allocate.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use tracing::warn;
 
 use super::rate::{Admission, Rate};
 use crate::turn::WorkerIndex;
-use crate::worker::Role;
 
 /// Lines about sockets that are logged each second; the rest is one more line.
 const SOCKET_LINES_PER_SECOND: u32 = 10;
+
+/// A socket, as an operator knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Socket {
+    /// What it is for.
+    pub(super) kind: &'static str,
+    /// What it is or was to be bound to.
+    pub(super) address: Option<SocketAddr>,
+}
 
 /// Logs sockets that fail.
 #[derive(Debug)]
@@ -26,17 +35,13 @@ impl SocketLog {
     }
 
     /// Logs that a socket cannot be had or used any more, or counts it.
-    pub(in crate::control) fn note(
-        &mut self,
-        now: Instant,
-        worker: WorkerIndex,
-        role: Role,
-        errno: i32,
-    ) {
+    pub(super) fn note(&mut self, now: Instant, worker: WorkerIndex, socket: Socket, errno: i32) {
         self.settle(now);
         if self.rate.admit(now) == Admission::Log {
             let error = io::Error::from_raw_os_error(errno);
-            warn!(worker = worker.0, socket = ?role, %error, "a socket is of no more use");
+            let Socket { kind, address } = socket;
+            let address = address.map(tracing::field::display);
+            warn!(worker = worker.0, socket = kind, address, %error, "a socket is of no more use");
         }
     }
 
@@ -57,20 +62,21 @@ impl SocketLog {
 mod tests {
     use super::*;
     use crate::control::log::output::written;
-    use crate::turn::RelayId;
 
     #[test]
     fn a_flood_is_so_many_lines_and_one_count() {
         let text = written(false, || {
             let now = Instant::now();
             let mut sockets = SocketLog::new(now);
-            for relay in 0..1000 {
-                sockets.note(now, WorkerIndex(3), Role::Relay(RelayId(relay)), libc::EADDRNOTAVAIL);
+            for port in 0..1000 {
+                let address = Some(SocketAddr::from(([192, 0, 2, 7], 50_000 + port)));
+                let socket = Socket { kind: "relay", address };
+                sockets.note(now, WorkerIndex(3), socket, libc::EADDRNOTAVAIL);
             }
             sockets.settle(sockets.due().unwrap());
         });
         assert_eq!(text.lines().count(), SOCKET_LINES_PER_SECOND as usize + 1);
-        assert!(text.lines().next().unwrap().contains("Relay(RelayId(0))"), "{text}");
+        assert!(text.lines().next().unwrap().contains("192.0.2.7:50000"), "{text}");
         assert!(text.lines().last().unwrap().contains("left out lines=990"), "{text}");
     }
 }

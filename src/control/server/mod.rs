@@ -9,10 +9,11 @@
 //! banner       what a person sees first      service   what the service manager is told
 //! follow       the machine's addresses       connections a listener's, so many at once
 //! reports      what workers tell, answers    what they answer
-//! wait         until the machine has addresses
+//! wait         until the machine has addresses   background what takes long, beside the loop
 //! ```
 
 pub(super) mod answers;
+pub(super) mod background;
 pub(super) mod banner;
 pub(super) mod connections;
 pub(super) mod drain;

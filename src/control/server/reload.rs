@@ -1,14 +1,20 @@
 //! The configuration, read again while the server runs.
 //!
+//! ```text
+//! SIGHUP, `uturn reload` ── a thread reads, settles, compares ── the workers get their rules ── done
+//! ```
+//!
 //! Everything is read and settled before anything is changed, so that a file with a fault changes
 //! nothing. What cannot change without a restart stays as it is and is named.
 
+use std::mem;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use super::answers::gather;
+use super::background::{Cause, Outcome};
 use super::plan::{limits, policy, settings};
 use super::supervisor::{Supervisor, Workers};
 use crate::control::config::{Change, Config, Machine, Origin, Secret};
@@ -17,21 +23,53 @@ use crate::turn::{Nonces, Settings};
 
 /// How long workers have to take other rules.
 const RULES_WITHIN: Duration = Duration::from_secs(2);
+/// How long the files may take to be read before whoever asked is told that they hang.
+const READ_WITHIN: Duration = Duration::from_secs(30);
+
+/// Who asked for a reload and waits for its outcome.
+type Asker = oneshot::Sender<Result<Change, String>>;
 
 /// What holds, and where it came from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::control) struct Reload {
     origin: Origin,
-    holds: Config,
+    holds: Arc<Config>,
     nonces: Nonces,
     level: Level,
 }
 
-/// Rules that hold from now on.
+/// What was read again, ready to hold.
 #[derive(Debug)]
-pub(in crate::control) struct Rules {
+pub(in crate::control) struct Reread {
+    /// What it was compared with.
+    base: Arc<Config>,
+    pub(in crate::control) holds: Arc<Config>,
     pub(in crate::control) settings: Arc<Settings>,
     pub(in crate::control) change: Change,
+}
+
+/// What holds on the machine as it is now.
+#[derive(Debug)]
+pub(in crate::control) struct Looked {
+    /// What it was made from.
+    base: Arc<Config>,
+    pub(in crate::control) holds: Arc<Config>,
+    /// Other rules, if those that hold would let a client through to some of the machine, or keep it
+    /// from what is no longer here.
+    pub(in crate::control) settings: Option<Arc<Settings>>,
+}
+
+/// A reload under way.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    askers: Vec<Asker>,
+    /// Who asked since it began: what is read may be older than what they wrote. `None` for nobody,
+    /// not even a signal.
+    next: Option<Vec<Asker>>,
+    /// When the files have taken too long; `None` once they have, or have been read.
+    late_at: Option<Instant>,
+    /// The files have taken too long and still do.
+    is_late: bool,
 }
 
 impl Reload {
@@ -42,7 +80,7 @@ impl Reload {
         nonces: Nonces,
         level: Level,
     ) -> Self {
-        Self { origin, holds, nonces, level }
+        Self { origin, holds: Arc::new(holds), nonces, level }
     }
 
     /// The configuration that holds.
@@ -50,75 +88,163 @@ impl Reload {
         &self.holds
     }
 
-    /// Reads everything again and says what holds from now on; the log's level does already.
+    /// Reads everything again and says what could hold from now on. Takes as long as the disk does,
+    /// and a second for a million users.
     ///
     /// # Errors
-    /// One line that names the place and the key. Nothing has changed then.
-    pub(in crate::control) fn read(&mut self) -> Result<Rules, String> {
+    /// One line that names the place and the key.
+    fn read(&self) -> Result<Reread, String> {
         if self.origin.file.is_none() && self.holds.users_file.is_none() {
             return Err("there is no file to read again: start with --config FILE".to_owned());
         }
         let read = self.origin.load_again().map_err(|error| error.to_string())?;
         read.exposed.iter().for_each(|exposure| warn!("{exposure}"));
-        let change = self.holds.adopt(with_own_secret(read, &self.holds)?);
-        self.level.set(self.holds.log.level);
-        let settings = Arc::new(settings(&self.holds, self.nonces.clone()));
-        Ok(Rules { settings, change })
+        let (holds, change) = self.holds.adopt(with_own_secret(read, &self.holds)?);
+        let settings = Arc::new(settings(&holds, self.nonces.clone()));
+        Ok(Reread { base: Arc::clone(&self.holds), holds: Arc::new(holds), settings, change })
     }
 
-    /// Takes over what the machine is by now. Gives other rules if those that hold would let a client
-    /// through to some of it, or keep it from what is no longer here.
+    /// Makes what was read hold; gives it back where something else has come to hold meanwhile. The
+    /// log's level holds at once.
+    fn adopt(&mut self, reread: &Reread) -> bool {
+        let is_current = Arc::ptr_eq(&reread.base, &self.holds);
+        if is_current {
+            self.holds = Arc::clone(&reread.holds);
+            self.level.set(self.holds.log.level);
+        }
+        is_current
+    }
+
+    /// Finds out what holds on a machine.
     ///
     /// # Errors
-    /// What was asked for cannot be served on such a machine. Nothing has changed then.
-    pub(in crate::control) fn follow(
-        &mut self,
-        machine: Machine,
-    ) -> Result<Option<Settings>, String> {
+    /// What was asked for cannot be served on such a machine.
+    pub(super) fn look(&self, machine: Machine) -> Result<Looked, String> {
         let addresses = self.holds.addresses_on(&machine)?;
-        let before = (policy(&self.holds), self.holds.own_sockets());
-        self.holds.take(addresses, machine.local);
-        let differs = (policy(&self.holds), self.holds.own_sockets()) != before;
-        Ok(differs.then(|| settings(&self.holds, self.nonces.clone())))
+        let mut holds = (*self.holds).clone();
+        holds.take(addresses, machine.local);
+        let rules = |config: &Config| (policy(config), config.own_sockets());
+        let differs = rules(&holds) != rules(&self.holds);
+        let settings = differs.then(|| Arc::new(settings(&holds, self.nonces.clone())));
+        Ok(Looked { base: Arc::clone(&self.holds), holds: Arc::new(holds), settings })
+    }
+
+    /// Makes what was found out hold; false where something else has come to hold meanwhile.
+    pub(super) fn follow(&mut self, looked: &Looked) -> bool {
+        let is_current = Arc::ptr_eq(&looked.base, &self.holds);
+        if is_current {
+            self.holds = Arc::clone(&looked.holds);
+        }
+        is_current
     }
 }
 
 impl<W: Workers> Supervisor<W> {
-    /// Reads the configuration again. What goes wrong is logged, and everything stays as it was.
-    pub(in crate::control) async fn reload(&mut self, alive: usize) -> Result<Change, String> {
+    /// Has the configuration read again; whoever asked is told what came of it.
+    pub(in crate::control) fn begin_reload(&mut self, asker: Option<Asker>) {
         self.events.reopen();
-        self.service.reloading();
-        let outcome = match self.reload.read() {
-            Ok(rules) => Ok(self.change(alive, rules).await),
-            Err(problem) => {
-                error!("the configuration stays as it was: {problem}");
-                Err(problem)
+        match &mut self.reading {
+            Some(reading) if reading.is_late => {
+                let problem = "the files are still being read for the last reload".to_owned();
+                asker.into_iter().for_each(|asker| answer(asker, Err(problem.clone())));
             }
-        };
-        self.service.ready();
-        outcome
+            None => self.read(asker.into_iter().collect()),
+            Some(reading) => reading.next.get_or_insert_default().extend(asker),
+        }
     }
 
-    async fn change(&mut self, alive: usize, rules: Rules) -> Change {
-        let Rules { settings, change } = rules;
-        self.hand_out(alive, &settings).await;
-        let config = self.reload.config();
-        self.status.send_modify(|status| status.follow(config));
-        let Change { applied, restart } = &change;
-        info!(applied = applied.join(", "), "configuration read again");
-        if !restart.is_empty() {
-            warn!(keys = restart.join(", "), "changed in the file, and held after a restart only");
+    fn read(&mut self, askers: Vec<Asker>) {
+        self.service.reloading();
+        let late_at = Some(Instant::now() + READ_WITHIN);
+        self.reading = Some(Reading { askers, late_at, ..Reading::default() });
+        let reload = self.reload.clone();
+        let work = move || Outcome::Reread(reload.read().map(Box::new));
+        if let Err(error) = self.background.run("reload", work) {
+            self.reloaded(&Err(format!("no thread to read it with: {error}")));
         }
-        change
+    }
+
+    /// Says that the files take too long. They are still read, and hold once they have been.
+    pub(super) fn reading_is_late(&mut self) {
+        let Some(reading) = &mut self.reading else { return };
+        (reading.late_at, reading.is_late) = (None, true);
+        let late = format!("it is still being read after {} s", READ_WITHIN.as_secs());
+        error!("the configuration stays as it was: {late}");
+        self.service.ready();
+        let askers = mem::take(&mut reading.askers);
+        askers.into_iter().for_each(|asker| answer(asker, Err(late.clone())));
+    }
+
+    /// When the files will have taken too long.
+    pub(super) fn reading_late_at(&self) -> Option<Instant> {
+        self.reading.as_ref().and_then(|reading| reading.late_at)
+    }
+
+    /// Hands what was read to the workers. What goes wrong is logged, and everything stays as it was.
+    pub(super) fn on_reread(&mut self, reread: Result<Box<Reread>, String>) {
+        let reread = match reread {
+            Ok(reread) => reread,
+            Err(problem) => return self.reloaded(&Err(problem)),
+        };
+        if self.reload.adopt(&reread) {
+            if let Some(reading) = &mut self.reading {
+                (reading.late_at, reading.is_late) = (None, false);
+            }
+            return self.hand_out(Cause::Reload(reread.change), &reread.settings);
+        }
+        // The machine's addresses have changed meanwhile.
+        let Some(Reading { askers, next, .. }) = self.reading.take() else { return };
+        self.read(askers.into_iter().chain(next.into_iter().flatten()).collect());
+    }
+
+    /// Ends a reload: tells everybody, and begins the one that was asked for meanwhile.
+    pub(super) fn reloaded(&mut self, outcome: &Result<Change, String>) {
+        match outcome {
+            Ok(change) => {
+                let config = self.reload.config();
+                self.status.send_modify(|status| status.follow(config));
+                log_change(change);
+            }
+            Err(problem) => error!("the configuration stays as it was: {problem}"),
+        }
+        self.service.ready();
+        let Some(Reading { askers, next, .. }) = self.reading.take() else { return };
+        askers.into_iter().for_each(|asker| answer(asker, outcome.clone()));
+        if let Some(next) = next {
+            self.read(next);
+        }
     }
 
     /// Gives every worker other rules.
-    pub(super) async fn hand_out(&self, alive: usize, rules: &Arc<Settings>) {
+    pub(super) fn hand_out(&self, cause: Cause, rules: &Arc<Settings>) {
         let limits = limits(self.reload.config());
-        let told = gather(self.workers.reconfigure(rules, limits), RULES_WITHIN).await;
-        if told.len() < alive {
-            error!(workers = alive, answered = told.len(), "not every worker has the new rules");
+        let answers = self.workers.reconfigure(rules, limits);
+        let outcome = move |told: Vec<_>| Outcome::Ruled(cause, told.len());
+        self.background.gather(answers, RULES_WITHIN, outcome);
+    }
+
+    /// The workers have had their time to take other rules.
+    pub(super) fn on_ruled(&mut self, cause: Cause, answered: usize) {
+        if answered < self.alive {
+            error!(workers = self.alive, answered, "not every worker has the new rules");
         }
+        match cause {
+            Cause::Reload(change) => self.reloaded(&Ok(change)),
+            Cause::Machine => {}
+        }
+    }
+}
+
+/// Whoever asked may have gone away.
+fn answer(asker: Asker, outcome: Result<Change, String>) {
+    drop(asker.send(outcome));
+}
+
+fn log_change(change: &Change) {
+    let Change { applied, restart } = change;
+    info!(applied = applied.join(", "), "configuration read again");
+    if !restart.is_empty() {
+        warn!(keys = restart.join(", "), "changed in the file, and held after a restart only");
     }
 }
 
@@ -159,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_file_with_a_fault_changes_nothing_and_is_named() {
-        let (mut reload, path) = reload("fault", &format!("{HEAD}user = ['a:b']\n"));
+        let (reload, path) = reload("fault", &format!("{HEAD}user = ['a:b']\n"));
         let before = reload.config().summary();
         for (text, fault) in [
             ("user = ['c:d']\nmax-lifetime = 0\n", ":5: max-lifetime: "),
@@ -183,7 +309,9 @@ mod tests {
         let (mut reload, path) = reload("secret", HEAD);
         let own = reload.config().secrets.clone();
         fs::write(&path, format!("{HEAD}max-lifetime = 900\n")).unwrap();
-        assert_eq!(reload.read().unwrap().change.applied, ["max-lifetime"]);
+        let reread = reload.read().unwrap();
+        assert_eq!(reread.change.applied, ["max-lifetime"]);
+        assert!(reload.adopt(&reread));
         assert_eq!(reload.config().secrets, own);
         fs::remove_file(&path).unwrap();
     }
@@ -194,8 +322,9 @@ mod tests {
         fs::remove_file(path).unwrap();
         let mut follow = |local: &[&str]| {
             let local = local.iter().map(|net| net.parse().unwrap()).collect();
-            let rules = reload.follow(Machine { local, ..machine() }).unwrap();
-            rules.map(|rules| rules.policy.judge("8.8.8.8".parse().unwrap()))
+            let looked = reload.look(Machine { local, ..machine() }).unwrap();
+            assert!(reload.follow(&looked));
+            looked.settings.map(|rules| rules.policy.judge("8.8.8.8".parse().unwrap()))
         };
         assert_eq!(follow(&["127.0.0.0/8", "8.8.8.8/32"]), Some(Judgement::DeniedByDefault));
         assert_eq!(follow(&["127.0.0.0/8", "8.8.8.8/32", "172.17.0.1/32", "fe80::1/128"]), None);
@@ -206,8 +335,21 @@ mod tests {
     #[test]
     fn without_a_file_there_is_nothing_to_read() {
         let config = Config::load(Options::default(), None, &machine()).unwrap();
-        let mut reload =
-            Reload::new(Origin::default(), config, nonces().unwrap(), Level::detached());
+        let reload = Reload::new(Origin::default(), config, nonces().unwrap(), Level::detached());
         assert!(reload.read().unwrap_err().contains("--config FILE"));
+    }
+
+    #[test]
+    fn what_was_read_does_not_hold_over_addresses_that_came_meanwhile() {
+        let (mut reload, path) = reload("meanwhile", &format!("{HEAD}user = ['a:b']\n"));
+        let reread = reload.read().unwrap();
+        let local = vec!["127.0.0.0/8".parse().unwrap(), "8.8.8.8/32".parse().unwrap()];
+        let looked = reload.look(Machine { local, ..machine() }).unwrap();
+        assert!(reload.follow(&looked));
+        assert!(!reload.adopt(&reread));
+        assert_eq!(reload.config().local.len(), 2, "the addresses are not forgotten");
+        let reread = reload.read().unwrap();
+        assert!(reload.adopt(&reread));
+        fs::remove_file(path).unwrap();
     }
 }

@@ -10,6 +10,7 @@ use crossbeam_channel::Receiver;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use super::background::Background;
 use super::follow::Followed;
 use super::plan::{Holder, nonces, open_files, plan, settings};
 use super::reload::Reload;
@@ -115,6 +116,8 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let next_beat = service.every.map(|_| Instant::now());
     let supervisor = Supervisor {
         workers,
+        alive: count,
+        background: Background::new(),
         reports,
         signals,
         events,
@@ -128,8 +131,9 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
         followed,
         drain: None,
         next_beat,
+        reading: None,
     };
-    let status = runtime.block_on(usage::beside(supervisor.run(count), writing));
+    let status = runtime.block_on(usage::beside(supervisor.run(), writing));
     runtime.leave();
     Ok(status)
 }
@@ -255,6 +259,10 @@ fn log_buffers(granted: BufferSizes) {
 impl supervisor::Workers for Arc<Workers> {
     fn stop(&self) {
         Workers::stop(self);
+    }
+
+    fn retry(&self) -> bool {
+        Workers::retry(self)
     }
 
     fn snapshots(&self) -> Receiver<Snapshot> {

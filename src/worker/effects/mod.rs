@@ -5,7 +5,7 @@ pub(super) mod pending;
 pub(super) mod quota;
 pub(super) mod redemption;
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use crate::worker::{
     data::sockets::Role,
@@ -115,14 +115,14 @@ impl<D: Driver> Worker<D> {
         if error.raw_os_error() == Some(libc::EADDRINUSE) {
             return Bind::InUse;
         }
-        self.refused(relay, error);
+        self.refused(relay, self.server.local(relay), error);
         Bind::Failed
     }
 
-    fn refused(&mut self, relay: RelayId, error: &io::Error) {
+    fn refused(&mut self, relay: RelayId, local: SocketAddr, error: &io::Error) {
         self.counters.relays_broken += 1;
-        let errno = error.raw_os_error().unwrap_or_default();
-        self.report(Report::SocketBroken(Role::Relay(relay), errno));
+        let (role, errno) = (Role::Relay(relay), error.raw_os_error().unwrap_or_default());
+        self.report(Report::SocketBroken { role, local: Some(local), errno });
     }
 
     /// Relays on a port that was reserved.

@@ -121,7 +121,7 @@ impl<D: Driver> Worker<D> {
                 Outcome::Redeemed(local)
             }
             Err(error) => {
-                self.refused(relay, &error);
+                self.refused(relay, local, &error);
                 Outcome::Unusable(local)
             }
         }

@@ -22,6 +22,10 @@ use crate::{
 /// Messages an inbox holds before senders have to wait or drop.
 const INBOX_MESSAGES: usize = 1024;
 
+/// Messages that wait for room in one inbox before claims are dropped: two for each of 8192
+/// allocations that come or go while a worker reads nothing, 2 MiB for each pair of workers.
+const WAITING_MESSAGES: usize = 16_384;
+
 /// What threads tell a worker.
 #[derive(Debug)]
 pub(in crate::worker) enum Message {
@@ -78,6 +82,13 @@ pub(in crate::worker) enum Message {
     Stop,
 }
 
+impl Message {
+    /// Whether it says who owns a five-tuple, which a worker can do without.
+    fn is_claim(&self) -> bool {
+        matches!(self, Message::FlowOwned { .. } | Message::FlowReleased { .. })
+    }
+}
+
 /// One worker's address: where its mail goes, what wakes it, how its batches return.
 #[derive(Debug, Clone)]
 pub(in crate::worker) struct Address {
@@ -109,17 +120,24 @@ pub(in crate::worker) struct Mailboxes {
     worker: WorkerIndex,
     addresses: Vec<Address>,
     /// Messages that must arrive and found the inbox full, by worker, in the order they were written:
-    /// one that went past another could take back a claim before it is made. Bounded by the reserved
-    /// ports that worker asks for, and by two for each allocation that comes and goes while it reads
-    /// nothing, for which the watchdog ends the server.
+    /// one that went past another could take back a claim before it is made. No more than
+    /// [`WAITING_MESSAGES`] for a worker, and beyond them the answers to the Allocates that wait
+    /// there, or the commands of the control thread: both are few.
     waiting: Vec<VecDeque<Message>>,
+    /// Claims dropped because too many messages waited.
+    claims_dropped: u64,
 }
 
 impl Mailboxes {
     /// The mailboxes as one worker sees them; `addresses` are those of all workers, by index.
     pub(in crate::worker) fn new(worker: WorkerIndex, addresses: Vec<Address>) -> Mailboxes {
         let waiting = addresses.iter().map(|_| VecDeque::new()).collect();
-        Mailboxes { worker, addresses, waiting }
+        Mailboxes { worker, addresses, waiting, claims_dropped: 0 }
+    }
+
+    /// The mailboxes as the control thread sees them: it has the index after the last worker's.
+    pub(in crate::worker) fn of_control(addresses: Vec<Address>) -> Mailboxes {
+        Mailboxes::new(WorkerIndex(addresses.len() as u8), addresses)
     }
 
     /// Posts a message that may be refused, past those that wait.
@@ -139,12 +157,23 @@ impl Mailboxes {
         (0..self.addresses.len()).map(|worker| WorkerIndex(worker as u8))
     }
 
-    /// Posts a message that carries a socket or a claim and so must arrive; it waits here while the
-    /// inbox is full.
+    /// Posts a message that carries a socket, a claim or a command and so must arrive; it waits here
+    /// while the inbox is full. A claim that finds [`WAITING_MESSAGES`] before it is dropped and
+    /// counted: packets of that client that reach the other worker are then judged there, and dropped,
+    /// as if steering had never moved them.
     pub(in crate::worker) fn post(&mut self, to: WorkerIndex, message: Message) {
         let Some(waiting) = self.waiting.get_mut(usize::from(to.0)) else { return };
+        if waiting.len() >= WAITING_MESSAGES && message.is_claim() {
+            self.claims_dropped += 1;
+            return;
+        }
         waiting.push_back(message);
         self.deliver(to);
+    }
+
+    /// Claims dropped so far because too many messages waited for a worker.
+    pub(in crate::worker) fn claims_dropped(&self) -> u64 {
+        self.claims_dropped
     }
 
     /// True when a message waits for room in an inbox.
@@ -238,5 +267,24 @@ mod tests {
         drop(messages);
         mailboxes.retry();
         assert!(!mailboxes.has_waiting());
+    }
+
+    #[test]
+    fn claims_beyond_the_bound_are_dropped_and_counted_and_commands_still_wait() {
+        let (mut mailboxes, messages) = mailboxes();
+        let most = INBOX_MESSAGES + WAITING_MESSAGES;
+        (0..most).for_each(|_| mailboxes.post(WorkerIndex(1), flow_released(1)));
+        assert_eq!(mailboxes.claims_dropped(), 0);
+        mailboxes.post(WorkerIndex(1), flow_released(2));
+        assert_eq!(mailboxes.claims_dropped(), 1);
+        mailboxes.post(WorkerIndex(1), Message::Stop);
+        assert_eq!(mailboxes.claims_dropped(), 1);
+        let mut last = None;
+        while mailboxes.has_waiting() {
+            last = messages.try_iter().last();
+            mailboxes.retry();
+        }
+        let last = messages.try_iter().last().or(last);
+        assert!(matches!(last, Some(Message::Stop)), "{last:?} came last");
     }
 }

@@ -7,6 +7,7 @@ use std::{io, sync::Mutex};
 
 use crate::worker::{
     clock::Clock,
+    mail::mailbox::Mailboxes,
     reactor::Worker,
     start::init::{OpenedWorker, WorkerInit, World, addresses, prepare},
     start::listen::{Granted, OpenListeners},
@@ -59,7 +60,7 @@ pub fn assemble<D: Driver>(
     let addresses = addresses(prepared.handles, wakers);
     let workers = opened.into_iter().map(|worker| worker.begin(addresses.clone())).collect();
     let control = Workers {
-        addresses,
+        mailboxes: Mutex::new(Mailboxes::of_control(addresses)),
         threads: Vec::new(),
         listening: world.listening,
         granted: Granted { buffers: None, requests_apart: true },

@@ -7,17 +7,16 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::worker::{
     clock::Clock,
     effects::quota::{Limits, SharedQuota},
-    mail::mailbox::{Address, Message},
+    mail::mailbox::{Address, Mailboxes, Message},
     start::init::{Prepared, WorkerInit, World, addresses, prepare},
     start::listen::{Granted, Listening, OpenListeners},
     status::questions::Question,
@@ -28,11 +27,6 @@ use crate::{
     io::{self as net, Driver, PortableDriver, UringDriver, Waker},
     turn::{Alternates, ListenerId, PortPlan, RelayAddress, RelayPorts, Settings, WorkerIndex},
 };
-
-/// How long a worker with a full inbox may take to empty it.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How soon a full inbox is tried again.
-const RETRY: Duration = Duration::from_millis(1);
 
 /// Which driver moves the packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +75,8 @@ pub struct Plan {
 /// The running workers, as whoever controls them knows them.
 #[derive(Debug)]
 pub struct Workers {
-    pub(super) addresses: Vec<Address>,
+    /// For the control thread alone: no worker ever waits for it.
+    pub(super) mailboxes: Mutex<Mailboxes>,
     pub(super) threads: Vec<JoinHandle<()>>,
     pub(super) listening: Box<dyn OpenListeners>,
     pub(super) granted: Granted,
@@ -150,20 +145,25 @@ pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
     drop(ready);
     let addresses = addresses(handles, wakers(&readiness, threads.len())?);
     exchange_addresses(&addresses, &begins);
+    let mailboxes = Mutex::new(Mailboxes::of_control(addresses));
     let (listening, relays) = (world.listening, Mutex::new(relays));
-    Ok(Workers { addresses, threads, listening, granted, quota, ports: plan.ports, relays })
+    Ok(Workers { mailboxes, threads, listening, granted, quota, ports: plan.ports, relays })
 }
 
 impl Workers {
-    /// Tells every worker to end. Each then makes its last report.
+    /// Tells every worker to end. Each then makes its last report. As every command, it waits for
+    /// room in an inbox that is full: see [`Workers::retry`].
     pub fn stop(&self) {
-        for address in &self.addresses {
-            // A full inbox is emptied at the worker's next turn; a worker that has ended has made
-            // its last report already.
-            while let Err(TrySendError::Full(_)) = address.post(Message::Stop) {
-                thread::yield_now();
-            }
-        }
+        self.command(|| Message::Stop);
+    }
+
+    /// Tries the commands that found a full inbox once more; says whether some still wait. Nothing
+    /// here ever waits for a worker, because whoever commands has others to serve: one that hangs
+    /// keeps its inbox full for as long as it hangs.
+    pub fn retry(&self) -> bool {
+        let mut mailboxes = self.mailboxes();
+        mailboxes.retry();
+        mailboxes.has_waiting()
     }
 
     /// Waits until every thread is gone.
@@ -176,38 +176,31 @@ impl Workers {
 
     /// Asks every worker for its counters; those that answer within the channel's life do.
     pub fn snapshots(&self) -> Receiver<Snapshot> {
-        let (answer, answers) = bounded(self.addresses.len());
-        for address in &self.addresses {
+        let mailboxes = self.mailboxes();
+        let (answer, answers) = bounded(mailboxes.workers().count());
+        for worker in mailboxes.workers() {
             // A worker that cannot be asked is missing in the answer.
-            drop(address.post(Message::Snapshot(answer.clone())));
+            drop(mailboxes.try_post(worker, Message::Snapshot(answer.clone())));
         }
         answers
     }
 
     /// Asks a worker about its sessions; false when it takes no mail.
     pub fn ask(&self, worker: WorkerIndex, question: Question) -> bool {
-        let address = self.addresses.get(usize::from(worker.0));
-        address.is_some_and(|address| address.post(Message::Question(question)).is_ok())
+        self.mailboxes().try_post(worker, Message::Question(question)).is_ok()
     }
 
-    /// Gives every worker other rules; each answers with its index once they hold for it. One that
-    /// takes no mail for [`PATIENCE`] is missing in the answers.
+    /// Gives every worker other rules; each answers with its index once they hold for it.
     pub fn reconfigure(&self, settings: &Arc<Settings>, limits: Limits) -> Receiver<WorkerIndex> {
         self.quota.limit(limits);
-        let (answer, answers) = bounded(self.addresses.len());
-        for address in &self.addresses {
-            let message = Message::Settings(Arc::clone(settings), answer.clone());
-            drop(post_patiently(address, message));
-        }
+        let (answer, answers) = bounded(self.mailboxes().workers().count());
+        self.command(|| Message::Settings(Arc::clone(settings), answer.clone()));
         answers
     }
 
-    /// Has every worker take no new clients and send them there, or take them again. One that takes
-    /// no mail for [`PATIENCE`] goes on as before.
+    /// Has every worker take no new clients and send them there, or take them again.
     pub fn drain(&self, alternates: Option<Alternates>) {
-        for address in &self.addresses {
-            drop(post_patiently(address, Message::Drain(alternates)));
-        }
+        self.command(|| Message::Drain(alternates));
     }
 
     /// Has every worker listen on one more address, or on one that it listened on before.
@@ -215,9 +208,10 @@ impl Workers {
     /// # Errors
     /// The address cannot be opened; nobody listens on it then.
     pub fn listen(&self, listener: ListenerId, address: SocketAddr) -> Result<(), SpawnError> {
-        for (worker, sockets) in self.addresses.iter().zip(self.listening.open(address)?) {
-            // One that takes no mail lets go of its sockets, and its clients go to another.
-            drop(post_patiently(worker, Message::Listen { listener, sockets }));
+        let sockets = self.listening.open(address)?;
+        let mut mailboxes = self.mailboxes();
+        for (worker, sockets) in mailboxes.workers().zip(sockets) {
+            mailboxes.post(worker, Message::Listen { listener, sockets });
         }
         Ok(())
     }
@@ -238,16 +232,12 @@ impl Workers {
             relay
         };
         let relays: Arc<[RelayPorts]> = addresses.iter().map(&mut ports).collect();
-        for worker in &self.addresses {
-            drop(post_patiently(worker, Message::Relays(Arc::clone(&relays))));
-        }
+        self.command(|| Message::Relays(Arc::clone(&relays)));
     }
 
     /// Has no worker listen on an address any more. Allocations live on.
     pub fn stop_listening(&self, listener: ListenerId) {
-        for address in &self.addresses {
-            drop(post_patiently(address, Message::StopListening(listener)));
-        }
+        self.command(|| Message::StopListening(listener));
     }
 
     /// How many allocations an account has, and how many there are in total, reserved ports included.
@@ -264,18 +254,15 @@ impl Workers {
     pub fn granted(&self) -> Granted {
         self.granted
     }
-}
 
-/// Posts what must arrive. A full inbox is emptied at the worker's next turn.
-fn post_patiently(address: &Address, mut message: Message) -> Result<(), Message> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match address.post(message) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Full(back)) if Instant::now() < deadline => message = back,
-            Err(TrySendError::Full(back) | TrySendError::Disconnected(back)) => return Err(back),
-        }
-        thread::sleep(RETRY);
+    /// Posts what must arrive to every worker.
+    fn command(&self, message: impl Fn() -> Message) {
+        let mut mailboxes = self.mailboxes();
+        mailboxes.workers().for_each(|worker| mailboxes.post(worker, message()));
+    }
+
+    fn mailboxes(&self) -> MutexGuard<'_, Mailboxes> {
+        self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -334,4 +321,75 @@ fn worker_main<D: Driver>(init: ThreadInit, make: impl FnOnce(&net::Settings) ->
         Err(error) => Report::Failed(error),
     };
     tell(index, last);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::turn::{Authenticator, Credentials, Nonces, PeerPolicy, SessionId};
+    use crate::worker::Answer;
+
+    const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// One worker that nobody talks to, and where its reports come out.
+    fn worker() -> (Workers, Receiver<Report>) {
+        let free = UdpSocket::bind((LOOPBACK, 0)).and_then(|socket| socket.local_addr());
+        let authenticator =
+            Authenticator::new(Credentials::new("realm"), Nonces::new([1; 32], 3600));
+        let settings = Settings::new(authenticator, PeerPolicy::new(&[], &[], &[]));
+        let plan = Plan {
+            listen: vec![free.expect("loopback")],
+            relay_addresses: vec![RelayAddress { local: LOOPBACK, advertised: LOOPBACK }],
+            ports: PortPlan::new(20_000, 20_099, 1),
+            cores: vec![0],
+            settings: Arc::new(settings),
+            limits: Limits { per_user: None, total: None },
+            steering: Steering::Hash,
+            driver: DriverKind::Portable,
+            io: net::Settings::default(),
+            reserved_sockets: 1,
+        };
+        let (told, reports) = bounded(8);
+        let tell: Tell = Arc::new(move |_, report| drop(told.send(report)));
+        (spawn(&plan, &tell).expect("the worker starts"), reports)
+    }
+
+    /// Has a worker hang until what is returned is dropped.
+    fn hang(workers: &Workers) -> Sender<()> {
+        let (begun, begins) = bounded::<()>(1);
+        let (gate, held) = bounded::<()>(1);
+        let answer = Answer::new(move |_| {
+            drop(begun);
+            held.recv().unwrap_err();
+        });
+        let nobody = SessionId { worker: WorkerIndex(0), serial: 0 };
+        assert!(workers.ask(WorkerIndex(0), Question::Kill(nobody, answer)));
+        begins.recv().unwrap_err();
+        gate
+    }
+
+    #[test]
+    fn commands_to_a_worker_that_hangs_with_a_full_inbox_return_at_once_and_arrive_later() {
+        let (workers, reports) = worker();
+        let gate = hang(&workers);
+        let nobody = SessionId { worker: WorkerIndex(0), serial: 0 };
+        let ask = || Question::Kill(nobody, Answer::new(|_| {}));
+        while workers.ask(WorkerIndex(0), ask()) {}
+        let begun = Instant::now();
+        workers.drain(None);
+        workers.stop_listening(ListenerId(0));
+        workers.stop();
+        assert!(workers.retry(), "the commands wait");
+        assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+        drop(gate);
+        while workers.retry() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let last = reports.recv_timeout(Duration::from_secs(10)).expect("a last report");
+        assert!(matches!(last, Report::Stopped(_)), "{last:?}");
+        workers.join();
+    }
 }

@@ -1,20 +1,26 @@
 //! What workers tell the control thread: records for the log, and facts.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use crate::turn::{self, WorkerIndex};
 use crate::worker::{data::sockets::Role, status::snapshot::Snapshot};
 
 /// One thing to be written down.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly every report is the largest")]
 pub enum Report {
     /// The state machine's own news.
     Turn(turn::Report),
     /// The kernel refuses segmentation offload; trains leave datagram by datagram from now on.
     SegmentationOff,
-    /// A socket could not be opened or no longer receives; the errno says why.
-    SocketBroken(Role, i32),
+    /// A socket could not be opened or no longer receives.
+    SocketBroken {
+        /// What it was for.
+        role: Role,
+        /// What a relay's is bound to; whoever named a listener knows its address.
+        local: Option<SocketAddr>,
+        /// Why.
+        errno: i32,
+    },
     /// The worker ended as it was told to; its last report.
     Stopped(Box<Snapshot>),
     /// The worker cannot go on; its last report.

@@ -48,6 +48,9 @@ impl Snapshot {
 pub struct Counters {
     /// Payloads for another worker's client dropped, for want of room on the way.
     pub hand_over_dropped: u64,
+    /// Claims on five-tuples that another worker was not told of, because too many messages waited
+    /// for it.
+    pub claims_dropped: u64,
     /// Datagrams of clients handed to the worker that has their allocation.
     pub misrouted: u64,
     /// Replies and hairpin payloads dropped because no buffer was left to write them into.

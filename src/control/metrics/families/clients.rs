@@ -192,4 +192,7 @@ fn faults(text: &mut Text, workers: &[Snapshot]) {
     each(text, head, workers, |it| it.worker.relays_broken);
     let help = "Datagrams handed to the worker that has their client (steer = cpu).";
     each(text, ("uturn_strays_total", Kind::Counter, help), workers, |it| it.worker.misrouted);
+    let help = "Claims on clients that a worker was not told of because it hangs (steer = cpu).";
+    let head = ("uturn_claims_dropped_total", Kind::Counter, help);
+    each(text, head, workers, |it| it.worker.claims_dropped);
 }

@@ -1,0 +1,96 @@
+//! What takes long, beside the control loop: on a thread of its own, or as a task with a deadline.
+//!
+//! Law: the loop waits in its `select!` and nowhere else. What it began comes back as an [`Outcome`];
+//! until then signals are taken, health checks answered and the watchdog fed.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use tokio::sync::mpsc;
+
+use super::answers::gather;
+use super::follow::Problem;
+use super::reload::{Looked, Reread};
+use crate::control::config::Change;
+use crate::worker::Snapshot;
+
+/// Outcomes that the loop has not taken yet. Whoever brings one more waits beside the loop.
+const OUTCOMES: usize = 16;
+
+/// What came of work beside the loop.
+#[derive(Debug)]
+pub(in crate::control) enum Outcome {
+    /// The workers that said in time how they are.
+    Beat(Vec<Snapshot>),
+    /// The workers that said in time what they dropped.
+    Drops(Vec<Snapshot>),
+    /// The files were read again, or an error names what is wrong with them.
+    Reread(Result<Box<Reread>, String>),
+    /// The machine's addresses were looked at, or it could not be done.
+    Looked(Result<Box<Looked>, Problem>),
+    /// So many workers have the other rules, in time; and why they were given them.
+    Ruled(Cause, usize),
+}
+
+/// Why workers were given other rules.
+#[derive(Debug)]
+pub(in crate::control) enum Cause {
+    /// The configuration was read again.
+    Reload(Change),
+    /// The machine has other addresses.
+    Machine,
+}
+
+/// Begins work beside the loop, and hands its outcomes to the loop.
+#[derive(Debug)]
+pub(in crate::control) struct Background {
+    sender: mpsc::Sender<Outcome>,
+    outcomes: mpsc::Receiver<Outcome>,
+}
+
+impl Background {
+    /// Begins with nothing under way.
+    pub(in crate::control) fn new() -> Self {
+        let (sender, outcomes) = mpsc::channel(OUTCOMES);
+        Self { sender, outcomes }
+    }
+
+    /// Waits for the next outcome. Nothing is lost when the wait is given up.
+    pub(super) async fn next(&mut self) -> Outcome {
+        // The loop's own side keeps the channel open.
+        let outcome = self.outcomes.recv().await;
+        outcome.expect("the channel is as old as its receiver")
+    }
+
+    /// Collects what workers answer within a time. Has to be called on a runtime.
+    pub(super) fn gather<T: Send + 'static>(
+        &self,
+        answers: Receiver<T>,
+        within: Duration,
+        outcome: impl FnOnce(Vec<T>) -> Outcome + Send + 'static,
+    ) {
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let outcome = outcome(gather(answers, within).await);
+            // A loop that has ended wants nothing any more.
+            drop(sender.send(outcome).await);
+        });
+    }
+
+    /// Does on a thread of its own what the kernel or a disk may take long for.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(super) fn run(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> Outcome + Send + 'static,
+    ) -> io::Result<()> {
+        let sender = self.sender.clone();
+        let thread = thread::Builder::new().name(format!("uturn-{name}"));
+        // The loop may end first; the process does not wait for this thread.
+        thread.spawn(move || drop(sender.blocking_send(work()))).map(drop)
+    }
+}
