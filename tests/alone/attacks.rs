@@ -12,11 +12,12 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt::ReceiveTimestampns,
+    ControlMessageOwned, MsgFlags, recvmsg, setsockopt,
+    sockopt::{ReceiveTimestampns, UdpGsoSegment},
 };
 
-use crate::client::{CHANNEL, Call};
-use crate::relay::Setup;
+use crate::client::{CHANNEL, Call, Client, Peer, channel_data};
+use crate::relay::{Relay, Setup};
 use crate::stun::{Builder, method};
 
 const CALLS: usize = 20;
@@ -25,6 +26,14 @@ const TICK: Duration = Duration::from_millis(20);
 const TICKS: usize = 200;
 /// One that arrives later is no use to a voice any more, or nearly so.
 const P99_MAX: Duration = Duration::from_millis(20);
+/// What one more client sends meanwhile, so that the worker is as busy as one that has work: then it has
+/// most to lose by what an attack does to its batches.
+const BUSY_PER_SECOND: u32 = 150_000;
+/// Its frames come in trains, which cost this test little, and go to two peers in turn, so that each
+/// leaves by itself.
+const BUSY_TRAIN: u32 = 50;
+const BUSY_CHANNELS: [u16; 2] = [0x4000, 0x4001];
+const BUSY_PAYLOAD: [u8; 100] = [7; 100];
 
 /// Another network than that of the calls.
 const STRANGER: &str = "127.77.0.2:0";
@@ -75,22 +84,24 @@ fn fingerprints() -> Vec<u8> {
     datagram
 }
 
+/// Sends so many datagrams a second, a millisecond's at a time, until it is over; says how many.
+fn at_rate(per_second: u32, over: &AtomicBool, send: impl Fn()) -> u64 {
+    let begun = Instant::now();
+    let mut sent = 0;
+    while !over.load(Ordering::Relaxed) {
+        let due = begun.elapsed().as_micros() as u64 * u64::from(per_second) / 1_000_000;
+        (sent..due).for_each(|_| send());
+        sent = sent.max(due);
+        thread::sleep(Duration::from_millis(1));
+    }
+    sent
+}
+
 impl Attack {
-    /// Sends at its rate, a millisecond's datagrams at a time, until it is over; says how many.
     fn run(&self, to: SocketAddr, over: &AtomicBool) -> u64 {
         let stranger = UdpSocket::bind(STRANGER).expect("loopback is a whole network");
-        let begun = Instant::now();
-        let mut sent = 0;
-        while !over.load(Ordering::Relaxed) {
-            let due = begun.elapsed().as_micros() as u64 * u64::from(self.per_second) / 1_000_000;
-            for _ in sent..due {
-                // A full queue drops some, as it should.
-                let _ = stranger.send_to(&self.datagram, to);
-            }
-            sent = sent.max(due);
-            thread::sleep(Duration::from_millis(1));
-        }
-        sent
+        // A full queue drops some, as it should.
+        at_rate(self.per_second, over, || _ = stranger.send_to(&self.datagram, to))
     }
 }
 
@@ -161,9 +172,29 @@ fn stamps() -> UdpSocket {
     socket
 }
 
+fn busy_client(relay: &Relay, peers: &[Peer; 2]) -> Client {
+    let mut client = Client::new(relay.v4());
+    client.allocate();
+    for (channel, peer) in BUSY_CHANNELS.into_iter().zip(peers) {
+        client.bind(channel, peer.address());
+    }
+    let frame_bytes = channel_data(BUSY_CHANNELS[0], &BUSY_PAYLOAD).len();
+    let segment = i32::try_from(frame_bytes).expect("a datagram");
+    setsockopt(&client.socket, UdpGsoSegment, &segment).expect("a kernel with UDP_SEGMENT");
+    client
+}
+
+fn keep_busy(client: &Client, over: &AtomicBool) {
+    let channels = BUSY_CHANNELS.iter().cycle().take(BUSY_TRAIN as usize);
+    let train: Vec<u8> = channels.flat_map(|it| channel_data(*it, &BUSY_PAYLOAD)).collect();
+    at_rate(BUSY_PER_SECOND / BUSY_TRAIN, over, || client.send(&train));
+}
+
 fn beside(driver: &str, attack: &Attack) -> [Outcome; 2] {
+    let peers = [Peer::new(), Peer::new()];
     let relay = Setup::new().with(&["--io", driver, "--workers", "1"]).start();
     let calls = Vec::from_iter((0..CALLS).map(|_| Call::on(&relay)));
+    let busy = busy_client(&relay, &peers);
     let sockets = calls.iter().flat_map(|call| [&call.client.socket, &call.peer.socket]);
     sockets.for_each(stamp);
     let to = match attack.to {
@@ -173,6 +204,7 @@ fn beside(driver: &str, attack: &Attack) -> [Outcome; 2] {
     let (over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         scope.spawn(|| sent.store(attack.run(to, &over), Ordering::Relaxed));
+        scope.spawn(|| keep_busy(&busy, &over));
         talk(&calls);
         over.store(true, Ordering::Relaxed);
     });
