@@ -2,10 +2,15 @@
 //!
 //! One option a line: a word, then blanks or '=', then a value to the end of the line, which may
 //! stand in double quotes. A line that begins with '#' says nothing; a '#' further on is part of
-//! the value.
+//! the value, and of a number coturn reads the digits that it begins with.
+
+use super::notes::{Fate, Notes};
+
+/// What some editors put in front of a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// One line that says something.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Word {
     /// Line in the file, from 1.
     pub(super) line: usize,
@@ -16,6 +21,13 @@ pub(super) struct Word {
 }
 
 impl Word {
+    /// Reads a number as coturn does (`atoi`): the digits it begins with, and what stands behind them.
+    pub(super) fn number(&self) -> Option<(u32, &str)> {
+        let end = self.value.find(|letter: char| !letter.is_ascii_digit());
+        let (digits, rest) = self.value.split_at(end.unwrap_or(self.value.len()));
+        Some((digits.parse().ok()?, rest))
+    }
+
     /// Reads a flag as coturn does: on when there is no value; `None` when it is neither on nor off.
     pub(super) fn is_on(&self) -> Option<bool> {
         let first = self.value.chars().next().map(|letter| letter.to_ascii_lowercase());
@@ -28,6 +40,32 @@ impl Word {
             Some(_) => None,
         }
     }
+}
+
+/// Reads a file as text. coturn reads bytes: a line that is no UTF-8 is taken for Latin-1 and noted.
+pub(super) fn text(bytes: &[u8], notes: &mut Notes) -> String {
+    let marked = bytes.strip_prefix(BYTE_ORDER_MARK);
+    let lines = marked.unwrap_or(bytes).split(|byte| *byte == b'\n').enumerate();
+    let lines: Vec<String> = lines.map(|(index, line)| line_of(index + 1, line, notes)).collect();
+    if let Some(first) = words(&lines.join("\n")).first().filter(|word| word.line == 1)
+        && marked.is_some()
+    {
+        let why = "coturn does not read it, since the file begins with a byte order mark";
+        notes.add(1, Fate::Differs, &first.name, why);
+    }
+    lines.join("\n")
+}
+
+fn line_of(number: usize, bytes: &[u8], notes: &mut Notes) -> String {
+    let Ok(text) = str::from_utf8(bytes) else {
+        let text: String = bytes.iter().copied().map(char::from).collect();
+        for word in words(&text) {
+            let why = "it is no UTF-8 and is read as Latin-1: what clients send has other bytes";
+            notes.add(number, Fate::Differs, &word.name, why);
+        }
+        return text;
+    };
+    text.to_owned()
 }
 
 /// Takes a file apart.
@@ -47,7 +85,7 @@ fn word(line: usize, text: &str) -> Word {
 
 #[cfg(test)]
 mod tests {
-    use super::{Word, words};
+    use super::{Notes, Word, text, words};
 
     #[test]
     fn a_line_is_a_word_and_a_value() {
@@ -65,6 +103,30 @@ mod tests {
             value: value.to_owned(),
         });
         assert_eq!(words(text), expected);
+    }
+
+    #[test]
+    fn a_number_ends_where_its_digits_do() {
+        let number = |value: &str| {
+            let word = words(&format!("user-quota={value}")).remove(0);
+            word.number().map(|(number, rest)| (number, rest.to_owned()))
+        };
+        assert_eq!(number("12"), Some((12, String::new())));
+        assert_eq!(number("12 # comment"), Some((12, " # comment".to_owned())));
+        assert_eq!(number("many"), None);
+        assert_eq!(number("-3"), None);
+        assert_eq!(number("99999999999"), None);
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf_8_are_latin_1_and_said_to_be() {
+        let mut notes = Notes::default();
+        let read = text(b"\xEF\xBB\xBFrealm=a\nuser=j\xFCrgen:x\n# \xFC\n", &mut notes);
+        assert_eq!(read, "realm=a\nuser=j\u{FC}rgen:x\n# \u{FC}\n");
+        let notes = notes.listed("conf");
+        assert!(notes.contains("conf:1: differs: realm"), "{notes}");
+        assert!(notes.contains("conf:2: differs: user"), "{notes}");
+        assert!(!notes.contains("conf:3"), "{notes}");
     }
 
     #[test]

@@ -26,19 +26,21 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     let people = people(said, notes);
     draft.list(&schema::USER, people.iter().filter_map(Person::with_password));
     draft.keyed_users(people.iter().filter_map(Person::with_key).collect());
-    if people.is_empty() && secrets.is_empty() {
-        told_nobody(said, notes);
+    if let Some(word) = said.last(Setting::LongTerm, notes) {
+        notes.add(word.line, Fate::NotNeeded, &word.name, "there are no other credentials");
     }
+    anonymous(said, people.is_empty() && secrets.is_empty(), notes);
 }
 
-/// Without users and secrets coturn lets everybody in, and we let nobody in who has not read the
-/// banner.
-fn told_nobody(said: &Said<'_>, notes: &mut Notes) {
+/// Without users and secrets coturn lets everybody in, and with no-auth it does so beside them. We let
+/// nobody in who has not read the banner.
+fn anonymous(said: &Said<'_>, is_nobody: bool, notes: &mut Notes) {
     let why = "there is no anonymous access: write a user or a secret, or each start makes a secret \
                of its own";
-    match said.all(Setting::NoAuth).last() {
+    match said.last(Setting::NoAuth, notes) {
         Some(word) => notes.add(word.line, Fate::Lost, &word.name, why),
-        None => notes.differs("no user and no secret", why),
+        None if is_nobody => notes.differs("no user and no secret", why),
+        None => {}
     }
 }
 
@@ -53,32 +55,36 @@ fn secrets(said: &Said<'_>, notes: &mut Notes) -> Vec<Secret> {
             secrets.push(secret);
         }
     }
-    for word in said.all(Setting::UseSecret).filter(|_| !said.has(Setting::Secret)) {
-        let why = "the secrets are in coturn's database: write each under `secret`";
-        notes.add(word.line, Fate::Lost, &word.name, why);
+    if let Some(word) = said.last(Setting::UseSecret, notes) {
+        let (fate, why) = if said.has(Setting::Secret) {
+            (Fate::NotNeeded, "the secret says it")
+        } else {
+            (Fate::Lost, "the secrets are in coturn's database: write each under `secret`")
+        };
+        notes.add(word.line, fate, &word.name, why);
     }
     secrets
 }
 
-/// A user as coturn has it: `NAME:PASSWORD` or `NAME:0xKEY`.
-struct Person<'a> {
-    line: &'a str,
+/// A user as coturn has it: `NAME:PASSWORD` or `NAME:0xKEY`, without the blanks that it skips.
+struct Person {
+    line: String,
     has_key: bool,
 }
 
-impl<'a> Person<'a> {
-    fn with_password(&self) -> Option<&'a str> {
-        (!self.has_key).then_some(self.line)
+impl Person {
+    fn with_password(&self) -> Option<&str> {
+        (!self.has_key).then_some(&self.line)
     }
 
-    fn with_key(&self) -> Option<&'a str> {
-        self.has_key.then_some(self.line)
+    fn with_key(&self) -> Option<&str> {
+        self.has_key.then_some(&self.line)
     }
 }
 
 /// With secrets coturn takes no users, whatever the file says. Of a name that is there twice the
 /// later line holds.
-fn people<'a>(said: &Said<'a>, notes: &mut Notes) -> Vec<Person<'a>> {
+fn people(said: &Said<'_>, notes: &mut Notes) -> Vec<Person> {
     let is_by_secret = said.has(Setting::Secret) || said.has(Setting::UseSecret);
     let mut people = Vec::new();
     for word in said.all(Setting::User) {
@@ -102,8 +108,12 @@ fn is_said_again(word: &Word, said: &Said<'_>) -> bool {
     said.all(Setting::User).any(|other| other.line > word.line && name(other) == name(word))
 }
 
-fn person(word: &Word, is_by_secret: bool) -> Result<Person<'_>, String> {
-    let user = User::read(&word.value)?;
+fn person(word: &Word, is_by_secret: bool) -> Result<Person, String> {
+    let line = match word.value.split_once(':') {
+        Some((name, password)) => format!("{name}:{}", password.trim_start_matches([' ', '\t'])),
+        None => word.value.clone(),
+    };
+    let user = User::read(&line)?;
     let name = &user.name;
     if is_by_secret {
         return Err(format!(
@@ -117,5 +127,6 @@ fn person(word: &Word, is_by_secret: bool) -> Result<Person<'_>, String> {
     if digits.is_some_and(|digits| UserKey::read(digits).is_none()) {
         return Err(format!("the key of '{name}' is not 0x and 32 hexadecimal digits"));
     }
-    Ok(Person { line: &word.value, has_key: digits.is_some() })
+    let has_key = digits.is_some();
+    Ok(Person { line, has_key })
 }

@@ -66,7 +66,7 @@ pub(super) fn import(args: &ImportArgs) -> Result<Imported, String> {
     let bytes = std::fs::read(&args.file)
         .map_err(|error| format!("{shown}: the file cannot be read: {error}"))?;
     let users_file = args.users_file.as_deref();
-    let imported = translated(&shown, &String::from_utf8_lossy(&bytes), users_file);
+    let imported = translated(&shown, &bytes, users_file);
     if let (Some(path), false) = (users_file, imported.keyed_users.is_empty()) {
         write(path, &imported.keyed_users.concat())?;
     }
@@ -83,9 +83,10 @@ impl ImportArgs {
     }
 }
 
-fn translated(shown: &str, text: &str, users_file: Option<&Path>) -> Imported {
+fn translated(shown: &str, bytes: &[u8], users_file: Option<&Path>) -> Imported {
     let mut notes = Notes::default();
-    let mut draft = translate::translate(&conf::words(text), &mut notes);
+    let text = conf::text(bytes, &mut notes);
+    let mut draft = translate::translate(&conf::words(&text), &mut notes);
     let keyed_users = draft.take_keyed_users();
     match users_file {
         _ if keyed_users.is_empty() => {}
@@ -131,7 +132,7 @@ mod tests {
     }
 
     fn loaded(text: &str) -> (Result<Config, ConfigError>, String, String) {
-        let Imported { toml, notes, .. } = translated("conf", text, None);
+        let Imported { toml, notes, .. } = translated("conf", text.as_bytes(), None);
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("uturn-import-{}-{number}.toml", std::process::id());
@@ -276,14 +277,79 @@ mod tests {
     }
 
     #[test]
+    fn a_deny_list_of_mapped_addresses_leaves_ipv4_peers_reachable() {
+        let (config, notes) = settled(
+            "denied-peer-ip=::ffff:0.0.0.0-::ffff:255.255.255.255\n\
+             denied-peer-ip=64:ff9b::-64:ff9b::ffff:ffff\n",
+        );
+        let networks: Vec<String> = config.deny_peers.iter().map(ToString::to_string).collect();
+        assert_eq!(networks, ["64:ff9b::/96"]);
+        assert!(notes.contains("conf:1: not needed: denied-peer-ip"), "{notes}");
+    }
+
+    #[test]
+    fn a_number_with_a_comment_behind_it_is_the_number() {
+        let (config, notes) = settled("user-quota=12 # a few\nmin-port=20000;\n");
+        assert_eq!(config.quotas.user_allocations, Some(12));
+        assert_eq!(config.relay_ports.to_string(), "20000-65535");
+        assert!(notes.contains("conf:1: differs: user-quota: coturn reads 12"), "{notes}");
+    }
+
+    #[test]
+    fn one_bad_end_of_the_port_range_leaves_the_other() {
+        let (config, notes) = settled("min-port=low\nmax-port=60000\n");
+        assert_eq!(config.relay_ports.to_string(), "49152-60000");
+        assert!(notes.contains("conf:1: lost: min-port"), "{notes}");
+        let (config, notes) = settled("min-port=50000\nmax-port=70000\n");
+        assert_eq!(config.relay_ports.to_string(), "50000-65535");
+        assert!(notes.contains("conf:2: lost: max-port: 70000 is out of bounds"), "{notes}");
+    }
+
+    #[test]
+    fn an_address_that_stands_for_all_is_one_of_both_families_where_coturn_hears_both() {
+        let listen = |text: &str| {
+            let (config, _) = settled(text);
+            let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
+            (listen, relays(&config).len())
+        };
+        let v4 = ["10.0.0.5:3478", "10.0.0.6:3478"];
+        let both = ["10.0.0.5:3478", "10.0.0.6:3478", "[2001:db8::5]:3478"];
+        assert_eq!(listen("listening-ip=\n").0, v4);
+        assert_eq!(listen("listening-ip=0.0.0.0\n").0, v4);
+        assert_eq!(listen("listening-ip=::\n").0, both);
+        assert_eq!(
+            listen("listening-ip=::\nlistening-ip=0.0.0.0\n"),
+            (both.map(str::to_owned).to_vec(), 2)
+        );
+    }
+
+    #[test]
+    fn blanks_in_front_of_a_password_are_no_part_of_it() {
+        let (config, _) = settled("lt-cred-mech\nuser=alice: \twonder land\n");
+        assert_eq!(config.users[0].proof, Proof::Password(Secret::new("wonder land".into())));
+    }
+
+    #[test]
+    fn options_of_newer_versions_are_carried_where_they_have_a_counterpart() {
+        let (config, notes) = settled("rfc5766-channel-numbers\nlog-min-level=Warning\n");
+        assert_eq!(config.channel_numbers, crate::wire::ChannelRange::Rfc5766);
+        assert_eq!(config.log.level, tracing::level_filters::LevelFilter::WARN);
+        assert!(!notes.contains("conf:1") && !notes.contains("conf:2"), "{notes}");
+    }
+
+    #[test]
     fn unknown_words_are_told() {
         let (_, notes) = settled("colour=blue\n");
         assert!(notes.contains("conf:1: unknown: colour"), "{notes}");
     }
 
     /// Values that some option takes and others do not.
-    const VALUES: [&str; 29] = [
+    const VALUES: [&str; 33] = [
         "",
+        "12 # a comment",
+        "::",
+        "::ffff:10.0.0.0-::ffff:10.0.0.9",
+        "bob:  padded",
         "0",
         "1",
         "7",
@@ -330,7 +396,49 @@ mod tests {
         "external-ip=2001:db8::8/2001:db8::5",
     ];
 
+    /// Whether a line of a file is noted, or says something in the draft: which is another without it,
+    /// or has its value from elsewhere, too.
+    fn is_carried_or_named(lines: &[String], index: usize) -> bool {
+        let whole = translated("conf", lines.join("\n").as_bytes(), None);
+        if whole.notes.contains(&format!("conf:{}: ", index + 1)) {
+            return true;
+        }
+        let mut others = lines.to_vec();
+        others[index] = "#".to_owned();
+        let without = translated("conf", others.join("\n").as_bytes(), None);
+        let (_, value) = lines[index].split_once(['=', ' ']).unwrap_or_default();
+        let first = value.split(['-', '/']).next().unwrap_or_default();
+        whole.toml != without.toml
+            || whole.keyed_users != without.keyed_users
+            || whole.notes != without.notes
+            || (!first.is_empty() && whole.toml.contains(first))
+    }
+
+    #[test]
+    fn each_option_alone_is_carried_or_named_with_whatever_value() {
+        let line = |name: &str, value: &str| format!("{name}={value}");
+        let lines = KNOWN.iter().flat_map(|known| VALUES.map(|value| line(known.name, value)));
+        let is_lost = |line: &String| !is_carried_or_named(std::slice::from_ref(line), 0);
+        let lost: Vec<String> = lines.filter(is_lost).collect();
+        assert!(lost.is_empty(), "{lost:?}");
+    }
+
     proptest! {
+        #[test]
+        fn each_line_is_carried_or_named(
+            said in prop::collection::vec((any::<prop::sample::Index>(), 0..VALUES.len()), 0..8),
+            addresses in prop::collection::vec(0..ADDRESSES.len(), 0..6),
+        ) {
+            let line = |(option, value): &(prop::sample::Index, usize)| {
+                format!("{}={}", option.get(KNOWN).name, VALUES[*value])
+            };
+            let addresses = addresses.iter().map(|line| ADDRESSES[*line].to_owned());
+            let lines: Vec<String> = said.iter().map(line).chain(addresses).collect();
+            for (index, line) in lines.iter().enumerate() {
+                prop_assert!(is_carried_or_named(&lines, index), "{line} of\n{}", lines.join("\n"));
+            }
+        }
+
         #[test]
         fn whatever_coturn_is_told_what_comes_out_can_be_loaded(
             said in prop::collection::vec((any::<prop::sample::Index>(), 0..VALUES.len()), 0..8),

@@ -41,6 +41,16 @@ impl Addresses {
         self.0.push(Range { is_v4: network.addr().is_ipv4(), low, high });
     }
 
+    /// Adds another set.
+    pub(super) fn join(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Says whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Leaves those that are not in another set.
     pub(super) fn without(&self, others: &Self) -> Self {
         let cut =

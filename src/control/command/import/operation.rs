@@ -4,11 +4,11 @@ use super::conf::Word;
 use super::draft::Draft;
 use super::notes::{Fate, Notes};
 use super::options::Setting;
-use super::translate::{Said, number, read};
+use super::translate::{Said, counted, number, read};
 use crate::control::config::MetricsAddress;
 use crate::control::config::schema::{self, NumberKey};
 
-const PROMETHEUS_PORT: &str = "9641";
+const PROMETHEUS_PORT: u32 = 9641;
 
 pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     workers(said, draft, notes);
@@ -26,9 +26,8 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     }
     software(said, draft, notes);
     metrics(said, draft, notes);
-    if said.last(Setting::VeryVerbose, notes).is_some() {
-        draft.word(&schema::LOG, "debug");
-    }
+    log(said, draft, notes);
+    channel_numbers(said, draft, notes);
     default_family(said, notes);
     notes.differs("TCP", "coturn listens on TCP, too, unless no-tcp is set; uturn is UDP alone");
 }
@@ -36,7 +35,7 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
 /// Zero threads are coturn's word for one thread that does everything.
 fn workers(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     let Some(word) = said.last(Setting::RelayThreads, notes) else { return };
-    let Some(threads) = read::<u32>(word, notes) else { return };
+    let Some(threads) = counted(word, notes) else { return };
     draft.number(&schema::WORKERS.key, threads.clamp(schema::WORKERS.min, schema::WORKERS.max));
 }
 
@@ -44,6 +43,37 @@ fn limit(said: &Said<'_>, about: Setting, key: &NumberKey, draft: &mut Draft, no
     let word = said.last(about, notes);
     if let Some(value) = word.and_then(|word| number(key, word, notes)) {
         draft.number(&key.key, value);
+    }
+}
+
+/// coturn's levels of the log, and ours.
+const LEVELS: [(&str, &str); 4] =
+    [("debug", "debug"), ("info", "info"), ("warning", "warn"), ("error", "error")];
+
+/// What is loudest holds.
+fn log(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
+    let verbose = said.last(Setting::VeryVerbose, notes);
+    let Some(word) = said.last(Setting::LogLevel, notes) else {
+        return verbose.map_or((), |_| draft.word(&schema::LOG, "debug"));
+    };
+    let level = LEVELS.iter().find(|(theirs, _)| word.value.eq_ignore_ascii_case(theirs));
+    match (verbose, level) {
+        (Some(verbose), _) => {
+            let why = format!("line {} asks for everything", verbose.line);
+            notes.add(word.line, Fate::NotNeeded, &word.name, why);
+            draft.word(&schema::LOG, "debug");
+        }
+        (None, Some((_, ours))) => draft.word(&schema::LOG, ours),
+        (None, None) => {
+            let why = "coturn takes debug, info, warning and error";
+            notes.add(word.line, Fate::Lost, &word.name, why);
+        }
+    }
+}
+
+fn channel_numbers(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
+    if said.last(Setting::OldChannelNumbers, notes).is_some() {
+        draft.word(&schema::CHANNEL_NUMBERS, "rfc5766");
     }
 }
 
@@ -74,7 +104,7 @@ fn metrics(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
         }
         return;
     };
-    let port = port.map_or(PROMETHEUS_PORT, |word| &word.value);
+    let port = port.and_then(|word| counted(word, notes)).unwrap_or(PROMETHEUS_PORT);
     let everywhere = ["0.0.0.0", "[::]"].map(str::to_owned);
     let hosts = address.map_or(everywhere.to_vec(), |word| vec![bracketed(&word.value)]);
     let word = address.unwrap_or(flag);

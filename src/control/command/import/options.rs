@@ -1,6 +1,6 @@
 //! Every option of coturn, and what becomes of it.
 //!
-//! The list follows coturn 4.6, as Debian 12 has it, and what came until 4.7; a test asks the
+//! The list follows coturn 4.6, as Debian 12 has it, and what came until 4.17; a test asks the
 //! installed server for its options and finds each of them here.
 
 /// What becomes of an option.
@@ -25,6 +25,7 @@ pub(super) enum Setting {
     ExternalIp,
     ListeningIp,
     ListeningPort,
+    LogLevel,
     LongTerm,
     MaxBps,
     MaxLifetime,
@@ -33,6 +34,7 @@ pub(super) enum Setting {
     NoAuth,
     NoMulticastPeers,
     NoSoftware,
+    OldChannelNumbers,
     Prometheus,
     PrometheusAddress,
     PrometheusPort,
@@ -97,6 +99,13 @@ const DEVICE: &str = "addresses decide, not interfaces: write listen and relay-i
 const ORIGIN: &str = "ORIGIN is not looked at, and there is one realm";
 const OAUTH: &str = "third-party authorization (RFC 7635) is not supported: use `secret`";
 const LIFETIME: &str = "the time is that of RFC 8656, which clients count on";
+const EXPORTER_TLS: &str =
+    "metrics are served without TLS: put a proxy in front, or scrape locally";
+const DROPS: &str = "whatever is no STUN and no ChannelData is dropped, and counted in `metrics`";
+const BATCHES: &str =
+    "packets are received and sent in batches and trains as far as the kernel can";
+const TALLIES: &str = "how packets are batched is counted in `metrics`, not logged";
+const RELAY_PORT: &str = "each allocation has a relay port of its own";
 const ELSEWHERE: &str =
     "clients are sent to another server (`alternate-server`) only while this one drains";
 
@@ -174,6 +183,8 @@ pub(super) const KNOWN: &[Known] = &[
     flag(not_needed("no-tlsv1_1", NO_TLS)),
     flag(not_needed("no-tlsv1_2", NO_TLS)),
     flag(lost("tlsv1", TLS)),
+    flag(lost("tlsv1_1", TLS)),
+    flag(lost("dtls", TLS)),
     flag(lost("no-udp", "UDP is the one way there is to reach this server")),
     flag(not_needed("no-tcp", UDP_ONLY)),
     flag(not_needed("no-tls", UDP_ONLY)),
@@ -184,6 +195,7 @@ pub(super) const KNOWN: &[Known] = &[
     flag(not_needed("no-stdout-log", LOG)),
     flag(not_needed("syslog", LOG)),
     not_needed("syslog-facility", LOG),
+    carried("log-min-level", Setting::LogLevel),
     flag(not_needed("simple-log", LOG)),
     flag(not_needed("new-log-timestamp", "every line of the log has the time in ISO 8601")),
     lost("new-log-timestamp-format", "every line of the log has the time in ISO 8601"),
@@ -199,6 +211,35 @@ pub(super) const KNOWN: &[Known] = &[
     flag(lost("no-stun", "Binding requests are always answered")),
     lost("alternate-server", ELSEWHERE),
     lost("tls-alternate-server", ELSEWHERE),
+    lost("tcp-alternate-server", ELSEWHERE),
+    lost("udp-alternate-server", ELSEWHERE),
+    lost(
+        "drain-min-allocations",
+        "a drain ends with the last allocation, or at its deadline: `drain-deadline`",
+    ),
+    flag(not_needed("drop-invalid-packets", DROPS)),
+    flag(lost("drop-invalid-packets-log", DROPS)),
+    flag(not_needed("udp-recvmmsg", BATCHES)),
+    flag(not_needed("udp-gso", BATCHES)),
+    flag(lost("udp-recvmmsg-log", TALLIES)),
+    flag(lost("udp-sendmmsg-log", TALLIES)),
+    flag(lost("multiplex-peer", RELAY_PORT)),
+    lost("multiplex-peer-port", RELAY_PORT),
+    lost("multiplex-peer-max-peers", RELAY_PORT),
+    flag(lost(
+        "include-reason-string",
+        "errors have the RFC's reason phrases, challenges have none",
+    )),
+    flag(not_needed(
+        "unauthorized-ratelimit",
+        "what strangers are answered is always limited: `stranger-reply-bytes`",
+    )),
+    lost(
+        "unauthorized-ratelimit-rps",
+        "the limit counts bytes of each network: `stranger-reply-bytes`",
+    ),
+    flag(not_needed("stateless-nonce", "the server keeps nothing of a nonce")),
+    lost("stateless-nonce-secret", "a nonce holds at the server that gave it"),
     lost("rest-api-separator", "the username of a time-limited credential is EXPIRY:ID"),
     not_needed("max-allocate-timeout", "nothing is kept of a client before it has an allocation"),
     carried("allowed-peer-ip", Setting::AllowedPeer),
@@ -219,6 +260,7 @@ pub(super) const KNOWN: &[Known] = &[
     )),
     carried("allocation-default-address-family", Setting::DefaultFamily),
     flag(not_needed("no-cli", CONSOLE)),
+    flag(lost("cli", CONSOLE)),
     lost("cli-ip", CONSOLE),
     lost("cli-port", CONSOLE),
     lost("cli-password", CONSOLE),
@@ -234,7 +276,15 @@ pub(super) const KNOWN: &[Known] = &[
     flag(not_needed("no-stun-backward-compatibility", SMALL_ANSWERS)),
     flag(lost("stun-backward-compatibility", "clients of RFC 3489 get no MAPPED-ADDRESS")),
     flag(not_needed("response-origin-only-with-rfc5780", SMALL_ANSWERS)),
+    flag(lost(
+        "rfc3489-compatibility",
+        "clients of RFC 3489, which send no magic cookie, get no answer",
+    )),
+    flag(carried("rfc5766-channel-numbers", Setting::OldChannelNumbers)),
     flag(carried("prometheus", Setting::Prometheus)),
+    flag(lost("prometheus-tls", EXPORTER_TLS)),
+    lost("prometheus-cert", EXPORTER_TLS),
+    lost("prometheus-key", EXPORTER_TLS),
     carried("prometheus-port", Setting::PrometheusPort),
     carried("prometheus-address", Setting::PrometheusAddress),
     lost("prometheus-path", "the path is /metrics"),

@@ -17,18 +17,21 @@ use crate::control::config::schema;
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
 const GROUPS: [&str; 2] = ["224.0.0.0/4", "ff00::/8"];
 const ZERO: [&str; 2] = ["0.0.0.0", "::"];
+/// To coturn these are addresses of IPv6 and no peer of IPv4 is among them; to us each is the IPv4
+/// address in it.
+const MAPPED: [&str; 1] = ["::ffff:0:0/96"];
 
 pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
-    let allowed = set(said, Setting::AllowedPeer, notes);
-    let denied = set(said, Setting::DeniedPeer, notes).without(&allowed);
-    let mut allowed = allowed.without(&networks(&ZERO));
-    if said.has(Setting::AllowLoopbackPeers) {
-        LOOPBACK.iter().for_each(|text| allowed.add_network(network(text)));
-    } else {
-        allowed = allowed.without(&networks(&LOOPBACK));
+    let closed = "coturn reaches none of it, whatever its lists say";
+    let mut allowed = set(said, Setting::AllowedPeer, (&never_reached(said), closed), notes);
+    let opened = "allowed-peer-ip opens all of it";
+    let denied = set(said, Setting::DeniedPeer, (&allowed, opened), notes);
+    if said.last(Setting::AllowLoopbackPeers, notes).is_some() {
+        allowed.join(networks(&LOOPBACK));
     }
-    if said.has(Setting::NoMulticastPeers) {
-        allowed = allowed.without(&networks(&GROUPS));
+    if let Some(word) = said.last(Setting::NoMulticastPeers, notes) {
+        let why = "group addresses are closed anyway, and allow-peers has none of them";
+        notes.add(word.line, Fate::NotNeeded, &word.name, why);
     }
     draft.list(&schema::ALLOW_PEERS, allowed.networks());
     draft.list(&schema::DENY_PEERS, denied.networks());
@@ -38,14 +41,42 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     );
 }
 
-fn set(said: &Said<'_>, about: Setting, notes: &mut Notes) -> Addresses {
+/// What coturn asks about before it looks at its lists.
+fn never_reached(said: &Said<'_>) -> Addresses {
+    let mut never = networks(&ZERO);
+    if !said.has(Setting::AllowLoopbackPeers) {
+        never.join(networks(&LOOPBACK));
+    }
+    if said.has(Setting::NoMulticastPeers) {
+        never.join(networks(&GROUPS));
+    }
+    never
+}
+
+/// All the addresses of some lines, without others; a line of which nothing is left is noted.
+fn set(
+    said: &Said<'_>,
+    about: Setting,
+    (others, why): (&Addresses, &str),
+    notes: &mut Notes,
+) -> Addresses {
+    let mapped = networks(&MAPPED);
     let mut set = Addresses::default();
     for word in said.all(about) {
-        if let Err(problem) = set.add(&word.value) {
+        let mut one = Addresses::default();
+        if let Err(problem) = one.add(&word.value) {
             notes.add(word.line, Fate::Lost, &word.name, problem);
+            continue;
         }
+        if one.without(&mapped).is_empty() {
+            let why = "an IPv4 address written as IPv6 is judged by the entries for IPv4";
+            notes.add(word.line, Fate::NotNeeded, &word.name, why);
+        } else if one.without(others).is_empty() {
+            notes.add(word.line, Fate::NotNeeded, &word.name, why);
+        }
+        set.join(one);
     }
-    set
+    set.without(&mapped).without(others)
 }
 
 fn networks(texts: &[&str]) -> Addresses {

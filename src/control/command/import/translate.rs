@@ -15,9 +15,12 @@ use crate::control::config::{ExternalIp, PortRange, Value};
 
 use std::net::{IpAddr, SocketAddr};
 
-const STUN_PORT: &str = "3478";
-const LOWEST_PORT: &str = "49152";
-const HIGHEST_PORT: &str = "65535";
+const EVERYWHERE: [&str; 2] = ["0.0.0.0", "::"];
+const STUN_PORT: u16 = 3478;
+/// coturn's own range, and the lowest port that ours may have.
+const LOW_PORT: u16 = 49_152;
+const HIGH_PORT: u16 = 65_535;
+const LOWEST_PORT: u16 = 1_024;
 
 /// Everything that is carried over, in the order of the file.
 #[derive(Debug)]
@@ -83,9 +86,30 @@ pub(super) fn read<T: Value>(word: &Word, notes: &mut Notes) -> Option<T> {
     value.map_err(|problem| notes.add(word.line, Fate::Lost, &word.name, problem)).ok()
 }
 
+/// Reads a number as coturn would; what stands behind its digits is noted, and so is what is none.
+pub(super) fn counted(word: &Word, notes: &mut Notes) -> Option<u32> {
+    let Some((value, rest)) = word.number() else { return read(word, notes) };
+    if !rest.is_empty() {
+        let why = format!("coturn reads {value} and nothing behind it, and so does this");
+        notes.add(word.line, Fate::Differs, &word.name, why);
+    }
+    Some(value)
+}
+
+/// Reads a port between two others.
+fn port(word: &Word, lowest: u16, notes: &mut Notes) -> Option<u16> {
+    let value = counted(word, notes)?;
+    let port = u16::try_from(value).ok().filter(|port| *port >= lowest);
+    if port.is_none() {
+        let problem = format!("{value} is out of bounds: write {lowest}-{}", u16::MAX);
+        notes.add(word.line, Fate::Lost, &word.name, problem);
+    }
+    port
+}
+
 /// Reads a number inside the bounds of a key.
 pub(super) fn number(key: &NumberKey, word: &Word, notes: &mut Notes) -> Option<u32> {
-    let value = read::<u32>(word, notes)?;
+    let value = counted(word, notes)?;
     if !(key.min..=key.max).contains(&value) {
         let problem =
             format!("{value} is out of bounds: write {} under {}", key.key.bounds, key.key.name);
@@ -98,28 +122,38 @@ pub(super) fn number(key: &NumberKey, word: &Word, notes: &mut Notes) -> Option<
 /// coturn's port on each of its addresses, and the auxiliary servers, which are listeners like
 /// others.
 fn listen(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
-    let port = said.last(Setting::ListeningPort, notes).and_then(|word| {
-        let port = read::<SocketAddr>(
-            &Word { value: format!("0.0.0.0:{}", word.value), ..word.clone() },
-            notes,
-        );
-        port.map(|address| address.port().to_string())
-    });
-    let port_or_default = port.as_deref().unwrap_or(STUN_PORT);
-    let with_port = |word: &Word| Word { value: at(&word.value, port_or_default), ..word.clone() };
-    let mut listen: Vec<SocketAddr> =
-        said.all(Setting::ListeningIp).filter_map(|word| read(&with_port(word), notes)).collect();
+    let told = said.last(Setting::ListeningPort, notes).and_then(|word| port(word, 1, notes));
+    let port = told.unwrap_or(STUN_PORT);
+    let mut listen: Vec<SocketAddr> = Vec::new();
+    for word in said.all(Setting::ListeningIp) {
+        let words =
+            everywhere(word).into_iter().map(|ip| Word { value: at(ip, port), ..word.clone() });
+        let heard: Vec<SocketAddr> = words.filter_map(|word| read(&word, notes)).collect();
+        if !heard.is_empty() && heard.iter().all(|address| listen.contains(address)) {
+            notes.add(word.line, Fate::NotNeeded, &word.name, "another line says it");
+        }
+        listen.extend(heard);
+    }
     let auxiliary: Vec<SocketAddr> =
         said.all(Setting::AuxServer).filter_map(|word| read(word, notes)).collect();
-    if listen.is_empty() && (port.is_some() || !auxiliary.is_empty()) {
-        let everywhere = ["0.0.0.0", "::"].map(|ip| SocketAddr::read(&at(ip, port_or_default)));
-        listen.extend(everywhere.into_iter().flatten());
+    if listen.is_empty() && (told.is_some() || !auxiliary.is_empty()) {
+        listen.extend(EVERYWHERE.iter().filter_map(|ip| SocketAddr::read(&at(ip, port)).ok()));
     }
     listen.extend(auxiliary);
-    draft.list(&schema::LISTEN, listen);
+    draft.list(&schema::LISTEN, once(listen));
 }
 
-fn at(ip: &str, port: &str) -> String {
+/// What coturn hears on an address: one of IPv6 that stands for all has those of IPv4, too, and none at
+/// all stands for all of IPv4.
+fn everywhere(word: &Word) -> Vec<&str> {
+    match word.value.as_str() {
+        "" => vec![EVERYWHERE[0]],
+        "::" => EVERYWHERE.to_vec(),
+        ip => vec![ip],
+    }
+}
+
+fn at(ip: &str, port: u16) -> String {
     if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
 }
 
@@ -160,19 +194,27 @@ fn relays(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
 fn relay_addresses(said: &Said<'_>, notes: &mut Notes) -> Vec<IpAddr> {
     let told: Vec<IpAddr> =
         said.all(Setting::RelayIp).filter_map(|word| read(word, notes)).collect();
-    let heard = || said.all(Setting::ListeningIp).filter_map(|word| IpAddr::read(&word.value).ok());
+    let heard = || {
+        let heard =
+            said.all(Setting::ListeningIp).filter_map(|word| IpAddr::read(&word.value).ok());
+        heard.filter(|ip| !ip.is_unspecified())
+    };
     let mut relays = if told.is_empty() { heard().collect() } else { told };
     if relays.iter().any(|ip| !ip.is_loopback()) {
         relays.retain(|ip| !ip.is_loopback());
     }
+    once(relays)
+}
+
+/// Each value where it stands first.
+fn once<T: PartialEq>(values: Vec<T>) -> Vec<T> {
     let mut seen = Vec::new();
-    relays.retain(|ip| {
-        !seen.contains(ip) && {
-            seen.push(*ip);
-            true
+    for value in values {
+        if !seen.contains(&value) {
+            seen.push(value);
         }
-    });
-    relays
+    }
+    seen
 }
 
 /// Finds the relay address that an external address stands for: the one it names, or else the first
@@ -228,14 +270,20 @@ fn written(pair: &ExternalIp) -> String {
     }
 }
 
+/// Both ends of coturn's range, each of which may be left out.
 fn relay_ports(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
-    let (low, high) = (said.last(Setting::MinPort, notes), said.last(Setting::MaxPort, notes));
-    let Some(word) = low.or(high) else { return };
-    let value = |word: Option<&Word>, default: &str| {
-        word.map_or_else(|| default.to_owned(), |word| word.value.clone())
-    };
-    let range = format!("{}-{}", value(low, LOWEST_PORT), value(high, HIGHEST_PORT));
-    if let Some(range) = read::<PortRange>(&Word { value: range, ..word.clone() }, notes) {
-        draft.word(&schema::RELAY_PORTS, &range.to_string());
+    let ends = [Setting::MinPort, Setting::MaxPort].map(|end| {
+        let word = said.last(end, notes)?;
+        Some((word, port(word, LOWEST_PORT, notes)?))
+    });
+    let [low, high] = [(ends[0], LOW_PORT), (ends[1], HIGH_PORT)]
+        .map(|(end, default)| end.map_or(default, |(_, port)| port));
+    if low > high {
+        for (word, _) in ends.into_iter().flatten() {
+            let why = format!("{low}-{high} is reversed: write LOW-HIGH under relay-ports");
+            notes.add(word.line, Fate::Lost, &word.name, why);
+        }
+    } else if ends.iter().any(Option::is_some) {
+        draft.word(&schema::RELAY_PORTS, &PortRange { low, high }.to_string());
     }
 }
