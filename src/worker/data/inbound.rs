@@ -61,8 +61,11 @@ impl<D: Driver> Worker<D> {
 
     /// Passes a client's datagrams on to the worker that has its allocation.
     fn hand_over(&mut self, owner: WorkerIndex, flow: FiveTuple, received: &Received) {
+        let (payload, step) = (received.lease.payload(), received.segment_bytes.max(1));
         self.counters.misrouted += received.segments() as u64;
-        for datagram in received.lease.payload().chunks(received.segment_bytes.max(1)) {
+        // An empty datagram is one too.
+        for begin in (0..received.segments()).map(|segment| segment * step) {
+            let datagram = &payload[begin..payload.len().min(begin + step)];
             self.batches.pack(&self.mailboxes, owner, Handoff::Misrouted(flow), datagram);
         }
     }
