@@ -50,6 +50,10 @@ impl Client {
         }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     fn forget(&mut self) {
         self.relayed.clear();
         self.permitted.clear();
@@ -205,6 +209,9 @@ impl Story {
         let client = &self.clients[at];
         let packet = if !client.channels.is_empty() && self.chance.percent(60) {
             let (number, _) = *self.chance.pick(&client.channels);
+            if self.chance.percent(20) {
+                return self.speak_in_train(at, bytes);
+            }
             Packet::Channel { number, payload, is_padded: self.chance.percent(50) }
         } else {
             let dont_fragment = self.chance.percent(10);
@@ -214,6 +221,24 @@ impl Story {
             Packet::Send { peer, payload, dont_fragment }
         };
         self.transmit(at, packet);
+    }
+
+    /// Several frames that the kernel joins: of one size, but for a shorter last one.
+    fn speak_in_train(&mut self, at: usize, bytes: usize) {
+        let channels = self.clients[at].channels.clone();
+        let (mut number, _) = *self.chance.pick(&channels);
+        let count = self.chance.within(2..9);
+        let shorter = self.chance.below(bytes as u64 + 1) as usize;
+        let mut packets = Vec::new();
+        for frame in 0..count {
+            if self.chance.percent(20) {
+                (number, _) = *self.chance.pick(&channels);
+            }
+            let bytes = if frame + 1 == count { shorter } else { bytes };
+            let payload = self.chance.bytes(bytes);
+            packets.push(Packet::Channel { number, payload, is_padded: false });
+        }
+        self.transmit_train(at, packets);
     }
 
     fn junk(&mut self, at: usize) {
@@ -242,9 +267,13 @@ impl Story {
     }
 
     fn send_train(&mut self, peer: SocketAddr, relayed: SocketAddr) {
-        let count = 1 + self.chance.below(3);
         let bytes = self.chance.below(30) as usize;
-        let segments = (0..count).map(|_| self.chance.bytes(bytes)).collect();
+        // The kernel joins no empty datagrams, and the last of a train may be shorter.
+        let count = if bytes == 0 { 1 } else { 1 + self.chance.below(3) };
+        let mut segments: Vec<_> = (0..count).map(|_| self.chance.bytes(bytes)).collect();
+        if let (Some(last), true) = (segments.last_mut(), count > 1) {
+            last.truncate(1 + self.chance.below(bytes as u64) as usize);
+        }
         let event = Event::ToRelay { peer, relayed, segments };
         self.network.send(self.now_ms, &mut self.chance, event);
     }
@@ -274,7 +303,11 @@ impl Story {
     }
 
     fn transmit(&mut self, at: usize, packet: Packet) {
-        let event = Event::ToServer { from: self.clients[at].address, packet };
+        self.transmit_train(at, vec![packet]);
+    }
+
+    fn transmit_train(&mut self, at: usize, packets: Vec<Packet>) {
+        let event = Event::ToServer { from: self.clients[at].address, packets };
         self.network.send(self.now_ms, &mut self.chance, event);
     }
 

@@ -1,94 +1,153 @@
-//! What workers tell each other: reservations and hairpin payloads.
+//! What is in the mailboxes of the workers, as far as one can know from outside.
 
-use std::net::SocketAddr;
+use std::{collections::VecDeque, net::SocketAddr};
 
-use uturn::turn::{Outcome, Redeem};
+use uturn::turn::SessionId;
 
-use super::{
-    model::Fate,
-    node::State,
-    run::{Event, Story},
-};
+use super::{model::Operated, packet::Packet};
 
-/// What workers tell each other.
+/// Batches that a worker has.
+const BATCHES: usize = 32;
+/// What fits into one.
+const BATCH_ENTRIES: usize = 256;
+
+/// A reservation that a client redeems at another worker than the one that made it.
 #[derive(Debug, Clone)]
-pub(crate) enum Mail {
-    Redeem { asker: u8, redeem: Redeem },
-    Redeemed { redeem: Redeem, local: Option<SocketAddr> },
-    Parcel { from: SocketAddr, to: SocketAddr, payload: Vec<u8> },
+pub(crate) struct Redemption {
+    pub(crate) asker: u8,
+    pub(crate) client: SocketAddr,
+    pub(crate) token: [u8; 8],
+    pub(crate) user: String,
 }
 
-impl Story {
-    pub(crate) fn post(&mut self, worker: u8, mail: Mail) {
-        let at_ms = self.now_ms + self.chance.below(5);
-        self.network.schedule(at_ms, Event::Mail { worker, mail });
-    }
+/// A reserved port that goes to another worker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Given {
+    pub(crate) local: SocketAddr,
+    pub(crate) has_descriptor: bool,
+}
 
-    pub(crate) fn on_mail(&mut self, worker: u8, mail: Mail) {
-        match mail {
-            Mail::Redeem { asker, redeem } => self.on_redeem(worker, asker, redeem),
-            Mail::Redeemed { redeem, local } => self.on_redeemed(worker, &redeem, local),
-            Mail::Parcel { from, to, payload } => self.on_parcel(worker, from, to, &payload),
+/// One payload in a batch.
+#[derive(Debug, Clone)]
+pub(crate) enum Entry {
+    Hairpin { from: SocketAddr, to: SocketAddr, payload: Vec<u8> },
+    Misrouted { client: SocketAddr, packet: Packet },
+}
+
+/// What workers are told, by each other and by the operator.
+#[derive(Debug, Clone)]
+pub(crate) enum Mail {
+    Batch {
+        owner: u8,
+        entries: Vec<Entry>,
+    },
+    FlowOwned {
+        client: SocketAddr,
+        owner: u8,
+    },
+    FlowReleased {
+        client: SocketAddr,
+        owner: u8,
+    },
+    Redeem(Redemption),
+    Redeemed {
+        redemption: Redemption,
+        given: Option<Given>,
+    },
+    Settings(Operated),
+    Drain(Option<bool>),
+    /// By its place among [`Scenario::listeners`](super::scenario::Scenario::listeners).
+    Listen(usize),
+    StopListening(usize),
+    List,
+    Show(SessionId),
+    Kill(SessionId),
+    Stop,
+}
+
+/// The mailboxes, and the batches that each worker packs.
+#[derive(Debug)]
+pub(crate) struct Mailboxes {
+    inboxes: Vec<Option<VecDeque<Mail>>>,
+    /// By the worker that packs, and the one it packs for.
+    open: Vec<Vec<Option<Vec<Entry>>>>,
+    free: Vec<usize>,
+    /// Payloads that found no batch and no reader.
+    pub(crate) dropped: u64,
+}
+
+impl Mailboxes {
+    pub(crate) fn new(workers: u8) -> Mailboxes {
+        let workers = usize::from(workers);
+        Mailboxes {
+            inboxes: vec![Some(VecDeque::new()); workers],
+            open: vec![vec![None; workers]; workers],
+            free: vec![BATCHES; workers],
+            dropped: 0,
         }
-        self.carry_out(worker);
     }
 
-    fn on_redeem(&mut self, worker: u8, asker: u8, redeem: Redeem) {
-        let now = self.now();
-        let is_right = self.model.redeemable(self.now_ms, redeem.token, &redeem.user);
-        let node = &mut self.node.workers[usize::from(worker)];
-        let redeemed = node.server.redeem(now, redeem.token, &redeem.user);
-        assert_eq!(redeemed.is_ok(), is_right, "{redeem:?}");
-        let local = redeemed.ok().map(|redeemed| {
-            let socket = node.sockets.remove(&redeemed.relay).expect("a held socket");
-            assert_eq!(socket, (redeemed.local, State::Held));
-            redeemed.local
-        });
-        if let Some(local) = local {
-            let reservation = self.model.reservations.remove(&redeem.token).expect("redeemable");
-            self.model.moving.insert(local, reservation.account);
-            self.model.sums.redeemed += 1;
+    pub(crate) fn post(&mut self, to: u8, mail: Mail) {
+        if let Some(inbox) = &mut self.inboxes[usize::from(to)] {
+            inbox.push_back(mail);
+        } else if let Mail::Batch { owner, entries } = mail {
+            self.dropped += entries.len() as u64;
+            self.free[usize::from(owner)] += 1;
         }
-        self.post(asker, Mail::Redeemed { redeem, local });
     }
 
-    fn on_redeemed(&mut self, worker: u8, redeem: &Redeem, local: Option<SocketAddr>) {
-        let Some(local) = local else {
-            return self.conclude(worker, redeem.flow, redeem.pending, Outcome::NotRedeemed, false);
-        };
-        let account = self.model.moving.remove(&local).expect("one on its way");
-        assert_eq!(account, self.account_of(&redeem.user));
-        let is_refused = self.chance.percent(self.fault_percent * 5);
-        let outcome = if is_refused {
-            Outcome::Unusable(local)
-        } else {
-            let sockets = &mut self.node.workers[usize::from(worker)].sockets;
-            assert!(sockets.insert(redeem.relay, (local, State::Relay)).is_none());
-            self.tally.redeemed_elsewhere += 1;
-            Outcome::Redeemed(local)
-        };
-        self.conclude(worker, redeem.flow, redeem.pending, outcome, !is_refused);
+    /// Whether somebody still reads a mailbox.
+    pub(crate) fn is_open(&self, worker: u8) -> bool {
+        self.inboxes[usize::from(worker)].is_some()
     }
 
-    fn account_of(&self, name: &str) -> String {
-        let mut users = self.model.scenario.users.iter();
-        users.find(|user| user.name == name).expect("a user of the story").account.clone()
+    pub(crate) fn post_all(&mut self, mail: &Mail) {
+        (0..self.inboxes.len() as u8).for_each(|worker| self.post(worker, mail.clone()));
     }
 
-    fn on_parcel(&mut self, worker: u8, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
-        let now = self.now();
-        let server = &mut self.node.workers[usize::from(worker)].server;
-        let judged = server.from_worker(now, from, to, payload.len());
-        let fate = self.model.worker_sent(self.now_ms, worker, (from, to), payload.len());
-        match judged {
-            Ok(to) => {
-                self.tally.taken_over += 1;
-                self.deliver(fate, to, payload);
+    pub(crate) fn post_others(&mut self, worker: u8, mail: &Mail) {
+        for other in (0..self.inboxes.len() as u8).filter(|other| *other != worker) {
+            self.post(other, mail.clone());
+        }
+    }
+
+    pub(crate) fn take(&mut self, worker: u8) -> Option<Mail> {
+        self.inboxes[usize::from(worker)].as_mut()?.pop_front()
+    }
+
+    /// A worker packs a payload for another one.
+    pub(crate) fn pack(&mut self, from: u8, to: u8, entry: Entry) {
+        let open = &mut self.open[usize::from(from)][usize::from(to)];
+        let free = &mut self.free[usize::from(from)];
+        if open.is_none() && *free > 0 {
+            *free -= 1;
+            *open = Some(Vec::new());
+        }
+        match open {
+            Some(entries) => entries.push(entry),
+            None => self.dropped += 1,
+        }
+        assert!(open.as_ref().is_none_or(|it| it.len() <= BATCH_ENTRIES), "a turn has less");
+    }
+
+    /// At the end of its turn a worker posts what it has packed.
+    pub(crate) fn flush(&mut self, worker: u8) {
+        for to in 0..self.inboxes.len() {
+            if let Some(entries) = self.open[usize::from(worker)][to].take() {
+                self.post(to as u8, Mail::Batch { owner: worker, entries });
             }
-            Err(reason) => {
-                assert_eq!(fate, Fate::Dropped, "{reason:?}");
-                self.model.sums.dropped += 1;
-            }
+        }
+    }
+
+    /// An emptied batch goes back to its worker.
+    pub(crate) fn take_back(&mut self, owner: u8) {
+        self.free[usize::from(owner)] += 1;
+    }
+
+    /// A worker has ended, and its mailbox with it.
+    pub(crate) fn stop(&mut self, worker: u8) {
+        if let Some(inbox) = self.inboxes[usize::from(worker)].take() {
+            assert!(inbox.is_empty(), "a worker reads all its mail in a turn: {inbox:?}");
         }
     }
 }

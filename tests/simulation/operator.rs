@@ -1,14 +1,19 @@
 //! An operator who cannot leave a running server alone: looks at sessions and ends them, changes the
-//! rules, drains and calls it off.
+//! rules, drains and calls it off. Each worker does as it is told when it reads its mail.
 
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
-use uturn::turn::{Alternates, Cause, Detail, Session, Traffic, WorkerIndex};
+use uturn::{
+    turn::{Alternates, Cause, ListenerId, SessionId, Traffic, WorkerIndex},
+    worker::{Answer, Question},
+};
 
 use super::{
+    machine::Deed,
+    mail::Mail,
     model::Operated,
     run::{Event, Story},
     scenario::parse,
@@ -27,107 +32,161 @@ impl Story {
         self.network.schedule(self.now_ms + rest_ms, Event::Operate);
         self.look_at_sessions();
         self.node.check_holders(&self.model.holders);
-        match self.chance.below(4) {
+        match self.chance.below(5) {
             0 => self.kill(),
             1 => self.drain(),
+            2 => self.listen(),
             _ => self.change_rules(),
         }
     }
 
-    /// Every allocation is listed once, and shown as it is.
-    fn look_at_sessions(&self) {
-        let mut listed: Vec<SocketAddr> = Vec::new();
+    /// Asks each worker for its sessions, and for some that it must have.
+    fn look_at_sessions(&mut self) {
         for worker in 0..self.model.scenario.workers {
-            for session in self.sessions(worker) {
-                let client = session.flow.client;
-                let truth = self.model.live(client, self.now_ms).expect("one that lives");
-                // The model knows that something was dropped, and not for whom.
-                let traffic = Traffic { dropped: truth.traffic.dropped, ..session.traffic };
-                assert_eq!((&*session.user, traffic), (&*truth.user, truth.traffic));
-                assert_eq!(session.id.worker, WorkerIndex(truth.worker));
-                assert_eq!(session.age_ms, self.now_ms - truth.opened_ms);
-                let shown = self.session(&session).expect("it is listed");
-                // Those of a relayed address that is over are gone, or about to be.
-                let counts = |peer: &IpAddr| truth.end_for(*peer, self.now_ms).is_some();
-                let seen = shown.permitted.iter().map(|it| (it.peer, self.now_ms + it.left_ms));
-                let mut permitted: Vec<_> = seen.filter(|(peer, _)| counts(peer)).collect();
-                let known = truth.permissions.iter().map(|(peer, until_ms)| (*peer, *until_ms));
-                let live = known.filter(|(_, until_ms)| *until_ms > self.now_ms);
-                let mut expected: Vec<_> = live.filter(|(peer, _)| counts(peer)).collect();
-                permitted.sort();
-                expected.sort();
-                assert_eq!(permitted, expected, "{client}");
-                listed.push(client);
-            }
+            let machine = self.node.machine.clone();
+            let answer = Answer::new(move |page| {
+                machine.record(worker.into(), Deed::Listed(page));
+            });
+            self.ask(worker, Question::Sessions { from: 0, user: None, answer }, Mail::List);
         }
-        let is_live = |client: &&SocketAddr| self.model.live(**client, self.now_ms).is_some();
-        let expected: Vec<_> = self.model.allocations.keys().filter(is_live).copied().collect();
+        for session in self.sessions.clone() {
+            let machine = self.node.machine.clone();
+            let worker = session.worker.0;
+            let answer = Answer::new(move |detail: Option<_>| {
+                machine.record(worker.into(), Deed::Showed(detail.map(Box::new)));
+            });
+            self.ask(worker, Question::Session(session, answer), Mail::Show(session));
+        }
+    }
+
+    fn ask(&mut self, worker: u8, question: Question, mail: Mail) {
+        assert!(self.node.control.ask(WorkerIndex(worker), question), "a mailbox is full");
+        self.node.mail.post(worker, mail);
+    }
+
+    /// Every allocation is listed once.
+    pub(crate) fn listed(&mut self, worker: u8) {
+        let Some(Deed::Listed(page)) = self.deeds.pop_front() else { panic!("no list") };
+        assert_eq!(page.next, None, "there are fewer than a page holds");
+        let mut listed: Vec<SocketAddr> = Vec::new();
+        for session in &page.items {
+            let client = session.flow.client;
+            let truth = self.model.live(client, self.now_ms).expect("one that lives");
+            // The model knows that something was dropped, and not for whom.
+            let traffic = Traffic { dropped: truth.traffic.dropped, ..session.traffic };
+            assert_eq!((&*session.user, traffic), (&*truth.user, truth.traffic));
+            assert_eq!((session.id.worker, truth.worker), (WorkerIndex(worker), worker));
+            assert_eq!(session.age_ms, self.now_ms - truth.opened_ms);
+            listed.push(client);
+        }
+        let is_here = |client: &&SocketAddr| {
+            self.model.live(**client, self.now_ms).is_some_and(|it| it.worker == worker)
+        };
+        let expected: Vec<_> = self.model.allocations.keys().filter(is_here).copied().collect();
         listed.sort();
         assert_eq!(listed, expected);
+        self.tally.listed += 1;
     }
 
-    fn sessions(&self, worker: u8) -> Vec<Session> {
-        let page = self.node.workers[usize::from(worker)].server.sessions(self.now(), 0, None);
-        assert_eq!(page.next, None, "there are fewer than a page holds");
-        page.items
+    fn client_of_session(&self, session: SessionId) -> Option<SocketAddr> {
+        let mut allocations = self.model.allocations.iter();
+        let found = allocations.find(|(_, allocation)| allocation.session == Some(session));
+        found.map(|(client, _)| *client)
     }
 
-    fn session(&self, session: &Session) -> Option<Detail> {
-        let worker = usize::from(session.id.worker.0);
-        self.node.workers[worker].server.session(self.now(), session.id)
+    /// An allocation is shown as it is.
+    pub(crate) fn showed(&mut self, session: SessionId) {
+        let Some(Deed::Showed(shown)) = self.deeds.pop_front() else { panic!("no detail") };
+        let client = self.client_of_session(session);
+        let truth = client.and_then(|client| self.model.live(client, self.now_ms));
+        let (Some(shown), Some(truth)) = (&shown, truth) else {
+            return assert!(shown.is_none() && truth.is_none(), "{session}: {shown:?} {truth:?}");
+        };
+        // Those of a relayed address that is over are gone, or about to be.
+        let counts = |peer: &IpAddr| truth.end_for(*peer, self.now_ms).is_some();
+        let seen = shown.permitted.iter().map(|it| (it.peer, self.now_ms + it.left_ms));
+        let mut permitted: Vec<_> = seen.filter(|(peer, _)| counts(peer)).collect();
+        let known = truth.permissions.iter().map(|(peer, it)| (*peer, it.until_ms));
+        let live = known.filter(|(_, until_ms)| *until_ms > self.now_ms);
+        let mut expected: Vec<_> = live.filter(|(peer, _)| counts(peer)).collect();
+        permitted.sort();
+        expected.sort();
+        assert_eq!(permitted, expected, "{session}");
     }
 
     fn kill(&mut self) {
-        let all = (0..self.model.scenario.workers).flat_map(|worker| self.sessions(worker));
-        let all: Vec<_> = all.collect();
-        if all.is_empty() {
+        if self.sessions.is_empty() {
             return;
         }
-        let session = self.chance.pick(&all).clone();
-        self.model.end(session.flow.client, Cause::Killed);
-        let worker = session.id.worker.0;
-        let now = self.now();
-        let server = &mut self.node.workers[usize::from(worker)].server;
-        assert!(server.kill(now, session.id));
-        assert!(!server.kill(now, session.id), "once");
-        self.carry_out(worker);
-        self.tally.killed += 1;
+        let session = *self.chance.pick(&self.sessions);
+        let worker = session.worker.0;
+        for _ in 0..2 {
+            let machine = self.node.machine.clone();
+            let answer = Answer::new(move |killed| {
+                machine.record(worker.into(), Deed::Killed(killed));
+            });
+            self.ask(worker, Question::Kill(session, answer), Mail::Kill(session));
+        }
+    }
+
+    /// Whoever lives is ended, once.
+    pub(crate) fn killed(&mut self, worker: u8, session: SessionId) {
+        let client = self.client_of_session(session);
+        let is_live = client.is_some_and(|it| self.model.live(it, self.now_ms).is_some());
+        if let Some(client) = client.filter(|_| is_live) {
+            self.model.end(client, Cause::Killed);
+            self.tally.killed += 1;
+        }
+        self.settle_news(worker, None);
+        let deed = self.deeds.pop_front();
+        assert!(matches!(deed, Some(Deed::Killed(killed)) if killed == is_live), "{deed:?}");
     }
 
     fn drain(&mut self) {
-        let Operated { drains, .. } = &mut self.model.operated;
-        *drains = match *drains {
+        self.wanted.drains = match self.wanted.drains {
             Some(_) => None,
             None => Some(self.chance.percent(50)),
         };
         let servers = [parse("9.9.9.8:3478"), parse("[2a00:1::8]:3478")];
-        let alternates = drains.map(|has_alternates| {
+        let alternates = self.wanted.drains.map(|has_alternates| {
             let servers = if has_alternates { &servers[..] } else { &[] };
             Alternates::new(servers).expect("one of each family")
         });
-        self.node.workers.iter_mut().for_each(|worker| worker.server.drain(alternates));
+        self.node.control.drain(alternates);
+        self.node.mail.post_all(&Mail::Drain(self.wanted.drains));
+        self.tally.drained += 1;
+    }
+
+    /// Opens the second listening address of a family, or closes it.
+    fn listen(&mut self) {
+        let index = self.model.scenario.listening_from_the_start() + self.chance.below(2) as usize;
+        let listener = ListenerId(index as u16);
+        let is_open = std::mem::take(&mut self.listens[index]);
+        if is_open {
+            self.node.control.stop_listening(listener);
+            return self.node.mail.post_all(&Mail::StopListening(index));
+        }
+        let address = self.model.scenario.listeners()[index];
+        self.node.control.listen(listener, address).expect("it is free");
+        self.node.mail.post_all(&Mail::Listen(index));
+        self.listens[index] = true;
+        self.tally.listeners_opened += 1;
     }
 
     fn change_rules(&mut self) {
-        let operated = &mut self.model.operated;
         let users = &self.model.scenario.users;
-        operated.banned = match self.chance.percent(50) {
-            true => Some(self.chance.pick(users).name.clone()),
-            false => None,
+        let banned = self.chance.percent(50).then(|| self.chance.pick(users).name.clone());
+        self.wanted = Operated {
+            banned,
+            denies_a_peer: self.chance.percent(40),
+            opens_neighbours: self.chance.percent(50),
+            drains: self.wanted.drains,
         };
-        operated.denies_a_peer = self.chance.percent(40);
-        operated.opens_neighbours = self.chance.percent(50);
-        if operated.denies_a_peer {
-            let denied = DENIED.parse().expect("an address");
-            for allocation in self.model.allocations.values_mut() {
-                allocation.permissions.remove(&denied);
-            }
-        }
-        let settings = self.model.scenario.settings(self.node.master, &self.model.operated);
-        let settings = Arc::new(settings);
-        for worker in &mut self.node.workers {
-            worker.server.reconfigure(settings.clone());
-        }
+        let settings = self.model.scenario.settings(self.node.master, &self.wanted);
+        let limits = self.model.scenario.limits();
+        let answers = self.node.control.reconfigure(&Arc::new(settings), limits);
+        self.reconfigured.push(answers);
+        self.node.mail.post_all(&Mail::Settings(self.wanted.clone()));
         self.tally.changed += 1;
     }
 }

@@ -2,20 +2,25 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
+use crossbeam_channel::Receiver;
 use uturn::{
-    turn::{Open, Reason, RelayId},
+    io::SocketId,
+    turn::{self, Now, Reason, SessionId, WorkerIndex},
     wire::ErrorCode,
+    worker::{self, Snapshot},
 };
 
 use super::{
     chance::Chance,
     client::Client,
+    hold::Deeds,
+    machine::{self, Arrival, Kind, State},
     mail::Mail,
-    model::{Model, Sums},
+    model::{Model, STALL_MS, Sums},
     network::Network,
     node::Node,
     packet::Packet,
-    scenario::Scenario,
+    scenario::{BEGIN_S, Scenario},
 };
 
 /// Something that happens.
@@ -23,7 +28,7 @@ use super::{
 pub(crate) enum Event {
     ToServer {
         from: SocketAddr,
-        packet: Packet,
+        packets: Vec<Packet>,
     },
     ToClient {
         to: SocketAddr,
@@ -38,18 +43,8 @@ pub(crate) enum Event {
         relayed: SocketAddr,
         segments: Vec<Vec<u8>>,
     },
-    Complete {
-        worker: u8,
-        open: Open,
-    },
-    Released {
-        worker: u8,
-        relay: RelayId,
-    },
-    Mail {
-        worker: u8,
-        mail: Mail,
-    },
+    /// Something goes wrong on the machine.
+    Trouble,
     /// The operator does something.
     Operate,
     /// A client does something of its own accord.
@@ -72,7 +67,9 @@ pub(crate) enum Event {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) steps: u64,
+    pub(crate) turns: u64,
     pub(crate) datagrams: u64,
+    pub(crate) trains: u64,
     pub(crate) later: u64,
     pub(crate) to_peers: u64,
     pub(crate) forwarded_to_peers: u64,
@@ -81,54 +78,72 @@ pub(crate) struct Tally {
     pub(crate) hairpins: u64,
     pub(crate) hand_overs: u64,
     pub(crate) taken_over: u64,
+    pub(crate) misrouted: u64,
     pub(crate) redeemed_elsewhere: u64,
     pub(crate) drawn_elsewhere: u64,
+    pub(crate) refused: u64,
+    pub(crate) no_buffer: u64,
+    pub(crate) broken: u64,
+    pub(crate) stalls: u64,
+    pub(crate) clock_jumps: u64,
     pub(crate) closed: u64,
+    pub(crate) listed: u64,
+    pub(crate) listeners_opened: u64,
     pub(crate) killed: u64,
     pub(crate) changed: u64,
+    pub(crate) drained: u64,
     pub(crate) codes: BTreeMap<u16, u64>,
+    stories: u64,
+    pub(crate) torn: u64,
 }
 
 impl Tally {
-    pub(crate) fn add(&mut self, other: &Tally) {
-        self.steps += other.steps;
-        self.datagrams += other.datagrams;
-        self.later += other.later;
-        self.to_peers += other.to_peers;
-        self.forwarded_to_peers += other.forwarded_to_peers;
-        self.forwarded_to_clients += other.forwarded_to_clients;
-        self.to_clients += other.to_clients;
-        self.hairpins += other.hairpins;
-        self.hand_overs += other.hand_overs;
-        self.taken_over += other.taken_over;
-        self.redeemed_elsewhere += other.redeemed_elsewhere;
-        self.drawn_elsewhere += other.drawn_elsewhere;
-        self.closed += other.closed;
-        self.killed += other.killed;
-        self.changed += other.changed;
+    fn counts(&mut self) -> [&mut u64; 26] {
+        [
+            &mut self.steps,
+            &mut self.turns,
+            &mut self.datagrams,
+            &mut self.trains,
+            &mut self.later,
+            &mut self.to_peers,
+            &mut self.forwarded_to_peers,
+            &mut self.forwarded_to_clients,
+            &mut self.to_clients,
+            &mut self.hairpins,
+            &mut self.hand_overs,
+            &mut self.taken_over,
+            &mut self.misrouted,
+            &mut self.redeemed_elsewhere,
+            &mut self.drawn_elsewhere,
+            &mut self.refused,
+            &mut self.no_buffer,
+            &mut self.broken,
+            &mut self.stalls,
+            &mut self.clock_jumps,
+            &mut self.closed,
+            &mut self.listed,
+            &mut self.listeners_opened,
+            &mut self.killed,
+            &mut self.changed,
+            &mut self.drained,
+        ]
+    }
+
+    pub(crate) fn add(&mut self, mut other: Tally) {
+        let counts = self.counts().into_iter().zip(other.counts());
+        counts.for_each(|(sum, count)| *sum += *count);
+        self.stories += 1;
+        self.torn += other.torn;
         for (code, count) in &other.codes {
             *self.codes.entry(*code).or_default() += count;
         }
     }
 
     /// Every path was taken by some story.
-    pub(crate) fn assert_rich(&self) {
-        let seen = [
-            self.later,
-            self.to_peers,
-            self.forwarded_to_peers,
-            self.forwarded_to_clients,
-            self.to_clients,
-            self.hairpins,
-            self.hand_overs,
-            self.taken_over,
-            self.redeemed_elsewhere,
-            self.drawn_elsewhere,
-            self.closed,
-            self.killed,
-            self.changed,
-        ];
-        assert!(seen.iter().all(|count| *count > 0), "{self:?}");
+    pub(crate) fn assert_rich(&mut self) {
+        let is_rich = self.counts().iter().all(|count| **count > 0);
+        assert!(is_rich, "{self:?}");
+        assert!(self.torn * 20 <= self.stories, "too few are told to their end: {self:?}");
         for code in [300, 400, 401, 403, 437, 438, 440, 441, 443, 486, 508] {
             assert!(self.codes.contains_key(&code), "no {code} in any story");
         }
@@ -143,12 +158,34 @@ pub(crate) struct Story {
     pub(crate) node: Node,
     pub(crate) model: Model,
     pub(crate) clients: Vec<Client>,
+    /// Which worker the packets of a client come to, if not to the one its address says.
+    pub(crate) steered: BTreeMap<SocketAddr, u8>,
     /// Relayed addresses clients have told each other.
     pub(crate) known: Vec<SocketAddr>,
     /// Reservation tokens clients have told each other.
     pub(crate) tokens: Vec<[u8; 8]>,
-    pub(crate) fault_percent: u64,
+    /// What the worker whose turn it is has done that has found no reason yet.
+    pub(crate) deeds: Deeds,
+    /// Allocations that the operator has heard of.
+    pub(crate) sessions: Vec<SessionId>,
+    /// Which listening addresses the operator has opened.
+    pub(crate) listens: Vec<bool>,
+    /// What the operator wants.
+    pub(crate) wanted: super::model::Operated,
+    /// Where workers say that they go by new rules.
+    pub(crate) reconfigured: Vec<Receiver<WorkerIndex>>,
+    /// Sockets that broke or could not be had, of which the log has not been told.
+    pub(crate) broken: Vec<SocketAddr>,
+    /// Last words of workers.
+    pub(crate) gone: Vec<Snapshot>,
+    /// How far the wall clock is off.
+    jump_s: i64,
     pub(crate) is_shut_down: bool,
+    /// Whether two workers took Allocates of one client at the same time, as they do where the network
+    /// card moves it between two of its packets. Nobody says what is right then.
+    pub(crate) is_torn: bool,
+    /// Whether everything that workers do is printed.
+    pub(crate) is_traced: bool,
     pub(crate) tally: Tally,
 }
 
@@ -159,12 +196,17 @@ pub(crate) fn play(seed: u64) -> Tally {
     let mut story = Story::new(scenario, chance);
     let active_ms = story.model.scenario.active_ms;
     story.run_until(active_ms);
+    if story.is_torn {
+        return story.tally;
+    }
     if story.model.scenario.is_shut_down {
         story.shut_down();
     }
     let end_ms = active_ms + story.model.scenario.afterlife_ms();
     story.run_until(end_ms);
-    story.check_end();
+    if !story.is_torn {
+        story.check_end();
+    }
     story.tally
 }
 
@@ -183,7 +225,10 @@ impl Story {
         if chance.percent(50) {
             network.schedule(chance.below(60_000), Event::Operate);
         }
-        let fault_percent = *chance.pick(&[0, 0, 5]);
+        if scenario.has_trouble {
+            network.schedule(chance.below(60_000), Event::Trouble);
+        }
+        node.machine.lock().faults = scenario.faults;
         Story {
             now_ms: 0,
             chance,
@@ -191,63 +236,63 @@ impl Story {
             node,
             model: Model::new(scenario),
             clients,
+            steered: BTreeMap::new(),
             known: Vec::new(),
             tokens: Vec::new(),
-            fault_percent,
+            deeds: Deeds::new(),
+            sessions: Vec::new(),
+            listens: vec![false; 4],
+            wanted: Default::default(),
+            reconfigured: Vec::new(),
+            broken: Vec::new(),
+            gone: Vec::new(),
+            jump_s: 0,
             is_shut_down: false,
+            is_torn: false,
+            is_traced: std::env::var_os("UTURN_TRACE").is_some(),
             tally: Tally::default(),
         }
     }
 
+    /// The next packet, or the next turn of a worker; packets first, so that a turn finds them.
     fn run_until(&mut self, end_ms: u64) {
-        while let Some(at_ms) = self.next_ms().filter(|at_ms| *at_ms < end_ms) {
+        loop {
+            let turn = self.node.next_turn(self.now_ms, &mut self.chance);
+            let event_ms = self.network.next_ms();
+            let turn_ms = turn.map(|(at_ms, _)| at_ms);
+            let Some(at_ms) = turn_ms.into_iter().chain(event_ms).min() else { break };
+            if at_ms >= end_ms || self.is_torn {
+                break;
+            }
             self.now_ms = self.now_ms.max(at_ms);
-            self.advance();
-            if self.network.next_ms().is_some_and(|at_ms| at_ms <= self.now_ms)
+            self.set_time();
+            if event_ms.is_some_and(|event_ms| event_ms <= self.now_ms)
                 && let Some(event) = self.network.next()
             {
                 self.happen(event);
+            } else if let Some((_, worker)) = turn {
+                self.take_turn(worker as u8);
             }
             self.tally.steps += 1;
-            self.check();
         }
         self.now_ms = end_ms;
     }
 
-    /// The next packet, or the next timer of a worker.
-    fn next_ms(&self) -> Option<u64> {
-        let timers = self.node.workers.iter().filter_map(|worker| worker.server.next_deadline());
-        timers.chain(self.network.next_ms()).min()
-    }
-
-    fn advance(&mut self) {
-        let now = self.now();
-        for worker in 0..self.model.scenario.workers {
-            let server = &mut self.node.workers[usize::from(worker)].server;
-            if server.next_deadline().is_some_and(|deadline_ms| deadline_ms <= now.mono_ms) {
-                server.advance(now);
-                let next = server.next_deadline();
-                assert!(
-                    next.is_none_or(|next_ms| next_ms > now.mono_ms),
-                    "a timer that never ends"
-                );
-                self.carry_out(worker);
-            }
-        }
+    fn set_time(&mut self) {
+        self.model.unix_s = (BEGIN_S + self.now_ms / 1000).saturating_add_signed(self.jump_s);
+        self.node.set_time(Now { mono_ms: self.now_ms, unix_s: self.model.unix_s });
     }
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::ToServer { from, packet } => self.reach_server(from, &packet),
+            Event::ToServer { from, packets } => self.reach_machine(from, packets),
             Event::ToClient { to, bytes } => self.reach_client(to, &bytes),
             Event::ToPeer { relayed, peer } => self.reach_peer(relayed, peer),
             Event::ToRelay { peer, relayed, segments } => {
-                self.reach_relay(peer, relayed, &segments);
+                self.reach_address(peer, relayed, segments);
             }
-            Event::Complete { worker, open } => self.complete(worker, &open),
-            Event::Released { worker, relay } => self.released(worker, relay),
-            Event::Mail { worker, mail } => self.on_mail(worker, mail),
             Event::Operate => self.operate(),
+            Event::Trouble => self.trouble(),
             Event::Act(client) => self.act(client),
             Event::Keep(client) => self.keep(client),
             Event::Probe { client, packet } => self.probe(client, packet),
@@ -255,19 +300,120 @@ impl Story {
         }
     }
 
-    fn shut_down(&mut self) {
-        self.is_shut_down = true;
-        let now = self.now();
-        for worker in 0..self.model.scenario.workers {
-            self.node.workers[usize::from(worker)].server.shut_down(now);
-            self.carry_out(worker);
-        }
-        assert!(self.model.allocations.is_empty() && self.model.reservations.is_empty());
+    /// The kernel's choice among the sockets that share an address.
+    fn reach_machine(&mut self, from: SocketAddr, packets: Vec<Packet>) {
+        let opening = self.model.openings.get(&from).map(|opening| opening.worker);
+        let steered = opening.or_else(|| self.steered.get(&from).copied());
+        let worker = steered.unwrap_or_else(|| self.model.scenario.steer(from));
+        let is_request = matches!(packets[0], Packet::Request(_));
+        let kind = if is_request { Kind::Requests } else { Kind::Payload };
+        let to = (self.model.scenario.listener(from), kind);
+        let arrival = Arrival::FromClient(packets);
+        self.node.machine.lock().arrive(worker.into(), to, from, arrival);
     }
 
-    fn check(&self) {
-        assert!(self.model.to_close.is_empty(), "{:?} was not reported", self.model.to_close);
-        self.model.check_quota(&self.node.counts.lock().expect("nobody panics with it"));
+    /// A train from a peer reaches the relay's address, whoever listens there.
+    fn reach_address(&mut self, peer: SocketAddr, relayed: SocketAddr, segments: Vec<Vec<u8>>) {
+        let local = self.model.local(relayed);
+        let mut machine = self.node.machine.lock();
+        let arrival = Arrival::FromPeer(segments);
+        if let Some(worker) = machine.relay_at(local) {
+            machine.arrive(worker, (local, Kind::Relay), peer, arrival);
+            return;
+        }
+        let is_broken = machine.relays().any(|it| it.local == local && it.state == State::Broken);
+        drop(machine);
+        let has_client = self.model.client_of(relayed, self.now_ms).is_some();
+        assert!(is_broken || !has_client || self.is_shut_down, "{relayed} has no socket");
+    }
+
+    /// A worker is away for a while, a relay's socket breaks, the wall clock is set, or the network
+    /// card spreads its flows anew.
+    fn trouble(&mut self) {
+        if self.now_ms >= self.model.scenario.active_ms {
+            return;
+        }
+        let rest_ms = self.chance.within(500..20_000);
+        self.network.schedule(self.now_ms + rest_ms, Event::Trouble);
+        match self.chance.below(5) {
+            0 => {
+                let until_ms = self.now_ms + self.chance.within(5..STALL_MS);
+                let worker = self.chance.below(self.model.scenario.workers.into()) as usize;
+                self.node.schedules[worker].away_until_ms = until_ms;
+                self.tally.stalls += 1;
+            }
+            1 => {
+                let is_far = self.chance.percent(20);
+                self.jump_s = if is_far { self.chance.below(4_000) as i64 - 2_000 } else { 0 };
+                self.set_time();
+                self.tally.clock_jumps += 1;
+            }
+            2 => self.break_relay(),
+            3 => self.refuse_segmentation(),
+            _ => self.spread_anew(),
+        }
+    }
+
+    /// The kernel takes no trains any more, of which the log is told.
+    fn refuse_segmentation(&mut self) {
+        let worker = self.chance.below(self.model.scenario.workers.into()) as usize;
+        let mut machine = self.node.machine.lock();
+        let at_ms = machine.now_ms;
+        machine.tell(worker, at_ms, SocketId::new(0), machine::News::SegmentationOff);
+    }
+
+    fn break_relay(&mut self) {
+        let mut machine = self.node.machine.lock();
+        let (broken, now_ms) = (machine.faults.broken, machine.now_ms);
+        let worker = self.chance.below(self.model.scenario.workers.into()) as usize;
+        let sockets = machine.sides[worker].sockets.iter().enumerate();
+        let is_relay = |it: &machine::Socket| it.kind == Kind::Relay && it.state == State::Open;
+        let mut found = sockets.filter(|(_, it)| it.as_ref().is_some_and(is_relay));
+        let Some((slot, _)) = found.next() else { return };
+        if !self.chance.percent(broken) {
+            return;
+        }
+        let id = SocketId::new(slot as u32);
+        if let Some(socket) = machine.sides[worker].socket_mut(id) {
+            socket.state = State::Broken;
+        }
+        machine.tell(worker, now_ms, id, machine::News::Broken(libc::ENETDOWN));
+    }
+
+    /// Where workers hand packets to each other, those of a client come to another worker, unless
+    /// that would make it two clients: while it allocates, both would.
+    fn spread_anew(&mut self) {
+        if !self.model.scenario.is_steered() {
+            return;
+        }
+        for client in &self.clients {
+            let address = client.address();
+            let is_on_its_way = {
+                let machine = self.node.machine.lock();
+                machine.sides.iter().any(|side| side.has_from(address))
+            };
+            if self.chance.percent(50) && !is_on_its_way {
+                let worker = self.chance.below(self.model.scenario.workers.into()) as u8;
+                self.steered.insert(address, worker);
+            }
+        }
+    }
+
+    fn shut_down(&mut self) {
+        self.is_shut_down = true;
+        self.node.control.stop();
+        self.node.mail.post_all(&Mail::Stop);
+    }
+
+    pub(crate) fn check(&self) {
+        let to_close = &self.model.to_close;
+        assert!(to_close.is_empty(), "{to_close:?} was not reported");
+        assert!(self.deeds.is_empty(), "{:?} for no reason", self.deeds);
+        assert!(self.broken.is_empty(), "{:?} was not reported", self.broken);
+        if self.is_shut_down {
+            return;
+        }
+        self.model.check_quota(&self.node.control);
         self.model.check_sockets(self.now_ms, &self.node.bound(), &self.node.held());
         self.node.check_ports();
         assert_eq!(self.sums(), self.expected_sums());
@@ -275,50 +421,72 @@ impl Story {
 
     fn expected_sums(&self) -> Sums {
         let sums = &self.model.sums;
-        Sums { live: self.model.allocations.len() as u64, ..*sums }
+        let hand_over_dropped = self.node.mail.dropped;
+        Sums { live: self.model.allocations.len() as u64, hand_over_dropped, ..*sums }
     }
 
     /// The counters of all workers, added up.
     fn sums(&self) -> Sums {
-        let mut sums = Sums::default();
-        for worker in &self.node.workers {
-            let counters = worker.server.counters();
-            for (sum, load) in [
-                (&mut sums.to_peers, counters.to_peers),
-                (&mut sums.to_clients, counters.to_clients),
-                (&mut sums.hairpin, counters.hairpin),
-                (&mut sums.handed_over, counters.handed_over),
-                (&mut sums.taken_over, counters.taken_over),
-            ] {
-                sum.0 += load.packets;
-                sum.1 += load.bytes;
-            }
-            sums.opened += counters.opened;
-            sums.closed += counters.closed;
-            sums.live += counters.live;
-            sums.reserved += counters.reserved;
-            sums.redeemed += counters.redeemed;
-            sums.dropped += Reason::ALL.iter().map(|reason| counters.drops(*reason)).sum::<u64>();
-            for method in uturn::turn::METHODS {
-                sums.successes += counters.successes(method);
-                let errors = ErrorCode::ALL.map(|code| counters.errors(method, code));
-                sums.errors += errors.iter().sum::<u64>();
-            }
-        }
-        sums
+        let there = (0..self.node.workers.len()).filter(|it| self.node.workers[*it].is_some());
+        let gone = self.gone.iter().map(|it| sums(&it.turn, &it.worker));
+        let mut all = Sums::default();
+        there.map(|worker| self.sums_of(worker)).chain(gone).for_each(|sums| all.add(&sums));
+        all
+    }
+
+    pub(crate) fn sums_of(&self, worker: usize) -> Sums {
+        let worker = self.node.workers[worker].as_ref().expect("one that has not ended");
+        sums(worker.server().counters(), &worker.counters())
     }
 
     /// Long after the last client has gone, nothing is left.
-    fn check_end(&self) {
+    fn check_end(&mut self) {
         self.check();
+        if self.is_shut_down {
+            assert!(self.node.workers.iter().all(Option::is_none), "one does not stop");
+            // What was on its way to a worker that ended went with the process.
+            self.model.moving.clear();
+            assert_eq!(self.sums(), self.expected_sums());
+        }
+        for answers in &self.reconfigured {
+            let workers = answers.try_iter().count();
+            assert_eq!(workers, usize::from(self.model.scenario.workers), "all have new rules");
+        }
         self.model.check_empty();
         self.node.check_holders(&self.model.holders);
         assert!(self.node.is_silent());
         assert_eq!(self.sums().live, 0);
-        assert_eq!(self.node.counts.lock().expect("nobody panics with it").total(), 0);
-        for worker in &self.node.workers {
-            assert_eq!(worker.server.next_deadline(), None);
-            assert!(worker.forwarder.is_empty());
+        assert!(self.node.forwarders.iter().all(super::forwarder::Forwarder::is_empty));
+        for worker in self.node.workers.iter().flatten() {
+            assert_eq!(worker.server().next_deadline(), None);
+            assert_eq!(self.node.control.quota_held(""), (0, 0));
         }
+    }
+}
+
+/// The counters of a worker, as far as the model has them too.
+pub(crate) fn sums(counters: &turn::Counters, beside: &worker::Counters) -> Sums {
+    let load = |load: turn::Load| (load.packets, load.bytes);
+    let drops = Reason::ALL.iter().map(|reason| counters.drops(*reason));
+    let errors = |method| ErrorCode::ALL.map(|code| counters.errors(method, code));
+    Sums {
+        to_peers: load(counters.to_peers),
+        to_clients: load(counters.to_clients),
+        hairpin: load(counters.hairpin),
+        handed_over: load(counters.handed_over),
+        taken_over: load(counters.taken_over),
+        opened: counters.opened,
+        closed: counters.closed,
+        live: counters.live,
+        reserved: counters.reserved,
+        redeemed: counters.redeemed,
+        dropped: drops.sum(),
+        successes: turn::METHODS.iter().map(|method| counters.successes(*method)).sum(),
+        errors: turn::METHODS.iter().flat_map(|method| errors(*method)).sum(),
+        already_pending: counters.drops(Reason::AlreadyPending),
+        misrouted: beside.misrouted,
+        hand_over_dropped: beside.hand_over_dropped,
+        no_buffer: beside.no_buffer,
+        relays_broken: beside.relays_broken,
     }
 }

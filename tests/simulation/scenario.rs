@@ -9,9 +9,10 @@ use uturn::{
         Settings,
     },
     wire::time_limited_password,
+    worker::Steering,
 };
 
-use super::{chance::Chance, model::Operated, network::Weather, operator::DENIED};
+use super::{chance::Chance, machine::Faults, model::Operated, network::Weather, operator::DENIED};
 
 pub(crate) const REALM: &str = "simulated";
 pub(crate) const SECRET: &str = "shared secret";
@@ -60,6 +61,11 @@ pub(crate) struct Scenario {
     pub(crate) active_ms: u64,
     /// Whether the process is shut down when they cease, or outlives them all.
     pub(crate) is_shut_down: bool,
+    /// How clients are spread over workers.
+    pub(crate) steering: Steering,
+    pub(crate) faults: Faults,
+    /// Whether workers stall, clocks jump and flows are spread anew.
+    pub(crate) has_trouble: bool,
 }
 
 impl Scenario {
@@ -107,6 +113,13 @@ impl Scenario {
             active_ms: *chance.pick(&[200_000, 800_000, 2_000_000]),
             is_shut_down: chance.percent(30),
             forwarding: chance.percent(70),
+            steering: *chance.pick(&[Steering::Hash, Steering::Hash, Steering::Cpu]),
+            faults: *chance.pick(&[
+                Faults::default(),
+                Faults::default(),
+                Faults { refused: 5, no_buffer: 2, broken: 50 },
+            ]),
+            has_trouble: chance.percent(60),
         }
     }
 
@@ -153,9 +166,36 @@ impl Scenario {
         }
     }
 
-    /// The STUN sockets, one for each family.
+    /// Whether workers hand each other the packets of their clients.
+    pub(crate) fn is_steered(&self) -> bool {
+        self.steering == Steering::Cpu
+    }
+
+    /// The worker that a hash of an address chooses.
+    pub(crate) fn steer(&self, client: SocketAddr) -> u8 {
+        let bytes = format!("{client}").into_bytes();
+        let hash = bytes.iter().fold(7_u64, |hash, byte| hash * 31 % 1_000_003 + u64::from(*byte));
+        (hash % u64::from(self.workers)) as u8
+    }
+
+    /// The STUN sockets: two addresses of each family, of which the second is opened and closed.
     pub(crate) fn listeners(&self) -> Vec<SocketAddr> {
-        vec![parse("9.9.9.9:3478"), parse("[2a00:1::9]:3478")]
+        ["9.9.9.9:3478", "[2a00:1::9]:3478", "9.9.9.9:5349", "[2a00:1::9]:5349"].map(parse).to_vec()
+    }
+
+    pub(crate) fn listening_from_the_start(&self) -> usize {
+        2
+    }
+
+    /// The place of the STUN socket that a client talks to: one in four has found out the other one.
+    pub(crate) fn listener_index(&self, client: SocketAddr) -> usize {
+        let talks_to_second = client.port() % 4 == 3;
+        usize::from(client.is_ipv6()) + 2 * usize::from(talks_to_second)
+    }
+
+    /// The STUN socket that a client talks to.
+    pub(crate) fn listener(&self, client: SocketAddr) -> SocketAddr {
+        self.listeners()[self.listener_index(client)]
     }
 
     /// The longest anything lives after the last packet: an allocation, or the guard time of a

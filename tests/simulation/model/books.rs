@@ -2,10 +2,45 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use uturn::turn::{Cause, Closed, Counts, Traffic};
+use uturn::{
+    turn::{Cause, Closed, Traffic},
+    worker::Workers,
+};
 
-use super::{LATE_MS, Model};
-use crate::scenario::{ADVERTISED_V4, LOCAL_V4, ip};
+use super::{LATE_MS, Model, Sums};
+use crate::scenario::{ADVERTISED_V4, LOCAL_V4, User, ip};
+
+impl Sums {
+    pub(crate) fn add(&mut self, other: &Sums) {
+        for (sum, more) in [
+            (&mut self.to_peers, other.to_peers),
+            (&mut self.to_clients, other.to_clients),
+            (&mut self.hairpin, other.hairpin),
+            (&mut self.handed_over, other.handed_over),
+            (&mut self.taken_over, other.taken_over),
+        ] {
+            sum.0 += more.0;
+            sum.1 += more.1;
+        }
+        for (sum, more) in [
+            (&mut self.opened, other.opened),
+            (&mut self.closed, other.closed),
+            (&mut self.live, other.live),
+            (&mut self.reserved, other.reserved),
+            (&mut self.redeemed, other.redeemed),
+            (&mut self.dropped, other.dropped),
+            (&mut self.successes, other.successes),
+            (&mut self.errors, other.errors),
+            (&mut self.already_pending, other.already_pending),
+            (&mut self.misrouted, other.misrouted),
+            (&mut self.hand_over_dropped, other.hand_over_dropped),
+            (&mut self.no_buffer, other.no_buffer),
+            (&mut self.relays_broken, other.relays_broken),
+        ] {
+            *sum += more;
+        }
+    }
+}
 
 impl Model {
     /// Places of the quota an account holds.
@@ -26,10 +61,11 @@ impl Model {
         allocations.chain(reservations).chain(openings).chain(moving).collect()
     }
 
-    pub(crate) fn check_quota(&self, counts: &Counts) {
-        assert_eq!(counts.total(), self.held_in_total(), "places of all");
-        for user in &self.scenario.users {
-            assert_eq!(counts.of(&user.account), self.held_by(&user.account), "{}", user.account);
+    pub(crate) fn check_quota(&self, workers: &Workers) {
+        let total = self.held_in_total();
+        for User { account, .. } in &self.scenario.users {
+            let expected = (self.held_by(account), total);
+            assert_eq!(workers.quota_held(account), expected, "{account}, places of all");
         }
     }
 
@@ -98,6 +134,12 @@ impl Model {
     pub(crate) fn local(&self, relayed: SocketAddr) -> SocketAddr {
         let local = if relayed.ip() == ip(ADVERTISED_V4) { ip(LOCAL_V4) } else { relayed.ip() };
         SocketAddr::new(local, relayed.port())
+    }
+
+    /// What a socket's address is advertised as.
+    pub(crate) fn advertised(&self, local: SocketAddr) -> SocketAddr {
+        let ip = if local.ip() == ip(LOCAL_V4) { ip(ADVERTISED_V4) } else { local.ip() };
+        SocketAddr::new(ip, local.port())
     }
 
     /// The worker that has the live relay of an advertised address.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use uturn::turn::Load;
 
-use super::{Allocation, Model};
+use super::{Allocation, Model, Permission};
 use crate::packet::Packet;
 
 /// The one thing that may become of a payload.
@@ -47,15 +47,16 @@ impl Model {
             Packet::Request(_) | Packet::Junk(_) => return Fate::Dropped,
         };
         let Some(end) = allocation.end_for(peer.ip(), now_ms) else { return Fate::Dropped };
-        if !allocation.permits(peer.ip(), now_ms) {
+        let permission = allocation.permission(peer.ip(), now_ms);
+        let Some(Permission { opens_neighbours, .. }) = permission.copied() else {
             return Fate::Dropped;
-        }
+        };
         let (worker, relayed) = (allocation.worker, end.relayed);
         let fate = if !self.is_relay_ip(peer.ip()) {
             Fate::ToPeer { relayed, peer, dont_fragment }
         } else if self.holder(peer).is_some() {
             self.hairpin(now_ms, worker, relayed, peer)
-        } else if self.operated.opens_neighbours {
+        } else if opens_neighbours {
             Fate::ToPeer { relayed, peer, dont_fragment }
         } else {
             Fate::Dropped
@@ -97,8 +98,7 @@ impl Model {
         (peer, relayed): (SocketAddr, SocketAddr),
         (segments, bytes): (usize, usize),
     ) -> Fate {
-        let is_neighbour = self.operated.opens_neighbours && self.holder(peer).is_none();
-        if self.is_relay_ip(peer.ip()) && !is_neighbour {
+        if self.is_relay_ip(peer.ip()) && !self.is_open_neighbour(now_ms, peer, relayed) {
             return Fate::Dropped;
         }
         let fate = self.receive(now_ms, peer, relayed);
@@ -110,12 +110,20 @@ impl Model {
         fate
     }
 
+    /// Whether what is beside the relays on their addresses may reach one of them.
+    fn is_open_neighbour(&self, now_ms: u64, peer: SocketAddr, relayed: SocketAddr) -> bool {
+        let client = self.client_of(relayed, now_ms);
+        let allocation = client.and_then(|client| self.live(client, now_ms));
+        let permission = allocation.and_then(|it| it.permission(peer.ip(), now_ms));
+        permission.is_some_and(|it| it.opens_neighbours) && self.holder(peer).is_none()
+    }
+
     /// Through a permission or not at all.
     fn receive(&self, now_ms: u64, sender: SocketAddr, relayed: SocketAddr) -> Fate {
         let client = self.client_of(relayed, now_ms);
         let found = client.and_then(|client| Some((client, self.live(client, now_ms)?)));
         let Some((client, allocation)) = found else { return Fate::Dropped };
-        if !allocation.permits(sender.ip(), now_ms) {
+        if allocation.permission(sender.ip(), now_ms).is_none() {
             return Fate::Dropped;
         }
         let mut channels = allocation.channels.iter();

@@ -7,11 +7,13 @@ use uturn::{
     wire::{AttributeType, Family, Message},
 };
 
-use super::{Allocation, CHANNEL_MS, Channel, End, Model, Opening, PERMISSION_MS, Reservation};
+use super::{
+    Allocation, CHANNEL_MS, Channel, End, Model, Opening, PERMISSION_MS, Permission, Reservation,
+};
 use crate::{
     operator::DENIED,
     packet::{Ask, Request, Signature, Wish},
-    scenario::{ADVERTISED_V4, BEGIN_S, LOCAL_V6, ip},
+    scenario::{ADVERTISED_V4, LOCAL_V6, ip},
 };
 
 const RESERVATION_MS: u64 = 30_000;
@@ -40,12 +42,12 @@ pub(crate) struct Arrival<'r> {
 impl Model {
     /// Says what must be answered, and takes for granted that it will be.
     pub(crate) fn judge(&mut self, arrival: Arrival<'_>) -> Expect {
-        let Arrival { now_ms, client, request, .. } = arrival;
+        let request = arrival.request;
         if request.ask == Ask::Binding {
             return Expect::Success;
         }
         let Some(signature) = &request.signature else { return Expect::Code(401) };
-        if let Some(code) = self.distrust(now_ms, client, signature) {
+        if let Some(code) = self.distrust(arrival, signature) {
             return Expect::Code(code);
         }
         match &request.ask {
@@ -60,16 +62,18 @@ impl Model {
         }
     }
 
-    fn distrust(&self, now_ms: u64, client: SocketAddr, signature: &Signature) -> Option<u16> {
-        let now_s = BEGIN_S + now_ms / 1000;
+    fn distrust(&self, arrival: Arrival<'_>, signature: &Signature) -> Option<u16> {
+        let Arrival { now_ms, worker, client, .. } = arrival;
+        let now_s = self.unix_s;
         let is_fresh = self.nonces.get(&signature.nonce).is_some_and(|(given_to, issued_s)| {
-            *given_to == client && now_s - issued_s <= self.scenario.nonce_lifetime_s
+            let age_s = now_s.checked_sub(*issued_s);
+            *given_to == client && age_s.is_some_and(|it| it <= self.scenario.nonce_lifetime_s)
         });
         let is_kept = self.live(client, now_ms).is_some_and(|a| a.user == signature.user.name);
         let is_over = signature.user.expires_s.is_some_and(|expires_s| expires_s <= now_s);
         if !is_fresh {
             Some(438)
-        } else if self.operated.bans(&signature.user.name)
+        } else if self.operated(worker).bans(&signature.user.name)
             || !signature.is_right
             || (is_over && !is_kept)
         {
@@ -100,7 +104,7 @@ impl Model {
         if wish.is_nonsense() {
             return Expect::Code(400);
         }
-        if let (Some(has_alternates), None) = (self.operated.drains, wish.token) {
+        if let (Some(has_alternates), None) = (self.operated(worker).drains, wish.token) {
             return Expect::Code(if has_alternates { 300 } else { 508 });
         }
         let cause =
@@ -127,14 +131,14 @@ impl Model {
         if token[0] != arrival.worker && token[0] < self.scenario.workers {
             return Expect::Later;
         }
-        match self.redeemable(arrival.now_ms, token, &signature.user.name) {
+        match self.redeemable(arrival.now_ms, arrival.worker, token, &signature.user.name) {
             true => Expect::Success,
             false => Expect::Code(508),
         }
     }
 
-    pub(crate) fn redeemable(&self, now_ms: u64, token: [u8; 8], user: &str) -> bool {
-        let reservation = self.reservations.get(&token);
+    pub(crate) fn redeemable(&self, now_ms: u64, worker: u8, token: [u8; 8], user: &str) -> bool {
+        let reservation = self.reservations.get(&token).filter(|_| token[0] == worker);
         reservation.is_some_and(|held| held.user == user && held.expires_ms > now_ms)
     }
 
@@ -164,8 +168,8 @@ impl Model {
         }
         match &request.ask {
             Ask::Refresh { lifetime_s, family } => self.refresh(arrival, *lifetime_s, *family),
-            Ask::Permit(peers) => self.permit(now_ms, client, peers),
-            Ask::Bind { number, peer } => self.bind(now_ms, client, *number, *peer),
+            Ask::Permit(peers) => self.permit(arrival, peers),
+            Ask::Bind { number, peer } => self.bind(arrival, *number, *peer),
             Ask::Binding | Ask::Allocate(_) => Ok(()),
         }
     }
@@ -209,32 +213,36 @@ impl Model {
         u64::from(asked_s.unwrap_or(least).max(least).min(self.scenario.max_lifetime_s)) * 1000
     }
 
-    fn permit(&mut self, now_ms: u64, client: SocketAddr, peers: &[SocketAddr]) -> Result<(), u16> {
+    fn permit(&mut self, arrival: Arrival<'_>, peers: &[SocketAddr]) -> Result<(), u16> {
         if peers.is_empty() {
             return Err(400);
         }
         for peer in peers {
-            self.may_reach(now_ms, client, peer.ip())?;
+            self.may_reach(arrival, peer.ip())?;
         }
         let ips: Vec<IpAddr> = peers.iter().map(SocketAddr::ip).collect();
-        self.install(now_ms, client, &ips)
+        self.install(arrival, &ips)
     }
 
-    fn may_reach(&self, now_ms: u64, client: SocketAddr, peer: IpAddr) -> Result<(), u16> {
+    fn may_reach(&self, arrival: Arrival<'_>, peer: IpAddr) -> Result<(), u16> {
+        let Arrival { now_ms, worker, client, .. } = arrival;
         let allocation = self.live(client, now_ms).ok_or(437_u16)?;
         allocation.end_for(peer, now_ms).ok_or(443_u16)?;
         let closed = ["10.0.0.5", "127.0.0.1", "fe80::1", "7.7.7.7"];
-        let is_denied = self.operated.denies_a_peer && ip(DENIED) == peer;
+        let is_denied = self.operated(worker).denies_a_peer && ip(DENIED) == peer;
         if is_denied || closed.iter().any(|closed| ip(closed) == peer) { Err(403) } else { Ok(()) }
     }
 
-    fn install(&mut self, now_ms: u64, client: SocketAddr, ips: &[IpAddr]) -> Result<(), u16> {
+    fn install(&mut self, arrival: Arrival<'_>, ips: &[IpAddr]) -> Result<(), u16> {
+        let Arrival { now_ms, worker, client, .. } = arrival;
+        let opens_neighbours = self.operated(worker).opens_neighbours;
         let limit = usize::from(self.scenario.permission_quota);
         let Some(allocation) = self.allocations.get_mut(&client) else { return Err(437) };
         allocation.forget_what_is_over(now_ms);
         let mut after = allocation.permissions.clone();
         let before = after.len();
-        after.extend(ips.iter().map(|ip| (*ip, now_ms + PERMISSION_MS)));
+        let permission = Permission { until_ms: now_ms + PERMISSION_MS, opens_neighbours };
+        after.extend(ips.iter().map(|ip| (*ip, permission)));
         if after.len() > before && after.len() > limit {
             return Err(508);
         }
@@ -242,18 +250,13 @@ impl Model {
         Ok(())
     }
 
-    fn bind(
-        &mut self,
-        now_ms: u64,
-        client: SocketAddr,
-        number: u16,
-        peer: SocketAddr,
-    ) -> Result<(), u16> {
+    fn bind(&mut self, arrival: Arrival<'_>, number: u16, peer: SocketAddr) -> Result<(), u16> {
+        let Arrival { now_ms, worker, client, .. } = arrival;
         if !(0x4000..=0x4FFF).contains(&number) || peer.port() == 0 {
             return Err(400);
         }
-        self.may_reach(now_ms, client, peer.ip())?;
-        if self.is_closed_socket(peer) {
+        self.may_reach(arrival, peer.ip())?;
+        if self.is_closed_socket(worker, peer) {
             return Err(403);
         }
         let limit = usize::from(self.scenario.channel_quota);
@@ -269,7 +272,7 @@ impl Model {
         if by_number.is_none() && allocation.channels.len() >= limit {
             return Err(508);
         }
-        self.install(now_ms, client, &[peer.ip()])?;
+        self.install(arrival, &[peer.ip()])?;
         if let Some(allocation) = self.allocations.get_mut(&client) {
             let channel = Channel { peer, until_ms: now_ms + CHANNEL_MS };
             allocation.channels.insert(number, channel);
@@ -278,31 +281,43 @@ impl Model {
     }
 
     /// A port on an address of the relays that can be no relay's, while neighbours are closed.
-    fn is_closed_socket(&self, peer: SocketAddr) -> bool {
+    fn is_closed_socket(&self, worker: u8, peer: SocketAddr) -> bool {
         let is_other = self.is_relay_ip(peer.ip()) && !self.is_relay(peer);
-        is_other && !self.operated.opens_neighbours
+        is_other && !self.operated(worker).opens_neighbours
     }
 
     pub(crate) fn is_relay_ip(&self, peer: IpAddr) -> bool {
         peer == ip(ADVERTISED_V4) || (self.scenario.has_v6 && peer == ip(LOCAL_V6))
     }
 
-    /// An Allocate was answered with a success: checks what it says, and believes it.
-    pub(crate) fn opened(&mut self, arrival: Arrival<'_>, answer: &Message<'_>, bytes: &[u8]) {
+    /// An Allocate was answered with a success: checks what the answer says, unless it was lost on
+    /// its way, and believes it.
+    pub(crate) fn opened(
+        &mut self,
+        arrival: Arrival<'_>,
+        relayed: &[SocketAddr],
+        answer: Option<&[u8]>,
+    ) {
         let Arrival { now_ms, worker, client, request } = arrival;
         let (Ask::Allocate(wish), Some(signature)) = (&request.ask, &request.signature) else {
             panic!("only a signed Allocate is answered so");
         };
-        let relayed = relayed_addresses(answer);
-        wish.check(&relayed, answer);
         let lifetime_ms = self.granted_ms(wish.lifetime_s);
-        assert_eq!(answer.lifetime_s(), Ok(Some((lifetime_ms / 1000) as u32)));
-        assert_eq!(answer.xor_address(AttributeType::XOR_MAPPED_ADDRESS), Ok(Some(client)));
-        for address in &relayed {
+        for address in relayed {
             assert!(self.client_of(*address, now_ms).is_none(), "{address} is somebody else's");
         }
         let (user, account) = (signature.user.name.clone(), signature.user.account.clone());
-        if let Ok(Some(token)) = answer.reservation_token() {
+        // Nobody redeems a reservation that nobody was told of.
+        let mut token = Some((u64::MAX - self.sums.reserved).to_be_bytes());
+        if let Some(answer) = answer {
+            let answer = Message::parse(answer).expect("answers are well-formed");
+            assert_eq!(relayed_addresses(&answer), relayed);
+            wish.check(relayed, &answer);
+            assert_eq!(answer.lifetime_s(), Ok(Some((lifetime_ms / 1000) as u32)));
+            assert_eq!(answer.xor_address(AttributeType::XOR_MAPPED_ADDRESS), Ok(Some(client)));
+            token = answer.reservation_token().expect("well-formed");
+        }
+        if let (Some(token), Some(true)) = (token, wish.even) {
             let relayed = SocketAddr::new(relayed[0].ip(), relayed[0].port() + 1);
             let expires_ms = now_ms + RESERVATION_MS;
             let (user, account) = (user.clone(), account.clone());
@@ -314,7 +329,7 @@ impl Model {
         let allocation = Allocation {
             worker,
             request: request.clone(),
-            answer: bytes.to_vec(),
+            answer: answer.map(<[u8]>::to_vec),
             user,
             account,
             ends: relayed.iter().map(end).collect(),
@@ -322,6 +337,7 @@ impl Model {
             channels: Default::default(),
             traffic: Default::default(),
             opened_ms: now_ms,
+            session: None,
         };
         let before = self.allocations.insert(client, allocation);
         assert!(before.is_none(), "two allocations on one five-tuple");

@@ -17,15 +17,22 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use uturn::turn::{Cause, Traffic};
+use uturn::turn::{Cause, SessionId, Traffic};
 
 pub(crate) use flow::Fate;
 pub(crate) use judge::{Arrival, Expect, relayed_addresses};
 
-use super::{packet::Request, scenario::Scenario};
+use super::{
+    operator::DENIED,
+    packet::{Ask, Request},
+    scenario::{BEGIN_S, Scenario, ip},
+};
 
-/// The second a timer may be late, and the time a worker may oversleep.
-pub(crate) const LATE_MS: u64 = 1_100;
+/// The second a timer may be late, and the time a worker may be away.
+pub(crate) const LATE_MS: u64 = 1_010 + STALL_MS;
+
+/// The longest that a worker is away.
+pub(crate) const STALL_MS: u64 = 400;
 
 const PERMISSION_MS: u64 = 300_000;
 const CHANNEL_MS: u64 = 600_000;
@@ -39,6 +46,13 @@ pub(crate) struct End {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub(crate) struct Permission {
+    pub(crate) until_ms: u64,
+    /// Whether it reaches what is beside the relays on their addresses.
+    pub(crate) opens_neighbours: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Channel {
     pub(crate) peer: SocketAddr,
     pub(crate) until_ms: u64,
@@ -49,15 +63,17 @@ pub(crate) struct Channel {
 pub(crate) struct Allocation {
     pub(crate) worker: u8,
     pub(crate) request: Request,
-    /// The answer, byte for byte, for whoever asks again.
-    pub(crate) answer: Vec<u8>,
+    /// The answer, byte for byte, for whoever asks again, unless it was lost on its way.
+    pub(crate) answer: Option<Vec<u8>>,
     pub(crate) user: String,
     pub(crate) account: String,
     pub(crate) ends: Vec<End>,
-    pub(crate) permissions: HashMap<IpAddr, u64>,
+    pub(crate) permissions: HashMap<IpAddr, Permission>,
     pub(crate) channels: BTreeMap<u16, Channel>,
     pub(crate) traffic: Traffic,
     pub(crate) opened_ms: u64,
+    /// What the operator calls it, once the log was told.
+    pub(crate) session: Option<SessionId>,
 }
 
 impl Allocation {
@@ -77,14 +93,15 @@ impl Allocation {
             let fits = |end: &End| end.relayed.is_ipv4() == ip.is_ipv4();
             self.ends.iter().any(|end| fits(end) && end.expires_ms > now_ms)
         };
-        self.permissions.retain(|ip, expires_ms| *expires_ms > now_ms && is_live(*ip));
+        self.permissions.retain(|ip, permission| permission.until_ms > now_ms && is_live(*ip));
         self.channels.retain(|_, channel| {
             channel.until_ms + GUARD_MS > now_ms && is_live(channel.peer.ip())
         });
     }
 
-    fn permits(&self, ip: IpAddr, now_ms: u64) -> bool {
-        self.permissions.get(&ip).is_some_and(|expires_ms| *expires_ms > now_ms)
+    /// The permission for a peer's address.
+    fn permission(&self, ip: IpAddr, now_ms: u64) -> Option<&Permission> {
+        self.permissions.get(&ip).filter(|permission| permission.until_ms > now_ms)
     }
 }
 
@@ -106,6 +123,14 @@ pub(crate) struct Opening {
     pub(crate) places: u32,
 }
 
+impl Opening {
+    /// Whether each try is for one socket.
+    pub(crate) fn is_for_one_socket(&self) -> bool {
+        let Ask::Allocate(wish) = &self.request.ask else { return false };
+        !wish.is_dual && wish.even != Some(true)
+    }
+}
+
 /// What the counters of all workers together must say.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Sums {
@@ -117,6 +142,11 @@ pub(crate) struct Sums {
     pub(crate) opened: u64,
     pub(crate) closed: u64,
     pub(crate) live: u64,
+    pub(crate) already_pending: u64,
+    pub(crate) misrouted: u64,
+    pub(crate) hand_over_dropped: u64,
+    pub(crate) no_buffer: u64,
+    pub(crate) relays_broken: u64,
     pub(crate) reserved: u64,
     pub(crate) redeemed: u64,
     pub(crate) dropped: u64,
@@ -141,7 +171,12 @@ pub(crate) struct Model {
     /// Ends that must be reported before this step is over.
     pub(crate) to_close: Vec<(SocketAddr, Cause, Allocation)>,
     pub(crate) sums: Sums,
-    pub(crate) operated: Operated,
+    /// What the operator has changed, by worker: each takes it when it reads its mail.
+    pub(crate) operated: Vec<Operated>,
+    /// Whether each worker has a listening address, by its place in the scenario.
+    pub(crate) listening: Vec<Vec<bool>>,
+    /// The wall clock, which jumps.
+    pub(crate) unix_s: u64,
 }
 
 /// What the operator has changed.
@@ -174,6 +209,10 @@ fn is_timed(name: &str) -> bool {
 
 impl Model {
     pub(crate) fn new(scenario: Scenario) -> Model {
+        let workers = scenario.workers;
+        let is_open = |index| index < scenario.listening_from_the_start();
+        let listening = (0..scenario.listeners().len()).map(is_open).collect();
+        let listening = vec![listening; usize::from(workers)];
         Model {
             scenario,
             allocations: BTreeMap::new(),
@@ -184,7 +223,9 @@ impl Model {
             holders: BTreeMap::new(),
             to_close: Vec::new(),
             sums: Sums::default(),
-            operated: Operated::default(),
+            operated: vec![Operated::default(); usize::from(workers)],
+            listening,
+            unix_s: BEGIN_S,
         }
     }
 
@@ -198,6 +239,29 @@ impl Model {
             allocation.ends.iter().any(|end| end.relayed == relayed && end.expires_ms > now_ms)
         };
         self.allocations.iter().find(|(_, allocation)| owns(allocation)).map(|(client, _)| *client)
+    }
+
+    /// The rules a worker goes by.
+    pub(crate) fn operated(&self, worker: u8) -> &Operated {
+        &self.operated[usize::from(worker)]
+    }
+
+    /// Whether a worker has the listening address that a client talks to.
+    pub(crate) fn listens(&self, worker: u8, client: SocketAddr) -> bool {
+        self.listening[usize::from(worker)][self.scenario.listener_index(client)]
+    }
+
+    /// A worker measures all permissions by the rules it has been given.
+    pub(crate) fn review(&mut self, worker: u8) {
+        let Operated { denies_a_peer, opens_neighbours, .. } = *self.operated(worker);
+        for allocation in self.allocations.values_mut().filter(|it| it.worker == worker) {
+            if denies_a_peer {
+                allocation.permissions.remove(&ip(DENIED));
+            }
+            for permission in allocation.permissions.values_mut() {
+                permission.opens_neighbours = opens_neighbours;
+            }
+        }
     }
 
     /// Ends an allocation that must now be reported as ended.

@@ -1,0 +1,247 @@
+//! A driver without a kernel: what is sent is written down, what arrives is what the story says.
+
+use std::{
+    fs::File,
+    io,
+    net::{SocketAddr, UdpSocket},
+    os::fd::{AsRawFd, OwnedFd},
+    rc::Rc,
+};
+
+use uturn::{
+    io::{
+        Counters, Driver, Event, HoldTimes, Lease, Piece, Pool, Receive, Received, SocketId, Wait,
+        Waker,
+    },
+    worker::{ListenerSockets, OpenListeners, SpawnError},
+};
+
+use super::machine::{Deed, Kind, News, Sent, Shared, Side, Socket, State};
+
+/// Receive buffers of a driver.
+const BUFFERS: u32 = 256;
+
+/// The driver of one worker.
+pub(crate) struct SimDriver {
+    worker: usize,
+    machine: Shared,
+    pool: Rc<Pool>,
+    is_woken: bool,
+    counters: Counters,
+    hold_times: HoldTimes,
+}
+
+impl SimDriver {
+    pub(crate) fn new(worker: usize, machine: Shared) -> io::Result<SimDriver> {
+        Ok(SimDriver {
+            worker,
+            machine,
+            pool: Pool::new(BUFFERS)?,
+            is_woken: false,
+            counters: Counters::default(),
+            hold_times: HoldTimes::default(),
+        })
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Side) -> T) -> T {
+        change(&mut self.machine.lock().sides[self.worker])
+    }
+
+    fn record(&self, deed: Deed) {
+        self.machine.record(self.worker, deed);
+    }
+
+    fn received(&self, socket: SocketId, from: SocketAddr, bytes: &[u8], first: usize) -> Event {
+        let lease = self.pool.received(bytes).expect("a worker keeps no buffer");
+        Event::Received(Received { socket, from, segment_bytes: first.min(bytes.len()), lease })
+    }
+
+    /// A socket as it is.
+    fn known(&self, socket: SocketId) -> Socket {
+        let known = self.with(|side| side.socket(socket).copied());
+        known.expect("only what the driver has is used")
+    }
+
+    /// Lets go of a socket; the worker hears of it later.
+    fn leave(&mut self, socket: SocketId, state: State, news: News) -> Socket {
+        let known = self.known(socket);
+        assert!(!matches!(known.state, State::Closing | State::Leaving), "{known:?} twice");
+        let mut machine = self.machine.lock();
+        let at_ms = machine.now_ms + machine.sides[self.worker].chance.below(300);
+        machine.tell(self.worker, at_ms, socket, news);
+        if let Some(socket) = machine.sides[self.worker].socket_mut(socket) {
+            socket.state = state;
+        }
+        known
+    }
+}
+
+impl Driver for SimDriver {
+    fn open(&mut self, socket: UdpSocket) -> io::Result<SocketId> {
+        let mut machine = self.machine.lock();
+        let (local, kind) =
+            machine.loose.remove(&socket.as_raw_fd()).expect("a socket of this machine");
+        let refused = machine.faults.refused * 5;
+        let is_refused = kind == Kind::Relay && machine.sides[self.worker].chance.percent(refused);
+        let errno = is_refused.then_some(libc::EMFILE);
+        machine.sides[self.worker].deeds.push_back(Deed::Adopted(local, errno));
+        match errno {
+            Some(errno) => Err(io::Error::from_raw_os_error(errno)),
+            None => Ok(machine.add(self.worker, (local, kind), (State::Open, State::Open))),
+        }
+    }
+
+    fn bind(&mut self, address: SocketAddr, receive: Receive) -> io::Result<SocketId> {
+        match receive {
+            Receive::Now => self.bind_for(address, State::Open),
+            Receive::Paused => self.bind_for(address, State::Paused),
+        }
+    }
+
+    fn resume(&mut self, socket: SocketId) {
+        let known = self.known(socket);
+        assert_eq!(known.state, State::Paused, "{known:?}");
+        self.with(|side| side.socket_mut(socket).expect("known").state = State::Open);
+        self.record(Deed::Resumed(known));
+    }
+
+    fn take(&mut self, socket: SocketId) {
+        let no_descriptor = {
+            let mut machine = self.machine.lock();
+            let refused = machine.faults.refused;
+            machine.sides[self.worker].chance.percent(refused)
+        };
+        let news = if no_descriptor { News::Closed } else { News::Taken };
+        let known = self.leave(socket, State::Leaving, news);
+        self.record(Deed::TookOut(known));
+    }
+
+    fn close(&mut self, socket: SocketId) {
+        let known = self.leave(socket, State::Closing, News::Closed);
+        self.record(Deed::Closed(known));
+    }
+
+    fn send(&mut self, socket: SocketId, to: SocketAddr, piece: Piece<'_>) {
+        let known = self.known(socket);
+        for segment in 0..piece.segments {
+            let begin = piece.body.start + segment * piece.stride;
+            let body = &piece.lease.buffer()[begin..begin + piece.body.len()];
+            let pad = [0; 3];
+            let bytes = [piece.header, body, &pad[..piece.pad.into()]].concat();
+            let (from, kind, dont_fragment) = (known.local, known.kind, piece.dont_fragment);
+            self.record(Deed::Sent(Sent { from, kind, to, bytes, dont_fragment }));
+        }
+    }
+
+    fn turn(&mut self, _: Wait) -> io::Result<()> {
+        let mut machine = self.machine.lock();
+        let now_ms = machine.now_ms;
+        machine.sides[self.worker].collect(now_ms);
+        self.is_woken |= machine.sides[self.worker].take_woken();
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<Event> {
+        if std::mem::take(&mut self.is_woken) {
+            self.record(Deed::Woken);
+            return Some(Event::Woken);
+        }
+        let (id, before, news) = self.with(Side::next)?;
+        self.record(Deed::Took(before, news.clone()));
+        Some(match news {
+            News::Received(from, arrival) => {
+                let (bytes, first) = arrival.bytes();
+                self.received(id, from, &bytes, first)
+            }
+            News::Opened => Event::Opened(id),
+            News::Refused(errno) => Event::Refused(id, errno),
+            News::Closed => Event::Closed(id),
+            News::Broken(errno) => Event::Broken(id, errno),
+            News::Taken => {
+                let local = before.expect("a socket that leaves").local;
+                let descriptor = stand_in();
+                let place = (local, Kind::Relay);
+                self.machine.lock().loose.insert(descriptor.as_raw_fd(), place);
+                Event::Taken(id, descriptor)
+            }
+            News::SegmentationOff => Event::SegmentationOff,
+        })
+    }
+
+    fn blank(&mut self, bytes: usize) -> Option<Lease> {
+        let mut machine = self.machine.lock();
+        let no_buffer = machine.faults.no_buffer;
+        let is_denied = machine.sides[self.worker].chance.percent(no_buffer);
+        machine.sides[self.worker].deeds.push_back(Deed::Blank(!is_denied));
+        drop(machine);
+        if is_denied { None } else { self.pool.blank(bytes) }
+    }
+
+    fn waker(&self) -> Waker {
+        self.with(|side| side.waker.clone())
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn hold_times(&self) -> &HoldTimes {
+        &self.hold_times
+    }
+
+    fn kernel_drops(&self, _: SocketId) -> Option<u64> {
+        None
+    }
+}
+
+impl SimDriver {
+    fn bind_for(&mut self, local: SocketAddr, then: State) -> io::Result<SocketId> {
+        let mut machine = self.machine.lock();
+        let (now_ms, refused) = (machine.now_ms, machine.faults.refused);
+        let is_foreign = machine.foreign_ports.contains(&local.port());
+        assert!(is_foreign || !machine.is_taken(local), "{local} is drawn twice");
+        let chance = &mut machine.sides[self.worker].chance;
+        let errno = match (is_foreign, chance.percent(refused)) {
+            (true, _) => Some(libc::EADDRINUSE),
+            (false, true) => Some(*chance.pick(&[libc::ENOBUFS, libc::EMFILE, libc::ENOMEM])),
+            (false, false) => None,
+        };
+        let is_at_once = chance.percent(20);
+        let at_ms = now_ms + chance.below(20);
+        let failed = errno.filter(|_| is_at_once);
+        machine.sides[self.worker].deeds.push_back(Deed::Bound(local, failed));
+        if let Some(errno) = failed {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        let id = machine.add(self.worker, (local, Kind::Relay), (State::Opening, then));
+        let news = errno.map_or(News::Opened, News::Refused);
+        machine.tell(self.worker, at_ms, id, news);
+        Ok(id)
+    }
+}
+
+/// Listening sockets of the machine: descriptors that only stand for them.
+#[derive(Debug)]
+pub(crate) struct SimListeners {
+    pub(crate) machine: Shared,
+}
+
+impl OpenListeners for SimListeners {
+    fn open(&self, address: SocketAddr) -> Result<Vec<ListenerSockets>, SpawnError> {
+        let mut machine = self.machine.lock();
+        let workers = machine.sides.len();
+        let mut open = |kind| {
+            let socket = UdpSocket::from(stand_in());
+            machine.loose.insert(socket.as_raw_fd(), (address, kind));
+            socket
+        };
+        let sockets =
+            |_| ListenerSockets { payload: open(Kind::Payload), requests: open(Kind::Requests) };
+        Ok((0..workers).map(sockets).collect())
+    }
+}
+
+/// A descriptor that nothing comes out of.
+pub(crate) fn stand_in() -> OwnedFd {
+    File::open("/dev/null").expect("there is one").into()
+}
