@@ -128,9 +128,11 @@ pub enum Event {
     Taken(SocketId, OwnedFd),
     /// A socket can no longer receive; the errno says why. It still has to be closed.
     Broken(SocketId, i32),
-    /// The kernel refused segmentation offload (UDP_SEGMENT) and the driver no longer asks for it.
-    /// Told once: from now on every datagram is a send of its own.
+    /// The kernel refused segmentation offload (UDP_SEGMENT) to several destinations in a row: every
+    /// datagram is a send of its own. It is tried again every minute.
     SegmentationOff,
+    /// The kernel has taken a train again.
+    SegmentationOn,
 }
 
 /// When a socket begins to receive.

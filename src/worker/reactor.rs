@@ -216,6 +216,7 @@ impl<D: Driver> Worker<D> {
             Event::Taken(socket, descriptor) => self.on_taken(socket, descriptor),
             Event::Broken(socket, errno) => self.on_broken(socket, errno),
             Event::SegmentationOff => self.report(Report::SegmentationOff),
+            Event::SegmentationOn => self.report(Report::SegmentationOn),
         }
     }
 

@@ -32,7 +32,11 @@ pub(super) fn a_closed_socket_is_silent_and_its_port_free<D: Driver>(new: fn(&Se
             Event::Received(received) => panic!("{received:?} after close"),
             Event::Refused(..) => panic!("it was open: {event:?}"),
             Event::Taken(..) => panic!("nobody took it: {event:?}"),
-            Event::Opened(_) | Event::Woken | Event::Broken(..) | Event::SegmentationOff => false,
+            Event::Opened(_)
+            | Event::Woken
+            | Event::Broken(..)
+            | Event::SegmentationOff
+            | Event::SegmentationOn => false,
         });
         assert_eq!(heard(&client), b"last words");
         sockets::relay(address, BufferSizes::RELAY).expect("the port is free again");

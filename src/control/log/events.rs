@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::allocations::AllocationLog;
 use super::sockets::{Socket, SocketLog};
@@ -68,7 +68,12 @@ impl EventLog {
             }
             Report::SegmentationOff => warn!(
                 worker = worker.0,
-                "the kernel refuses segmentation offload: every datagram leaves by itself"
+                "the kernel refuses segmentation offload: every datagram leaves by itself, and once a \
+                 minute it is tried again"
+            ),
+            Report::SegmentationOn => info!(
+                worker = worker.0,
+                "the kernel takes segmentation offload again: datagrams leave in trains"
             ),
             Report::SocketBroken { role, local, errno } => {
                 let socket = match role {

@@ -68,6 +68,7 @@ fn is_of_the_end(report: &Report) -> bool {
         Report::Turn(turn::Report::Closed(closed)) => closed.cause == Cause::Shutdown,
         Report::Turn(turn::Report::Opened(_) | turn::Report::StrangersRefused(_))
         | Report::SegmentationOff
+        | Report::SegmentationOn
         | Report::SocketBroken { .. } => false,
     }
 }

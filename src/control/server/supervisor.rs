@@ -295,6 +295,7 @@ fn lost_listener(report: &Report) -> Option<(ListenerId, i32)> {
         Report::SocketBroken { role: Role::Relay(_), .. }
         | Report::Turn(_)
         | Report::SegmentationOff
+        | Report::SegmentationOn
         | Report::Stopped(_)
         | Report::Failed(_) => None,
     }

@@ -5,3 +5,4 @@ pub(in crate::io) mod gather;
 pub(in crate::io) mod layout;
 pub(in crate::io) mod outbox;
 mod recent_trains;
+pub(in crate::io) mod segmentation;

@@ -23,6 +23,7 @@ use crate::io::{
         cursor::{END, Fragment, PieceCursor},
         gather::{Gather, IOVECS_MAX},
         recent_trains::{Bucket, RecentTrains},
+        segmentation::Segmentation,
     },
 };
 
@@ -48,7 +49,6 @@ pub struct Outbox {
     parts: usize,
     gather: Gather,
     recent: RecentTrains,
-    segmentation: bool,
 }
 
 /// Datagrams for one destination that leave in one send.
@@ -68,7 +68,7 @@ pub struct SendTrain {
 }
 
 impl Outbox {
-    pub(in crate::io) fn new(segmentation: bool) -> Self {
+    pub(in crate::io) fn new() -> Self {
         let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
         Self {
             trains: vec![SendTrain::begin(SocketId(0), nobody, 0, false); TRAINS_MAX].into(),
@@ -81,13 +81,7 @@ impl Outbox {
             parts: 0,
             gather: Gather::new(),
             recent: RecentTrains::new(),
-            segmentation,
         }
-    }
-
-    /// From now on every datagram is a send of its own. Returns whether that is news.
-    pub(in crate::io) fn stop_segmentation(&mut self) -> bool {
-        std::mem::replace(&mut self.segmentation, false)
     }
 
     /// Trains not yet handed to the kernel.
@@ -115,13 +109,14 @@ impl Outbox {
         socket: SocketId,
         to: SocketAddr,
         cursor: &mut PieceCursor<'_>,
+        segmentation: &Segmentation,
         counters: &mut Counters,
     ) -> bool {
         while cursor.segments() > 0 {
             if !self.has_room(cursor) {
                 return false;
             }
-            let train = self.train_for(socket, to, cursor.datagram_bytes());
+            let train = self.train_for(socket, to, cursor.datagram_bytes(), segmentation);
             counters.joined += u64::from(self.trains[train].segments > 0);
             self.append(train, cursor);
         }
@@ -136,7 +131,13 @@ impl Outbox {
     }
 
     /// The train that takes the next datagram of this flow: its newest one, or one just begun.
-    fn train_for(&mut self, socket: SocketId, to: SocketAddr, datagram_bytes: usize) -> usize {
+    fn train_for(
+        &mut self,
+        socket: SocketId,
+        to: SocketAddr,
+        datagram_bytes: usize,
+        segmentation: &Segmentation,
+    ) -> usize {
         let bucket = Bucket::of(socket, to);
         let newest = self.recent.newest(bucket).filter(|newest| *newest >= self.handed_over);
         if let Some(newest) = newest {
@@ -145,7 +146,7 @@ impl Outbox {
                 return newest;
             }
         }
-        let joins = self.segmentation && !self.recent.is_refused(bucket, datagram_bytes);
+        let joins = segmentation.allows(to.ip()) && !self.recent.is_refused(bucket, datagram_bytes);
         self.recent.set_newest(bucket, self.begun);
         self.trains[self.begun] = SendTrain::begin(socket, to, datagram_bytes, joins);
         self.begun += 1;

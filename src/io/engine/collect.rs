@@ -1,5 +1,7 @@
 //! Working off steps: sends end, receives queue up, closed sockets are let go.
 
+use std::time::Instant;
+
 use super::{
     Collected, Engine,
     errno::{self, SendFate},
@@ -35,8 +37,15 @@ impl<K: Kernel> Engine<K> {
     }
 
     fn send_ended(&mut self, sent: K::Sent, result: i32) {
+        let train = self.kernel.train(&sent);
+        let is_train = train.segments > 1;
+        #[cfg(test)]
+        let result = if is_train && (self.refuses)(train.to.ip()) { -libc::EIO } else { result };
         if result >= 0 {
-            self.counters.count_sent(self.kernel.train(&sent));
+            self.counters.count_sent(train);
+            if is_train && self.segmentation.taken() {
+                self.backlog.push_back(Collected::SegmentationOn);
+            }
         } else {
             self.send_failed(&sent, -result);
         }
@@ -45,11 +54,11 @@ impl<K: Kernel> Engine<K> {
 
     fn send_failed(&mut self, sent: &K::Sent, errno: i32) {
         let train = self.kernel.train(sent);
-        let (socket, segments) = (train.socket, train.segments);
+        let (socket, segments, to) = (train.socket, train.segments, train.to.ip());
         let fate = errno::of_send(errno, segments > 1);
         match fate {
             SendFate::Unjoin => self.kernel.refuse(sent),
-            SendFate::NoOffload if self.kernel.stop_segmentation() => {
+            SendFate::NoOffload if self.segmentation.refused(to, Instant::now()) => {
                 self.backlog.push_back(Collected::SegmentationOff);
             }
             SendFate::NoOffload => {}

@@ -18,7 +18,7 @@ pub(in crate::io) enum SendFate {
     /// The kernel does not take this train (a segment longer than the device's packets, mostly):
     /// send its datagrams one by one, and do not join such ones for this flow.
     Unjoin,
-    /// This socket or device has no segmentation offload: one by one from now on, for everyone.
+    /// This route has no segmentation offload: one by one, and no trains there for a while.
     NoOffload,
     /// Anything else. Drop, and count it as an error.
     Error,

@@ -21,6 +21,7 @@ use crate::io::{
     datagram::{
         cursor::PieceCursor,
         outbox::{Outbox, SendTrain},
+        segmentation::Segmentation,
     },
     memory::pool::Pool,
     sys::Setting,
@@ -54,11 +55,9 @@ pub trait Kernel: Sized {
         socket: SocketId,
         to: SocketAddr,
         cursor: &mut PieceCursor<'_>,
+        segmentation: &Segmentation,
         counters: &mut Counters,
     ) -> bool;
-
-    /// See [`Outbox::stop_segmentation`].
-    fn stop_segmentation(&mut self) -> bool;
 
     /// Learns of a socket with a descriptor.
     fn admit(&mut self, id: SocketId, socket: &UdpSocket) -> io::Result<()>;

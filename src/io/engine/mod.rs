@@ -17,10 +17,13 @@ use std::{
     time::Duration,
 };
 
+#[cfg(test)]
+use std::net::IpAddr;
+
 use super::{
     Counters, Driver, Event, HoldTimes, Lease, Piece, Receive, Received, Settings, SocketId, Wait,
     Waker,
-    datagram::cursor::PieceCursor,
+    datagram::{cursor::PieceCursor, segmentation::Segmentation},
     sockets::{self, BufferSizes},
     sys,
 };
@@ -38,6 +41,8 @@ pub(in crate::io) mod hold_times;
 pub(in crate::io) mod kernel;
 pub(in crate::io) mod pace;
 mod receive;
+#[cfg(test)]
+mod refused;
 pub(in crate::io) mod size_histogram;
 mod slots;
 pub(in crate::io) mod table;
@@ -51,6 +56,7 @@ const BACKLOG_BESIDE: usize = 64;
 pub struct Engine<K: Kernel> {
     pub(in crate::io) kernel: K,
     table: Table,
+    segmentation: Segmentation,
     pub(in crate::io) core_use: CoreUse,
     pub(in crate::io) pace: Pace,
     spin: Duration,
@@ -72,6 +78,9 @@ pub struct Engine<K: Kernel> {
     counters: Counters,
     hold_times: HoldTimes,
     sampler: Sampler,
+    /// Destinations whose trains are told as refused with EIO, whatever became of them.
+    #[cfg(test)]
+    refuses: fn(IpAddr) -> bool,
 }
 
 /// An event before it is looked at.
@@ -84,6 +93,7 @@ enum Collected<F> {
     Taken(SocketId, OwnedFd),
     Broken(Key, i32),
     SegmentationOff,
+    SegmentationOn,
 }
 
 impl<K: Kernel> Engine<K> {
@@ -100,6 +110,7 @@ impl<K: Kernel> Engine<K> {
         Ok(Self {
             kernel,
             table: Table::new(sockets),
+            segmentation: Segmentation::new(settings.segmentation),
             core_use: CoreUse::new(),
             pace: Pace::new(Duration::from_micros(settings.hold_us.into())),
             spin: Duration::from_micros(settings.spin_us.into()),
@@ -114,6 +125,8 @@ impl<K: Kernel> Engine<K> {
             counters: Counters::new(settings.buffers),
             hold_times: HoldTimes::default(),
             sampler: Sampler::default(),
+            #[cfg(test)]
+            refuses: |_| false,
         })
     }
 
@@ -134,6 +147,11 @@ impl<K: Kernel> Engine<K> {
         }
         let entry = self.table.get(key.id());
         entry.map_or(Ok(()), |entry| sys::set_dont_fragment(entry.descriptor(), v6, on))
+    }
+
+    /// Queues as much of `cursor` as there is room for; whether that was all of it.
+    fn queue(&mut self, socket: SocketId, to: SocketAddr, cursor: &mut PieceCursor<'_>) -> bool {
+        self.kernel.queue(socket, to, cursor, &self.segmentation, &mut self.counters)
     }
 
     /// The datagram in a filled buffer, unless its socket was closed meanwhile.
@@ -178,6 +196,7 @@ impl<K: Kernel> Engine<K> {
                 self.is_open(key).then_some(Event::Broken(key.id(), errno))
             }
             Collected::SegmentationOff => Some(Event::SegmentationOff),
+            Collected::SegmentationOn => Some(Event::SegmentationOn),
         }
     }
 
@@ -252,7 +271,7 @@ impl<K: Kernel> Driver for Engine<K> {
         let switched = self.switch_dont_fragment(key, piece.dont_fragment);
         let mut cursor = PieceCursor::new(piece);
         let mut ready = switched.is_ok();
-        while ready && !self.kernel.queue(socket, to, &mut cursor, &mut self.counters) {
+        while ready && !self.queue(socket, to, &mut cursor) {
             self.counters.early_flushes += 1;
             ready = self.flush().is_ok();
         }

@@ -15,6 +15,7 @@ impl<K: Kernel> Engine<K> {
         if let Some(percent) = self.core_use.sample() {
             self.pace.uses(percent);
         }
+        self.segmentation.begin_turn();
         self.prepare()?;
         if self.sampler.is_under_way() {
             // A call of its own, so that the clock is read when the kernel has it all. Nothing is

@@ -22,6 +22,7 @@ use crate::io::{
     datagram::{
         cursor::PieceCursor,
         outbox::{Outbox, SendTrain, TRAINS_MAX},
+        segmentation::Segmentation,
     },
     engine::{
         errno::{self, ReceiveFate},
@@ -179,7 +180,7 @@ impl kernel::Kernel for Kernel {
         Ok(Self {
             epoll,
             pool: Pool::new(settings.buffers)?,
-            outbox: Outbox::new(settings.segmentation),
+            outbox: Outbox::new(),
             incoming: ReceiveBatch::new(),
             outgoing: SendBatch::new(),
             sending: Vec::with_capacity(TRAINS_MAX),
@@ -204,13 +205,10 @@ impl kernel::Kernel for Kernel {
         socket: SocketId,
         to: SocketAddr,
         cursor: &mut PieceCursor<'_>,
+        segmentation: &Segmentation,
         counters: &mut Counters,
     ) -> bool {
-        self.outbox.queue(socket, to, cursor, counters)
-    }
-
-    fn stop_segmentation(&mut self) -> bool {
-        self.outbox.stop_segmentation()
+        self.outbox.queue(socket, to, cursor, segmentation, counters)
     }
 
     /// A socket is watched from when it is armed.

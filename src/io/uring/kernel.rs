@@ -30,6 +30,7 @@ use crate::io::{
         cursor::PieceCursor,
         layout::{self, CONTROL_BYTES, Layout, V4_NAME_BYTES, V6_NAME_BYTES},
         outbox::{Outbox, SendTrain},
+        segmentation::Segmentation,
     },
     engine::{
         kernel::{self, Arrived, Slots, Step},
@@ -199,7 +200,7 @@ impl kernel::Kernel for Kernel {
         let pool = Pool::new(settings.buffers)?;
         // SAFETY: `drop` below lets go of the buffers only once no receive is under way.
         let buffers = unsafe { BufferRing::register(&ring, Rc::clone(&pool), settings.buffers) }?;
-        let outbox = Outbox::new(settings.segmentation);
+        let outbox = Outbox::new();
         let templates = Templates { v4: template(V4_NAME_BYTES), v6: template(V6_NAME_BYTES) };
         let binding = HashMap::new();
         let shared = ManuallyDrop::new(Shared { outbox, buffers, templates, binding });
@@ -241,13 +242,10 @@ impl kernel::Kernel for Kernel {
         socket: SocketId,
         to: SocketAddr,
         cursor: &mut PieceCursor<'_>,
+        segmentation: &Segmentation,
         counters: &mut Counters,
     ) -> bool {
-        self.shared.outbox.queue(socket, to, cursor, counters)
-    }
-
-    fn stop_segmentation(&mut self) -> bool {
-        self.shared.outbox.stop_segmentation()
+        self.shared.outbox.queue(socket, to, cursor, segmentation, counters)
     }
 
     fn admit(&mut self, id: SocketId, socket: &UdpSocket) -> io::Result<()> {

@@ -10,8 +10,10 @@ use crate::worker::{data::sockets::Role, status::snapshot::Snapshot};
 pub enum Report {
     /// The state machine's own news.
     Turn(turn::Report),
-    /// The kernel refuses segmentation offload; trains leave datagram by datagram from now on.
+    /// The kernel refuses segmentation offload to whomever; trains leave datagram by datagram.
     SegmentationOff,
+    /// It takes trains again.
+    SegmentationOn,
     /// A socket could not be opened or no longer receives.
     SocketBroken {
         /// What it was for.

@@ -44,7 +44,8 @@ fn turn(driver: &mut impl Driver) -> Vec<usize> {
         | Event::Closed(_)
         | Event::Taken(..)
         | Event::Broken(..)
-        | Event::SegmentationOff => None,
+        | Event::SegmentationOff
+        | Event::SegmentationOn => None,
     });
     received.collect()
 }
