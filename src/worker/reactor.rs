@@ -190,7 +190,7 @@ impl<D: Driver> Worker<D> {
 
     /// How long the next turn may sleep where nothing arrives.
     pub fn next_wait(&self) -> Wait {
-        if self.mailboxes.has_waiting() {
+        if self.mailboxes.has_waiting() || self.batches.has_open() {
             return Wait::For(RETRY);
         }
         match self.server.next_deadline() {

@@ -200,6 +200,11 @@ impl Mailboxes {
         }
     }
 
+    /// How many messages a worker has not read yet.
+    pub(in crate::worker) fn unread(&self, by: WorkerIndex) -> usize {
+        self.addresses.get(usize::from(by.0)).map_or(0, |address| address.inbox.len())
+    }
+
     /// Sends an emptied batch back to the worker that owns it.
     pub(in crate::worker) fn take_back(&self, owner: WorkerIndex, batch: Batch) {
         if let Some(address) = self.addresses.get(usize::from(owner.0)) {
