@@ -136,9 +136,10 @@ impl Story {
                 let allocation = self.model.allocations.get(&opened.flow.client);
                 allocation.is_some_and(|it| it.session.is_none())
             }
-            Deed::Report(Report::SocketBroken { .. } | Report::Turn(News::StrangersRefused(_))) => {
-                true
+            Deed::Report(Report::SocketBroken { local, .. }) => {
+                self.broken.iter().any(|it| Some(*it) == *local)
             }
+            Deed::Report(Report::Turn(News::StrangersRefused(_))) => true,
             Deed::Report(_)
             | Deed::Took(..)
             | Deed::Woken
