@@ -1,4 +1,4 @@
-"""The panels of tuning/grafana.json as Grafana would ask for them, and the README's expressions."""
+"""What is asked for: the panels of tuning/grafana.json as Grafana would, and docs/metrics.md's alerts."""
 
 import json
 import re
@@ -79,7 +79,7 @@ class Dashboard:
         return any(word.search(it.expression) for panel in self.panels for it in panel.targets)
 
 
-def of_readme(path):
+def of_alerts(path):
     """The expressions in the first column of the table of what to look at."""
     lines = path.read_text().split("| look at | because |")[1].splitlines()[2:]
     rows = []

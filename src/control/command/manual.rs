@@ -36,7 +36,7 @@ const SECTIONS: [(&str, &[&str]); 4] = [
         &["0: done, or ended as asked. 1: the server failed, or the doctor found something of \
              weight. 2: the command line or the configuration is wrong."],
     ),
-    ("SEE ALSO", &["/usr/share/doc/uturn/README.md, and tuning.md beside it."]),
+    ("SEE ALSO", &["/usr/share/doc/uturn/README.md, and docs/ and tuning/ beside it."]),
 ];
 
 /// Writes the manual page, in roff.

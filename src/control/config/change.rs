@@ -166,9 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_says_which_is_which() {
-        let readme = include_str!("../../../README.md");
-        let (_, told) = readme.split_once("Most keys hold at once:").unwrap();
+    fn the_docs_say_which_is_which() {
+        let page = include_str!("../../../docs/operating.md");
+        let (_, told) = page.split_once("Most keys hold at once:").unwrap();
         let (live, told) = told.split_once("What takes sockets").unwrap();
         let (fixed, _) = told.split_once("needs a restart").unwrap();
         let config = config(BASE);

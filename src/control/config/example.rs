@@ -1,6 +1,7 @@
 //! A file with every key, explained and commented out: what a package installs to be edited.
 //!
-//! Made from the schema like the options table of `README.md`, so that neither can be out of date.
+//! Made from the schema like the options table of `docs/configuration.md`, so that neither can be
+//! out of date.
 
 use super::schema::{KEYS, Key};
 

@@ -1,8 +1,8 @@
 //! The one list of everything that can be configured.
 //!
 //! A key is written down here once: its name, unit, default, bounds and what it does. The command
-//! line, the file and the table in `README.md` all take those words from here, and tests hold
-//! the three to this list, so that no option can be undocumented or silently ignored.
+//! line, the file and the table in `docs/configuration.md` take those words from here, and tests
+//! hold the three to this list, so that no option can be undocumented or silently ignored.
 //!
 //! Law: no default and no bound of an option stands anywhere else in the program.
 

@@ -1,8 +1,9 @@
-//! The options table of `README.md`, made from the schema and checked against what stands there.
+//! The options table of `docs/configuration.md`, made from the schema and checked against what
+//! stands there.
 
 use super::schema::{KEYS, Key};
 
-/// Writes the options table of `README.md`: one row per key, in Markdown.
+/// Writes the options table of `docs/configuration.md`: one row per key, in Markdown.
 pub fn options_table() -> String {
     let rows = KEYS.iter().map(|key| row(key));
     let head = "| option | value | default | bounds | what it does |\n|---|---|---|---|---|\n";
@@ -20,15 +21,15 @@ fn row(key: &Key) -> String {
 mod tests {
     use super::options_table;
 
-    const README: &str = include_str!("../../../README.md");
+    const PAGE: &str = include_str!("../../../docs/configuration.md");
     const TABLE_BEGINS: &str = "<!-- options: made from src/control/config/schema.rs -->\n";
     const TABLE_ENDS: &str = "<!-- end of options -->";
 
     #[test]
-    fn the_table_in_the_readme_is_this_list() {
-        let (_, rest) = README.split_once(TABLE_BEGINS).unwrap();
+    fn the_table_in_the_docs_is_this_list() {
+        let (_, rest) = PAGE.split_once(TABLE_BEGINS).unwrap();
         let (table, _) = rest.split_once(TABLE_ENDS).unwrap();
         let made = options_table();
-        assert!(table == made, "the options table of README.md should be:\n{made}");
+        assert!(table == made, "the options table of docs/configuration.md should be:\n{made}");
     }
 }

@@ -113,7 +113,12 @@ fn metrics(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
         .filter_map(|host| read(&Word { value: format!("{host}:{port}"), ..word.clone() }, notes))
         .collect();
     draft.list(&schema::METRICS, listen.iter().map(|address| address.0));
-    notes.add(flag.line, Fate::Differs, &flag.name, "the metrics have other names: see README.md");
+    notes.add(
+        flag.line,
+        Fate::Differs,
+        &flag.name,
+        "the metrics have other names: see docs/metrics.md",
+    );
 }
 
 fn bracketed(ip: &str) -> String {
