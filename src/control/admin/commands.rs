@@ -95,8 +95,8 @@ impl ServerStatus {
     pub(in crate::control) fn serving(config: &Config) -> Self {
         Self {
             state: State::Serving,
-            realm: config.realm.clone(),
-            allocations_limit: config.quotas.total_allocations,
+            realm: config.values.realm.0.clone(),
+            allocations_limit: config.values.total_quota,
             listen: config.listen.clone(),
             relays: config.relays.iter().map(|relay| relay.advertised).collect(),
             listeners: config.listen.clone(),
@@ -113,8 +113,8 @@ impl ServerStatus {
 
     /// Follows a configuration that has changed.
     pub(in crate::control) fn follow(&mut self, config: &Config) {
-        self.realm.clone_from(&config.realm);
-        self.allocations_limit = config.quotas.total_allocations;
+        self.realm.clone_from(&config.values.realm.0);
+        self.allocations_limit = config.values.total_quota;
         self.listen.clone_from(&config.listen);
         self.relays = config.relays.iter().map(|relay| relay.advertised).collect();
     }

@@ -34,7 +34,7 @@ pub(in crate::control) struct FixedStatus {
 impl FixedStatus {
     /// Notes where a server is.
     pub(in crate::control) fn of(config: &Config, origin: &Origin) -> Self {
-        Self { config: origin.file.clone(), relay_ports: config.relay_ports.to_string() }
+        Self { config: origin.file.clone(), relay_ports: config.values.relay_ports.to_string() }
     }
 }
 

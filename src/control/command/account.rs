@@ -53,7 +53,7 @@ impl SecretArgs {
         if let Some(secret) = self.secret(config)? {
             return Ok(Some(guest(&secret)));
         }
-        match config.and_then(|config| config.users.first().cloned()) {
+        match config.and_then(|config| config.values.user.first().cloned()) {
             Some(user) => Ok(Some(user)),
             None => variable(USER_VARIABLE, user),
         }
@@ -63,7 +63,7 @@ impl SecretArgs {
     fn secret(&self, config: Option<&Config>) -> Result<Option<Secret>, String> {
         let of_the_file = || {
             let config = config.filter(|config| !config.secret_is_generated)?;
-            config.secrets.first().cloned()
+            config.values.secret.first().cloned()
         };
         match self.secret.clone().or_else(of_the_file) {
             Some(secret) => Ok(Some(secret)),

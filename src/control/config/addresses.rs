@@ -6,7 +6,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::raw::{Given, Options, Place};
+use super::raw::{Given, Place};
+use super::schema::Options;
 use super::schema::{self, Key};
 use super::settle::Settling;
 use super::source::{ConfigError, Remedy};

@@ -20,7 +20,8 @@ pub fn example_file() -> String {
 }
 
 fn entry(key: &Key) -> String {
-    let Key { name, default, bounds, doc, .. } = key;
+    let Key { name, doc, .. } = key;
+    let (default, bounds) = (key.default_words(), key.bounds_words());
     let comment = comment(&format!("{doc} Default: {default}. Bounds: {bounds}."));
     format!("\n{comment}#{name} = {}\n", value(key))
 }
@@ -52,7 +53,7 @@ fn comment(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::raw::Options;
+    use super::super::Options;
     use super::{KEYS, WIDTH, example_file};
 
     #[test]

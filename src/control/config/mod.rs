@@ -11,6 +11,7 @@
 
 mod addresses;
 mod change;
+mod choice;
 mod example;
 mod exposure;
 mod families;
@@ -32,28 +33,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use tracing::level_filters::LevelFilter;
 
 pub use addresses::{Addresses, Asked};
 pub use change::Change;
+pub use choice::{IoChoice, LogFormat};
 pub use example::example_file;
 pub use exposure::Exposure;
 pub(super) use families::Families;
 pub use machine::Machine;
-pub use raw::Options;
+pub use schema::{Options, Values};
 pub use source::{ConfigError, Remedy};
 pub use table::options_table;
 pub use users::UsersFile;
 pub(crate) use value::Server;
 pub(crate) use value::{ExternalIp, MetricsAddress, Realm, Value};
-pub use value::{IoChoice, LogFormat, PortRange, Proof, Secret, User, UserKey};
+pub use value::{PortRange, Proof, Secret, User, UserKey};
 
 use exposure::Content;
 use source::Source;
 
-use crate::turn::{OnReallocate, RateLimits, RelayAddress};
-use crate::wire::ChannelRange;
-use crate::worker::Steering;
+use crate::turn::RelayAddress;
 
 /// Everything the server was told, resolved.
 #[derive(Clone, Debug)]
@@ -66,64 +65,22 @@ pub struct Config {
     pub relays: Vec<RelayAddress>,
     /// Addresses that were asked for by name and that this machine does not have yet.
     pub missing: Vec<IpAddr>,
-    /// Ports that are handed out; at least one.
-    pub relay_ports: PortRange,
-    /// Realm of the long-term credentials; 1-127 characters.
-    pub realm: String,
+    /// The value of every key; of total-quota no more than there are relay ports, of secret the one
+    /// that was made for this run, too.
+    pub values: Values,
     /// Realms that held before in this run, the latest first: allocations made under them go on.
     pub former_realms: Vec<String>,
-    /// Users written among the options; each name once, also among those of the file.
-    pub users: Vec<User>,
     /// The file of further users, if there is one; shared, because it may have a million of them.
     pub users_file: Option<Arc<UsersFile>>,
-    /// Secrets of time-limited credentials, each of them accepted.
-    pub secrets: Vec<Secret>,
-    /// True when there was no user and no secret, and `secrets` holds one made for this run.
+    /// True when there was no user and no secret, and the only secret was made for this run.
     pub secret_is_generated: bool,
     /// Where each worker runs, by worker index; at least one.
     pub workers: Vec<WorkerPlace>,
     /// What is routed to this machine, and so closed to clients; empty if the kernel does not say.
     pub local: Vec<IpNet>,
-    /// Peers opened although the built-in list or [`Config::own`] denies them.
-    pub allow_peers: Vec<IpNet>,
-    /// Peers never reached; wins over `allow_peers`.
-    pub deny_peers: Vec<IpNet>,
-    /// How much of everything there may be.
-    pub quotas: Quotas,
-    /// How much one allocation may relay each way.
-    pub limits: RateLimits,
-    /// Bytes a second that all workers together answer the strangers of one network with; 0 for no
-    /// limit.
-    pub stranger_reply_bytes: u32,
-    /// Longest lifetime granted, in seconds; 1-86400.
-    pub max_lifetime_s: u32,
-    /// Whether authenticated Allocate and Refresh answers carry SOFTWARE.
-    pub software: bool,
-    /// Which channel numbers may be bound.
-    pub channel_numbers: ChannelRange,
-    /// What an Allocate with a new transaction does on a live five-tuple.
-    pub on_reallocate: OnReallocate,
-    /// Where new clients are sent while draining; one of each family at most, none an own one.
-    pub alternate_servers: Vec<SocketAddr>,
-    /// How long a drain may take, seconds; 0 for as long as it takes.
-    pub drain_deadline_s: u32,
-    /// Which driver moves the packets.
-    pub io: IoChoice,
-    /// How clients are spread over the workers.
-    pub steer: Steering,
-    /// How workers wait for packets.
-    pub waiting: Waiting,
     /// Addresses that numbers are shown on, perhaps all of a family; sorted, each once, none by
     /// default.
     pub metrics: Vec<SocketAddr>,
-    /// Where the control socket is, if there is one.
-    pub control: Option<PathBuf>,
-    /// Where usage is recorded; `None` for nowhere.
-    pub usage: Option<UsageSettings>,
-    /// How the server logs.
-    pub log: LogSettings,
-    /// Whether a crash may leave the memory behind, secrets and all.
-    pub core_dumps: bool,
     /// Files that others on this machine may read or change and should not.
     pub exposed: Vec<Exposure>,
 }
@@ -157,53 +114,23 @@ impl Origin {
     }
 }
 
+impl Values {
+    /// Where the control socket is, if there is one.
+    pub(in crate::control) fn control_path(&self) -> Option<&Path> {
+        self.control.as_ref().map(|path| path.0.as_path())
+    }
+
+    /// Where new clients are sent while draining; one of each family at most, none an own one.
+    pub(in crate::control) fn alternates(&self) -> Vec<SocketAddr> {
+        self.alternate_server.iter().map(|server| server.0).collect()
+    }
+}
+
 /// Where a worker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerPlace {
     /// Index of the core that the worker is pinned to.
     pub core: usize,
-}
-
-/// Where usage is recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsageSettings {
-    /// The file that is appended to.
-    pub path: PathBuf,
-    /// How often allocations that live are recorded, in seconds; `None` for never.
-    pub interval_s: Option<u32>,
-}
-
-/// How workers wait for packets, in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// Longest time a worker under load gathers packets; 0-2000.
-    pub batch_us: u32,
-    /// How long a worker looks before it sleeps; 0-1000.
-    pub spin_us: u32,
-    /// How long the kernel polls the network card before a worker sleeps; 0-1000.
-    pub busy_poll_us: u32,
-}
-
-/// Bounds on what clients may hold at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quotas {
-    /// Allocations of one user; `None` for as many as there may be in total.
-    pub user_allocations: Option<u32>,
-    /// Allocations of everybody; never more than there are relay ports.
-    pub total_allocations: u32,
-    /// Permissions of one allocation; 1-4096.
-    pub permissions: u16,
-    /// Channels of one allocation; 1-4096.
-    pub channels: u16,
-}
-
-/// How the server logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogSettings {
-    /// Least important level that is logged.
-    pub level: LevelFilter,
-    /// Form of a line.
-    pub format: LogFormat,
 }
 
 impl Config {
@@ -219,7 +146,7 @@ impl Config {
         let in_file = source.options()?;
         let content = in_file.content();
         let mut config =
-            settle::Settling { source: &source, machine }.settle(flags.over(in_file))?;
+            settle::Settling { source: &source, machine }.settle(&flags.over(in_file))?;
         let users = config.users_file.as_ref().map(|users| (&*users.path, Content::Secret));
         let files = file.map(|file| (file, content)).into_iter().chain(users);
         config.exposed = files.flat_map(|(file, content)| exposure::of(file, content)).collect();
@@ -229,13 +156,13 @@ impl Config {
     /// Every user with a fixed password or key.
     pub fn users(&self) -> impl Iterator<Item = &User> {
         let in_file = self.users_file.iter().flat_map(|file| &file.users);
-        self.users.iter().chain(in_file)
+        self.values.user.iter().chain(in_file)
     }
 
     /// As many allocations as there are relay ports.
     fn most_allocations(&self) -> u32 {
         let relays = u32::try_from(self.relays.len()).unwrap_or(u32::MAX);
-        self.relay_ports.count().saturating_mul(relays)
+        self.values.relay_ports.count().saturating_mul(relays)
     }
 
     /// Names everything that leads to this machine: its own addresses, what it listens on even if an

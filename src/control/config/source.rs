@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::raw::{Options, Place};
+use super::raw::Place;
+use super::schema::Options;
 
 /// A file of options, kept as text so that an error can be given its line. The text may hold passwords,
 /// so its memory is overwritten when it is dropped.

@@ -5,13 +5,14 @@ use super::schema::{KEYS, Key};
 
 /// Writes the options table of `docs/configuration.md`: one row per key, in Markdown.
 pub fn options_table() -> String {
-    let rows = KEYS.iter().map(|key| row(key));
+    let rows = KEYS.iter().map(row);
     let head = "| option | value | default | bounds | what it does |\n|---|---|---|---|---|\n";
     rows.fold(head.to_owned(), |table, row| table + &row)
 }
 
 fn row(key: &Key) -> String {
-    let Key { name, default, bounds, doc, .. } = key;
+    let Key { name, doc, .. } = key;
+    let (default, bounds) = (key.default_words(), key.bounds_words());
     let unit = key.unit.replace('|', "\\|");
     let repeatable = if key.is_list { " Repeatable." } else { "" };
     format!("| `--{name}` | `{unit}` | {default} | {bounds} | {doc}{repeatable} |\n")

@@ -5,8 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use clap::{CommandFactory, Parser};
 use proptest::prelude::*;
 
-use super::raw::Options;
-use super::schema::{KEYS, Key};
+use super::schema::{KEYS, Key, Options};
 use super::settle::Settling;
 use super::source::Source;
 use super::{Config, ConfigError, Machine, Remedy, Secret};
@@ -41,7 +40,7 @@ fn flags(words: &[&str]) -> Options {
 pub(super) fn settle(file: &str, words: &[&str]) -> Result<Config, ConfigError> {
     let source = Source::of("uturn.toml", file);
     let options = flags(words).over(source.options()?);
-    Settling { source: &source, machine: &machine() }.settle(options)
+    Settling { source: &source, machine: &machine() }.settle(&options)
 }
 
 fn from_file(file: &str) -> Config {
@@ -159,7 +158,8 @@ fn the_command_line_wins_for_every_key() {
     }
     let external = settle("external-ip = ['198.51.100.1']", &["--external-ip=198.51.100.2"]);
     assert_eq!(external.unwrap().relays[0].advertised, ip("198.51.100.2"));
-    let secrets = settle("secret = ['in-the-file']", &["--secret=on-the-line"]).unwrap().secrets;
+    let secrets =
+        settle("secret = ['in-the-file']", &["--secret=on-the-line"]).unwrap().values.secret;
     assert_eq!(secrets.iter().map(Secret::reveal).collect::<Vec<_>>(), ["on-the-line"]);
     for key in KEYS.iter().filter(|key| !["external-ip", "secret"].contains(&key.name)) {
         let is_tried =
@@ -307,7 +307,7 @@ fn time_may_mend_what_the_machine_lacks_and_nothing_that_was_written() {
         Machine { binds: |address| address.ip() == ip("10.0.0.5"), ..Machine::with(&["10.0.0.5"]) };
     let remedy = |file: &str, machine: &Machine| {
         let source = Source::of("uturn.toml", file);
-        let settled = Settling { source: &source, machine }.settle(source.options().unwrap());
+        let settled = Settling { source: &source, machine }.settle(&source.options().unwrap());
         settled.map(|config| binds(&config)).map_err(|error| error.remedy)
     };
     for file in [
@@ -395,9 +395,9 @@ fn workers_are_as_many_as_cpus_and_ports_let_be_useful_unless_a_number_is_given(
 #[test]
 fn a_secret_is_made_only_when_nobody_could_log_in_otherwise() {
     let made = from_flags(&[]);
-    assert!(made.secret_is_generated && made.secrets[0].reveal().len() == 32);
-    assert_ne!(made.secrets, from_flags(&[]).secrets);
-    assert!(from_flags(&["--user=a:b"]).secrets.is_empty());
+    assert!(made.secret_is_generated && made.values.secret[0].reveal().len() == 32);
+    assert_ne!(made.values.secret, from_flags(&[]).values.secret);
+    assert!(from_flags(&["--user=a:b"]).values.secret.is_empty());
     assert!(!from_flags(&["--secret=long-enough"]).secret_is_generated);
 }
 
@@ -405,34 +405,36 @@ fn a_secret_is_made_only_when_nobody_could_log_in_otherwise() {
 fn so_many_secrets_and_no_more() {
     let secrets =
         |count: usize| settle(&format!("secret = [{}]", "'long-enough', ".repeat(count)), &[]);
-    assert_eq!(secrets(MAX_SECRETS).unwrap().secrets.len(), MAX_SECRETS);
+    assert_eq!(secrets(MAX_SECRETS).unwrap().values.secret.len(), MAX_SECRETS);
     assert_eq!(secrets(MAX_SECRETS + 1).unwrap_err().key, "secret");
-    assert!(super::schema::SECRET.bounds.ends_with(&format!("{MAX_SECRETS} secrets at most")));
+    assert!(
+        super::schema::SECRET.bounds_words().ends_with(&format!("{MAX_SECRETS} secrets at most"))
+    );
 }
 
 #[test]
 fn a_quota_of_nothing_means_no_quota_and_never_more_than_the_ports() {
-    let quotas = from_flags(&["--user-quota=0", "--relay-ports=5000-5099"]).quotas;
-    assert_eq!((quotas.user_allocations, quotas.total_allocations), (None, 200));
-    let above = from_flags(&["--total-quota=5000", "--relay-ports=5000-5099"]).quotas;
-    assert_eq!(above.total_allocations, 200);
+    let values = from_flags(&["--user-quota=0", "--relay-ports=5000-5099"]).values;
+    assert_eq!((values.user_quota, values.total_quota), (0, 200));
+    let above = from_flags(&["--total-quota=5000", "--relay-ports=5000-5099"]).values;
+    assert_eq!(above.total_quota, 200);
 }
 
 #[test]
 fn peer_lists_may_repeat_and_name_single_addresses() {
     let config = from_flags(&["--deny-peers=10.1.2.3/8", "--deny-peers=10.0.0.0/8"]);
-    assert_eq!(config.deny_peers[0], config.deny_peers[1]);
+    assert_eq!(config.values.deny_peers[0], config.values.deny_peers[1]);
     let single = from_flags(&["--allow-peers=::1"]);
-    assert_eq!(single.allow_peers[0].to_string(), "::1/128");
+    assert_eq!(single.values.allow_peers[0].to_string(), "::1/128");
 }
 
 #[test]
 fn defaults_are_those_of_the_schema() {
     let config = from_flags(&[]);
-    assert_eq!(config.relay_ports.to_string(), "49152-65535");
-    assert_eq!(config.max_lifetime_s, 3600);
-    assert_eq!(config.on_reallocate, OnReallocate::Refuse);
-    assert!(config.software);
+    assert_eq!(config.values.relay_ports.to_string(), "49152-65535");
+    assert_eq!(config.values.max_lifetime, 3600);
+    assert_eq!(config.values.on_reallocate, OnReallocate::Refuse);
+    assert!(config.values.software.0);
 }
 
 proptest! {

@@ -9,13 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use tracing::level_filters::LevelFilter;
 use zeroize::Zeroizing;
 
-use crate::turn::OnReallocate;
-use crate::wire::ChannelRange;
-use crate::worker::Steering;
-
+use super::key::Key;
 /// Port of STUN and TURN over UDP (RFC 8489 §18.6).
 const STUN_PORT: u16 = 3478;
 /// Longest username: fewer than 509 bytes (RFC 8489 §14.3). Passwords get the same bound.
@@ -31,9 +27,18 @@ const SOCKET_PATH_MAX_BYTES: usize = 90;
 const LOWEST_RELAY_PORT: u16 = 1024;
 
 /// Something that an option can be set to.
-pub(crate) trait Value: Sized {
+pub(crate) trait Value: Clone + PartialEq + Send + Sync + 'static {
     /// Reads a value, or says in one line what is wrong and what would be right.
     fn read(text: &str) -> Result<Self, String>;
+
+    /// The value as a file has it, without passwords and secrets.
+    fn written(&self) -> toml::Value;
+
+    /// Holds the value to the bounds of a key, where its type takes more.
+    fn check(&self, key: &Key) -> Result<(), String> {
+        let _ = key;
+        Ok(())
+    }
 }
 
 /// A word that is not shown: neither in logs nor in errors nor by `check-config`. Its memory is
@@ -143,28 +148,6 @@ pub(crate) struct ExternalIp {
     pub(crate) private: Option<IpAddr>,
 }
 
-/// Which driver moves the packets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum IoChoice {
-    /// io_uring, or no start.
-    Uring,
-    /// epoll, `recvmmsg` and `sendmmsg`.
-    Portable,
-    /// io_uring where the kernel allows it, else portable.
-    #[default]
-    Auto,
-}
-
-/// Form of the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Lines to read.
-    #[default]
-    Text,
-    /// One JSON object per line.
-    Json,
-}
-
 impl Value for SocketAddr {
     fn read(text: &str) -> Result<Self, String> {
         let bare = || text.parse::<IpAddr>().map(|ip| Self::new(ip, STUN_PORT));
@@ -175,6 +158,10 @@ impl Value for SocketAddr {
         }
         plain_unicast_or_any(address.ip(), text)?;
         Ok(address)
+    }
+
+    fn written(&self) -> toml::Value {
+        self.to_string().into()
     }
 }
 
@@ -197,6 +184,10 @@ impl Value for Server {
         }
         Ok(Self(address))
     }
+
+    fn written(&self) -> toml::Value {
+        self.0.to_string().into()
+    }
 }
 
 /// Where numbers are shown; a port alone is on loopback.
@@ -214,6 +205,10 @@ impl Value for MetricsAddress {
         plain_unicast_or_any(address.ip(), text)?;
         Ok(Self(address))
     }
+
+    fn written(&self) -> toml::Value {
+        self.0.to_string().into()
+    }
 }
 
 impl Value for IpAddr {
@@ -225,6 +220,10 @@ impl Value for IpAddr {
         }
         plain_unicast_or_any(ip, text)?;
         Ok(ip)
+    }
+
+    fn written(&self) -> toml::Value {
+        self.to_string().into()
     }
 }
 
@@ -254,6 +253,15 @@ impl Value for ExternalIp {
         }
         Ok(Self { public, private })
     }
+
+    fn written(&self) -> toml::Value {
+        let Self { public, private } = self;
+        let text = match private {
+            Some(private) => format!("{public}/{private}"),
+            None => public.to_string(),
+        };
+        text.into()
+    }
 }
 
 impl Value for PortRange {
@@ -272,6 +280,10 @@ impl Value for PortRange {
         }
         Ok(Self { low, high })
     }
+
+    fn written(&self) -> toml::Value {
+        self.to_string().into()
+    }
 }
 
 impl Value for User {
@@ -284,12 +296,20 @@ impl Value for User {
         let proof = Proof::Password(Secret::new(password.to_owned()));
         Ok(Self { name: name.to_owned(), proof })
     }
+
+    fn written(&self) -> toml::Value {
+        format!("{}:***", self.name).into()
+    }
 }
 
 impl Value for Secret {
     fn read(text: &str) -> Result<Self, String> {
         within("the secret", text, SECRET_MIN_BYTES, SECRET_MAX_BYTES)?;
         Ok(Self::new(text.to_owned()))
+    }
+
+    fn written(&self) -> toml::Value {
+        "***".into()
     }
 }
 
@@ -318,6 +338,10 @@ impl Value for FilePath {
         }
         Ok(Self(text.into()))
     }
+
+    fn written(&self) -> toml::Value {
+        self.0.display().to_string().into()
+    }
 }
 
 /// Where a Unix socket is made. A socket's name has 108 bytes, and the longer one it is made under
@@ -333,6 +357,10 @@ impl Value for SocketPath {
             return Err(format!("it has {bytes} bytes: write {SOCKET_PATH_MAX_BYTES} at most"));
         }
         Ok(Self(path))
+    }
+
+    fn written(&self) -> toml::Value {
+        self.0.display().to_string().into()
     }
 }
 
@@ -351,11 +379,23 @@ impl Value for Realm {
         }
         Ok(Self(text.to_owned()))
     }
+
+    fn written(&self) -> toml::Value {
+        self.0.as_str().into()
+    }
 }
 
 impl Value for u32 {
     fn read(text: &str) -> Result<Self, String> {
         text.parse().map_err(|_| format!("'{text}' is not a whole number from 0 to {}", Self::MAX))
+    }
+
+    fn written(&self) -> toml::Value {
+        (*self).into()
+    }
+
+    fn check(&self, key: &Key) -> Result<(), String> {
+        key.check_number(*self)
     }
 }
 
@@ -365,74 +405,8 @@ impl Value for IpNet {
         let wrong = || format!("'{text}' is not a network: write 192.0.2.0/24 or 2001:db8::/32");
         text.parse::<Self>().or_else(|_| bare()).map(|net| net.trunc()).map_err(|_| wrong())
     }
-}
 
-/// Whether something is done; `on` or `off` (`true` or `false` in the file).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Switch(pub(crate) bool);
-
-impl Value for Switch {
-    fn read(text: &str) -> Result<Self, String> {
-        one_of(
-            text,
-            &[
-                ("on", Self(true)),
-                ("off", Self(false)),
-                ("true", Self(true)),
-                ("false", Self(false)),
-            ],
-        )
+    fn written(&self) -> toml::Value {
+        self.to_string().into()
     }
-}
-
-impl Value for ChannelRange {
-    fn read(text: &str) -> Result<Self, String> {
-        one_of(text, &[("rfc8656", Self::Rfc8656), ("rfc5766", Self::Rfc5766)])
-    }
-}
-
-impl Value for OnReallocate {
-    fn read(text: &str) -> Result<Self, String> {
-        one_of(text, &[("refuse", Self::Refuse), ("replace", Self::Replace)])
-    }
-}
-
-impl Value for IoChoice {
-    fn read(text: &str) -> Result<Self, String> {
-        one_of(text, &[("uring", Self::Uring), ("portable", Self::Portable), ("auto", Self::Auto)])
-    }
-}
-
-impl Value for Steering {
-    fn read(text: &str) -> Result<Self, String> {
-        one_of(text, &[("hash", Self::Hash), ("cpu", Self::Cpu)])
-    }
-}
-
-impl Value for LogFormat {
-    fn read(text: &str) -> Result<Self, String> {
-        one_of(text, &[("text", Self::Text), ("json", Self::Json)])
-    }
-}
-
-impl Value for LevelFilter {
-    fn read(text: &str) -> Result<Self, String> {
-        let levels = [
-            ("off", Self::OFF),
-            ("error", Self::ERROR),
-            ("warn", Self::WARN),
-            ("info", Self::INFO),
-            ("debug", Self::DEBUG),
-            ("trace", Self::TRACE),
-        ];
-        one_of(text, &levels)
-    }
-}
-
-fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
-        return Ok(*value);
-    }
-    let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-    Err(format!("'{text}' is not a choice: write one of {}", words.join(", ")))
 }

@@ -14,7 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use super::queue::Queue;
-use crate::control::config::{LogFormat, LogSettings};
+use crate::control::config::{LogFormat, Values};
 use crate::control::escape;
 
 /// The level of a log that runs.
@@ -42,18 +42,18 @@ static QUEUE: OnceLock<Queue> = OnceLock::new();
 ///
 /// # Errors
 /// The system gives no thread, or no descriptor, to write it with.
-pub(in crate::control) fn start(settings: &LogSettings) -> io::Result<Level> {
+pub(in crate::control) fn start(settings: &Values) -> io::Result<Level> {
     // A handle of its own: who writes to standard error otherwise does not wait for the log's reader.
     let out = File::from(stderr().as_fd().try_clone_to_owned()?);
     let queue = Queue::start(out)?;
     let queue = QUEUE.get_or_init(|| queue);
-    let (filter, handle) = reload::Layer::new(settings.level);
+    let (filter, handle) = reload::Layer::new(settings.log);
     let coloured = stderr().is_terminal();
-    let form = Form::of(settings.format, coloured);
+    let form = Form::of(settings.log_format, coloured);
     let writer = move || Lines { form, put: |line| queue.put(line) };
     let lines = fmt::layer().with_writer(writer).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
-    let started = match settings.format {
+    let started = match settings.log_format {
         LogFormat::Text => registry.with(lines.with_ansi(coloured)).try_init(),
         LogFormat::Json => {
             registry.with(lines.json().flatten_event(true).with_ansi(false)).try_init()

@@ -38,7 +38,7 @@ fn banner(config: &Config, driver: &str, style: Style) -> String {
     let mut text = format!("\n  {name}uturn {version}{end}  a TURN/STUN relay on {driver}\n\n");
     field(&mut text, style, "listening", &columns(&config.listen));
     field(&mut text, style, "relaying", &relaying(config));
-    field(&mut text, style, "realm", &[escape::text(&config.realm).into_owned()]);
+    field(&mut text, style, "realm", &[escape::text(&config.values.realm.0).into_owned()]);
     field(&mut text, style, "workers", &[workers(config)]);
     field(&mut text, style, "metrics", &columns(&config.metrics));
     if let Some(secret) = generated(config) {
@@ -72,7 +72,7 @@ fn columns(addresses: &[SocketAddr]) -> Vec<String> {
 }
 
 fn relaying(config: &Config) -> Vec<String> {
-    let ports = format!("ports {}", config.relay_ports);
+    let ports = format!("ports {}", config.values.relay_ports);
     let mut lines: Vec<String> = config.relays.iter().map(relay).collect();
     if let Some(first) = lines.first_mut() {
         *first = format!("{first:<24}{ports}");
@@ -93,7 +93,7 @@ fn workers(config: &Config) -> String {
 }
 
 fn generated(config: &Config) -> Option<&Secret> {
-    config.secrets.first().filter(|_| config.secret_is_generated)
+    config.values.secret.first().filter(|_| config.secret_is_generated)
 }
 
 /// The secret, a credential made with it, and what a web page needs to use it.
@@ -144,7 +144,7 @@ mod tests {
     fn a_newcomer_can_use_what_is_printed() {
         let config = config();
         let text = banner(&config, "io_uring", PLAIN);
-        let secret = config.secrets[0].reveal();
+        let secret = config.values.secret[0].reveal();
         for part in [
             "on io_uring",
             "10.0.0.5:3478",
@@ -163,6 +163,6 @@ mod tests {
     fn a_configured_secret_is_not_printed() {
         let mut config = config();
         config.secret_is_generated = false;
-        assert!(!banner(&config, "io_uring", PLAIN).contains(config.secrets[0].reveal()));
+        assert!(!banner(&config, "io_uring", PLAIN).contains(config.values.secret[0].reveal()));
     }
 }

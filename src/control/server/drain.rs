@@ -48,7 +48,7 @@ impl<W: Workers> Supervisor<W> {
         let config = self.reload.config();
         let (servers, deadline) = match &self.drain {
             Some(drain) => (drain.servers.clone(), drain.deadline),
-            None => (config.alternate_servers.clone(), from_now(config.drain_deadline_s)),
+            None => (config.values.alternates(), from_now(config.values.drain_deadline)),
         };
         let servers = if request.alternate.is_empty() { servers } else { request.alternate };
         if let Some(own) = servers.iter().find(|server| config.listen.contains(server)) {

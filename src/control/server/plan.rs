@@ -6,10 +6,11 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::connections::PLACES;
-use crate::control::config::{Config, Proof, User, Waiting};
+use crate::control::config::{Config, Proof, User, Values};
 use crate::io::{self as net, Facts};
 use crate::turn::{
-    Authenticator, Credentials, DEFAULT_NONCE_LIFETIME_S, Nonces, PeerPolicy, PortPlan, Settings,
+    Authenticator, Credentials, DEFAULT_NONCE_LIFETIME_S, Nonces, PeerPolicy, PortPlan, RateLimits,
+    Settings,
 };
 use crate::worker::{DriverKind, Limits, Plan, SOCKETS_OF_A_LISTENER};
 
@@ -37,7 +38,7 @@ pub(in crate::control) fn plan(
     facts: &Facts,
     file_limit: u64,
 ) -> Plan {
-    let ports = config.relay_ports;
+    let ports = config.values.relay_ports;
     let share = Share::of(config, Holder::of(driver, facts), file_limit);
     let workers = u8::try_from(config.workers.len()).expect("the schema has 128 workers at most");
     Plan {
@@ -48,21 +49,21 @@ pub(in crate::control) fn plan(
         settings: Arc::clone(settings),
         limits: limits(config),
         driver,
-        steering: config.steer,
+        steering: config.values.steer,
         io: facts.adapt(io_settings(config, share.sockets)),
         reserved_sockets: share.reserved,
     }
 }
 
 fn io_settings(config: &Config, sockets: u32) -> net::Settings {
-    let Waiting { batch_us, spin_us, busy_poll_us } = config.waiting;
-    net::Settings { sockets, hold_us: batch_us, spin_us, busy_poll_us, ..net::Settings::default() }
+    let Values { batch_wait_us: hold_us, spin_us, busy_poll_us, .. } = config.values;
+    net::Settings { sockets, hold_us, spin_us, busy_poll_us, ..net::Settings::default() }
 }
 
 /// How many allocations there may be.
 pub(in crate::control) fn limits(config: &Config) -> Limits {
-    let quotas = &config.quotas;
-    Limits { per_user: quotas.user_allocations, total: Some(quotas.total_allocations) }
+    let Values { user_quota, total_quota, .. } = config.values;
+    Limits { per_user: (user_quota > 0).then_some(user_quota), total: Some(total_quota) }
 }
 
 /// Whose the relay sockets are.
@@ -134,7 +135,7 @@ impl Share {
 
 /// Descriptors that are no client's: the control thread's, and those that every worker begins with.
 fn kept(config: &Config) -> u64 {
-    let listeners = config.metrics.len() + usize::from(config.control.is_some());
+    let listeners = config.metrics.len() + usize::from(config.values.control.is_some());
     let connections = listeners * (PLACES + 1);
     CONTROL_DESCRIPTORS + connections as u64 + config.workers.len() as u64 * BESIDE_SOCKETS
 }
@@ -158,7 +159,7 @@ fn reserved(config: &Config) -> u32 {
 
 /// Relay ports of all addresses, those that are still to come among them.
 fn relay_ports(config: &Config) -> u32 {
-    config.relay_ports.count().saturating_mul(size(config.most_relays()))
+    config.values.relay_ports.count().saturating_mul(size(config.most_relays()))
 }
 
 fn size(len: usize) -> u32 {
@@ -180,32 +181,41 @@ pub(in crate::control) fn nonces() -> io::Result<Nonces> {
 pub(in crate::control) fn settings(config: &Config, nonces: Nonces) -> Settings {
     let credentials = |realm: &String| credentials(config, realm);
     let former = config.former_realms.iter().map(credentials).collect();
-    let authenticator = Authenticator::new(credentials(&config.realm), nonces).with_former(former);
+    let authenticator =
+        Authenticator::new(credentials(&config.values.realm.0), nonces).with_former(former);
     Settings {
-        software: config.software.then(|| SOFTWARE.into()),
-        default_lifetime_s: DEFAULT_LIFETIME_S.min(config.max_lifetime_s),
-        max_lifetime_s: config.max_lifetime_s,
-        permissions_per_allocation: config.quotas.permissions,
-        channels_per_allocation: config.quotas.channels,
-        limits: config.limits,
+        software: config.values.software.0.then(|| SOFTWARE.into()),
+        default_lifetime_s: DEFAULT_LIFETIME_S.min(config.values.max_lifetime),
+        max_lifetime_s: config.values.max_lifetime,
+        permissions_per_allocation: small(config.values.permission_quota),
+        channels_per_allocation: small(config.values.channel_quota),
+        limits: RateLimits {
+            bytes_per_s: config.values.max_bps,
+            packets_per_s: config.values.max_pps,
+        },
         stranger_bytes_per_s: stranger_bytes_per_s(config),
-        channel_numbers: config.channel_numbers,
-        on_reallocate: config.on_reallocate,
+        channel_numbers: config.values.channel_numbers,
+        on_reallocate: config.values.on_reallocate,
         own_sockets: config.own_sockets(),
         ..Settings::new(authenticator, policy(config))
     }
+}
+
+/// A number whose upper bound fits 16 bits.
+fn small(number: u32) -> u16 {
+    u16::try_from(number).expect("the bounds of the schema are below 65536")
 }
 
 /// A worker's part of what the strangers of one network are answered with: clients are spread over
 /// the workers, and so are strangers.
 fn stranger_bytes_per_s(config: &Config) -> u32 {
     let workers = u32::try_from(config.workers.len()).unwrap_or(u32::MAX);
-    config.stranger_reply_bytes.div_ceil(workers.max(1))
+    config.values.stranger_reply_bytes.div_ceil(workers.max(1))
 }
 
 /// Makes the rules about peers.
 pub(super) fn policy(config: &Config) -> PeerPolicy {
-    PeerPolicy::new(&config.allow_peers, &config.deny_peers, &config.own())
+    PeerPolicy::new(&config.values.allow_peers, &config.values.deny_peers, &config.own())
 }
 
 /// Who is let in, as they sign in one realm. A long-term key is good for the realm that holds alone.
@@ -214,11 +224,13 @@ fn credentials(config: &Config, realm: &str) -> Credentials {
     for User { name, proof } in config.users() {
         credentials = match proof {
             Proof::Password(password) => credentials.with_user(name, password.reveal()),
-            Proof::Key(key) if realm == config.realm => credentials.with_key(name, key.reveal()),
+            Proof::Key(key) if realm == config.values.realm.0 => {
+                credentials.with_key(name, key.reveal())
+            }
             Proof::Key(_) => credentials,
         };
     }
-    for secret in &config.secrets {
+    for secret in &config.values.secret {
         let with = credentials.with_secret(secret.reveal().as_bytes());
         credentials = with.expect("there are MAX_SECRETS at most since the configuration settled");
     }

@@ -110,7 +110,7 @@ impl Reload {
         let is_current = Arc::ptr_eq(&reread.base, &self.holds);
         if is_current {
             self.holds = Arc::clone(&reread.holds);
-            self.level.set(self.holds.log.level);
+            self.level.set(self.holds.values.log);
         }
         is_current
     }
@@ -252,9 +252,10 @@ fn log_change(change: &Change) {
 /// known to nobody.
 fn with_own_secret(mut read: Config, holds: &Config) -> Result<Config, String> {
     if read.secret_is_generated {
-        let own: Option<Vec<Secret>> = holds.secret_is_generated.then(|| holds.secrets.clone());
+        let own: Option<Vec<Secret>> =
+            holds.secret_is_generated.then(|| holds.values.secret.clone());
         let nobody = || "there is neither a user nor a secret: nobody could log in".to_owned();
-        read.secrets = own.ok_or_else(nobody)?;
+        read.values.secret = own.ok_or_else(nobody)?;
     }
     Ok(read)
 }
@@ -307,12 +308,12 @@ mod tests {
     #[test]
     fn the_secret_of_this_run_goes_on() {
         let (mut reload, path) = reload("secret", HEAD);
-        let own = reload.config().secrets.clone();
+        let own = reload.config().values.secret.clone();
         fs::write(&path, format!("{HEAD}max-lifetime = 900\n")).unwrap();
         let reread = reload.read().unwrap();
         assert_eq!(reread.change.applied, ["max-lifetime"]);
         assert!(reload.adopt(&reread));
-        assert_eq!(reload.config().secrets, own);
+        assert_eq!(reload.config().values.secret, own);
         fs::remove_file(&path).unwrap();
     }
 

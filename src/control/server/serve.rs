@@ -42,14 +42,14 @@ const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 /// Exit status: 0 when asked to stop, 1 when the server could not start or failed, 128 and the
 /// signal's number when a second signal came before the end.
 pub fn serve(config: Config, origin: Origin) -> ExitCode {
-    let level = match output::start(&config.log) {
+    let level = match output::start(&config.values) {
         Ok(level) => level,
         Err(error) => {
             eprintln!("uturn: there can be no log: {error}");
             return ExitCode::FAILURE;
         }
     };
-    memory::settle(config.core_dumps);
+    memory::settle(config.values.core_dumps.0);
     config.exposed.iter().for_each(|exposure| warn!("{exposure}"));
     let status = try_serve(config, origin, level).unwrap_or_else(|error| {
         error!("the server cannot start: {error}");
@@ -60,18 +60,19 @@ pub fn serve(config: Config, origin: Origin) -> ExitCode {
 }
 
 fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCode> {
-    let runtime = Runtime::new(config.io)?;
+    let runtime = Runtime::new(config.values.io)?;
     // Handlers are in place before there is anything that a signal could leave half done.
     let signals = runtime.block_on(async { Signals::new() })?;
     let metrics = MetricsListeners::bind(&config.metrics)?;
-    let control = config.control.as_deref().map(ControlSocket::bind).transpose()?;
+    let control = config.values.control_path().map(ControlSocket::bind).transpose()?;
     let (handler, commands, status) = command_channel(ServerStatus::serving(&config));
     let names = Names { status: status.subscribe() };
     let counts = Arc::new(Counts::default());
     let records = config
-        .usage
+        .values
+        .usage_records
         .as_ref()
-        .map(|usage| UsageRecords::open(&usage.path, runtime.has_ring(), names.clone(), &counts));
+        .map(|path| UsageRecords::open(&path.0, runtime.has_ring(), names.clone(), &counts));
     let (records, writer) = records.transpose()?.unzip();
     let (tell, reports) = reports();
     let nonces = nonces()?;
@@ -99,9 +100,9 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     log_start(&config, name, workers.granted());
     let events = EventLog::new(Instant::now(), config.listen.clone(), records.unwrap_or_default());
     let (drops, count) = (Drops::default(), config.workers.len());
-    let interval_s = config.usage.as_ref().and_then(|usage| usage.interval_s);
-    let interim = interval_s.map(|seconds| Interim {
-        every: Duration::from_secs(seconds.into()),
+    let interval_s = config.values.usage_interval;
+    let interim = (interval_s > 0).then(|| Interim {
+        every: Duration::from_secs(interval_s.into()),
         workers: Arc::clone(&workers),
         count,
         names,
@@ -165,9 +166,11 @@ fn spawn(
     settings: &Arc<Settings>,
     tell: &Tell,
 ) -> Result<(Workers, DriverKind), SpawnError> {
-    let facts = facts(config.io);
+    let facts = facts(config.values.io);
     facts.missing().for_each(|line| warn!("{line}"));
-    if config.waiting.busy_poll_us > 0 && (config.io == IoChoice::Portable || !facts.busy_poll) {
+    if config.values.busy_poll_us > 0
+        && (config.values.io == IoChoice::Portable || !facts.busy_poll)
+    {
         warn!("busy-poll-us has no effect: it needs io_uring and kernel 6.9");
     }
     let with = |driver| {
@@ -175,7 +178,7 @@ fn spawn(
         let workers = worker::spawn(&plan(config, settings, driver, &facts, limit), tell);
         workers.map(|workers| (workers, driver))
     };
-    match (config.io, facts.uring) {
+    match (config.values.io, facts.uring) {
         (IoChoice::Portable, _) | (IoChoice::Auto, Err(_)) => with(DriverKind::Portable),
         (IoChoice::Uring, Err(obstacle)) => Err(SpawnError::Driver(io::Error::other(obstacle))),
         (IoChoice::Uring, Ok(())) => with(DriverKind::Uring),
@@ -213,11 +216,11 @@ fn log_start(config: &Config, driver: &str, granted: Granted) {
     info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = ?config.listen,
-        relay_ports = %config.relay_ports,
+        relay_ports = %config.values.relay_ports,
         workers = config.workers.len(),
         driver,
         metrics = ?config.metrics,
-        control = config.control.as_ref().map(|path| tracing::field::display(path.display())),
+        control = config.values.control_path().map(|path| tracing::field::display(path.display())),
         "started"
     );
     if config.local.is_empty() {

@@ -40,14 +40,23 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The longest lifetime where nobody says another one.
+    pub const MAX_LIFETIME_S: u32 = 3600;
+    /// Permissions of an allocation where nobody says another number.
+    pub const PERMISSIONS: u16 = 128;
+    /// Channels of an allocation where nobody says another number.
+    pub const CHANNELS: u16 = 128;
+    /// What strangers of one network are answered with where nobody says another number.
+    pub const STRANGER_BYTES_PER_S: u32 = 1_000_000;
+
     /// The defaults, with who may come in and what may be reached.
     pub fn new(authenticator: Authenticator, policy: PeerPolicy) -> Settings {
         Settings {
             software: Some("uturn".into()),
             default_lifetime_s: 600,
-            max_lifetime_s: 3600,
-            permissions_per_allocation: 128,
-            channels_per_allocation: 128,
+            max_lifetime_s: Self::MAX_LIFETIME_S,
+            permissions_per_allocation: Self::PERMISSIONS,
+            channels_per_allocation: Self::CHANNELS,
             channel_numbers: ChannelRange::Rfc8656,
             limits: RateLimits::default(),
             forwarding: false,
@@ -55,7 +64,7 @@ impl Settings {
             own_sockets: Vec::new(),
             authenticator,
             policy,
-            stranger_bytes_per_s: 1_000_000,
+            stranger_bytes_per_s: Self::STRANGER_BYTES_PER_S,
         }
     }
 

@@ -91,18 +91,18 @@ fn findings(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
 
 impl Need {
     fn of(config: &Config, facts: &Facts) -> Self {
-        let driver = match (config.io, facts.uring) {
+        let driver = match (config.values.io, facts.uring) {
             (IoChoice::Portable, _) | (IoChoice::Auto, Err(_)) => DriverKind::Portable,
             (IoChoice::Uring, _) | (IoChoice::Auto, Ok(())) => DriverKind::Uring,
         };
         Self {
-            io: config.io,
+            io: config.values.io,
             listen: config.listen.clone(),
             relays: config.relays.clone(),
-            ports: (config.relay_ports.low, config.relay_ports.high),
+            ports: (config.values.relay_ports.low, config.values.relay_ports.high),
             cores: config.workers.iter().map(|place| place.core).collect(),
             descriptors: open_files(config, Holder::of(driver, facts)),
-            allocations: config.quotas.total_allocations,
+            allocations: config.values.total_quota,
             exposed: config.exposed.clone(),
         }
     }

@@ -223,12 +223,12 @@ mod tests {
 
     #[test]
     fn either_end_of_the_port_range_may_be_left_out() {
-        let ports = |text: &str| settled(text).0.relay_ports.to_string();
+        let ports = |text: &str| settled(text).0.values.relay_ports.to_string();
         assert_eq!(ports("min-port=50000\n"), "50000-65535");
         assert_eq!(ports("max-port=50000\n"), "49152-50000");
         assert_eq!(ports("min-port=20000\nmax-port=20999\n"), "20000-20999");
         let (config, notes) = settled("min-port=20999\nmax-port=20000\n");
-        assert_eq!(config.relay_ports.to_string(), "49152-65535");
+        assert_eq!(config.values.relay_ports.to_string(), "49152-65535");
         assert!(notes.contains("min-port: 20999-20000 is reversed"), "{notes}");
     }
 
@@ -250,22 +250,22 @@ mod tests {
         let both = "user=alice:wonderland\nstatic-auth-secret=looking-glass\n\
                     static-auth-secret = through-the-looking-glass\n";
         let (config, notes) = settled(both);
-        assert_eq!((config.users.len(), config.secrets.len()), (0, 2));
+        assert_eq!((config.values.user.len(), config.values.secret.len()), (0, 2));
         assert!(notes.contains("conf:1: lost: user"), "{notes}");
         let (config, _) = settled("lt-cred-mech\nuser=alice:wonder:land\nrealm=example.org\n");
-        assert_eq!(config.users[0].proof, Proof::Password(Secret::new("wonder:land".into())));
-        assert_eq!(config.realm, "example.org");
+        assert_eq!(config.values.user[0].proof, Proof::Password(Secret::new("wonder:land".into())));
+        assert_eq!(config.values.realm.0, "example.org");
     }
 
     #[test]
     fn a_flag_that_is_off_is_as_if_it_were_not_there() {
         for off in ["off", "0", "no", "false", "N", "f", "OFF"] {
             let (config, _) = settled(&format!("no-software-attribute={off}\n"));
-            assert!(config.software, "{off}");
+            assert!(config.values.software.0, "{off}");
         }
         for on in ["", "=1", " yes", "=on", "=\"true\""] {
             let (config, _) = settled(&format!("no-software-attribute{on}\n"));
-            assert!(!config.software, "{on}");
+            assert!(!config.values.software.0, "{on}");
         }
     }
 
@@ -282,7 +282,8 @@ mod tests {
             "denied-peer-ip=::ffff:0.0.0.0-::ffff:255.255.255.255\n\
              denied-peer-ip=64:ff9b::-64:ff9b::ffff:ffff\n",
         );
-        let networks: Vec<String> = config.deny_peers.iter().map(ToString::to_string).collect();
+        let networks: Vec<String> =
+            config.values.deny_peers.iter().map(ToString::to_string).collect();
         assert_eq!(networks, ["64:ff9b::/96"]);
         assert!(notes.contains("conf:1: not needed: denied-peer-ip"), "{notes}");
     }
@@ -290,18 +291,18 @@ mod tests {
     #[test]
     fn a_number_with_a_comment_behind_it_is_the_number() {
         let (config, notes) = settled("user-quota=12 # a few\nmin-port=20000;\n");
-        assert_eq!(config.quotas.user_allocations, Some(12));
-        assert_eq!(config.relay_ports.to_string(), "20000-65535");
+        assert_eq!(config.values.user_quota, 12);
+        assert_eq!(config.values.relay_ports.to_string(), "20000-65535");
         assert!(notes.contains("conf:1: differs: user-quota: coturn reads 12"), "{notes}");
     }
 
     #[test]
     fn one_bad_end_of_the_port_range_leaves_the_other() {
         let (config, notes) = settled("min-port=low\nmax-port=60000\n");
-        assert_eq!(config.relay_ports.to_string(), "49152-60000");
+        assert_eq!(config.values.relay_ports.to_string(), "49152-60000");
         assert!(notes.contains("conf:1: lost: min-port"), "{notes}");
         let (config, notes) = settled("min-port=50000\nmax-port=70000\n");
-        assert_eq!(config.relay_ports.to_string(), "50000-65535");
+        assert_eq!(config.values.relay_ports.to_string(), "50000-65535");
         assert!(notes.contains("conf:2: lost: max-port: 70000 is out of bounds"), "{notes}");
     }
 
@@ -326,14 +327,14 @@ mod tests {
     #[test]
     fn blanks_in_front_of_a_password_are_no_part_of_it() {
         let (config, _) = settled("lt-cred-mech\nuser=alice: \twonder land\n");
-        assert_eq!(config.users[0].proof, Proof::Password(Secret::new("wonder land".into())));
+        assert_eq!(config.values.user[0].proof, Proof::Password(Secret::new("wonder land".into())));
     }
 
     #[test]
     fn options_of_newer_versions_are_carried_where_they_have_a_counterpart() {
         let (config, notes) = settled("rfc5766-channel-numbers\nlog-min-level=Warning\n");
-        assert_eq!(config.channel_numbers, crate::wire::ChannelRange::Rfc5766);
-        assert_eq!(config.log.level, tracing::level_filters::LevelFilter::WARN);
+        assert_eq!(config.values.channel_numbers, crate::wire::ChannelRange::Rfc5766);
+        assert_eq!(config.values.log, tracing::level_filters::LevelFilter::WARN);
         assert!(!notes.contains("conf:1") && !notes.contains("conf:2"), "{notes}");
     }
 

@@ -6,7 +6,7 @@ use super::notes::{Fate, Notes};
 use super::options::Setting;
 use super::translate::{Said, counted, number, read};
 use crate::control::config::MetricsAddress;
-use crate::control::config::schema::{self, NumberKey};
+use crate::control::config::schema::{self, Key};
 
 const PROMETHEUS_PORT: u32 = 9641;
 
@@ -21,7 +21,7 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
         limit(said, about, key, draft, notes);
     }
     if !said.has(Setting::UserQuota) {
-        let default = schema::USER_QUOTA.default;
+        let default = schema::USER_QUOTA.default_words();
         notes.differs("user-quota", format!("coturn has none by default, uturn {default}"));
     }
     software(said, draft, notes);
@@ -36,13 +36,13 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
 fn workers(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     let Some(word) = said.last(Setting::RelayThreads, notes) else { return };
     let Some(threads) = counted(word, notes) else { return };
-    draft.number(&schema::WORKERS.key, threads.clamp(schema::WORKERS.min, schema::WORKERS.max));
+    draft.number(&schema::WORKERS, schema::WORKERS.clamp(threads));
 }
 
-fn limit(said: &Said<'_>, about: Setting, key: &NumberKey, draft: &mut Draft, notes: &mut Notes) {
+fn limit(said: &Said<'_>, about: Setting, key: &Key, draft: &mut Draft, notes: &mut Notes) {
     let word = said.last(about, notes);
     if let Some(value) = word.and_then(|word| number(key, word, notes)) {
-        draft.number(&key.key, value);
+        draft.number(key, value);
     }
 }
 

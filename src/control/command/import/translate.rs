@@ -10,7 +10,7 @@ use super::notes::{Fate, Notes};
 use super::operation;
 use super::options::{Meaning, Setting, known};
 use super::peers;
-use crate::control::config::schema::{self, NumberKey};
+use crate::control::config::schema::{self, Key};
 use crate::control::config::{ExternalIp, PortRange, Value};
 
 use std::net::{IpAddr, SocketAddr};
@@ -108,11 +108,10 @@ fn port(word: &Word, lowest: u16, notes: &mut Notes) -> Option<u16> {
 }
 
 /// Reads a number inside the bounds of a key.
-pub(super) fn number(key: &NumberKey, word: &Word, notes: &mut Notes) -> Option<u32> {
+pub(super) fn number(key: &Key, word: &Word, notes: &mut Notes) -> Option<u32> {
     let value = counted(word, notes)?;
-    if !(key.min..=key.max).contains(&value) {
-        let problem =
-            format!("{value} is out of bounds: write {} under {}", key.key.bounds, key.key.name);
+    if let Err(problem) = key.check_number(value) {
+        let problem = format!("{problem} under {}", key.name);
         notes.add(word.line, Fate::Lost, &word.name, problem);
         return None;
     }
