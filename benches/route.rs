@@ -1,5 +1,6 @@
 //! What the state machine costs for one packet, and for one life of an allocation, with 1, 1,000
-//! and 100,000 allocations in the table. No socket and no syscall is in these numbers.
+//! and 100,000 allocations in the table, and what it costs to refuse a stranger. No socket and no
+//! syscall is in these numbers.
 //!
 //! `cargo bench --bench route`. "run" is a train of one client, "mix" takes the clients in turn.
 
@@ -9,12 +10,12 @@ use std::{
     sync::Arc,
 };
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use uturn::{
     turn::{
-        Authenticator, Bind, Counts, Credentials, Effect, FiveTuple, ListenerId, Nonces, Now,
-        Outcome, PeerPolicy, PortPlan, REPLY_BYTES, RelayAddress, RelayId, Server, Settings, Shard,
-        Train, Verdict, WorkerIndex,
+        Authenticator, Bind, Counts, Credentials, Effect, FiveTuple, ListenerId, NONCE_BYTES,
+        Nonces, Now, Outcome, PeerPolicy, PortPlan, REPLY_BYTES, RelayAddress, RelayId, Server,
+        Settings, Shard, Train, Verdict, WorkerIndex,
     },
     wire::{
         AttributeType, Class, IntegrityKey, MessageWriter, Method, TRANSPORT_UDP, TransactionId,
@@ -25,6 +26,12 @@ const NOW: Now = Now { mono_ms: 1_000_000, unix_s: 1_800_000_000 };
 const PEER: &str = "9.9.9.9:7000";
 const CHANNEL: u16 = 0x4000;
 const SIZES: [u32; 3] = [1, 1_000, 100_000];
+
+/// A client that has no allocation, and in a network of its own.
+const FLOODER: u32 = 20_000_000;
+
+/// Requests of a train.
+const TRAIN: usize = 50;
 
 /// A server, and its kernel, which binds everything it is asked to.
 struct Node {
@@ -190,5 +197,52 @@ fn lives(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, packets, lives);
+/// What a flood costs once its network has used up what it is answered with, a request each.
+fn refusals(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("refused");
+    let mut node = Node::with(1_000);
+    let elsewhere = node.nonces.issue(NOW, peer());
+    let challenged = node.nonces.issue(NOW, flow(FLOODER).client);
+    for (name, datagram) in [
+        ("Binding", request(Method::Binding, None)),
+        ("Allocate without credentials", request(Method::Allocate, None)),
+        ("Allocate with a forged nonce", request(Method::Allocate, Some(elsewhere))),
+        // Answered: the sender has shown that he can be reached.
+        ("Allocate with a wrong password", request(Method::Allocate, Some(challenged))),
+        ("garbage", vec![0xC5; 48]),
+    ] {
+        let train = datagram.repeat(TRAIN);
+        let judge = |node: &mut Node| {
+            let flow = flow(FLOODER);
+            black_box(node.server.from_client(NOW, flow, &datagram, 1, &mut node.reply))
+        };
+        // Nothing is paid off at one moment.
+        (0..1_000_000).for_each(|_| _ = judge(&mut node));
+        group.bench_function(BenchmarkId::new(name, "one by one"), |bencher| {
+            bencher.iter(|| judge(&mut node));
+        });
+        group.throughput(Throughput::Elements(TRAIN as u64));
+        group.bench_function(BenchmarkId::new(name, "in a train"), |bencher| {
+            let step = datagram.len();
+            bencher.iter(|| node.server.refuse_alike(NOW, flow(FLOODER), &train, step));
+        });
+        while node.server.next_report().is_some() {}
+    }
+    group.finish();
+}
+
+fn request(method: Method, nonce: Option<[u8; NONCE_BYTES]>) -> Vec<u8> {
+    let mut datagram = [0; 512];
+    let id = TransactionId([7; 12]);
+    let mut writer = MessageWriter::new(&mut datagram, method, Class::Request, id);
+    if let Some(nonce) = nonce {
+        writer.attribute(AttributeType::USERNAME, b"ann").attribute(AttributeType::REALM, b"realm");
+        writer.attribute(AttributeType::NONCE, &nonce);
+        writer.integrity(&IntegrityKey::long_term(b"ann", b"realm", b"wrong"));
+    }
+    let end = writer.fingerprint().finish().expect("it fits");
+    datagram[..end].to_vec()
+}
+
+criterion_group!(benches, packets, lives, refusals);
 criterion_main!(benches);

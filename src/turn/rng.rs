@@ -35,6 +35,12 @@ impl Rng {
         self.generator.next_u64()
     }
 
+    /// A number above 0, up to 1.
+    pub(super) fn fraction(&mut self) -> f64 {
+        const STEPS: f64 = (1_u64 << 53) as f64;
+        ((self.generator.next_u64() >> 11) + 1) as f64 / STEPS
+    }
+
     /// A fresh id for an indication. Nobody answers one, so it need only differ from the last:
     /// counting costs a tenth of drawing, and this is done for every packet without a channel.
     pub(super) fn indication(&mut self) -> TransactionId {
@@ -63,6 +69,15 @@ mod tests {
         assert_eq!(one.indication(), other.indication());
         assert_ne!(one.indication(), one.indication());
         assert_ne!(Rng::new([2; 32]).bits(), Rng::new([1; 32]).bits());
+    }
+
+    #[test]
+    fn a_fraction_is_never_0_and_is_a_half_on_average() {
+        let mut rng = Rng::new([5; 32]);
+        let drawn = Vec::from_iter((0..10_000).map(|_| rng.fraction()));
+        assert!(drawn.iter().all(|&fraction| 0.0 < fraction && fraction <= 1.0));
+        let mean = drawn.iter().sum::<f64>() / 10_000.0;
+        assert!((mean - 0.5).abs() < 0.02, "{mean}");
     }
 
     #[test]

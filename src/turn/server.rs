@@ -7,7 +7,7 @@ use super::{
     ReplyKind, Report, Rng, Settings, Shard, Verdict,
     allocation::table::Allocations,
     allocation::timer::Wheel,
-    auth::reply_budget::ReplyBudget,
+    auth::reply_budget::{Admitted, ReplyBudget},
     method::answer::{Answer, Envelope, Refused},
     method::attributes::Unknown,
     method::pending::PendingAllocates,
@@ -66,8 +66,7 @@ impl Server {
     }
 
     /// Judges a datagram that came to a listener, and with it all `frames` of a run that begins with
-    /// it: ChannelData of its size and header ([`ChannelData::run`](crate::wire::ChannelData::run)).
-    /// Anything else comes alone.
+    /// it ([`wire::run`](crate::wire::run())). STUN messages come alone.
     ///
     /// The datagram is only read, because it may be one segment of a train that others share; an
     /// answer goes into `reply`, which the caller keeps for all of them
@@ -117,18 +116,22 @@ impl Server {
     }
 
     fn stun(&mut self, now: Now, flow: FiveTuple, datagram: &[u8], reply: &mut [u8]) -> Verdict {
+        let admitted = match self.first_look(now, flow, datagram) {
+            Ok(admitted) => admitted,
+            Err(reason) => return Verdict::Drop(reason),
+        };
         let message = match Message::parse(datagram) {
             Ok(message) => message,
             Err(ParseError::Header(error)) => return Verdict::Drop(reason(error)),
             Err(ParseError::Attributes(header)) => {
-                return self.unreadable(now, flow, header, reply);
+                return self.unreadable(now, flow, header, admitted, reply);
             }
         };
         if message.fingerprint() == Fingerprint::Wrong {
             return Verdict::Drop(Reason::WrongFingerprint);
         }
         match message.class() {
-            Class::Request => self.request(now, flow, &message, reply),
+            Class::Request => self.request(now, flow, &message, admitted, reply),
             Class::Indication if message.method() == Method::Send => self.send(now, flow, &message),
             Class::Indication => Verdict::Drop(Reason::Indication),
             Class::Success | Class::Error => Verdict::Drop(Reason::Response),
@@ -141,6 +144,7 @@ impl Server {
         now: Now,
         flow: FiveTuple,
         header: Header,
+        admitted: Option<Admitted>,
         reply: &mut [u8],
     ) -> Verdict {
         if header.class != Class::Request || !is_answered(header.method) {
@@ -157,7 +161,8 @@ impl Server {
             fingerprint: false,
             key: None,
         };
-        self.answer_stranger(flow, &envelope, &Answer::Error(ErrorCode::BadRequest), reply)
+        let answer = Answer::Error(ErrorCode::BadRequest);
+        self.answer_stranger(flow, &envelope, &answer, admitted, reply)
     }
 
     fn request(
@@ -165,6 +170,7 @@ impl Server {
         now: Now,
         flow: FiveTuple,
         message: &Message<'_>,
+        admitted: Option<Admitted>,
         reply: &mut [u8],
     ) -> Verdict {
         if !is_answered(message.method()) {
@@ -176,7 +182,7 @@ impl Server {
         let stranger = Envelope::of(now, flow.client, message, None);
         if message.method() == Method::Binding {
             let answer = self.binding(message);
-            return self.answer_stranger(flow, &stranger, &answer, reply);
+            return self.answer_stranger(flow, &stranger, &answer, admitted, reply);
         }
         match self.authenticate(now, flow, message) {
             Ok(authenticated) => {
@@ -188,7 +194,7 @@ impl Server {
                 if refusal.shows_return_path() {
                     return self.write(&stranger, &refused(refusal), reply);
                 }
-                self.answer_stranger(flow, &stranger, &refused(refusal), reply)
+                self.answer_stranger(flow, &stranger, &refused(refusal), admitted, reply)
             }
         }
     }
@@ -269,23 +275,26 @@ impl Server {
     }
 
     /// Answers somebody whose request proves nothing: within the budget of his network, unless he has
-    /// an allocation.
+    /// an allocation. `admitted` is what the first look found, which cannot see every fault.
     fn answer_stranger(
         &mut self,
         flow: FiveTuple,
         envelope: &Envelope<'_>,
         answer: &Answer,
+        admitted: Option<Admitted>,
         reply: &mut [u8],
     ) -> Verdict {
         if self.allocations.find(flow).is_some() {
             return self.write(envelope, answer, reply);
         }
         let (now, kind) = (envelope.now, reply_kind(answer));
-        let Some(admitted) = self.budget.admit(now, flow.client, kind, &mut self.rng) else {
-            self.counters.refuse_reply(kind);
-            let report = self.budget.refuse(now, flow.client, kind);
-            self.reports.extend(report.map(Report::StrangersRefused));
-            return Verdict::Drop(Reason::ReplyBudget);
+        let admitted = match admitted.filter(|admitted| admitted.covers(kind)) {
+            Some(admitted) => Ok(admitted),
+            None => self.admit_stranger(now, flow, kind),
+        };
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            Err(reason) => return Verdict::Drop(reason),
         };
         let verdict = self.write(envelope, answer, reply);
         if let Verdict::Reply(bytes) = verdict {

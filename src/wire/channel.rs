@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{PacketKind, padded, u16_at};
+use super::{padded, u16_at};
 
 /// Which numbers a client may bind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,18 +87,6 @@ impl ChannelData {
         Ok(ChannelData { channel, payload_bytes })
     }
 
-    /// How many frames at the start of a train have one header, when each segment has
-    /// `segment_bytes`: the same channel and length, so that what holds for the first holds for
-    /// all of them. At least 1; a train that does not begin with ChannelData is a run of 1.
-    pub fn run(train: &[u8], segment_bytes: usize) -> usize {
-        let Some(header) = train.first_chunk::<{ ChannelData::HEADER_BYTES }>() else { return 1 };
-        if PacketKind::of(train) != PacketKind::ChannelData || segment_bytes < header.len() {
-            return 1;
-        }
-        let frames = train.chunks_exact(segment_bytes);
-        frames.take_while(|frame| frame.starts_with(header)).count().max(1)
-    }
-
     /// Where the payload stands in the frame: exactly `length` bytes, never the padding.
     pub fn payload(&self) -> Range<usize> {
         let begin = ChannelData::HEADER_BYTES;
@@ -133,19 +121,6 @@ mod tests {
             assert_eq!(&frame[parsed.payload()], b"hello");
         }
         assert_eq!(ChannelData::parse(&frame[..8]), Err(ChannelDataError::Length));
-    }
-
-    #[test]
-    fn a_run_ends_where_header_or_size_changes() {
-        let frame = |channel: u8| [0x40, channel, 0, 2, 9, 9];
-        let train = [frame(1), frame(1), frame(1), frame(2), frame(1)].concat();
-        assert_eq!(ChannelData::run(&train, 6), 3);
-        assert_eq!(ChannelData::run(&train[18..], 6), 1);
-        assert_eq!(ChannelData::run(&train[..17], 6), 2);
-        assert_eq!(ChannelData::run(&train[..5], 6), 1);
-        assert_eq!(ChannelData::run(&train, 3), 1);
-        assert_eq!(ChannelData::run(&[0; 40], 20), 1);
-        assert_eq!(ChannelData::run(&[], 0), 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! header.rs       the 20 bytes in front of every STUN message: class, method, transaction
+//! glance.rs       what a message shows before it is checked
 //! message.rs      a checked message and its typed attributes
 //! attribute.rs    attribute numbers and the walk over type-length-value triples
 //! address.rs      XOR-…-ADDRESS, IPv4 and IPv6
@@ -15,6 +16,7 @@
 //! fingerprint.rs  the CRC that tells STUN from anything else
 //! error_code.rs   the error codes a relay answers with
 //! channel.rs      channel numbers and ChannelData frames
+//! run.rs          which datagrams of a train one verdict holds for
 //! prefix.rs       what is written in front of a relayed payload
 //! ```
 
@@ -23,10 +25,12 @@ mod attribute;
 mod channel;
 mod error_code;
 mod fingerprint;
+mod glance;
 mod header;
 mod integrity;
 mod message;
 mod prefix;
+mod run;
 #[cfg(test)]
 mod vectors;
 mod writer;
@@ -36,12 +40,14 @@ pub use attribute::{Attribute, AttributeType, Attributes};
 pub use channel::{ChannelData, ChannelDataError, ChannelNumber, ChannelRange};
 pub use error_code::ErrorCode;
 pub use fingerprint::Fingerprint;
+pub use glance::{Glance, Shown};
 pub use header::{
     Class, HEADER_BYTES, Header, HeaderError, MAGIC_COOKIE, Method, PacketKind, TransactionId,
 };
 pub use integrity::{IntegrityKey, TimeLimitedPassword, mac, time_limited_password};
 pub use message::{Malformed, Message, ParseError};
 pub use prefix::Prefix;
+pub use run::run;
 pub use writer::{Full, MessageWriter};
 
 /// IANA protocol number of UDP, the one transport a relay may be asked for here (RFC 8656 §18.8).

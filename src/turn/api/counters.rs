@@ -158,8 +158,8 @@ impl Counters {
         self.live_with[to as usize] += 1;
     }
 
-    pub(in crate::turn) fn refuse_reply(&mut self, kind: ReplyKind) {
-        self.refused_replies[kind as usize] += 1;
+    pub(in crate::turn) fn refuse_replies(&mut self, kind: ReplyKind, answers: usize) {
+        self.refused_replies[kind as usize] += answers as u64;
     }
 
     pub(in crate::turn) fn refuse(&mut self, refusal: Refusal) {

@@ -202,6 +202,16 @@ impl Authenticator {
         key.map(|key| self.authenticated(user, key)).ok_or(Refusal::WrongCredentials)
     }
 
+    /// Says what a nonce is worth that came from this client address.
+    pub(in crate::turn) fn judge_nonce(
+        &self,
+        now: Now,
+        client: SocketAddr,
+        nonce: &[u8],
+    ) -> NonceState {
+        self.nonces.judge(now, client, nonce)
+    }
+
     /// Writes REALM and NONCE: what a client needs to try again (RFC 8489 §9.2.4).
     pub fn challenge(&self, now: Now, client: SocketAddr, writer: &mut MessageWriter<'_>) {
         let nonce = self.nonces.issue(now, client);

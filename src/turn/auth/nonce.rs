@@ -6,9 +6,12 @@
 //! ```
 //!
 //! The MAC binds a nonce to the address and port it was given to, so a nonce that comes back is the
-//! proof of a return path, and one that was overheard serves nobody else. Its key is derived from
-//! the master key and the epoch, a span of one lifetime: every worker that holds the master key
-//! agrees with the others without a word, and a key is of no use to anybody two lifetimes later.
+//! proof of a return path, and one that was overheard serves nobody else. Every worker that holds
+//! the master key agrees with the others without a word.
+//!
+//! The MAC is SipHash-2-4, which is made for short messages and 64-bit tags: a server has to tell a
+//! forged nonce from its own before it knows that the sender is worth anything, and two HMACs, one
+//! to derive a key, took 18,000 instructions without SHA extensions where SipHash takes 300.
 //!
 //! It is as short as it can be, because it is most of what a forged source can be made to receive.
 //! 24 bits of time tell 194 days apart; the MAC covers all the others, so that an older nonce is not
@@ -18,7 +21,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use siphasher::sip::SipHasher24;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -35,13 +38,18 @@ const FEATURES: &[u8; 4] = b"AAAA";
 const PREFIX_BYTES: usize = COOKIE.len() + FEATURES.len();
 const TIME_BYTES: usize = 3;
 const MAC_BYTES: usize = 8;
-const BODY_BYTES: usize = TIME_BYTES + MAC_BYTES;
+
+/// Bytes of a SipHash key.
+const KEY_BYTES: usize = 16;
+
+/// Digits of base64 that hold time and MAC, the lowest two bits of the last one zero.
+const DIGITS: usize = ((TIME_BYTES + MAC_BYTES) * 8).div_ceil(6);
 
 /// After so many seconds the time of a nonce begins anew.
 const TIME_TURN_S: u64 = 1 << (8 * TIME_BYTES);
 
 /// Characters of a nonce: a multiple of 4, so that none is wasted on padding the attribute.
-pub const NONCE_BYTES: usize = PREFIX_BYTES + (BODY_BYTES * 8).div_ceil(6);
+pub const NONCE_BYTES: usize = PREFIX_BYTES + DIGITS;
 
 /// How long a nonce is good by default. A client pays one round trip when its nonce ends: an hour
 /// makes that rare next to a Refresh every ten minutes, and RFC 8656 §5 asks for at most that.
@@ -63,7 +71,7 @@ pub enum NonceState {
 #[derive(Clone)]
 pub struct Nonces {
     /// Its memory is overwritten when it is dropped.
-    master: Zeroizing<[u8; 32]>,
+    key: Zeroizing<[u8; KEY_BYTES]>,
     lifetime_s: u64,
 }
 
@@ -71,7 +79,11 @@ impl Nonces {
     /// Takes the key that all workers share, from a good random source, and the lifetime in seconds
     /// (at least 1).
     pub fn new(master: [u8; 32], lifetime_s: u64) -> Nonces {
-        Nonces { master: Zeroizing::new(master), lifetime_s: lifetime_s.max(1) }
+        let master = Zeroizing::new(master);
+        let derived = wire::mac(&*master, &[b"nonce"]);
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        key.copy_from_slice(&derived[..KEY_BYTES]);
+        Nonces { key, lifetime_s: lifetime_s.max(1) }
     }
 
     /// Writes a nonce for one client address.
@@ -80,16 +92,15 @@ impl Nonces {
         let (prefix, text) = nonce.split_at_mut(PREFIX_BYTES);
         prefix[..COOKIE.len()].copy_from_slice(COOKIE);
         prefix[COOKIE.len()..].copy_from_slice(FEATURES);
-        let body = self.body(now.unix_s, client);
-        STANDARD_NO_PAD.encode_slice(body, text).expect("11 bytes become 15 characters");
+        text.copy_from_slice(&encode(now.unix_s % TIME_TURN_S, self.mac(now.unix_s, client)));
         nonce
     }
 
     /// Says what a nonce is worth that came from this address. The MAC is compared in constant time.
     pub fn judge(&self, now: Now, client: SocketAddr, nonce: &[u8]) -> NonceState {
-        let issued = decode(nonce).and_then(|body| Some((issued_s(&body, now)?, body)));
-        let Some((issued_s, body)) = issued else { return NonceState::Foreign };
-        if !bool::from(self.body(issued_s, client).ct_eq(&body)) {
+        let Some((said_s, mac)) = decode(nonce) else { return NonceState::Foreign };
+        let Some(issued_s) = issued_s(said_s, now) else { return NonceState::Foreign };
+        if !bool::from(self.mac(issued_s, client).ct_eq(&mac)) {
             NonceState::Foreign
         } else if now.unix_s - issued_s <= self.lifetime_s {
             NonceState::Good
@@ -98,16 +109,12 @@ impl Nonces {
         }
     }
 
-    fn body(&self, issued_s: u64, client: SocketAddr) -> [u8; BODY_BYTES] {
-        let mut body = [0; BODY_BYTES];
-        let time = issued_s.to_be_bytes();
-        let (issued, mac) = body.split_at_mut(TIME_BYTES);
-        issued.copy_from_slice(&time[time.len() - TIME_BYTES..]);
-        let epoch = issued_s / self.lifetime_s;
-        let key = wire::mac(&*self.master, &[&epoch.to_be_bytes()]);
-        let pieces: [&[u8]; 3] = [&time, &address(client.ip()), &client.port().to_be_bytes()];
-        mac.copy_from_slice(&wire::mac(&key, &pieces)[..MAC_BYTES]);
-        body
+    fn mac(&self, issued_s: u64, client: SocketAddr) -> u64 {
+        let mut signed = [0; 26];
+        signed[..8].copy_from_slice(&issued_s.to_be_bytes());
+        signed[8..24].copy_from_slice(&address(client.ip()));
+        signed[24..].copy_from_slice(&client.port().to_be_bytes());
+        SipHasher24::new_with_key(&self.key).hash(&signed)
     }
 }
 
@@ -118,19 +125,53 @@ impl std::fmt::Debug for Nonces {
     }
 }
 
-fn decode(nonce: &[u8]) -> Option<[u8; BODY_BYTES]> {
+/// The digits of base64 (RFC 4648 §4).
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// What a character is worth as a digit; [`NO_DIGIT`] when it is none.
+const WORTH: [u8; 256] = {
+    let mut worth = [NO_DIGIT; 256];
+    let mut digit = 0;
+    while digit < ALPHABET.len() {
+        worth[ALPHABET[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    worth
+};
+
+const NO_DIGIT: u8 = 0xFF;
+
+/// Bits behind the MAC in the last digit.
+const SPARE_BITS: usize = DIGITS * 6 - (TIME_BYTES + MAC_BYTES) * 8;
+
+/// Writes time and MAC as one number: a general base64 took four times as long as the MAC itself.
+fn encode(time: u64, mac: u64) -> [u8; DIGITS] {
+    let number = (u128::from(time) << 64 | u128::from(mac)) << SPARE_BITS;
+    std::array::from_fn(|digit| {
+        let worth = number >> (6 * (DIGITS - 1 - digit)) & 0x3F;
+        ALPHABET[worth as usize]
+    })
+}
+
+/// Time and MAC of a nonce that could be ours; each has one spelling.
+fn decode(nonce: &[u8]) -> Option<(u64, u64)> {
     let nonce: &[u8; NONCE_BYTES] = nonce.try_into().ok()?;
     let text = nonce.strip_prefix(COOKIE)?.strip_prefix(FEATURES)?;
-    let mut body = [0; BODY_BYTES];
-    let bytes = STANDARD_NO_PAD.decode_slice(text, &mut body).ok()?;
-    (bytes == BODY_BYTES).then_some(body)
+    let (mut number, mut seen) = (0_u128, 0);
+    for character in text {
+        let worth = WORTH[usize::from(*character)];
+        seen |= worth;
+        number = number << 6 | u128::from(worth);
+    }
+    let is_whole = seen < 0x40 && number & ((1 << SPARE_BITS) - 1) == 0;
+    let number = number >> SPARE_BITS;
+    is_whole.then_some(((number >> 64) as u64, number as u64))
 }
 
 /// The latest moment, now at the latest, that ends in the bits a nonce says; `None` when there was
 /// none yet. A nonce from the future, whose clock was set back, is then one that is long over.
-fn issued_s(body: &[u8; BODY_BYTES], now: Now) -> Option<u64> {
-    let said = body[..TIME_BYTES].iter().fold(0, |seconds, &byte| seconds << 8 | u64::from(byte));
-    let age_s = now.unix_s.wrapping_sub(said) % TIME_TURN_S;
+fn issued_s(said_s: u64, now: Now) -> Option<u64> {
+    let age_s = now.unix_s.wrapping_sub(said_s) % TIME_TURN_S;
     now.unix_s.checked_sub(age_s)
 }
 
@@ -211,6 +252,13 @@ mod tests {
         assert_eq!(nonces().clone().judge(at(T), client(), &nonce), NonceState::Good);
         let others = Nonces::new([8; 32], 3600);
         assert_eq!(others.judge(at(T), client(), &nonce), NonceState::Foreign);
+    }
+
+    #[test]
+    fn time_and_mac_are_written_in_base64() {
+        let bytes = [[1, 2, 3].as_slice(), &0xFEDC_BA98_7654_3210_u64.to_be_bytes()].concat();
+        let text = base64::Engine::encode(&base64::prelude::BASE64_STANDARD_NO_PAD, bytes);
+        assert_eq!(encode(0x0001_0203, 0xFEDC_BA98_7654_3210), *text.as_bytes());
     }
 
     proptest! {

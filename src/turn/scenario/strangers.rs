@@ -129,3 +129,34 @@ fn a_new_rate_holds_from_the_next_request_on() {
     world.reconfigure(|settings| settings.stranger_bytes_per_s = 0);
     world.says(stranger, &request).expect_success();
 }
+
+// What a refused request costs must not depend on what is in it.
+#[test]
+fn a_request_that_is_refused_is_not_checked() {
+    let mut world = used_up();
+    let stranger = ANN.at("198.51.100.200:9");
+    let mut request = world.write(Method::Binding, Class::Request, |w| _ = w.fingerprint());
+    *request.last_mut().unwrap() ^= 1;
+    assert!(is_refused(&mut world, stranger, &request));
+    world.says(ANN.at("198.51.101.1:9"), &request).expect_drop(Reason::WrongFingerprint);
+}
+
+#[test]
+fn the_rest_of_a_train_is_refused_up_to_the_first_request_that_proves_something() {
+    let mut world = used_up();
+    let stranger = ANN.at("198.51.100.200:9");
+    let proof = world.request(stranger, Method::Refresh, |_| {});
+    let mut unsigned = world.write(Method::Refresh, Class::Request, |_| {});
+    unsigned.resize(proof.len(), 0);
+    let body_bytes = (proof.len() - 20) as u16;
+    unsigned[2..4].copy_from_slice(&body_bytes.to_be_bytes());
+    let train = [&unsigned, &unsigned, &unsigned, &proof, &unsigned].map(|it| &it[..]).concat();
+    let before = world.counters().drops(Reason::ReplyBudget);
+    assert!(is_refused(&mut world, stranger, &unsigned));
+    assert_eq!(world.refuses_alike(stranger, &train, proof.len()), 3);
+    let dropped = world.counters().drops(Reason::ReplyBudget) - before;
+    assert_eq!(dropped, 53, "50 one by one, and 3 at once");
+    world.says(stranger, &proof).expect_error(ErrorCode::AllocationMismatch);
+    let elsewhere = ANN.at("198.51.101.1:9");
+    assert_eq!(world.refuses_alike(elsewhere, &train, proof.len()), 0, "nobody was refused there");
+}

@@ -286,6 +286,12 @@ impl World {
         }
     }
 
+    /// How many requests at the start of a train are refused like the one before it.
+    pub(super) fn refuses_alike(&mut self, who: Client, train: &[u8], bytes: usize) -> usize {
+        let now = self.now();
+        self.servers[usize::from(who.worker)].refuse_alike(now, who.flow(), train, bytes)
+    }
+
     /// An operator ends a session.
     pub(super) fn kill(&mut self, session: SessionId) -> bool {
         let now = self.now();

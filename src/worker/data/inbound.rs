@@ -8,8 +8,8 @@ use std::{net::SocketAddr, ops::Range};
 use crate::worker::{mail::batch::Handoff, reactor::Worker};
 use crate::{
     io::{Driver, HEADROOM, Lease, PAD_MAX, Piece, Received},
-    turn::{self, FiveTuple, ListenerId, Now, RelayId, ToClient, Verdict, WorkerIndex},
-    wire::{ChannelData, MAX_PADDING, Prefix},
+    turn::{self, FiveTuple, ListenerId, Now, Reason, RelayId, ToClient, Verdict, WorkerIndex},
+    wire::{self, MAX_PADDING, Prefix},
 };
 
 // The two numbers floors 0 and 1 must agree on without knowing each other.
@@ -48,14 +48,23 @@ impl<D: Driver> Worker<D> {
         let step = received.segment_bytes.max(1);
         let mut begin = payload.start;
         loop {
-            let frames = ChannelData::run(&received.lease.buffer()[begin..payload.end], step);
+            let frames = wire::run(&received.lease.buffer()[begin..payload.end], step);
             let first = begin..payload.end.min(begin + step);
             begin += frames * step;
             if begin >= payload.end {
-                return self.receive_run(now, flow, Run { lease: received.lease, first, frames });
+                self.receive_run(now, flow, Run { lease: received.lease, first, frames });
+                return;
             }
             let lease = received.lease.share();
-            self.receive_run(now, flow, Run { lease, first, frames });
+            let dropped = self.receive_run(now, flow, Run { lease, first, frames });
+            if dropped == Some(Reason::ReplyBudget) {
+                let rest = &received.lease.buffer()[begin..payload.end];
+                begin += self.server.refuse_alike(now, flow, rest, step) * step;
+                self.carry_out(now);
+                if begin >= payload.end {
+                    return;
+                }
+            }
         }
     }
 
@@ -87,11 +96,13 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    fn receive_run(&mut self, now: Now, flow: FiveTuple, run: Run) {
+    /// Judges a run and carries the verdict out; says why it was dropped, if it was.
+    fn receive_run(&mut self, now: Now, flow: FiveTuple, run: Run) -> Option<Reason> {
         let Run { lease, first, frames } = run;
         let datagram = &lease.buffer()[first.clone()];
         let verdict = self.server.from_client(now, flow, datagram, frames, &mut self.reply[..]);
         let stride = first.len();
+        let mut dropped = None;
         match verdict {
             Verdict::ToPeer { relay, peer, payload, frames, dont_fragment } => {
                 let piece = Piece::single(lease, shifted(payload, first.start));
@@ -109,9 +120,11 @@ impl<D: Driver> Worker<D> {
                 }
             }
             Verdict::Reply(bytes) => self.reply_in(lease, flow, bytes),
-            Verdict::Pending | Verdict::Drop(_) => {}
+            Verdict::Pending => {}
+            Verdict::Drop(reason) => dropped = Some(reason),
         }
         self.carry_out(now);
+        dropped
     }
 
     /// Judges what came to a relay socket: one look for a whole train, which has one sender.

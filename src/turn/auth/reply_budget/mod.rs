@@ -36,14 +36,16 @@
 //! so that neither is paid for by the other. The tables have a fixed size and are reached by a seeded
 //! hash: nobody can choose whose cell he shares. Networks that share one share its rate, and a flood
 //! forged from everywhere meets each cell with a 4096th of its packets.
+//!
+//! A flood from one source must not cost the time of all others: once one of its requests is refused,
+//! the budget draws how many more are, until one would be answered. That many are refused for the
+//! price of a comparison, within the same moment, with the same odds for each of them.
 
 mod debt;
 mod recent;
+mod source;
 
-use std::{
-    hash::BuildHasher,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use foldhash::quality::FixedState;
 use ipnet::IpNet;
@@ -51,6 +53,7 @@ use ipnet::IpNet;
 use self::{
     debt::{Debt, SECOND_NS},
     recent::Recent,
+    source::Source,
 };
 use crate::turn::{Now, Rng, StrangersRefused};
 
@@ -66,9 +69,6 @@ const IPV4_NETWORK_LEN: u8 = 24;
 /// What one customer holds.
 const IPV6_NETWORK_LEN: u8 = 56;
 
-/// What one host holds.
-const IPV6_ADDRESS_LEN: u8 = 64;
-
 /// Of the debt of a network: from yes to no.
 const STEP_NS: u64 = SECOND_NS / 2;
 
@@ -80,6 +80,9 @@ const QUIET_NS: u64 = 2 * SECOND_NS;
 
 /// Debt after which an address grows no louder: so long it takes to be quiet again.
 const LOUDEST_NS: u64 = 2 * QUIET_NS;
+
+/// Steps of the debt within which a new source at a quiet address is sure to be answered.
+const STEPS_MAX: u64 = 3;
 
 /// How often one worker says that strangers are refused.
 const REPORT_EVERY_MS: u64 = 10_000;
@@ -140,6 +143,7 @@ pub(in crate::turn) struct ReplyBudget {
     networks: [Box<[Debt]>; 2],
     addresses: [Box<[Debt]>; 2],
     recent: Recent,
+    latest: Option<Refusals>,
     refused: u64,
     next_report_ms: u64,
 }
@@ -147,16 +151,40 @@ pub(in crate::turn) struct ReplyBudget {
 /// The right to send one answer; what it weighs is still to be said.
 #[derive(Debug)]
 #[must_use]
-pub(in crate::turn) struct Admitted(Option<Cells>);
+pub(in crate::turn) struct Admitted(Source);
 
-/// Where an answer is counted.
+impl Admitted {
+    /// True when answers of that kind are paid for with this.
+    pub(in crate::turn) fn covers(&self, kind: ReplyKind) -> bool {
+        self.0.purse == kind.purse()
+    }
+}
+
+/// The source that was refused last, and what becomes of its next requests at the same moment.
 #[derive(Debug)]
-struct Cells {
-    purse: Purse,
-    network: usize,
-    address: usize,
-    /// Hash of the source.
-    source: u64,
+struct Refusals {
+    source: Source,
+    mono_ms: u64,
+    odds: Odds,
+    /// Requests that are refused before one is answered; `None` while nobody has asked again.
+    left: Option<u64>,
+}
+
+/// What was drawn for a request before it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Drawn {
+    Refused,
+    /// It is answered, if any is at all.
+    Answered,
+}
+
+/// The odds of one request to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Odds {
+    Sure,
+    /// So many nanoseconds of [`STEP_NS`] speak against it; fewer than all.
+    Against(u64),
+    None,
 }
 
 impl ReplyBudget {
@@ -169,6 +197,7 @@ impl ReplyBudget {
             networks: [(); 2].map(|()| vec![Debt::default(); NETWORKS].into()),
             addresses: [(); 2].map(|()| vec![Debt::default(); ADDRESSES].into()),
             recent: Recent::new(),
+            latest: None,
             refused: 0,
             next_report_ms: 0,
         }
@@ -177,51 +206,76 @@ impl ReplyBudget {
     /// Changes the rate; what has been sent stays a debt of as many seconds.
     pub(in crate::turn) fn set_rate(&mut self, bytes_per_s: u32) {
         self.bytes_per_s = bytes_per_s.into();
+        self.latest = None;
     }
 
     /// Decides whether a stranger is answered; `None` when not.
     pub(in crate::turn) fn admit(
-        &self,
+        &mut self,
         now: Now,
         client: SocketAddr,
         kind: ReplyKind,
         rng: &mut Rng,
     ) -> Option<Admitted> {
+        let source = Source { client, purse: kind.purse() };
         if self.bytes_per_s == 0 {
-            return Some(Admitted(None));
+            return Some(Admitted(source));
         }
-        let cells = self.cells(client, kind.purse());
-        let debt_ns = self.networks[cells.purse as usize][cells.network].left_ns(now);
-        let sure_ns = STEP_NS * self.steps(now, &cells);
-        let is_answered = match debt_ns.checked_sub(sure_ns) {
-            None => true,
-            Some(over_ns) if over_ns >= STEP_NS => false,
-            Some(over_ns) => {
-                rng.below(STEP_NS as usize).is_some_and(|drawn| drawn as u64 >= over_ns)
+        let drawn = self.drawn_before(now, source, rng);
+        if drawn == Some(Drawn::Refused) {
+            return None;
+        }
+        let odds = self.odds(now, source);
+        let is_answered = match odds {
+            Odds::Sure => true,
+            Odds::Against(against_ns) => {
+                drawn == Some(Drawn::Answered)
+                    || rng.below(STEP_NS as usize).is_some_and(|drawn| drawn as u64 >= against_ns)
             }
+            Odds::None => false,
         };
-        is_answered.then_some(Admitted(Some(cells)))
+        self.latest =
+            (!is_answered).then_some(Refusals { source, mono_ms: now.mono_ms, odds, left: None });
+        is_answered.then_some(Admitted(source))
+    }
+
+    /// True for one more request of the source that was refused last, when it is refused, too. This
+    /// is all that a refused request of a train costs.
+    pub(in crate::turn) fn refuses_next(
+        &mut self,
+        now: Now,
+        client: SocketAddr,
+        kind: ReplyKind,
+        rng: &mut Rng,
+    ) -> bool {
+        let source = Source { client, purse: kind.purse() };
+        self.drawn_before(now, source, rng) == Some(Drawn::Refused)
     }
 
     /// Counts an answer that leaves.
     pub(in crate::turn) fn charge(&mut self, now: Now, admitted: Admitted, bytes: usize) {
-        let Admitted(Some(cells)) = admitted else { return };
-        let purse = cells.purse as usize;
-        let bytes_per_s = cells.purse.bytes_per_s(self.bytes_per_s);
-        self.networks[purse][cells.network].add(now, bytes, bytes_per_s, u64::MAX);
+        if self.bytes_per_s == 0 {
+            return;
+        }
+        let Admitted(source) = admitted;
+        let bytes_per_s = source.purse.bytes_per_s(self.bytes_per_s);
         let quiet_per_s = bytes_per_s / QUIET_PART;
-        self.addresses[purse][cells.address].add(now, bytes, quiet_per_s, LOUDEST_NS);
-        self.recent.record(now, cells.source);
+        let (network, address) = (self.network_cell(source), self.address_cell(source));
+        let purse = source.purse as usize;
+        self.networks[purse][network].add(now, bytes, bytes_per_s, u64::MAX);
+        self.addresses[purse][address].add(now, bytes, quiet_per_s, LOUDEST_NS);
+        self.recent.record(now, source.socket(&self.hasher));
     }
 
-    /// Counts an answer that does not leave, and has something to report once in a while.
+    /// Counts answers that do not leave, and has something to report once in a while.
     pub(in crate::turn) fn refuse(
         &mut self,
         now: Now,
         client: SocketAddr,
         kind: ReplyKind,
+        answers: u64,
     ) -> Option<StrangersRefused> {
-        self.refused += 1;
+        self.refused += answers;
         if now.mono_ms < self.next_report_ms {
             return None;
         }
@@ -230,28 +284,63 @@ impl ReplyBudget {
         Some(StrangersRefused { network: network(client.ip()), kind, answers })
     }
 
-    /// Steps of the debt within which a source is sure to be answered.
-    fn steps(&self, now: Now, cells: &Cells) -> u64 {
-        let address_ns = self.addresses[cells.purse as usize][cells.address].left_ns(now);
-        match (self.recent.has(now, cells.source), address_ns <= QUIET_NS) {
-            (true, _) => 1,
-            (false, false) => 2,
-            (false, true) => 3,
+    /// What was drawn for the next request of a source, if it is the one that was refused last.
+    fn drawn_before(&mut self, now: Now, source: Source, rng: &mut Rng) -> Option<Drawn> {
+        let latest = self.latest.as_mut()?;
+        if latest.mono_ms != now.mono_ms || latest.source != source {
+            return None;
+        }
+        let left = latest.left.get_or_insert_with(|| latest.odds.refusals(rng));
+        let Some(fewer) = left.checked_sub(1) else { return Some(Drawn::Answered) };
+        *left = fewer;
+        Some(Drawn::Refused)
+    }
+
+    /// The odds of a source to be answered now. What decides by itself is looked at first.
+    fn odds(&self, now: Now, source: Source) -> Odds {
+        let purse = source.purse as usize;
+        let debt_ns = self.networks[purse][self.network_cell(source)].left_ns(now);
+        if debt_ns < STEP_NS {
+            return Odds::Sure;
+        }
+        if debt_ns >= STEP_NS * (STEPS_MAX + 1) {
+            return Odds::None;
+        }
+        match debt_ns.checked_sub(STEP_NS * self.steps(now, source)) {
+            None => Odds::Sure,
+            Some(over_ns) if over_ns >= STEP_NS => Odds::None,
+            Some(over_ns) => Odds::Against(over_ns),
         }
     }
 
-    fn cells(&self, client: SocketAddr, purse: Purse) -> Cells {
-        let ip = client.ip();
-        let host = match ip {
-            IpAddr::V4(_) => ip,
-            IpAddr::V6(_) => shortened(ip, IPV6_ADDRESS_LEN).addr(),
-        };
-        let hash = |ip: IpAddr| self.hasher.hash_one((purse, ip));
-        Cells {
-            purse,
-            network: hash(network(ip).addr()) as usize % NETWORKS,
-            address: hash(host) as usize % ADDRESSES,
-            source: self.hasher.hash_one((purse, ip, client.port())),
+    /// Steps of the debt within which a source is sure to be answered.
+    fn steps(&self, now: Now, source: Source) -> u64 {
+        if self.recent.has(now, source.socket(&self.hasher)) {
+            return 1;
+        }
+        let address = self.addresses[source.purse as usize][self.address_cell(source)];
+        if address.left_ns(now) <= QUIET_NS { STEPS_MAX } else { 2 }
+    }
+
+    fn network_cell(&self, source: Source) -> usize {
+        source.network(&self.hasher) as usize % NETWORKS
+    }
+
+    fn address_cell(&self, source: Source) -> usize {
+        source.address(&self.hasher) as usize % ADDRESSES
+    }
+}
+
+impl Odds {
+    /// Draws how many requests are refused before one is answered, as if each had drawn by itself.
+    fn refusals(self, rng: &mut Rng) -> u64 {
+        match self {
+            Odds::Sure => 0,
+            Odds::None => u64::MAX,
+            Odds::Against(against_ns) => {
+                let refused = against_ns as f64 / STEP_NS as f64;
+                (rng.fraction().ln() / refused.ln()) as u64
+            }
         }
     }
 }

@@ -42,7 +42,7 @@ impl Lab {
                 true
             }
             None => {
-                let _ = self.budget.refuse(at(ms), client, kind);
+                let _ = self.budget.refuse(at(ms), client, kind, 1);
                 false
             }
         }
@@ -187,6 +187,21 @@ fn five_thousand_beside_a_flood_from_their_address_are_all_answered_soon() {
     assert!(newcomers.answered.iter().all(|nth| *nth <= 2), "within 1.5 seconds");
 }
 
+// What is drawn ahead for the requests of one moment is what each would have drawn by itself.
+#[test]
+fn requests_of_one_source_at_one_moment_have_the_odds_of_each_by_itself() {
+    for (debt_ms, odds) in [(600, 0.8), (750, 0.5), (900, 0.2), (990, 0.02)] {
+        let (mut lab, one) = (Lab::new(RATE), source(7, 1));
+        let bytes = debt_ms * RATE as usize * 3 / 4 / 1000;
+        assert!(lab.ask(5_000, one, ReplyKind::Challenge, bytes));
+        let mut admit = |_: &u32| {
+            lab.budget.admit(at(5_000), one, ReplyKind::Challenge, &mut lab.rng).is_some()
+        };
+        let share = (0..100_000).filter(&mut admit).count() as f64 / 100_000.0;
+        assert!((share - odds).abs() < 0.005, "{share} with a debt of {debt_ms} ms");
+    }
+}
+
 #[test]
 fn a_burst_then_the_rate() {
     let mut lab = Lab::new(4_000);
@@ -247,7 +262,7 @@ fn a_lower_rate_holds_at_once() {
 fn what_is_left_out_is_told_every_ten_seconds() {
     let mut lab = Lab::new(RATE);
     let mut tell = |ms: u64, client: &str, kind| {
-        let told = lab.budget.refuse(at(ms), client.parse().unwrap(), kind);
+        let told = lab.budget.refuse(at(ms), client.parse().unwrap(), kind, 1);
         told.map(|it| (it.network.to_string(), it.kind, it.answers))
     };
     let (binding, challenge) = (ReplyKind::Binding, ReplyKind::Challenge);
