@@ -26,8 +26,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use uturn::{
     turn::{
         Authenticator, Bind, Counts, Credentials, DEFAULT_NONCE_LIFETIME_S, Effect, FiveTuple,
-        ListenerId, Nonces, Now, Open, Outcome, PeerPolicy, PortPlan, REPLY_BYTES, RelayAddress,
-        RelayId, Server, Settings, Shard, Train, Verdict, WorkerIndex,
+        ListenerId, Nonces, Now, Open, Outcome, Path, PeerPolicy, PortPlan, REPLY_BYTES,
+        RelayAddress, RelayId, Server, Settings, Shard, Train, Verdict, WorkerIndex,
     },
     wire::Prefix,
 };
@@ -144,7 +144,7 @@ impl PlainRelay {
                 };
                 let Prefix::Channel(channel) = delivered.to.prefix else { continue };
                 let channel = channel.number().to_be_bytes();
-                relay.call = Some((from, delivered.to.flow.client, channel));
+                relay.call = Some((from, delivered.to.path.client(), channel));
             }
             if let Some((peer, client, channel)) = relay.call
                 && peer == from
@@ -161,7 +161,8 @@ impl PlainRelay {
     fn judge(&mut self, client: SocketAddr, bytes: usize) -> io::Result<()> {
         let flow = FiveTuple { listener: ListenerId(0), client };
         let (now, datagram) = (now(self.started), &self.buffer[..bytes]);
-        let mut verdict = self.server.from_client(now, flow, datagram, 1, &mut self.reply[..]);
+        let mut verdict =
+            self.server.from_client(now, Path::udp(flow), datagram, 1, &mut self.reply[..]);
         while let Some(effect) = self.server.next_effect() {
             if let Effect::Open(open) = effect {
                 verdict = self.open(&open)?;

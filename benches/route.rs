@@ -14,8 +14,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use uturn::{
     turn::{
         Authenticator, Bind, Counts, Credentials, Effect, FiveTuple, ListenerId, NONCE_BYTES,
-        Nonces, Now, Outcome, PeerPolicy, PortPlan, REPLY_BYTES, RelayAddress, RelayId, Server,
-        Settings, Shard, Train, Verdict, WorkerIndex,
+        Nonces, Now, Outcome, Path, PeerPolicy, PortPlan, REPLY_BYTES, RelayAddress, RelayId,
+        Server, Settings, Shard, Train, Verdict, WorkerIndex,
     },
     wire::{
         AttributeType, Class, IntegrityKey, MessageWriter, Method, TRANSPORT_UDP, TransactionId,
@@ -47,7 +47,7 @@ impl Node {
     fn with(allocations: u32) -> Node {
         let mut node = Node::new();
         for client in 0..allocations {
-            node.open(flow(client));
+            node.open(path(client));
         }
         node
     }
@@ -75,37 +75,37 @@ impl Node {
         }
     }
 
-    fn open(&mut self, flow: FiveTuple) {
-        self.ask(flow, Method::Allocate, |writer| {
+    fn open(&mut self, path: Path) {
+        self.ask(path, Method::Allocate, |writer| {
             writer.requested_transport(TRANSPORT_UDP);
         });
-        self.ask(flow, Method::ChannelBind, |writer| {
+        self.ask(path, Method::ChannelBind, |writer| {
             writer.channel_number(CHANNEL).xor_peer_address(peer());
         });
     }
 
     /// Allocate, permit, bind, refresh, close.
-    fn live(&mut self, flow: FiveTuple) {
-        self.open(flow);
-        self.ask(flow, Method::CreatePermission, |writer| {
+    fn live(&mut self, path: Path) {
+        self.open(path);
+        self.ask(path, Method::CreatePermission, |writer| {
             writer.xor_peer_address(peer());
         });
         for seconds in [600, 0] {
-            self.ask(flow, Method::Refresh, |writer| {
+            self.ask(path, Method::Refresh, |writer| {
                 writer.lifetime_s(seconds);
             });
         }
     }
 
-    fn ask(&mut self, flow: FiveTuple, method: Method, build: impl Fn(&mut MessageWriter<'_>)) {
+    fn ask(&mut self, path: Path, method: Method, build: impl Fn(&mut MessageWriter<'_>)) {
         let mut request = [0; 512];
         let id = TransactionId([method.number() as u8; 12]);
         let mut writer = MessageWriter::new(&mut request, method, Class::Request, id);
         build(&mut writer);
         writer.attribute(AttributeType::USERNAME, b"ann").attribute(AttributeType::REALM, b"realm");
-        writer.attribute(AttributeType::NONCE, &self.nonces.issue(NOW, flow.client));
+        writer.attribute(AttributeType::NONCE, &self.nonces.issue(NOW, path.client()));
         let end = writer.integrity(&self.key).finish().expect("it fits");
-        self.server.from_client(NOW, flow, &request[..end], 1, &mut self.reply);
+        self.server.from_client(NOW, path, &request[..end], 1, &mut self.reply);
         self.carry_out();
     }
 
@@ -129,10 +129,10 @@ impl Node {
     }
 }
 
-fn flow(client: u32) -> FiveTuple {
+fn path(client: u32) -> Path {
     let ip = Ipv4Addr::from_bits(0x0B00_0000 + client / 40_000);
     let port = 1024 + (client % 40_000) as u16;
-    FiveTuple { listener: ListenerId(0), client: SocketAddr::new(ip.into(), port) }
+    Path::udp(FiveTuple { listener: ListenerId(0), client: SocketAddr::new(ip.into(), port) })
 }
 
 fn peer() -> SocketAddr {
@@ -161,7 +161,7 @@ fn packets(criterion: &mut Criterion) {
         let mut node = Node::with(size);
         let mut next = (0..size).cycle();
         let judge = |node: &mut Node, client: u32, datagram: &[u8]| {
-            let verdict = node.server.from_client(NOW, flow(client), datagram, 1, &mut node.reply);
+            let verdict = node.server.from_client(NOW, path(client), datagram, 1, &mut node.reply);
             assert!(matches!(verdict, Verdict::ToPeer { .. }));
             black_box(verdict);
         };
@@ -189,7 +189,7 @@ fn lives(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("allocate-bind-permit-refresh-close");
     for size in SIZES {
         let mut node = Node::with(size);
-        let mut clients = (size..).map(flow);
+        let mut clients = (size..).map(path);
         group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
             bencher.iter(|| node.live(clients.next().expect("clients never end")));
         });
@@ -202,7 +202,7 @@ fn refusals(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("refused");
     let mut node = Node::with(1_000);
     let elsewhere = node.nonces.issue(NOW, peer());
-    let challenged = node.nonces.issue(NOW, flow(FLOODER).client);
+    let challenged = node.nonces.issue(NOW, path(FLOODER).client());
     for (name, datagram) in [
         ("Binding", request(Method::Binding, None)),
         ("Allocate without credentials", request(Method::Allocate, None)),
@@ -213,8 +213,8 @@ fn refusals(criterion: &mut Criterion) {
     ] {
         let train = datagram.repeat(TRAIN);
         let judge = |node: &mut Node| {
-            let flow = flow(FLOODER);
-            black_box(node.server.from_client(NOW, flow, &datagram, 1, &mut node.reply))
+            let path = path(FLOODER);
+            black_box(node.server.from_client(NOW, path, &datagram, 1, &mut node.reply))
         };
         // Nothing is paid off at one moment.
         (0..1_000_000).for_each(|_| _ = judge(&mut node));
@@ -224,7 +224,7 @@ fn refusals(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(TRAIN as u64));
         group.bench_function(BenchmarkId::new(name, "in a train"), |bencher| {
             let step = datagram.len();
-            bencher.iter(|| node.server.refuse_alike(NOW, flow(FLOODER), &train, step));
+            bencher.iter(|| node.server.refuse_alike(NOW, path(FLOODER), &train, step));
         });
         while node.server.next_report().is_some() {}
     }

@@ -14,8 +14,8 @@ use std::{
 use uturn::{
     turn::{
         Authenticator, Bind, Counts, Credentials, Effect, FiveTuple, ListenerId, MAX_SECRETS,
-        Nonces, Now, Outcome, PeerPolicy, PortPlan, REPLY_BYTES, RelayAddress, Server, Settings,
-        Shard, WorkerIndex,
+        Nonces, Now, Outcome, Path, PeerPolicy, PortPlan, REPLY_BYTES, RelayAddress, Server,
+        Settings, Shard, WorkerIndex,
     },
     wire::{AttributeType, Class, IntegrityKey, MessageWriter, Method, TransactionId},
 };
@@ -287,7 +287,7 @@ impl Node {
             let key = IntegrityKey::long_term(user, b"realm", password);
             writer.attribute(AttributeType::USERNAME, user);
             writer.attribute(AttributeType::REALM, b"realm");
-            writer.attribute(AttributeType::NONCE, &self.nonces.issue(NOW, sender.flow().client));
+            writer.attribute(AttributeType::NONCE, &self.nonces.issue(NOW, sender.path().client()));
             writer.integrity(&key);
         }
         let bytes = writer.finish().expect("there is room for credentials");
@@ -297,7 +297,7 @@ impl Node {
 
     fn time(&mut self, sender: Sender, datagram: &[u8]) -> Duration {
         let begun = Instant::now();
-        self.server.from_client(NOW, sender.flow(), datagram, 1, &mut self.reply);
+        self.server.from_client(NOW, sender.path(), datagram, 1, &mut self.reply);
         begun.elapsed()
     }
 
@@ -316,12 +316,13 @@ impl Node {
 }
 
 impl Sender {
-    fn flow(self) -> FiveTuple {
+    fn path(self) -> Path {
         let last = match self {
             Sender::User => 1,
             Sender::Stranger | Sender::Guesser => 2,
         };
-        FiveTuple { listener: ListenerId(0), client: SocketAddr::from(([198, 51, 100, last], 9)) }
+        let client = SocketAddr::from(([198, 51, 100, last], 9));
+        Path::udp(FiveTuple { listener: ListenerId(0), client })
     }
 
     fn credentials(self) -> Option<(&'static [u8], &'static [u8])> {

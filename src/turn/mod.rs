@@ -42,6 +42,7 @@ pub use api::{
     effect::{Bind, Effect, ForwardedChannel, Open, Outcome, Purpose, Redeem, Socket},
     identity::{FiveTuple, ListenerId, PendingId, RelayId, WorkerIndex},
     now::Now,
+    path::{Path, Transport},
     per_family::{Families, PerFamily},
     reason::Reason,
     report::{Cause, Closed, Load, Opened, Report, StrangersRefused, Traffic},

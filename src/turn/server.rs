@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
 
 use super::{
-    Alternates, Authenticated, Counters, Effect, FiveTuple, Now, PortUse, Reason, Refusal, RelayId,
-    ReplyKind, Report, Rng, Settings, Shard, Verdict,
+    Alternates, Authenticated, Counters, Effect, FiveTuple, Now, Path, PortUse, Reason, Refusal,
+    RelayId, ReplyKind, Report, Rng, Settings, Shard, Verdict,
     allocation::table::Allocations,
     allocation::timer::Wheel,
     auth::reply_budget::{Admitted, ReplyBudget},
@@ -74,18 +74,18 @@ impl Server {
     pub fn from_client(
         &mut self,
         now: Now,
-        flow: FiveTuple,
+        path: Path,
         datagram: &[u8],
         frames: usize,
         reply: &mut [u8],
     ) -> Verdict {
         let verdict = match PacketKind::of(datagram) {
-            PacketKind::ChannelData => self.channel_data(now, flow, datagram, frames),
-            PacketKind::Stun => self.stun(now, flow, datagram, reply),
+            PacketKind::ChannelData => self.channel_data(now, path.flow, datagram, frames),
+            PacketKind::Stun => self.stun(now, path, datagram, reply),
             PacketKind::Other => Verdict::Drop(Reason::NotStun),
         };
         if let Verdict::Drop(reason) = verdict {
-            self.drop_frames(flow, reason, frames);
+            self.drop_frames(path.flow, reason, frames);
         }
         verdict
     }
@@ -115,8 +115,8 @@ impl Server {
         &self.counters
     }
 
-    fn stun(&mut self, now: Now, flow: FiveTuple, datagram: &[u8], reply: &mut [u8]) -> Verdict {
-        let admitted = match self.first_look(now, flow, datagram) {
+    fn stun(&mut self, now: Now, path: Path, datagram: &[u8], reply: &mut [u8]) -> Verdict {
+        let admitted = match self.first_look(now, path.flow, datagram) {
             Ok(admitted) => admitted,
             Err(reason) => return Verdict::Drop(reason),
         };
@@ -124,15 +124,17 @@ impl Server {
             Ok(message) => message,
             Err(ParseError::Header(error)) => return Verdict::Drop(reason(error)),
             Err(ParseError::Attributes(header)) => {
-                return self.unreadable(now, flow, header, admitted, reply);
+                return self.unreadable(now, path, header, admitted, reply);
             }
         };
         if message.fingerprint() == Fingerprint::Wrong {
             return Verdict::Drop(Reason::WrongFingerprint);
         }
         match message.class() {
-            Class::Request => self.request(now, flow, &message, admitted, reply),
-            Class::Indication if message.method() == Method::Send => self.send(now, flow, &message),
+            Class::Request => self.request(now, path, &message, admitted, reply),
+            Class::Indication if message.method() == Method::Send => {
+                self.send(now, path.flow, &message)
+            }
             Class::Indication => Verdict::Drop(Reason::Indication),
             Class::Success | Class::Error => Verdict::Drop(Reason::Response),
         }
@@ -142,7 +144,7 @@ impl Server {
     fn unreadable(
         &mut self,
         now: Now,
-        flow: FiveTuple,
+        path: Path,
         header: Header,
         admitted: Option<Admitted>,
         reply: &mut [u8],
@@ -150,25 +152,25 @@ impl Server {
         if header.class != Class::Request || !is_answered(header.method) {
             return Verdict::Drop(Reason::BadAttributes);
         }
-        if let Err(reason) = self.may_answer(flow) {
+        if let Err(reason) = self.may_answer(path.flow) {
             return Verdict::Drop(reason);
         }
         let envelope = Envelope {
             now,
-            client: flow.client,
+            client: path.client(),
             method: header.method,
             transaction: header.transaction,
             fingerprint: false,
             key: None,
         };
         let answer = Answer::Error(ErrorCode::BadRequest);
-        self.answer_stranger(flow, &envelope, &answer, admitted, reply)
+        self.answer_stranger(path.flow, &envelope, &answer, admitted, reply)
     }
 
     fn request(
         &mut self,
         now: Now,
-        flow: FiveTuple,
+        path: Path,
         message: &Message<'_>,
         admitted: Option<Admitted>,
         reply: &mut [u8],
@@ -176,25 +178,25 @@ impl Server {
         if !is_answered(message.method()) {
             return Verdict::Drop(Reason::UnknownMethod);
         }
-        if let Err(reason) = self.may_answer(flow) {
+        if let Err(reason) = self.may_answer(path.flow) {
             return Verdict::Drop(reason);
         }
-        let stranger = Envelope::of(now, flow.client, message, None);
+        let stranger = Envelope::of(now, path.client(), message, None);
         if message.method() == Method::Binding {
             let answer = self.binding(message);
-            return self.answer_stranger(flow, &stranger, &answer, admitted, reply);
+            return self.answer_stranger(path.flow, &stranger, &answer, admitted, reply);
         }
-        match self.authenticate(now, flow, message) {
+        match self.authenticate(now, path.flow, message) {
             Ok(authenticated) => {
                 self.counters.authenticated += 1;
-                self.verified(now, flow, message, &authenticated, reply)
+                self.verified(now, path, message, &authenticated, reply)
             }
             Err(refusal) => {
                 self.counters.refuse(refusal);
                 if refusal.shows_return_path() {
                     return self.write(&stranger, &refused(refusal), reply);
                 }
-                self.answer_stranger(flow, &stranger, &refused(refusal), admitted, reply)
+                self.answer_stranger(path.flow, &stranger, &refused(refusal), admitted, reply)
             }
         }
     }
@@ -240,22 +242,22 @@ impl Server {
     fn verified(
         &mut self,
         now: Now,
-        flow: FiveTuple,
+        path: Path,
         message: &Message<'_>,
         authenticated: &Authenticated<'_>,
         reply: &mut [u8],
     ) -> Verdict {
         let answer = match Unknown::of(message) {
             Some(unknown) => Answer::Unknown(unknown),
-            None => self.handle(&Request { now, flow, message, authenticated }),
+            None => self.handle(&Request { now, path, message, authenticated }),
         };
-        let envelope = Envelope::of(now, flow.client, message, Some(authenticated.key()));
+        let envelope = Envelope::of(now, path.client(), message, Some(authenticated.key()));
         self.write(&envelope, &answer, reply)
     }
 
     fn handle(&mut self, request: &Request<'_>) -> Answer {
         let answer = self.answer(request);
-        if let Some(id) = self.allocations.find(request.flow) {
+        if let Some(id) = self.allocations.find(request.path.flow) {
             self.tell_forwards(request.now, id);
         }
         answer
@@ -298,7 +300,7 @@ impl Server {
         };
         let verdict = self.write(envelope, answer, reply);
         if let Verdict::Reply(bytes) = verdict {
-            self.budget.charge(now, admitted, bytes);
+            self.budget.charge(now, &admitted, bytes);
         }
         verdict
     }

@@ -70,7 +70,7 @@ impl Story {
         assert_eq!(page.next, None, "there are fewer than a page holds");
         let mut listed: Vec<SocketAddr> = Vec::new();
         for session in &page.items {
-            let client = session.flow.client;
+            let client = session.path.client();
             let truth = self.model.live(client, self.now_ms).expect("one that lives");
             // The model knows that something was dropped, and not for whom.
             let traffic = Traffic { dropped: truth.traffic.dropped, ..session.traffic };

@@ -40,13 +40,13 @@ impl AllocationLog {
         opened: &Opened,
     ) {
         if self.admit(now) == Admission::Log {
-            let Opened { session, user, flow, relayed, lifetime_s } = opened;
+            let Opened { session, user, path, relayed, lifetime_s } = opened;
             info!(
                 %session,
                 user = &**user,
                 transport = TRANSPORT,
-                client = %flow.client,
-                server = self.server(*flow),
+                client = %path.client(),
+                server = self.server(path.flow),
                 relayed = words(relayed),
                 lifetime_s,
                 worker = worker.0,
@@ -63,14 +63,14 @@ impl AllocationLog {
         closed: &Closed,
     ) {
         if self.admit(now) == Admission::Log {
-            let Closed { session, user, flow, relayed, duration_ms, traffic, peers: _, cause } =
+            let Closed { session, user, path, relayed, duration_ms, traffic, peers: _, cause } =
                 closed;
             info!(
                 %session,
                 user = &**user,
                 transport = TRANSPORT,
-                client = %flow.client,
-                server = self.server(*flow),
+                client = %path.client(),
+                server = self.server(path.flow),
                 relayed = words(relayed),
                 reason = cause.name(),
                 duration_s = Duration::from_millis(*duration_ms).as_secs_f64(),
@@ -121,7 +121,7 @@ fn words(relayed: &PerFamily<SocketAddr>) -> String {
 mod tests {
     use super::*;
     use crate::control::log::output::written;
-    use crate::turn::{Cause, Load, PeerLog, SessionId, Traffic};
+    use crate::turn::{Cause, Load, Path, PeerLog, SessionId, Traffic};
     use crate::wire::Family;
 
     const SESSION: SessionId = SessionId { worker: WorkerIndex(3), serial: 17 };
@@ -141,7 +141,7 @@ mod tests {
         Opened {
             session: SESSION,
             user: user.into(),
-            flow: flow(),
+            path: Path::udp(flow()),
             relayed: relayed(),
             lifetime_s: 600,
         }
@@ -153,8 +153,8 @@ mod tests {
         let traffic = Traffic { to_peers, to_client, dropped: 4 };
         let peers = PeerLog::default();
         let (user, cause) = ("alice".into(), Cause::Expired);
-        let (session, flow, relayed) = (SESSION, flow(), relayed());
-        Closed { session, user, flow, relayed, duration_ms: 1500, traffic, peers, cause }
+        let (session, path, relayed) = (SESSION, Path::udp(flow()), relayed());
+        Closed { session, user, path, relayed, duration_ms: 1500, traffic, peers, cause }
     }
 
     fn allocations(now: Instant) -> AllocationLog {

@@ -11,10 +11,7 @@ use tokio::sync::watch;
 
 use crate::control::admin::ServerStatus;
 use crate::control::escape;
-use crate::turn::{Cause, Closed, FiveTuple, PeerLog, PerFamily, Session, SessionId, Traffic};
-
-/// Every listener's transport; there is one kind so far.
-const TRANSPORT: &str = "udp";
+use crate::turn::{Cause, Closed, Path, PeerLog, PerFamily, Session, SessionId, Traffic};
 
 /// What a record says that is the same for all.
 #[derive(Clone, Debug)]
@@ -28,7 +25,7 @@ pub(in crate::control) struct Names {
 struct Facts<'a> {
     session: SessionId,
     user: &'a str,
-    flow: FiveTuple,
+    path: Path,
     relayed: PerFamily<SocketAddr>,
     duration_ms: u64,
     traffic: Traffic,
@@ -63,11 +60,11 @@ struct Record<'a> {
 impl Names {
     /// The record of an allocation that ended just now.
     pub(super) fn ended(&self, closed: &Closed) -> Vec<u8> {
-        let Closed { session, user, flow, relayed, duration_ms, traffic, peers, cause } = closed;
+        let Closed { session, user, path, relayed, duration_ms, traffic, peers, cause } = closed;
         self.line(&Facts {
             session: *session,
             user,
-            flow: *flow,
+            path: *path,
             relayed: *relayed,
             duration_ms: *duration_ms,
             traffic: *traffic,
@@ -78,11 +75,11 @@ impl Names {
 
     /// The record of an allocation that lives.
     pub(super) fn interim(&self, session: &Session) -> Vec<u8> {
-        let Session { id, user, flow, relayed, age_ms, traffic, peers, .. } = session;
+        let Session { id, user, path, relayed, age_ms, traffic, peers, .. } = session;
         self.line(&Facts {
             session: *id,
             user,
-            flow: *flow,
+            path: *path,
             relayed: *relayed,
             duration_ms: *age_ms,
             traffic: *traffic,
@@ -92,7 +89,7 @@ impl Names {
     }
 
     fn line(&self, facts: &Facts<'_>) -> Vec<u8> {
-        let Facts { flow, traffic, peers, duration_ms, .. } = facts;
+        let Facts { path, traffic, peers, duration_ms, .. } = facts;
         let end_ms = now_ms();
         let status = self.status.borrow();
         let record = Record {
@@ -100,9 +97,9 @@ impl Names {
             session: facts.session.to_string(),
             user: facts.user,
             realm: &status.realm,
-            transport: TRANSPORT,
-            client: flow.client,
-            server: status.server(flow.listener),
+            transport: path.transport.name(),
+            client: path.client(),
+            server: status.server(path.flow.listener),
             relayed: facts.relayed.iter().copied().collect(),
             peers: peers.named(),
             peers_more: peers.more(),

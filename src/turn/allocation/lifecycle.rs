@@ -87,7 +87,7 @@ impl Server {
         self.reports.push_back(Report::Closed(Closed {
             session: allocation.session,
             user: allocation.owner.user,
-            flow: allocation.flow,
+            path: allocation.path,
             relayed: allocation.granted.relayed,
             duration_ms: now.mono_ms - allocation.opened_ms,
             traffic: allocation.traffic,

@@ -6,7 +6,7 @@
 use std::{net::IpAddr, net::SocketAddr, sync::Arc};
 
 use crate::turn::{
-    FiveTuple, Now, PeerLog, PerFamily, Server, SessionId, Traffic, allocation::Allocation,
+    Now, Path, PeerLog, PerFamily, Server, SessionId, Traffic, allocation::Allocation,
     allocation::table::AllocationId, api::report::Cause,
 };
 
@@ -31,7 +31,7 @@ pub struct Session {
     /// Whose it is.
     pub user: Arc<str>,
     /// The client.
-    pub flow: FiveTuple,
+    pub path: Path,
     /// The relayed addresses that live, as advertised.
     pub relayed: PerFamily<SocketAddr>,
     /// Since when it is there, milliseconds.
@@ -137,7 +137,7 @@ impl Allocation {
         Session {
             id: self.session,
             user: self.owner.user.clone(),
-            flow: self.flow,
+            path: self.path,
             relayed,
             age_ms: now.mono_ms - self.opened_ms,
             left_ms: over_ms.unwrap_or(now.mono_ms).saturating_sub(now.mono_ms),

@@ -16,7 +16,7 @@ pub(super) mod timer;
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::turn::{
-    Authenticated, FiveTuple, PeerLog, PerFamily, RateLimits, RelayId, SessionId, Traffic, Train,
+    Authenticated, Path, PeerLog, PerFamily, RateLimits, RelayId, SessionId, Traffic, Train,
     allocation::channel::Channels, allocation::meter::Meter, allocation::permission::Permissions,
     relay::forwarding::Told,
 };
@@ -84,7 +84,7 @@ pub(in crate::turn) struct Meters {
 #[derive(Debug)]
 pub(in crate::turn) struct Allocation {
     pub(in crate::turn) session: SessionId,
-    pub(in crate::turn) flow: FiveTuple,
+    pub(in crate::turn) path: Path,
     pub(in crate::turn) owner: Owner,
     /// At least one while the allocation is in the table.
     pub(in crate::turn) relayed: PerFamily<RelayedAddress>,

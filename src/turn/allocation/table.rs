@@ -52,7 +52,7 @@ impl Allocations {
 
     /// The slot the next [`Allocations::insert`] takes.
     pub(in crate::turn) fn insert(&mut self, allocation: Allocation) -> AllocationId {
-        let (flow, serial) = (allocation.flow, allocation.session.serial);
+        let (flow, serial) = (allocation.path.flow, allocation.session.serial);
         let id = self.free.pop().unwrap_or(AllocationId(self.slots.len() as u32));
         match self.slots.get_mut(id.0 as usize) {
             Some(slot) => *slot = Some(Box::new(allocation)),
@@ -87,7 +87,7 @@ impl Allocations {
     /// Takes an allocation out; its five-tuple is free at once.
     pub(in crate::turn) fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
         let allocation = self.slots.get_mut(id.0 as usize)?.take()?;
-        self.flows.remove(&allocation.flow);
+        self.flows.remove(&allocation.path.flow);
         self.latest = None;
         self.serials[id.0 as usize] = 0;
         self.free.push(id);

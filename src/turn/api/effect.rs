@@ -7,7 +7,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use crate::turn::{FiveTuple, PendingId, RelayId, WorkerIndex};
+use crate::turn::{FiveTuple, Path, PendingId, RelayId, WorkerIndex};
 use crate::wire::ChannelNumber;
 
 /// One order.
@@ -56,7 +56,7 @@ pub struct Open {
     /// Names the Allocate in [`super::Server::complete`].
     pub pending: PendingId,
     /// Where the answer goes.
-    pub flow: FiveTuple,
+    pub path: Path,
     /// 1 to 3 sockets; the outcomes are given in the same order.
     pub sockets: Vec<Socket>,
 }
@@ -88,7 +88,7 @@ pub struct Redeem {
     /// Names the Allocate in [`super::Server::complete`].
     pub pending: PendingId,
     /// Where the answer goes.
-    pub flow: FiveTuple,
+    pub path: Path,
     /// The worker whose token it is.
     pub owner: WorkerIndex,
     /// The name the socket will have here.

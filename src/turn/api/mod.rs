@@ -4,6 +4,7 @@
 //! ```text
 //! identity   listeners, relays, workers, five-tuples   session   an allocation's name in the log
 //! now        the time of a call                        settings  what the operator decides
+//! path       how a client is reached
 //! per_family one of something for each family, and which families there are
 //! verdict    what becomes of a datagram                train     equal datagrams judged as one
 //! effect     what the world is ordered to do           report    what the log is told
@@ -14,6 +15,7 @@ pub(super) mod counters;
 pub(super) mod effect;
 pub(super) mod identity;
 pub(super) mod now;
+pub(super) mod path;
 pub(super) mod per_family;
 pub(super) mod reason;
 pub(super) mod report;

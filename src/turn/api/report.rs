@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use ipnet::IpNet;
 
-use crate::turn::{FiveTuple, PeerLog, PerFamily, ReplyKind, SessionId};
+use crate::turn::{Path, PeerLog, PerFamily, ReplyKind, SessionId};
 
 /// One piece of news.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Opened {
     /// Who owns it.
     pub user: Arc<str>,
     /// The client.
-    pub flow: FiveTuple,
+    pub path: Path,
     /// The relayed addresses as advertised.
     pub relayed: PerFamily<SocketAddr>,
     /// Seconds granted.
@@ -43,7 +43,7 @@ pub struct Closed {
     /// Who owned it.
     pub user: Arc<str>,
     /// The client.
-    pub flow: FiveTuple,
+    pub path: Path,
     /// The relayed addresses it was made with.
     pub relayed: PerFamily<SocketAddr>,
     /// How long it lived.

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, ops::Range};
 
-use crate::turn::{FiveTuple, Reason, RelayId, Train, WorkerIndex};
+use crate::turn::{Path, Reason, RelayId, Train, WorkerIndex};
 use crate::wire::Prefix;
 
 /// The one answer to a datagram from a client, or to a run of frames that have its size and header.
@@ -59,8 +59,8 @@ pub enum Verdict {
 /// Where a payload for a client goes, and what is written in front of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ToClient {
-    /// The client and the listener it is answered from.
-    pub flow: FiveTuple,
+    /// How the client is reached.
+    pub path: Path,
     /// The framing; the same for every segment of a train.
     pub prefix: Prefix,
 }

@@ -7,7 +7,8 @@
 //! that is refused, and no answer is written.
 
 use crate::turn::{
-    FiveTuple, NonceState, Now, Reason, ReplyKind, Report, Server, auth::reply_budget::Admitted,
+    FiveTuple, NonceState, Now, Path, Reason, ReplyKind, Report, Server,
+    auth::reply_budget::Admitted,
 };
 use crate::wire::{Class, Glance, Method};
 
@@ -33,20 +34,20 @@ impl Server {
     pub fn refuse_alike(
         &mut self,
         now: Now,
-        flow: FiveTuple,
+        path: Path,
         train: &[u8],
         segment_bytes: usize,
     ) -> usize {
         let mut refused = [0; ReplyKind::ALL.len()];
         for datagram in train.chunks(segment_bytes.max(1)) {
-            let Some(kind) = self.answer_to_stranger(now, flow, datagram) else { break };
-            if !self.budget.refuses_next(now, flow.client, kind, &mut self.rng) {
+            let Some(kind) = self.answer_to_stranger(now, path.flow, datagram) else { break };
+            if !self.budget.refuses_next(now, path.client(), kind, &mut self.rng) {
                 break;
             }
             refused[kind as usize] += 1;
         }
         for (kind, answers) in ReplyKind::ALL.into_iter().zip(refused) {
-            self.refuse_stranger(now, flow, kind, answers);
+            self.refuse_stranger(now, path.flow, kind, answers);
         }
         let refused = refused.iter().sum();
         self.counters.drop_run(Reason::ReplyBudget, refused);

@@ -31,14 +31,14 @@ struct AllocateRequest {
 impl Server {
     /// Answers an Allocate request, or lets it wait for its sockets.
     pub(in crate::turn) fn allocate(&mut self, request: &Request<'_>) -> Result<Answer, Refused> {
-        if let Some(waiting) = self.pending_allocates.transaction(request.flow) {
+        if let Some(waiting) = self.pending_allocates.transaction(request.path.flow) {
             return if waiting == request.message.transaction() {
                 Ok(Answer::Silence(crate::turn::Reason::AlreadyPending))
             } else {
                 Err(Refused(ErrorCode::AllocationMismatch))
             };
         }
-        let in_use = self.live_allocation(request.now, request.flow);
+        let in_use = self.live_allocation(request.now, request.path.flow);
         if let Some(answer) = in_use.and_then(|id| self.again(id, request)) {
             return answer;
         }
@@ -110,7 +110,7 @@ impl Server {
         asked_s: Option<u32>,
     ) -> PendingAllocate {
         PendingAllocate {
-            flow: request.flow,
+            path: request.path,
             transaction: request.message.transaction(),
             fingerprint: request.message.fingerprint() == Fingerprint::Valid,
             owner: Owner::of(request.authenticated, self.settings_epoch),
@@ -198,7 +198,7 @@ impl AllocateRequest {
 /// no room: 508 is the code after which a client looks for another server by itself, and unlike 486
 /// it says nothing about the user (RFC 8656 §7.2).
 fn elsewhere(alternates: Alternates, request: &Request<'_>) -> Result<Answer, Refused> {
-    let server = alternates.of(request.flow.client.ip());
+    let server = alternates.of(request.path.client().ip());
     server.map(Answer::Elsewhere).ok_or(Refused(ErrorCode::InsufficientCapacity))
 }
 

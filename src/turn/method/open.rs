@@ -79,7 +79,7 @@ impl Server {
             },
         };
         let sockets = waiting.asked.iter().map(socket).collect();
-        let open = Open { pending, flow: waiting.flow, sockets };
+        let open = Open { pending, path: waiting.path, sockets };
         self.effects.push_back(Effect::Open(open));
         self.pending_allocates.insert(pending, waiting);
     }
@@ -150,7 +150,7 @@ impl Server {
         let session = self.name_session(waiting.bound.families());
         let id = self.allocations.insert(Allocation {
             session,
-            flow: waiting.flow,
+            path: waiting.path,
             owner: waiting.owner.clone(),
             relayed: waiting.bound.map(|relay| RelayedAddress { relay, expires_ms }),
             permissions: Permissions::default(),
@@ -180,7 +180,7 @@ impl Server {
         self.reports.push_back(Report::Opened(Opened {
             session,
             user: waiting.owner.user.clone(),
-            flow: waiting.flow,
+            path: waiting.path,
             relayed: granted.relayed,
             lifetime_s: granted.lifetime_s,
         }));
@@ -195,7 +195,7 @@ impl Server {
     ) -> Verdict {
         let envelope = Envelope {
             now,
-            client: waiting.flow.client,
+            client: waiting.path.client(),
             method: Method::Allocate,
             transaction: waiting.transaction,
             fingerprint: waiting.fingerprint,

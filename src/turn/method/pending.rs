@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 
 use crate::turn::{
-    FiveTuple, PendingId, PerFamily, RelayId, Rng, allocation::Owner, ports::table::Parity,
+    FiveTuple, Path, PendingId, PerFamily, RelayId, Rng, allocation::Owner, ports::table::Parity,
 };
 use crate::wire::{ErrorCode, Family, TransactionId};
 
@@ -38,7 +38,7 @@ pub(in crate::turn) struct AskedSocket {
 /// One waiting Allocate.
 #[derive(Debug)]
 pub(in crate::turn) struct PendingAllocate {
-    pub(in crate::turn) flow: FiveTuple,
+    pub(in crate::turn) path: Path,
     pub(in crate::turn) transaction: TransactionId,
     pub(in crate::turn) fingerprint: bool,
     pub(in crate::turn) owner: Owner,
@@ -98,14 +98,14 @@ impl PendingAllocates {
 
     /// Lets an Allocate wait under a name.
     pub(in crate::turn) fn insert(&mut self, pending: PendingId, waiting: PendingAllocate) {
-        self.flows.insert(waiting.flow, pending);
+        self.flows.insert(waiting.path.flow, pending);
         self.waiting.insert(pending, waiting);
     }
 
     /// Takes a waiting Allocate.
     pub(in crate::turn) fn take(&mut self, pending: PendingId) -> Option<PendingAllocate> {
         let waiting = self.waiting.remove(&pending)?;
-        self.flows.remove(&waiting.flow);
+        self.flows.remove(&waiting.path.flow);
         Some(waiting)
     }
 }

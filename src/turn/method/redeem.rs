@@ -34,7 +34,7 @@ impl Server {
         waiting.asked.push(AskedSocket { relay, part: Part::Reserve });
         self.effects.push_back(Effect::Redeem(Redeem {
             pending,
-            flow: request.flow,
+            path: request.path,
             owner: owner(token),
             relay,
             token,

@@ -1,7 +1,7 @@
 //! A request whose credentials were verified: the argument of every handler that needs the proof.
 
 use crate::turn::{
-    Authenticated, Now, Server, allocation::table::AllocationId, api::identity::FiveTuple,
+    Authenticated, Now, Path, Server, allocation::table::AllocationId, api::identity::FiveTuple,
     api::report::Cause, method::answer::Refused,
 };
 use crate::wire::{ErrorCode, Message};
@@ -9,7 +9,7 @@ use crate::wire::{ErrorCode, Message};
 /// One verified request.
 pub(in crate::turn) struct Request<'r> {
     pub(in crate::turn) now: Now,
-    pub(in crate::turn) flow: FiveTuple,
+    pub(in crate::turn) path: Path,
     pub(in crate::turn) message: &'r Message<'r>,
     pub(in crate::turn) authenticated: &'r Authenticated<'r>,
 }
@@ -35,7 +35,7 @@ impl Server {
         &mut self,
         request: &Request<'_>,
     ) -> Result<AllocationId, Refused> {
-        let id = self.live_allocation(request.now, request.flow);
+        let id = self.live_allocation(request.now, request.path.flow);
         let id = id.ok_or(ErrorCode::AllocationMismatch)?;
         let user = self.allocations.at(id).map(|allocation| &*allocation.owner.user);
         if user == Some(request.authenticated.user()) {

@@ -89,7 +89,8 @@ impl Allocation {
             let relayed = self.relayed.get(Family::of(peer.ip()))?;
             let (reach, permitted_until_ms) = self.permissions.live_until(peer.ip(), now_ms)?;
             let until_ms = relayed.expires_ms.min(permitted_until_ms).min(now_ms + left_ms);
-            let channel = ForwardedChannel { flow: self.flow, number, relay: relayed.relay, peer };
+            let channel =
+                ForwardedChannel { flow: self.path.flow, number, relay: relayed.relay, peer };
             (reach == Reach::Outside && until_ms > now_ms).then_some(Told { channel, until_ms })
         };
         self.channels.live(now_ms).filter_map(told).collect()

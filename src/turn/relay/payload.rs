@@ -118,12 +118,12 @@ impl Server {
         peer: SocketAddr,
     ) -> Option<ToClient> {
         let allocation = self.allocations.at(id)?;
-        let flow = allocation.flow;
+        let path = allocation.path;
         let prefix = match allocation.channels.number(peer, now.mono_ms) {
             Some(number) => Prefix::Channel(number),
             None => Prefix::DataIndication { peer, transaction: self.rng.indication() },
         };
-        Some(ToClient { flow, prefix })
+        Some(ToClient { path, prefix })
     }
 
     fn deliver_from_peer(

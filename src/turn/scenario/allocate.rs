@@ -12,7 +12,7 @@ fn a_client_gets_a_relayed_address_and_is_told_where_it_is_seen() {
     assert!(message.is_signed_with(&Client::ANN.key()));
     assert_eq!(message.lifetime_s(), Ok(Some(600)));
     let mapped = message.xor_address(AttributeType::XOR_MAPPED_ADDRESS).unwrap();
-    assert_eq!(mapped, Some(Client::ANN.flow().client));
+    assert_eq!(mapped, Some(Client::ANN.path().client()));
     assert_eq!(message.first(AttributeType::SOFTWARE), Some(&b"uturn"[..]));
     assert_eq!(heard.relayed().ip(), world::relay_ip());
     assert_eq!(world.opened.len(), 1);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::world::{REALM, SECRET};
-use crate::turn::{FiveTuple, ListenerId, Reason, Verdict};
+use crate::turn::{FiveTuple, ListenerId, Path, Reason, Verdict};
 use crate::wire::{
     AttributeType, Class, ErrorCode, Fingerprint, IntegrityKey, Message, time_limited_password,
 };
@@ -28,8 +28,8 @@ impl Client {
         Client { address, ..self }
     }
 
-    pub(super) fn flow(&self) -> FiveTuple {
-        FiveTuple { listener: ListenerId(0), client: self.address.parse().unwrap() }
+    pub(super) fn path(&self) -> Path {
+        Path::udp(FiveTuple { listener: ListenerId(0), client: self.address.parse().unwrap() })
     }
 
     pub(super) fn key(&self) -> IntegrityKey {

@@ -33,7 +33,7 @@ fn a_bound_channel_is_forwarded_until_the_first_of_its_three_ends() {
     let mut world = call();
     assert_eq!(said(&world), [(0x4001, PERMISSION_S)]);
     let (channel, _) = world.forwarded.values().next().unwrap();
-    assert_eq!((channel.peer, channel.flow), (PEER.parse().unwrap(), ANN.flow()));
+    assert_eq!((channel.peer, channel.flow), (PEER.parse().unwrap(), ANN.path().flow));
     world.at(100).permit(ANN, &[PEER]).expect_success();
     assert_eq!(said(&world), [(0x4001, 100 + PERMISSION_S)]);
     world.at(200).bind(ANN, 0x4001, PEER).expect_success();
@@ -138,12 +138,12 @@ fn what_a_forwarder_carried_counts_like_what_the_worker_did() {
     let mut world = call();
     world.channel_data(ANN, 0x4001, b"hello");
     let (up, down) = (Load { packets: 7, bytes: 700 }, Load { packets: 3, bytes: 60 });
-    world.servers[0].credit(ANN.flow(), up, down);
+    world.servers[0].credit(ANN.path().flow, up, down);
     world.refresh(ANN, 0).expect_success();
     let traffic = world.closed[0].traffic;
     assert_eq!(traffic.to_peers, Load { packets: 8, bytes: 705 });
     assert_eq!(traffic.to_client, down);
     assert_eq!(world.counters().to_peers, traffic.to_peers);
-    world.servers[0].credit(ANN.flow(), up, down);
+    world.servers[0].credit(ANN.path().flow, up, down);
     assert_eq!(world.counters().to_peers, Load { packets: 15, bytes: 1405 });
 }

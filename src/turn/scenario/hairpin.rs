@@ -25,7 +25,7 @@ fn a_payload_goes_from_client_to_client_without_a_socket() {
     let heard = world.send(Client::ANN, &bob, b"hello");
     let Verdict::ToClient { to, payload, .. } = &heard.verdict else { panic!("{heard:?}") };
     assert_eq!(&heard.bytes[payload.clone()], b"hello");
-    assert_eq!(to.flow, Client::BOB.flow());
+    assert_eq!(to.path, Client::BOB.path());
     let Prefix::DataIndication { peer, .. } = to.prefix else { panic!("{to:?}") };
     assert_eq!(peer.to_string(), ann);
     assert_eq!((world.counters().hairpin.packets, world.counters().hairpin.bytes), (1, 5));
@@ -92,7 +92,7 @@ fn a_relay_port_without_an_allocation_is_a_neighbours_where_the_policy_opens_the
     for neighbour in [&*dead, "45.0.0.1:1", "45.0.0.1:3478"] {
         world.permit(Client::ANN, &[neighbour]).expect_success();
         world.send(Client::ANN, neighbour, b"out").expect_to_peer(neighbour, b"out");
-        assert_eq!(world.peer_says(relayed, neighbour, 1).unwrap().flow, Client::ANN.flow());
+        assert_eq!(world.peer_says(relayed, neighbour, 1).unwrap().path, Client::ANN.path());
     }
     // A live one has no other way than the hairpin.
     world.send(Client::ANN, &bob, b"x").expect_drop(Reason::HairpinNoPermission);
@@ -147,7 +147,7 @@ fn another_workers_client_is_reached_through_its_worker() {
     assert_eq!(world.hand_over(&heard.verdict).1, Err(Reason::HairpinNoPermission));
     world.permit(bob, &[&ann_relayed]).expect_success();
     let (worker, to) = world.hand_over(&heard.verdict);
-    assert_eq!((worker.0, to.unwrap().flow), (1, bob.flow()));
+    assert_eq!((worker.0, to.unwrap().path), (1, bob.path()));
     assert_eq!(world.servers[0].counters().handed_over.bytes, 5);
     assert_eq!(world.servers[1].counters().taken_over.bytes, 5);
     world.refresh(bob, 0).expect_success();

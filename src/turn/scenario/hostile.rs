@@ -13,7 +13,7 @@ fn a_binding_answer_is_32_bytes() {
     let heard = world.says(Client::ANN, &request).expect_success();
     assert_eq!((request.len(), heard.bytes.len()), (20, 32));
     let mapped = heard.message().xor_address(AttributeType::XOR_MAPPED_ADDRESS).unwrap();
-    assert_eq!(mapped, Some(Client::ANN.flow().client));
+    assert_eq!(mapped, Some(Client::ANN.path().client()));
     let marked = world.write(Method::Binding, Class::Request, |w| _ = w.fingerprint());
     let heard = world.says(Client::ANN, &marked).expect_success();
     assert_eq!(heard.message().fingerprint(), Fingerprint::Valid);
@@ -131,7 +131,7 @@ fn an_answer_that_does_not_fit_is_dropped_and_counted() {
     let mut world = World::new();
     let request = world.write(Method::Binding, Class::Request, |_| {});
     let now = world.now();
-    let verdict = world.servers[0].from_client(now, Client::ANN.flow(), &request, 1, &mut [0; 31]);
+    let verdict = world.servers[0].from_client(now, Client::ANN.path(), &request, 1, &mut [0; 31]);
     assert_eq!(verdict, Verdict::Drop(Reason::NoRoom));
 }
 

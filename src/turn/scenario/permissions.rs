@@ -20,7 +20,7 @@ fn a_permission_is_for_an_address_whatever_the_port() {
     let relayed = world.allocate(Client::ANN).expect_success().relayed();
     world.permit(Client::ANN, &["9.9.9.9:0"]).expect_success();
     let to = world.peer_says(relayed, PEER, 5).unwrap();
-    assert_eq!(to.flow, Client::ANN.flow());
+    assert_eq!(to.path, Client::ANN.path());
     let Prefix::DataIndication { peer, transaction } = to.prefix else { panic!("{to:?}") };
     assert_eq!(peer, PEER.parse().unwrap());
     let Prefix::DataIndication { transaction: next, .. } =

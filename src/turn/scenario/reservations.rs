@@ -159,7 +159,7 @@ fn a_redeemed_port_is_reached_at_the_worker_that_redeemed_it() {
     world.permit(guest, &[&from.to_string()]).expect_success();
     let heard = world.send(sender, own, b"hi");
     let (worker, to) = world.hand_over(&heard.verdict);
-    assert_eq!((worker.0, to.unwrap().flow), (0, guest.flow()));
+    assert_eq!((worker.0, to.unwrap().path), (0, guest.path()));
 }
 
 /// No port has leaked: a worker can still have every pair of the range.

@@ -50,7 +50,7 @@ fn a_session_is_shown_with_everybody_it_talks_to() {
     world.at(20).channel_data(ANN, 0x4000, b"four").expect_to_peer(PEER, b"four");
     let detail = world.servers[0].session(world.now(), first()).unwrap();
     let session = &detail.session;
-    assert_eq!((&*session.user, session.flow), ("ann", ANN.flow()));
+    assert_eq!((&*session.user, session.path), ("ann", ANN.path()));
     assert_eq!(Vec::from_iter(session.relayed.iter()), [&relayed]);
     assert_eq!((session.age_ms, session.left_ms), (20_000, 580_000));
     assert_eq!((session.permissions, session.channels), (2, 1));

@@ -180,7 +180,7 @@ impl World {
         method: Method,
         build: impl Fn(&mut MessageWriter<'_>),
     ) -> Vec<u8> {
-        let nonce = nonces().issue(self.now(), who.flow().client);
+        let nonce = nonces().issue(self.now(), who.path().client());
         self.write(method, Class::Request, |writer| {
             build(writer);
             writer.attribute(AttributeType::USERNAME, who.user.as_bytes());
@@ -274,9 +274,9 @@ impl World {
 
     fn says_run(&mut self, who: Client, datagram: &[u8], frames: usize) -> Heard {
         let mut reply = vec![0; REPLY_BYTES];
-        let (now, flow) = (self.now(), who.flow());
+        let (now, path) = (self.now(), who.path());
         let server = &mut self.servers[usize::from(who.worker)];
-        let verdict = server.from_client(now, flow, datagram, frames, &mut reply);
+        let verdict = server.from_client(now, path, datagram, frames, &mut reply);
         let mut answers = Vec::new();
         self.carry_out(who.worker, &mut answers);
         match (verdict, answers.pop()) {
@@ -289,7 +289,7 @@ impl World {
     /// How many requests at the start of a train are refused like the one before it.
     pub(super) fn refuses_alike(&mut self, who: Client, train: &[u8], bytes: usize) -> usize {
         let now = self.now();
-        self.servers[usize::from(who.worker)].refuse_alike(now, who.flow(), train, bytes)
+        self.servers[usize::from(who.worker)].refuse_alike(now, who.path(), train, bytes)
     }
 
     /// An operator ends a session.

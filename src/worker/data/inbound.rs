@@ -8,7 +8,10 @@ use std::{net::SocketAddr, ops::Range};
 use crate::worker::{mail::batch::Handoff, reactor::Worker};
 use crate::{
     io::{Driver, HEADROOM, Lease, PAD_MAX, Piece, Received},
-    turn::{self, FiveTuple, ListenerId, Now, Reason, RelayId, ToClient, Verdict, WorkerIndex},
+    turn::{
+        self, FiveTuple, ListenerId, Now, Path, Reason, RelayId, ToClient, Transport, Verdict,
+        WorkerIndex,
+    },
     wire::{self, MAX_PADDING, Prefix},
 };
 
@@ -44,6 +47,7 @@ impl<D: Driver> Worker<D> {
         if let Some(owner) = self.owners.owner(flow) {
             return self.hand_over(owner, flow, &received);
         }
+        let path = Path::udp(flow);
         let payload = received.lease.range();
         let step = received.segment_bytes.max(1);
         let mut begin = payload.start;
@@ -52,14 +56,14 @@ impl<D: Driver> Worker<D> {
             let first = begin..payload.end.min(begin + step);
             begin += frames * step;
             if begin >= payload.end {
-                self.receive_run(now, flow, Run { lease: received.lease, first, frames });
+                self.receive_run(now, path, Run { lease: received.lease, first, frames });
                 return;
             }
             let lease = received.lease.share();
-            let dropped = self.receive_run(now, flow, Run { lease, first, frames });
+            let dropped = self.receive_run(now, path, Run { lease, first, frames });
             if dropped == Some(Reason::ReplyBudget) {
                 let rest = &received.lease.buffer()[begin..payload.end];
-                begin += self.server.refuse_alike(now, flow, rest, step) * step;
+                begin += self.server.refuse_alike(now, path, rest, step) * step;
                 self.carry_out(now);
                 if begin >= payload.end {
                     return;
@@ -90,17 +94,18 @@ impl<D: Driver> Worker<D> {
         match self.copied(datagram) {
             Some(lease) => {
                 let first = lease.range();
-                self.receive_run(now, flow, Run { lease, first, frames: 1 });
+                let run = Run { lease, first, frames: 1 };
+                self.receive_run(now, Path::udp(flow), run);
             }
             None => self.counters.no_buffer += 1,
         }
     }
 
     /// Judges a run and carries the verdict out; says why it was dropped, if it was.
-    fn receive_run(&mut self, now: Now, flow: FiveTuple, run: Run) -> Option<Reason> {
+    fn receive_run(&mut self, now: Now, path: Path, run: Run) -> Option<Reason> {
         let Run { lease, first, frames } = run;
         let datagram = &lease.buffer()[first.clone()];
-        let verdict = self.server.from_client(now, flow, datagram, frames, &mut self.reply[..]);
+        let verdict = self.server.from_client(now, path, datagram, frames, &mut self.reply[..]);
         let stride = first.len();
         let mut dropped = None;
         match verdict {
@@ -119,7 +124,7 @@ impl<D: Driver> Worker<D> {
                     self.batches.pack(&self.mailboxes, worker, handoff, &frame[payload.clone()]);
                 }
             }
-            Verdict::Reply(bytes) => self.reply_in(lease, flow, bytes),
+            Verdict::Reply(bytes) => self.reply_in(lease, path, bytes),
             Verdict::Pending => {}
             Verdict::Drop(reason) => dropped = Some(reason),
         }
@@ -168,21 +173,21 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Sends an answer from a buffer of the server's own.
-    pub(in crate::worker) fn reply(&mut self, flow: FiveTuple, bytes: usize) {
+    pub(in crate::worker) fn reply(&mut self, path: Path, bytes: usize) {
         match self.driver.blank(bytes) {
-            Some(lease) => self.reply_in(lease, flow, bytes),
+            Some(lease) => self.reply_in(lease, path, bytes),
             None => self.counters.no_buffer += 1,
         }
     }
 
     /// Sends an answer from the buffer its request came in, unless others still read that one.
-    fn reply_in(&mut self, mut lease: Lease, flow: FiveTuple, bytes: usize) {
+    fn reply_in(&mut self, mut lease: Lease, path: Path, bytes: usize) {
         let start = lease.range().start;
         let Some(room) = lease.exclusive().and_then(|b| b.get_mut(start..start + bytes)) else {
-            return self.reply(flow, bytes);
+            return self.reply(path, bytes);
         };
         room.copy_from_slice(&self.reply[..bytes]);
-        self.send_to_client(flow, Piece::single(lease, start..start + bytes));
+        self.send_to_client(path, Piece::single(lease, start..start + bytes));
     }
 
     fn send_to_peer(&mut self, relay: RelayId, peer: SocketAddr, piece: Piece<'_>) {
@@ -212,13 +217,18 @@ impl<D: Driver> Worker<D> {
         let mut header = [0; Prefix::MAX_BYTES];
         let Ok(bytes) = to.prefix.write(piece.body.len(), &mut header) else { return };
         let pad = to.prefix.trailing_bytes(piece.body.len()) as u8;
-        self.send_to_client(to.flow, piece.with_header(&header[..bytes]).with_pad(pad));
+        self.send_to_client(to.path, piece.with_header(&header[..bytes]).with_pad(pad));
     }
 
-    /// The one way to a client, for answers, payload and hairpins alike.
-    fn send_to_client(&mut self, flow: FiveTuple, piece: Piece<'_>) {
-        if let Some(socket) = self.sockets.listener(flow.listener) {
-            self.driver.send(socket, flow.client, piece);
+    /// The one way to a client, for answers, payload and hairpins, whatever the transport.
+    fn send_to_client(&mut self, path: Path, piece: Piece<'_>) {
+        let Path { flow, transport } = path;
+        match transport {
+            Transport::Udp => {
+                if let Some(socket) = self.sockets.listener(flow.listener) {
+                    self.driver.send(socket, flow.client, piece);
+                }
+            }
         }
     }
 }

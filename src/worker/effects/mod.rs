@@ -16,8 +16,7 @@ use crate::worker::{
 use crate::{
     io::{Driver, Receive, SocketId},
     turn::{
-        self, Bind, Effect, FiveTuple, Now, Open, Outcome, PendingId, Purpose, RelayId, Socket,
-        Verdict,
+        self, Bind, Effect, Now, Open, Outcome, Path, PendingId, Purpose, RelayId, Socket, Verdict,
     },
 };
 
@@ -36,9 +35,11 @@ impl<D: Driver> Worker<D> {
         }
         while let Some(report) = self.server.next_report() {
             match &report {
-                turn::Report::Opened(opened) => self.owners.claim(&mut self.mailboxes, opened.flow),
+                turn::Report::Opened(opened) => {
+                    self.owners.claim(&mut self.mailboxes, opened.path.flow);
+                }
                 turn::Report::Closed(closed) => {
-                    self.owners.release(&mut self.mailboxes, closed.flow);
+                    self.owners.release(&mut self.mailboxes, closed.path.flow);
                 }
                 turn::Report::StrangersRefused(_) => {}
             }
@@ -47,7 +48,7 @@ impl<D: Driver> Worker<D> {
     }
 
     fn open(&mut self, now: Now, open: &Open) {
-        let mut answers = SocketAnswers::new(open.pending, open.flow, open.sockets.len());
+        let mut answers = SocketAnswers::new(open.pending, open.path, open.sockets.len());
         for (place, socket) in open.sockets.iter().enumerate() {
             match self.bind(*socket) {
                 Ok(id) => self.pending_sockets.expect(&mut answers, place, *socket, id),
@@ -107,7 +108,7 @@ impl<D: Driver> Worker<D> {
 
     fn opened(&mut self, now: Now, answers: &SocketAnswers) {
         let outcome = Outcome::Opened(answers.binds());
-        self.complete(now, answers.pending, answers.flow, outcome);
+        self.complete(now, answers.pending, answers.path, outcome);
     }
 
     /// A port that somebody else has is no fault.
@@ -132,9 +133,9 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    fn complete(&mut self, now: Now, pending: PendingId, flow: FiveTuple, outcome: Outcome<'_>) {
+    fn complete(&mut self, now: Now, pending: PendingId, path: Path, outcome: Outcome<'_>) {
         match self.server.complete(now, pending, outcome, &mut self.reply[..]) {
-            Verdict::Reply(bytes) => self.reply(flow, bytes),
+            Verdict::Reply(bytes) => self.reply(path, bytes),
             Verdict::Pending | Verdict::Drop(_) => {}
             Verdict::ToPeer { .. } | Verdict::ToClient { .. } | Verdict::HandOver { .. } => {
                 debug_assert!(false, "an Allocate relays nothing");

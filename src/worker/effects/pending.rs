@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::{
     io::SocketId,
-    turn::{Bind, FiveTuple, PendingId, Purpose, RelayId, Socket},
+    turn::{Bind, Path, PendingId, Purpose, RelayId, Socket},
 };
 
 /// Sockets one Allocate can wait for: IPv4, IPv6, and the reserved next port.
@@ -17,7 +17,7 @@ const SOCKETS_MAX: usize = 3;
 #[derive(Debug, Clone, Copy)]
 pub(in crate::worker) struct SocketAnswers {
     pub(in crate::worker) pending: PendingId,
-    pub(in crate::worker) flow: FiveTuple,
+    pub(in crate::worker) path: Path,
     binds: [Bind; SOCKETS_MAX],
     sockets: usize,
     /// Answers that are still to come.
@@ -42,9 +42,9 @@ pub(in crate::worker) struct PendingSockets {
 
 impl SocketAnswers {
     /// Begins with nothing known. More than [`SOCKETS_MAX`] sockets are never asked for.
-    pub(in crate::worker) fn new(pending: PendingId, flow: FiveTuple, sockets: usize) -> Self {
+    pub(in crate::worker) fn new(pending: PendingId, path: Path, sockets: usize) -> Self {
         let sockets = sockets.min(SOCKETS_MAX);
-        Self { pending, flow, binds: [Bind::Failed; SOCKETS_MAX], sockets, awaited: 0 }
+        Self { pending, path, binds: [Bind::Failed; SOCKETS_MAX], sockets, awaited: 0 }
     }
 
     /// Records what became of the socket at a place.

@@ -18,7 +18,7 @@ use std::{
 use crate::worker::{mail::mailbox::Message, reactor::Worker};
 use crate::{
     io::{Driver, SocketId},
-    turn::{FiveTuple, Now, Outcome, PendingId, Redeem, RelayId, WorkerIndex},
+    turn::{Now, Outcome, Path, PendingId, Redeem, RelayId, WorkerIndex},
 };
 
 /// A reservation token on its way to the worker that made it, and back.
@@ -29,7 +29,7 @@ pub(in crate::worker) struct Redemption {
     /// The Allocate that waits.
     pub pending: PendingId,
     /// The client that waits.
-    pub flow: FiveTuple,
+    pub path: Path,
     /// The name the socket will have at the worker that asks.
     pub relay: RelayId,
     /// The token.
@@ -53,11 +53,11 @@ pub(in crate::worker) struct Departures(HashMap<SocketId, (Redemption, SocketAdd
 
 impl<D: Driver> Worker<D> {
     pub(super) fn redeem(&mut self, now: Now, redeem: Redeem) {
-        let Redeem { pending, flow, owner, relay, token, user } = redeem;
+        let Redeem { pending, path, owner, relay, token, user } = redeem;
         let worker = self.index;
-        let redemption = Redemption { worker, pending, flow, relay, token, user };
+        let redemption = Redemption { worker, pending, path, relay, token, user };
         if self.mailboxes.try_post(owner, Message::Redeem(redemption)).is_err() {
-            self.complete(now, pending, flow, Outcome::NotRedeemed);
+            self.complete(now, pending, path, Outcome::NotRedeemed);
         }
     }
 
@@ -103,7 +103,7 @@ impl<D: Driver> Worker<D> {
             Some(given) => self.start_given(redemption.relay, given),
             None => Outcome::NotRedeemed,
         };
-        self.complete(now, redemption.pending, redemption.flow, outcome);
+        self.complete(now, redemption.pending, redemption.path, outcome);
         self.carry_out(now);
     }
 

@@ -133,7 +133,7 @@ impl Story {
             Deed::Closed(_) | Deed::Resumed(_) | Deed::Forward(..) | Deed::Unforward(_) => true,
             Deed::Report(Report::Turn(News::Closed(closed))) => self.is_due_to_close(closed),
             Deed::Report(Report::Turn(News::Opened(opened))) => {
-                let allocation = self.model.allocations.get(&opened.flow.client);
+                let allocation = self.model.allocations.get(&opened.path.client());
                 allocation.is_some_and(|it| it.session.is_none())
             }
             Deed::Report(Report::SocketBroken { local, .. }) => {
@@ -154,7 +154,7 @@ impl Story {
     }
 
     fn is_due_to_close(&self, closed: &Closed) -> bool {
-        let client = closed.flow.client;
+        let client = closed.path.client();
         match closed.cause {
             Cause::Expired | Cause::Deleted | Cause::Shutdown => true,
             Cause::Replaced | Cause::Killed => {
@@ -171,7 +171,7 @@ impl Story {
             Report::Turn(News::Opened(opened)) => self.told_opened(worker, &opened),
             Report::Turn(News::Closed(closed)) => {
                 self.tally.closed += 1;
-                let client = closed.flow.client;
+                let client = closed.path.client();
                 self.model.closed(self.now_ms, &closed);
                 self.sessions.retain(|session| *session != closed.session);
                 if self.model.scenario.is_steered() {
@@ -189,7 +189,7 @@ impl Story {
     }
 
     fn told_opened(&mut self, worker: u8, opened: &Opened) {
-        let client = opened.flow.client;
+        let client = opened.path.client();
         let allocation = self.model.allocations.get_mut(&client).expect("it was answered");
         assert_eq!(*opened.user, *allocation.user);
         assert_eq!(opened.session.worker, WorkerIndex(worker));

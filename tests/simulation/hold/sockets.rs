@@ -102,7 +102,7 @@ impl Story {
             Deed::Report(Report::Turn(News::Opened(opened))) => Some(opened),
             _ => None,
         });
-        let opened = opened.next().filter(|opened| opened.flow.client == client)?;
+        let opened = opened.next().filter(|opened| opened.path.client() == client)?;
         Some(opened.relayed.iter().copied().collect())
     }
 

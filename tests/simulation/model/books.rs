@@ -98,7 +98,7 @@ impl Model {
 
     /// The log was told that an allocation ended: rightly?
     pub(crate) fn closed(&mut self, now_ms: u64, closed: &Closed) {
-        let client = closed.flow.client;
+        let client = closed.path.client();
         let place = self.to_close.iter().position(|(one, cause, _)| {
             *one == client && (*cause == closed.cause || closed.cause == Cause::Shutdown)
         });

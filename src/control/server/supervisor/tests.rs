@@ -15,7 +15,7 @@ use crate::control::server::reports::reports;
 use crate::control::server::runtime::Runtime;
 use crate::control::usage::{self, Counts, Names, QUEUE_LINES, UsageRecords};
 use crate::turn::{
-    self, Cause, Closed, FiveTuple, ListenerId, PeerLog, PerFamily, SessionId, Traffic,
+    self, Cause, Closed, FiveTuple, ListenerId, Path, PeerLog, PerFamily, SessionId, Traffic,
 };
 use crate::worker::Tell;
 
@@ -205,7 +205,7 @@ fn ended_by_the_end(serial: u64) -> Closed {
     Closed {
         session: SessionId { worker: WorkerIndex(0), serial },
         user: "alice".into(),
-        flow: FiveTuple { listener: ListenerId(0), client },
+        path: Path::udp(FiveTuple { listener: ListenerId(0), client }),
         relayed: PerFamily::default(),
         duration_ms: 1,
         traffic: Traffic::default(),

@@ -253,11 +253,11 @@ impl ReplyBudget {
     }
 
     /// Counts an answer that leaves.
-    pub(in crate::turn) fn charge(&mut self, now: Now, admitted: Admitted, bytes: usize) {
+    pub(in crate::turn) fn charge(&mut self, now: Now, admitted: &Admitted, bytes: usize) {
         if self.bytes_per_s == 0 {
             return;
         }
-        let Admitted(source) = admitted;
+        let Admitted(source) = *admitted;
         let bytes_per_s = source.purse.bytes_per_s(self.bytes_per_s);
         let quiet_per_s = bytes_per_s / QUIET_PART;
         let (network, address) = (self.network_cell(source), self.address_cell(source));

@@ -37,7 +37,7 @@ impl Lab {
     fn ask(&mut self, ms: u64, client: SocketAddr, kind: ReplyKind, bytes: usize) -> bool {
         match self.budget.admit(at(ms), client, kind, &mut self.rng) {
             Some(admitted) => {
-                self.budget.charge(at(ms), admitted, bytes);
+                self.budget.charge(at(ms), &admitted, bytes);
                 self.sent_bytes += bytes as u64;
                 true
             }
