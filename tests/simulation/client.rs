@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use uturn::wire::{Class, Family, Message, TransactionId};
 
 use super::{
-    chance::Chance,
     model::relayed_addresses,
     packet::{Ask, Packet, Request, Signature, Wish},
+    rng::Rng,
     run::{Event, Story},
     scenario::{Scenario, User},
 };
@@ -33,15 +33,15 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(at: usize, scenario: &Scenario, chance: &mut Chance) -> Client {
+    pub(crate) fn new(at: usize, scenario: &Scenario, rng: &mut Rng) -> Client {
         let port = 20_000 + at as u16;
-        let address = match chance.percent(70) {
+        let address = match rng.percent(70) {
             true => SocketAddr::from(([77, 1, 1, at as u8 % 5], port)),
             false => SocketAddr::from(([0x2A00, 3, 0, 0, 0, 0, 0, at as u16], port)),
         };
         Client {
             address,
-            user: chance.pick(&scenario.users).clone(),
+            user: rng.pick(&scenario.users).clone(),
             nonce: None,
             relayed: Vec::new(),
             permitted: Vec::new(),
@@ -68,14 +68,14 @@ impl Story {
         if self.now_ms >= self.model.scenario.active_ms {
             return;
         }
-        let rest_ms = match self.chance.below(100) {
-            0..80 => self.chance.within(5..2_000),
-            80..97 => self.chance.within(2_000..60_000),
-            _ => self.chance.within(100_000..1_000_000),
+        let rest_ms = match self.rng.below(100) {
+            0..80 => self.rng.within(5..2_000),
+            80..97 => self.rng.within(2_000..60_000),
+            _ => self.rng.within(100_000..1_000_000),
         };
         self.network.schedule(self.now_ms + rest_ms, Event::Act(at));
         if self.clients[at].relayed.is_empty() {
-            return match self.chance.below(10) {
+            return match self.rng.below(10) {
                 0 => self.request(at, Ask::Binding),
                 1 => self.junk(at),
                 2 => {
@@ -85,7 +85,7 @@ impl Story {
                 _ => self.allocate(at),
             };
         }
-        match self.chance.below(1_000) {
+        match self.rng.below(1_000) {
             0..780 => self.speak(at),
             780..930 => {
                 let ask = self.any_ask(at);
@@ -96,11 +96,11 @@ impl Story {
             940..945 => {
                 // The NAT gives another port: same belief, another five-tuple.
                 let address = &mut self.clients[at].address;
-                address.set_port(address.port() ^ 0x400 | (self.chance.below(4) as u16) << 11);
+                address.set_port(address.port() ^ 0x400 | (self.rng.below(4) as u16) << 11);
             }
             945..985 => self.stranger(),
             985..990 => {
-                self.clients[at].user = self.chance.pick(&self.model.scenario.users).clone();
+                self.clients[at].user = self.rng.pick(&self.model.scenario.users).clone();
             }
             _ => self.junk(at),
         }
@@ -121,7 +121,7 @@ impl Story {
     /// Speaks around the moment a permission or a channel ends, when it matters most.
     fn probe_later(&mut self, at: usize, packet: &Packet) {
         for end_ms in [300_000, 600_000, 900_000] {
-            let at_ms = self.now_ms + end_ms - 700 + self.chance.below(1_400);
+            let at_ms = self.now_ms + end_ms - 700 + self.rng.below(1_400);
             self.network.schedule(at_ms, Event::Probe { client: at, packet: packet.clone() });
         }
     }
@@ -133,28 +133,28 @@ impl Story {
     }
 
     fn allocate(&mut self, at: usize) {
-        let chance = &mut self.chance;
+        let rng = &mut self.rng;
         let mut wish = Wish {
-            lifetime_s: chance.percent(50).then(|| chance.below(5_000) as u32),
+            lifetime_s: rng.percent(50).then(|| rng.below(5_000) as u32),
             ..Wish::default()
         };
-        match chance.below(20) {
+        match rng.below(20) {
             0..4 => wish.even = Some(true),
             4 => wish.even = Some(false),
             5..7 => wish.is_dual = true,
             7..10 => wish.family = Some(Family::V6),
-            10 if !self.tokens.is_empty() => wish.token = Some(*chance.pick(&self.tokens)),
+            10 if !self.tokens.is_empty() => wish.token = Some(*rng.pick(&self.tokens)),
             13 => {
                 wish.is_dual = true;
-                wish.even = Some(chance.percent(50));
+                wish.even = Some(rng.percent(50));
             }
-            14 => wish.token = Some(chance.array()),
+            14 => wish.token = Some(rng.array()),
             _ => {}
         }
         // The second stream of a call: the port its own user has reserved.
         let user = &self.clients[at].user.name;
         let reserved = self.model.reservations.iter().find(|(_, held)| held.user == *user);
-        if let Some((token, _)) = reserved.filter(|_| chance.percent(60)) {
+        if let Some((token, _)) = reserved.filter(|_| rng.percent(60)) {
             let lifetime_s = wish.lifetime_s;
             wish = Wish { token: Some(*token), lifetime_s, ..Wish::default() };
         }
@@ -162,31 +162,31 @@ impl Story {
     }
 
     fn any_ask(&mut self, at: usize) -> Ask {
-        match self.chance.below(10) {
+        match self.rng.below(10) {
             0..3 => {
-                let chance = &mut self.chance;
-                let lifetime_s = match chance.below(10) {
+                let rng = &mut self.rng;
+                let lifetime_s = match rng.below(10) {
                     0 => Some(0),
                     1..6 => None,
-                    _ => Some(chance.below(5_000) as u32),
+                    _ => Some(rng.below(5_000) as u32),
                 };
-                let family = match chance.below(10) {
+                let family = match rng.below(10) {
                     0 => Some(Family::V6),
                     1 => Some(Family::V4),
                     _ => None,
                 };
                 Ask::Refresh { lifetime_s, family }
             }
-            3..6 => Ask::Permit((0..self.chance.below(4)).map(|_| self.any_peer()).collect()),
+            3..6 => Ask::Permit((0..self.rng.below(4)).map(|_| self.any_peer()).collect()),
             _ => {
-                let number = match self.chance.below(30) {
+                let number = match self.rng.below(30) {
                     0 => 0x3FFF,
                     1 => 0x5000,
                     n => 0x4000 + (n % 6) as u16,
                 };
                 let known = self.clients[at].channels.clone();
-                if !known.is_empty() && self.chance.percent(60) {
-                    let (number, peer) = *self.chance.pick(&known);
+                if !known.is_empty() && self.rng.percent(60) {
+                    let (number, peer) = *self.rng.pick(&known);
                     return Ask::Bind { number, peer };
                 }
                 Ask::Bind { number, peer: self.any_peer() }
@@ -195,29 +195,29 @@ impl Story {
     }
 
     fn any_peer(&mut self) -> SocketAddr {
-        match self.chance.below(20) {
-            0 => *self.chance.pick(&self.model.scenario.forbidden),
-            1..10 if !self.known.is_empty() => *self.chance.pick(&self.known),
-            _ => *self.chance.pick(&self.model.scenario.peers),
+        match self.rng.below(20) {
+            0 => *self.rng.pick(&self.model.scenario.forbidden),
+            1..10 if !self.known.is_empty() => *self.rng.pick(&self.known),
+            _ => *self.rng.pick(&self.model.scenario.peers),
         }
     }
 
     /// Sends a payload, to whomever.
     fn speak(&mut self, at: usize) {
-        let bytes = self.chance.below(40) as usize;
-        let payload = self.chance.bytes(bytes);
+        let bytes = self.rng.below(40) as usize;
+        let payload = self.rng.bytes(bytes);
         let client = &self.clients[at];
-        let packet = if !client.channels.is_empty() && self.chance.percent(60) {
-            let (number, _) = *self.chance.pick(&client.channels);
-            if self.chance.percent(20) {
+        let packet = if !client.channels.is_empty() && self.rng.percent(60) {
+            let (number, _) = *self.rng.pick(&client.channels);
+            if self.rng.percent(20) {
                 return self.speak_in_train(at, bytes);
             }
-            Packet::Channel { number, payload, is_padded: self.chance.percent(50) }
+            Packet::Channel { number, payload, is_padded: self.rng.percent(50) }
         } else {
-            let dont_fragment = self.chance.percent(10);
+            let dont_fragment = self.rng.percent(10);
             let permitted = self.clients[at].permitted.clone();
-            let is_permitted = !permitted.is_empty() && self.chance.percent(80);
-            let peer = if is_permitted { *self.chance.pick(&permitted) } else { self.any_peer() };
+            let is_permitted = !permitted.is_empty() && self.rng.percent(80);
+            let peer = if is_permitted { *self.rng.pick(&permitted) } else { self.any_peer() };
             Packet::Send { peer, payload, dont_fragment }
         };
         self.transmit(at, packet);
@@ -226,24 +226,24 @@ impl Story {
     /// Several frames that the kernel joins: of one size, but for a shorter last one.
     fn speak_in_train(&mut self, at: usize, bytes: usize) {
         let channels = self.clients[at].channels.clone();
-        let (mut number, _) = *self.chance.pick(&channels);
-        let count = self.chance.within(2..9);
-        let shorter = self.chance.below(bytes as u64 + 1) as usize;
+        let (mut number, _) = *self.rng.pick(&channels);
+        let count = self.rng.within(2..9);
+        let shorter = self.rng.below(bytes as u64 + 1) as usize;
         let mut packets = Vec::new();
         for frame in 0..count {
-            if self.chance.percent(20) {
-                (number, _) = *self.chance.pick(&channels);
+            if self.rng.percent(20) {
+                (number, _) = *self.rng.pick(&channels);
             }
             let bytes = if frame + 1 == count { shorter } else { bytes };
-            let payload = self.chance.bytes(bytes);
+            let payload = self.rng.bytes(bytes);
             packets.push(Packet::Channel { number, payload, is_padded: false });
         }
         self.transmit_train(at, packets);
     }
 
     fn junk(&mut self, at: usize) {
-        let bytes = self.chance.below(60) as usize;
-        let mut junk = self.chance.bytes(bytes);
+        let bytes = self.rng.below(60) as usize;
+        let mut junk = self.rng.bytes(bytes);
         if let Some(first) = junk.first_mut() {
             // Neither a request nor on a channel that may be bound.
             *first |= 0x80;
@@ -256,42 +256,40 @@ impl Story {
         if self.known.is_empty() {
             return;
         }
-        let relayed = *self.chance.pick(&self.known);
+        let relayed = *self.rng.pick(&self.known);
         let peer = match relayed.is_ipv4() {
-            true => {
-                *self.chance.pick(&["8.8.8.8:1000", "5.5.5.5:5", "9.9.9.9:50004", "9.9.9.9:3478"])
-            }
-            false => *self.chance.pick(&["[2a00:2::1]:1000", "[2a00:7::1]:1"]),
+            true => *self.rng.pick(&["8.8.8.8:1000", "5.5.5.5:5", "9.9.9.9:50004", "9.9.9.9:3478"]),
+            false => *self.rng.pick(&["[2a00:2::1]:1000", "[2a00:7::1]:1"]),
         };
         self.send_train(super::scenario::parse(peer), relayed);
     }
 
     fn send_train(&mut self, peer: SocketAddr, relayed: SocketAddr) {
-        let bytes = self.chance.below(30) as usize;
+        let bytes = self.rng.below(30) as usize;
         // The kernel joins no empty datagrams, and the last of a train may be shorter.
-        let count = if bytes == 0 { 1 } else { 1 + self.chance.below(3) };
-        let mut segments: Vec<_> = (0..count).map(|_| self.chance.bytes(bytes)).collect();
+        let count = if bytes == 0 { 1 } else { 1 + self.rng.below(3) };
+        let mut segments: Vec<_> = (0..count).map(|_| self.rng.bytes(bytes)).collect();
         if let (Some(last), true) = (segments.last_mut(), count > 1) {
-            last.truncate(1 + self.chance.below(bytes as u64) as usize);
+            last.truncate(1 + self.rng.below(bytes as u64) as usize);
         }
         let event = Event::ToRelay { peer, relayed, segments };
-        self.network.send(self.now_ms, &mut self.chance, event);
+        self.network.send(self.now_ms, &mut self.rng, event);
     }
 
     /// A peer hears something, and may answer.
     pub(crate) fn reach_peer(&mut self, relayed: SocketAddr, peer: SocketAddr) {
-        if self.chance.percent(60) {
+        if self.rng.percent(60) {
             self.send_train(peer, relayed);
         }
     }
 
     fn request(&mut self, at: usize, ask: Ask) {
-        let transaction = TransactionId(self.chance.array());
-        let is_right = !self.chance.percent(3);
+        let transaction = TransactionId(self.rng.array());
+        let is_right = !self.rng.percent(3);
         let client = &self.clients[at];
         let user = client.user.clone();
         let signature = client.nonce.clone().map(|nonce| Signature { user, is_right, nonce });
-        let has_fingerprint = self.chance.percent(30);
+        let has_fingerprint = self.rng.percent(30);
         let signature = signature.filter(|_| ask != Ask::Binding);
         let request = Request { ask, transaction, signature, has_fingerprint };
         let packet = Packet::Request(request);
@@ -308,7 +306,7 @@ impl Story {
 
     fn transmit_train(&mut self, at: usize, packets: Vec<Packet>) {
         let event = Event::ToServer { from: self.clients[at].address, packets };
-        self.network.send(self.now_ms, &mut self.chance, event);
+        self.network.send(self.now_ms, &mut self.rng, event);
     }
 
     pub(crate) fn retry(&mut self, at: usize, transaction: [u8; 12]) {
@@ -337,7 +335,7 @@ impl Story {
             Some(401 | 438) => {
                 let nonce = message.nonce().expect("a challenge has a nonce").to_vec();
                 let is_first = self.clients[at].nonce.replace(nonce).is_none();
-                if is_first || self.chance.percent(80) {
+                if is_first || self.rng.percent(80) {
                     self.request(at, request.ask);
                 }
             }

@@ -67,7 +67,7 @@ impl SimDriver {
         let known = self.known(socket);
         assert!(!matches!(known.state, State::Closing | State::Leaving), "{known:?} twice");
         let mut machine = self.machine.lock();
-        let at_ms = machine.now_ms + machine.sides[self.worker].chance.below(300);
+        let at_ms = machine.now_ms + machine.sides[self.worker].rng.below(300);
         machine.tell(self.worker, at_ms, socket, news);
         if let Some(socket) = machine.sides[self.worker].socket_mut(socket) {
             socket.state = state;
@@ -82,7 +82,7 @@ impl Driver for SimDriver {
         let (local, kind) =
             machine.loose.remove(&socket.as_raw_fd()).expect("a socket of this machine");
         let refused = machine.faults.refused * 5;
-        let is_refused = kind == Kind::Relay && machine.sides[self.worker].chance.percent(refused);
+        let is_refused = kind == Kind::Relay && machine.sides[self.worker].rng.percent(refused);
         let errno = is_refused.then_some(libc::EMFILE);
         machine.sides[self.worker].deeds.push_back(Deed::Adopted(local, errno));
         match errno {
@@ -109,7 +109,7 @@ impl Driver for SimDriver {
         let no_descriptor = {
             let mut machine = self.machine.lock();
             let refused = machine.faults.refused;
-            machine.sides[self.worker].chance.percent(refused)
+            machine.sides[self.worker].rng.percent(refused)
         };
         let news = if no_descriptor { News::Closed } else { News::Taken };
         let known = self.leave(socket, State::Leaving, news);
@@ -171,7 +171,7 @@ impl Driver for SimDriver {
     fn blank(&mut self, bytes: usize) -> Option<Lease> {
         let mut machine = self.machine.lock();
         let no_buffer = machine.faults.no_buffer;
-        let is_denied = machine.sides[self.worker].chance.percent(no_buffer);
+        let is_denied = machine.sides[self.worker].rng.percent(no_buffer);
         machine.sides[self.worker].deeds.push_back(Deed::Blank(!is_denied));
         drop(machine);
         if is_denied { None } else { self.pool.blank(bytes) }
@@ -200,14 +200,14 @@ impl SimDriver {
         let (now_ms, refused) = (machine.now_ms, machine.faults.refused);
         let is_foreign = machine.foreign_ports.contains(&local.port());
         assert!(is_foreign || !machine.is_taken(local), "{local} is drawn twice");
-        let chance = &mut machine.sides[self.worker].chance;
-        let errno = match (is_foreign, chance.percent(refused)) {
+        let rng = &mut machine.sides[self.worker].rng;
+        let errno = match (is_foreign, rng.percent(refused)) {
             (true, _) => Some(libc::EADDRINUSE),
-            (false, true) => Some(*chance.pick(&[libc::ENOBUFS, libc::EMFILE, libc::ENOMEM])),
+            (false, true) => Some(*rng.pick(&[libc::ENOBUFS, libc::EMFILE, libc::ENOMEM])),
             (false, false) => None,
         };
-        let is_at_once = chance.percent(20);
-        let at_ms = now_ms + chance.below(20);
+        let is_at_once = rng.percent(20);
+        let at_ms = now_ms + rng.below(20);
         let failed = errno.filter(|_| is_at_once);
         machine.sides[self.worker].deeds.push_back(Deed::Bound(local, failed));
         if let Some(errno) = failed {

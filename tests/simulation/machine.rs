@@ -13,7 +13,7 @@ use uturn::{
     worker::Report,
 };
 
-use super::{chance::Chance, packet::Packet};
+use super::{packet::Packet, rng::Rng};
 
 /// What a socket is for, as far as the machine can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +148,7 @@ pub(crate) struct Faults {
 pub(crate) struct Side {
     pub(crate) sockets: Vec<Option<Socket>>,
     pub(crate) deeds: VecDeque<Deed>,
-    pub(crate) chance: Chance,
+    pub(crate) rng: Rng,
     /// What the driver is woken by.
     pub(crate) waker: Waker,
     is_woken: bool,
@@ -174,11 +174,11 @@ pub(crate) struct Machine {
 pub(crate) struct Shared(Arc<Mutex<Machine>>);
 
 impl Shared {
-    pub(crate) fn new(workers: u8, foreign_ports: Vec<u16>, chance: &mut Chance) -> Shared {
+    pub(crate) fn new(workers: u8, foreign_ports: Vec<u16>, rng: &mut Rng) -> Shared {
         let side = |_| Side {
             sockets: Vec::new(),
             deeds: VecDeque::new(),
-            chance: Chance::new(chance.bits()),
+            rng: Rng::new(rng.bits()),
             waker: Waker::new().expect("a descriptor"),
             is_woken: false,
             items: Vec::new(),

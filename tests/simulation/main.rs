@@ -22,7 +22,6 @@
 //! all that workers do if `UTURN_TRACE` is set;
 //! `UTURN_SEEDS=1000` plays more of them and `UTURN_SEEDS=1000..2000` others.
 
-mod chance;
 mod client;
 mod driver;
 mod forwarder;
@@ -34,6 +33,7 @@ mod network;
 mod node;
 mod operator;
 mod packet;
+mod rng;
 mod run;
 mod scenario;
 

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, ops::Range};
 
-use super::chance::Chance;
+use super::rng::Rng;
 
 /// How the network treats a packet.
 #[derive(Debug, Clone)]
@@ -52,15 +52,15 @@ impl<T: Clone> Network<T> {
     }
 
     /// Sends a packet: it arrives never, once or twice.
-    pub(crate) fn send(&mut self, now_ms: u64, chance: &mut Chance, packet: T) {
-        if chance.percent(self.weather.loss_percent) {
+    pub(crate) fn send(&mut self, now_ms: u64, rng: &mut Rng, packet: T) {
+        if rng.percent(self.weather.loss_percent) {
             return;
         }
-        if chance.percent(self.weather.double_percent) {
-            let delay_ms = chance.within(self.weather.delay_ms.clone());
+        if rng.percent(self.weather.double_percent) {
+            let delay_ms = rng.within(self.weather.delay_ms.clone());
             self.schedule(now_ms + delay_ms, packet.clone());
         }
-        let delay_ms = chance.within(self.weather.delay_ms.clone());
+        let delay_ms = rng.within(self.weather.delay_ms.clone());
         self.schedule(now_ms + delay_ms, packet);
     }
 

@@ -14,12 +14,12 @@ use uturn::{
 };
 
 use super::{
-    chance::Chance,
     driver::{SimDriver, SimListeners},
     forwarder::{Forwarder, Told},
     machine::{Deed, Kind, Shared, State},
     mail::{Mailboxes, Redemption},
     model::Operated,
+    rng::Rng,
     scenario::Scenario,
 };
 
@@ -73,9 +73,9 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(scenario: &Scenario, chance: &mut Chance) -> Node {
-        let master = chance.array();
-        let machine = Shared::new(scenario.workers, scenario.foreign_ports.clone(), chance);
+    pub(crate) fn new(scenario: &Scenario, rng: &mut Rng) -> Node {
+        let master = rng.array();
+        let machine = Shared::new(scenario.workers, scenario.foreign_ports.clone(), rng);
         let time = Arc::new(VirtualTime::default());
         let plan = Plan {
             listen: scenario.listeners()[..scenario.listening_from_the_start()].to_vec(),
@@ -94,7 +94,7 @@ impl Node {
         let stage = Stage {
             listening: Box::new(listening),
             clock: Clock::Virtual(time.clone()),
-            seed: chance.array(),
+            seed: rng.array(),
             driver: |worker: uturn::turn::WorkerIndex| {
                 SimDriver::new(worker.0.into(), made.clone())
             },
@@ -137,7 +137,7 @@ impl Node {
 
     /// The worker that takes a turn next, and when. What is there for a worker waits until it looks,
     /// which is some milliseconds later, so that turns have batches.
-    pub(crate) fn next_turn(&mut self, now_ms: u64, chance: &mut Chance) -> Option<(u64, usize)> {
+    pub(crate) fn next_turn(&mut self, now_ms: u64, rng: &mut Rng) -> Option<(u64, usize)> {
         let mut machine = self.machine.lock();
         let mut turns = Vec::new();
         for worker in (0..self.workers.len()).filter(|it| self.workers[*it].is_some()) {
@@ -145,7 +145,7 @@ impl Node {
             let waits_from_ms = if side.is_woken() { Some(now_ms) } else { side.next_ms() };
             match (waits_from_ms, schedule.looks_at_ms) {
                 (Some(from_ms), None) => {
-                    schedule.looks_at_ms = Some(from_ms.max(now_ms) + chance.below(4) / 2);
+                    schedule.looks_at_ms = Some(from_ms.max(now_ms) + rng.below(4) / 2);
                 }
                 (Some(from_ms), Some(at_ms)) if from_ms < at_ms.saturating_sub(2) => {
                     schedule.looks_at_ms = Some(from_ms.max(now_ms));

@@ -28,15 +28,41 @@ impl Story {
         if self.now_ms >= self.model.scenario.active_ms {
             return;
         }
-        let rest_ms = self.chance.within(1_000..60_000);
+        let rest_ms = self.rng.within(1_000..60_000);
         self.network.schedule(self.now_ms + rest_ms, Event::Operate);
+        if self.rng.percent(5) {
+            self.pester();
+        }
         self.look_at_sessions();
         self.node.check_holders(&self.model.holders);
-        match self.chance.below(5) {
+        match self.rng.below(5) {
             0 => self.kill(),
             1 => self.drain(),
             2 => self.listen(),
             _ => self.change_rules(),
+        }
+    }
+
+    /// Asks a worker more than it has room for, so that others wait for it.
+    fn pester(&mut self) {
+        let worker = self.rng.below(self.model.scenario.workers.into()) as u8;
+        let session = SessionId { worker: WorkerIndex(worker), serial: 0 };
+        for _ in 0..self.rng.within(1_015..1_030) {
+            let question = Question::Session(session, Answer::new(|_| {}));
+            self.ask(worker, question, Mail::Nothing);
+        }
+        self.network.schedule(self.now_ms + 1, Event::RetryCommands);
+    }
+
+    /// The control thread posts again what found an inbox full, until nothing waits.
+    pub(crate) fn retry_commands(&mut self) {
+        let waits = self.node.control.retry();
+        let control = self.node.mail.control();
+        self.node.mail.retry(control);
+        assert_eq!(waits, self.node.mail.has_waiting(control));
+        if waits {
+            let rest_ms = self.rng.within(1..50);
+            self.network.schedule(self.now_ms + rest_ms, Event::RetryCommands);
         }
     }
 
@@ -60,8 +86,8 @@ impl Story {
     }
 
     fn ask(&mut self, worker: u8, question: Question, mail: Mail) {
-        assert!(self.node.control.ask(WorkerIndex(worker), question), "a mailbox is full");
-        self.node.mail.post(worker, mail);
+        let is_asked = self.node.control.ask(WorkerIndex(worker), question);
+        assert_eq!(is_asked, self.node.mail.try_post(worker, mail), "a mailbox is full, or not");
     }
 
     /// Every allocation is listed once.
@@ -118,7 +144,7 @@ impl Story {
         if self.sessions.is_empty() {
             return;
         }
-        let session = *self.chance.pick(&self.sessions);
+        let session = *self.rng.pick(&self.sessions);
         let worker = session.worker.0;
         for _ in 0..2 {
             let machine = self.node.machine.clone();
@@ -145,7 +171,7 @@ impl Story {
     fn drain(&mut self) {
         self.wanted.drains = match self.wanted.drains {
             Some(_) => None,
-            None => Some(self.chance.percent(50)),
+            None => Some(self.rng.percent(50)),
         };
         let servers = [parse("9.9.9.8:3478"), parse("[2a00:1::8]:3478")];
         let alternates = self.wanted.drains.map(|has_alternates| {
@@ -153,40 +179,40 @@ impl Story {
             Alternates::new(servers).expect("one of each family")
         });
         self.node.control.drain(alternates);
-        self.node.mail.post_all(&Mail::Drain(self.wanted.drains));
+        self.node.mail.command(&Mail::Drain(self.wanted.drains));
         self.tally.drained += 1;
     }
 
     /// Opens the second listening address of a family, or closes it.
     fn listen(&mut self) {
-        let index = self.model.scenario.listening_from_the_start() + self.chance.below(2) as usize;
+        let index = self.model.scenario.listening_from_the_start() + self.rng.below(2) as usize;
         let listener = ListenerId(index as u16);
         let is_open = std::mem::take(&mut self.listens[index]);
         if is_open {
             self.node.control.stop_listening(listener);
-            return self.node.mail.post_all(&Mail::StopListening(index));
+            return self.node.mail.command(&Mail::StopListening(index));
         }
         let address = self.model.scenario.listeners()[index];
         self.node.control.listen(listener, address).expect("it is free");
-        self.node.mail.post_all(&Mail::Listen(index));
+        self.node.mail.command(&Mail::Listen(index));
         self.listens[index] = true;
         self.tally.listeners_opened += 1;
     }
 
     fn change_rules(&mut self) {
         let users = &self.model.scenario.users;
-        let banned = self.chance.percent(50).then(|| self.chance.pick(users).name.clone());
+        let banned = self.rng.percent(50).then(|| self.rng.pick(users).name.clone());
         self.wanted = Operated {
             banned,
-            denies_a_peer: self.chance.percent(40),
-            opens_neighbours: self.chance.percent(50),
+            denies_a_peer: self.rng.percent(40),
+            opens_neighbours: self.rng.percent(50),
             drains: self.wanted.drains,
         };
         let settings = self.model.scenario.settings(self.node.master, &self.wanted);
         let limits = self.model.scenario.limits();
         let answers = self.node.control.reconfigure(&Arc::new(settings), limits);
         self.reconfigured.push(answers);
-        self.node.mail.post_all(&Mail::Settings(self.wanted.clone()));
+        self.node.mail.command(&Mail::Settings(self.wanted.clone()));
         self.tally.changed += 1;
     }
 }

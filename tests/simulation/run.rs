@@ -11,7 +11,6 @@ use uturn::{
 };
 
 use super::{
-    chance::Chance,
     client::Client,
     hold::Deeds,
     machine::{self, Arrival, Kind, State},
@@ -20,6 +19,7 @@ use super::{
     network::Network,
     node::Node,
     packet::Packet,
+    rng::Rng,
     scenario::{BEGIN_S, Scenario},
 };
 
@@ -47,6 +47,8 @@ pub(crate) enum Event {
     Trouble,
     /// The operator does something.
     Operate,
+    /// The control thread posts again what found an inbox full.
+    RetryCommands,
     /// A client does something of its own accord.
     Act(usize),
     /// A client refreshes its allocation.
@@ -92,13 +94,14 @@ pub(crate) struct Tally {
     pub(crate) killed: u64,
     pub(crate) changed: u64,
     pub(crate) drained: u64,
+    pub(crate) found_full: u64,
     pub(crate) codes: BTreeMap<u16, u64>,
     stories: u64,
     pub(crate) torn: u64,
 }
 
 impl Tally {
-    fn counts(&mut self) -> [&mut u64; 26] {
+    fn counts(&mut self) -> [&mut u64; 27] {
         [
             &mut self.steps,
             &mut self.turns,
@@ -126,6 +129,7 @@ impl Tally {
             &mut self.killed,
             &mut self.changed,
             &mut self.drained,
+            &mut self.found_full,
         ]
     }
 
@@ -153,7 +157,7 @@ impl Tally {
 /// One story: the process, the world around it, and the truth.
 pub(crate) struct Story {
     pub(crate) now_ms: u64,
-    pub(crate) chance: Chance,
+    pub(crate) rng: Rng,
     pub(crate) network: Network<Event>,
     pub(crate) node: Node,
     pub(crate) model: Model,
@@ -191,9 +195,9 @@ pub(crate) struct Story {
 
 /// Plays the story of a seed to its end.
 pub(crate) fn play(seed: u64) -> Tally {
-    let mut chance = Chance::new(seed);
-    let scenario = Scenario::of(&mut chance);
-    let mut story = Story::new(scenario, chance);
+    let mut rng = Rng::new(seed);
+    let scenario = Scenario::of(&mut rng);
+    let mut story = Story::new(scenario, rng);
     let active_ms = story.model.scenario.active_ms;
     story.run_until(active_ms);
     if story.is_torn {
@@ -211,27 +215,27 @@ pub(crate) fn play(seed: u64) -> Tally {
 }
 
 impl Story {
-    fn new(scenario: Scenario, mut chance: Chance) -> Story {
-        let node = Node::new(&scenario, &mut chance);
+    fn new(scenario: Scenario, mut rng: Rng) -> Story {
+        let node = Node::new(&scenario, &mut rng);
         let mut network = Network::new(scenario.weather.clone());
         let clients: Vec<_> =
-            (0..scenario.clients).map(|at| Client::new(at, &scenario, &mut chance)).collect();
+            (0..scenario.clients).map(|at| Client::new(at, &scenario, &mut rng)).collect();
         for client in 0..clients.len() {
-            network.schedule(chance.below(10_000), Event::Act(client));
-            if chance.percent(70) {
+            network.schedule(rng.below(10_000), Event::Act(client));
+            if rng.percent(70) {
                 network.schedule(10_000, Event::Keep(client));
             }
         }
-        if chance.percent(50) {
-            network.schedule(chance.below(60_000), Event::Operate);
+        if rng.percent(50) {
+            network.schedule(rng.below(60_000), Event::Operate);
         }
         if scenario.has_trouble {
-            network.schedule(chance.below(60_000), Event::Trouble);
+            network.schedule(rng.below(60_000), Event::Trouble);
         }
         node.machine.lock().faults = scenario.faults;
         Story {
             now_ms: 0,
-            chance,
+            rng,
             network,
             node,
             model: Model::new(scenario),
@@ -257,7 +261,7 @@ impl Story {
     /// The next packet, or the next turn of a worker; packets first, so that a turn finds them.
     fn run_until(&mut self, end_ms: u64) {
         loop {
-            let turn = self.node.next_turn(self.now_ms, &mut self.chance);
+            let turn = self.node.next_turn(self.now_ms, &mut self.rng);
             let event_ms = self.network.next_ms();
             let turn_ms = turn.map(|(at_ms, _)| at_ms);
             let Some(at_ms) = turn_ms.into_iter().chain(event_ms).min() else { break };
@@ -292,6 +296,7 @@ impl Story {
                 self.reach_address(peer, relayed, segments);
             }
             Event::Operate => self.operate(),
+            Event::RetryCommands => self.retry_commands(),
             Event::Trouble => self.trouble(),
             Event::Act(client) => self.act(client),
             Event::Keep(client) => self.keep(client),
@@ -333,18 +338,18 @@ impl Story {
         if self.now_ms >= self.model.scenario.active_ms {
             return;
         }
-        let rest_ms = self.chance.within(500..20_000);
+        let rest_ms = self.rng.within(500..20_000);
         self.network.schedule(self.now_ms + rest_ms, Event::Trouble);
-        match self.chance.below(5) {
+        match self.rng.below(5) {
             0 => {
-                let until_ms = self.now_ms + self.chance.within(5..STALL_MS);
-                let worker = self.chance.below(self.model.scenario.workers.into()) as usize;
+                let until_ms = self.now_ms + self.rng.within(5..STALL_MS);
+                let worker = self.rng.below(self.model.scenario.workers.into()) as usize;
                 self.node.schedules[worker].away_until_ms = until_ms;
                 self.tally.stalls += 1;
             }
             1 => {
-                let is_far = self.chance.percent(20);
-                self.jump_s = if is_far { self.chance.below(4_000) as i64 - 2_000 } else { 0 };
+                let is_far = self.rng.percent(20);
+                self.jump_s = if is_far { self.rng.below(4_000) as i64 - 2_000 } else { 0 };
                 self.set_time();
                 self.tally.clock_jumps += 1;
             }
@@ -356,7 +361,7 @@ impl Story {
 
     /// The kernel takes no trains any more, of which the log is told.
     fn refuse_segmentation(&mut self) {
-        let worker = self.chance.below(self.model.scenario.workers.into()) as usize;
+        let worker = self.rng.below(self.model.scenario.workers.into()) as usize;
         let mut machine = self.node.machine.lock();
         let at_ms = machine.now_ms;
         machine.tell(worker, at_ms, SocketId::new(0), machine::News::SegmentationOff);
@@ -365,12 +370,12 @@ impl Story {
     fn break_relay(&mut self) {
         let mut machine = self.node.machine.lock();
         let (broken, now_ms) = (machine.faults.broken, machine.now_ms);
-        let worker = self.chance.below(self.model.scenario.workers.into()) as usize;
+        let worker = self.rng.below(self.model.scenario.workers.into()) as usize;
         let sockets = machine.sides[worker].sockets.iter().enumerate();
         let is_relay = |it: &machine::Socket| it.kind == Kind::Relay && it.state == State::Open;
         let mut found = sockets.filter(|(_, it)| it.as_ref().is_some_and(is_relay));
         let Some((slot, _)) = found.next() else { return };
-        if !self.chance.percent(broken) {
+        if !self.rng.percent(broken) {
             return;
         }
         let id = SocketId::new(slot as u32);
@@ -392,8 +397,8 @@ impl Story {
                 let machine = self.node.machine.lock();
                 machine.sides.iter().any(|side| side.has_from(address))
             };
-            if self.chance.percent(50) && !is_on_its_way {
-                let worker = self.chance.below(self.model.scenario.workers.into()) as u8;
+            if self.rng.percent(50) && !is_on_its_way {
+                let worker = self.rng.below(self.model.scenario.workers.into()) as u8;
                 self.steered.insert(address, worker);
             }
         }
@@ -401,8 +406,9 @@ impl Story {
 
     fn shut_down(&mut self) {
         self.is_shut_down = true;
+        self.network.schedule(self.now_ms + 1, Event::RetryCommands);
         self.node.control.stop();
-        self.node.mail.post_all(&Mail::Stop);
+        self.node.mail.command(&Mail::Stop);
     }
 
     pub(crate) fn check(&self) {
@@ -441,6 +447,7 @@ impl Story {
 
     /// Long after the last client has gone, nothing is left.
     fn check_end(&mut self) {
+        self.tally.found_full = self.node.mail.found_full;
         self.check();
         if self.is_shut_down {
             assert!(self.node.workers.iter().all(Option::is_none), "one does not stop");

@@ -12,7 +12,7 @@ use uturn::{
     worker::Steering,
 };
 
-use super::{chance::Chance, machine::Faults, model::Operated, network::Weather, operator::DENIED};
+use super::{machine::Faults, model::Operated, network::Weather, operator::DENIED, rng::Rng};
 
 pub(crate) const REALM: &str = "simulated";
 pub(crate) const SECRET: &str = "shared secret";
@@ -69,17 +69,17 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    pub(crate) fn of(chance: &mut Chance) -> Scenario {
-        let workers = chance.within(1..5) as u8;
-        let low = chance.within(50_000..50_010) as u16;
-        let ports_each = *chance.pick(&[3, 24, 200]);
+    pub(crate) fn of(rng: &mut Rng) -> Scenario {
+        let workers = rng.within(1..5) as u8;
+        let low = rng.within(50_000..50_010) as u16;
+        let ports_each = *rng.pick(&[3, 24, 200]);
         let high = low + ports_each * u16::from(workers);
-        let foreign = if chance.percent(30) { high - low } else { 0 } / 4;
-        let default_lifetime_s = *chance.pick(&[60, 600]);
+        let foreign = if rng.percent(30) { high - low } else { 0 } / 4;
+        let default_lifetime_s = *rng.pick(&[60, 600]);
         Scenario {
             workers,
-            clients: chance.within(4..24) as usize,
-            users: users(chance),
+            clients: rng.within(4..24) as usize,
+            users: users(rng),
             peers: [
                 "8.8.8.8:1000",
                 "8.8.8.8:1001",
@@ -93,33 +93,33 @@ impl Scenario {
                 .map(parse)
                 .to_vec(),
             weather: Weather {
-                loss_percent: *chance.pick(&[0, 2, 10, 30]),
-                double_percent: *chance.pick(&[0, 2, 20]),
-                delay_ms: 1..*chance.pick(&[2, 50, 400]),
+                loss_percent: *rng.pick(&[0, 2, 10, 30]),
+                double_percent: *rng.pick(&[0, 2, 20]),
+                delay_ms: 1..*rng.pick(&[2, 50, 400]),
             },
             ports: (low, high),
             foreign_ports: (0..foreign)
-                .map(|_| chance.within(low.into()..high.into()) as u16)
+                .map(|_| rng.within(low.into()..high.into()) as u16)
                 .collect(),
-            has_v6: chance.percent(80),
-            user_quota: *chance.pick(&[3, 6, 1000]),
-            total_quota: *chance.pick(&[10, 1000]),
-            permission_quota: *chance.pick(&[2, 4, 64]),
-            channel_quota: *chance.pick(&[2, 4, 64]),
+            has_v6: rng.percent(80),
+            user_quota: *rng.pick(&[3, 6, 1000]),
+            total_quota: *rng.pick(&[10, 1000]),
+            permission_quota: *rng.pick(&[2, 4, 64]),
+            channel_quota: *rng.pick(&[2, 4, 64]),
             default_lifetime_s,
-            max_lifetime_s: default_lifetime_s * *chance.pick(&[1, 2, 6]),
-            nonce_lifetime_s: *chance.pick(&[20, 300, 3600]),
-            on_reallocate: *chance.pick(&[OnReallocate::Refuse, OnReallocate::Replace]),
-            active_ms: *chance.pick(&[200_000, 800_000, 2_000_000]),
-            is_shut_down: chance.percent(30),
-            forwarding: chance.percent(70),
-            steering: *chance.pick(&[Steering::Hash, Steering::Hash, Steering::Cpu]),
-            faults: *chance.pick(&[
+            max_lifetime_s: default_lifetime_s * *rng.pick(&[1, 2, 6]),
+            nonce_lifetime_s: *rng.pick(&[20, 300, 3600]),
+            on_reallocate: *rng.pick(&[OnReallocate::Refuse, OnReallocate::Replace]),
+            active_ms: *rng.pick(&[200_000, 800_000, 2_000_000]),
+            is_shut_down: rng.percent(30),
+            forwarding: rng.percent(70),
+            steering: *rng.pick(&[Steering::Hash, Steering::Hash, Steering::Cpu]),
+            faults: *rng.pick(&[
                 Faults::default(),
                 Faults::default(),
                 Faults { refused: 5, no_buffer: 2, broken: 50 },
             ]),
-            has_trouble: chance.percent(60),
+            has_trouble: rng.percent(60),
         }
     }
 
@@ -205,7 +205,7 @@ impl Scenario {
     }
 }
 
-fn users(chance: &mut Chance) -> Vec<User> {
+fn users(rng: &mut Rng) -> Vec<User> {
     let fixed = ["ann", "bob", "7:cyd"].map(|name| User {
         name: name.to_owned(),
         account: name.to_owned(),
@@ -213,7 +213,7 @@ fn users(chance: &mut Chance) -> Vec<User> {
         expires_s: None,
     });
     let timed = [":dan", ":eve", ":eve", "", ":"].map(|tail| {
-        let expires_s = BEGIN_S + chance.within(100..10_000);
+        let expires_s = BEGIN_S + rng.within(100..10_000);
         let name = format!("{expires_s}{tail}");
         let password = time_limited_password(SECRET.as_bytes(), name.as_bytes());
         let password = password.as_str().to_owned();

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use uturn::wire::{Class, Family, Fingerprint, Message};
 
+use super::payload::Buffer;
 use crate::{
     mail::{Mail, Redemption},
     model::{Arrival as Asked, Expect},
@@ -28,7 +29,7 @@ impl Story {
                 self.model.sums.already_pending += 1;
             }
             expect @ (Expect::Success | Expect::Again | Expect::Code(_)) => {
-                let answer = self.take_answer(asked, expect);
+                let answer = self.take_answer(Buffer::Received, asked, expect);
                 if let (Expect::Success, Ask::Allocate(_)) = (expect, &request.ask) {
                     self.redeemed_here(asked, answer.as_deref());
                 }
@@ -44,12 +45,12 @@ impl Story {
         };
         self.tally.later += 1;
         if let Some(token) = wish.token {
-            if !self.node.mail.is_open(token[0]) {
-                return self.conclude(worker, client, true);
-            }
             let user = signature.user.name.clone();
             let redemption = Redemption { asker: worker, client, token, user };
-            return self.node.mail.post(token[0], Mail::Redeem(redemption));
+            if !self.node.mail.try_post(token[0], Mail::Redeem(redemption)) {
+                self.conclude(worker, client, true);
+            }
+            return;
         }
         if self.is_next_answer(asked) {
             return self.there_is_no_port(asked);
@@ -67,7 +68,7 @@ impl Story {
 
     fn there_is_no_port(&mut self, asked: Asked<'_>) {
         self.model.openings.remove(&asked.client);
-        self.take_answer(asked, Expect::Code(508));
+        self.take_answer(Buffer::Received, asked, Expect::Code(508));
         self.check_scarcity(asked);
     }
 
@@ -119,7 +120,12 @@ impl Story {
     }
 
     /// An answer leaves: checks what every answer must have.
-    pub(super) fn take_answer(&mut self, asked: Asked<'_>, expect: Expect) -> Option<Vec<u8>> {
+    pub(super) fn take_answer(
+        &mut self,
+        buffer: Buffer,
+        asked: Asked<'_>,
+        expect: Expect,
+    ) -> Option<Vec<u8>> {
         let Asked { client, request, .. } = asked;
         let code = if let Expect::Code(code) = expect { Some(code) } else { None };
         match code {
@@ -129,7 +135,8 @@ impl Story {
             }
             None => self.model.sums.successes += 1,
         }
-        let answer = self.take_sent_to_client(asked.worker, client, &(expect, request))?;
+        let answer =
+            self.take_sent_to_client(asked.worker, (buffer, client), &(expect, request))?;
         let message = Message::parse(&answer).expect("answers are well-formed");
         let what = format!("{expect:?} {client} at {} {request:?}", asked.worker);
         assert_eq!(message.error_code().expect("well-formed"), code, "{what}");

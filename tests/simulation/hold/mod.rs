@@ -59,6 +59,7 @@ impl Story {
             assert!(to_close.is_empty(), "{to_close:?} was not reported");
         }
         self.node.mail.flush(worker);
+        self.node.mail.retry(worker);
     }
 
     /// The driver told the worker something.
@@ -77,7 +78,7 @@ impl Story {
             }
             machine::News::Refused(errno) => self.answered_for(worker, socket.local, Some(errno)),
             machine::News::Closed if socket.state == State::Leaving => {
-                self.left(socket.local, false);
+                self.left(worker, socket.local, false);
             }
             machine::News::Closed if socket.kind != Kind::Relay => {}
             machine::News::Closed => {
@@ -92,7 +93,7 @@ impl Story {
                 self.model.sums.relays_broken += 1;
                 self.tally.broken += 1;
             }
-            machine::News::Taken => self.left(socket.local, true),
+            machine::News::Taken => self.left(worker, socket.local, true),
             machine::News::SegmentationOff => {
                 let deed = self.deeds.pop_front();
                 assert!(matches!(deed, Some(Deed::Report(Report::SegmentationOff))), "{deed:?}");

@@ -12,26 +12,39 @@ use crate::{
     run::{Event, Story},
 };
 
+/// What a worker writes a datagram into.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Buffer {
+    /// The one that its reason came in.
+    Received,
+    /// One that it asks for.
+    Blank,
+}
+
 impl Story {
     /// The next datagram that the worker sent; nothing if it had no buffer for it.
-    pub(super) fn take_sent(&mut self, why: &dyn std::fmt::Debug) -> Option<Sent> {
-        loop {
-            match self.deeds.pop_front() {
-                Some(Deed::Blank(is_there)) => {
-                    self.count_blank(is_there);
-                    if !is_there {
-                        return None;
-                    }
-                }
-                Some(Deed::Sent(sent)) => return Some(sent),
-                deed => panic!("{why:?} led to {deed:?}, then {:?}", self.deeds),
-            }
+    fn take_sent(&mut self, buffer: Buffer, why: &dyn std::fmt::Debug) -> Option<Sent> {
+        if !self.has_buffer(buffer, why) {
+            return None;
+        }
+        match self.deeds.pop_front() {
+            Some(Deed::Sent(sent)) => Some(sent),
+            deed => panic!("{why:?} led to {deed:?}, then {:?}", self.deeds),
         }
     }
 
-    pub(super) fn count_blank(&mut self, is_there: bool) {
-        self.model.sums.no_buffer += u64::from(!is_there);
-        self.tally.no_buffer += u64::from(!is_there);
+    /// Whether the worker had a buffer to write something into.
+    pub(super) fn has_buffer(&mut self, buffer: Buffer, why: &dyn std::fmt::Debug) -> bool {
+        match buffer {
+            Buffer::Received => true,
+            Buffer::Blank => {
+                let deed = self.deeds.pop_front();
+                let Some(Deed::Blank(is_there)) = deed else { panic!("{why:?} led to {deed:?}") };
+                self.model.sums.no_buffer += u64::from(!is_there);
+                self.tally.no_buffer += u64::from(!is_there);
+                is_there
+            }
+        }
     }
 
     /// Whether the next thing that happened is an answer to this request.
@@ -46,23 +59,20 @@ impl Story {
     pub(super) fn take_sent_to_client(
         &mut self,
         worker: u8,
-        client: SocketAddr,
+        (buffer, client): (Buffer, SocketAddr),
         why: &dyn std::fmt::Debug,
     ) -> Option<Vec<u8>> {
         if !self.model.listens(worker, client) {
             // It is written, and there is nothing to send it from.
-            if let Some(Deed::Blank(is_there)) = self.deeds.front() {
-                self.count_blank(*is_there);
-                self.deeds.pop_front();
-            }
+            self.has_buffer(buffer, why);
             return None;
         }
-        let Sent { from, kind, to, bytes, dont_fragment } = self.take_sent(why)?;
+        let Sent { from, kind, to, bytes, dont_fragment } = self.take_sent(buffer, why)?;
         let listener = self.model.scenario.listener(client);
         let expected = (listener, Kind::Payload, client, false);
         assert_eq!((from, kind, to, dont_fragment), expected, "{why:?}");
         let event = Event::ToClient { to, bytes: bytes.clone() };
-        self.network.send(self.now_ms, &mut self.chance, event);
+        self.network.send(self.now_ms, &mut self.rng, event);
         Some(bytes)
     }
 
@@ -116,7 +126,8 @@ impl Story {
         match fate {
             Fate::Dropped => self.model.sums.dropped += 1,
             Fate::ToPeer { relayed, peer, dont_fragment } => {
-                let sent = self.take_sent(&(fate, packet)).expect("it needs no buffer");
+                let sent =
+                    self.take_sent(Buffer::Received, &(fate, packet)).expect("it needs no buffer");
                 let expected = Sent {
                     from: self.model.local(relayed),
                     kind: Kind::Relay,
@@ -127,11 +138,11 @@ impl Story {
                 assert_eq!(sent, expected, "{fate:?} {client} at {worker}: {packet:?}");
                 self.tally.to_peers += 1;
                 let event = Event::ToPeer { relayed, peer };
-                self.network.send(self.now_ms, &mut self.chance, event);
+                self.network.send(self.now_ms, &mut self.rng, event);
             }
             Fate::ToClient { .. } => {
                 self.tally.hairpins += 1;
-                self.deliver(worker, fate, packet.payload());
+                self.deliver(worker, Buffer::Received, fate, packet.payload());
             }
             Fate::HandOver { worker: to_worker, from, to } => {
                 self.tally.hand_overs += 1;
@@ -142,9 +153,9 @@ impl Story {
     }
 
     /// A payload reaches a client: framed as it must be, its bytes exact.
-    pub(super) fn deliver(&mut self, worker: u8, fate: Fate, payload: &[u8]) {
+    pub(super) fn deliver(&mut self, worker: u8, buffer: Buffer, fate: Fate, payload: &[u8]) {
         let Fate::ToClient { client, sender, channel } = fate else { panic!("{fate:?}") };
-        let Some(frame) = self.take_sent_to_client(worker, client, &fate) else { return };
+        let Some(frame) = self.take_sent_to_client(worker, (buffer, client), &fate) else { return };
         self.tally.to_clients += 1;
         let Some(number) = channel else { return check_indication(&frame, sender, payload) };
         let bytes = payload.len() as u16;
@@ -174,7 +185,9 @@ impl Story {
         }
         match fate {
             Fate::ToClient { .. } => {
-                segments.iter().for_each(|payload| self.deliver(worker, fate, payload));
+                segments
+                    .iter()
+                    .for_each(|payload| self.deliver(worker, Buffer::Received, fate, payload));
             }
             fate => {
                 assert_eq!(fate, Fate::Dropped);

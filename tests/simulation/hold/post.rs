@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::payload::Buffer;
 use crate::{
     machine::Deed,
     mail::{Entry, Given, Mail, Redemption},
@@ -53,6 +54,7 @@ impl Story {
             }
             Mail::List => self.listed(worker),
             Mail::Show(session) => self.showed(session),
+            Mail::Nothing => {}
             Mail::Kill(session) => self.killed(worker, session),
             Mail::Stop => {
                 self.settle_news(worker, None);
@@ -72,17 +74,13 @@ impl Story {
                     return;
                 }
                 self.tally.taken_over += 1;
-                self.deliver(worker, fate, &payload);
+                self.deliver(worker, Buffer::Blank, fate, &payload);
             }
-            Entry::Misrouted { client, packet } => match self.deeds.pop_front() {
-                Some(Deed::Blank(is_there)) => {
-                    self.count_blank(is_there);
-                    if is_there {
-                        self.reach_server(worker, client, &packet);
-                    }
+            Entry::Misrouted { client, packet } => {
+                if self.has_buffer(Buffer::Blank, &packet) {
+                    self.reach_server(worker, client, &packet);
                 }
-                deed => panic!("{packet:?} led to {deed:?}"),
-            },
+            }
         }
     }
 
@@ -90,7 +88,7 @@ impl Story {
     fn redeem(&mut self, worker: u8, redemption: Redemption) {
         let Redemption { token, asker, .. } = redemption;
         if !self.model.redeemable(self.now_ms, worker, token, &redemption.user) {
-            return self.node.mail.post(asker, Mail::Redeemed { redemption, given: None });
+            return self.node.mail.post(worker, asker, Mail::Redeemed { redemption, given: None });
         }
         let reservation = self.model.reservations.remove(&token).expect("redeemable");
         let local = self.model.local(reservation.relayed);
@@ -104,11 +102,11 @@ impl Story {
     }
 
     /// A reserved port has left the driver, as a descriptor or for good.
-    pub(super) fn left(&mut self, local: SocketAddr, has_descriptor: bool) {
+    pub(super) fn left(&mut self, worker: u8, local: SocketAddr, has_descriptor: bool) {
         let redemption = self.node.leaving.remove(&local).expect("it goes somewhere");
         let asker = redemption.asker;
         let given = Some(Given { local, has_descriptor });
-        self.node.mail.post(asker, Mail::Redeemed { redemption, given });
+        self.node.mail.post(worker, asker, Mail::Redeemed { redemption, given });
     }
 
     fn redeemed(&mut self, worker: u8, redemption: &Redemption, given: Option<Given>) {

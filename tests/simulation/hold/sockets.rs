@@ -7,6 +7,7 @@ use uturn::{
     worker::Report,
 };
 
+use super::payload::Buffer;
 use crate::{
     machine::Deed,
     model::{Arrival as Asked, Expect, Opening},
@@ -87,7 +88,7 @@ impl Story {
         let relayed = self.next_opened(client);
         assert!(failed || relayed.is_some(), "refused with everything bound: {request:?}");
         let expect = if relayed.is_some() { Expect::Success } else { Expect::Code(508) };
-        let answer = self.take_answer(asked, expect);
+        let answer = self.take_answer(Buffer::Blank, asked, expect);
         if let Some(relayed) = relayed {
             self.model.opened(asked, &relayed, answer.as_deref());
             self.settle(worker, client);
