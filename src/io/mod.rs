@@ -14,6 +14,15 @@
 //! The law of this floor: a buffer the kernel does not own is a value, a [`Lease`]. Possession is
 //! the proof that it may be read; being its only holder is the proof that it may be written.
 //! Nothing here knows what stands in a datagram.
+//!
+//! ```text
+//! engine/           the driver, once for both kernels; kernel.rs says what a third one has to do
+//! uring/ epoll/     the kernels: calls, and the memory that the operating system may touch
+//! datagram/         how pieces become trains, and where those may go
+//! memory/           buffers, and who may touch them
+//! socket/           how sockets are opened, addressed and steered
+//! probe.rs          what this machine's kernel can do
+//! ```
 
 use std::{
     io,

@@ -24,7 +24,8 @@ const BESIDE_SOCKETS: u64 = 4;
 /// Descriptors of the control thread: standard streams, its runtime's, signals, listeners, the usage
 /// records, and the files that it reads while it looks at the machine or reads the configuration again.
 const CONTROL_DESCRIPTORS: u64 = 64;
-/// The most reserved ports (EVEN-PORT) of one worker at a time; each is a descriptor of the process.
+/// The most reserved ports (EVEN-PORT) of one worker at a time; each may be a descriptor of the
+/// process.
 const MOST_RESERVED: u32 = 1024;
 /// Of too few descriptors of a worker, reserved ports get one in so many.
 const RESERVED_PART: u32 = 4;
