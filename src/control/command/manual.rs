@@ -33,8 +33,8 @@ const SECTIONS: [(&str, &[&str]); 4] = [
     ),
     (
         "EXIT STATUS",
-        &["0: done, or ended as asked. 1: the server failed, or the doctor found something of \
-             weight. 2: the command line or the configuration is wrong."],
+        &["0: done, or ended as asked. 1: the server failed, or the doctor found errors or \
+             warnings. 2: the command line or the configuration is wrong."],
     ),
     ("SEE ALSO", &["/usr/share/doc/uturn/README.md, and docs/ and tuning/ beside it."]),
 ];
