@@ -5,16 +5,18 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+use nix::time::{ClockId, clock_gettime};
 
 use crate::turn::Now;
 
 /// Where workers have the time from; all of them have it from the same place.
 #[derive(Debug, Clone)]
 pub enum Clock {
-    /// The machine, in milliseconds since this moment.
-    Machine(Instant),
+    /// The machine: its monotonic clock, which begins when it boots, and its wall clock.
+    Machine,
     /// Whoever holds the other end.
     Virtual(Arc<VirtualTime>),
 }
@@ -35,17 +37,17 @@ impl VirtualTime {
 }
 
 impl Clock {
-    /// The machine's clocks, the monotonic one from zero.
-    pub(super) fn start() -> Clock {
-        Clock::Machine(Instant::now())
-    }
-
     /// Reads both clocks: the monotonic one for lifetimes, the wall clock for credentials.
+    ///
+    /// The monotonic one is CLOCK_MONOTONIC as it is, so that a deadline means the same to the next
+    /// process on this machine, and to a program in the kernel (`bpf_ktime_get_ns`).
     pub(super) fn now(&self) -> Now {
         match self {
-            Clock::Machine(start) => {
+            Clock::Machine => {
                 let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Now { mono_ms: start.elapsed().as_millis() as u64, unix_s: unix.as_secs() }
+                let boot = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has it");
+                let mono = Duration::from(boot);
+                Now { mono_ms: mono.as_millis() as u64, unix_s: unix.as_secs() }
             }
             Clock::Virtual(time) => {
                 Now { mono_ms: time.mono_ms.load(Relaxed), unix_s: time.unix_s.load(Relaxed) }
@@ -57,5 +59,20 @@ impl Clock {
     /// not reached yet cannot make the worker spin.
     pub(super) fn until(now: Now, deadline_ms: u64) -> Duration {
         Duration::from_millis(deadline_ms.saturating_sub(now.mono_ms).max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Field 1 of /proc/uptime counts suspended time too, CLOCK_MONOTONIC does not.
+    #[test]
+    fn the_machine_counts_from_boot_and_every_clock_reads_the_same() {
+        let uptime = std::fs::read_to_string("/proc/uptime").expect("Linux");
+        let uptime_s: f64 = uptime.split(' ').next().expect("a field").parse().expect("seconds");
+        let (one, other) = (Clock::Machine.now(), Clock::Machine.clone().now());
+        assert!(one.mono_ms > 0 && one.mono_ms <= (uptime_s * 1000.0) as u64 + 1_000);
+        assert!(other.mono_ms - one.mono_ms < 1_000);
     }
 }

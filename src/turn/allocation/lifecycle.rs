@@ -66,10 +66,10 @@ impl Server {
     }
 
     /// Arms the timer of an allocation for whatever is over next.
-    pub(in crate::turn) fn rearm(&mut self, id: AllocationId) {
+    pub(in crate::turn) fn rearm(&mut self, now: Now, id: AllocationId) {
         let deadline = self.allocations.at(id).and_then(|a| a.next_deadline_ms());
         if let Some(deadline_ms) = deadline {
-            self.timers.arm(id.0, deadline_ms);
+            self.timers.arm(id.0, deadline_ms, now.mono_ms);
         }
     }
 
@@ -114,7 +114,7 @@ impl Server {
         }
         self.tell_forwards(now, id);
         self.close_relay(relayed.relay);
-        self.rearm(id);
+        self.rearm(now, id);
     }
 
     /// Silences a relay and asks for its socket to be closed.
@@ -134,7 +134,7 @@ impl Server {
             self.end_if_over(now, id, family);
         }
         self.tell_forwards(now, id);
-        self.rearm(id);
+        self.rearm(now, id);
     }
 
     fn end_if_over(&mut self, now: Now, id: AllocationId, family: Family) {

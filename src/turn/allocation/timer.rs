@@ -6,6 +6,9 @@
 //! slot. Slots are doubly linked lists through flat arrays, so arming, moving and disarming are
 //! constant time and allocate nothing once the arrays have grown; two levels of bitmap say which
 //! slot comes next, so an idle server can sleep until then and not a second less.
+//!
+//! Time may begin anywhere: an empty wheel takes the clock as it is, and turns through no slot for
+//! the time that passed without a timer.
 
 /// Slots, one second each: the farthest a timer is armed ahead (68 minutes).
 const SLOTS: u64 = 4096;
@@ -51,9 +54,12 @@ impl Wheel {
     }
 
     /// Arms a timer, or moves it, to fire at the first slot that begins no earlier than
-    /// `deadline_ms`; one that is due already fires at the next [`Wheel::next_due`].
-    pub(in crate::turn) fn arm(&mut self, timer: u32, deadline_ms: u64) {
+    /// `deadline_ms`; one that is due already fires at the slot after `now_ms`.
+    pub(in crate::turn) fn arm(&mut self, timer: u32, deadline_ms: u64, now_ms: u64) {
         self.disarm(timer);
+        if self.summary == 0 {
+            self.now_tick = self.now_tick.max(now_ms / SLOT_MS);
+        }
         let last = self.now_tick + SLOTS - 1;
         let tick = deadline_ms.div_ceil(SLOT_MS).clamp(self.now_tick + 1, last);
         self.link(timer, (tick % SLOTS) as u32);
@@ -163,8 +169,8 @@ mod tests {
     fn fires_in_its_slot_and_not_before() {
         let mut wheel = Wheel::new();
         assert_eq!(wheel.next_deadline_ms(), None);
-        wheel.arm(7, 600_001);
-        wheel.arm(8, 600_000);
+        wheel.arm(7, 600_001, 0);
+        wheel.arm(8, 600_000, 0);
         assert_eq!(wheel.next_deadline_ms(), Some(600_000));
         assert!(due(&mut wheel, 599_999).is_empty());
         assert_eq!(due(&mut wheel, 600_999), [8]);
@@ -175,7 +181,7 @@ mod tests {
     #[test]
     fn a_deadline_beyond_the_wheel_waits_in_the_farthest_slot() {
         let mut wheel = Wheel::new();
-        wheel.arm(0, 10_000_000);
+        wheel.arm(0, 10_000_000, 0);
         assert_eq!(wheel.next_deadline_ms(), Some(4_095_000));
         assert_eq!(due(&mut wheel, 4_095_000), [0]);
     }
@@ -184,7 +190,7 @@ mod tests {
     fn a_deadline_in_the_past_fires_at_the_next_slot() {
         let mut wheel = Wheel::new();
         assert!(due(&mut wheel, 50_000).is_empty());
-        wheel.arm(3, 1_000);
+        wheel.arm(3, 1_000, 50_000);
         assert_eq!(wheel.next_deadline_ms(), Some(51_000));
         assert_eq!(due(&mut wheel, 51_000), [3]);
     }
@@ -193,7 +199,7 @@ mod tests {
     fn a_long_sleep_loses_no_timer() {
         let mut wheel = Wheel::new();
         for timer in 0..100 {
-            wheel.arm(timer, u64::from(timer) * 40_000);
+            wheel.arm(timer, u64::from(timer) * 40_000, 0);
         }
         assert_eq!(due(&mut wheel, 40_000_000).len(), 100);
     }
@@ -201,14 +207,33 @@ mod tests {
     #[test]
     fn a_timer_that_walks_through_a_long_sleep_arrives() {
         let mut wheel = Wheel::new();
-        wheel.arm(0, 90_000_000);
+        wheel.arm(0, 90_000_000, 0);
         let mut fired = 0;
         while let Some(timer) = wheel.next_due(80_000_000) {
-            wheel.arm(timer, 90_000_000);
+            wheel.arm(timer, 90_000_000, 80_000_000);
             fired += 1;
         }
-        assert_eq!(fired, 80_000 / 4_095);
-        assert_eq!(wheel.next_deadline_ms(), Some(20 * 4_094_000 + 1_000));
+        assert_eq!(fired, 1, "an empty wheel turns at once to where the time is");
+        assert_eq!(wheel.next_deadline_ms(), Some(84_095_000));
+    }
+
+    // A machine that has been up for 49 days, for 2^32 ms and for years.
+    #[test]
+    fn a_deadline_after_a_late_begin_fires_once_and_in_its_slot() {
+        for begin_ms in [4_233_600_000, (1 << 32) - 300_000, 1 << 40, 1 << 53] {
+            let mut wheel = Wheel::new();
+            wheel.arm(0, begin_ms + 600_000, begin_ms);
+            let fires_ms = (begin_ms + 600_000).next_multiple_of(SLOT_MS);
+            assert_eq!(wheel.next_deadline_ms(), Some(fires_ms));
+            assert!(due(&mut wheel, fires_ms - 1).is_empty());
+            assert_eq!(due(&mut wheel, fires_ms), [0]);
+            wheel.arm(1, begin_ms + 90_000_000, begin_ms + 80_000_000);
+            assert_eq!(wheel.next_deadline_ms().unwrap() / SLOT_MS, begin_ms / SLOT_MS + 84_095);
+        }
+    }
+
+    fn begin_ms() -> impl Strategy<Value = u64> {
+        prop_oneof![0_u64..10_000_000, (1_u64 << 32) - 5_000_000..1 << 32, 0_u64..1 << 50]
     }
 
     #[derive(Debug, Clone)]
@@ -229,16 +254,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_like_a_sorted_map(steps in steps()) {
+        fn behaves_like_a_sorted_map_wherever_time_begins(steps in steps(), begin in begin_ms()) {
             let mut wheel = Wheel::new();
             let mut model: BTreeMap<u32, u64> = BTreeMap::new();
-            let mut now_ms = 0;
+            let mut now_ms = begin;
             for step in steps {
                 match step {
                     Step::Arm(timer, ahead_ms) => {
                         let tick = (now_ms + ahead_ms).div_ceil(SLOT_MS);
                         let tick = tick.clamp(now_ms / SLOT_MS + 1, now_ms / SLOT_MS + SLOTS - 1);
-                        wheel.arm(timer, now_ms + ahead_ms);
+                        wheel.arm(timer, now_ms + ahead_ms, now_ms);
                         model.insert(timer, tick * SLOT_MS);
                     }
                     Step::Disarm(timer) => {

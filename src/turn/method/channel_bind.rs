@@ -29,7 +29,7 @@ impl Server {
         if let Some(allocation) = self.allocations.at(id) {
             allocation.channels.bind(number, peer, request.now.mono_ms);
         }
-        self.rearm(id);
+        self.rearm(request.now, id);
         Ok(Answer::Done)
     }
 

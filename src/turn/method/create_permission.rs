@@ -83,7 +83,7 @@ impl Server {
             allocation.peers.record(*peer);
         }
         permissions.install(&permitted, now.mono_ms);
-        self.rearm(id);
+        self.rearm(now, id);
         Ok(())
     }
 }

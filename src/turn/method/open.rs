@@ -165,7 +165,7 @@ impl Server {
         for relay in waiting.bound.iter().copied() {
             self.relays.go_live(relay, id);
         }
-        self.rearm(id);
+        self.rearm(now, id);
         self.tell_opened(session, waiting, &granted);
         granted
     }

@@ -1,7 +1,7 @@
 //! Refresh: a longer life for an allocation, or none (RFC 8656 §8).
 
 use crate::turn::{
-    Families, PerFamily, Server,
+    Families, Now, PerFamily, Server,
     allocation::table::AllocationId,
     api::report::Cause,
     method::answer::{Answer, Refused},
@@ -22,7 +22,7 @@ impl Server {
             return Ok(Answer::Refreshed { lifetime_s: 0 });
         }
         let lifetime_s = self.settings.lifetime_s(asked_s);
-        self.extend(id, families, request.now.mono_ms + u64::from(lifetime_s) * 1000);
+        self.extend(request.now, id, families, lifetime_s);
         Ok(Answer::Refreshed { lifetime_s })
     }
 
@@ -37,7 +37,8 @@ impl Server {
         present.families().ok_or(Refused(ErrorCode::PeerAddressFamilyMismatch))
     }
 
-    fn extend(&mut self, id: AllocationId, families: Families, expires_ms: u64) {
+    fn extend(&mut self, now: Now, id: AllocationId, families: Families, lifetime_s: u32) {
+        let expires_ms = now.mono_ms + u64::from(lifetime_s) * 1000;
         if let Some(allocation) = self.allocations.at(id) {
             for family in families.iter() {
                 if let Some(relayed) = allocation.relayed.get_mut(family) {
@@ -45,7 +46,7 @@ impl Server {
                 }
             }
         }
-        self.rearm(id);
+        self.rearm(now, id);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Channels that may be forwarded without asking: said when they begin, when their end moves, and
 //! when they are over, for whatever reason.
 
-use super::{Client, PEER, PEER_V6, World};
+use super::{BOOT_MS, Client, PEER, PEER_V6, World};
 use crate::turn::{Load, PeerPolicy, RateLimits, Settings};
 use crate::wire::{AttributeType, Method};
 
@@ -25,7 +25,9 @@ fn call() -> World {
 /// The numbers that are forwarded, and until when, in seconds.
 fn said(world: &World) -> Vec<(u16, u64)> {
     let entries = world.forwarded.values();
-    entries.map(|(channel, until_ms)| (channel.number.number(), until_ms / 1000)).collect()
+    entries
+        .map(|(channel, until_ms)| (channel.number.number(), (until_ms - BOOT_MS) / 1000))
+        .collect()
 }
 
 #[test]

@@ -27,4 +27,4 @@ mod trains;
 mod world;
 
 use client::{Client, Heard};
-use world::{PEER, PEER_V6, World};
+use world::{BOOT_MS, PEER, PEER_V6, World};

@@ -77,6 +77,10 @@ pub(super) struct World {
     transactions: u64,
 }
 
+/// How long the machine has been up when a scene begins: five minutes later the milliseconds no
+/// longer fit 32 bits.
+pub(super) const BOOT_MS: u64 = 4_294_667_000;
+
 impl World {
     pub(super) fn new() -> World {
         World::with(1, 1000, |_| {})
@@ -126,7 +130,7 @@ impl World {
     }
 
     pub(super) fn now(&self) -> Now {
-        Now { mono_ms: self.now_ms, unix_s: 1_800_000_000 + self.now_ms / 1000 }
+        Now { mono_ms: BOOT_MS + self.now_ms, unix_s: 1_800_000_000 + self.now_ms / 1000 }
     }
 
     pub(super) fn counters(&self) -> &Counters {

@@ -131,7 +131,7 @@ struct ThreadInit {
 pub fn spawn(plan: &Plan, tell: &Tell) -> Result<Workers, SpawnError> {
     let listening = Listening::new(plan)?;
     let (sockets, granted) = listening.open_all(&plan.listen)?;
-    let mut world = World { listening: Box::new(listening), clock: Clock::start(), seed };
+    let mut world = World { listening: Box::new(listening), clock: Clock::Machine, seed };
     let Prepared { workers, handles, quota, relays } = prepare(plan, tell, sockets, &mut world)?;
     let (ready, readiness) = bounded(plan.cores.len());
     let (mut threads, mut begins) = (Vec::new(), Vec::new());
