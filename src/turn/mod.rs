@@ -13,6 +13,7 @@
 //! ports/        the relay ports of all workers, the sockets that have them, reservations
 //! auth/         who sent a request: credentials, nonces, the reply budget for strangers
 //! policy/       which peers may be reached, quotas, where clients go while the server drains
+//! handover/     records out, and in again in the next process
 //! rng.rs        the one seeded generator
 //! scenario/     tests that read like the RFC
 //! ```
@@ -23,6 +24,7 @@
 mod allocation;
 mod api;
 mod auth;
+mod handover;
 mod method;
 mod policy;
 mod ports;
@@ -56,6 +58,11 @@ pub use auth::{
     credentials::{Credentials, MAX_SECRETS, MAX_USERNAME_BYTES, TooManySecrets},
     nonce::{DEFAULT_NONCE_LIFETIME_S, NONCE_BYTES, NonceState, Nonces},
     reply_budget::ReplyKind,
+};
+pub use handover::{
+    AllocationRecord, BadRecord, ChannelRecord, Debts, ExportFrom, ExportPage, GrantRecord,
+    ImportError, Imported, PermissionRecord, RECORD_VERSION, Record, RelayedRecord,
+    ReservationRecord, TransportRecord, WorkerRecord,
 };
 pub use policy::{
     Judgement, PeerPolicy,

@@ -11,6 +11,7 @@ use rand_chacha::{
 use crate::wire::TransactionId;
 
 /// A seeded generator, cryptographically strong.
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Rng {
     generator: ChaCha12Rng,
     /// Front and counter of the ids of Data indications.

@@ -37,6 +37,8 @@ pub struct Server {
     pub(super) draining: Option<Alternates>,
     /// How often the rules have changed.
     pub(super) settings_epoch: u32,
+    /// The serial number of the allocation named last.
+    pub(super) last_serial: u64,
     /// The slot from which on allocations are still to be measured by a new peer policy.
     pub(super) policy_recheck: Option<u32>,
 }
@@ -58,6 +60,7 @@ impl Server {
             reports: VecDeque::new(),
             draining: None,
             settings_epoch: 0,
+            last_serial: 0,
             policy_recheck: None,
             settings,
             shard,
@@ -226,14 +229,14 @@ impl Server {
             return authenticator.authenticate(now, flow.client, message);
         };
         let owner = &mut allocation.owner;
-        if owner.settings_epoch == self.settings_epoch {
+        if owner.settings_epoch == Some(self.settings_epoch) {
             let (user, key) = (&owner.user, &owner.key);
             return authenticator.authenticate_known(now, flow.client, message, user, key);
         }
         let again = authenticator.authenticate_again(now, flow.client, message, &owner.user)?;
         if *owner.user == *again.user() {
             owner.key = again.key().clone();
-            owner.settings_epoch = self.settings_epoch;
+            owner.settings_epoch = Some(self.settings_epoch);
         }
         Ok(again)
     }

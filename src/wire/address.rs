@@ -19,6 +19,9 @@ pub enum Family {
 }
 
 impl Family {
+    /// Both.
+    pub const ALL: [Family; 2] = [Family::V4, Family::V6];
+
     /// The byte on the wire.
     pub const fn number(self) -> u8 {
         match self {

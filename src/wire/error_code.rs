@@ -52,6 +52,11 @@ impl ErrorCode {
         ErrorCode::InsufficientCapacity,
     ];
 
+    /// The code of a number, if it is one of these.
+    pub fn from_number(number: u16) -> Option<ErrorCode> {
+        ErrorCode::ALL.into_iter().find(|code| code.number() == number)
+    }
+
     /// The number on the wire, 300..=699.
     pub const fn number(self) -> u16 {
         self.parts().0

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use crate::turn::ChannelRecord;
 use crate::wire::{ChannelNumber, Family};
 
 /// Lifetime of a binding (RFC 8656 §12).
@@ -67,6 +68,27 @@ impl Channels {
         let left =
             move |it: &Channel| Some((it.number, it.peer, it.bound_until_ms.checked_sub(now_ms)?));
         self.by_number.iter().filter_map(left).filter(|(_, _, left_ms)| *left_ms > 0)
+    }
+
+    /// Every channel, by number, those in their guard time included.
+    pub(in crate::turn) fn records(&self) -> impl Iterator<Item = ChannelRecord> {
+        self.by_number.iter().map(|channel| ChannelRecord {
+            number: channel.number.number(),
+            peer: channel.peer,
+            bound_until_ms: channel.bound_until_ms,
+        })
+    }
+
+    /// Takes channels that come in the order of their numbers, each with the end of its binding; no
+    /// peer may be there twice.
+    pub(in crate::turn) fn from_records(records: &[(ChannelNumber, SocketAddr, u64)]) -> Channels {
+        let channel = |&(number, peer, bound_until_ms)| Channel { number, peer, bound_until_ms };
+        let by_number = Vec::from_iter(records.iter().map(channel));
+        let mut by_peer = by_number.clone();
+        by_peer.sort_unstable_by_key(|channel| channel.peer);
+        let deadlines = by_number.iter().map(Channel::guarded_until_ms);
+        let earliest_ms = deadlines.min().unwrap_or(u64::MAX);
+        Channels { by_number, by_peer, earliest_ms }
     }
 
     /// Places held, those in their guard time included.

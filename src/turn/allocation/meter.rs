@@ -7,7 +7,7 @@
 //!
 //! Time is that of the batch, so nothing here reads a clock.
 
-use crate::turn::Train;
+use crate::turn::{Debts, Train};
 
 /// Payload of the largest datagram: a bucket holds no less, or such a one could never pass.
 const LARGEST_DATAGRAM_BYTES: u64 = 65_535;
@@ -64,6 +64,18 @@ impl Meter {
         self.bytes_milli += passing.bytes as u64 * ONE_MILLI;
         self.packets_milli += passing.segments as u64 * ONE_MILLI;
         passing
+    }
+
+    /// What is owed, as of when.
+    pub(in crate::turn) const fn debts(&self) -> Debts {
+        let Meter { bytes_milli, packets_milli, at_ms } = *self;
+        Debts { bytes_milli, packets_milli, at_ms }
+    }
+
+    /// A meter that owes as much.
+    pub(in crate::turn) const fn from_debts(debts: Debts) -> Meter {
+        let Debts { bytes_milli, packets_milli, at_ms } = debts;
+        Meter { bytes_milli, packets_milli, at_ms }
     }
 
     /// What [`Meter::admit`] would let pass.

@@ -38,8 +38,9 @@ pub(in crate::turn) struct Owner {
     pub(in crate::turn) account: Arc<str>,
     /// What the user signs with.
     pub(in crate::turn) key: IntegrityKey,
-    /// The rules under which the key was found good: [`super::Server::reconfigure`] counts them.
-    pub(in crate::turn) settings_epoch: u32,
+    /// The settings under which the key was found good: [`super::Server::reconfigure`] counts them.
+    /// `None` while it is still to be found: after an import.
+    pub(in crate::turn) settings_epoch: Option<u32>,
 }
 
 impl Owner {
@@ -50,7 +51,12 @@ impl Owner {
         } else {
             authenticated.account().into()
         };
-        Owner { user, account, key: authenticated.key().clone(), settings_epoch }
+        Owner {
+            user,
+            account,
+            key: authenticated.key().clone(),
+            settings_epoch: Some(settings_epoch),
+        }
     }
 }
 
@@ -76,8 +82,8 @@ pub(in crate::turn) enum Way {
 /// The limits of both ways, as far as they are used up.
 #[derive(Debug, Default)]
 pub(in crate::turn) struct Meters {
-    to_peers: Meter,
-    to_client: Meter,
+    pub(in crate::turn) to_peers: Meter,
+    pub(in crate::turn) to_client: Meter,
 }
 
 /// One allocation.

@@ -14,6 +14,13 @@ pub struct PeerLog {
 }
 
 impl PeerLog {
+    /// A log that was written down; what is beyond its bound counts as more.
+    pub(in crate::turn) fn from_parts(mut named: Vec<IpAddr>, more: u64) -> PeerLog {
+        let beyond = named.len().saturating_sub(NAMED_MAX);
+        named.truncate(NAMED_MAX);
+        PeerLog { named, more: more.saturating_add(beyond as u64) }
+    }
+
     /// The first eight peers, each once.
     pub fn named(&self) -> &[IpAddr] {
         &self.named

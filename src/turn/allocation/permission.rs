@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use crate::turn::PermissionRecord;
 use crate::wire::Family;
 
 /// Lifetime of a permission (RFC 8656 §9).
@@ -107,6 +108,19 @@ impl Permissions {
     pub(in crate::turn) fn live(&self, now_ms: u64) -> impl Iterator<Item = (IpAddr, u64)> {
         let left = move |it: &Permission| Some((it.peer, it.expires_ms.checked_sub(now_ms)?));
         self.sorted.iter().filter_map(left).filter(|(_, left_ms)| *left_ms > 0)
+    }
+
+    /// Every permission, by address.
+    pub(in crate::turn) fn records(&self) -> impl Iterator<Item = PermissionRecord> {
+        self.sorted.iter().map(|it| PermissionRecord { peer: it.peer, expires_ms: it.expires_ms })
+    }
+
+    /// Takes permissions that come in the order of their addresses, each with its end.
+    pub(in crate::turn) fn from_records(records: Vec<(IpAddr, Reach, u64)>) -> Permissions {
+        let permission = |(peer, reach, expires_ms)| Permission { peer, expires_ms, reach };
+        let sorted = Vec::from_iter(records.into_iter().map(permission));
+        let earliest_ms = sorted.iter().map(|it| it.expires_ms).min().unwrap_or(u64::MAX);
+        Permissions { sorted, earliest_ms }
     }
 
     /// Takes away every permission without a [`Reach`], and lets the others live on in this way.

@@ -145,6 +145,12 @@ impl Counters {
         self.live_with[families as usize] += 1;
     }
 
+    /// Counts an allocation that lives on from another process.
+    pub(in crate::turn) fn import(&mut self, families: Families) {
+        self.live += 1;
+        self.live_with[families as usize] += 1;
+    }
+
     /// Counts an allocation that ended with such relayed addresses.
     pub(in crate::turn) fn close(&mut self, families: Families) {
         self.closed += 1;

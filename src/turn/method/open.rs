@@ -170,10 +170,11 @@ impl Server {
         granted
     }
 
-    /// Counts one more allocation; its place in the count is its name.
+    /// Counts one more allocation and names it.
     fn name_session(&mut self, families: Option<Families>) -> SessionId {
         self.counters.open(families.expect("an allocation has a relayed address"));
-        SessionId { worker: self.shard.worker, serial: self.counters.opened }
+        self.last_serial += 1;
+        SessionId { worker: self.shard.worker, serial: self.last_serial }
     }
 
     fn tell_opened(&mut self, session: SessionId, waiting: &PendingAllocate, granted: &Granted) {

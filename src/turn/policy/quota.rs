@@ -14,6 +14,9 @@ pub trait Quota: Send {
     /// Takes one place for `user`, or says which limit is reached.
     fn admit(&mut self, user: &Arc<str>) -> Result<(), Exhausted>;
 
+    /// Takes one place for `user` whatever the limits say: for an allocation that was there before.
+    fn hold(&mut self, user: &Arc<str>);
+
     /// Gives back one place that [`Quota::admit`] had taken.
     fn leave(&mut self, user: &Arc<str>);
 }
@@ -73,9 +76,13 @@ impl Quota for Counts {
         if self.held_total >= self.most {
             return Err(Exhausted::Total);
         }
+        self.hold(user);
+        Ok(())
+    }
+
+    fn hold(&mut self, user: &Arc<str>) {
         *self.held.entry(user.clone()).or_insert(0) += 1;
         self.held_total += 1;
-        Ok(())
     }
 
     fn leave(&mut self, user: &Arc<str>) {
@@ -104,6 +111,12 @@ mod tests {
         counts.leave(&ann);
         assert_eq!(counts.admit(&bob), Ok(()));
         assert_eq!((counts.of("ann"), counts.of("bob"), counts.total()), (1, 2, 3));
+        counts.hold(&ann);
+        assert_eq!(
+            (counts.of("ann"), counts.total()),
+            (2, 4),
+            "who was there before is not refused"
+        );
     }
 
     #[test]

@@ -183,6 +183,18 @@ impl Relays {
         Some(Drawn { relay, next })
     }
 
+    /// Takes one particular port for a socket that is there already: `None` on an address that is not
+    /// ours or outside the relay range, `Some(None)` while somebody has it.
+    pub(in crate::turn) fn claim(&mut self, local: SocketAddr) -> Option<Option<RelayId>> {
+        let address = self.addresses.iter().position(|it| it.relay.local == local.ip())?;
+        let ports = &self.addresses[address].ports;
+        if !ports.has(local.port()) {
+            return None;
+        }
+        let is_free = ports.claim(local.port());
+        Some(is_free.then(|| self.hold(address, local.port())))
+    }
+
     /// Makes an opening or reserved relay live for an allocation.
     pub(in crate::turn) fn go_live(&mut self, relay: RelayId, allocation: AllocationId) {
         self.set(relay, Use::Live(allocation));

@@ -44,8 +44,8 @@ pub(in crate::turn) struct Reservation {
     pub(in crate::turn) relay: RelayId,
     /// Whose quota it holds a place of.
     pub(in crate::turn) account: Arc<str>,
-    user: Arc<str>,
-    expires_ms: u64,
+    pub(in crate::turn) user: Arc<str>,
+    pub(in crate::turn) expires_ms: u64,
 }
 
 /// The reservations of one worker.
@@ -72,11 +72,32 @@ impl Reservations {
     ) -> ReservationToken {
         let mut token = rng.bits().to_be_bytes();
         token[0] = self.worker.0;
-        let expires_ms = now_ms + RESERVATION_MS;
+        self.restore(token, relay, owner, now_ms + RESERVATION_MS);
+        token
+    }
+
+    /// Reserves a bound port under a token that was given out before.
+    pub(in crate::turn) fn restore(
+        &mut self,
+        token: ReservationToken,
+        relay: RelayId,
+        owner: &Owner,
+        expires_ms: u64,
+    ) {
         let (user, account) = (owner.user.clone(), owner.account.clone());
         self.held.insert(token, Reservation { relay, account, user, expires_ms });
-        self.queue.push_back((expires_ms, token));
-        token
+        let place = self.queue.partition_point(|(earlier_ms, _)| *earlier_ms <= expires_ms);
+        self.queue.insert(place, (expires_ms, token));
+    }
+
+    /// True for a token that is given out and not redeemed.
+    pub(in crate::turn) fn has(&self, token: ReservationToken) -> bool {
+        self.held.contains_key(&token)
+    }
+
+    /// Every reservation, in the order they expire.
+    pub(in crate::turn) fn iter(&self) -> impl Iterator<Item = (ReservationToken, &Reservation)> {
+        self.queue.iter().filter_map(|(_, token)| Some((*token, self.held.get(token)?)))
     }
 
     /// Takes a reservation for its user, while it lasts.
@@ -139,7 +160,7 @@ mod tests {
         let hash = rng.hash_state();
         let mut reservations = Reservations::new(WorkerIndex(5), hash);
         let ann = Owner {
-            settings_epoch: 0,
+            settings_epoch: None,
             user: "ann".into(),
             account: "ann".into(),
             key: IntegrityKey::from_bytes(b"key"),

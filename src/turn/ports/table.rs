@@ -115,6 +115,12 @@ impl PortTable {
         None
     }
 
+    /// Takes one particular port of the range; false while somebody has it.
+    pub(super) fn claim(&self, port: u16) -> bool {
+        let bit = 1 << (port % WORD_PORTS);
+        self.word(port / WORD_PORTS).fetch_or(bit, SeqCst) & bit == 0
+    }
+
     /// Frees a port that its holder is done with.
     pub(super) fn give_back(&self, port: u16) {
         debug_assert!(self.has(port), "{port} was never taken");

@@ -11,6 +11,7 @@ mod counting;
 mod draining;
 mod forwarding;
 mod hairpin;
+mod handover;
 mod hostile;
 mod kernel;
 mod lifetimes;

@@ -13,10 +13,10 @@ use ipnet::IpNet;
 
 use super::{Client, Heard};
 use crate::turn::{
-    Alternates, Authenticator, Closed, Counters, Credentials, Delivered, Exhausted,
-    ForwardedChannel, Nonces, Now, Open, Opened, PeerPolicy, PortPlan, Quota, REPLY_BYTES, Reason,
-    RelayAddress, RelayId, Server, SessionId, Settings, Shard, StrangersRefused, ToClient, Train,
-    Verdict, WorkerIndex,
+    Alternates, Authenticator, Closed, Counters, Credentials, Delivered, Exhausted, ExportFrom,
+    ForwardedChannel, ImportError, Nonces, Now, Open, Opened, PeerPolicy, PortPlan, Quota,
+    REPLY_BYTES, Reason, Record, RelayAddress, RelayId, Server, SessionId, Settings, Shard,
+    StrangersRefused, ToClient, Train, Verdict, WorkerIndex,
 };
 use crate::wire::{
     AttributeType, ChannelData, ChannelNumber, ChannelRange, Class, MessageWriter, Method,
@@ -48,6 +48,10 @@ impl Quota for Tally {
         Ok(())
     }
 
+    fn hold(&mut self, _: &Arc<str>) {
+        self.held.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn leave(&mut self, _: &Arc<str>) {
         self.held.fetch_sub(1, Ordering::Relaxed);
     }
@@ -73,6 +77,7 @@ pub(super) struct World {
     /// No worker can open another socket.
     pub(super) is_out_of_files: bool,
     held: Arc<AtomicU32>,
+    most: u32,
     now_ms: u64,
     transactions: u64,
 }
@@ -109,9 +114,50 @@ impl World {
             is_slow: false,
             is_out_of_files: false,
             held,
+            most: quota,
             now_ms: 0,
             transactions: 0,
         }
+    }
+
+    /// A new process that takes over what the one worker of this one writes down, byte by byte. It
+    /// has the same chance, so that both can be asked the same from now on.
+    pub(super) fn reborn(&mut self, change: impl Fn(&mut Settings)) -> World {
+        self.let_go();
+        let most = self.most;
+        let mut next = World::with(1, most, change);
+        let mut bytes = Vec::new();
+        self.records().iter().for_each(|record| record.write(&mut bytes));
+        (next.now_ms, next.transactions) = (self.now_ms, self.transactions);
+        next.busy = self.busy.clone();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (record, behind) = Record::read(rest).expect("as it was written");
+            next.import(&record).expect("there is room");
+            rest = behind;
+        }
+        next.servers[0].rng = self.servers[0].rng.clone();
+        next.carry_out(0, &mut Vec::new());
+        next
+    }
+
+    /// Has the one worker read a record, and binds what it needs.
+    pub(super) fn import(&mut self, record: &Record) -> Result<(), ImportError> {
+        let now = self.now();
+        let sockets = self.servers[0].import(now, record)?.sockets.into_iter();
+        self.bound.extend(sockets.map(|socket| ((0, socket.relay), socket.local)));
+        Ok(())
+    }
+
+    /// All that the one worker writes down.
+    pub(super) fn records(&self) -> Vec<Record> {
+        let (mut records, mut from) = (Vec::new(), Some(ExportFrom::Start));
+        while let Some(at) = from {
+            let page = self.servers[0].export(at);
+            records.extend(page.records);
+            from = page.next;
+        }
+        records
     }
 
     /// Other rules for every worker: the usual ones, changed.
@@ -145,6 +191,11 @@ impl World {
     /// Lets the time pass until `seconds` after the beginning.
     pub(super) fn at(&mut self, seconds: u64) -> &mut World {
         self.at_ms(seconds * 1000)
+    }
+
+    /// Lets so much time pass.
+    pub(super) fn wait_ms(&mut self, ms: u64) -> &mut World {
+        self.at_ms(self.now_ms + ms)
     }
 
     pub(super) fn at_ms(&mut self, ms: u64) -> &mut World {

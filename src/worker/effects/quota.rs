@@ -43,6 +43,10 @@ impl Quota for SharedQuota {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).admit(user)
     }
 
+    fn hold(&mut self, user: &Arc<str>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).hold(user);
+    }
+
     fn leave(&mut self, user: &Arc<str>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).leave(user);
     }
