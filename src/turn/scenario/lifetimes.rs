@@ -20,6 +20,21 @@ fn an_allocation_ends_when_its_time_is_over() {
 }
 
 #[test]
+fn of_many_that_end_at_once_a_bounded_number_ends_in_a_turn() {
+    let mut world = World::new();
+    let addresses = Vec::from_iter((0..40).map(|n| &*format!("198.51.100.{n}:9").leak()));
+    for address in addresses {
+        world.allocate(Client::ANN.at(address)).expect_success();
+    }
+    for ended in [16, 32, 40] {
+        assert_eq!(world.servers[0].next_deadline(), Some(BOOT_MS + 600_000));
+        world.at(601);
+        assert_eq!((world.closed.len(), world.counters().live), (ended, 40 - ended as u64));
+    }
+    assert_eq!(world.servers[0].next_deadline(), None);
+}
+
+#[test]
 fn a_lifetime_longer_than_the_timer_wheel_is_kept_to() {
     let mut world = World::with(1, 9, |settings| settings.max_lifetime_s = 100_000);
     world.allocate(Client::ANN).expect_success();
