@@ -34,6 +34,7 @@ mod stop;
 use std::process::ExitCode;
 
 use clap::{Parser, error::ErrorKind};
+use mimalloc::MiMalloc;
 
 use crate::{
     command::{
@@ -42,6 +43,9 @@ use crate::{
     },
     fault::Fault,
 };
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

@@ -3,7 +3,7 @@
 use proptest::prelude::{any, prop, proptest};
 
 use super::*;
-use crate::turn::{Reason, Verdict};
+use crate::turn::{Outcome, PendingId, Reason, Verdict};
 use crate::wire::{AttributeType, Class, ErrorCode, Fingerprint, Message, Method};
 
 #[test]
@@ -133,6 +133,16 @@ fn an_answer_that_does_not_fit_is_dropped_and_counted() {
     let now = world.now();
     let verdict = world.servers[0].from_client(now, Client::ANN.path(), &request, 1, &mut [0; 31]);
     assert_eq!(verdict, Verdict::Drop(Reason::NoRoom));
+}
+
+#[test]
+fn an_answer_of_the_world_that_no_allocate_waits_for_is_dropped_and_counted() {
+    let mut world = World::new();
+    let (now, nobody) = (world.now(), PendingId(7));
+    let outcome = Outcome::NotRedeemed;
+    let verdict = world.servers[0].complete(now, nobody, outcome, &mut [0; 512]);
+    assert_eq!(verdict, Verdict::Drop(Reason::NotPending));
+    assert_eq!(world.servers[0].counters().drops(Reason::NotPending), 1);
 }
 
 proptest! {
