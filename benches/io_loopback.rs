@@ -5,8 +5,8 @@
 //! peer's receive stack, which loopback runs in the sender's context. The peers take trains, as a
 //! network card with segmentation offload would. `bare` is the floor of the same run: one
 //! `recvfrom` and one `sendto` per packet and nothing else; `bare_trains` is the floor for trains,
-//! one `recvmsg` and one `sendmsg` for each; `tokio_uring` does what `bare` does with a task and two
-//! boxed operations per packet.
+//! one `recvmsg` and one `sendmsg` for each; `tokio_uring` does what `bare` does with a task and
+//! two boxed operations per packet.
 
 use std::{
     hint::black_box,
@@ -164,8 +164,8 @@ impl Relay for BareTrains {
     }
 }
 
-/// The same as `bare` through tokio-uring, a task for each socket: why the data path has a ring of its own.
-/// It has neither multishot receives nor provided buffers, and boxes each operation.
+/// The same as `bare` through tokio-uring, a task for each socket: why the data path has a ring of
+/// its own. It has neither multishot receives nor provided buffers, and boxes each operation.
 struct TokioUring {
     runtime: tokio_uring::Runtime,
     routes: Vec<(Rc<tokio_uring::net::UdpSocket>, SocketAddr)>,

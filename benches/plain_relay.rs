@@ -1,4 +1,5 @@
-//! The relay that others are measured against: epoll, one `recvfrom` and one `sendto` for each packet.
+//! The relay that others are measured against: epoll, one `recvfrom` and one `sendto` for each
+//! packet.
 //!
 //! Requests are answered by uturn's own state machine, so that any client can set up real calls. A
 //! payload is looked up in one hash map, and gets or loses its four bytes of channel header: no

@@ -25,10 +25,10 @@
 //!  worker   data/inbound.rs: receive_from_client             receive_from_peer
 //!              ▼                                                ▼
 //!  turn     relay/payload.rs: from_client ─▶ Verdict         from_peer ─▶ Delivered
-//!              │ flow, channel, permission, limits              │ relay, permission, limits, prefix
+//!              │ flow, channel, permission, limits              │ relay, permission, prefix
 //!              ▼                                                ▼
 //!  worker   send_to_peer                                     send_to_client
-//!              │ the payload, out of its buffer                 │ the prefix goes into the headroom
+//!              │ the payload, out of its buffer                 │ the prefix, in the headroom
 //!              ▼                                                ▼
 //!  io       one queue; equal datagrams for one destination leave as one train; one call per turn
 //! ```

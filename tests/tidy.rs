@@ -6,6 +6,10 @@
 
 #[path = "tidy/circles.rs"]
 mod circles;
+#[path = "tidy/manifests.rs"]
+mod manifests;
+#[path = "tidy/reasons.rs"]
+mod reasons;
 
 use std::{
     fs,
@@ -69,6 +73,8 @@ const IMPURE: [&str; 25] = [
 ];
 
 const MOST_LINES: usize = 500;
+/// Columns of a line of comment; what rustfmt holds code to.
+const MOST_COLUMNS: usize = 100;
 
 /// A source file, with and without what the compiler does not read.
 struct Source {
@@ -118,6 +124,11 @@ fn files_are_short_and_say_what_they_are() {
 }
 
 #[test]
+fn comments_fit_the_columns() {
+    assert_tidy(columns);
+}
+
+#[test]
 fn nothing_names_the_machine_it_was_written_on() {
     assert_tidy(machine_paths);
 }
@@ -158,6 +169,13 @@ fn the_rules_find_what_they_look_for() {
     for name in [["al", "low(dead_code)"], ["ig", "nore"]].map(|parts| parts.concat()) {
         assert_eq!(faults(shape, "tests/a.rs", &format!("//! What.\n#[{name}]\nfn f() {{}}")), 1);
     }
+    let wide = format!("{}wide\n", "x ".repeat(50));
+    for (text, count) in
+        [("//! {}", 1), ("    /// {}", 1), ("// {}", 1), ("//! | {}", 0), ("{}", 0)]
+    {
+        assert_eq!(faults(columns, "src/turn/a.rs", &text.replace("{}", &wide)), count, "{text}");
+    }
+    assert_eq!(faults(columns, "src/turn/a.rs", &format!("// {}", "x".repeat(97))), 0);
     let path = ["see ", "/ro", "ot/notes"].concat();
     assert_eq!(faults(machine_paths, "README.md", &path), 1);
 }
@@ -277,6 +295,20 @@ fn shape(source: &Source) -> Vec<String> {
             .then(|| format!("{}: a test that is not run", source.path)),
     ];
     faults.into_iter().flatten().collect()
+}
+
+/// A row of a table is as wide as it is.
+fn columns(source: &Source) -> Vec<String> {
+    if !source.path.ends_with(".rs") {
+        return Vec::new();
+    }
+    let is_wide = |line: &&str| {
+        let comment = line.trim_start().strip_prefix("//");
+        let comment = comment.map(|text| text.trim_start_matches(['/', '!']).trim_start());
+        comment.is_some_and(|text| !text.starts_with('|')) && line.chars().count() > MOST_COLUMNS
+    };
+    let faults = source.text.lines().enumerate().filter(|(_, line)| is_wide(line));
+    faults.map(|(at, line)| format!("{}:{}: {line}", source.path, at + 1)).collect()
 }
 
 fn machine_paths(source: &Source) -> Vec<String> {

@@ -1,10 +1,10 @@
 //! Characters that others chose, made fit to be shown.
 //!
-//! A user's name is whatever a client was let in with, and a configuration, a path or an error may hold
-//! anything. On a terminal, in a log and in a record such text must neither write where it does not
-//! stand nor look like something else: no control characters, no line or paragraph separators, nothing
-//! that changes the direction of writing, nothing without a width. Everything else, whatever its script,
-//! stays as it is.
+//! A user's name is whatever a client was let in with, and a configuration, a path or an error may
+//! hold anything. On a terminal, in a log and in a record such text must neither write where it
+//! does not stand nor look like something else: no control characters, no line or paragraph
+//! separators, nothing that changes the direction of writing, nothing without a width. Everything
+//! else, whatever its script, stays as it is.
 //!
 //! Law: whatever the server and its commands write for people passes through [`lines`] or [`text`],
 //! and each line of JSON through [`json`]. JSON says the same after it.
@@ -13,8 +13,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
-/// Characters that take no place although Unicode calls them letters, marks or not assigned: what the
-/// property Default_Ignorable_Code_Point has beside the format characters.
+/// Characters that take no place although Unicode calls them letters, marks or not assigned: what
+/// the property Default_Ignorable_Code_Point has beside the format characters.
 const IGNORABLE: [RangeInclusive<char>; 11] = [
     '\u{34F}'..='\u{34F}',
     '\u{115F}'..='\u{1160}',
@@ -75,8 +75,8 @@ pub(super) fn coloured(text: &str) -> Cow<'_, str> {
     )
 }
 
-/// Writes JSON that says the same in plain characters and line feeds: outside of its strings it has no
-/// others, and inside the others are `\u202e`.
+/// Writes JSON that says the same in plain characters and line feeds: outside of its strings it has
+/// no others, and inside the others are `\u202e`.
 pub(super) fn json(json: &str) -> Cow<'_, str> {
     replaced(
         json,

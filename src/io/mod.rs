@@ -76,8 +76,8 @@ pub const PAD_MAX: usize = 3;
 /// A slot in the driver's socket table.
 ///
 /// Small and dense, from 0. It names one socket from [`Driver::open`] or [`Driver::bind`] until
-/// [`Event::Closed`], [`Event::Taken`] or [`Event::Refused`], after which the number is used again; no
-/// event of a socket that is gone surfaces under it.
+/// [`Event::Closed`], [`Event::Taken`] or [`Event::Refused`], after which the number is used again;
+/// no event of a socket that is gone surfaces under it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId(u32);
 
@@ -132,13 +132,13 @@ pub enum Event {
     Refused(SocketId, i32),
     /// The kernel has let go of a closed socket: its port can be bound again, its id is free.
     Closed(SocketId),
-    /// The socket that [`Driver::take`] was asked for, for [`Driver::open`] of another driver. Its id
-    /// is free.
+    /// The socket that [`Driver::take`] was asked for, for [`Driver::open`] of another driver. Its
+    /// id is free.
     Taken(SocketId, OwnedFd),
     /// A socket can no longer receive; the errno says why. It still has to be closed.
     Broken(SocketId, i32),
-    /// The kernel refused segmentation offload (UDP_SEGMENT) to several destinations in a row: every
-    /// datagram is a send of its own. It is tried again every minute.
+    /// The kernel refused segmentation offload (UDP_SEGMENT) to several destinations in a row:
+    /// every datagram is a send of its own. It is tried again every minute.
     SegmentationOff,
     /// The kernel has taken a train again.
     SegmentationOn,
@@ -149,8 +149,8 @@ pub enum Event {
 pub enum Receive {
     /// At once.
     Now,
-    /// Not before [`Driver::resume`]. What arrives until then waits in the socket's buffer as far as
-    /// there is room, and surfaces afterwards.
+    /// Not before [`Driver::resume`]. What arrives until then waits in the socket's buffer as far
+    /// as there is room, and surfaces afterwards.
     Paused,
 }
 
@@ -234,8 +234,8 @@ pub trait Driver {
     /// When the socket table is full (`EMFILE`), or the kernel does not take the socket.
     fn open(&mut self, socket: UdpSocket) -> io::Result<SocketId>;
 
-    /// Opens a relay socket at an address. [`Event::Opened`] or [`Event::Refused`] follows, with the
-    /// id that is returned; until then it must not be used.
+    /// Opens a relay socket at an address. [`Event::Opened`] or [`Event::Refused`] follows, with
+    /// the id that is returned; until then it must not be used.
     ///
     /// # Errors
     /// When the socket table is full (`EMFILE`), or when it is known at once that the socket cannot
@@ -251,11 +251,11 @@ pub trait Driver {
 
     /// Takes a socket out of the driver. Nothing received on it surfaces after this call; what was
     /// queued to be sent still leaves. [`Event::Taken`] follows with its descriptor, or
-    /// [`Event::Closed`] where the process can have no more descriptors; until then the socket can be
-    /// neither closed nor taken again.
+    /// [`Event::Closed`] where the process can have no more descriptors; until then the socket can
+    /// be neither closed nor taken again.
     ///
-    /// What arrives between this call and the next turn may be lost. What arrives later waits in the
-    /// socket.
+    /// What arrives between this call and the next turn may be lost. What arrives later waits in
+    /// the socket.
     fn take(&mut self, socket: SocketId);
 
     /// Queues a piece. It leaves at the next [`turn`](Self::turn), or earlier if the queue is full.
@@ -292,7 +292,7 @@ pub trait Driver {
     /// How long it held datagrams, sampled.
     fn hold_times(&self) -> &HoldTimes;
 
-    /// Datagrams the kernel dropped because the socket's receive buffer was full, if it says so: not
-    /// for a socket that has no descriptor.
+    /// Datagrams the kernel dropped because the socket's receive buffer was full, if it says so:
+    /// not for a socket that has no descriptor.
     fn kernel_drops(&self, socket: SocketId) -> Option<u64>;
 }

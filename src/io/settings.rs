@@ -11,8 +11,8 @@ pub struct Settings {
     pub buffers: u32,
     /// Sockets open at once. Cut to what the file limit allows.
     pub sockets: u32,
-    /// The longest time that a packet is held for others to be sent with, in microseconds; 0 for none
-    /// at all. It is held only while that makes packets join.
+    /// The longest time that a packet is held for others to be sent with, in microseconds; 0 for
+    /// none at all. It is held only while that makes packets join.
     pub hold_us: u32,
     /// How long a turn looks for packets before it sleeps, in microseconds.
     pub spin_us: u32,

@@ -42,8 +42,8 @@ pub(super) fn file_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
-/// An integer socket option and the value it is to have. Those that sockets are given are constants,
-/// so that the kernel may read them whenever it likes.
+/// An integer socket option and the value it is to have. Those that sockets are given are
+/// constants, so that the kernel may read them whenever it likes.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     pub(super) level: c_int,

@@ -51,8 +51,8 @@ impl Waker {
         (&self.shared.eventfd).write_all(&one).expect("an eventfd takes 2^64 - 2 wakes");
     }
 
-    /// Clears the flag, after which the next wake writes again; the driver then reports `Woken`. Says
-    /// whether it was set.
+    /// Clears the flag, after which the next wake writes again; the driver then reports `Woken`.
+    /// Says whether it was set.
     pub fn acknowledge(&self) -> bool {
         self.shared.pending.swap(false, AcqRel)
     }

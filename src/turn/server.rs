@@ -68,8 +68,8 @@ impl Server {
         }
     }
 
-    /// Judges a datagram that came to a listener, and with it all `frames` of a run that begins with
-    /// it ([`wire::run`](crate::wire::run())). STUN messages come alone.
+    /// Judges a datagram that came to a listener, and with it all `frames` of a run that begins
+    /// with it ([`wire::run`](crate::wire::run())). STUN messages come alone.
     ///
     /// The datagram is only read, because it may be one segment of a train that others share; an
     /// answer goes into `reply`, which the caller keeps for all of them
@@ -279,8 +279,8 @@ impl Server {
         handled.unwrap_or_else(|Refused(code)| Answer::Error(code))
     }
 
-    /// Answers somebody whose request proves nothing: within the budget of his network, unless he has
-    /// an allocation. `admitted` is what the first look found, which cannot see every fault.
+    /// Answers somebody whose request proves nothing: within the budget of his network, unless he
+    /// has an allocation. `admitted` is what the first look found, which cannot see every fault.
     fn answer_stranger(
         &mut self,
         flow: FiveTuple,

@@ -74,7 +74,8 @@ impl ChannelData {
     pub const HEADER_BYTES: usize = 4;
 
     /// Checks a frame. Any number that ever was a channel frames data: whether it is bound is what
-    /// decides about the payload, and which may be bound is decided there. Padding to a multiple of 4 may be there or not (RFC 8656 §12.5).
+    /// decides about the payload, and which may be bound is decided there. Padding to a multiple of
+    /// 4 may be there or not (RFC 8656 §12.5).
     pub fn parse(datagram: &[u8]) -> Result<ChannelData, ChannelDataError> {
         let number = u16_at(datagram, 0).ok_or(ChannelDataError::Length)?;
         let channel =

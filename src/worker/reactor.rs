@@ -27,8 +27,8 @@ const RETRY: Duration = Duration::from_millis(1);
 
 /// One worker: a state machine and a driver, and the glue between them.
 ///
-/// [`spawn`](super::spawn) has a thread run each; [`assemble`](super::assemble) gives them to whoever
-/// takes their turns.
+/// [`spawn`](super::spawn) has a thread run each; [`assemble`](super::assemble) gives them to
+/// whoever takes their turns.
 pub struct Worker<D> {
     pub(super) index: WorkerIndex,
     pub(super) driver: D,
@@ -115,8 +115,8 @@ impl<D: Driver> Worker<D> {
         self.end()
     }
 
-    /// Tells a forwarder from now on which channels may be served without asking. To be set before the
-    /// first turn.
+    /// Tells a forwarder from now on which channels may be served without asking. To be set before
+    /// the first turn.
     pub fn set_forwarder(&mut self, forwarder: Box<dyn Forwarder>) {
         self.forwarder = forwarder;
     }
@@ -144,7 +144,8 @@ impl<D: Driver> Worker<D> {
         self.driver.turn(wait)?;
         let now = self.clock.now();
         self.advance(now);
-        // Message before packets: who owns a five-tuple was posted before its client could send one.
+        // Message before packets: who owns a five-tuple was posted before its client could send
+        // one.
         self.read_messages(now);
         while let Some(event) = self.driver.next() {
             self.on_event(now, event);

@@ -1,5 +1,5 @@
-//! Attacks that cost a stranger next to nothing, each at the rate at which it once hurt, beside calls
-//! that must lose nothing and must not be late.
+//! Attacks that cost a stranger next to nothing, each at the rate at which it once hurt, beside
+//! calls that must lose nothing and must not be late.
 //!
 //! A packet of a call carries the time it was sent at, and the kernel stamps it on arrival: what a
 //! busy machine takes to run this test's own threads is in neither.
@@ -26,11 +26,11 @@ const TICK: Duration = Duration::from_millis(20);
 const TICKS: usize = 200;
 /// One that arrives later is no use to a voice any more, or nearly so.
 const P99_MAX: Duration = Duration::from_millis(20);
-/// What one more client sends meanwhile, so that the worker is as busy as one that has work: then it has
-/// most to lose by what an attack does to its batches.
+/// What one more client sends meanwhile, so that the worker is as busy as one that has work: then
+/// it has most to lose by what an attack does to its batches.
 const BUSY_PER_SECOND: u32 = 150_000;
-/// Its frames come in trains, which cost this test little, and go to two peers in turn, so that each
-/// leaves by itself.
+/// Its frames come in trains, which cost this test little, and go to two peers in turn, so that
+/// each leaves by itself.
 const BUSY_TRAIN: u32 = 50;
 const BUSY_CHANNELS: [u16; 2] = [0x4000, 0x4001];
 const BUSY_PAYLOAD: [u8; 100] = [7; 100];
@@ -122,7 +122,8 @@ fn talk(calls: &[Call]) {
     }
 }
 
-/// How long each packet took that lies in a socket's buffer; a ChannelData header may stand in front.
+/// How long each packet took that lies in a socket's buffer; a ChannelData header may stand in
+/// front.
 fn delays(socket: &UdpSocket) -> Vec<Duration> {
     socket.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
     std::iter::from_fn(|| delay(socket)).take(TICKS).collect()
@@ -163,8 +164,8 @@ fn stamp(socket: &UdpSocket) {
     setsockopt(socket, ReceiveTimestampns, &true).expect("a kernel that stamps");
 }
 
-/// A socket that keeps the kernel stamping. It begins to do so some time after the first socket asks
-/// for it; what arrives before then has the time at which it is read.
+/// A socket that keeps the kernel stamping. It begins to do so some time after the first socket
+/// asks for it; what arrives before then has the time at which it is read.
 fn stamps() -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     stamp(&socket);

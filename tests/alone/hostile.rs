@@ -158,7 +158,8 @@ fn serves(relay: &Relay) {
     call.client.refresh(0);
 }
 
-/// Runs the attack twice: what the first one makes the relay take at most, the second must not add to.
+/// Runs the attack twice: what the first one makes the relay take at most, the second must not add
+/// to.
 fn without_growth(relay: &Relay, mut attack: impl FnMut()) {
     attack();
     let before = resident_bytes(relay.process.pid);

@@ -1,8 +1,8 @@
 //! The real binary with the machine to itself: floods, overload, hostile input, crowds, a browser.
 //!
 //! They fill every core, or take ports and open files that others need: each competes with nothing,
-//! and nothing with it. So they are a target that is not run unless it is named, one test at a time:
-//! `cargo test --profile ci --test alone -- --test-threads 1`. `tests/run` does that.
+//! and nothing with it. So they are a target that is not run unless it is named, one test at a
+//! time: `cargo test --profile ci --test alone -- --test-threads 1`. `tests/run` does that.
 
 #![expect(
     unreachable_pub,

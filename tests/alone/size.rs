@@ -127,8 +127,8 @@ fn open_files(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count()
 }
 
-/// Has a server hold all of them, some of them relay, and all of them end; says how many files it had
-/// open.
+/// Has a server hold all of them, some of them relay, and all of them end; says how many files it
+/// had open.
 fn hold(relay: &Relay, size: &Size) -> usize {
     let limit = uturn::io::sockets::raise_file_limit().expect("a limit");
     assert!(

@@ -15,8 +15,9 @@ use crate::stun::{Builder, method};
 
 const OTHERS: usize = 20;
 
-/// Packets of the others that may be lost. None are, unless the machine stops the relay for a moment:
-/// then what the stranger sends meanwhile, ten packets in a microsecond, fills the buffer of all.
+/// Packets of the others that may be lost. None are, unless the machine stops the relay for a
+/// moment: then what the stranger sends meanwhile, ten packets in a microsecond, fills the buffer
+/// of all.
 const LOST_MAX: usize = OTHERS * TICKS / 10;
 
 /// Allocations of one other client that are made meanwhile, one after the other, each of three

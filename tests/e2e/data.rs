@@ -193,8 +193,8 @@ fn a_send_indication_may_ask_not_to_be_fragmented() {
     assert_eq!(pair.peer.receive(), (pair.relayed, b"whole".to_vec()));
 }
 
-// RFC 8656 §11.2: without XOR-PEER-ADDRESS or DATA, the indication is discarded; RFC 8489 §6.3.2: so
-// it is with an unknown comprehension-required attribute.
+// RFC 8656 §11.2: without XOR-PEER-ADDRESS or DATA, the indication is discarded; RFC 8489 §6.3.2:
+// so it is with an unknown comprehension-required attribute.
 #[test]
 fn a_send_indication_that_is_not_whole_is_dropped() {
     let relay = Relay::start();

@@ -1,6 +1,7 @@
 //! A worker that hangs: what the control thread does meanwhile.
 //!
-//! The test stops one thread of the server as a debugger would, which needs no help of the server's.
+//! The test stops one thread of the server as a debugger would, which needs no help of the
+//! server's.
 
 use std::fs;
 use std::net::TcpListener;

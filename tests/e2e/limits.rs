@@ -1,4 +1,5 @@
-//! `max-bps` and `max-pps`: so much for each allocation each way, to the datagram, and in trains too.
+//! `max-bps` and `max-pps`: so much for each allocation each way, to the datagram, and in trains
+//! too.
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! The real binary, driven from outside over loopback: one test per rule that can be seen there.
 //!
-//! What they stand on is in `rig`. Those that want the machine for themselves are the target `alone`.
+//! What they stand on is in `rig`. Those that want the machine for themselves are the target
+//! `alone`.
 
 #![expect(
     unreachable_pub,

@@ -25,8 +25,8 @@ fn refuses(client: &mut Client, ip: &str) {
 }
 
 /// Each stands for its network: RFC 1918, CGNAT, link-local with the clouds' metadata service,
-/// loopback, "this" network, multicast, broadcast and the other special-purpose registries; and what
-/// Alibaba, Azure and Oracle have in none or in another of them.
+/// loopback, "this" network, multicast, broadcast and the other special-purpose registries; and
+/// what Alibaba, Azure and Oracle have in none or in another of them.
 const DENIED_IPV4: [&str; 30] = [
     "0.0.0.0",
     "0.1.2.3",

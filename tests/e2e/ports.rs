@@ -1,5 +1,5 @@
-//! Relay ports with several workers: nobody is refused while a port of the family is free, whichever
-//! worker the kernel puts the clients on.
+//! Relay ports with several workers: nobody is refused while a port of the family is free,
+//! whichever worker the kernel puts the clients on.
 
 use crate::client::{Client, V6, allocate};
 use crate::control::Controlled;

@@ -1,5 +1,5 @@
-//! What others on the machine can learn of passwords and secrets: from files, from a core dump, from
-//! memory that was given back.
+//! What others on the machine can learn of passwords and secrets: from files, from a core dump,
+//! from memory that was given back.
 
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Seek, SeekFrom};

@@ -1,5 +1,5 @@
-//! Stopping: SIGTERM and SIGINT end it cleanly, with a last line of totals, a second one at once; and
-//! what the log says of allocations until then.
+//! Stopping: SIGTERM and SIGINT end it cleanly, with a last line of totals, a second one at once;
+//! and what the log says of allocations until then.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Strangers: a flood of requests that prove nothing, and newcomers of the same network, even of the
-//! same address, beside it.
+//! Strangers: a flood of requests that prove nothing, and newcomers of the same network, even of
+//! the same address, beside it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -64,7 +64,8 @@ impl Joiner {
     }
 }
 
-/// Lets everybody go on until all are in, and says how long that took; gives up after a client would.
+/// Lets everybody go on until all are in, and says how long that took; gives up after a client
+/// would.
 fn until_all_are_in(joiners: &mut [Joiner]) -> Duration {
     let begun = Instant::now();
     while joiners.iter().any(|joiner| !joiner.is_in) {
@@ -118,8 +119,8 @@ fn refused(shown: SocketAddr, kind: &str) -> f64 {
     scrape(shown)[&format!("uturn_stranger_replies_refused_total{{kind=\"{kind}\"}}")]
 }
 
-/// Floods from some sources and lets newcomers in from an address; how many were let in by their first
-/// request.
+/// Floods from some sources and lets newcomers in from an address; how many were let in by their
+/// first request.
 fn let_in_at_once(sources: &[UdpSocket], newcomers: [u8; 4]) -> usize {
     let (relay, shown) = limited();
     let joiners = beside_a_flood(&relay, sources, &allocate().bytes(), || {

@@ -1,5 +1,5 @@
-//! Time-limited credentials: `username = expiry:id`, `password = base64(HMAC-SHA1(secret, username))`,
-//! computed here by hand, and once by the program itself.
+//! Time-limited credentials: `username = expiry:id`, `password = base64(HMAC-SHA1(secret,
+//! username))`, computed here by hand, and once by the program itself.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -195,8 +195,9 @@ fn a_disk_that_takes_nothing_costs_records_and_nothing_else() {
     }
 }
 
-/// Mounts a file system of one page on its first argument and becomes the rest of them. The mount is
-/// in a namespace of its own: whatever becomes of the test, nothing is left of it on the machine.
+/// Mounts a file system of one page on its first argument and becomes the rest of them. The mount
+/// is in a namespace of its own: whatever becomes of the test, nothing is left of it on the
+/// machine.
 const ON_A_SMALL_DISK: [&str; 6] = [
     "unshare",
     "--mount",

@@ -43,7 +43,8 @@ fn each_worker_has_a_core_of_its_own() {
 struct HalfACpu(PathBuf);
 
 impl HalfACpu {
-    /// In the second version of control groups or in the first; `None` where neither can be written.
+    /// In the second version of control groups or in the first; `None` where neither can be
+    /// written.
     fn new() -> Option<HalfACpu> {
         let name = format!("uturn-e2e-{}", std::process::id());
         let homes = [

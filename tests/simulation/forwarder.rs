@@ -1,5 +1,5 @@
-//! A forwarder below the workers that only watches: it keeps every channel it was told of, says what
-//! it would have done with a packet, and must agree with the worker each time.
+//! A forwarder below the workers that only watches: it keeps every channel it was told of, says
+//! what it would have done with a packet, and must agree with the worker each time.
 //!
 //! Its law is the one of `turn`: what it does not know goes up, and what it knows is right.
 

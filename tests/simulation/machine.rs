@@ -310,8 +310,8 @@ impl Side {
         self.ready.extend(due);
     }
 
-    /// Takes the next news, with the socket as it was before; what came to a socket that is closed by
-    /// now is gone.
+    /// Takes the next news, with the socket as it was before; what came to a socket that is closed
+    /// by now is gone.
     pub(crate) fn next(&mut self) -> Option<(SocketId, Option<Socket>, News)> {
         while let Some(Item { socket: id, birth, news, .. }) = self.ready.pop_front() {
             let before = self.socket(id).filter(|socket| socket.birth == birth).copied();

@@ -18,9 +18,9 @@
 //! run.rs        the loop, and what holds after every step
 //! ```
 //!
-//! A failure prints its seed; `UTURN_SEED=… cargo test --test simulation` plays it again, and prints
-//! all that workers do if `UTURN_TRACE` is set;
-//! `UTURN_SEEDS=1000` plays more of them and `UTURN_SEEDS=1000..2000` others.
+//! A failure prints its seed; `UTURN_SEED=… cargo test --test simulation` plays it again, and
+//! prints all that workers do if `UTURN_TRACE` is set; `UTURN_SEEDS=1000` plays more of them and
+//! `UTURN_SEEDS=1000..2000` others.
 
 mod client;
 mod driver;

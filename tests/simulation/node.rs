@@ -135,8 +135,8 @@ impl Node {
         self.machine.lock().now_ms = now.mono_ms;
     }
 
-    /// The worker that takes a turn next, and when. What is there for a worker waits until it looks,
-    /// which is some milliseconds later, so that turns have batches.
+    /// The worker that takes a turn next, and when. What is there for a worker waits until it
+    /// looks, which is some milliseconds later, so that turns have batches.
     pub(crate) fn next_turn(&mut self, now_ms: u64, rng: &mut Rng) -> Option<(u64, usize)> {
         let mut machine = self.machine.lock();
         let mut turns = Vec::new();

@@ -1,5 +1,5 @@
-//! An operator who cannot leave a running server alone: looks at sessions and ends them, changes the
-//! rules, drains and calls it off. Each worker does as it is told when it reads its mail.
+//! An operator who cannot leave a running server alone: looks at sessions and ends them, changes
+//! the rules, drains and calls it off. Each worker does as it is told when it reads its mail.
 
 use std::{
     net::{IpAddr, SocketAddr},

@@ -185,8 +185,8 @@ pub(crate) struct Story {
     /// How far the wall clock is off.
     jump_s: i64,
     pub(crate) is_shut_down: bool,
-    /// Whether two workers took Allocates of one client at the same time, as they do where the network
-    /// card moves it between two of its packets. Nobody says what is right then.
+    /// Whether two workers took Allocates of one client at the same time, as they do where the
+    /// network card moves it between two of its packets. Nobody says what is right then.
     pub(crate) is_torn: bool,
     /// Whether everything that workers do is printed.
     pub(crate) is_traced: bool,

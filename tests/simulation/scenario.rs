@@ -187,7 +187,8 @@ impl Scenario {
         2
     }
 
-    /// The place of the STUN socket that a client talks to: one in four has found out the other one.
+    /// The place of the STUN socket that a client talks to: one in four has found out the other
+    /// one.
     pub(crate) fn listener_index(&self, client: SocketAddr) -> usize {
         let talks_to_second = client.port() % 4 == 3;
         usize::from(client.is_ipv6()) + 2 * usize::from(talks_to_second)

@@ -20,7 +20,8 @@ use crate::{
     stop::{self, Until},
 };
 
-/// How often the watcher samples; in long runs not every sample is kept, but about this many at most.
+/// How often the watcher samples; in long runs not every sample is kept, but about this many at
+/// most.
 const SAMPLE_NS: u64 = 100 * MILLI_NS;
 const MAX_SAMPLES: u64 = 600;
 

@@ -130,7 +130,8 @@ impl Handler {
         }
     }
 
-    /// Lists sessions page by page, worker by worker. Whoever comes or goes meanwhile may be missing.
+    /// Lists sessions page by page, worker by worker. Whoever comes or goes meanwhile may be
+    /// missing.
     async fn list(&self, user: Option<&str>, writer: &mut LineWriter) -> Result<(), Stop> {
         let status = self.commands.status();
         for worker in 0..self.node.about.workers {

@@ -1,7 +1,7 @@
 //! The control socket: what an operator asks a running server, and has it do.
 //!
-//! A Unix socket of mode 0600; whoever may open it may do everything. One line of JSON goes in, lines
-//! of JSON come out, and the connection is over:
+//! A Unix socket of mode 0600; whoever may open it may do everything. One line of JSON goes in,
+//! lines of JSON come out, and the connection is over:
 //!
 //! ```text
 //! $ echo '{"command":"kill","id":"0-17"}' | nc -U /run/uturn/control

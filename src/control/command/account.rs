@@ -1,7 +1,7 @@
 //! Who a command is to a server: a name and a password, or a secret that makes both.
 //!
-//! A secret on a command line can be read by everyone on the machine and stays in the shell's history,
-//! so a file of options and the environment are asked, too.
+//! A secret on a command line can be read by everyone on the machine and stays in the shell's
+//! history, so a file of options and the environment are asked, too.
 
 use std::env;
 use std::path::PathBuf;
@@ -48,7 +48,8 @@ impl SecretArgs {
         })
     }
 
-    /// Who to be, if anything says so: the secret's guest, a user of the file or of the environment.
+    /// Who to be, if anything says so: the secret's guest, a user of the file or of the
+    /// environment.
     pub(super) fn user(&self, config: Option<&Config>) -> Result<Option<User>, String> {
         if let Some(secret) = self.secret(config)? {
             return Ok(Some(guest(&secret)));

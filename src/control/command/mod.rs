@@ -1,7 +1,7 @@
-//! The command line and the commands that need no server: [`cli`] parses, [`account`] is who a command
-//! is, [`check`] tries a server as a client, [`credentials`] makes time-limited ones, [`doctor`] looks at
-//! the machine, [`import`] reads coturn's configuration, [`manual`] writes the manual page and
-//! completions.
+//! The command line and the commands that need no server: [`cli`] parses, [`account`] is who a
+//! command is, [`check`] tries a server as a client, [`credentials`] makes time-limited ones,
+//! [`doctor`] looks at the machine, [`import`] reads coturn's configuration, [`manual`] writes the
+//! manual page and completions.
 
 mod account;
 mod check;

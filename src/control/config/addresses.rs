@@ -87,8 +87,8 @@ impl Asked {
         }
     }
 
-    /// What it comes to on a machine, which may be nothing. Of several addresses that would do, those
-    /// stay that are in use.
+    /// What it comes to on a machine, which may be nothing. Of several addresses that would do,
+    /// those stay that are in use.
     fn on(&self, machine: &Machine, in_use: &Addresses) -> Result<Addresses, Unfit> {
         let mut addresses = Addresses { missing: self.missing(machine), ..Addresses::default() };
         addresses.listen = self.listen_on(machine, in_use)?;
@@ -287,7 +287,8 @@ impl Config {
 }
 
 impl Addresses {
-    /// The relay address of a family that stays, because the machine has it for as long as it likes.
+    /// The relay address of a family that stays, because the machine has it for as long as it
+    /// likes.
     fn kept_relay(&self, machine: &Machine, family: Family) -> Option<IpAddr> {
         let of_family = self.relays.iter().map(|relay| relay.local);
         let mut lasting = of_family.filter(|ip| {

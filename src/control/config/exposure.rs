@@ -1,12 +1,13 @@
 //! Files of which others on the machine may learn a password, or let themselves in with one.
 //!
 //! Who may write to the configuration or to the file of users lets in whom he likes; who may read a
-//! file with passwords or secrets in it is a user. Nothing is refused for it, since some machines have
-//! nobody else on them, but it is said at the start, at each reload, and by `check-config` and `doctor`.
+//! file with passwords or secrets in it is a user. Nothing is refused for it, since some machines
+//! have nobody else on them, but it is said at the start, at each reload, and by `check-config` and
+//! `doctor`.
 //!
 //! The group of a file is no stranger where the process is in it, which is how a server that is not
-//! root reads a file that root writes (`root:uturn`, 0640). Root cannot tell for whom a group is meant,
-//! and says nothing about groups.
+//! root reads a file that root writes (`root:uturn`, 0640). Root cannot tell for whom a group is
+//! meant, and says nothing about groups.
 
 use std::fmt;
 use std::fs;
@@ -65,7 +66,8 @@ impl fmt::Display for Exposure {
     }
 }
 
-/// What is wrong with a file and with the folder it is in. Of what cannot be looked at nothing is said.
+/// What is wrong with a file and with the folder it is in. Of what cannot be looked at nothing is
+/// said.
 pub(super) fn of(path: &Path, content: Content) -> Vec<Exposure> {
     let identity = Identity::of_this_process();
     let file = access(path).and_then(|access| of_file(path, access, content, &identity));
@@ -105,8 +107,8 @@ fn of_file(path: &Path, access: Access, content: Content, identity: &Identity) -
     Some(Exposure { path: path.to_owned(), mode, mended, fault: format!("{who} {deed}") })
 }
 
-/// In a folder that everybody may write to, a file can be replaced whatever its own mode, unless the
-/// folder is sticky.
+/// In a folder that everybody may write to, a file can be replaced whatever its own mode, unless
+/// the folder is sticky.
 fn of_folder(folder: &Path, access: Access, file: &Path) -> Option<Exposure> {
     let mode = access.mode;
     let is_open = mode & 0o2 != 0 && mode & 0o1000 == 0;

@@ -55,8 +55,8 @@ impl Config {
         Families::of(asked.listen.iter().map(SocketAddr::ip), relay)
     }
 
-    /// Families of which an address is there, among those that are listened on and among the relays.
-    /// Loopback counts for nothing: it is always there.
+    /// Families of which an address is there, among those that are listened on and among the
+    /// relays. Loopback counts for nothing: it is always there.
     pub(in crate::control) fn served_families(&self, listen: &[SocketAddr]) -> Families {
         let listen = listen.iter().map(SocketAddr::ip);
         let here = listen.filter(|ip| !self.missing.contains(ip));

@@ -114,8 +114,8 @@ impl Key {
     }
 }
 
-/// Makes from entries: a [`Key`] constant each, `KEYS`, [`Options`](super::Options) with a field each
-/// as they were written, and [`Values`](super::Values) with a field each as they are settled.
+/// Makes from entries: a [`Key`] constant each, `KEYS`, [`Options`](super::Options) with a field
+/// each as they were written, and [`Values`](super::Values) with a field each as they are settled.
 ///
 /// ```text
 /// "name" CONSTANT field: How<Value>, When { what is said of it }

@@ -23,8 +23,8 @@ pub struct Machine {
     pub present: Vec<IpAddr>,
     /// Those of them that nothing new should begin on.
     pub deprecated: Vec<IpAddr>,
-    /// Every address of every interface, in whatever state, and the networks that are routed to this
-    /// machine; sorted, each once, and empty only if the kernel could not be asked.
+    /// Every address of every interface, in whatever state, and the networks that are routed to
+    /// this machine; sorted, each once, and empty only if the kernel could not be asked.
     pub local: Vec<IpNet>,
     /// Source address of the default route of each family that has one; two at most.
     pub routed: Vec<IpAddr>,
@@ -128,7 +128,8 @@ fn routed(all: &[Address]) -> Vec<IpAddr> {
     sources.filter(|ip| !ip.is_loopback()).filter_map(|ip| lasting_for(ip, all)).collect()
 }
 
-/// The address itself if relays may be on it, or else the one most like it of those on its interface.
+/// The address itself if relays may be on it, or else the one most like it of those on its
+/// interface.
 fn lasting_for(source: IpAddr, all: &[Address]) -> Option<IpAddr> {
     // One that no interface has is routed here as a whole network is, and lasts.
     let Some(address) = all.iter().find(|address| address.ip == source) else {

@@ -59,7 +59,8 @@ use crate::turn::RelayAddress;
 pub struct Config {
     /// The addresses that were asked for, which these three come from.
     pub asked: Asked,
-    /// Addresses the STUN port is opened on; concrete, sorted, each once, at least one of them here.
+    /// Addresses the STUN port is opened on; concrete, sorted, each once, at least one of them
+    /// here.
     pub listen: Vec<SocketAddr>,
     /// Addresses relay ports are opened on, at least one; of one family the first is preferred.
     pub relays: Vec<RelayAddress>,
@@ -103,8 +104,8 @@ impl Origin {
         Config::load(self.flags.clone(), self.file.as_deref(), &Machine::this())
     }
 
-    /// Reads and settles everything for a server that runs: whether the machine has its addresses at
-    /// the moment is no matter.
+    /// Reads and settles everything for a server that runs: whether the machine has its addresses
+    /// at the moment is no matter.
     ///
     /// # Errors
     /// As [`Config::load`].
@@ -165,8 +166,8 @@ impl Config {
         self.values.relay_ports.count().saturating_mul(relays)
     }
 
-    /// Names everything that leads to this machine: its own addresses, what it listens on even if an
-    /// interface has it only later, and what it is called on the other side of a NAT.
+    /// Names everything that leads to this machine: its own addresses, what it listens on even if
+    /// an interface has it only later, and what it is called on the other side of a NAT.
     pub fn own(&self) -> Vec<IpNet> {
         let sockets = self.listen.iter().map(SocketAddr::ip);
         let relays = self.relays.iter().flat_map(|relay| [relay.local, relay.advertised]);
@@ -174,8 +175,8 @@ impl Config {
         self.local.iter().copied().chain(named).collect()
     }
 
-    /// Names the sockets of this process that no packet of a client comes from, as they are here and
-    /// on the other side of a NAT.
+    /// Names the sockets of this process that no packet of a client comes from, as they are here
+    /// and on the other side of a NAT.
     pub fn own_sockets(&self) -> Vec<SocketAddr> {
         let mut sockets = self.listen.clone();
         for relay in self.relays.iter().filter(|relay| relay.advertised != relay.local) {

@@ -71,8 +71,9 @@ impl Settling<'_> {
         Err(self.source.error(place, key.name, problem))
     }
 
-    /// Takes the cores in order, and starts over where there are more workers than cores. By default
-    /// there is one for each CPU that may be kept busy and no more than could have an allocation.
+    /// Takes the cores in order, and starts over where there are more workers than cores. By
+    /// default there is one for each CPU that may be kept busy and no more than could have an
+    /// allocation.
     fn workers(&self, values: &Values, most_allocations: u32) -> Vec<WorkerPlace> {
         let Machine { cores, cpus, .. } = self.machine;
         let useful = schema::WORKERS.clamp(size(*cpus).min(most_allocations));

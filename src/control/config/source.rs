@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 use super::raw::Place;
 use super::schema::Options;
 
-/// A file of options, kept as text so that an error can be given its line. The text may hold passwords,
-/// so its memory is overwritten when it is dropped.
+/// A file of options, kept as text so that an error can be given its line. The text may hold
+/// passwords, so its memory is overwritten when it is dropped.
 #[derive(Default)]
 pub(crate) struct Source {
     path: PathBuf,

@@ -87,8 +87,9 @@ pub enum Proof {
     Key(UserKey),
 }
 
-/// A long-term key. Who has it needs no password in its realm, so it is not shown, and its memory is
-/// overwritten when it is dropped. It stays in one place until then: moved, it would leave copies.
+/// A long-term key. Who has it needs no password in its realm, so it is not shown, and its memory
+/// is overwritten when it is dropped. It stays in one place until then: moved, it would leave
+/// copies.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UserKey(Box<Zeroizing<[u8; 16]>>);
 

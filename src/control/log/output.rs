@@ -43,7 +43,8 @@ static QUEUE: OnceLock<Queue> = OnceLock::new();
 /// # Errors
 /// The system gives no thread, or no descriptor, to write it with.
 pub(in crate::control) fn start(settings: &Values) -> io::Result<Level> {
-    // A handle of its own: who writes to standard error otherwise does not wait for the log's reader.
+    // A handle of its own: who writes to standard error otherwise does not wait for the log's
+    // reader.
     let out = File::from(stderr().as_fd().try_clone_to_owned()?);
     let queue = Queue::start(out)?;
     let queue = QUEUE.get_or_init(|| queue);

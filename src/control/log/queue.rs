@@ -1,7 +1,7 @@
 //! Lines on their way to the log's reader, written by a thread of their own.
 //!
 //! ```text
-//! whoever logs ── a bounded queue ──▶ this thread ── standard error ──▶ a pipe, journald, a terminal
+//! whoever logs ── a bounded queue ──▶ this thread ── standard error ──▶ a pipe, a terminal
 //! ```
 //!
 //! A pipe holds 64 KiB, and a reader that stops would stop whoever writes into a full one: health

@@ -1,9 +1,9 @@
 //! The small HTTP server in front of the numbers: three pages, GET and HEAD, one request for each
 //! connection.
 //!
-//! A connection has [`HEAD_WITHIN`] to ask and [`PATIENCE`] in all, and ends with its answer. Clients
-//! that are silent or slow lose their places to those that come
-//! (see [`connections`](crate::control::server::connections)); the relay does not notice.
+//! A connection has [`HEAD_WITHIN`] to ask and [`PATIENCE`] in all, and ends with its answer.
+//! Clients that are silent or slow lose their places to those that come (see
+//! [`connections`](crate::control::server::connections)); the relay does not notice.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -109,8 +109,8 @@ async fn ready(node: &Node) -> Response<String> {
     }
 }
 
-/// Why clients should not be sent here. Ready is a server that wants clients, has every address that
-/// it should have, and whose workers all answer.
+/// Why clients should not be sent here. Ready is a server that wants clients, has every address
+/// that it should have, and whose workers all answer.
 fn obstacle(node: &Node, sample: &Sample) -> Option<String> {
     if !node.readiness.holds() {
         return Some("draining or stopping".to_owned());

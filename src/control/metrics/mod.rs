@@ -31,8 +31,8 @@ use super::admin::ServerStatus;
 use super::usage::Counts;
 use crate::io::sockets;
 
-/// Connections the kernel keeps while the server does something else: with the 128 that are usual, a
-/// burst of a thousand makes a health check wait a second for its next try.
+/// Connections the kernel keeps while the server does something else: with the 128 that are usual,
+/// a burst of a thousand makes a health check wait a second for its next try.
 const BACKLOG: i32 = 1024;
 
 /// The sockets on which numbers will be shown; bound, and silent until [`MetricsListeners::open`].

@@ -6,8 +6,8 @@
 //! uturn_packets_total{worker="0",direction="to_peers"} 17
 //! ```
 //!
-//! A histogram's samples are distributions, each of a line for every bucket, with its upper bound as
-//! label `le` and how many values are not above it, then the sum of the values and their number.
+//! A histogram's samples are distributions, each of a line for every bucket, with its upper bound
+//! as label `le` and how many values are not above it, then the sum of the values and their number.
 //!
 //! A sample can only be written under its family's head, and a head only once, because the family
 //! borrows the text. Source: the "Exposition formats" page of Prometheus.

@@ -16,8 +16,8 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 /// The table that the kernel keeps of what is delivered to this machine, `RT_TABLE_LOCAL`.
 const LOCAL_TABLE: u8 = 255;
-/// `IFA_F_TEMPORARY`: a privacy address (RFC 8981). The same bit says of IPv4 that an address is not
-/// the first of its network, which is no flaw.
+/// `IFA_F_TEMPORARY`: a privacy address (RFC 8981). The same bit says of IPv4 that an address is
+/// not the first of its network, which is no flaw.
 const TEMPORARY: AddressFlags = AddressFlags::Secondary;
 /// More than the kernel puts into one answer, 32 KiB.
 const ANSWER_BYTES: usize = 64 * 1024;
@@ -40,8 +40,8 @@ impl Address {
         Self { ip: ip.parse().unwrap(), interface, flags }
     }
 
-    /// True for an IPv6 address that still waits to know whether it is alone on its link, or that is
-    /// not: it cannot be bound. On a bridge without a port it may wait for ever.
+    /// True for an IPv6 address that still waits to know whether it is alone on its link, or that
+    /// is not: it cannot be bound. On a bridge without a port it may wait for ever.
     pub(in crate::control) fn is_tentative(&self) -> bool {
         let waits = self.flags.contains(AddressFlags::Tentative)
             && !self.flags.contains(AddressFlags::Optimistic);

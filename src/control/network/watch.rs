@@ -13,8 +13,8 @@ use nix::errno::Errno;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-/// `RTNLGRP_LINK`, `RTNLGRP_IPV4_IFADDR` and `RTNLGRP_IPV6_IFADDR`: interfaces that come and go, and
-/// their addresses. Routes are left out, of which a router hears thousands a second.
+/// `RTNLGRP_LINK`, `RTNLGRP_IPV4_IFADDR` and `RTNLGRP_IPV6_IFADDR`: interfaces that come and go,
+/// and their addresses. Routes are left out, of which a router hears thousands a second.
 const GROUPS: [u32; 3] = [1, 5, 9];
 /// How long after a first change the next ones are waited for: an interface that comes up, or a
 /// hundred containers, make many.

@@ -1,7 +1,7 @@
 //! What takes long, beside the control loop: on a thread of its own, or as a task with a deadline.
 //!
-//! Law: the loop waits in its `select!` and nowhere else. What it began comes back as an [`Outcome`];
-//! until then signals are taken, health checks answered and the watchdog fed.
+//! Law: the loop waits in its `select!` and nowhere else. What it began comes back as an
+//! [`Outcome`]; until then signals are taken, health checks answered and the watchdog fed.
 
 use std::io;
 use std::thread;

@@ -1,11 +1,11 @@
 //! Connections to a listener, answered beside each other: each newcomer is taken, whoever else is
 //! there.
 //!
-//! A listener has [`PLACES`]. When all of them are taken and somebody comes, the connection ends that
-//! has waited longest for its client; when every connection waits for the server, the oldest ends. So
-//! silent clients and slow readers cost each other their places, and never keep a newcomer out: at a
-//! thousand of them a second, one still has 64 ms to say what it wants. What a connection may cost
-//! beside its place is bounded by whoever answers it.
+//! A listener has [`PLACES`]. When all of them are taken and somebody comes, the connection ends
+//! that has waited longest for its client; when every connection waits for the server, the oldest
+//! ends. So silent clients and slow readers cost each other their places, and never keep a newcomer
+//! out: at a thousand of them a second, one still has 64 ms to say what it wants. What a connection
+//! may cost beside its place is bounded by whoever answers it.
 
 use std::collections::VecDeque;
 use std::io;

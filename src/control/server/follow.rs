@@ -18,8 +18,8 @@ use crate::control::config::{Config, Families, Machine};
 use crate::turn::ListenerId;
 
 /// How soon an address that could not be listened on is tried again; twice as late every time. One
-/// that went and came at once is in use for a moment: workers let go of its sockets when they get to
-/// it, and a ring some 100 ms later.
+/// that went and came at once is in use for a moment: workers let go of its sockets when they get
+/// to it, and a ring some 100 ms later.
 const RETRY: Duration = Duration::from_millis(250);
 /// How often it is said that an address is missing.
 const SAY_EVERY: Duration = Duration::from_secs(60);
@@ -126,7 +126,8 @@ impl Followed {
             return;
         }
         let now = Instant::now();
-        // What goes well for a while and then fails is tried as soon as what fails for the first time.
+        // What goes well for a while and then fails is tried as soon as what fails for the first
+        // time.
         if self.last_try.is_none_or(|last| now.duration_since(last) > 2 * SAY_EVERY) {
             self.patience = RETRY;
         }
@@ -164,8 +165,8 @@ impl<W: Workers> Supervisor<W> {
         }
     }
 
-    /// Closes what is new among the machine's addresses to clients, and serves what was asked for and
-    /// is there now. Changes nothing when the addresses cannot be had.
+    /// Closes what is new among the machine's addresses to clients, and serves what was asked for
+    /// and is there now. Changes nothing when the addresses cannot be had.
     pub(super) fn on_looked(&mut self, looked: Result<Box<Looked>, Problem>) {
         let is_stale = std::mem::replace(&mut self.followed.look, Look::None) == Look::Stale;
         match looked {

@@ -1,8 +1,8 @@
 //! What the memory of this process tells others: nothing.
 //!
-//! It holds every password, secret and key that the server knows. A core dump would be a copy of it on a
-//! disk, and a debugger of the same user would read it. The systemd unit forbids both; outside of it the
-//! process does so itself, as its first deed.
+//! It holds every password, secret and key that the server knows. A core dump would be a copy of it
+//! on a disk, and a debugger of the same user would read it. The systemd unit forbids both; outside
+//! of it the process does so itself, as its first deed.
 
 use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{Resource, setrlimit};

@@ -21,8 +21,9 @@ const DEFAULT_LIFETIME_S: u32 = 600;
 
 /// Descriptors of one worker that are not sockets: its ring or its epoll instance, and its waker.
 const BESIDE_SOCKETS: u64 = 4;
-/// Descriptors of the control thread: standard streams, its runtime's, signals, listeners, the usage
-/// records, and the files that it reads while it looks at the machine or reads the configuration again.
+/// Descriptors of the control thread: standard streams, its runtime's, signals, listeners, the
+/// usage records, and the files that it reads while it looks at the machine or reads the
+/// configuration again.
 const CONTROL_DESCRIPTORS: u64 = 64;
 /// The most reserved ports (EVEN-PORT) of one worker at a time; each may be a descriptor of the
 /// process.
@@ -30,8 +31,8 @@ const MOST_RESERVED: u32 = 1024;
 /// Of too few descriptors of a worker, reserved ports get one in so many.
 const RESERVED_PART: u32 = 4;
 
-/// Makes the plan of a server, with the rules and with sizes for a driver, in a process that may have
-/// so many open files.
+/// Makes the plan of a server, with the rules and with sizes for a driver, in a process that may
+/// have so many open files.
 pub(in crate::control) fn plan(
     config: &Config,
     settings: &Arc<Settings>,
@@ -109,10 +110,10 @@ struct Share {
 }
 
 impl Share {
-    /// Divides the descriptors that a process may have, where they are too few for every relay port:
-    /// otherwise any worker may come to have all ports. What the control thread needs is not for
-    /// clients, however many come: a server whose relay sockets have used up their share answers 508,
-    /// and its health checks are answered.
+    /// Divides the descriptors that a process may have, where they are too few for every relay
+    /// port: otherwise any worker may come to have all ports. What the control thread needs is not
+    /// for clients, however many come: a server whose relay sockets have used up their share
+    /// answers 508, and its health checks are answered.
     fn of(config: &Config, holder: Holder, file_limit: u64) -> Self {
         if file_limit >= open_files(config, holder) {
             return Self { sockets: sockets(config), reserved: reserved(config) };
@@ -219,7 +220,8 @@ pub(super) fn policy(config: &Config) -> PeerPolicy {
     PeerPolicy::new(&config.values.allow_peers, &config.values.deny_peers, &config.own())
 }
 
-/// Who is let in, as they sign in one realm. A long-term key is good for the realm that holds alone.
+/// Who is let in, as they sign in one realm. A long-term key is good for the realm that holds
+/// alone.
 fn credentials(config: &Config, realm: &str) -> Credentials {
     let mut credentials = Credentials::new(realm).with_room(config.users().count());
     for User { name, proof } in config.users() {

@@ -1,7 +1,7 @@
 //! The configuration, read again while the server runs.
 //!
 //! ```text
-//! SIGHUP, `uturn reload` ── a thread reads, settles, compares ── the workers get their rules ── done
+//! SIGHUP, `uturn reload` ── a thread reads, settles, compares ── workers get their rules ── done
 //! ```
 //!
 //! Everything is read and settled before anything is changed, so that a file with a fault changes
@@ -54,8 +54,8 @@ pub(in crate::control) struct Looked {
     /// What it was made from.
     base: Arc<Config>,
     pub(in crate::control) holds: Arc<Config>,
-    /// Other rules, if those that hold would let a client through to some of the machine, or keep it
-    /// from what is no longer here.
+    /// Other rules, if those that hold would let a client through to some of the machine, or keep
+    /// it from what is no longer here.
     pub(in crate::control) settings: Option<Arc<Settings>>,
 }
 
@@ -180,7 +180,8 @@ impl<W: Workers> Supervisor<W> {
         self.reading.as_ref().and_then(|reading| reading.late_at)
     }
 
-    /// Hands what was read to the workers. What goes wrong is logged, and everything stays as it was.
+    /// Hands what was read to the workers. What goes wrong is logged, and everything stays as it
+    /// was.
     pub(super) fn on_reread(&mut self, reread: Result<Box<Reread>, String>) {
         let reread = match reread {
             Ok(reread) => reread,

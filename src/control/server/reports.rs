@@ -1,8 +1,8 @@
 //! The queue through which workers' reports reach the control thread.
 //!
 //! It is bounded and a worker never waits for it: a report that finds it full is counted as lost.
-//! Only at the end does it wait, with its last report and with the allocations that end with it: then
-//! somebody waits for it, too, and there is nothing left to relay.
+//! Only at the end does it wait, with its last report and with the allocations that end with it:
+//! then somebody waits for it, too, and there is nothing left to relay.
 //!
 //! A report that finds the control thread asleep has to wake it, and that is most of what a report
 //! costs. So the control thread rests after each look: what comes meanwhile wakes nobody.
@@ -20,9 +20,9 @@ use crate::worker::{Report, Tell};
 /// Reports that fit in the queue: more than a second's worth of those that are logged.
 const QUEUED_REPORTS: usize = 8192;
 
-/// How long the control thread rests between two looks at the queue, once a report has come. A line of
-/// the log is late by as much. While 10,000 allocations a second come and go, that takes a fourth of
-/// the server's CPU time away (75 µs instead of 101 for each, from set-up to end).
+/// How long the control thread rests between two looks at the queue, once a report has come. A line
+/// of the log is late by as much. While 10,000 allocations a second come and go, that takes a
+/// fourth of the server's CPU time away (75 µs instead of 101 for each, from set-up to end).
 const REST: Duration = Duration::from_millis(10);
 
 /// Where the control thread finds reports.
@@ -74,8 +74,8 @@ fn is_of_the_end(report: &Report) -> bool {
 }
 
 impl Reports {
-    /// Waits for the next report; `None` when every worker is gone. Nothing is lost when the wait is
-    /// given up.
+    /// Waits for the next report; `None` when every worker is gone. Nothing is lost when the wait
+    /// is given up.
     pub(in crate::control) async fn next(&mut self) -> Option<(WorkerIndex, Report)> {
         if let Some(report) = self.at_hand() {
             return Some(report);

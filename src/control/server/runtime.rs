@@ -46,8 +46,8 @@ impl Runtime {
         }
     }
 
-    /// Leaves whatever is under way to the end of the process. Dropped, either runtime would wait for
-    /// a write to a disk that never answers.
+    /// Leaves whatever is under way to the end of the process. Dropped, either runtime would wait
+    /// for a write to a disk that never answers.
     pub(in crate::control) fn leave(self) {
         match self {
             Self::Uring(runtime) => std::mem::forget(runtime),

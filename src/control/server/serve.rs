@@ -79,7 +79,8 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let settings = Arc::new(settings(&config, nonces.clone()));
     let (workers, driver) = spawn(&config, &settings, &tell).map_err(io::Error::other)?;
     drop(tell);
-    // The workers alone hold the rules, so that old ones, and the secrets in them, end with a reload.
+    // The workers alone hold the rules, so that old ones, and the secrets in them, end with a
+    // reload.
     drop(settings);
     let (workers, name) = (Arc::new(workers), driver_name(driver));
     let readiness = Readiness::new();

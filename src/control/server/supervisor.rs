@@ -36,8 +36,8 @@ use crate::worker::{Limits, Report, Role, Snapshot, SpawnError};
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How often workers are asked what they dropped.
 const DROPS_EVERY: Duration = Duration::from_secs(60);
-/// How long workers have to say how they are. A worker that is late by so much, three times in a row,
-/// hangs.
+/// How long workers have to say how they are. A worker that is late by so much, three times in a
+/// row, hangs.
 const BEAT_WITHIN: Duration = Duration::from_secs(1);
 /// How often it is looked who is left while draining.
 const DRAIN_EVERY: Duration = Duration::from_secs(1);
@@ -50,8 +50,8 @@ const DROPS_WITHIN: Duration = Duration::from_millis(200);
 /// How soon a command that found the inbox of a worker full is posted again.
 const RETRY: Duration = Duration::from_millis(2);
 
-/// The workers of a running server, as far as the control thread deals with them. Nothing here waits
-/// for a worker.
+/// The workers of a running server, as far as the control thread deals with them. Nothing here
+/// waits for a worker.
 pub(in crate::control) trait Workers {
     /// Asks every worker to end.
     fn stop(&self);
@@ -141,8 +141,8 @@ impl<W: Workers> Supervisor<W> {
         }
     }
 
-    /// The control loop. Law: it waits in this `select!` and nowhere else; what takes long comes back
-    /// as an [`Outcome`].
+    /// The control loop. Law: it waits in this `select!` and nowhere else; what takes long comes
+    /// back as an [`Outcome`].
     async fn serve(&mut self) -> End {
         let mut next_drops = Instant::now() + DROPS_EVERY;
         loop {

@@ -1,7 +1,8 @@
 //! Before there is anything to serve: a machine whose addresses are still to come.
 //!
-//! An interface without a lease, a bridge without a port, a tunnel that is not up: the configuration
-//! is right and the machine is late. A server that gave up here would need somebody to start it again.
+//! An interface without a lease, a bridge without a port, a tunnel that is not up: the
+//! configuration is right and the machine is late. A server that gave up here would need somebody
+//! to start it again.
 
 use std::io;
 use std::net::IpAddr;
@@ -21,8 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is said what is waited for, and everything read again although nothing has changed.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
-/// Reads and settles everything, as soon as the machine has the addresses for it. Says once a minute
-/// what is waited for. SIGHUP has everything read again at once; from here on it ends no process.
+/// Reads and settles everything, as soon as the machine has the addresses for it. Says once a
+/// minute what is waited for. SIGHUP has everything read again at once; from here on it ends no
+/// process.
 ///
 /// # Errors
 /// What time does not mend.

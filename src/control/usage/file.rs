@@ -1,9 +1,9 @@
 //! The file of the records: appended to through the ring where there is one, else from a thread of
 //! the runtime's own, so that a slow disk holds up neither.
 //!
-//! It may be a pipe with a name, whose reader comes late, stops, or goes and comes again. It is opened
-//! without waiting for the reader and written to without blocking; a full pipe is tried again, and
-//! meanwhile the records wait in their queue, which is bounded.
+//! It may be a pipe with a name, whose reader comes late, stops, or goes and comes again. It is
+//! opened without waiting for the reader and written to without blocking; a full pipe is tried
+//! again, and meanwhile the records wait in their queue, which is bounded.
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};

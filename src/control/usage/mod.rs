@@ -7,9 +7,9 @@
 //!                                              every interval: ── live.rs ── pages of allocations
 //! ```
 //!
-//! Law: nobody waits for the disk while there is something to relay. What does not fit into the queue,
-//! or what a full disk does not take, is counted as lost, and the relay goes on. All of this runs on
-//! the control thread.
+//! Law: nobody waits for the disk while there is something to relay. What does not fit into the
+//! queue, or what a full disk does not take, is counted as lost, and the relay goes on. All of this
+//! runs on the control thread.
 
 mod file;
 mod live;
@@ -124,8 +124,8 @@ impl UsageRecords {
         }
     }
 
-    /// Waits until there is room for a record. This is for the end, when more allocations may end at
-    /// once than the queue has room for; whoever waits has to bound it.
+    /// Waits until there is room for a record. This is for the end, when more allocations may end
+    /// at once than the queue has room for; whoever waits has to bound it.
     pub(super) async fn room(&self) {
         if let Some(open) = &self.open {
             // Without a writer there is no room to wait for.

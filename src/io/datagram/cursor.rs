@@ -1,7 +1,8 @@
 //! A piece on its way into trains.
 //!
-//! A [`PieceCursor`] is what is left to queue of a piece. A [`Fragment`] is the part of it that went
-//! into one train, with a lease of its own. Most pieces are one datagram and become one fragment.
+//! A [`PieceCursor`] is what is left to queue of a piece. A [`Fragment`] is the part of it that
+//! went into one train, with a lease of its own. Most pieces are one datagram and become one
+//! fragment.
 
 use std::mem;
 

@@ -192,7 +192,8 @@ impl Outbox {
         self.gather.name(index, self.trains[index].to)
     }
 
-    /// A train as a message for `sendmsg`; it and all it points to hold until the train is finished.
+    /// A train as a message for `sendmsg`; it and all it points to hold until the train is
+    /// finished.
     pub(in crate::io) fn message(&mut self, index: usize) -> *const libc::msghdr {
         let train = &self.trains[index];
         let fragments =
@@ -205,7 +206,8 @@ impl Outbox {
         self.gather.datagrams(index, self.trains[index].segment_bytes)
     }
 
-    /// Remembers that the kernel refused a train, so that such datagrams of this flow go out singly.
+    /// Remembers that the kernel refused a train, so that such datagrams of this flow go out
+    /// singly.
     pub(in crate::io) fn refuse(&mut self, index: usize) {
         let train = &self.trains[index];
         self.recent.refuse(Bucket::of(train.socket, train.to), train.segment_bytes);

@@ -8,8 +8,8 @@
 //! refused ──▶ its datagrams leave one by one ──a minute──▶ the next train finds out again
 //! ```
 //!
-//! Where trains to several destinations are refused in a row and none is taken in between, it is the
-//! machine that refuses them, and all destinations do without for a minute.
+//! Where trains to several destinations are refused in a row and none is taken in between, it is
+//! the machine that refuses them, and all destinations do without for a minute.
 
 use std::{
     mem,
@@ -19,8 +19,8 @@ use std::{
 
 /// How long a refusal holds.
 const HOLDS: Duration = Duration::from_secs(60);
-/// Destinations that are remembered. Two that meet in one place take it from each other, which costs a
-/// refused train.
+/// Destinations that are remembered. Two that meet in one place take it from each other, which
+/// costs a refused train.
 const PLACES: usize = 256;
 /// Refusals in a row, each of another destination, after which nobody is sent trains.
 const ALL_FROM: u32 = 4;
@@ -74,7 +74,8 @@ impl Segmentation {
         refusal.is_some_and(|refusal| refusal.to == to && refusal.until > self.now)
     }
 
-    /// Lets go of refusals that are over. Called once a turn; reads the clock only while there is one.
+    /// Lets go of refusals that are over. Called once a turn; reads the clock only while there is
+    /// one.
     pub(in crate::io) fn begin_turn(&mut self) {
         if self.last_until.is_some() {
             self.move_on(Instant::now());

@@ -75,8 +75,8 @@ impl<K: Kernel> Engine<K> {
         }
     }
 
-    /// Sends a refused train again, datagram by datagram, from a socket that only the kernel has. It
-    /// happens once to a flow, if at all, and waiting here keeps the flow in order.
+    /// Sends a refused train again, datagram by datagram, from a socket that only the kernel has.
+    /// It happens once to a flow, if at all, and waiting here keeps the flow in order.
     fn send_borrowed(&mut self, sent: &K::Sent, socket: SocketId) {
         match self.slots().descriptor(socket) {
             Ok(socket) => self.kernel.send_singly(sent, &socket, &mut self.counters),

@@ -93,7 +93,7 @@ counters! {
     ring_overflows,
     /// Receive buffers there are.
     buffers,
-    /// Receive buffers that were free when the last turn began: not filled, and not being sent from.
+    /// Receive buffers that were free when the last turn began: neither filled nor being sent.
     buffers_free,
     /// Lowest number of them since the start.
     buffers_low,

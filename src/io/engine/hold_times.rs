@@ -8,9 +8,9 @@
 //!            ╰────────────────── a sample ────────────────────╯
 //! ```
 //!
-//! A sample is the time from when the turn's first packets have been taken from the kernel until the
-//! kernel has taken the last send of the turn: the longest that any datagram of it was held for. It
-//! stands for every datagram of the turn, most of which were held for less.
+//! A sample is the time from when the turn's first packets have been taken from the kernel until
+//! the kernel has taken the last send of the turn: the longest that any datagram of it was held
+//! for. It stands for every datagram of the turn, most of which were held for less.
 //!
 //! Not in it: the time a datagram lies in the kernel's receive queue while the turn before is under
 //! way, which shows under overload, and whatever happens before and after in the kernel and the

@@ -1,4 +1,5 @@
-//! The driver, once for both kernels: sockets in a table, errors decided, waits chosen, figures kept.
+//! The driver, once for both kernels: sockets in a table, errors decided, waits chosen, figures
+//! kept.
 //!
 //! ```text
 //! turn   arm receives │ hand sends over │ cancel closed   ─┐ with a ring: one call
@@ -100,8 +101,9 @@ impl<K: Kernel> Engine<K> {
     /// Makes the calling thread's driver and takes its memory.
     ///
     /// # Errors
-    /// When memory or the file limit does not suffice. Of a ring also when io_uring is not there, is
-    /// forbidden, or is older than kernel 6.1; [`Facts::probe`](super::Facts::probe) tells which.
+    /// When memory or the file limit does not suffice. Of a ring also when io_uring is not there,
+    /// is forbidden, or is older than kernel 6.1; [`Facts::probe`](super::Facts::probe) tells
+    /// which.
     pub fn new(settings: &Settings) -> io::Result<Self> {
         let sockets = settings.sockets.min(u32::try_from(sys::file_limit()?).unwrap_or(u32::MAX));
         let waker = Waker::new()?;

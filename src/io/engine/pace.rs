@@ -1,8 +1,8 @@
 //! When packets that have arrived are held for company.
 //!
-//! A turn of a driver begins with the first packet that arrives. Worked off at once, it costs a whole
-//! send. Held for a moment, it may be joined by more of its stream, and all of them leave as one
-//! train. Whether that happens is a matter of the traffic: a burst of video joins, a thousand
+//! A turn of a driver begins with the first packet that arrives. Worked off at once, it costs a
+//! whole send. Held for a moment, it may be joined by more of its stream, and all of them leave as
+//! one train. Whether that happens is a matter of the traffic: a burst of video joins, a thousand
 //! voice calls of one packet each never do. So what a hold brings is measured, and where it brings
 //! nothing there is none:
 //!
@@ -16,17 +16,17 @@
 //!                     (some turns are not held, to compare with)
 //! ```
 //!
-//! A turn that finds many packets is never held: batches form by themselves where packets queue. And
-//! none is held while the core has time to spare, where a hold is a sleep more, which costs as much as
-//! the sends it saves, and latency for nothing:
+//! A turn that finds many packets is never held: batches form by themselves where packets queue.
+//! And none is held while the core has time to spare, where a hold is a sleep more, which costs as
+//! much as the sends it saves, and latency for nothing:
 //!
 //! ```text
 //! use of the core   15 % ◀── 50 % ──▶      45 % ◀── 75 % ──▶
 //! a hold lasts      none          half as long as it may    as long as it may
 //! ```
 //!
-//! Packets are counted as they arrive, so that a train the kernel has joined already counts as one. A
-//! packet costs one receive, and one send if it was not joined, which is worth two receives.
+//! Packets are counted as they arrive, so that a train the kernel has joined already counts as one.
+//! A packet costs one receive, and one send if it was not joined, which is worth two receives.
 
 use std::{mem, time::Duration};
 
@@ -93,7 +93,8 @@ enum Cpu {
 /// What becomes of turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// They are not held, until so many more packets have arrived; the next one then is, as a probe.
+    /// They are not held, until so many more packets have arrived; the next one then is, as a
+    /// probe.
     Off { until_probe: u32 },
     /// They are held, so many more until a look.
     On { until_look: u32 },
@@ -261,8 +262,8 @@ impl Pace {
         }
     }
 
-    /// Probes begin with a clean sheet, and later each time, so that traffic between the bounds does
-    /// not switch to and fro.
+    /// Probes begin with a clean sheet, and later each time, so that traffic between the bounds
+    /// does not switch to and fro.
     fn off(&mut self) -> Mode {
         self.held = Joins::default();
         let until_probe = self.pause;

@@ -8,9 +8,10 @@
 //! queue   a b ∅ c d ∅ e       armed: a b ∅, armed again: c d ∅, armed again: e
 //! ```
 //!
-//! So the turn in which a receive ends also arms it again and takes what has come meanwhile, as often
-//! as it takes. What a turn has to leave to the next one, for want of buffers or because there is no
-//! end to it, keeps that one from waiting for a batch. A receive without a ring does not end.
+//! So the turn in which a receive ends also arms it again and takes what has come meanwhile, as
+//! often as it takes. What a turn has to leave to the next one, for want of buffers or because
+//! there is no end to it, keeps that one from waiting for a batch. A receive without a ring does
+//! not end.
 
 use std::io;
 

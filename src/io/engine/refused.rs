@@ -1,4 +1,5 @@
-//! What both drivers do when the kernel refuses trains, which it is said to do here whatever it does.
+//! What both drivers do when the kernel refuses trains, which it is said to do here whatever it
+//! does.
 
 use std::{
     iter,

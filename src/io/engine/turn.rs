@@ -107,9 +107,9 @@ impl<K: Kernel> Engine<K> {
 
     /// Whether a turn has something to do that a sleep would delay.
     ///
-    /// A receive that ended for want of buffers can be armed as soon as one is there, and sends under
-    /// way give theirs back within the next call. A driver that slept then would sleep beside sockets
-    /// that nobody reads, for as long as nothing else happens.
+    /// A receive that ended for want of buffers can be armed as soon as one is there, and sends
+    /// under way give theirs back within the next call. A driver that slept then would sleep beside
+    /// sockets that nobody reads, for as long as nothing else happens.
     fn has_work(&self) -> bool {
         let has_buffers = self.kernel.may_arm() > 0 || self.kernel.outbox().in_flight() > 0;
         !self.backlog.is_empty() || self.is_letting_go() || (!self.to_arm.is_empty() && has_buffers)
@@ -120,11 +120,11 @@ impl<K: Kernel> Engine<K> {
         !self.to_release.is_empty() || !self.to_leave.is_empty()
     }
 
-    /// Keeps what has arrived waiting for company, if that is worth it and nothing else is to be done.
-    /// No send is under way by now.
+    /// Keeps what has arrived waiting for company, if that is worth it and nothing else is to be
+    /// done. No send is under way by now.
     ///
-    /// No more is waited for than the kernel can receive, and nothing beside a receive that has ended:
-    /// in both cases the wait would go on beside full sockets.
+    /// No more is waited for than the kernel can receive, and nothing beside a receive that has
+    /// ended: in both cases the wait would go on beside full sockets.
     pub(super) fn hold(&mut self) -> io::Result<()> {
         let Some(hold) = self.pace.hold() else { return Ok(()) };
         let arrivals = hold.arrivals.min(self.kernel.may_hold_for());

@@ -174,8 +174,8 @@ impl kernel::Kernel for Kernel {
     fn new(settings: &Settings, _sockets: u32, waker: &Waker) -> io::Result<Self> {
         let epoll = Epoll::new()?;
         epoll.watch_edges(waker)?;
-        // A hold ends up to 50 µs late otherwise, a ring's does not; if it cannot be had, it is only
-        // late.
+        // A hold ends up to 50 µs late otherwise, a ring's does not; if it cannot be had, it is
+        // only late.
         let _ = nix::sys::prctl::set_timerslack(1);
         Ok(Self {
             epoll,

@@ -67,7 +67,8 @@ impl SendBatch {
         Self { headers: (0..MESSAGES_MAX).map(|_| empty_header()).collect(), used: 0 }
     }
 
-    /// Sends the given handed-over trains in order. Says for each what became of it: an errno, or 0.
+    /// Sends the given handed-over trains in order. Says for each what became of it: an errno, or
+    /// 0.
     ///
     /// # Panics
     /// If there are more than [`MESSAGES_MAX`].

@@ -2,8 +2,8 @@
 //!
 //! One anonymous mapping holds every buffer of a driver: the ones the kernel receives into, and two
 //! small classes of private ones for datagrams the server writes itself. The kernel backs a page
-//! only when it is first written, and a page once written stays. Most datagrams and trains are small;
-//! so that a flood of large ones does not make every buffer resident for good, no more than
+//! only when it is first written, and a page once written stays. Most datagrams and trains are
+//! small; so that a flood of large ones does not make every buffer resident for good, no more than
 //! [`MOST_SWOLLEN`] free buffers keep more than their first [`KEPT_BYTES`]:
 //!
 //! ```text
@@ -142,8 +142,9 @@ impl Pool {
         Some(Lease::new(Rc::clone(self), slot, 0..0))
     }
 
-    /// A receive buffer that holds `bytes` as if they had arrived, with the headroom in front. `None`
-    /// when all of them are in use, or when there are more bytes than a datagram or train holds.
+    /// A receive buffer that holds `bytes` as if they had arrived, with the headroom in front.
+    /// `None` when all of them are in use, or when there are more bytes than a datagram or train
+    /// holds.
     #[must_use]
     pub fn received(self: &Rc<Self>, bytes: &[u8]) -> Option<Lease> {
         let payload = HEADROOM..HEADROOM + bytes.len();
@@ -219,7 +220,8 @@ impl Pool {
             return;
         }
         let start = self.pointer(slot).addr();
-        // Whole pages that are this buffer's alone; those at its edges it shares with its neighbours.
+        // Whole pages that are this buffer's alone; those at its edges it shares with its
+        // neighbours.
         let first = (start + KEPT_BYTES).next_multiple_of(PAGE_BYTES);
         let end = (start + self.bytes(slot)) / PAGE_BYTES * PAGE_BYTES;
         let pages = self.base.as_ptr().with_addr(first).cast();
@@ -258,8 +260,8 @@ impl fmt::Debug for Pool {
 
 /// A buffer that the kernel does not own. Dropping the last lease of a buffer returns it.
 ///
-/// The payload is what arrived, or what [`Driver::blank`](crate::io::Driver::blank) was asked for; in
-/// front of it stand at least [`HEADROOM`] bytes that may be written over.
+/// The payload is what arrived, or what [`Driver::blank`](crate::io::Driver::blank) was asked for;
+/// in front of it stand at least [`HEADROOM`] bytes that may be written over.
 pub struct Lease {
     pool: Rc<Pool>,
     slot: u32,

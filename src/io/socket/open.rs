@@ -71,9 +71,9 @@ pub fn ensure_free(address: SocketAddr, patience: Duration) -> io::Result<()> {
     patiently(patience, || listener(address)?.bind(&address.into()))
 }
 
-/// Opens a worker's socket for a listening address, which the machine need not have yet: once it has,
-/// packets arrive. It blocks while the address is in use, as it is for a moment after a restart, but no
-/// longer than `patience`.
+/// Opens a worker's socket for a listening address, which the machine need not have yet: once it
+/// has, packets arrive. It blocks while the address is in use, as it is for a moment after a
+/// restart, but no longer than `patience`.
 ///
 /// # Errors
 /// What the kernel says to the address: forbidden, or still in use.
@@ -93,8 +93,8 @@ pub fn listening(
     Ok(ListeningSocket { socket: socket.into(), granted })
 }
 
-/// Opens a TCP socket that takes connections on an address, or on all of a family, and keeps so many
-/// of them waiting. The machine need not have the address yet.
+/// Opens a TCP socket that takes connections on an address, or on all of a family, and keeps so
+/// many of them waiting. The machine need not have the address yet.
 ///
 /// # Errors
 /// What the kernel says to the address: forbidden, or still in use.

@@ -2,14 +2,14 @@
 //!
 //! Every worker has two sockets on a listening address. Payload comes in through one, requests
 //! through the other, each with a receive buffer of its own: when more payload arrives than the
-//! worker can relay, requests do not drown in it, and a flood of requests takes no room from payload.
-//! Either socket takes whatever arrives at it, so this is about room alone. What is joined to a train
-//! goes where the train's first datagram goes.
+//! worker can relay, requests do not drown in it, and a flood of requests takes no room from
+//! payload. Either socket takes whatever arrives at it, so this is about room alone. What is joined
+//! to a train goes where the train's first datagram goes.
 //!
 //! The kernel asks the program for the socket's place in the group, which is the order in which the
 //! sockets were bound: those for payload, worker by worker, then those for requests. The worker is
-//! that on the receiving core, or one chosen by a hash of the source. A place that does not exist, or
-//! a kernel that does not take the program, makes the kernel hash by itself.
+//! that on the receiving core, or one chosen by a hash of the source. A place that does not exist,
+//! or a kernel that does not take the program, makes the kernel hash by itself.
 //!
 //! What a datagram is shows in its first byte (RFC 9443 §3):
 //!
@@ -20,9 +20,9 @@
 //! 64-79   ChannelData                      → payload
 //! ```
 //!
-//! Everything else is junk and goes the way of payload; so does what is too short to be anything, of
-//! which the program reads no byte: a program that reads behind the end is ended by the kernel, and the
-//! datagram goes to the first worker, whoever sent it.
+//! Everything else is junk and goes the way of payload; so does what is too short to be anything,
+//! of which the program reads no byte: a program that reads behind the end is ended by the kernel,
+//! and the datagram goes to the first worker, whoever sent it.
 //!
 //! ```text
 //! ld   A, length
@@ -154,7 +154,8 @@ fn program(share: Share<'_>, local: SocketAddr) -> Vec<libc::sock_filter> {
     kind(share.workers()).into_iter().chain(worker).chain(end).collect()
 }
 
-/// Leaves in the scratch memory how far the sockets for what a datagram is are from those for payload.
+/// Leaves in the scratch memory how far the sockets for what a datagram is are from those for
+/// payload.
 fn kind(workers: u32) -> [libc::sock_filter; 12] {
     [
         plain(LOAD_LENGTH, 0),

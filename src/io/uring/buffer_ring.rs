@@ -2,7 +2,8 @@
 //!
 //! A page-aligned array shared with the kernel. We write entries behind the tail and then move the
 //! tail; the kernel takes from the head, which it keeps to itself. There are as many entries as the
-//! next power of two holds all buffers, so the array cannot overflow, and every free buffer is in it.
+//! next power of two holds all buffers, so the array cannot overflow, and every free buffer is in
+//! it.
 //!
 //! ```text
 //! entry   address 8 │ length 4 │ buffer id 2 │ tail 2 (of the first entry only)

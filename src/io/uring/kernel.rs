@@ -365,8 +365,8 @@ impl Slots for Kernel {
         let name = self.shared.binding.entry(key.slot).or_default();
         **name = Name::new(address);
         let bind = Target::Registered(Fixed(key.slot)).bind(name);
-        // SAFETY: the name has a place of its own in `shared`, which `drop` keeps until the bind has
-        // ended; only its completion takes it out, and a slot has one bind under way at most.
+        // SAFETY: the name has a place of its own in `shared`, which `drop` keeps until the bind
+        // has ended; only its completion takes it out, and a slot has one bind under way at most.
         unsafe { self.ring.push(bind, Token::Bind(key).pack()) }
     }
 

@@ -120,8 +120,8 @@ impl Ring {
         unsafe { self.push(cancel, token) }
     }
 
-    /// Queues the making of a UDP socket that has no descriptor, only the table's slot; it completes
-    /// only if it fails.
+    /// Queues the making of a UDP socket that has no descriptor, only the table's slot; it
+    /// completes only if it fails.
     ///
     /// What is queued after it is about that socket: the kernel works off such entries in order,
     /// since none of them has to wait for anything. Were one to overtake another, it would fail.
@@ -219,7 +219,8 @@ impl Ring {
     }
 
     /// Whether there are completions that did not fit into the queue. The kernel keeps them until a
-    /// call after there is room; one that it has no memory to keep makes the next call fail (EBADR).
+    /// call after there is room; one that it has no memory to keep makes the next call fail
+    /// (EBADR).
     pub(super) fn has_overflow(&mut self) -> bool {
         self.ring.submission().cq_overflow()
     }

@@ -36,8 +36,8 @@ pub(in crate::turn) struct Conflict;
 pub(in crate::turn) struct Channels {
     by_number: Vec<Channel>,
     by_peer: Vec<Channel>,
-    /// No guard time ends before: a refresh leaves it where it was, so that one request costs no look
-    /// at all of them.
+    /// No guard time ends before: a refresh leaves it where it was, so that one request costs no
+    /// look at all of them.
     earliest_ms: u64,
 }
 
@@ -138,7 +138,8 @@ impl Channels {
         self.retain(|channel| Family::of(channel.peer.ip()) != family);
     }
 
-    /// When [`Channels::purge`] has something to look at: when the next guard time ends, or earlier.
+    /// When [`Channels::purge`] has something to look at: when the next guard time ends, or
+    /// earlier.
     pub(in crate::turn) fn next_deadline_ms(&self) -> Option<u64> {
         (!self.by_number.is_empty()).then_some(self.earliest_ms)
     }

@@ -9,21 +9,21 @@ use crate::turn::{
 };
 use crate::wire::Family;
 
-/// Allocations whose timers fire in one turn, and reservations: a tenth of a millisecond of work, so
-/// that 30,000 that end within a second keep no packet waiting. Tests have fewer of them.
+/// Allocations whose timers fire in one turn, and reservations: a tenth of a millisecond of work,
+/// so that 30,000 that end within a second keep no packet waiting. Tests have fewer of them.
 const ENDED_AT_ONCE: usize = if cfg!(test) { 16 } else { 256 };
 
 impl Server {
-    /// When [`Server::advance`] has something to do, in [`Now::mono_ms`]; `None` while idle. Not after
-    /// now while something is left that is due.
+    /// When [`Server::advance`] has something to do, in [`Now::mono_ms`]; `None` while idle. Not
+    /// after now while something is left that is due.
     pub fn next_deadline(&self) -> Option<u64> {
         let timers = self.timers.next_deadline_ms();
         let recheck = self.policy_recheck.map(|_| 0);
         timers.into_iter().chain(self.reservations.next_deadline_ms()).chain(recheck).min()
     }
 
-    /// Ends what is over, [`ENDED_AT_ONCE`] at a time: call it again while [`Server::next_deadline`]
-    /// is not after `now`. Costs nothing while nothing is over.
+    /// Ends what is over, [`ENDED_AT_ONCE`] at a time: call it again while
+    /// [`Server::next_deadline`] is not after `now`. Costs nothing while nothing is over.
     pub fn advance(&mut self, now: Now) {
         for _ in 0..ENDED_AT_ONCE {
             let Some(timer) = self.timers.next_due(now.mono_ms) else { break };

@@ -1,7 +1,7 @@
 //! What operators see of allocations, and how they end one.
 //!
-//! A list comes in pages of [`PAGE_SLOTS`] slots: what a page costs does not grow with the number of
-//! allocations there are, and the worker relays between two of them.
+//! A list comes in pages of [`PAGE_SLOTS`] slots: what a page costs does not grow with the number
+//! of allocations there are, and the worker relays between two of them.
 
 use std::{net::IpAddr, net::SocketAddr, sync::Arc};
 

@@ -1,7 +1,8 @@
 //! One allocation: a five-tuple, its relayed addresses, and who may use them (RFC 8656 §3.2).
 //!
-//! A dual allocation has an IPv4 and an IPv6 relayed address with a lifetime each, because a Refresh may name
-//! one family (RFC 8656 §8.1); permissions and channels belong to the relayed address of their family.
+//! A dual allocation has an IPv4 and an IPv6 relayed address with a lifetime each, because a
+//! Refresh may name one family (RFC 8656 §8.1); permissions and channels belong to the relayed
+//! address of their family.
 
 pub(super) mod channel;
 mod lifecycle;

@@ -19,8 +19,8 @@ pub(in crate::turn) enum Reach {
     /// It is a relay address of ours, which the policy closes: live relay ports by hairpin, and no
     /// other port.
     Relays,
-    /// It is a relay address of ours, which the policy opens: live relay ports by hairpin, all others
-    /// through the relay socket.
+    /// It is a relay address of ours, which the policy opens: live relay ports by hairpin, all
+    /// others through the relay socket.
     Neighbours,
 }
 

@@ -8,8 +8,8 @@
 //! realm                   with the next challenge; clients with an allocation go on under theirs
 //! peers                   a permission for a peer that is denied now is taken away; its channel
 //!                         stays bound and carries nothing
-//! rate limits             with the next packet; what was forwarded without asking comes back to the
-//!                         worker page by page
+//! rate limits             with the next packet; what was forwarded without asking comes back to
+//!                         the worker page by page
 //! lifetimes, quotas       with the next Allocate, Refresh, CreatePermission or ChannelBind
 //! ```
 //!
@@ -27,8 +27,8 @@ use crate::turn::{
 /// allocations, and pages to match.
 const RECHECKED_AT_ONCE: u32 = if cfg!(test) { 16 } else { 256 };
 
-/// Permissions after which a turn looks at no other allocation: half a millisecond at most, with the
-/// 4096 that the last one may hold.
+/// Permissions after which a turn looks at no other allocation: half a millisecond at most, with
+/// the 4096 that the last one may hold.
 const PERMISSIONS_AT_ONCE: usize = if cfg!(test) { 32 } else { 4096 };
 
 impl Server {
@@ -68,8 +68,8 @@ impl Server {
         self.policy_recheck = next;
     }
 
-    /// Takes away what an allocation may no longer have, finds out how it reaches the rest, and says
-    /// at how many permissions it looked.
+    /// Takes away what an allocation may no longer have, finds out how it reaches the rest, and
+    /// says at how many permissions it looked.
     fn recheck(&mut self, id: AllocationId) -> usize {
         let Some(allocation) = self.allocations.at(id) else { return 0 };
         let peers: Vec<IpAddr> = allocation.permissions.peers().collect();

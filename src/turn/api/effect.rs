@@ -36,8 +36,8 @@ pub enum Effect {
     Unforward(ForwardedChannel),
 }
 
-/// A bound channel: frames of `number` from the client leave from `relay` to `peer`, and what `peer`
-/// sends there reaches the client in frames of `number`.
+/// A bound channel: frames of `number` from the client leave from `relay` to `peer`, and what
+/// `peer` sends there reaches the client in frames of `number`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ForwardedChannel {
     /// The client and the listener it uses.
@@ -106,8 +106,8 @@ pub enum Outcome<'a> {
     Opened(&'a [Bind]),
     /// The owner gave the socket, bound to this address, and it now relays here.
     Redeemed(SocketAddr),
-    /// The owner gave the socket, bound to this address, but it cannot be used here and is gone. Its
-    /// port is free again, and the place in the quota that came with it.
+    /// The owner gave the socket, bound to this address, but it cannot be used here and is gone.
+    /// Its port is free again, and the place in the quota that came with it.
     Unusable(SocketAddr),
     /// The owner knows no such reservation, or could not be asked.
     NotRedeemed,

@@ -6,8 +6,8 @@
 /// world dates: nonces and the expiry of time-limited usernames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// Milliseconds since the machine booted (CLOCK_MONOTONIC), or since any other moment before the
-    /// first call.
+    /// Milliseconds since the machine booted (CLOCK_MONOTONIC), or since any other moment before
+    /// the first call.
     pub mono_ms: u64,
     /// Seconds since 1970-01-01 00:00 UTC.
     pub unix_s: u64,

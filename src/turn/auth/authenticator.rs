@@ -66,7 +66,8 @@ impl Refusal {
         }
     }
 
-    /// True when the answer carries what the client needs to try again: [`Authenticator::challenge`].
+    /// True when the answer carries what the client needs to try again:
+    /// [`Authenticator::challenge`].
     pub const fn is_challenge(self) -> bool {
         match self {
             Refusal::NoCredentials

@@ -1,4 +1,5 @@
-//! Who may use the relay: static users, and time-limited usernames that a shared secret vouches for.
+//! Who may use the relay: static users, and time-limited usernames that a shared secret vouches
+//! for.
 //!
 //! A time-limited username is `expiry[:id]`, expiry in Unix seconds until 2106, and its password
 //! base64(HMAC-SHA1(secret, username)) (draft-uberti-behave-turn-rest-00 §2.2). There is nothing to
@@ -147,8 +148,8 @@ impl Credentials {
     }
 }
 
-/// The latest expiry that is believed, in Unix seconds: February 2106. An application that counts in
-/// milliseconds asks for the year 58000; its credentials would never end.
+/// The latest expiry that is believed, in Unix seconds: February 2106. An application that counts
+/// in milliseconds asks for the year 58000; its credentials would never end.
 const LATEST_EXPIRY_S: u64 = u32::MAX as u64;
 
 /// The expiry a time-limited username begins with, in Unix seconds; `None` for any other name.

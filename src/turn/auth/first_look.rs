@@ -28,8 +28,8 @@ impl Server {
         self.admit_stranger(now, flow, kind).map(Some)
     }
 
-    /// Refuses the requests at the start of a train for which the budget says no without a look, and
-    /// says how many these are. Asked after a request of that train was refused with
+    /// Refuses the requests at the start of a train for which the budget says no without a look,
+    /// and says how many these are. Asked after a request of that train was refused with
     /// [`Reason::ReplyBudget`]; the rest of the train is to be judged one by one.
     pub fn refuse_alike(
         &mut self,

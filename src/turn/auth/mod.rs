@@ -1,8 +1,8 @@
 //! Who sent a request, and how much a stranger is answered.
 //!
-//! [`first_look`] decides whether a request is worth the check. [`authenticator`] checks MESSAGE-INTEGRITY against [`credentials`]; a [`nonce`] proves that the
-//! client can be reached at its address; [`reply_budget`] bounds what is sent to addresses that have
-//! proved nothing.
+//! [`first_look`] decides whether a request is worth the check. [`authenticator`] checks
+//! MESSAGE-INTEGRITY against [`credentials`]; a [`nonce`] proves that the client can be reached at
+//! its address; [`reply_budget`] bounds what is sent to addresses that have proved nothing.
 
 pub(super) mod authenticator;
 pub(super) mod credentials;

@@ -1,8 +1,8 @@
 //! Nonces that need no memory (RFC 8489 §9.2).
 //!
 //! ```text
-//! obMatJos2 | 4 characters      | base64 of: | issued at, low 24 bits of Unix seconds | MAC, 64 bits |
-//!           | security features |            | 11 bytes, 15 characters                               |
+//! obMatJos2 | 4 characters      | base64 of: | issued at, 24 bits of Unix time | MAC, 64 bits |
+//!           | security features |            | 11 bytes, 15 characters                        |
 //! ```
 //!
 //! The MAC binds a nonce to the address and port it was given to, so a nonce that comes back is the
@@ -14,8 +14,9 @@
 //! to derive a key, took 18,000 instructions without SHA extensions where SipHash takes 300.
 //!
 //! It is as short as it can be, because it is most of what a forged source can be made to receive.
-//! 24 bits of time tell 194 days apart; the MAC covers all the others, so that an older nonce is not
-//! taken for a young one. 64 bits of MAC cannot be guessed against a server that says yes or no.
+//! 24 bits of time tell 194 days apart; the MAC covers all the others, so that an older nonce is
+//! not taken for a young one. 64 bits of MAC cannot be guessed against a server that says yes or
+//! no.
 //!
 //! Law: a nonce is good for exactly its lifetime, at the address it was issued to.
 
@@ -96,7 +97,8 @@ impl Nonces {
         nonce
     }
 
-    /// Says what a nonce is worth that came from this address. The MAC is compared in constant time.
+    /// Says what a nonce is worth that came from this address. The MAC is compared in constant
+    /// time.
     pub fn judge(&self, now: Now, client: SocketAddr, nonce: &[u8]) -> NonceState {
         let Some((said_s, mac)) = decode(nonce) else { return NonceState::Foreign };
         let Some(issued_s) = issued_s(said_s, now) else { return NonceState::Foreign };

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Numbers are little-endian. Postcard names a variant by its place and a field by its order, so
-//! whatever changes either is a new version. The tests keep the bytes of each version that ever was.
+//! whatever changes either is a new version. The tests keep the bytes of each version that ever
+//! was.
 
 use super::Record;
 

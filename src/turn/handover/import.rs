@@ -1,7 +1,8 @@
 //! Records back into a server.
 //!
-//! A record is checked against all that the server has before anything is changed: it is taken whole
-//! or not at all. Nothing in it is trusted to agree with itself, because it may come from a file.
+//! A record is checked against all that the server has before anything is changed: it is taken
+//! whole or not at all. Nothing in it is trusted to agree with itself, because it may come from a
+//! file.
 
 use std::{
     net::{IpAddr, SocketAddr},

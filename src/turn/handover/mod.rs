@@ -13,9 +13,9 @@
 //!
 //! What a record leaves out, and why nobody misses it:
 //!
-//! - **Keys.** The next request of a client is verified with the credentials, as after a reload: the
-//!   same answers, and no secret in the records. What vouches for the client must be the same: the
-//!   users and secrets, and the key of [`Nonces`](crate::turn::Nonces).
+//! - **Keys.** The next request of a client is verified with the credentials, as after a reload:
+//!   the same answers, and no secret in the records. What vouches for the client must be the same:
+//!   the users and secrets, and the key of [`Nonces`](crate::turn::Nonces).
 //! - **Allocates that wait for a socket.** Their clients send again.
 //! - **What strangers were answered.** It is paid off in two seconds.
 //! - **Sockets.** They go their own way; an import names each of them.

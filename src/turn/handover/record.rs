@@ -1,5 +1,5 @@
-//! What is said of a worker, an allocation, a reservation. Plain values: a record owes nothing to the
-//! server it came from.
+//! What is said of a worker, an allocation, a reservation. Plain values: a record owes nothing to
+//! the server it came from.
 
 use std::net::{IpAddr, SocketAddr};
 

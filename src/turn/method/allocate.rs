@@ -194,9 +194,10 @@ impl AllocateRequest {
     }
 }
 
-/// A client is sent to another server, unless it comes for a port that was reserved for it here, or, where there is none of its family, told that this one has
-/// no room: 508 is the code after which a client looks for another server by itself, and unlike 486
-/// it says nothing about the user (RFC 8656 §7.2).
+/// A client is sent to another server, unless it comes for a port that was reserved for it here,
+/// or, where there is none of its family, told that this one has no room: 508 is the code after
+/// which a client looks for another server by itself, and unlike 486 it says nothing about the user
+/// (RFC 8656 §7.2).
 fn elsewhere(alternates: Alternates, request: &Request<'_>) -> Result<Answer, Refused> {
     let server = alternates.of(request.path.client().ip());
     server.map(Answer::Elsewhere).ok_or(Refused(ErrorCode::InsufficientCapacity))

@@ -2,8 +2,8 @@
 //!
 //! Handlers say an [`Answer`]; the envelope says to whom, how it is signed and what else belongs
 //! to every answer. An answer to a verified request is signed, errors included: a forged 437 would
-//! end a client's session. An answer to a request with FINGERPRINT has one. What is not signed is as
-//! short as it can be, because the source may be forged: no SOFTWARE, no reason phrase.
+//! end a client's session. An answer to a request with FINGERPRINT has one. What is not signed is
+//! as short as it can be, because the source may be forged: no SOFTWARE, no reason phrase.
 
 use crate::turn::{Now, Reason, Settings, allocation::Granted, method::attributes::Unknown};
 use crate::wire::{

@@ -12,8 +12,9 @@ use crate::turn::{
 };
 use crate::wire::{ErrorCode, Family, TransactionId};
 
-/// Allocates that may wait at a time. The kernel answers for a socket by the next turn of the worker's
-/// loop, so that only what one turn brings adds up, and reservations asked for at other workers.
+/// Allocates that may wait at a time. The kernel answers for a socket by the next turn of the
+/// worker's loop, so that only what one turn brings adds up, and reservations asked for at other
+/// workers.
 const MAX_PENDING_ALLOCATES: usize = 4096;
 
 /// Times another port is tried when the one drawn is in use by somebody else.

@@ -183,8 +183,8 @@ impl Relays {
         Some(Drawn { relay, next })
     }
 
-    /// Takes one particular port for a socket that is there already: `None` on an address that is not
-    /// ours or outside the relay range, `Some(None)` while somebody has it.
+    /// Takes one particular port for a socket that is there already: `None` on an address that is
+    /// not ours or outside the relay range, `Some(None)` while somebody has it.
     pub(in crate::turn) fn claim(&mut self, local: SocketAddr) -> Option<Option<RelayId>> {
         let address = self.addresses.iter().position(|it| it.relay.local == local.ip())?;
         let ports = &self.addresses[address].ports;

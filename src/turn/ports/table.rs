@@ -370,8 +370,9 @@ mod tests {
         }
     }
 
-    /// A port for each thread, in words of their own: nobody is refused, nothing is had by two. Without
-    /// the second search, or with a store in place of the exchange, some of so many rounds go wrong.
+    /// A port for each thread, in words of their own: nobody is refused, nothing is had by two.
+    /// Without the second search, or with a store in place of the exchange, some of so many rounds
+    /// go wrong.
     #[test]
     fn threads_never_share_a_port_and_none_is_refused_while_one_is_free() {
         const THREADS: u16 = 4;

@@ -1,4 +1,5 @@
-//! Which channels a forwarder below the worker may serve by itself, such as a program in the kernel.
+//! Which channels a forwarder below the worker may serve by itself, such as a program in the
+//! kernel.
 //!
 //! [`Effect::Forward`] names a bound channel whose frames leave towards its peer, and whose peer's
 //! datagrams reach the client, the same way each time. Law: never more is said than

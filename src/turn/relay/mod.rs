@@ -1,6 +1,6 @@
-//! The packet path: [`payload`] judges what comes from clients and from peers, [`hairpin`] passes it
-//! from one of our own relays to another without a socket between them, [`forwarding`] says which
-//! channels somebody else may serve.
+//! The packet path: [`payload`] judges what comes from clients and from peers, [`hairpin`] passes
+//! it from one of our own relays to another without a socket between them, [`forwarding`] says
+//! which channels somebody else may serve.
 
 pub(super) mod forwarding;
 pub(super) mod hairpin;

@@ -6,7 +6,8 @@
 //! cause a question. Without steering the kernel's hash keeps every client where it is; then
 //! there is nothing to tell and nothing to look up.
 //!
-//! What the owner of a misrouted packet answers leaves from the owner's own socket, which has the same address.
+//! What the owner of a misrouted packet answers leaves from the owner's own socket, which has the
+//! same address.
 
 use std::collections::HashMap;
 

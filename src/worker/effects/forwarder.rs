@@ -3,8 +3,8 @@
 use crate::turn::ForwardedChannel;
 
 /// Keeps the channels it is told of and serves what it knows for certain; anything else goes up to
-/// the worker. Told rarely: when a channel, its permission or its allocation begins, is refreshed or
-/// ends.
+/// the worker. Told rarely: when a channel, its permission or its allocation begins, is refreshed
+/// or ends.
 pub trait Forwarder {
     /// A channel may be served until a time in [`crate::turn::Now::mono_ms`]. Said again when that
     /// time moves.

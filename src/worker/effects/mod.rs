@@ -21,7 +21,8 @@ use crate::{
 };
 
 impl<D: Driver> Worker<D> {
-    /// Carries out every effect of the last calls, and of what they lead to, and passes the news on.
+    /// Carries out every effect of the last calls, and of what they lead to, and passes the news
+    /// on.
     pub(in crate::worker) fn carry_out(&mut self, now: Now) {
         while let Some(effect) = self.server.next_effect() {
             match effect {

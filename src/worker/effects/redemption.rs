@@ -81,7 +81,8 @@ impl<D: Driver> Worker<D> {
         self.depart(socket, Some(descriptor.into()));
     }
 
-    /// Sends a socket that has left the driver where it goes; whether it was one that goes anywhere.
+    /// Sends a socket that has left the driver where it goes; whether it was one that goes
+    /// anywhere.
     pub(in crate::worker) fn depart(&mut self, id: SocketId, socket: Option<UdpSocket>) -> bool {
         let Some((redemption, local)) = self.departures.0.remove(&id) else { return false };
         self.answer(redemption, Some(Given { local, socket }));

@@ -1,9 +1,9 @@
 //! Payloads on their way to another worker, packed: hairpins, and misrouted packets of clients.
 //!
 //! A worker packs everything that another worker has to deliver into one
-//! [`Batch`] and posts it once per turn: one message and one wake-up for all of it. Batches are made
-//! at the start and return to be filled again, so that nothing is allocated on the way and a worker
-//! that falls behind costs its own hairpin traffic, not memory.
+//! [`Batch`] and posts it once per turn: one message and one wake-up for all of it. Batches are
+//! made at the start and return to be filled again, so that nothing is allocated on the way and a
+//! worker that falls behind costs its own hairpin traffic, not memory.
 
 use std::{net::SocketAddr, ops::Range};
 

@@ -1,8 +1,9 @@
 //! Payloads for clients of other workers, one open batch per worker.
 //!
-//! A batch leaves with the turn it was packed in, so that a payload waits for nothing. Towards a worker
-//! that has fallen behind that would use up the batches, a few payloads in each: there the open batch
-//! waits until it is full or the worker reads again, so that what a stall costs is bounded by bytes.
+//! A batch leaves with the turn it was packed in, so that a payload waits for nothing. Towards a
+//! worker that has fallen behind that would use up the batches, a few payloads in each: there the
+//! open batch waits until it is full or the worker reads again, so that what a stall costs is
+//! bounded by bytes.
 
 use crate::turn::WorkerIndex;
 use crate::worker::{
@@ -10,8 +11,8 @@ use crate::worker::{
     mail::mailbox::{Mailboxes, Message},
 };
 
-/// Messages that a worker has not read, from which on it has fallen behind: more than a batch of each
-/// turn that may pass while a turn of its own takes long.
+/// Messages that a worker has not read, from which on it has fallen behind: more than a batch of
+/// each turn that may pass while a turn of its own takes long.
 const BEHIND_MESSAGES: usize = 8;
 
 /// The batches being packed.
@@ -47,8 +48,8 @@ impl OpenBatches {
         }
     }
 
-    /// Posts the open batches, except to workers that have fallen behind. Called once a turn, so that a
-    /// batch costs one wake-up.
+    /// Posts the open batches, except to workers that have fallen behind. Called once a turn, so
+    /// that a batch costs one wake-up.
     pub(in crate::worker) fn flush(&mut self, mailboxes: &Mailboxes) {
         if !self.any_open {
             return;

@@ -119,8 +119,8 @@ pub(in crate::worker) fn inbox() -> (Sender<Message>, Receiver<Message>) {
 pub(in crate::worker) struct Mailboxes {
     worker: WorkerIndex,
     addresses: Vec<Address>,
-    /// Messages that must arrive and found the inbox full, by worker, in the order they were written:
-    /// one that went past another could take back a claim before it is made. No more than
+    /// Messages that must arrive and found the inbox full, by worker, in the order they were
+    /// written: one that went past another could take back a claim before it is made. No more than
     /// [`WAITING_MESSAGES`] for a worker, and beyond them the answers to the Allocates that wait
     /// there, or the commands of the control thread: both are few.
     waiting: Vec<VecDeque<Message>>,
@@ -157,10 +157,10 @@ impl Mailboxes {
         (0..self.addresses.len()).map(|worker| WorkerIndex(worker as u8))
     }
 
-    /// Posts a message that carries a socket, a claim or a command and so must arrive; it waits here
-    /// while the inbox is full. A claim that finds [`WAITING_MESSAGES`] before it is dropped and
-    /// counted: packets of that client that reach the other worker are then judged there, and dropped,
-    /// as if steering had never moved them.
+    /// Posts a message that carries a socket, a claim or a command and so must arrive; it waits
+    /// here while the inbox is full. A claim that finds [`WAITING_MESSAGES`] before it is dropped
+    /// and counted: packets of that client that reach the other worker are then judged there, and
+    /// dropped, as if steering had never moved them.
     pub(in crate::worker) fn post(&mut self, to: WorkerIndex, message: Message) {
         let Some(waiting) = self.waiting.get_mut(usize::from(to.0)) else { return };
         if waiting.len() >= WAITING_MESSAGES && message.is_claim() {

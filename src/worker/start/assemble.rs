@@ -1,7 +1,7 @@
 //! Workers without threads, on sockets and a clock that are given: for whoever simulates the rest.
 //!
-//! They are made as those of [`spawn`](super::spawn::spawn) are, and [`Workers`] controls them as it
-//! controls those. Only their turns are taken from outside, by [`Worker::turn`], in any order.
+//! They are made as those of [`spawn`](super::spawn::spawn) are, and [`Workers`] controls them as
+//! it controls those. Only their turns are taken from outside, by [`Worker::turn`], in any order.
 
 use std::{io, sync::Mutex};
 

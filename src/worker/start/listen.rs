@@ -62,8 +62,8 @@ impl Listening {
         Ok(Listening { cores: plan.cores.clone(), steering: plan.steering, secret })
     }
 
-    /// Opens the sockets of each worker on some addresses: by worker, in the order of the addresses.
-    /// All are found to be free before the first is taken.
+    /// Opens the sockets of each worker on some addresses: by worker, in the order of the
+    /// addresses. All are found to be free before the first is taken.
     pub(super) fn open_all(
         &self,
         addresses: &[SocketAddr],
@@ -133,8 +133,8 @@ impl OpenListeners for Listening {
     }
 }
 
-/// A first socket without SO_REUSEPORT finds out whether another process has an address: with it, two
-/// servers would share the clients silently.
+/// A first socket without SO_REUSEPORT finds out whether another process has an address: with it,
+/// two servers would share the clients silently.
 fn ensure_free(address: SocketAddr, patience: Duration) -> Result<(), SpawnError> {
     sockets::ensure_free(address, patience).map_err(|error| SpawnError::Listen(address, error))
 }

@@ -82,8 +82,8 @@ pub struct Workers {
     pub(super) granted: Granted,
     pub(super) quota: SharedQuota,
     pub(super) ports: PortPlan,
-    /// The ports of every address on which relays are open or may live. For who controls the workers
-    /// alone: no worker ever waits for it.
+    /// The ports of every address on which relays are open or may live. For who controls the
+    /// workers alone: no worker ever waits for it.
     pub(super) relays: Mutex<Vec<RelayPorts>>,
 }
 
@@ -240,7 +240,8 @@ impl Workers {
         self.command(|| Message::StopListening(listener));
     }
 
-    /// How many allocations an account has, and how many there are in total, reserved ports included.
+    /// How many allocations an account has, and how many there are in total, reserved ports
+    /// included.
     pub fn quota_held(&self, account: &str) -> (u32, u32) {
         self.quota.held(account)
     }

@@ -69,8 +69,8 @@ impl Story {
         }
     }
 
-    /// All sockets of an Allocate are there, or it tries others, or gives up. After a failure it may
-    /// have found others.
+    /// All sockets of an Allocate are there, or it tries others, or gives up. After a failure it
+    /// may have found others.
     pub(super) fn conclude(&mut self, worker: u8, client: SocketAddr, failed: bool) {
         self.settle_news(worker, Some(client));
         let attempt = self.node.attempts.get(&client);
@@ -96,7 +96,8 @@ impl Story {
         self.settle_news(worker, Some(client));
     }
 
-    /// The relayed addresses of the allocation that the log is told of next, if it is this client's.
+    /// The relayed addresses of the allocation that the log is told of next, if it is this
+    /// client's.
     fn next_opened(&self, client: SocketAddr) -> Option<Vec<SocketAddr>> {
         let this_step = self.deeds.iter().take_while(|it| !matches!(it, Deed::Took(..)));
         let mut opened = this_step.filter_map(|deed| match deed {

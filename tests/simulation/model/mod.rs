@@ -165,8 +165,8 @@ pub(crate) struct Model {
     pub(crate) nonces: HashMap<Vec<u8>, (SocketAddr, u64)>,
     /// Reserved ports on their way to another worker, and whose quota they count against.
     pub(crate) moving: BTreeMap<SocketAddr, String>,
-    /// The relays of allocations that have not been ended, by what they are bound to, and the worker
-    /// that has them.
+    /// The relays of allocations that have not been ended, by what they are bound to, and the
+    /// worker that has them.
     pub(crate) holders: BTreeMap<SocketAddr, u8>,
     /// Ends that must be reported before this step is over.
     pub(crate) to_close: Vec<(SocketAddr, Cause, Allocation)>,

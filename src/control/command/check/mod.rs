@@ -28,11 +28,12 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Arguments of `uturn check`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CheckArgs {
-    /// Name or address, and port if it is not 3478 [default: the first listening address of --config,
-    /// else 127.0.0.1]
+    /// Name or address, and port if it is not 3478 [default: the first listening address of
+    /// --config, else 127.0.0.1]
     #[arg(long, value_name = "HOST[:PORT]")]
     server: Option<String>,
-    /// User and password [default: the first user of --config, or what the variable UTURN_USER holds]
+    /// User and password [default: the first user of --config, or what the variable UTURN_USER
+    /// holds]
     #[arg(long, value_name = "NAME:PASSWORD", value_parser = account::user)]
     #[arg(conflicts_with = "secret")]
     user: Option<User>,

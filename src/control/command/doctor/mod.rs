@@ -1,13 +1,13 @@
 //! What keeps this machine from being a good relay node: what `uturn doctor` says.
 //!
 //! ```text
-//! /proc, /sys, ethtool, the probe ── machine: facts, plain values ─┐
-//!                                                                ├─ checks: pure ── findings ── report
-//! configuration ── need: what the server would want ─────────────┘
+//! /proc, /sys, ethtool, the probe ── machine: plain facts ─┐
+//!                                                          ├─ checks: pure ── findings ── report
+//! configuration ── need: what the server would want ───────┘
 //! ```
 //!
-//! Law: a check looks at nothing but the [`MachineFacts`] and the [`Need`], so that each can be tried on a
-//! machine that is made up; and what a finding tells to do silences it.
+//! Law: a check looks at nothing but the [`MachineFacts`] and the [`Need`], so that each can be
+//! tried on a machine that is made up; and what a finding tells to do silences it.
 
 mod addresses;
 mod check;

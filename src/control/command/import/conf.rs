@@ -21,14 +21,16 @@ pub(super) struct Word {
 }
 
 impl Word {
-    /// Reads a number as coturn does (`atoi`): the digits it begins with, and what stands behind them.
+    /// Reads a number as coturn does (`atoi`): the digits it begins with, and what stands behind
+    /// them.
     pub(super) fn number(&self) -> Option<(u32, &str)> {
         let end = self.value.find(|letter: char| !letter.is_ascii_digit());
         let (digits, rest) = self.value.split_at(end.unwrap_or(self.value.len()));
         Some((digits.parse().ok()?, rest))
     }
 
-    /// Reads a flag as coturn does: on when there is no value; `None` when it is neither on nor off.
+    /// Reads a flag as coturn does: on when there is no value; `None` when it is neither on nor
+    /// off.
     pub(super) fn is_on(&self) -> Option<bool> {
         let first = self.value.chars().next().map(|letter| letter.to_ascii_lowercase());
         match first {
@@ -42,7 +44,8 @@ impl Word {
     }
 }
 
-/// Reads a file as text. coturn reads bytes: a line that is no UTF-8 is taken for Latin-1 and noted.
+/// Reads a file as text. coturn reads bytes: a line that is no UTF-8 is taken for Latin-1 and
+/// noted.
 pub(super) fn text(bytes: &[u8], notes: &mut Notes) -> String {
     let marked = bytes.strip_prefix(BYTE_ORDER_MARK);
     let lines = marked.unwrap_or(bytes).split(|byte| *byte == b'\n').enumerate();

@@ -32,8 +32,8 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     anonymous(said, people.is_empty() && secrets.is_empty(), notes);
 }
 
-/// Without users and secrets coturn lets everybody in, and with no-auth it does so beside them. We let
-/// nobody in who has not read the banner.
+/// Without users and secrets coturn lets everybody in, and with no-auth it does so beside them. We
+/// let nobody in who has not read the banner.
 fn anonymous(said: &Said<'_>, is_nobody: bool, notes: &mut Notes) {
     let why = "there is no anonymous access: write a user or a secret, or each start makes a secret \
                of its own";

@@ -5,7 +5,8 @@ use crate::control::config::schema::Key;
 /// What stands on top of the file.
 const HEAD: &str = "# Made by `uturn import-coturn`. What is not here has its default.\n";
 
-/// Keys in the order in which they are to be read, and users that have to be in a file of their own.
+/// Keys in the order in which they are to be read, and users that have to be in a file of their
+/// own.
 pub(super) struct Draft {
     toml: String,
     keyed_users: Vec<String>,

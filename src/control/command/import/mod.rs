@@ -397,8 +397,8 @@ mod tests {
         "external-ip=2001:db8::8/2001:db8::5",
     ];
 
-    /// Whether a line of a file is noted, or says something in the draft: which is another without it,
-    /// or has its value from elsewhere, too.
+    /// Whether a line of a file is noted, or says something in the draft: which is another without
+    /// it, or has its value from elsewhere, too.
     fn is_carried_or_named(lines: &[String], index: usize) -> bool {
         let whole = translated("conf", lines.join("\n").as_bytes(), None);
         if whole.notes.contains(&format!("conf:{}: ", index + 1)) {

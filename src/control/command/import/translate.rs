@@ -142,8 +142,8 @@ fn listen(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     draft.list(&schema::LISTEN, once(listen));
 }
 
-/// What coturn hears on an address: one of IPv6 that stands for all has those of IPv4, too, and none at
-/// all stands for all of IPv4.
+/// What coturn hears on an address: one of IPv6 that stands for all has those of IPv4, too, and
+/// none at all stands for all of IPv4.
 fn everywhere(word: &Word) -> Vec<&str> {
     match word.value.as_str() {
         "" => vec![EVERYWHERE[0]],

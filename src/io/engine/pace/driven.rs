@@ -1,4 +1,5 @@
-//! What both drivers do when packets are held: it must never go on beside packets that could be had.
+//! What both drivers do when packets are held: it must never go on beside packets that could be
+//! had.
 
 use std::{
     iter,
@@ -63,7 +64,8 @@ fn what_comes_later_is_in_the_same_turn<D: Driver>(driver: D, parts: Parts<D>) {
     later.join().expect("sent");
 }
 
-/// A driver that slept with a full socket at hand lost packets while a third of its core was unused.
+/// A driver that slept with a full socket at hand lost packets while a third of its core was
+/// unused.
 fn a_crowd_is_taken_at_once<D: Driver>(driver: D, parts: Parts<D>) {
     let (mut driver, address, client) = holding(driver, parts);
     let crowd = 10 * CROWD as usize;

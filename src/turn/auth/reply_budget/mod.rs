@@ -1,9 +1,9 @@
 //! How much strangers are answered, and who of them first.
 //!
 //! Whoever forges a source has the answer sent to somebody who never asked: a 401 of 72 bytes for a
-//! request of 20. So what one network, an IPv4 /24 or an IPv6 /56, is sent in answers to strangers is
-//! bounded in bytes. Who shows that he can be reached is no stranger and not limited: he returns a
-//! nonce that was given to his address, expired or not, or has an allocation.
+//! request of 20. So what one network, an IPv4 /24 or an IPv6 /56, is sent in answers to strangers
+//! is bounded in bytes. Who shows that he can be reached is no stranger and not limited: he returns
+//! a nonce that was given to his address, expired or not, or has an allocation.
 //!
 //! What was sent is a debt, counted in the time it takes to pay off. The larger it is, the more is
 //! asked of a request before it is answered; between yes and no the odds fall in a straight line.
@@ -15,8 +15,8 @@
 //! … at a quiet address  | answered                           | odds fall   |
 //! ```
 //!
-//! A source is an address with a port; it is new when it was not answered within 30 s. An address (of
-//! IPv6: a /64) is quiet while it takes less than an eighth of its network's rate. What this
+//! A source is an address with a port; it is new when it was not answered within 30 s. An address
+//! (of IPv6: a /64) is quiet while it takes less than an eighth of its network's rate. What this
 //! guarantees, for each network and worker, with `rate` bytes a second:
 //!
 //! - **Bound.** In w seconds no more than `rate` × (w + 2) bytes leave, and one answer.
@@ -27,19 +27,19 @@
 //!   it keeps the debt below 1.5 s.
 //! - **A flood with forged sources all over the network**, the newcomer's own among them, cannot be
 //!   told from newcomers by anything they send. All have the same odds then, rate / flood, in
-//!   whatever order they come, and one answer is all that a client needs. He asks seven times within
-//!   32 s (RFC 8489 §6.2.1): by default, 10,400 challenges a second, 99 of 100 clients get theirs
-//!   beside 20,000 forged requests a second, 80 beside 50,000 and 54 beside 100,000.
+//!   whatever order they come, and one answer is all that a client needs. He asks seven times
+//!   within 32 s (RFC 8489 §6.2.1): by default, 10,400 challenges a second, 99 of 100 clients get
+//!   theirs beside 20,000 forged requests a second, 80 beside 50,000 and 54 beside 100,000.
 //! - **A rush is no flood.** 5,000 clients behind one address that come at once are all answered.
 //!
-//! Challenges (401, 438) have three quarters of the bytes, Binding answers and other errors the rest,
-//! so that neither is paid for by the other. The tables have a fixed size and are reached by a seeded
-//! hash: nobody can choose whose cell he shares. Networks that share one share its rate, and a flood
-//! forged from everywhere meets each cell with a 4096th of its packets.
+//! Challenges (401, 438) have three quarters of the bytes, Binding answers and other errors the
+//! rest, so that neither is paid for by the other. The tables have a fixed size and are reached by
+//! a seeded hash: nobody can choose whose cell he shares. Networks that share one share its rate,
+//! and a flood forged from everywhere meets each cell with a 4096th of its packets.
 //!
-//! A flood from one source must not cost the time of all others: once one of its requests is refused,
-//! the budget draws how many more are, until one would be answered. That many are refused for the
-//! price of a comparison, within the same moment, with the same odds for each of them.
+//! A flood from one source must not cost the time of all others: once one of its requests is
+//! refused, the budget draws how many more are, until one would be answered. That many are refused
+//! for the price of a comparison, within the same moment, with the same odds for each of them.
 
 mod debt;
 mod recent;
@@ -188,8 +188,8 @@ enum Odds {
 }
 
 impl ReplyBudget {
-    /// Begins with nothing sent; 0 bytes a second is no limit. The seed keeps strangers from choosing
-    /// whose cell they share.
+    /// Begins with nothing sent; 0 bytes a second is no limit. The seed keeps strangers from
+    /// choosing whose cell they share.
     pub(in crate::turn) fn new(bytes_per_s: u32, seed: u64) -> ReplyBudget {
         ReplyBudget {
             bytes_per_s: bytes_per_s.into(),

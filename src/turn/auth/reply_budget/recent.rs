@@ -1,16 +1,16 @@
 //! Which sources were answered lately: a table of 65,536 of them, 256 KiB.
 //!
 //! A source has four cells to be in, and takes that of the one answered longest ago. What a cell
-//! keeps of it is 16 bits of its hash, so one stranger in 16,000 is taken for somebody who is there;
-//! who is pushed out is taken for somebody new.
+//! keeps of it is 16 bits of its hash, so one stranger in 16,000 is taken for somebody who is
+//! there; who is pushed out is taken for somebody new.
 
 use crate::turn::Now;
 
 const SETS: usize = 1 << 14;
 const WAYS: usize = 4;
 
-/// How long an answer is remembered. With all its 65,536 ports an address has new sources at 2,200 a
-/// second then, a fifth of what the default lets through.
+/// How long an answer is remembered. With all its 65,536 ports an address has new sources at 2,200
+/// a second then, a fifth of what the default lets through.
 pub(super) const RECENT_S: u64 = 30;
 
 /// Moments repeat after so many seconds; 0 stands for never.
