@@ -189,8 +189,8 @@ impl Driver for SimDriver {
         &self.hold_times
     }
 
-    fn kernel_drops(&self, _: SocketId) -> Option<u64> {
-        None
+    fn kernel_drops(&self, socket: SocketId) -> Option<u64> {
+        Some(self.known(socket).drops)
     }
 }
 

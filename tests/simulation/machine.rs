@@ -15,6 +15,9 @@ use uturn::{
 
 use super::{packet::Packet, rng::Rng};
 
+/// Arrivals that fit into the buffer of a socket.
+const BUFFER_ARRIVALS: usize = 4;
+
 /// What a socket is for, as far as the machine can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -51,6 +54,8 @@ pub(crate) struct Socket {
     pub(crate) state: State,
     /// The state it will have once the worker knows of it.
     pub(crate) then: State,
+    /// Arrivals that found its buffer full.
+    pub(crate) drops: u64,
     /// Tells it from others that had its slot before.
     birth: u64,
 }
@@ -149,6 +154,8 @@ pub(crate) struct Side {
     pub(crate) sockets: Vec<Option<Socket>>,
     pub(crate) deeds: VecDeque<Deed>,
     pub(crate) rng: Rng,
+    /// Arrivals that found the buffer of a listening socket full, ever.
+    pub(crate) overflow: u64,
     /// What the driver is woken by.
     pub(crate) waker: Waker,
     is_woken: bool,
@@ -179,6 +186,7 @@ impl Shared {
             sockets: Vec::new(),
             deeds: VecDeque::new(),
             rng: Rng::new(rng.bits()),
+            overflow: 0,
             waker: Waker::new().expect("a descriptor"),
             is_woken: false,
             items: Vec::new(),
@@ -222,7 +230,7 @@ impl Machine {
         (state, then): (State, State),
     ) -> SocketId {
         self.births += 1;
-        let socket = Socket { local, kind, state, then, birth: self.births };
+        let socket = Socket { local, kind, state, then, drops: 0, birth: self.births };
         let sockets = &mut self.sides[worker].sockets;
         let slot = sockets.iter().position(Option::is_none).unwrap_or(sockets.len());
         if slot == sockets.len() {
@@ -253,6 +261,11 @@ impl Machine {
         let mut sockets = self.sides[worker].sockets.iter();
         let slot = sockets.position(|socket| socket.as_ref().is_some_and(wanted));
         let Some(slot) = slot.map(|slot| SocketId::new(slot as u32)) else { return false };
+        let side = &mut self.sides[worker];
+        if side.unread(slot) >= BUFFER_ARRIVALS {
+            side.full(slot);
+            return false;
+        }
         self.tell(worker, self.now_ms, slot, News::Received(from, arrival));
         true
     }
@@ -268,6 +281,20 @@ impl Machine {
 }
 
 impl Side {
+    /// Arrivals that wait at a socket.
+    fn unread(&self, id: SocketId) -> usize {
+        let waits = |it: &&Item| it.socket == id && matches!(it.news, News::Received(..));
+        self.items.iter().filter(waits).count()
+    }
+
+    /// An arrival finds a socket's buffer full.
+    fn full(&mut self, id: SocketId) {
+        if let Some(socket) = self.socket_mut(id) {
+            socket.drops += 1;
+            self.overflow += u64::from(socket.kind != Kind::Relay);
+        }
+    }
+
     pub(crate) fn socket(&self, id: SocketId) -> Option<&Socket> {
         self.sockets.get(id.index())?.as_ref()
     }

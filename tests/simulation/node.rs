@@ -226,6 +226,7 @@ impl Node {
         let worker = self.workers[index].take().expect("one that has not ended");
         let snapshot = worker.end().expect("no ring fails");
         let mut machine = self.machine.lock();
+        assert_eq!(snapshot.listener_overflow, machine.sides[index].overflow);
         let relays = machine.sides[index].sockets.iter().flatten();
         let mut relays = relays.filter(|it| it.kind == Kind::Relay);
         assert!(relays.all(|it| it.state != State::Open || self.unsettled.contains(&it.local)));

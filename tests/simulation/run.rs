@@ -95,13 +95,14 @@ pub(crate) struct Tally {
     pub(crate) changed: u64,
     pub(crate) drained: u64,
     pub(crate) found_full: u64,
+    pub(crate) overflows: u64,
     pub(crate) codes: BTreeMap<u16, u64>,
     stories: u64,
     pub(crate) torn: u64,
 }
 
 impl Tally {
-    fn counts(&mut self) -> [&mut u64; 27] {
+    fn counts(&mut self) -> [&mut u64; 28] {
         [
             &mut self.steps,
             &mut self.turns,
@@ -130,6 +131,7 @@ impl Tally {
             &mut self.changed,
             &mut self.drained,
             &mut self.found_full,
+            &mut self.overflows,
         ]
     }
 
@@ -425,6 +427,15 @@ impl Story {
         assert_eq!(self.sums(), self.expected_sums());
     }
 
+    /// Workers know what was lost at their listening sockets.
+    fn check_overflows(&mut self, overflows: Vec<u64>) {
+        self.tally.overflows = overflows.iter().sum();
+        for (worker, overflow) in self.node.workers.iter().zip(overflows) {
+            let snapshot = worker.as_ref().map(|it| it.snapshot().listener_overflow);
+            assert!(snapshot.is_none_or(|it| it == overflow), "{snapshot:?} {overflow}");
+        }
+    }
+
     fn expected_sums(&self) -> Sums {
         let sums = &self.model.sums;
         let hand_over_dropped = self.node.mail.dropped;
@@ -464,6 +475,8 @@ impl Story {
         assert!(self.node.is_silent());
         assert_eq!(self.sums().live, 0);
         assert!(self.node.forwarders.iter().all(super::forwarder::Forwarder::is_empty));
+        let overflows = self.node.machine.lock().sides.iter().map(|it| it.overflow).collect();
+        self.check_overflows(overflows);
         for worker in self.node.workers.iter().flatten() {
             assert_eq!(worker.server().next_deadline(), None);
             assert_eq!(self.node.control.quota_held(""), (0, 0));
