@@ -15,6 +15,8 @@
 //! forwarder.rs  what somebody who serves channels without asking would have done
 //! model/        what must come of it
 //! operator.rs   somebody who changes the rules, drains, ends sessions
+//! trouble.rs    what goes wrong beside the network
+//! tally.rs      what stories have seen, added up
 //! run.rs        the loop, and what holds after every step
 //! ```
 //!
@@ -36,6 +38,8 @@ mod packet;
 mod rng;
 mod run;
 mod scenario;
+mod tally;
+mod trouble;
 
 use std::{env, panic};
 
@@ -53,8 +57,8 @@ fn nothing_goes_wrong_whatever_the_weather() {
     tally.assert_rich();
 }
 
-fn play(seeds: impl IntoIterator<Item = u64>) -> run::Tally {
-    let mut tally = run::Tally::default();
+fn play(seeds: impl IntoIterator<Item = u64>) -> tally::Tally {
+    let mut tally = tally::Tally::default();
     for seed in seeds {
         match panic::catch_unwind(|| run::play(seed)) {
             Ok(one) => tally.add(one),

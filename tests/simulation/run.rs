@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use crossbeam_channel::Receiver;
 use uturn::{
-    io::SocketId,
     turn::{self, Now, Reason, SessionId, WorkerIndex},
     wire::ErrorCode,
     worker::{self, Snapshot},
@@ -13,14 +12,15 @@ use uturn::{
 use super::{
     client::Client,
     hold::Deeds,
-    machine::{self, Arrival, Kind, State},
+    machine::{Arrival, Kind, State},
     mail::Mail,
-    model::{Model, STALL_MS, Sums},
+    model::{Model, Sums},
     network::Network,
     node::Node,
     packet::Packet,
     rng::Rng,
     scenario::{BEGIN_S, Scenario},
+    tally::Tally,
 };
 
 /// Something that happens.
@@ -65,97 +65,6 @@ pub(crate) enum Event {
     },
 }
 
-/// What a story has seen: a story in which nothing happened proves nothing.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) steps: u64,
-    pub(crate) turns: u64,
-    pub(crate) datagrams: u64,
-    pub(crate) trains: u64,
-    pub(crate) later: u64,
-    pub(crate) to_peers: u64,
-    pub(crate) forwarded_to_peers: u64,
-    pub(crate) forwarded_to_clients: u64,
-    pub(crate) to_clients: u64,
-    pub(crate) hairpins: u64,
-    pub(crate) hand_overs: u64,
-    pub(crate) taken_over: u64,
-    pub(crate) misrouted: u64,
-    pub(crate) redeemed_elsewhere: u64,
-    pub(crate) drawn_elsewhere: u64,
-    pub(crate) refused: u64,
-    pub(crate) no_buffer: u64,
-    pub(crate) broken: u64,
-    pub(crate) stalls: u64,
-    pub(crate) clock_jumps: u64,
-    pub(crate) closed: u64,
-    pub(crate) listed: u64,
-    pub(crate) listeners_opened: u64,
-    pub(crate) killed: u64,
-    pub(crate) changed: u64,
-    pub(crate) drained: u64,
-    pub(crate) found_full: u64,
-    pub(crate) overflows: u64,
-    pub(crate) codes: BTreeMap<u16, u64>,
-    stories: u64,
-    pub(crate) torn: u64,
-}
-
-impl Tally {
-    fn counts(&mut self) -> [&mut u64; 28] {
-        [
-            &mut self.steps,
-            &mut self.turns,
-            &mut self.datagrams,
-            &mut self.trains,
-            &mut self.later,
-            &mut self.to_peers,
-            &mut self.forwarded_to_peers,
-            &mut self.forwarded_to_clients,
-            &mut self.to_clients,
-            &mut self.hairpins,
-            &mut self.hand_overs,
-            &mut self.taken_over,
-            &mut self.misrouted,
-            &mut self.redeemed_elsewhere,
-            &mut self.drawn_elsewhere,
-            &mut self.refused,
-            &mut self.no_buffer,
-            &mut self.broken,
-            &mut self.stalls,
-            &mut self.clock_jumps,
-            &mut self.closed,
-            &mut self.listed,
-            &mut self.listeners_opened,
-            &mut self.killed,
-            &mut self.changed,
-            &mut self.drained,
-            &mut self.found_full,
-            &mut self.overflows,
-        ]
-    }
-
-    pub(crate) fn add(&mut self, mut other: Tally) {
-        let counts = self.counts().into_iter().zip(other.counts());
-        counts.for_each(|(sum, count)| *sum += *count);
-        self.stories += 1;
-        self.torn += other.torn;
-        for (code, count) in &other.codes {
-            *self.codes.entry(*code).or_default() += count;
-        }
-    }
-
-    /// Every path was taken by some story.
-    pub(crate) fn assert_rich(&mut self) {
-        let is_rich = self.counts().iter().all(|count| **count > 0);
-        assert!(is_rich, "{self:?}");
-        assert!(self.torn * 20 <= self.stories, "too few are told to their end: {self:?}");
-        for code in [300, 400, 401, 403, 437, 438, 440, 441, 443, 486, 508] {
-            assert!(self.codes.contains_key(&code), "no {code} in any story");
-        }
-    }
-}
-
 /// One story: the process, the world around it, and the truth.
 pub(crate) struct Story {
     pub(crate) now_ms: u64,
@@ -185,7 +94,7 @@ pub(crate) struct Story {
     /// Last words of workers.
     pub(crate) gone: Vec<Snapshot>,
     /// How far the wall clock is off.
-    jump_s: i64,
+    pub(crate) jump_s: i64,
     pub(crate) is_shut_down: bool,
     /// Whether two workers took Allocates of one client at the same time, as they do where the
     /// network card moves it between two of its packets. Nobody says what is right then.
@@ -284,7 +193,7 @@ impl Story {
         self.now_ms = end_ms;
     }
 
-    fn set_time(&mut self) {
+    pub(crate) fn set_time(&mut self) {
         self.model.unix_s = (BEGIN_S + self.now_ms / 1000).saturating_add_signed(self.jump_s);
         self.node.set_time(Now { mono_ms: self.now_ms, unix_s: self.model.unix_s });
     }
@@ -332,78 +241,6 @@ impl Story {
         drop(machine);
         let has_client = self.model.client_of(relayed, self.now_ms).is_some();
         assert!(is_broken || !has_client || self.is_shut_down, "{relayed} has no socket");
-    }
-
-    /// A worker is away for a while, a relay's socket breaks, the wall clock is set, or the network
-    /// card spreads its flows anew.
-    fn trouble(&mut self) {
-        if self.now_ms >= self.model.scenario.active_ms {
-            return;
-        }
-        let rest_ms = self.rng.within(500..20_000);
-        self.network.schedule(self.now_ms + rest_ms, Event::Trouble);
-        match self.rng.below(5) {
-            0 => {
-                let until_ms = self.now_ms + self.rng.within(5..STALL_MS);
-                let worker = self.rng.below(self.model.scenario.workers.into()) as usize;
-                self.node.schedules[worker].away_until_ms = until_ms;
-                self.tally.stalls += 1;
-            }
-            1 => {
-                let is_far = self.rng.percent(20);
-                self.jump_s = if is_far { self.rng.below(4_000) as i64 - 2_000 } else { 0 };
-                self.set_time();
-                self.tally.clock_jumps += 1;
-            }
-            2 => self.break_relay(),
-            3 => self.refuse_segmentation(),
-            _ => self.spread_anew(),
-        }
-    }
-
-    /// The kernel takes no trains any more, of which the log is told.
-    fn refuse_segmentation(&mut self) {
-        let worker = self.rng.below(self.model.scenario.workers.into()) as usize;
-        let mut machine = self.node.machine.lock();
-        let at_ms = machine.now_ms;
-        machine.tell(worker, at_ms, SocketId::new(0), machine::News::SegmentationOff);
-    }
-
-    fn break_relay(&mut self) {
-        let mut machine = self.node.machine.lock();
-        let (broken, now_ms) = (machine.faults.broken, machine.now_ms);
-        let worker = self.rng.below(self.model.scenario.workers.into()) as usize;
-        let sockets = machine.sides[worker].sockets.iter().enumerate();
-        let is_relay = |it: &machine::Socket| it.kind == Kind::Relay && it.state == State::Open;
-        let mut found = sockets.filter(|(_, it)| it.as_ref().is_some_and(is_relay));
-        let Some((slot, _)) = found.next() else { return };
-        if !self.rng.percent(broken) {
-            return;
-        }
-        let id = SocketId::new(slot as u32);
-        if let Some(socket) = machine.sides[worker].socket_mut(id) {
-            socket.state = State::Broken;
-        }
-        machine.tell(worker, now_ms, id, machine::News::Broken(libc::ENETDOWN));
-    }
-
-    /// Where workers hand packets to each other, those of a client come to another worker, unless
-    /// that would make it two clients: while it allocates, both would.
-    fn spread_anew(&mut self) {
-        if !self.model.scenario.is_steered() {
-            return;
-        }
-        for client in &self.clients {
-            let address = client.address();
-            let is_on_its_way = {
-                let machine = self.node.machine.lock();
-                machine.sides.iter().any(|side| side.has_from(address))
-            };
-            if self.rng.percent(50) && !is_on_its_way {
-                let worker = self.rng.below(self.model.scenario.workers.into()) as u8;
-                self.steered.insert(address, worker);
-            }
-        }
     }
 
     fn shut_down(&mut self) {

@@ -1,0 +1,94 @@
+//! What stories have seen, added up.
+
+use std::collections::BTreeMap;
+
+/// What a story has seen: a story in which nothing happened proves nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) steps: u64,
+    pub(crate) turns: u64,
+    pub(crate) datagrams: u64,
+    pub(crate) trains: u64,
+    pub(crate) later: u64,
+    pub(crate) to_peers: u64,
+    pub(crate) forwarded_to_peers: u64,
+    pub(crate) forwarded_to_clients: u64,
+    pub(crate) to_clients: u64,
+    pub(crate) hairpins: u64,
+    pub(crate) hand_overs: u64,
+    pub(crate) taken_over: u64,
+    pub(crate) misrouted: u64,
+    pub(crate) redeemed_elsewhere: u64,
+    pub(crate) drawn_elsewhere: u64,
+    pub(crate) refused: u64,
+    pub(crate) no_buffer: u64,
+    pub(crate) broken: u64,
+    pub(crate) stalls: u64,
+    pub(crate) clock_jumps: u64,
+    pub(crate) closed: u64,
+    pub(crate) listed: u64,
+    pub(crate) listeners_opened: u64,
+    pub(crate) killed: u64,
+    pub(crate) changed: u64,
+    pub(crate) drained: u64,
+    pub(crate) found_full: u64,
+    pub(crate) overflows: u64,
+    pub(crate) codes: BTreeMap<u16, u64>,
+    stories: u64,
+    pub(crate) torn: u64,
+}
+
+impl Tally {
+    fn counts(&mut self) -> [&mut u64; 28] {
+        [
+            &mut self.steps,
+            &mut self.turns,
+            &mut self.datagrams,
+            &mut self.trains,
+            &mut self.later,
+            &mut self.to_peers,
+            &mut self.forwarded_to_peers,
+            &mut self.forwarded_to_clients,
+            &mut self.to_clients,
+            &mut self.hairpins,
+            &mut self.hand_overs,
+            &mut self.taken_over,
+            &mut self.misrouted,
+            &mut self.redeemed_elsewhere,
+            &mut self.drawn_elsewhere,
+            &mut self.refused,
+            &mut self.no_buffer,
+            &mut self.broken,
+            &mut self.stalls,
+            &mut self.clock_jumps,
+            &mut self.closed,
+            &mut self.listed,
+            &mut self.listeners_opened,
+            &mut self.killed,
+            &mut self.changed,
+            &mut self.drained,
+            &mut self.found_full,
+            &mut self.overflows,
+        ]
+    }
+
+    pub(crate) fn add(&mut self, mut other: Tally) {
+        let counts = self.counts().into_iter().zip(other.counts());
+        counts.for_each(|(sum, count)| *sum += *count);
+        self.stories += 1;
+        self.torn += other.torn;
+        for (code, count) in &other.codes {
+            *self.codes.entry(*code).or_default() += count;
+        }
+    }
+
+    /// Every path was taken by some story.
+    pub(crate) fn assert_rich(&mut self) {
+        let is_rich = self.counts().iter().all(|count| **count > 0);
+        assert!(is_rich, "{self:?}");
+        assert!(self.torn * 20 <= self.stories, "too few are told to their end: {self:?}");
+        for code in [300, 400, 401, 403, 437, 438, 440, 441, 443, 486, 508] {
+            assert!(self.codes.contains_key(&code), "no {code} in any story");
+        }
+    }
+}
