@@ -248,6 +248,39 @@ pub(super) fn seconds(ms: u64) -> f64 {
 mod tests {
     use super::{Line, Request};
 
+    const PAGE: &str = include_str!("../../../docs/control-protocol.md");
+
+    /// The answers that the page shows, each on one line again.
+    fn examples() -> Vec<String> {
+        let blocks = PAGE.split("```text\n").skip(1);
+        let lines = blocks.flat_map(|block| block.split("\n```").next().unwrap().lines());
+        lines.fold(Vec::new(), |mut answers, line| {
+            match answers.last_mut() {
+                Some(answer) if line.starts_with(' ') => *answer += line,
+                _ => answers.push(line.to_owned()),
+            }
+            answers
+        })
+    }
+
+    #[test]
+    fn the_page_shows_requests_and_answers_as_they_are() {
+        let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| `{"));
+        let requests: Vec<_> =
+            rows.map(|row| format!("{{{}", row.split('`').next().unwrap())).collect();
+        for text in &requests {
+            let request: Request = serde_json::from_str(text).unwrap();
+            assert_eq!(&serde_json::to_string(&request).unwrap(), text);
+        }
+        assert_eq!(requests.len(), 8, "each command has a row");
+        assert!(examples().len() > 20);
+        for text in examples() {
+            let shown: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let line: Line = serde_json::from_str(&text).unwrap();
+            assert_eq!(serde_json::to_value(line).unwrap(), shown);
+        }
+    }
+
     #[test]
     fn requests_are_what_the_documentation_says() {
         for (text, request) in [
