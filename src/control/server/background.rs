@@ -79,6 +79,13 @@ impl Background {
         });
     }
 
+    /// Frees on a thread of its own what takes long to free.
+    pub(super) fn free(&self, what: impl Send + 'static) {
+        let thread = thread::Builder::new().name("uturn-free".to_owned());
+        // Where there is no thread, it is freed here and now.
+        drop(thread.spawn(move || drop(what)));
+    }
+
     /// Does on a thread of its own what the kernel or a disk may take long for.
     ///
     /// # Errors

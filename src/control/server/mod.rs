@@ -23,6 +23,7 @@ pub(super) mod memory;
 pub(super) mod plan;
 pub(super) mod reload;
 pub(super) mod reports;
+pub(super) mod rules;
 pub(super) mod runtime;
 pub(super) mod serve;
 pub(super) mod service;

@@ -191,7 +191,9 @@ impl<W: Workers> Supervisor<W> {
             if let Some(reading) = &mut self.reading {
                 (reading.late_at, reading.is_late) = (None, false);
             }
-            return self.hand_out(Cause::Reload(reread.change), &reread.settings);
+            self.hand_out(Cause::Reload(reread.change.clone()), &reread.settings);
+            // The users that held until now are in it.
+            return self.background.free(reread);
         }
         // The machine's addresses have changed meanwhile.
         let Some(Reading { askers, next, .. }) = self.reading.take() else { return };
@@ -217,15 +219,25 @@ impl<W: Workers> Supervisor<W> {
     }
 
     /// Gives every worker other rules.
-    pub(super) fn hand_out(&self, cause: Cause, rules: &Arc<Settings>) {
+    pub(super) fn hand_out(&mut self, cause: Cause, rules: &Arc<Settings>) {
+        self.rules.replace(rules);
         let limits = limits(self.reload.config());
         let answers = self.workers.reconfigure(rules, limits);
         let outcome = move |told: Vec<_>| Outcome::Ruled(cause, told.len());
         self.background.gather(answers, RULES_WITHIN, outcome);
     }
 
+    /// Has rules freed that no worker has any more.
+    pub(super) fn free_rules(&mut self) {
+        let unused = self.rules.take_unused();
+        if !unused.is_empty() {
+            self.background.free(unused);
+        }
+    }
+
     /// The workers have had their time to take other rules.
     pub(super) fn on_ruled(&mut self, cause: Cause, answered: usize) {
+        self.free_rules();
         if answered < self.alive {
             error!(workers = self.alive, answered, "not every worker has the new rules");
         }

@@ -15,6 +15,7 @@ use super::follow::Followed;
 use super::plan::{Holder, nonces, open_files, plan, settings};
 use super::reload::Reload;
 use super::reports::reports;
+use super::rules::Rules;
 use super::runtime::Runtime;
 use super::service::Service;
 use super::signals::Signals;
@@ -79,9 +80,6 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let settings = Arc::new(settings(&config, nonces.clone()));
     let (workers, driver) = spawn(&config, &settings, &tell).map_err(io::Error::other)?;
     drop(tell);
-    // The workers alone hold the rules, so that old ones, and the secrets in them, end with a
-    // reload.
-    drop(settings);
     let (workers, name) = (Arc::new(workers), driver_name(driver));
     let readiness = Readiness::new();
     let losses = Losses { usage: counts, reports: reports.lost_so_far(), log: output::lost() };
@@ -126,6 +124,7 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
         drops,
         readiness,
         reload,
+        rules: Rules::new(settings),
         commands,
         status,
         service,

@@ -19,6 +19,7 @@ use super::drain::{Drain, Left};
 use super::follow::Followed;
 use super::reload::{Reading, Reload};
 use super::reports::Reports;
+use super::rules::Rules;
 use super::service::Service;
 use super::signals::{Caught, Signals, Stop};
 use crate::control::admin::{Command, DrainRequest, ServerStatus, State};
@@ -94,6 +95,7 @@ pub(in crate::control) struct Supervisor<W> {
     pub(in crate::control) drops: Drops,
     pub(in crate::control) readiness: Readiness,
     pub(in crate::control) reload: Reload,
+    pub(in crate::control) rules: Rules,
     pub(in crate::control) commands: mpsc::Receiver<Command>,
     pub(in crate::control) status: watch::Sender<ServerStatus>,
     pub(in crate::control) service: Service,
@@ -186,6 +188,8 @@ impl<W: Workers> Supervisor<W> {
                 () = until(late_at) => self.reading_is_late(),
                 () = until(Some(next_drops)) => {
                     self.ask_for_drops();
+                    // A worker that was late has let go by now.
+                    self.free_rules();
                     // Routes to this machine come and go without a word.
                     self.look();
                     next_drops += DROPS_EVERY;

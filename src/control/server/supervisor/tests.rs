@@ -10,7 +10,7 @@ use super::*;
 use crate::control::admin::command_channel;
 use crate::control::config::{Config, IoChoice, Machine, Options, Origin};
 use crate::control::log::output::Level;
-use crate::control::server::plan::nonces;
+use crate::control::server::plan::{nonces, settings};
 use crate::control::server::reports::reports;
 use crate::control::server::runtime::Runtime;
 use crate::control::usage::{self, Counts, Names, QUEUE_LINES, UsageRecords};
@@ -94,6 +94,7 @@ fn obedient(tell: Tell, count: u8, answering: u8) -> Obedient {
 fn supervisor(workers: Obedient, reports: Reports) -> Supervisor<Obedient> {
     let reload = no_file();
     let (_, commands, status) = command_channel(ServerStatus::serving(reload.config()));
+    let rules = Rules::new(Arc::new(settings(reload.config(), nonces().unwrap())));
     Supervisor {
         alive: usize::from(workers.count),
         workers,
@@ -104,6 +105,7 @@ fn supervisor(workers: Obedient, reports: Reports) -> Supervisor<Obedient> {
         drops: Drops::default(),
         readiness: Readiness::new(),
         reload,
+        rules,
         commands,
         status,
         service: Service::heard(),
