@@ -1,8 +1,8 @@
 //! The rules that hold, and those that some worker may still have.
 //!
 //! Law: no worker ever frees rules. Those of a million users took 117 to 148 ms, and packets waited
-//! as long for the last worker that let go of them. Whoever is here holds them until no worker does,
-//! and then has them freed on a thread of their own; secrets in them are overwritten there.
+//! as long for the last worker that let go of them. Whoever is here holds them until no worker
+//! does, and then has them freed on a thread of their own; secrets in them are overwritten there.
 
 use std::mem;
 use std::sync::Arc;
