@@ -111,6 +111,16 @@ keys! {
         example: "a-long-shared-secret",
     }
 
+    "coturn-names" COTURN_NAMES coturn_names: One<Switch>, Live {
+        unit: "on|off",
+        default: Preset::Value("off"),
+        bounds: Bounds::Words("on, off"),
+        doc: "Whether time-limited names may have every form that coturn takes: besides \
+               `expiry` and `expiry:id` also `id:expiry` and `:expiry`, and an expiry with a \
+               fraction.",
+        example: "on",
+    }
+
     "workers" WORKERS workers: Maybe<u32>, Restart {
         unit: "N",
         default: Preset::Words("one for each CPU"),

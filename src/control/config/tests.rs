@@ -110,6 +110,7 @@ fn the_command_line_wins_for_every_key() {
         ("relay-ports = '5000-6000'", "--relay-ports=7000-8000", "relay-ports = \"7000-8000\""),
         ("realm = 'a'", "--realm=b", "realm = \"b\""),
         ("user = ['a:1', 'b:1']", "--user=c:1", "user = [\"c:***\"]"),
+        ("coturn-names = false", "--coturn-names=on", "coturn-names = \"on\""),
         ("workers = 1", "--workers=2", "workers = 2 # on cores 0, 1"),
         ("allow-peers = ['10.0.0.0/8']", "--allow-peers=::1", "allow-peers = [\"::1/128\"]"),
         ("deny-peers = ['10.0.0.0/8']", "--deny-peers=::1", "deny-peers = [\"::1/128\"]"),

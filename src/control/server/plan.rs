@@ -223,7 +223,9 @@ pub(super) fn policy(config: &Config) -> PeerPolicy {
 /// Who is let in, as they sign in one realm. A long-term key is good for the realm that holds
 /// alone.
 fn credentials(config: &Config, realm: &str) -> Credentials {
-    let mut credentials = Credentials::new(realm).with_room(config.users().count());
+    let mut credentials = Credentials::new(realm)
+        .with_room(config.users().count())
+        .with_coturn_names(config.values.coturn_names.0);
     for User { name, proof } in config.users() {
         credentials = match proof {
             Proof::Password(password) => credentials.with_user(name, password.reveal()),

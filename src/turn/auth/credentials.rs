@@ -1,7 +1,8 @@
 //! Who may use the relay: static users, and time-limited usernames that a shared secret vouches
 //! for.
 //!
-//! A time-limited username is `expiry[:id]`, expiry in Unix seconds until 2106, and its password
+//! A time-limited username is `expiry[:id]` (or whatever coturn takes for one, see
+//! [`Credentials::with_coturn_names`]), expiry in Unix seconds until 2106, and its password
 //! base64(HMAC-SHA1(secret, username)) (draft-uberti-behave-turn-rest-00 §2.2). There is nothing to
 //! look up and nothing to remember; several secrets at once let an operator rotate them.
 //!
@@ -33,6 +34,7 @@ pub struct Credentials {
     /// The names are the operator's own, so nobody can choose them to collide.
     users: HashMap<Box<str>, IntegrityKey, FixedState>,
     secrets: Vec<SharedSecret>,
+    names: Names,
     /// Signs nothing: what an unknown name is compared with, for as long as a known one.
     nobody: IntegrityKey,
 }
@@ -55,6 +57,7 @@ impl Credentials {
             realm: realm.into(),
             users: HashMap::default(),
             secrets: Vec::new(),
+            names: Names::ExpiryFirst,
             nobody: IntegrityKey::from_bytes(&[]),
         }
     }
@@ -92,6 +95,13 @@ impl Credentials {
         Ok(self)
     }
 
+    /// Takes time-limited names as coturn does, or not: `id:expiry` and `:expiry` too, and an expiry
+    /// with a fraction or anything else behind its digits.
+    #[must_use]
+    pub fn with_coturn_names(self, taken: bool) -> Credentials {
+        Credentials { names: if taken { Names::Coturn } else { Names::ExpiryFirst }, ..self }
+    }
+
     /// The protection space, as REALM says it.
     pub fn realm(&self) -> &str {
         &self.realm
@@ -109,7 +119,7 @@ impl Credentials {
             return message.is_signed_with(key).then(|| key.clone());
         }
         let is_valid = |expiry_s| now.unix_s < expiry_s && expiry_s <= LATEST_EXPIRY_S;
-        if expiry_s(user).is_some_and(is_valid) {
+        if self.names.expiry_s(user).is_some_and(is_valid) {
             return self.verify_time_limited(user, message);
         }
         let _ = message.is_signed_with(&self.nobody);
@@ -131,7 +141,7 @@ impl Credentials {
     /// does not. All that have no id count as one user, whose account is empty: a name for each
     /// second would otherwise be a quota for each second.
     pub(in crate::turn) fn account<'m>(&self, user: &'m str) -> &'m str {
-        if self.users.contains_key(user) { user } else { id(user).unwrap_or(user) }
+        if self.users.contains_key(user) { user } else { self.names.id(user).unwrap_or(user) }
     }
 
     fn verify_time_limited(&self, user: &str, message: &Message<'_>) -> Option<IntegrityKey> {
@@ -152,17 +162,48 @@ impl Credentials {
 /// in milliseconds asks for the year 58000; its credentials would never end.
 const LATEST_EXPIRY_S: u64 = u32::MAX as u64;
 
-/// The expiry a time-limited username begins with, in Unix seconds; `None` for any other name.
-fn expiry_s(user: &str) -> Option<u64> {
-    let expiry = user.split_once(':').map_or(user, |(expiry, _)| expiry);
-    let is_number = expiry.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number { expiry.parse().ok() } else { None }
+/// Which names are time-limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// `expiry[:id]`, all digits before the colon.
+    ExpiryFirst,
+    /// What coturn takes: the expiry stands in front of the first colon if all is digits there, else
+    /// behind it, and ends with its digits.
+    Coturn,
 }
 
-/// The id of a time-limited username, empty where it has none; `None` for any other name.
-fn id(user: &str) -> Option<&str> {
-    expiry_s(user)?;
-    Some(user.split_once(':').map_or("", |(_, id)| id))
+impl Names {
+    /// The expiry of a time-limited username, in Unix seconds; `None` for any other name.
+    fn expiry_s(self, user: &str) -> Option<u64> {
+        let (expiry, _) = self.parts(user);
+        match self {
+            Names::ExpiryFirst if !is_digits(expiry) => None,
+            Names::ExpiryFirst => expiry.parse().ok(),
+            Names::Coturn => {
+                let behind = expiry.find(|character: char| !character.is_ascii_digit());
+                expiry[..behind.unwrap_or(expiry.len())].parse().ok()
+            }
+        }
+    }
+
+    /// The id of a time-limited username, empty where it has none; `None` for any other name.
+    fn id(self, user: &str) -> Option<&str> {
+        self.expiry_s(user)?;
+        Some(self.parts(user).1)
+    }
+
+    /// Where the expiry is to be looked for, and the rest.
+    fn parts(self, user: &str) -> (&str, &str) {
+        match (self, user.split_once(':')) {
+            (_, None) => (user, ""),
+            (Names::Coturn, Some((id, expiry))) if id.is_empty() || !is_digits(id) => (expiry, id),
+            (Names::ExpiryFirst | Names::Coturn, Some((expiry, id))) => (expiry, id),
+        }
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -260,6 +301,33 @@ mod tests {
         assert_eq!(credentials.account("1700000003"), "1700000003");
     }
 
+    // get_rest_api_timestamp and get_real_username of coturn 4.6.
+    #[test]
+    fn coturns_names_are_taken_where_they_are_asked_for_and_nowhere_else() {
+        let (strict, coturn) = (credentials(), credentials().with_coturn_names(true));
+        for (user, account) in [
+            ("ann:1001", "ann"),
+            (":1001", ""),
+            ("1001.5:ann", "1001.5"),
+            ("ann:1001.5", "ann"),
+            ("1001.25", ""),
+            ("ann:1001:b", "ann"),
+        ] {
+            let password = password("new", user);
+            assert!(!is_let_in_by(&strict, user, &password), "{user}");
+            let taken = coturn.names.expiry_s(user) == Some(1001);
+            assert_eq!(is_let_in_by(&coturn, user, &password), taken, "{user}");
+            assert!(!is_let_in_by(&coturn, user, "wrong"), "{user}");
+            if taken {
+                assert_eq!(coturn.account(user), account, "{user}");
+            }
+        }
+        assert!(is_let_in_by(&coturn, "1001:ann", &password("old", "1001:ann")));
+        for over in ["ann:1000", ":999", "1000.9", "ann:", "ann", "", ":", "ann:x1001", "ann:-1"] {
+            assert!(!is_let_in_by(&coturn, over, &password("old", over)), "{over}");
+        }
+    }
+
     #[test]
     fn secrets_are_bounded() {
         let mut credentials = Credentials::new("realm");
@@ -271,8 +339,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_has_an_account_within_it(user: String) {
-            assert!(user.ends_with(credentials().account(&user)));
+        fn any_name_has_an_account_within_it(user: String, taken: bool) {
+            let credentials = credentials().with_coturn_names(taken);
+            assert!(user.contains(credentials.account(&user)));
         }
     }
 }
