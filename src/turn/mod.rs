@@ -47,7 +47,7 @@ pub use api::{
     path::{Path, Transport},
     per_family::{Families, PerFamily},
     reason::Reason,
-    report::{Cause, Closed, Load, Opened, Report, StrangersRefused, Traffic},
+    report::{Cause, Closed, Load, Opened, Report, RequestRefused, StrangersRefused, Traffic},
     session::SessionId,
     settings::{OnReallocate, Settings},
     train::Train,

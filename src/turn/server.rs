@@ -7,6 +7,7 @@ use super::{
     RelayId, ReplyKind, Report, Rng, Settings, Shard, Verdict,
     allocation::table::Allocations,
     allocation::timer::Wheel,
+    auth::refusals::RefusalReports,
     auth::reply_budget::{Admitted, ReplyBudget},
     method::answer::{Answer, Envelope, Refused},
     method::attributes::Unknown,
@@ -30,6 +31,7 @@ pub struct Server {
     pub(super) reservations: Reservations,
     pub(super) timers: Wheel,
     pub(super) budget: ReplyBudget,
+    pub(super) refusals: RefusalReports,
     pub(super) counters: Counters,
     pub(super) effects: VecDeque<Effect>,
     pub(super) reports: VecDeque<Report>,
@@ -55,6 +57,7 @@ impl Server {
             reservations: Reservations::new(shard.worker, rng.hash_state()),
             timers: Wheel::new(),
             budget: ReplyBudget::new(settings.stranger_bytes_per_s, rng.bits()),
+            refusals: RefusalReports::default(),
             counters: Counters::default(),
             effects: VecDeque::new(),
             reports: VecDeque::new(),
@@ -196,6 +199,7 @@ impl Server {
             }
             Err(refusal) => {
                 self.counters.refuse(refusal);
+                self.tell_refusal(now, path, message, refusal);
                 if refusal.shows_return_path() {
                     return self.write(&stranger, &refused(refusal), reply);
                 }
@@ -254,6 +258,7 @@ impl Server {
             Some(unknown) => Answer::Unknown(unknown),
             None => self.handle(&Request { now, path, message, authenticated }),
         };
+        self.tell_error(now, path, authenticated.user(), message.method(), &answer);
         let envelope = Envelope::of(now, path.client(), message, Some(authenticated.key()));
         self.write(&envelope, &answer, reply)
     }

@@ -100,15 +100,16 @@ fn an_allocation_is_logged_when_it_opens_and_when_it_closes() {
     assert!(about[1].contains("111") && about[1].contains("444"), "bytes each way: {}", about[1]);
 }
 
-// Neither a packet nor a stranger's request is worth a line.
+// No packet is worth a line; a wrong password is, ten times a second and once for the rest.
 #[test]
-fn packets_and_strangers_write_no_log() {
+fn packets_write_no_log_and_wrong_passwords_a_bounded_one() {
     let mut relay = Relay::start();
     let peer = Peer::new();
     let mut client = Client::new(relay.v4());
     client.allocate();
     client.bind(0x4000, peer.address());
     let before = relay.process.wait_until_it_logs("allocation opened", 1).lines().count();
+    let begun = Instant::now();
     for _ in 0..300 {
         client.send_channel(0x4000, b"packet");
         peer.receive();
@@ -117,8 +118,11 @@ fn packets_and_strangers_write_no_log() {
         stranger.send(b"\x40\x00\x00\x02hi");
         stranger.send(b"nothing at all");
     }
-    let after = relay.process.stderr().lines().count();
-    assert!(after - before <= 3, "{} lines for 300 packets and strangers", after - before);
+    let log = relay.process.wait_until_it_logs("request refused", 1);
+    assert!(log.contains("user=\"hatter\""), "{log}");
+    let seconds = begun.elapsed().as_secs() as usize + 1;
+    let lines = log.lines().count() - before;
+    assert!(lines <= 3 + 11 * seconds, "{lines} lines for 300 packets and strangers");
     log_after(&mut relay, libc::SIGTERM);
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tracing::{error, info, warn};
 
 use super::allocations::AllocationLog;
+use super::refusals::Refusals;
 use super::sockets::{Socket, SocketLog};
 use super::strangers::Strangers;
 use super::totals::Totals;
@@ -20,6 +21,7 @@ pub(in crate::control) struct EventLog {
     allocations: AllocationLog,
     sockets: SocketLog,
     strangers: Strangers,
+    refusals: Refusals,
     usage: UsageRecords,
     totals: Totals,
 }
@@ -39,8 +41,9 @@ impl EventLog {
         usage: UsageRecords,
     ) -> Self {
         let (allocations, sockets) = (AllocationLog::new(now, listen), SocketLog::new(now));
-        let strangers = Strangers::new(now);
-        Self { allocations, sockets, strangers, usage, totals: Totals::default() }
+        let (strangers, refusals) = (Strangers::new(now), Refusals::new(now));
+        let totals = Totals::default();
+        Self { allocations, sockets, strangers, refusals, usage, totals }
     }
 
     /// Takes over the addresses of the listeners, in the order of their names.
@@ -65,6 +68,9 @@ impl EventLog {
             }
             Report::Turn(turn::Report::StrangersRefused(refused)) => {
                 self.strangers.refused(now, worker, &refused);
+            }
+            Report::Turn(turn::Report::RequestRefused(refused)) => {
+                self.refusals.refused(now, worker, &refused);
             }
             Report::SegmentationOff => warn!(
                 worker = worker.0,
@@ -113,8 +119,9 @@ impl EventLog {
 
     /// Says when there is something to sum up.
     pub(in crate::control) fn due(&self) -> Option<Instant> {
-        let due = [self.allocations.due(), self.sockets.due(), self.strangers.due()];
-        due.into_iter().flatten().min()
+        let lines = [self.strangers.due(), self.refusals.due()];
+        let due = [self.allocations.due(), self.sockets.due()].into_iter().chain(lines);
+        due.flatten().min()
     }
 
     /// Sums up what is due, and says how many reports never arrived.
@@ -122,6 +129,7 @@ impl EventLog {
         self.allocations.settle(now);
         self.sockets.settle(now);
         self.strangers.settle(now);
+        self.refusals.settle(now);
         if lost_reports > 0 {
             warn!(reports = lost_reports, "reports of workers were lost");
         }

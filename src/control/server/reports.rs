@@ -66,7 +66,11 @@ fn is_of_the_end(report: &Report) -> bool {
     match report {
         Report::Stopped(_) | Report::Failed(_) => true,
         Report::Turn(turn::Report::Closed(closed)) => closed.cause == Cause::Shutdown,
-        Report::Turn(turn::Report::Opened(_) | turn::Report::StrangersRefused(_))
+        Report::Turn(
+            turn::Report::Opened(_)
+            | turn::Report::StrangersRefused(_)
+            | turn::Report::RequestRefused(_),
+        )
         | Report::SegmentationOff
         | Report::SegmentationOn
         | Report::SocketBroken { .. } => false,

@@ -8,6 +8,7 @@ use std::{net::SocketAddr, sync::Arc};
 use ipnet::IpNet;
 
 use crate::turn::{Path, PeerLog, PerFamily, ReplyKind, SessionId};
+use crate::wire::{ErrorCode, Method};
 
 /// One piece of news.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Report {
     Closed(Closed),
     /// Strangers are not answered; told now and then.
     StrangersRefused(StrangersRefused),
+    /// A request of somebody who claims to be a user was refused; a few are told each second.
+    RequestRefused(RequestRefused),
 }
 
 /// An allocation was made.
@@ -65,6 +68,23 @@ pub struct StrangersRefused {
     pub kind: ReplyKind,
     /// How many answers, of any kind and to any network, were left out since the last report.
     pub answers: u64,
+}
+
+/// A request of somebody who claims to be a user was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestRefused {
+    /// The client.
+    pub path: Path,
+    /// USERNAME as sent, proved or not.
+    pub user: Arc<str>,
+    /// What was asked for.
+    pub method: Method,
+    /// What was answered.
+    pub code: ErrorCode,
+    /// Why, in a few words.
+    pub reason: &'static str,
+    /// How many refusals were left out since the last report.
+    pub left_out: u64,
 }
 
 /// Why an allocation ended.

@@ -8,4 +8,5 @@ pub(super) mod authenticator;
 pub(super) mod credentials;
 mod first_look;
 pub(super) mod nonce;
+pub(super) mod refusals;
 pub(super) mod reply_budget;

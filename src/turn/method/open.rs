@@ -194,6 +194,7 @@ impl Server {
         answer: &Answer,
         reply: &mut [u8],
     ) -> Verdict {
+        self.tell_error(now, waiting.path, &waiting.owner.user, Method::Allocate, answer);
         let envelope = Envelope {
             now,
             client: waiting.path.client(),

@@ -36,6 +36,7 @@ impl World {
                 Report::Opened(opened) => self.opened.push(opened),
                 Report::Closed(closed) => self.closed.push(closed),
                 Report::StrangersRefused(refused) => self.refused.push(refused),
+                Report::RequestRefused(told) => self.told.push(told),
             }
         }
     }

@@ -160,3 +160,33 @@ fn the_rest_of_a_train_is_refused_up_to_the_first_request_that_proves_something(
     let elsewhere = ANN.at("198.51.101.1:9");
     assert_eq!(world.refuses_alike(elsewhere, &train, proof.len()), 0, "nobody was refused there");
 }
+
+// Every refusal that a user could ask about is told, a bounded number each second.
+#[test]
+fn users_who_are_refused_are_told_of_a_few_a_second() {
+    let mut world = World::with(1, 1, |_| {});
+    let eve = Client { user: "eve", ..ANN.at("198.51.100.9:9") };
+    world.ask_unsigned(ANN).expect_error(ErrorCode::Unauthenticated);
+    assert!(world.told.is_empty(), "the first request of every client is no news");
+    world.allocate(eve).expect_error(ErrorCode::Unauthenticated);
+    world.allocate(ANN).expect_success();
+    world.permit(ANN, &["10.9.9.9:1"]).expect_error(ErrorCode::Forbidden);
+    world.allocate(Client::BOB).expect_error(ErrorCode::AllocationQuotaReached);
+    let told = world.told.iter().map(|it| (&*it.user, it.method, it.code, it.reason));
+    let expected = [
+        ("eve", Method::Allocate, ErrorCode::Unauthenticated, "wrong_credentials"),
+        ("ann", Method::CreatePermission, ErrorCode::Forbidden, ErrorCode::Forbidden.reason()),
+        (
+            "bob",
+            Method::Allocate,
+            ErrorCode::AllocationQuotaReached,
+            ErrorCode::AllocationQuotaReached.reason(),
+        ),
+    ];
+    assert_eq!(Vec::from_iter(told), expected);
+    assert_eq!(world.told[0].path, eve.path());
+    (0..20).for_each(|_| _ = world.allocate(eve));
+    assert_eq!(world.told.len(), 10);
+    world.at(1).allocate(eve).expect_error(ErrorCode::Unauthenticated);
+    assert_eq!((world.told.len(), world.told[10].left_out), (11, 13));
+}

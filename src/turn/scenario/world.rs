@@ -15,8 +15,8 @@ use super::{Client, Heard};
 use crate::turn::{
     Alternates, Authenticator, Closed, Counters, Credentials, Delivered, Exhausted, ExportFrom,
     ForwardedChannel, ImportError, Nonces, Now, Open, Opened, PeerPolicy, PortPlan, Quota,
-    REPLY_BYTES, Reason, Record, RelayAddress, RelayId, Server, SessionId, Settings, Shard,
-    StrangersRefused, ToClient, Train, Verdict, WorkerIndex,
+    REPLY_BYTES, Reason, Record, RelayAddress, RelayId, RequestRefused, Server, SessionId,
+    Settings, Shard, StrangersRefused, ToClient, Train, Verdict, WorkerIndex,
 };
 use crate::wire::{
     AttributeType, ChannelData, ChannelNumber, ChannelRange, Class, MessageWriter, Method,
@@ -65,6 +65,7 @@ pub(super) struct World {
     /// Channels that may be forwarded without asking, and until when, by client and number.
     pub(super) forwarded: BTreeMap<(SocketAddr, ChannelNumber), (ForwardedChannel, u64)>,
     pub(super) refused: Vec<StrangersRefused>,
+    pub(super) told: Vec<RequestRefused>,
     /// Ports that another process uses.
     pub(super) busy: BTreeSet<u16>,
     /// Sockets that are bound, by worker and name.
@@ -107,6 +108,7 @@ impl World {
             closed: Vec::new(),
             forwarded: BTreeMap::new(),
             refused: Vec::new(),
+            told: Vec::new(),
             busy: BTreeSet::new(),
             bound: BTreeMap::new(),
             lingering: Vec::new(),

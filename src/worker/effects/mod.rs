@@ -42,7 +42,7 @@ impl<D: Driver> Worker<D> {
                 turn::Report::Closed(closed) => {
                     self.owners.release(&mut self.mailboxes, closed.path.flow);
                 }
-                turn::Report::StrangersRefused(_) => {}
+                turn::Report::StrangersRefused(_) | turn::Report::RequestRefused(_) => {}
             }
             self.report(Report::Turn(report));
         }
