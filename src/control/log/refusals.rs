@@ -1,5 +1,5 @@
-//! Log lines of users whose requests are refused: who, from where, what and why. A worker tells a few
-//! each second, and there may be many workers.
+//! Log lines of users whose requests are refused: who, from where, what and why. A worker tells a
+//! few each second, and there may be many workers.
 
 use std::time::Instant;
 

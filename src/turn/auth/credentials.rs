@@ -95,8 +95,8 @@ impl Credentials {
         Ok(self)
     }
 
-    /// Takes time-limited names as coturn does, or not: `id:expiry` and `:expiry` too, and an expiry
-    /// with a fraction or anything else behind its digits.
+    /// Takes time-limited names as coturn does, or not: `id:expiry` and `:expiry` too, and an
+    /// expiry with a fraction or anything else behind its digits.
     #[must_use]
     pub fn with_coturn_names(self, taken: bool) -> Credentials {
         Credentials { names: if taken { Names::Coturn } else { Names::ExpiryFirst }, ..self }
@@ -167,8 +167,8 @@ const LATEST_EXPIRY_S: u64 = u32::MAX as u64;
 enum Names {
     /// `expiry[:id]`, all digits before the colon.
     ExpiryFirst,
-    /// What coturn takes: the expiry stands in front of the first colon if all is digits there, else
-    /// behind it, and ends with its digits.
+    /// What coturn takes: the expiry stands in front of the first colon if all is digits there,
+    /// else behind it, and ends with its digits.
     Coturn,
 }
 
