@@ -96,12 +96,17 @@ pub(super) fn set_dont_fragment(socket: impl AsFd, v6: bool, on: bool) -> io::Re
 /// The settings that make what a socket sends leave with the DF bit or without; for IPv6, that say
 /// whether it fragments at all.
 ///
+/// OMIT rather than DONT for IPv4: an ICMP message that says that the path's MTU is small is
+/// believed whoever sends it, and would have everything for that address cut into pieces and no
+/// train leave for ten minutes. Routers cut what needs it. Those of IPv6 do not, so that there such
+/// a message must be believed; it cannot ask for less than 1,280 bytes.
+///
 /// PROBE rather than DO: the datagram leaves even when an earlier ICMP message lowered the path's
 /// MTU, because the one who asked for DF is probing that very thing.
 pub(super) fn dont_fragment(v6: bool, on: bool) -> &'static [Setting] {
     const V4: c_int = libc::IPPROTO_IP;
     const V6: c_int = libc::IPPROTO_IPV6;
-    static OFF_V4: [Setting; 1] = [Setting::new(V4, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)];
+    static OFF_V4: [Setting; 1] = [Setting::new(V4, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT)];
     static ON_V4: [Setting; 1] = [Setting::new(V4, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)];
     static OFF_V6: [Setting; 2] = [
         Setting::new(V6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT),

@@ -20,6 +20,7 @@ mod browser;
 mod fairness;
 mod flood;
 mod hostile;
+mod icmp;
 mod memory;
 mod overload;
 mod resident;

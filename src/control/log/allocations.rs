@@ -1,7 +1,7 @@
 //! Log lines of allocations: opened and closed, as structured fields, a bounded number a second.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tracing::info;
 
@@ -73,7 +73,7 @@ impl AllocationLog {
                 server = self.server(path.flow),
                 relayed = words(relayed),
                 reason = cause.name(),
-                duration_s = Duration::from_millis(*duration_ms).as_secs_f64(),
+                duration_s = seconds(*duration_ms),
                 to_peers_packets = traffic.to_peers.packets,
                 to_peers_bytes = traffic.to_peers.bytes,
                 to_client_packets = traffic.to_client.packets,
@@ -115,6 +115,12 @@ impl AllocationLog {
 fn words(relayed: &PerFamily<SocketAddr>) -> String {
     let words: Vec<_> = relayed.iter().map(SocketAddr::to_string).collect();
     words.join(", ")
+}
+
+/// Seconds that are written with three decimals at the most: a quotient is the nearest number there
+/// is to them, a sum of seconds and nanoseconds is not.
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub(in crate::control) fn drops(snapshot: &Snapshot) -> impl Iterator<Item = (&'
         ("send_full", io.dropped_full),
         ("send_forbidden", io.dropped_forbidden),
         ("send_unreachable", io.dropped_unreachable),
-        ("send_too_long", io.dropped_too_long),
+        ("send_too_long", io.dropped_too_long + worker.too_long),
         ("send_error", io.dropped_error),
     ];
     rules.chain(means)

@@ -226,7 +226,7 @@ mod tests {
         entry.note_dont_fragment(true);
         let socket = entry.hand_out().expect("it has a descriptor");
         let discovery = sys::option(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER);
-        assert_eq!(discovery.expect("a UDP socket"), libc::IP_PMTUDISC_DONT);
+        assert_eq!(discovery.expect("a UDP socket"), libc::IP_PMTUDISC_OMIT);
     }
 
     #[test]

@@ -215,7 +215,10 @@ impl<D: Driver> Worker<D> {
     /// where the buffer has one reader, and gathers it where others share the buffer.
     fn frame(&mut self, to: ToClient, piece: Piece<'_>) {
         let mut header = [0; Prefix::MAX_BYTES];
-        let Ok(bytes) = to.prefix.write(piece.body.len(), &mut header) else { return };
+        let Ok(bytes) = to.prefix.write(piece.body.len(), &mut header) else {
+            self.counters.too_long += piece.segments as u64;
+            return;
+        };
         let pad = to.prefix.trailing_bytes(piece.body.len()) as u8;
         self.send_to_client(to.path, piece.with_header(&header[..bytes]).with_pad(pad));
     }

@@ -56,6 +56,9 @@ pub struct Counters {
     pub misrouted: u64,
     /// Replies and hairpin payloads dropped because no buffer was left to write them into.
     pub no_buffer: u64,
+    /// Payloads dropped because they do not fit into a message: a Data indication has 65,535 bytes
+    /// at the most.
+    pub too_long: u64,
     /// Relay sockets the driver refused or lost.
     pub relays_broken: u64,
 }

@@ -1,6 +1,7 @@
 //! What is tried, in the order in which a call needs it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::client::{Client, Trouble};
@@ -9,6 +10,8 @@ use crate::control::config::User;
 use crate::turn::{Judgement, PeerPolicy};
 use crate::wire::{AttributeType, Family, Message, Method, TRANSPORT_UDP};
 
+/// How soon a server is asked again that does not listen yet.
+const AGAIN: Duration = Duration::from_millis(100);
 /// How often a datagram that may be lost is sent.
 const TRIES: u32 = 5;
 /// How long a datagram takes at the most that does not leave the machine.
@@ -118,14 +121,25 @@ impl<'a> Trial<'a> {
     fn bind(&self) -> Result<(String, SocketAddr), Failure> {
         let mut client = self.client(None)?;
         client.connect().map_err(|trouble| explain("Binding", &trouble))?;
-        let mapped = mapped(&mut client)?;
+        let mapped = self.first_answer(&mut client)?;
         Ok((format!("this machine is {mapped} to the server"), mapped))
+    }
+
+    /// Asks again where nobody listens: whoever has just started a server checks it at once.
+    fn first_answer(&self, client: &mut Client<'a>) -> Result<SocketAddr, Failure> {
+        let deadline = Instant::now() + self.target.patience;
+        loop {
+            match mapped(client) {
+                Err(Trouble::Closed) if Instant::now() < deadline => thread::sleep(AGAIN),
+                answer => return answer.map_err(|trouble| explain("Binding", &trouble)),
+            }
+        }
     }
 
     /// A second socket, for the other end of a call, and its address as the server sees it.
     fn peer(&self) -> Result<(String, (Client<'a>, SocketAddr)), Failure> {
         let mut client = self.client(None)?;
-        let mapped = mapped(&mut client)?;
+        let mapped = mapped(&mut client).map_err(|trouble| explain("Binding", &trouble))?;
         Ok((format!("{mapped}, a second socket of this machine"), (client, mapped)))
     }
 
@@ -255,12 +269,9 @@ impl<'a> Trial<'a> {
     }
 }
 
-fn mapped(client: &mut Client<'_>) -> Result<SocketAddr, Failure> {
-    let answer = client.ask(Method::Binding, |_| {});
-    let mapped = answer.and_then(|answer| {
-        address(&answer, AttributeType::XOR_MAPPED_ADDRESS).ok_or(Trouble::Nonsense)
-    });
-    mapped.map_err(|trouble| explain("Binding", &trouble))
+fn mapped(client: &mut Client<'_>) -> Result<SocketAddr, Trouble> {
+    let answer = client.ask(Method::Binding, |_| {})?;
+    address(&answer, AttributeType::XOR_MAPPED_ADDRESS).ok_or(Trouble::Nonsense)
 }
 
 fn permit(client: &mut Client<'_>, peer: SocketAddr) -> Result<(), Trouble> {
