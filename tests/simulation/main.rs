@@ -17,6 +17,7 @@
 //! operator.rs   somebody who changes the rules, drains, ends sessions
 //! trouble.rs    what goes wrong beside the network
 //! tally.rs      what stories have seen, added up
+//! torn.rs       requests that reach two workers
 //! run.rs        the loop, and what holds after every step
 //! ```
 //!
@@ -39,6 +40,7 @@ mod rng;
 mod run;
 mod scenario;
 mod tally;
+mod torn;
 mod trouble;
 
 use std::{env, panic};

@@ -1,7 +1,7 @@
 //! How allocations end, and the time passes.
 
 use crate::turn::{
-    Alternates, Families, NotReserved, Now, Redeemed, RelayId, Server,
+    Alternates, Families, FiveTuple, NotReserved, Now, Redeemed, RelayId, Server,
     allocation::table::AllocationId,
     api::effect::Effect,
     api::report::{Cause, Closed, Report},
@@ -43,6 +43,19 @@ impl Server {
         }
         while let Some(reservation) = self.reservations.next_of_all() {
             self.give_up(&reservation);
+        }
+    }
+
+    /// Whether the allocation of a five-tuple is here.
+    pub fn has_allocation(&mut self, now: Now, flow: FiveTuple) -> bool {
+        self.live_allocation(now, flow).is_some()
+    }
+
+    /// Ends the allocation of a five-tuple for which another worker has one and keeps it. The
+    /// client is not told: its requests reach the other one from now on.
+    pub fn cede(&mut self, now: Now, flow: FiveTuple) {
+        if let Some(id) = self.live_allocation(now, flow) {
+            self.end_allocation(now, id, Cause::Duplicate);
         }
     }
 

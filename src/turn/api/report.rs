@@ -96,6 +96,8 @@ pub enum Cause {
     Deleted,
     /// The client allocated anew on the same five-tuple and the configuration lets it.
     Replaced,
+    /// Another worker has an allocation for the same five-tuple and keeps it.
+    Duplicate,
     /// An operator ended it.
     Killed,
     /// The server ends.
@@ -109,6 +111,7 @@ impl Cause {
             Cause::Expired => "expired",
             Cause::Deleted => "deleted",
             Cause::Replaced => "replaced",
+            Cause::Duplicate => "duplicate",
             Cause::Killed => "killed",
             Cause::Shutdown => "shutdown",
         }

@@ -6,6 +6,10 @@
 //! cause a question. Without steering the kernel's hash keeps every client where it is; then
 //! there is nothing to tell and nothing to look up.
 //!
+//! Two workers may both get a request that makes an allocation, before either heard of the other.
+//! A worker that then hears the other's claim gives in while it has no allocation itself. Of two
+//! that have one, the higher ends its own, and one five-tuple has one allocation again.
+//!
 //! What the owner of a misrouted packet answers leaves from the owner's own socket, which has the
 //! same address.
 

@@ -36,9 +36,10 @@ impl<D: Driver> Worker<D> {
         }
         while let Some(report) = self.server.next_report() {
             match &report {
-                turn::Report::Opened(opened) => {
+                turn::Report::Opened(opened) if self.owners.owner(opened.path.flow).is_none() => {
                     self.owners.claim(&mut self.mailboxes, opened.path.flow);
                 }
+                turn::Report::Opened(_) => {}
                 turn::Report::Closed(closed) => {
                     self.owners.release(&mut self.mailboxes, closed.path.flow);
                 }
@@ -136,6 +137,10 @@ impl<D: Driver> Worker<D> {
 
     fn complete(&mut self, now: Now, pending: PendingId, path: Path, outcome: Outcome<'_>) {
         match self.server.complete(now, pending, outcome, &mut self.reply[..]) {
+            // Another worker made the allocation of this client meanwhile, and has answered.
+            Verdict::Reply(_) if self.owners.owner(path.flow).is_some() => {
+                self.server.cede(now, path.flow);
+            }
             Verdict::Reply(bytes) => self.reply(path, bytes),
             Verdict::Pending | Verdict::Drop(_) => {}
             Verdict::ToPeer { .. } | Verdict::ToClient { .. } | Verdict::HandOver { .. } => {

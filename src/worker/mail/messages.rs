@@ -7,7 +7,10 @@ use crate::worker::{
     mail::mailbox::Message,
     reactor::Worker,
 };
-use crate::{io::Driver, turn::Now};
+use crate::{
+    io::Driver,
+    turn::{FiveTuple, Now, WorkerIndex},
+};
 
 impl<D: Driver> Worker<D> {
     pub(in crate::worker) fn on_message(&mut self, now: Now, message: Message) {
@@ -16,7 +19,7 @@ impl<D: Driver> Worker<D> {
                 self.unpack(now, &batch);
                 self.mailboxes.take_back(owner, batch);
             }
-            Message::FlowOwned { flow, owner } => self.owners.claimed(flow, owner),
+            Message::FlowOwned { flow, owner } => self.on_claim(now, flow, owner),
             Message::FlowReleased { flow, owner } => self.owners.released(flow, owner),
             Message::Redeem(redemption) => self.on_redeem(now, redemption),
             Message::Redeemed { redemption, given } => self.on_redeemed(now, &redemption, given),
@@ -33,6 +36,18 @@ impl<D: Driver> Worker<D> {
             Message::Drain(alternates) => self.server.drain(alternates),
             Message::Stop => self.stop(now),
         }
+    }
+
+    /// Another worker has an allocation for a five-tuple. One request may reach two workers while
+    /// the network card moves its flow; of two allocations that of the lower worker stays.
+    fn on_claim(&mut self, now: Now, flow: FiveTuple, owner: WorkerIndex) {
+        if self.index < owner && self.server.has_allocation(now, flow) {
+            // A third worker believes whom it heard last.
+            return self.owners.claim(&mut self.mailboxes, flow);
+        }
+        self.owners.claimed(flow, owner);
+        self.server.cede(now, flow);
+        self.carry_out(now);
     }
 
     fn unpack(&mut self, now: Now, batch: &Batch) {
