@@ -46,16 +46,13 @@ impl Server {
         if let (Some(alternates), None) = (self.draining, wish.token) {
             return elsewhere(alternates, request);
         }
-        if let Some(id) = in_use {
-            self.end_allocation(request.now, id, Cause::Replaced);
-        }
         if self.pending_allocates.is_full() {
             self.counters.reach(QuotaHit::PendingAllocates);
             return Err(Refused(ErrorCode::InsufficientCapacity));
         }
         match wish.token {
             Some(token) => self.claim(request, token, wish.asked_s),
-            None => self.draw(request, &wish),
+            None => self.draw(request, &wish, in_use),
         }
     }
 
@@ -83,10 +80,19 @@ impl Server {
         }
     }
 
-    /// Takes the quota's quota_held and draws the ports.
-    fn draw(&mut self, request: &Request<'_>, wish: &AllocateRequest) -> Result<Answer, Refused> {
+    /// Takes places of the quota and draws the ports. What is to be replaced ends before, because
+    /// its place may be the last, and not where no relay has the family.
+    fn draw(
+        &mut self,
+        request: &Request<'_>,
+        wish: &AllocateRequest,
+        replaced: Option<AllocationId>,
+    ) -> Result<Answer, Refused> {
         if !wish.families.iter().any(|family| self.relays.has_family(family)) {
             return Err(Refused(ErrorCode::AddressFamilyNotSupported));
+        }
+        if let Some(id) = replaced {
+            self.end_allocation(request.now, id, Cause::Replaced);
         }
         let mut waiting = self.pending_allocate(request, wish.asked_s);
         waiting.parity = wish.parity;

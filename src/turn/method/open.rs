@@ -11,7 +11,7 @@ use crate::turn::{
     allocation::permission::Permissions,
     allocation::{Allocation, Granted, Meters, RelayedAddress},
     api::effect::{Effect, Open, Purpose},
-    api::report::{Opened, Report},
+    api::report::{Cause, Opened, Report},
     method::answer::{Answer, Envelope},
     method::pending::{AskedSocket, Part, PendingAllocate},
     ports::relays::Drawn,
@@ -133,12 +133,16 @@ impl Server {
     }
 
     /// Puts an allocation into the table. The success may be answered from here on, not before.
+    /// One that brought a token replaces what the five-tuple had, now that it is known to be good.
     pub(super) fn establish(
         &mut self,
         now: Now,
         waiting: &PendingAllocate,
         reservation: Option<ReservationToken>,
     ) -> Granted {
+        if let Some(id) = self.live_allocation(now, waiting.path.flow) {
+            self.end_allocation(now, id, Cause::Replaced);
+        }
         let expires_ms = now.mono_ms + u64::from(waiting.lifetime_s) * 1000;
         let granted = Granted {
             transaction: waiting.transaction,

@@ -1,8 +1,8 @@
 //! EVEN-PORT and RESERVATION-TOKEN (RFC 8656 §7.2, §18.7, §18.10).
 
 use super::*;
-use crate::turn::{Reason, RelayId, ports::table::Parity};
-use crate::wire::{ErrorCode, Method};
+use crate::turn::{Cause, OnReallocate, Reason, RelayId, Settings, ports::table::Parity};
+use crate::wire::{ErrorCode, Family, Method};
 
 fn pair(world: &mut World, who: Client) -> Heard {
     world.ask(who, Method::Allocate, |writer| {
@@ -102,6 +102,41 @@ fn a_quota_of_one_is_not_enough_for_a_pair_and_no_place_is_lost() {
     world.allocate(Client::ANN).expect_success();
 }
 
+// … and keeps what it has when it starts over with a request that cannot succeed.
+#[test]
+fn an_allocate_that_is_certain_to_fail_replaces_nothing() {
+    let replaces = |settings: &mut Settings| settings.on_reallocate = OnReallocate::Replace;
+    let mut world = World::with(2, 9, replaces);
+    let first = world.allocate(Client::ANN).expect_success();
+    for worker in [0, 1, 7] {
+        let unknown = [worker, 1, 2, 3, 4, 5, 6, 7];
+        claim(&mut world, Client::ANN, unknown).expect_error(ErrorCode::InsufficientCapacity);
+    }
+    world.servers[0].relay_on(&[]);
+    world.allocate(Client::ANN).expect_error(ErrorCode::AddressFamilyNotSupported);
+    assert!(world.closed.is_empty());
+    world.permit(Client::ANN, &[PEER]).expect_success();
+    world.peer_says(first.relayed(), PEER, 1).unwrap();
+}
+
+#[test]
+fn a_good_token_replaces_what_its_client_had() {
+    for owner in [0, 1] {
+        let replaces = |settings: &mut Settings| settings.on_reallocate = OnReallocate::Replace;
+        let mut world = World::with(2, 3, replaces);
+        let token = pair(&mut world, SECOND.on(owner)).expect_success().token();
+        let first = world.allocate(Client::ANN).expect_success().relayed();
+        let second = claim(&mut world, Client::ANN, token).expect_success().relayed();
+        let closed = Vec::from_iter(
+            world.closed.iter().map(|it| (it.cause, it.relayed.get(Family::V4).copied())),
+        );
+        assert_eq!(closed, [(Cause::Replaced, Some(first))]);
+        world.permit(Client::ANN, &[PEER]).expect_success();
+        world.peer_says(second, PEER, 1).unwrap();
+        assert_eq!(world.held(), 2);
+    }
+}
+
 #[test]
 fn a_token_is_redeemed_at_another_worker_and_the_port_is_free_afterwards() {
     let mut world = World::with(3, 9, |_| {});
@@ -165,8 +200,7 @@ fn a_redeemed_port_is_reached_at_the_worker_that_redeemed_it() {
 /// No port has leaked: a worker can still have every pair of the range.
 fn every_pair_can_be_had(world: &mut World, worker: u8) {
     let server = &mut world.servers[usize::from(worker)];
-    let drawn = std::iter::from_fn(|| {
-        server.relays.draw(crate::wire::Family::V4, Parity::Pair, &mut server.rng)
-    });
+    let drawn =
+        std::iter::from_fn(|| server.relays.draw(Family::V4, Parity::Pair, &mut server.rng));
     assert_eq!(drawn.count(), 32);
 }

@@ -107,12 +107,12 @@ impl Model {
         if let (Some(has_alternates), None) = (self.operated(worker).drains, wish.token) {
             return Expect::Code(if has_alternates { 300 } else { 508 });
         }
-        let cause =
-            if self.live(client, now_ms).is_some() { Cause::Replaced } else { Cause::Expired };
-        self.end(client, cause);
+        if self.live(client, now_ms).is_none() {
+            self.end(client, Cause::Expired);
+        }
         let expect = match wish.token {
             Some(token) => self.redeem_by(arrival, signature, token),
-            None => self.draw(signature, wish),
+            None => self.draw(client, signature, wish),
         };
         if expect == Expect::Later {
             let places = match (wish.token, wish.even) {
@@ -142,10 +142,11 @@ impl Model {
         reservation.is_some_and(|held| held.user == user && held.expires_ms > now_ms)
     }
 
-    fn draw(&self, signature: &Signature, wish: &Wish) -> Expect {
+    fn draw(&mut self, client: SocketAddr, signature: &Signature, wish: &Wish) -> Expect {
         if wish.family == Some(Family::V6) && !self.scenario.has_v6 {
             return Expect::Code(440);
         }
+        self.end(client, Cause::Replaced);
         let places = if wish.even == Some(true) { 2 } else { 1 };
         let held = self.held_by(&signature.user.account);
         let total = self.held_in_total();
@@ -303,6 +304,9 @@ impl Model {
             panic!("only a signed Allocate is answered so");
         };
         let lifetime_ms = self.granted_ms(wish.lifetime_s);
+        let cause =
+            if self.live(client, now_ms).is_some() { Cause::Replaced } else { Cause::Expired };
+        self.end(client, cause);
         for address in relayed {
             assert!(self.client_of(*address, now_ms).is_none(), "{address} is somebody else's");
         }
