@@ -25,6 +25,7 @@ mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
+mod text;
 mod users;
 mod value;
 

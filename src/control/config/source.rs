@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::raw::Place;
 use super::schema::Options;
+use super::text;
 
 /// A file of options, kept as text so that an error can be given its line. The text may hold
 /// passwords, so its memory is overwritten when it is dropped.
@@ -22,14 +23,14 @@ pub(crate) struct Source {
 impl Source {
     /// Reads a file.
     pub(crate) fn open(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |error| ConfigError {
+        let unreadable = |error: String| ConfigError {
             origin: path.display().to_string(),
             key: "config".to_owned(),
             problem: format!("the file cannot be read: {error}"),
             remedy: Remedy::Operator,
         };
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        Ok(Self { path: path.to_owned(), text: Zeroizing::new(text) })
+        let text = text::read(path).map_err(unreadable)?;
+        Ok(Self { path: path.to_owned(), text })
     }
 
     #[cfg(test)]

@@ -10,18 +10,12 @@
 //! An error never shows a password.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
-
 use super::schema::USERS_FILE;
+use super::text;
 use super::value::{Proof, User, UserKey, Value};
 use super::{ConfigError, Remedy};
-
-/// Longest file that is read: a million users and more.
-const MOST_BYTES: u64 = 64 << 20;
 
 /// A file of users, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,29 +38,12 @@ pub(crate) enum Fault {
 impl UsersFile {
     /// Reads a file; `inline` are the users that are known without it.
     pub(crate) fn read(path: PathBuf, inline: &[User]) -> Result<Self, Fault> {
-        let text = text(&path).map_err(|problem| {
+        let text = text::read(&path).map_err(|problem| {
             Fault::Unreadable(format!("{} cannot be read: {problem}", path.display()))
         })?;
         let users = users(&path, &text, inline).map_err(Fault::Line)?;
         Ok(Self { path, users })
     }
-}
-
-/// Reads it into memory that is overwritten when it is dropped; memory that had to grow would leave
-/// copies behind.
-fn text(path: &Path) -> Result<Zeroizing<String>, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let expected = file.metadata().map_or(0, |found| found.len()).min(MOST_BYTES) + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(expected).unwrap_or(0)));
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(format!("it has more than {} MiB", MOST_BYTES >> 20));
-    }
-    let text = String::from_utf8(std::mem::take(&mut *bytes));
-    text.map(Zeroizing::new).map_err(|error| {
-        drop(Zeroizing::new(error.into_bytes()));
-        "it is not UTF-8 text".to_owned()
-    })
 }
 
 fn users(path: &Path, text: &str, inline: &[User]) -> Result<Vec<User>, ConfigError> {
@@ -77,7 +54,7 @@ fn users(path: &Path, text: &str, inline: &[User]) -> Result<Vec<User>, ConfigEr
         if line.trim_start().starts_with('#') || line.trim().is_empty() {
             continue;
         }
-        let wrong = |problem| ConfigError {
+        let wrong = |problem: String| ConfigError {
             origin: format!("{}:{}", path.display(), at + 1),
             key: USERS_FILE.name.to_owned(),
             problem,
