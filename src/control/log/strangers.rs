@@ -1,5 +1,5 @@
 //! Log lines of strangers that are not answered: who asked for more than `stranger-reply-bytes`. A
-//! worker tells one every ten seconds, and there may be many workers.
+//! worker tells of one every ten seconds, and there may be many workers.
 
 use std::time::Instant;
 
@@ -32,11 +32,12 @@ impl Strangers {
     ) {
         self.settle(now);
         if self.rate.admit(now) == Admission::Log {
-            let StrangersRefused { network, kind, answers } = refused;
+            let StrangersRefused { network, kind, answers, others } = refused;
             warn!(
                 %network,
                 kind = kind.name(),
                 answers,
+                others,
                 worker = worker.0,
                 "strangers ask for more answers than stranger-reply-bytes lets them have"
             );
@@ -68,6 +69,7 @@ mod tests {
             network: "192.0.2.0/24".parse().unwrap(),
             kind: ReplyKind::Challenge,
             answers: 70_000,
+            others: 12,
         };
         let text = written(false, || {
             let now = Instant::now();
@@ -77,7 +79,8 @@ mod tests {
         });
         assert_eq!(text.lines().count(), STRANGER_LINES_PER_SECOND as usize + 1, "{text}");
         let first = text.lines().next().unwrap();
-        for words in ["network=192.0.2.0/24", "challenge", "answers=70000", "worker=0"] {
+        for words in ["network=192.0.2.0/24", "challenge", "answers=70000", "others=12", "worker=0"]
+        {
             assert!(first.contains(words), "{first}");
         }
         assert!(text.lines().last().unwrap().contains("left out lines=126"), "{text}");

@@ -19,7 +19,9 @@ impl Server {
     pub fn next_deadline(&self) -> Option<u64> {
         let timers = self.timers.next_deadline_ms();
         let recheck = self.policy_recheck.map(|_| 0);
-        timers.into_iter().chain(self.reservations.next_deadline_ms()).chain(recheck).min()
+        let reservations = self.reservations.next_deadline_ms();
+        let reports = self.budget.next_deadline_ms();
+        [timers, reservations, recheck, reports].into_iter().flatten().min()
     }
 
     /// Ends what is over, [`ENDED_AT_ONCE`] at a time: call it again while
@@ -34,6 +36,7 @@ impl Server {
             self.give_up(&reservation);
         }
         self.continue_policy_recheck(now);
+        self.tell_refused_strangers(now.mono_ms);
     }
 
     /// Ends every allocation and reservation, for the log's sake, before the process ends.
@@ -44,6 +47,7 @@ impl Server {
         while let Some(reservation) = self.reservations.next_of_all() {
             self.give_up(&reservation);
         }
+        self.tell_refused_strangers(u64::MAX);
     }
 
     /// Whether the allocation of a five-tuple is here.

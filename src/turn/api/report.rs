@@ -62,12 +62,14 @@ pub struct Closed {
 /// A network has used up what its strangers are answered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StrangersRefused {
-    /// The network of the last of them, /24 or /56.
+    /// The network, /24 or /56, that asked for more than all others.
     pub network: IpNet,
-    /// What that one did not get.
+    /// What it did not get.
     pub kind: ReplyKind,
-    /// How many answers, of any kind and to any network, were left out since the last report.
+    /// How many answers of that kind to that network were left out, at least.
     pub answers: u64,
+    /// How many others, of any kind and to any network, since the last report.
+    pub others: u64,
 }
 
 /// A request of somebody who claims to be a user was refused.

@@ -73,7 +73,12 @@ impl Server {
             return;
         }
         self.counters.refuse_replies(kind, answers);
-        if let Some(told) = self.budget.refuse(now, flow.client, kind, answers as u64) {
+        self.budget.refuse(now, flow.client, kind, answers as u64);
+    }
+
+    /// Reports what has been refused, if that is due by then.
+    pub(in crate::turn) fn tell_refused_strangers(&mut self, now_ms: u64) {
+        if let Some(told) = self.budget.tell(now_ms) {
             self.reports.push_back(Report::StrangersRefused(told));
         }
     }

@@ -62,6 +62,8 @@ fn a_network_that_has_used_up_its_answers_gets_none() {
     world.says(ANN.at("198.51.101.1:9"), &elsewhere).expect_success();
     let counters = world.counters();
     assert!(ReplyKind::ALL.map(|kind| counters.refused_replies(kind) > 0) == [true, true, false]);
+    assert!(world.refused.is_empty(), "the ten seconds are not over");
+    world.at(10);
     assert_eq!(world.refused.len(), 1, "one report in ten seconds");
     assert_eq!(world.refused[0].network.to_string(), "198.51.100.0/24");
 }

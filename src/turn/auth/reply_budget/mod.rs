@@ -44,6 +44,7 @@
 mod debt;
 mod recent;
 mod source;
+mod untold;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -54,6 +55,7 @@ use self::{
     debt::{Debt, SECOND_NS},
     recent::Recent,
     source::Source,
+    untold::Untold,
 };
 use crate::turn::{Now, Rng, StrangersRefused};
 
@@ -83,9 +85,6 @@ const LOUDEST_NS: u64 = 2 * QUIET_NS;
 
 /// Steps of the debt within which a new source at a quiet address is sure to be answered.
 const STEPS_MAX: u64 = 3;
-
-/// How often one worker says that strangers are refused.
-const REPORT_EVERY_MS: u64 = 10_000;
 
 /// What kind of answer a stranger gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,8 +143,7 @@ pub(in crate::turn) struct ReplyBudget {
     addresses: [Box<[Debt]>; 2],
     recent: Recent,
     latest: Option<Refusals>,
-    refused: u64,
-    next_report_ms: u64,
+    untold: Option<Untold>,
 }
 
 /// The right to send one answer; what it weighs is still to be said.
@@ -198,8 +196,7 @@ impl ReplyBudget {
             addresses: [(); 2].map(|()| vec![Debt::default(); ADDRESSES].into()),
             recent: Recent::new(),
             latest: None,
-            refused: 0,
-            next_report_ms: 0,
+            untold: None,
         }
     }
 
@@ -267,21 +264,28 @@ impl ReplyBudget {
         self.recent.record(now, source.socket(&self.hasher));
     }
 
-    /// Counts answers that do not leave, and has something to report once in a while.
+    /// Counts answers that do not leave.
     pub(in crate::turn) fn refuse(
         &mut self,
         now: Now,
         client: SocketAddr,
         kind: ReplyKind,
         answers: u64,
-    ) -> Option<StrangersRefused> {
-        self.refused += answers;
-        if now.mono_ms < self.next_report_ms {
-            return None;
+    ) {
+        match &mut self.untold {
+            Some(untold) => untold.add(client.ip(), kind, answers),
+            None => self.untold = Some(Untold::begin(now, client.ip(), kind, answers)),
         }
-        self.next_report_ms = now.mono_ms + REPORT_EVERY_MS;
-        let answers = std::mem::take(&mut self.refused);
-        Some(StrangersRefused { network: network(client.ip()), kind, answers })
+    }
+
+    /// When there is something to tell.
+    pub(in crate::turn) fn next_deadline_ms(&self) -> Option<u64> {
+        self.untold.as_ref().map(|untold| untold.due_ms)
+    }
+
+    /// Takes what is to be told by then.
+    pub(in crate::turn) fn tell(&mut self, now_ms: u64) -> Option<StrangersRefused> {
+        self.untold.take_if(|untold| untold.due_ms <= now_ms).map(|untold| untold.told())
     }
 
     /// What was drawn for the next request of a source, if it is the one that was refused last.

@@ -42,7 +42,7 @@ impl Lab {
                 true
             }
             None => {
-                let _ = self.budget.refuse(at(ms), client, kind, 1);
+                self.budget.refuse(at(ms), client, kind, 1);
                 false
             }
         }
@@ -258,19 +258,45 @@ fn a_lower_rate_holds_at_once() {
     assert!(lab.answers(0, "192.0.2.1:1", ReplyKind::Challenge) < 5);
 }
 
+/// What is told by the time `ms`: network, kind, answers and others.
+fn told(budget: &mut ReplyBudget, ms: u64) -> Option<(String, ReplyKind, u64, u64)> {
+    let told = budget.tell(ms)?;
+    Some((told.network.to_string(), told.kind, told.answers, told.others))
+}
+
 #[test]
-fn what_is_left_out_is_told_every_ten_seconds() {
-    let mut lab = Lab::new(RATE);
-    let mut tell = |ms: u64, client: &str, kind| {
-        let told = lab.budget.refuse(at(ms), client.parse().unwrap(), kind, 1);
-        told.map(|it| (it.network.to_string(), it.kind, it.answers))
+fn what_is_left_out_is_told_ten_seconds_after_the_first_whoever_comes_next() {
+    let mut budget = Lab::new(RATE).budget;
+    let mut refuse = |ms: u64, client: &str, kind, answers| {
+        budget.refuse(at(ms), client.parse().unwrap(), kind, answers);
+        budget.next_deadline_ms()
     };
     let (binding, challenge) = (ReplyKind::Binding, ReplyKind::Challenge);
-    assert_eq!(tell(5_000, "192.0.2.9:1", binding), Some(("192.0.2.0/24".into(), binding, 1)));
-    assert_eq!(tell(5_001, "192.0.2.9:1", binding), None);
-    assert_eq!(tell(14_999, "192.0.3.9:1", binding), None);
-    let told = tell(15_000, "[2001:db8:0:1ff::1]:1", challenge);
-    assert_eq!(told, Some(("2001:db8:0:100::/56".into(), challenge, 3)));
+    assert_eq!(refuse(5_000, "192.0.2.9:1", binding, 3), Some(15_000));
+    assert_eq!(refuse(5_001, "192.0.2.200:1", binding, 4), Some(15_000));
+    assert_eq!(refuse(14_999, "192.0.3.9:1", binding, 1), Some(15_000));
+    assert_eq!(refuse(14_999, "192.0.2.9:1", challenge, 1), Some(15_000));
+    assert_eq!(told(&mut budget, 14_999), None);
+    let expected = ("192.0.2.0/24".into(), binding, 7, 2);
+    assert_eq!(told(&mut budget, 15_000), Some(expected));
+    assert_eq!((told(&mut budget, 99_999), budget.next_deadline_ms()), (None, None));
+    let client = "[2001:db8:0:1ff::1]:1".parse().unwrap();
+    budget.refuse(at(3_600_000), client, challenge, 1);
+    let expected = ("2001:db8:0:100::/56".into(), challenge, 1, 0);
+    assert_eq!(told(&mut budget, 3_610_000), Some(expected));
+}
+
+#[test]
+fn who_asks_for_more_than_all_others_is_named_whoever_came_first() {
+    let mut budget = Lab::new(RATE).budget;
+    for n in 0..1_000_u16 {
+        let other = SocketAddr::from((Ipv4Addr::from(0x0A00_0000 + (u32::from(n) << 8)), 9));
+        budget.refuse(at(0), other, ReplyKind::Binding, 1);
+        budget.refuse(at(0), source(7, n), ReplyKind::Challenge, 2);
+    }
+    let (network, kind, answers, others) = told(&mut budget, 10_000).unwrap();
+    assert_eq!((&*network, kind), ("192.0.2.0/24", ReplyKind::Challenge));
+    assert!(answers >= 1_990 && answers + others == 3_000, "{answers} and {others}");
 }
 
 proptest! {
