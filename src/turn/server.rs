@@ -129,6 +129,11 @@ impl Server {
         let message = match Message::parse(datagram) {
             Ok(message) => message,
             Err(ParseError::Header(error)) => return Verdict::Drop(reason(error)),
+            Err(ParseError::Attributes(_))
+                if Fingerprint::at_the_end(datagram) == Fingerprint::Wrong =>
+            {
+                return Verdict::Drop(Reason::WrongFingerprint);
+            }
             Err(ParseError::Attributes(header)) => {
                 return self.unreadable(now, path, header, admitted, reply);
             }

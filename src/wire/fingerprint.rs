@@ -1,9 +1,12 @@
 //! FINGERPRINT: the CRC that tells STUN from anything else on the same port (RFC 8489 §14.7).
 
-use super::{Attribute, u32_at};
+use super::{Attribute, AttributeType, HEADER_BYTES, array_at, u32_at};
 
 /// Bytes of the whole attribute, header included.
 pub(super) const ATTRIBUTE_BYTES: usize = 8;
+
+/// What every FINGERPRINT begins with: its type and its length.
+const HEADER: [u8; 4] = [0x80, 0x28, 0, 4];
 
 const XOR: u32 = 0x5354_554E;
 
@@ -16,6 +19,19 @@ pub enum Fingerprint {
     Valid,
     /// It does not match, or something stands behind it.
     Wrong,
+}
+
+impl Fingerprint {
+    /// Judges the last 8 bytes of a message whose attributes do not add up, if they look like a
+    /// FINGERPRINT.
+    pub fn at_the_end(message: &[u8]) -> Fingerprint {
+        let last = message.len().checked_sub(ATTRIBUTE_BYTES).filter(|last| *last >= HEADER_BYTES);
+        let Some(offset) = last.filter(|last| array_at(message, *last) == Some(HEADER)) else {
+            return Fingerprint::Absent;
+        };
+        let value = message.get(offset + HEADER.len()..).unwrap_or_default();
+        check(message, &Attribute { kind: AttributeType::FINGERPRINT, value, offset })
+    }
 }
 
 /// The value for a message whose bytes up to the attribute are `covered`, its length field already

@@ -113,6 +113,25 @@ fn attributes_that_do_not_add_up_are_400_for_a_request() {
     world.says(Client::ANN, &send).expect_drop(Reason::BadAttributes);
 }
 
+// RFC 8489 §6.3: what is damaged may be anything, so nothing of it is believed.
+#[test]
+fn a_damaged_request_is_not_answered_whatever_was_damaged() {
+    let mut world = World::new();
+    let request = world.write(Method::Allocate, Class::Request, |writer| {
+        writer.lifetime_s(1).fingerprint();
+    });
+    for at in 20..request.len() - 8 {
+        let mut damaged = request.clone();
+        damaged[at] ^= 0x80;
+        world.says(Client::ANN, &damaged).expect_drop(Reason::WrongFingerprint);
+    }
+    let mut broken = world.write(Method::Allocate, Class::Request, |writer| {
+        writer.attribute(AttributeType::SOFTWARE, &[0; 8]);
+    });
+    broken[22..24].copy_from_slice(&[0, 200]);
+    world.says(Client::ANN, &broken).expect_error(ErrorCode::BadRequest);
+}
+
 #[test]
 fn own_sockets_and_port_zero_are_not_answered() {
     let mut world = World::new();
