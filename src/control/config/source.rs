@@ -12,6 +12,12 @@ use super::raw::Place;
 use super::schema::Options;
 use super::text;
 
+/// Bytes that an error shows of what stands where a key should.
+const KEY_BYTES: usize = 64;
+
+/// Letters that an error shows of the begin, and of the end, of a message.
+const MESSAGE_SIDE: usize = 100;
+
 /// A file of options, kept as text so that an error can be given its line. The text may hold
 /// passwords, so its memory is overwritten when it is dropped.
 #[derive(Default)]
@@ -42,7 +48,7 @@ impl Source {
     pub(crate) fn options(&self) -> Result<Options, ConfigError> {
         toml::from_str(&self.text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
-            let problem = error.message().replace('\n', " ");
+            let problem = bounded(&error.message().replace('\n', " "));
             self.error(Some(Place::File(offset)), self.key_at(offset), problem)
         })
     }
@@ -85,7 +91,21 @@ fn key_of(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let bare = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
     let end = line.find(|letter| !bare(letter)).unwrap_or(line.len());
-    (end > 0).then(|| &line[..end])
+    (end > 0).then(|| &line[..end.min(KEY_BYTES)])
+}
+
+/// Leaves out the middle of a long message, which is what somebody wrote; what is wrong with it
+/// stands before or behind, and which keys there are, in the end.
+pub(super) fn bounded(message: &str) -> String {
+    let list = message.rfind(", expected one of `");
+    let (said, list) = message.split_at(list.unwrap_or(message.len()));
+    let letters = said.chars().count();
+    if letters <= 2 * MESSAGE_SIDE + 1 {
+        return message.to_owned();
+    }
+    let begin = said.chars().take(MESSAGE_SIDE);
+    let end = said.chars().skip(letters - MESSAGE_SIDE);
+    begin.chain(['…']).chain(end).collect::<String>() + list
 }
 
 /// What is wrong with the configuration, in one line.

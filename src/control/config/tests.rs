@@ -244,6 +244,31 @@ fn a_bad_value_in_the_file_names_file_line_and_key() {
     }
 }
 
+// One line of the log, whatever somebody put into the file.
+#[test]
+fn an_error_shows_little_of_a_long_line() {
+    let long = "long words ".repeat(10_000);
+    let one = "x".repeat(100_000);
+    let most = 400 + KEYS.iter().map(|key| key.name.len() + 4).sum::<usize>();
+    for file in [
+        long.clone(),
+        one.clone(),
+        format!("{one} = 1"),
+        format!("'{long}' = 1"),
+        format!("realm = '{long}"),
+        format!("log = '{long}'"),
+        format!("workers = '{one}'"),
+        format!("allow-peers = ['{long}']"),
+        format!("realm = 1\nrealm = {one}"),
+    ] {
+        let start = &file[..20];
+        let error = settle(&file, &[]).expect_err(start).to_string();
+        assert!(error.len() <= most, "{} bytes for {start}…: {error:.600}", error.len());
+    }
+    let error = settle(&format!("log = '{long}'"), &[]).unwrap_err();
+    assert!(error.problem.contains("write one of off, error"), "{error}");
+}
+
 #[test]
 fn a_bad_value_on_the_command_line_is_named_after_its_flag() {
     let bad = [

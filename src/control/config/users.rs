@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::schema::USERS_FILE;
+use super::source::bounded;
 use super::text;
 use super::value::{Proof, User, UserKey, Value};
 use super::{ConfigError, Remedy};
@@ -57,7 +58,7 @@ fn users(path: &Path, text: &str, inline: &[User]) -> Result<Vec<User>, ConfigEr
         let wrong = |problem: String| ConfigError {
             origin: format!("{}:{}", path.display(), at + 1),
             key: USERS_FILE.name.to_owned(),
-            problem,
+            problem: bounded(&problem),
             remedy: Remedy::Operator,
         };
         let user = user(line).map_err(wrong)?;
@@ -127,6 +128,8 @@ mod tests {
             assert!(error.starts_with(&format!("users:{line}: users-file: ")), "{error}");
             assert!(!error.contains("hid") && error.lines().count() == 1, "{error}");
         }
+        let twice = format!("{0}:1\n{0}:2", "x".repeat(400));
+        assert!(read(&twice).unwrap_err().len() < 300);
     }
 
     #[test]
