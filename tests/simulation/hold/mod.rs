@@ -140,7 +140,7 @@ impl Story {
             Deed::Report(Report::SocketBroken { local, .. }) => {
                 self.broken.iter().any(|it| Some(*it) == *local)
             }
-            Deed::Report(Report::Turn(News::StrangersRefused(_))) => true,
+            Deed::Report(Report::Turn(News::StrangersRefused(_) | News::RequestRefused(_))) => true,
             Deed::Report(_)
             | Deed::Took(..)
             | Deed::Woken
@@ -185,6 +185,7 @@ impl Story {
                 let place = self.broken.iter().position(|it| Some(*it) == local);
                 self.broken.remove(place.expect("somebody broke it"));
             }
+            Report::Turn(News::StrangersRefused(_) | News::RequestRefused(_)) => {}
             report => panic!("{report:?} is no news"),
         }
     }
