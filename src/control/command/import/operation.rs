@@ -81,8 +81,14 @@ fn channel_numbers(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
 fn software(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     let (no, yes) = (said.last(Setting::NoSoftware, notes), said.last(Setting::Software, notes));
     let line = |word: Option<&Word>| word.map(|word| word.line);
+    let is_off = line(no) > line(yes);
+    if let (Some(no), Some(yes)) = (no, yes) {
+        let (loser, winner) = if is_off { (yes, no) } else { (no, yes) };
+        let why = format!("line {} says the opposite", winner.line);
+        notes.add(loser.line, Fate::NotNeeded, &loser.name, why);
+    }
     if no.is_some() || yes.is_some() {
-        draft.word(&schema::SOFTWARE, if line(no) > line(yes) { "off" } else { "on" });
+        draft.word(&schema::SOFTWARE, if is_off { "off" } else { "on" });
     }
 }
 

@@ -201,6 +201,12 @@ fn relay_addresses(said: &Said<'_>, notes: &mut Notes) -> Vec<IpAddr> {
     let mut relays = if told.is_empty() { heard().collect() } else { told };
     if relays.iter().any(|ip| !ip.is_loopback()) {
         relays.retain(|ip| !ip.is_loopback());
+        let is_loopback =
+            |word: &&Word| word.value.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        for word in said.all(Setting::RelayIp).filter(is_loopback) {
+            let why = "loopback is no relay address beside others";
+            notes.add(word.line, Fate::Differs, &word.name, why);
+        }
     }
     once(relays)
 }
