@@ -29,7 +29,7 @@ use crate::control::log::output;
 use crate::control::log::output::Level;
 use crate::control::metrics::{About, Losses, MetricsListeners, Node, Readiness, Sampler};
 use crate::control::network::Watch;
-use crate::control::usage::{self, Counts, Interim, Names, UsageRecords};
+use crate::control::usage::{self, Counts, Interim, Names, UsageRecords, Writer};
 use crate::io::{BufferSizes, Facts};
 use crate::turn::{Alternates, ListenerId, RelayAddress, Settings, WorkerIndex};
 use crate::worker::{self, DriverKind, Granted, Limits, Snapshot, SpawnError, Tell, Workers};
@@ -69,12 +69,7 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let (handler, commands, status) = command_channel(ServerStatus::serving(&config));
     let names = Names { status: status.subscribe() };
     let counts = Arc::new(Counts::default());
-    let records = config
-        .values
-        .usage_records
-        .as_ref()
-        .map(|path| UsageRecords::open(&path.0, runtime.has_ring(), names.clone(), &counts));
-    let (records, writer) = records.transpose()?.unzip();
+    let (records, writer) = open_records(&config, &runtime, &names, &counts)?;
     let (tell, reports) = reports();
     let nonces = nonces()?;
     let settings = Arc::new(settings(&config, nonces.clone()));
@@ -85,43 +80,27 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let losses = Losses { usage: counts, reports: reports.lost_so_far(), log: output::lost() };
     let node = Arc::new(node(&config, &workers, name, &readiness, losses, status.subscribe()));
     let place = FixedStatus::of(&config, &origin);
-    let handler = Handler {
-        workers: Arc::clone(&workers),
-        node: Arc::clone(&node),
-        commands: handler,
-        place,
-    };
-    runtime.block_on(async {
-        metrics.open(&node)?;
-        control.as_ref().map_or(Ok(()), |socket| handler.open(socket))
-    })?;
+    let handler = Handler { workers: Arc::clone(&workers), node, commands: handler, place };
+    answer(&runtime, metrics, control.as_ref(), handler)?;
     banner::print(&config, name);
     log_start(&config, name, workers.granted());
     let events = EventLog::new(Instant::now(), config.listen.clone(), records.unwrap_or_default());
-    let (drops, count) = (Drops::default(), config.workers.len());
-    let interval_s = config.values.usage_interval;
-    let interim = (interval_s > 0).then(|| Interim {
-        every: Duration::from_secs(interval_s.into()),
-        workers: Arc::clone(&workers),
-        count,
-        names,
-    });
+    let alive = config.workers.len();
+    let interim = interim(&config, &workers, names);
     let writing = writer.map(|writer| writer.run(interim));
     let reload = Reload::new(origin, config, nonces, level);
     let service = Service::of_this_process();
-    let followed = Followed::new(reload.config());
-    let lacking = followed.lacking(reload.config());
-    status.send_modify(|status| status.lacking = lacking);
+    let followed = follow(reload.config(), &status);
     let watch = runtime.block_on(async { Watch::begin() });
     let next_beat = service.every.map(|_| Instant::now());
     let supervisor = Supervisor {
         workers,
-        alive: count,
+        alive,
         background: Background::new(),
         reports,
         signals,
         events,
-        drops,
+        drops: Drops::default(),
         readiness,
         reload,
         rules: Rules::new(settings),
@@ -137,6 +116,50 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let status = runtime.block_on(usage::beside(supervisor.run(), writing));
     runtime.leave();
     Ok(status)
+}
+
+/// Opens the file of usage records, if one is configured, with what writes to it.
+fn open_records(
+    config: &Config,
+    runtime: &Runtime,
+    names: &Names,
+    counts: &Arc<Counts>,
+) -> io::Result<(Option<UsageRecords>, Option<Writer>)> {
+    let path = config.values.usage_records.as_ref().map(|path| path.0.as_path());
+    let open = |path| UsageRecords::open(path, runtime.has_ring(), names.clone(), counts);
+    Ok(path.map(open).transpose()?.unzip())
+}
+
+/// Begins to answer on the metrics addresses and at the control socket.
+fn answer(
+    runtime: &Runtime,
+    metrics: MetricsListeners,
+    control: Option<&ControlSocket>,
+    handler: Handler,
+) -> io::Result<()> {
+    runtime.block_on(async {
+        metrics.open(&handler.node)?;
+        control.map_or(Ok(()), |socket| handler.open(socket))
+    })
+}
+
+/// What interim records are made from, if they are wanted.
+fn interim(config: &Config, workers: &Arc<Workers>, names: Names) -> Option<Interim> {
+    let interval_s = config.values.usage_interval;
+    (interval_s > 0).then(|| Interim {
+        every: Duration::from_secs(interval_s.into()),
+        workers: Arc::clone(workers),
+        count: config.workers.len(),
+        names,
+    })
+}
+
+/// Begins to follow the machine's addresses, and tells which of those configured it lacks.
+fn follow(config: &Config, status: &watch::Sender<ServerStatus>) -> Followed {
+    let followed = Followed::new(config);
+    let lacking = followed.lacking(config);
+    status.send_modify(|status| status.lacking = lacking);
+    followed
 }
 
 /// What is shown on the metrics addresses, if there are any.
