@@ -6,6 +6,8 @@
 
 #[path = "tidy/circles.rs"]
 mod circles;
+#[path = "tidy/functions.rs"]
+mod functions;
 #[path = "tidy/manifests.rs"]
 mod manifests;
 #[path = "tidy/reasons.rs"]
