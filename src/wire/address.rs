@@ -7,7 +7,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{MAGIC_COOKIE, TransactionId, array_at, u16_at};
+use super::{
+    bytes::{array_at, u16_at},
+    header::{MAGIC_COOKIE, TransactionId},
+};
 
 /// Address family on the wire (RFC 8489 §14.1, RFC 8656 §18.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

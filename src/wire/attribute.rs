@@ -1,6 +1,9 @@
 //! Attribute numbers and the walk over type-length-value triples (RFC 8489 §14).
 
-use super::{HEADER_BYTES, array_at, padded};
+use super::{
+    bytes::{array_at, padded},
+    header::HEADER_BYTES,
+};
 
 /// The 16-bit type of an attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{padded, u16_at};
+use super::bytes::{padded, u16_at};
 
 /// Which numbers a client may bind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

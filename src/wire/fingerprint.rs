@@ -1,6 +1,10 @@
 //! FINGERPRINT: the CRC that tells STUN from anything else on the same port (RFC 8489 §14.7).
 
-use super::{Attribute, AttributeType, HEADER_BYTES, array_at, u32_at};
+use super::{
+    attribute::{Attribute, AttributeType},
+    bytes::{array_at, u32_at},
+    header::HEADER_BYTES,
+};
 
 /// Bytes of the whole attribute, header included.
 pub(super) const ATTRIBUTE_BYTES: usize = 8;

@@ -4,7 +4,10 @@
 //! for less than it takes to check it: no CRC, no MAC, no attribute but those that say whether the
 //! sender claims to be known.
 
-use super::{AttributeType, Attributes, Class, Header, HeaderError, Method};
+use super::{
+    attribute::{AttributeType, Attributes},
+    header::{Class, Header, HeaderError, Method},
+};
 
 /// The cheapest look at a message. Law: what it shows is what [`super::Message::parse`] finds,
 /// where that finds a message at all.

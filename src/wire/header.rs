@@ -7,7 +7,7 @@
 //!  |                 transaction id, 96 bits …                     |
 //! ```
 
-use super::{array_at, u16_at, u32_at};
+use super::bytes::{array_at, u16_at, u32_at};
 
 /// Bytes of the STUN header.
 pub const HEADER_BYTES: usize = 20;

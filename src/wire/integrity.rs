@@ -9,6 +9,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 use sha1::Sha1;
 
+use super::header::HEADER_BYTES;
+
 /// Bytes of HMAC-SHA1.
 pub(super) const MAC_BYTES: usize = 20;
 
@@ -53,7 +55,7 @@ impl IntegrityKey {
     fn absorb(&self, covered: &[u8]) -> Hmac<Sha1> {
         let mut state = self.0.clone();
         let Some((head, rest)) = covered.split_first_chunk::<4>() else { return state };
-        let length = (covered.len() + ATTRIBUTE_BYTES).saturating_sub(super::HEADER_BYTES);
+        let length = (covered.len() + ATTRIBUTE_BYTES).saturating_sub(HEADER_BYTES);
         let length = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
         state.update(&[head[0], head[1], length[0], length[1]]);
         state.update(rest);

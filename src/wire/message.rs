@@ -6,8 +6,12 @@
 use std::net::SocketAddr;
 
 use super::{
-    Attribute, AttributeType, Attributes, Class, Family, Fingerprint, Header, HeaderError,
-    IntegrityKey, Method, TransactionId, address, array_at, fingerprint,
+    address::{self, Family},
+    attribute::{Attribute, AttributeType, Attributes},
+    bytes::array_at,
+    fingerprint::{self, Fingerprint},
+    header::{Class, Header, HeaderError, Method, TransactionId},
+    integrity::IntegrityKey,
 };
 
 /// Why a datagram is not a STUN message.

@@ -22,6 +22,7 @@
 
 mod address;
 mod attribute;
+mod bytes;
 mod channel;
 mod error_code;
 mod fingerprint;
@@ -37,6 +38,7 @@ mod writer;
 
 pub use address::Family;
 pub use attribute::{Attribute, AttributeType, Attributes};
+pub use bytes::{MAX_PADDING, padded};
 pub use channel::{ChannelData, ChannelDataError, ChannelNumber, ChannelRange};
 pub use error_code::ErrorCode;
 pub use fingerprint::Fingerprint;
@@ -52,26 +54,3 @@ pub use writer::{Full, MessageWriter};
 
 /// IANA protocol number of UDP, the one transport a relay may be asked for here (RFC 8656 §18.8).
 pub const TRANSPORT_UDP: u8 = 17;
-
-/// The most zero bytes that follow an attribute's value or a stream frame's payload.
-pub const MAX_PADDING: usize = 3;
-
-/// Rounds a length up to the 4-byte boundary attributes and stream frames are padded to.
-pub const fn padded(bytes: usize) -> usize {
-    (bytes + 3) & !3
-}
-
-/// Copies a fixed-size array out of `bytes` at `at`, or `None` when it does not fit.
-fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk::<N>().copied()
-}
-
-/// Reads a big-endian 16-bit number at `at`.
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    array_at(bytes, at).map(u16::from_be_bytes)
-}
-
-/// Reads a big-endian 32-bit number at `at`.
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    array_at(bytes, at).map(u32::from_be_bytes)
-}

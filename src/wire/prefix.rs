@@ -9,8 +9,12 @@
 use std::net::SocketAddr;
 
 use super::{
-    AttributeType, ChannelData, ChannelNumber, Class, Family, Full, HEADER_BYTES, MAGIC_COOKIE,
-    Method, TransactionId, address, header, padded,
+    address::{self, Family},
+    attribute::AttributeType,
+    bytes::padded,
+    channel::{ChannelData, ChannelNumber},
+    header::{self, Class, HEADER_BYTES, MAGIC_COOKIE, Method, TransactionId},
+    writer::Full,
 };
 
 /// The framing of one payload towards the client.

@@ -5,8 +5,15 @@ use std::net::SocketAddr;
 use proptest::prelude::{any, prop, proptest};
 
 use super::{
-    AttributeType, ChannelData, Class, ErrorCode, Family, Fingerprint, IntegrityKey, Message,
-    MessageWriter, Method, TransactionId,
+    address::Family,
+    attribute::AttributeType,
+    channel::ChannelData,
+    error_code::ErrorCode,
+    fingerprint::Fingerprint,
+    header::{Class, Method, TransactionId},
+    integrity::IntegrityKey,
+    message::Message,
+    writer::MessageWriter,
 };
 
 // RFC 5769 §2.1

@@ -3,8 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    AttributeType, Class, ErrorCode, Family, HEADER_BYTES, IntegrityKey, MAGIC_COOKIE, Method,
-    TransactionId, address, fingerprint, header, integrity, padded,
+    address::{self, Family},
+    attribute::AttributeType,
+    bytes::padded,
+    error_code::ErrorCode,
+    fingerprint,
+    header::{self, Class, HEADER_BYTES, MAGIC_COOKIE, Method, TransactionId},
+    integrity::{self, IntegrityKey},
 };
 
 /// The message does not fit the bytes it was to be written into.
