@@ -12,9 +12,12 @@ use std::{
 };
 
 use super::{
-    Driver, Event, Receive, Settings, SocketId, UringDriver, Wait,
-    sockets::{self, BufferSizes},
-    sys, uring,
+    driver::Driver,
+    event::{Event, Receive, SocketId, Wait},
+    settings::Settings,
+    socket::open::{self as sockets, BufferSizes},
+    sys,
+    uring::{self, UringDriver},
 };
 
 /// How long the trial waits for its own datagram, or for a port to become free.

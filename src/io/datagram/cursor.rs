@@ -6,7 +6,11 @@
 
 use std::mem;
 
-use crate::io::{HEADROOM, Lease, PAD_MAX, Piece};
+use crate::io::{
+    memory::pool::Lease,
+    piece::Piece,
+    room::{HEADROOM, PAD_MAX},
+};
 
 /// What is left to queue of a piece.
 pub struct PieceCursor<'a> {

@@ -13,8 +13,8 @@
 use std::{ffi::c_int, ffi::c_void, mem, net::SocketAddr, ptr};
 
 use crate::io::{
-    PAD_MAX,
-    datagram::outbox::{Fragments, SendTrain, TRAINS_MAX},
+    datagram::train::{Fragments, SendTrain, TRAINS_MAX},
+    room::PAD_MAX,
     socket::address::Name,
     sys::{EMPTY_IOVEC, empty_message},
 };

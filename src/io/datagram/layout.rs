@@ -12,7 +12,7 @@
 
 use std::{net::SocketAddr, ops::Range};
 
-use crate::io::{HEADROOM, socket::address};
+use crate::io::{room::HEADROOM, socket::address};
 
 /// Bytes asked for the source address; for IPv6 rounded up so that the control area is aligned.
 pub(in crate::io) const V4_NAME_BYTES: usize = 16;

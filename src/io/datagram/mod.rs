@@ -6,3 +6,4 @@ pub(in crate::io) mod layout;
 pub(in crate::io) mod outbox;
 mod recent_trains;
 pub(in crate::io) mod segmentation;
+pub(in crate::io) mod train;

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use crate::io::SocketId;
+use crate::io::event::SocketId;
 
 /// Entries of the table. A power of two.
 const FLOWS: usize = 1024;

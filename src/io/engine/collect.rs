@@ -8,7 +8,7 @@ use super::{
     kernel::{Kernel, Slots, Step},
     table::{Key, Phase},
 };
-use crate::io::SocketId;
+use crate::io::event::SocketId;
 
 impl<K: Kernel> Engine<K> {
     /// Takes every step there is.

@@ -3,7 +3,11 @@
 //! Plain integers of its own, which no other thread sees: whoever wants to know is given a copy by
 //! the thread that owns the driver. No packet ever writes a shared line.
 
-use crate::io::{Received, SizeHistogram, datagram::outbox::SendTrain, engine::errno::SendFate};
+use crate::io::{
+    datagram::train::SendTrain,
+    engine::{errno::SendFate, size_histogram::SizeHistogram},
+    event::Received,
+};
 
 /// Datagrams in one turn: none, and up to 1, 2, 4, … 4,096.
 pub type TurnSizes = SizeHistogram<15>;

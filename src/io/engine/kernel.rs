@@ -17,14 +17,13 @@ use super::{
     wait_plan::WaitPlan,
 };
 use crate::io::{
-    Counters, Lease, Settings, SocketId, Waker,
-    datagram::{
-        cursor::PieceCursor,
-        outbox::{Outbox, SendTrain},
-        segmentation::Segmentation,
-    },
-    memory::pool::Pool,
+    datagram::{cursor::PieceCursor, outbox::Outbox, segmentation::Segmentation, train::SendTrain},
+    engine::counters::Counters,
+    event::SocketId,
+    memory::pool::{Lease, Pool},
+    settings::Settings,
     sys::Setting,
+    waker::Waker,
 };
 
 /// One way into the operating system.

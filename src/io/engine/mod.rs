@@ -22,11 +22,16 @@ use std::{
 use std::net::IpAddr;
 
 use super::{
-    Counters, Driver, Event, HoldTimes, Lease, Piece, Receive, Received, Settings, SocketId, Wait,
-    Waker,
     datagram::{cursor::PieceCursor, segmentation::Segmentation},
-    sockets::{self, BufferSizes},
+    driver::Driver,
+    engine::{counters::Counters, hold_times::HoldTimes},
+    event::{Event, Receive, Received, SocketId, Wait},
+    memory::pool::Lease,
+    piece::Piece,
+    settings::Settings,
+    socket::open::{self as sockets, BufferSizes},
     sys,
+    waker::Waker,
 };
 use core_use::CoreUse;
 use hold_times::Sampler;

@@ -22,7 +22,7 @@ use super::{
     table::{Key, Phase},
     wait_plan::WaitPlan,
 };
-use crate::io::Receive;
+use crate::io::event::Receive;
 
 /// Calls of one turn that arm receives which ended in it.
 const REARMS_PER_TURN: u32 = 64;

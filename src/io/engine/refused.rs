@@ -9,8 +9,13 @@ use std::{
 
 use super::{Engine, kernel::Kernel};
 use crate::io::{
-    BufferSizes, Driver, Event, Piece, PortableDriver, Settings, SocketId, UringDriver, Wait,
-    sockets,
+    driver::Driver,
+    epoll::PortableDriver,
+    event::{Event, SocketId, Wait},
+    piece::Piece,
+    settings::Settings,
+    socket::open::{self as sockets, BufferSizes},
+    uring::UringDriver,
 };
 
 /// Datagrams of each train.

@@ -9,7 +9,10 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use crate::io::{Receive, SocketId, sys};
+use crate::io::{
+    event::{Receive, SocketId},
+    sys,
+};
 
 /// One socket from open to closed.
 #[derive(Debug)]

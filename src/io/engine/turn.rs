@@ -3,7 +3,7 @@
 use std::{io, time::Instant};
 
 use super::{Engine, kernel::Kernel, pace::Hold, wait_plan::WaitPlan};
-use crate::io::Wait;
+use crate::io::event::Wait;
 
 impl<K: Kernel> Engine<K> {
     /// Ends the turn before, and hands over or queues everything that is to happen with this one's

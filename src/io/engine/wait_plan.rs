@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::io::Wait;
+use crate::io::event::Wait;
 
 /// For how many completions one call waits, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,20 +18,24 @@ use super::{
     poll::{Epoll, Readable},
 };
 use crate::io::{
-    Counters, Settings, SocketId, Wait, Waker,
     datagram::{
         cursor::PieceCursor,
-        outbox::{Outbox, SendTrain, TRAINS_MAX},
+        outbox::Outbox,
         segmentation::Segmentation,
+        train::{SendTrain, TRAINS_MAX},
     },
     engine::{
+        counters::Counters,
         errno::{self, ReceiveFate},
         kernel::{self, Arrived, Step},
         pace::Hold,
         table::{Key, Table},
         wait_plan::WaitPlan,
     },
+    event::{SocketId, Wait},
     memory::pool::Pool,
+    settings::Settings,
+    waker::Waker,
 };
 
 /// Receives of up to [`MESSAGES_MAX`] messages each from one socket in one turn, so that a busy

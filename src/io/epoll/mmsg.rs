@@ -7,13 +7,13 @@
 use std::{io, net::UdpSocket, os::fd::AsRawFd, ptr, rc::Rc};
 
 use crate::io::{
-    Counters, Lease,
     datagram::{
         layout::{CONTROL_BYTES, V6_NAME_BYTES, segment_bytes},
         outbox::Outbox,
     },
-    engine::{errno, kernel::Arrived},
-    memory::pool::Pool,
+    engine::{counters::Counters, errno, kernel::Arrived},
+    memory::pool::{Lease, Pool},
+    room::HEADROOM,
     socket::address,
     sys::{EMPTY_IOVEC, check, empty_message},
 };
@@ -23,7 +23,7 @@ pub(in crate::io) const MESSAGES_MAX: usize = 32;
 /// Where a received payload starts in its buffer: a cache line, and no less than the headroom.
 const PAYLOAD_START: usize = 64;
 
-const _: () = assert!(PAYLOAD_START >= crate::io::HEADROOM);
+const _: () = assert!(PAYLOAD_START >= HEADROOM);
 
 /// Sends a handed-over train again, datagram by datagram, and counts what becomes of each.
 pub(in crate::io) fn send_singly(

@@ -14,11 +14,11 @@ use std::{
 };
 
 use crate::io::{
-    Wait,
     engine::{
         errno::{self, WaitFate},
         table::Key,
     },
+    event::Wait,
     sys::check,
 };
 

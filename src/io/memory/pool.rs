@@ -30,7 +30,7 @@ use std::{
     slice,
 };
 
-use crate::io::{HEADROOM, PAD_MAX};
+use crate::io::room::{HEADROOM, PAD_MAX};
 
 /// Bytes of a receive buffer: the largest UDP payload behind the kernel's own header, name and
 /// control area. An odd number of cache lines, so that buffer starts spread over the cache's sets.

@@ -25,23 +25,27 @@ use super::{
     token::Token,
 };
 use crate::io::{
-    Counters, Lease, Settings, SocketId, Wait, Waker,
     datagram::{
         cursor::PieceCursor,
         layout::{self, CONTROL_BYTES, Layout, V4_NAME_BYTES, V6_NAME_BYTES},
-        outbox::{Outbox, SendTrain},
+        outbox::Outbox,
         segmentation::Segmentation,
+        train::SendTrain,
     },
     engine::{
+        counters::Counters,
         kernel::{self, Arrived, Slots, Step},
         pace::Hold,
         table::{Key, Table},
         wait_plan::WaitPlan,
     },
     epoll::mmsg,
-    memory::pool::Pool,
+    event::{SocketId, Wait},
+    memory::pool::{Lease, Pool},
+    settings::Settings,
     socket::{address::Name, open},
     sys::{self, Setting},
+    waker::Waker,
 };
 
 /// Receives armed with one call; each may at once fill up to 32 buffers.

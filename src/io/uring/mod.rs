@@ -9,3 +9,8 @@ mod ring;
 mod token;
 
 pub(in crate::io) use kernel::Kernel;
+
+use crate::io::engine::Engine;
+
+/// Datagrams through io_uring.
+pub type UringDriver = Engine<Kernel>;

@@ -17,11 +17,11 @@ use io_uring::{
 };
 
 use crate::io::{
-    SocketId,
     engine::{
         errno::{self, WaitFate},
         wait_plan::WaitPlan,
     },
+    event::SocketId,
     socket::address::Name,
     sys::Setting,
 };

@@ -10,8 +10,13 @@ use std::{
 
 use super::*;
 use crate::io::{
-    BufferSizes, Driver, Event, PortableDriver, Settings, UringDriver, Wait,
-    engine::core_use::CoreUse, sockets,
+    driver::Driver,
+    engine::core_use::CoreUse,
+    epoll::PortableDriver,
+    event::{Event, Wait},
+    settings::Settings,
+    socket::open::{self as sockets, BufferSizes},
+    uring::UringDriver,
 };
 
 /// Long enough to be told from everything else.
