@@ -57,7 +57,7 @@ pub use auth::{
     authenticator::{Authenticated, Authenticator, Refusal},
     credentials::{Credentials, MAX_SECRETS, MAX_USERNAME_BYTES, TooManySecrets},
     nonce::{DEFAULT_NONCE_LIFETIME_S, NONCE_BYTES, NonceState, Nonces},
-    reply_budget::ReplyKind,
+    reply_budget::kind::ReplyKind,
 };
 pub use handover::{
     AllocationRecord, BadRecord, ChannelRecord, Debts, ExportFrom, ExportPage, GrantRecord,
@@ -76,8 +76,6 @@ pub use ports::{
     table::{PortHolder, PortTable},
 };
 pub use server::Server;
-
-use rng::Rng;
 
 /// Bytes that every answer fits in: the longest is a signed 401 or 438 with realm and nonce, or an
 /// error that lists unknown attributes.

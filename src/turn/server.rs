@@ -3,18 +3,36 @@
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
 
 use super::{
-    Alternates, Authenticated, Counters, Effect, FiveTuple, Now, Path, PortUse, Reason, Refusal,
-    RelayId, ReplyKind, Report, Rng, Settings, Shard, Verdict,
-    allocation::table::Allocations,
-    allocation::timer::Wheel,
-    auth::refusals::RefusalReports,
-    auth::reply_budget::{Admitted, ReplyBudget},
-    method::answer::{Answer, Envelope, Refused},
-    method::attributes::Unknown,
-    method::pending::PendingAllocates,
-    method::request::Request,
-    ports::relays::Relays,
-    ports::reservation::Reservations,
+    allocation::{table::Allocations, timer::Wheel},
+    api::{
+        counters::Counters,
+        effect::Effect,
+        identity::{FiveTuple, RelayId},
+        now::Now,
+        path::Path,
+        reason::Reason,
+        report::Report,
+        settings::Settings,
+        verdict::Verdict,
+    },
+    auth::{
+        authenticator::{Authenticated, Refusal},
+        refusal_reports::RefusalReports,
+        reply_budget::{Admitted, ReplyBudget, kind::ReplyKind},
+    },
+    method::{
+        answer::{Answer, Envelope, Refused},
+        attributes::Unknown,
+        pending::PendingAllocates,
+        request::Request,
+    },
+    policy::alternates::Alternates,
+    ports::{
+        plan::Shard,
+        relays::{PortUse, Relays},
+        reservation::Reservations,
+    },
+    rng::Rng,
 };
 use crate::wire::{
     Class, ErrorCode, Fingerprint, Header, HeaderError, Message, Method, PacketKind, ParseError,

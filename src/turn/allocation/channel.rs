@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use crate::turn::ChannelRecord;
+use crate::turn::handover::record::ChannelRecord;
 use crate::wire::{ChannelNumber, Family};
 
 /// Lifetime of a binding (RFC 8656 §12).

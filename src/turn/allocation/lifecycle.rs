@@ -1,11 +1,17 @@
 //! How allocations end, and the time passes.
 
 use crate::turn::{
-    Alternates, Families, FiveTuple, NotReserved, Now, Redeemed, RelayId, Server,
     allocation::table::AllocationId,
-    api::effect::Effect,
-    api::report::{Cause, Closed, Report},
-    ports::reservation::Reservation,
+    api::{
+        effect::Effect,
+        identity::{FiveTuple, RelayId},
+        now::Now,
+        per_family::Families,
+        report::{Cause, Closed, Report},
+    },
+    policy::alternates::Alternates,
+    ports::reservation::{NotReserved, Redeemed, Reservation},
+    server::Server,
 };
 use crate::wire::Family;
 

@@ -6,8 +6,15 @@
 use std::{net::IpAddr, net::SocketAddr, sync::Arc};
 
 use crate::turn::{
-    Now, Path, PeerLog, PerFamily, Server, SessionId, Traffic, allocation::Allocation,
-    allocation::table::AllocationId, api::report::Cause,
+    allocation::{Allocation, peer_log::PeerLog, table::AllocationId},
+    api::{
+        now::Now,
+        path::Path,
+        per_family::PerFamily,
+        report::{Cause, Traffic},
+        session::SessionId,
+    },
+    server::Server,
 };
 
 /// Slots looked at for one page: some ten microseconds. Tests have fewer allocations, and pages to

@@ -7,7 +7,7 @@
 //!
 //! Time is that of the batch, so nothing here reads a clock.
 
-use crate::turn::{Debts, Train};
+use crate::turn::{api::train::Train, handover::record::Debts};
 
 /// Payload of the largest datagram: a bucket holds no less, or such a one could never pass.
 const LARGEST_DATAGRAM_BYTES: u64 = 65_535;

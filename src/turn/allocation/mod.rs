@@ -17,9 +17,18 @@ pub(super) mod timer;
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::turn::{
-    Authenticated, Path, PeerLog, PerFamily, RateLimits, RelayId, SessionId, Traffic, Train,
-    allocation::channel::Channels, allocation::meter::Meter, allocation::permission::Permissions,
-    relay::forwarding::Told,
+    allocation::{
+        channel::Channels,
+        meter::{Meter, RateLimits},
+        peer_log::PeerLog,
+        permission::Permissions,
+    },
+    api::{
+        identity::RelayId, path::Path, per_family::PerFamily, report::Traffic, session::SessionId,
+        train::Train,
+    },
+    auth::authenticator::Authenticated,
+    relay::told::Told,
 };
 use crate::wire::{ErrorCode, Family, IntegrityKey, TransactionId};
 

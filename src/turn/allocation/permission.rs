@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::turn::PermissionRecord;
+use crate::turn::handover::record::PermissionRecord;
 use crate::wire::Family;
 
 /// Lifetime of a permission (RFC 8656 §9).

@@ -19,8 +19,10 @@
 use std::{net::IpAddr, sync::Arc};
 
 use crate::turn::{
-    Now, RelayPorts, Server, Settings,
     allocation::{permission::Reach, table::AllocationId},
+    api::{now::Now, settings::Settings},
+    ports::plan::RelayPorts,
+    server::Server,
 };
 
 /// Allocations whose permissions are looked at in one turn: some ten microseconds. Tests have fewer

@@ -8,7 +8,10 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use crate::turn::{FiveTuple, SessionId, allocation::Allocation};
+use crate::turn::{
+    allocation::Allocation,
+    api::{identity::FiveTuple, session::SessionId},
+};
 
 /// The slot of an allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

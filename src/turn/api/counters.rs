@@ -1,6 +1,9 @@
 //! What happened, in numbers. Plain words of one thread: nobody else writes them.
 
-use crate::turn::{Families, Load, Reason, Refusal, ReplyKind};
+use crate::turn::{
+    api::{per_family::Families, reason::Reason, report::Load},
+    auth::{authenticator::Refusal, reply_budget::kind::ReplyKind},
+};
 use crate::wire::{ErrorCode, Method};
 
 /// A bound that a request ran into.

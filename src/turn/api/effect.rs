@@ -7,7 +7,10 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use crate::turn::{FiveTuple, Path, PendingId, RelayId, WorkerIndex};
+use crate::turn::api::{
+    identity::{FiveTuple, PendingId, RelayId, WorkerIndex},
+    path::Path,
+};
 use crate::wire::ChannelNumber;
 
 /// One order.

@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use crate::turn::FiveTuple;
+use crate::turn::api::identity::FiveTuple;
 
 /// What carries the messages of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

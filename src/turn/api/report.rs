@@ -7,7 +7,11 @@ use std::{net::SocketAddr, sync::Arc};
 
 use ipnet::IpNet;
 
-use crate::turn::{Path, PeerLog, PerFamily, ReplyKind, SessionId};
+use crate::turn::{
+    allocation::peer_log::PeerLog,
+    api::{path::Path, per_family::PerFamily, session::SessionId},
+    auth::reply_budget::kind::ReplyKind,
+};
 use crate::wire::{ErrorCode, Method};
 
 /// One piece of news.

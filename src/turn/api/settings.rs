@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use crate::turn::{Authenticator, PeerPolicy, RateLimits};
+use crate::turn::{
+    allocation::meter::RateLimits, auth::authenticator::Authenticator, policy::PeerPolicy,
+};
 use crate::wire::ChannelRange;
 
 /// Rules and limits of one server.

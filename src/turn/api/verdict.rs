@@ -2,7 +2,12 @@
 
 use std::{net::SocketAddr, ops::Range};
 
-use crate::turn::{Path, Reason, RelayId, Train, WorkerIndex};
+use crate::turn::api::{
+    identity::{RelayId, WorkerIndex},
+    path::Path,
+    reason::Reason,
+    train::Train,
+};
 use crate::wire::Prefix;
 
 /// The one answer to a datagram from a client, or to a run of frames that have its size and header.

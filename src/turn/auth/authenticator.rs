@@ -16,8 +16,11 @@
 use std::net::SocketAddr;
 
 use crate::turn::{
-    Credentials, Nonces, Now,
-    auth::{credentials::MAX_USERNAME_BYTES, nonce::NonceState},
+    api::now::Now,
+    auth::{
+        credentials::{Credentials, MAX_USERNAME_BYTES},
+        nonce::{NonceState, Nonces},
+    },
 };
 use crate::wire::{AttributeType, ErrorCode, IntegrityKey, Message, MessageWriter};
 

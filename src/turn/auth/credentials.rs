@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use zeroize::Zeroizing;
 
-use crate::turn::Now;
+use crate::turn::api::now::Now;
 use crate::wire::{IntegrityKey, Message, time_limited_password};
 
 /// Secrets tried for one message: each costs about two microseconds, and a rotation needs two.

@@ -7,8 +7,12 @@
 //! that is refused, and no answer is written.
 
 use crate::turn::{
-    FiveTuple, NonceState, Now, Path, Reason, ReplyKind, Report, Server,
-    auth::reply_budget::Admitted,
+    api::{identity::FiveTuple, now::Now, path::Path, reason::Reason, report::Report},
+    auth::{
+        nonce::NonceState,
+        reply_budget::{Admitted, kind::ReplyKind},
+    },
+    server::Server,
 };
 use crate::wire::{Class, Glance, Method};
 

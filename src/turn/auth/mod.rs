@@ -8,5 +8,6 @@ pub(super) mod authenticator;
 pub(super) mod credentials;
 mod first_look;
 pub(super) mod nonce;
-pub(super) mod refusals;
+pub(super) mod refusal_reports;
+mod refusals;
 pub(super) mod reply_budget;

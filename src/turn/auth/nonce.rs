@@ -26,7 +26,7 @@ use siphasher::sip::SipHasher24;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::turn::Now;
+use crate::turn::api::now::Now;
 use crate::wire;
 
 /// What every nonce of a server that follows RFC 8489 begins with (RFC 8489 §9.2).

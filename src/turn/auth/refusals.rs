@@ -5,35 +5,17 @@
 
 use std::sync::Arc;
 
-use crate::turn::{Now, Path, Refusal, Report, RequestRefused, Server, method::answer::Answer};
+use crate::turn::{
+    api::{
+        now::Now,
+        path::Path,
+        report::{Report, RequestRefused},
+    },
+    auth::authenticator::Refusal,
+    method::answer::Answer,
+    server::Server,
+};
 use crate::wire::{Message, Method};
-
-/// Refusals that one worker tells each second.
-const TOLD_PER_SECOND: u32 = 10;
-
-/// What was told this second, and what was left out since the last report.
-#[derive(Debug, Default)]
-pub(in crate::turn) struct RefusalReports {
-    second: u64,
-    told: u32,
-    left_out: u64,
-}
-
-impl RefusalReports {
-    /// Lets one report pass, with the number of those that were left out before it.
-    fn admit(&mut self, now: Now) -> Option<u64> {
-        let second = now.mono_ms / 1000;
-        if self.second != second {
-            (self.second, self.told) = (second, 0);
-        }
-        if self.told == TOLD_PER_SECOND {
-            self.left_out += 1;
-            return None;
-        }
-        self.told += 1;
-        Some(std::mem::take(&mut self.left_out))
-    }
-}
 
 impl Server {
     /// Tells that credentials were refused.

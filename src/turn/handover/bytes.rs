@@ -8,7 +8,7 @@
 //! whatever changes either is a new version. The tests keep the bytes of each version that ever
 //! was.
 
-use super::Record;
+use super::record::Record;
 
 /// The version that is written.
 pub const RECORD_VERSION: u16 = 1;

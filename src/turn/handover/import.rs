@@ -9,13 +9,25 @@ use std::{
     sync::Arc,
 };
 
-use super::{AllocationRecord, Record, ReservationRecord, WorkerRecord};
+use super::record::{
+    AllocationRecord, ChannelRecord, LATEST, Record, ReservationRecord, WorkerRecord,
+};
 use crate::turn::{
-    FiveTuple, Now, PerFamily, Purpose, RelayId, Server, Socket, WorkerIndex,
-    allocation::{Allocation, Granted, Meters, Owner, RelayedAddress},
-    allocation::{channel::Channels, permission::Permissions, permission::Reach},
+    allocation::{
+        Allocation, Granted, Meters, Owner, RelayedAddress,
+        channel::Channels,
+        meter::Meter,
+        permission::{Permissions, Reach},
+    },
+    api::{
+        effect::{Purpose, Socket},
+        identity::{FiveTuple, RelayId, WorkerIndex},
+        now::Now,
+        per_family::PerFamily,
+    },
     ports::reservation::owner,
     relay::peer::canonical,
+    server::Server,
 };
 use crate::wire::{ChannelNumber, ChannelRange, ErrorCode, Family, IntegrityKey, TransactionId};
 
@@ -113,8 +125,8 @@ impl Server {
             traffic: record.traffic(),
             peers: record.peer_log(),
             meters: Meters {
-                to_peers: record.debts_to_peers.meter(),
-                to_client: record.debts_to_client.meter(),
+                to_peers: Meter::from_debts(record.debts_to_peers),
+                to_client: Meter::from_debts(record.debts_to_client),
             },
             forwarded: Vec::new(),
             opened_ms: record.opened_ms.min(now.mono_ms),
@@ -233,7 +245,7 @@ fn channels(
     if peers.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(BAD);
     }
-    let channel = |channel: &super::ChannelRecord| {
+    let channel = |channel: &ChannelRecord| {
         let number = ChannelNumber::new(channel.number, ChannelRange::Rfc5766)?;
         let peer = channel.peer;
         let is_good = canonical(peer) == peer && peer.port() != 0 && has_family(peer.ip());
@@ -242,9 +254,6 @@ fn channels(
     };
     record.channels.iter().map(channel).collect::<Option<Vec<_>>>().ok_or(BAD)
 }
-
-/// No number of a record counts as more, so that sums with it never overflow.
-pub(super) const LATEST: u64 = 1 << 62;
 
 fn granted(record: &AllocationRecord) -> Result<Granted, ImportError> {
     const BAD: ImportError = ImportError::Inconsistent("grant");

@@ -5,15 +5,20 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::import::LATEST;
-
 use crate::turn::{
-    Families, FiveTuple, ListenerId, Load, Path, PeerLog, PerFamily, Server, SessionId, Traffic,
-    Transport, WorkerIndex,
-    allocation::{Allocation, meter::Meter},
-    ports::reservation::{Reservation, ReservationToken},
+    allocation::peer_log::PeerLog,
+    api::{
+        identity::{FiveTuple, ListenerId, WorkerIndex},
+        path::{Path, Transport},
+        per_family::{Families, PerFamily},
+        report::{Load, Traffic},
+        session::SessionId,
+    },
 };
 use crate::wire::Family;
+
+/// No number of a record counts as more, so that sums with it never overflow.
+pub(super) const LATEST: u64 = 1 << 62;
 
 /// One thing that is said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,43 +166,6 @@ pub struct ReservationRecord {
     pub expires_ms: u64,
 }
 
-impl Server {
-    pub(super) fn worker_record(&self) -> WorkerRecord {
-        WorkerRecord { worker: self.shard.worker.0, last_serial: self.last_serial }
-    }
-
-    pub(super) fn allocation_record(&self, allocation: &Allocation) -> AllocationRecord {
-        let relayed = |family| {
-            let relayed = allocation.relayed.get(family)?;
-            let local = self.relays.local(relayed.relay);
-            Some(RelayedRecord { local, expires_ms: relayed.expires_ms })
-        };
-        let Traffic { to_peers, to_client, dropped } = allocation.traffic;
-        AllocationRecord {
-            worker: allocation.session.worker.0,
-            serial: allocation.session.serial,
-            listener: allocation.path.flow.listener.0,
-            client: allocation.path.client(),
-            transport: TransportRecord::of(allocation.path.transport),
-            user: allocation.owner.user.to_string(),
-            account: allocation.owner.account.to_string(),
-            v4: relayed(Family::V4),
-            v6: relayed(Family::V6),
-            granted: GrantRecord::of(allocation),
-            permissions: allocation.permissions.records().collect(),
-            channels: allocation.channels.records().collect(),
-            to_peers: (to_peers.packets, to_peers.bytes),
-            to_client: (to_client.packets, to_client.bytes),
-            dropped,
-            peers: allocation.peers.named().to_vec(),
-            peers_more: allocation.peers.more(),
-            debts_to_peers: allocation.meters.to_peers.debts(),
-            debts_to_client: allocation.meters.to_client.debts(),
-            opened_ms: allocation.opened_ms,
-        }
-    }
-}
-
 impl AllocationRecord {
     pub(super) fn session(&self) -> SessionId {
         SessionId { worker: WorkerIndex(self.worker), serial: self.serial }
@@ -233,50 +201,5 @@ impl AllocationRecord {
 
     pub(super) fn peer_log(&self) -> PeerLog {
         PeerLog::from_parts(self.peers.clone(), self.peers_more.min(LATEST))
-    }
-}
-
-impl TransportRecord {
-    const fn of(transport: Transport) -> TransportRecord {
-        match transport {
-            Transport::Udp => TransportRecord::Udp,
-        }
-    }
-}
-
-impl GrantRecord {
-    fn of(allocation: &Allocation) -> GrantRecord {
-        let granted = &allocation.granted;
-        let missing = |family| {
-            let (_, code) = granted.missing.filter(|(missing, _)| *missing == family)?;
-            Some(code.number())
-        };
-        GrantRecord {
-            transaction: granted.transaction.0,
-            v4: granted.relayed.get(Family::V4).copied(),
-            v6: granted.relayed.get(Family::V6).copied(),
-            lifetime_s: granted.lifetime_s,
-            reservation: granted.reservation,
-            missing_v4: missing(Family::V4),
-            missing_v6: missing(Family::V6),
-        }
-    }
-}
-
-impl Debts {
-    pub(super) fn meter(self) -> Meter {
-        Meter::from_debts(self)
-    }
-}
-
-impl ReservationRecord {
-    pub(super) fn of(token: ReservationToken, held: &Reservation, local: SocketAddr) -> Self {
-        ReservationRecord {
-            token,
-            local,
-            user: held.user.to_string(),
-            account: held.account.to_string(),
-            expires_ms: held.expires_ms,
-        }
     }
 }

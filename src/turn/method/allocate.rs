@@ -5,16 +5,21 @@
 //! gets the port reserved for it (`redeem.rs`).
 
 use crate::turn::{
-    Alternates, Exhausted, Families, PerFamily, QuotaHit, Server,
-    allocation::Owner,
-    allocation::table::AllocationId,
-    api::report::Cause,
-    api::settings::OnReallocate,
-    method::answer::{Answer, Refused},
-    method::pending::{BIND_RETRIES, PendingAllocate},
-    method::request::Request,
-    ports::reservation::ReservationToken,
-    ports::table::Parity,
+    allocation::{Owner, table::AllocationId},
+    api::{
+        counters::QuotaHit,
+        per_family::{Families, PerFamily},
+        report::Cause,
+        settings::OnReallocate,
+    },
+    method::{
+        answer::{Answer, Refused},
+        pending::{BIND_RETRIES, PendingAllocate},
+        request::Request,
+    },
+    policy::{alternates::Alternates, quota::Exhausted},
+    ports::{reservation::ReservationToken, table::Parity},
+    server::Server,
 };
 use crate::wire::{ErrorCode, Family, Fingerprint, Message, TRANSPORT_UDP};
 

@@ -5,7 +5,11 @@
 //! end a client's session. An answer to a request with FINGERPRINT has one. What is not signed is
 //! as short as it can be, because the source may be forged: no SOFTWARE, no reason phrase.
 
-use crate::turn::{Now, Reason, Settings, allocation::Granted, method::attributes::Unknown};
+use crate::turn::{
+    allocation::Granted,
+    api::{now::Now, reason::Reason, settings::Settings},
+    method::attributes::Unknown,
+};
 use crate::wire::{
     AttributeType, Class, ErrorCode, Family, Full, IntegrityKey, Malformed, Message, MessageWriter,
     Method, TransactionId,

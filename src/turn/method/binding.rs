@@ -1,6 +1,9 @@
 //! Binding: tells a client where it is seen (RFC 8489 §3). Unauthenticated, so as short as can be.
 
-use crate::turn::{Server, method::answer::Answer, method::attributes::Unknown};
+use crate::turn::{
+    method::{answer::Answer, attributes::Unknown},
+    server::Server,
+};
 use crate::wire::Message;
 
 impl Server {

@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 
 use crate::turn::{
-    QuotaHit, Server,
-    allocation::permission::Reach,
-    allocation::table::AllocationId,
-    method::answer::{Answer, Refused},
-    method::request::Request,
+    allocation::{permission::Reach, table::AllocationId},
+    api::counters::QuotaHit,
+    method::{
+        answer::{Answer, Refused},
+        request::Request,
+    },
     ports::relays::RelayTarget,
     relay::peer::canonical,
+    server::Server,
 };
 use crate::wire::{ChannelNumber, ErrorCode, Message};
 

@@ -3,13 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::turn::{
-    Now, QuotaHit, Server,
-    allocation::permission::Reach,
-    allocation::table::AllocationId,
-    method::answer::{Answer, Refused},
-    method::request::Request,
+    allocation::{permission::Reach, table::AllocationId},
+    api::{counters::QuotaHit, now::Now},
+    method::{
+        answer::{Answer, Refused},
+        request::Request,
+    },
     policy::Judgement,
     relay::peer::canonical,
+    server::Server,
 };
 use crate::wire::{ErrorCode, Family};
 

@@ -11,6 +11,7 @@ mod binding;
 mod channel_bind;
 mod create_permission;
 mod open;
+mod ownership;
 pub(super) mod pending;
 mod redeem;
 mod refresh;

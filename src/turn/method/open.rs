@@ -5,18 +5,26 @@
 //! then named in ADDRESS-ERROR-CODE (RFC 8656 §7.2).
 
 use crate::turn::{
-    Bind, Families, Now, Outcome, PeerLog, PendingId, Reason, Server, SessionId, Socket, Traffic,
-    Verdict,
-    allocation::channel::Channels,
-    allocation::permission::Permissions,
-    allocation::{Allocation, Granted, Meters, RelayedAddress},
-    api::effect::{Effect, Open, Purpose},
-    api::report::{Cause, Opened, Report},
-    method::answer::{Answer, Envelope},
-    method::pending::{AskedSocket, Part, PendingAllocate},
-    ports::relays::Drawn,
-    ports::reservation::ReservationToken,
-    ports::table::Parity,
+    allocation::{
+        Allocation, Granted, Meters, RelayedAddress, channel::Channels, peer_log::PeerLog,
+        permission::Permissions,
+    },
+    api::{
+        effect::{Bind, Effect, Open, Outcome, Purpose, Socket},
+        identity::PendingId,
+        now::Now,
+        per_family::Families,
+        reason::Reason,
+        report::{Cause, Opened, Report, Traffic},
+        session::SessionId,
+        verdict::Verdict,
+    },
+    method::{
+        answer::{Answer, Envelope},
+        pending::{AskedSocket, Part, PendingAllocate},
+    },
+    ports::{relays::Drawn, reservation::ReservationToken, table::Parity},
+    server::Server,
 };
 use crate::wire::{ErrorCode, Family, Method};
 

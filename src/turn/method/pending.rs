@@ -8,7 +8,14 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 
 use crate::turn::{
-    FiveTuple, Path, PendingId, PerFamily, RelayId, Rng, allocation::Owner, ports::table::Parity,
+    allocation::Owner,
+    api::{
+        identity::{FiveTuple, PendingId, RelayId},
+        path::Path,
+        per_family::PerFamily,
+    },
+    ports::table::Parity,
+    rng::Rng,
 };
 use crate::wire::{ErrorCode, Family, TransactionId};
 

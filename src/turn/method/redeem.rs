@@ -6,12 +6,14 @@
 use std::net::SocketAddr;
 
 use crate::turn::{
-    Server,
     api::effect::{Effect, Redeem},
-    method::answer::{Answer, Refused},
-    method::pending::{AskedSocket, Part, PendingAllocate},
-    method::request::Request,
+    method::{
+        answer::{Answer, Refused},
+        pending::{AskedSocket, Part, PendingAllocate},
+        request::Request,
+    },
     ports::reservation::{ReservationToken, owner},
+    server::Server,
 };
 use crate::wire::{ErrorCode, Family};
 

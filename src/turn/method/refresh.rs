@@ -1,11 +1,17 @@
 //! Refresh: a longer life for an allocation, or none (RFC 8656 §8).
 
 use crate::turn::{
-    Families, Now, PerFamily, Server,
     allocation::table::AllocationId,
-    api::report::Cause,
-    method::answer::{Answer, Refused},
-    method::request::Request,
+    api::{
+        now::Now,
+        per_family::{Families, PerFamily},
+        report::Cause,
+    },
+    method::{
+        answer::{Answer, Refused},
+        request::Request,
+    },
+    server::Server,
 };
 use crate::wire::{ErrorCode, Family, Message};
 

@@ -1,10 +1,10 @@
 //! A request whose credentials were verified: the argument of every handler that needs the proof.
 
 use crate::turn::{
-    Authenticated, Now, Path, Server, allocation::table::AllocationId, api::identity::FiveTuple,
-    api::report::Cause, method::answer::Refused,
+    api::{now::Now, path::Path},
+    auth::authenticator::Authenticated,
 };
-use crate::wire::{ErrorCode, Message};
+use crate::wire::Message;
 
 /// One verified request.
 pub(in crate::turn) struct Request<'r> {
@@ -12,36 +12,4 @@ pub(in crate::turn) struct Request<'r> {
     pub(in crate::turn) path: Path,
     pub(in crate::turn) message: &'r Message<'r>,
     pub(in crate::turn) authenticated: &'r Authenticated<'r>,
-}
-
-impl Server {
-    /// The allocation of a five-tuple, if it lives; one whose time is over ends here.
-    pub(in crate::turn) fn live_allocation(
-        &mut self,
-        now: Now,
-        flow: FiveTuple,
-    ) -> Option<AllocationId> {
-        let id = self.allocations.find(flow)?;
-        if self.allocations.at(id)?.is_live(now.mono_ms) {
-            return Some(id);
-        }
-        self.end_allocation(now, id, Cause::Expired);
-        None
-    }
-
-    /// The allocation a request is about: 437 when there is none, 441 when it is somebody else's
-    /// (RFC 8656 §5).
-    pub(in crate::turn) fn own_allocation(
-        &mut self,
-        request: &Request<'_>,
-    ) -> Result<AllocationId, Refused> {
-        let id = self.live_allocation(request.now, request.path.flow);
-        let id = id.ok_or(ErrorCode::AllocationMismatch)?;
-        let user = self.allocations.at(id).map(|allocation| &*allocation.owner.user);
-        if user == Some(request.authenticated.user()) {
-            Ok(id)
-        } else {
-            Err(Refused(ErrorCode::WrongCredentials))
-        }
-    }
 }

@@ -3,8 +3,10 @@
 use std::{net::SocketAddr, ops::Range};
 
 use crate::turn::{
-    FiveTuple, Now, Reason, Server, Verdict, method::attributes::is_unknown,
-    relay::payload::ToPeerPayload, relay::peer::canonical,
+    api::{identity::FiveTuple, now::Now, reason::Reason, verdict::Verdict},
+    method::attributes::is_unknown,
+    relay::{payload::ToPeerPayload, peer::canonical},
+    server::Server,
 };
 use crate::wire::{AttributeType, Message};
 

@@ -6,7 +6,7 @@
 
 use std::{net::IpAddr, ops::RangeInclusive, sync::Arc};
 
-use crate::turn::{PortTable, Quota, WorkerIndex};
+use crate::turn::{api::identity::WorkerIndex, policy::quota::Quota, ports::table::PortTable};
 
 /// One worker's part.
 pub struct Shard {

@@ -16,8 +16,13 @@ use std::{
 };
 
 use crate::turn::{
-    PortHolder, PortTable, RelayAddress, RelayId, RelayPorts, Rng, Shard, WorkerIndex,
-    allocation::table::AllocationId, ports::table::Parity,
+    allocation::table::AllocationId,
+    api::identity::{RelayId, WorkerIndex},
+    ports::{
+        plan::{RelayAddress, RelayPorts, Shard},
+        table::{Parity, PortHolder, PortTable},
+    },
+    rng::Rng,
 };
 use crate::wire::Family;
 

@@ -12,7 +12,11 @@ use std::{
 
 use foldhash::fast::FixedState;
 
-use crate::turn::{RelayId, Rng, WorkerIndex, allocation::Owner};
+use crate::turn::{
+    allocation::Owner,
+    api::identity::{RelayId, WorkerIndex},
+    rng::Rng,
+};
 
 /// How long a port stays reserved (RFC 8656 §7.2: at least 30 seconds).
 const RESERVATION_MS: u64 = 30_000;

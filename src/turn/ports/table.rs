@@ -21,7 +21,10 @@ use std::{
     },
 };
 
-use crate::turn::{RelayId, Rng, WorkerIndex};
+use crate::turn::{
+    api::identity::{RelayId, WorkerIndex},
+    rng::Rng,
+};
 
 /// Ports of one word of bits.
 const WORD_PORTS: u16 = 64;

@@ -17,17 +17,17 @@
 use std::{mem, net::SocketAddr};
 
 use crate::turn::{
-    Effect, FiveTuple, ForwardedChannel, Load, Now, Server,
     allocation::{Allocation, permission::Reach, table::AllocationId},
+    api::{
+        effect::{Effect, ForwardedChannel},
+        identity::FiveTuple,
+        now::Now,
+        report::Load,
+    },
+    relay::told::Told,
+    server::Server,
 };
 use crate::wire::Family;
-
-/// A channel that was said, and until when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::turn) struct Told {
-    channel: ForwardedChannel,
-    until_ms: u64,
-}
 
 impl Server {
     /// Counts what a forwarder carried for the client of a five-tuple since the last call, payload
@@ -74,12 +74,6 @@ impl Server {
     fn unforward(&mut self, told: impl IntoIterator<Item = Told>) {
         let effects = told.into_iter().map(|told| Effect::Unforward(told.channel));
         self.effects.extend(effects);
-    }
-}
-
-impl Told {
-    fn number(&self) -> u16 {
-        self.channel.number.number()
     }
 }
 

@@ -12,11 +12,17 @@
 use std::net::SocketAddr;
 
 use crate::turn::{
-    Delivered, Now, Reason, Server, ToClient, Train, Verdict, WorkerIndex,
-    allocation::Way,
-    allocation::table::AllocationId,
+    allocation::{Way, table::AllocationId},
+    api::{
+        identity::WorkerIndex,
+        now::Now,
+        reason::Reason,
+        train::Train,
+        verdict::{Delivered, ToClient, Verdict},
+    },
     ports::relays::RelayTarget,
     relay::{payload::ToPeerPayload, peer::canonical},
+    server::Server,
 };
 use crate::wire::Family;
 

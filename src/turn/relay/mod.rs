@@ -6,3 +6,4 @@ pub(super) mod forwarding;
 pub(super) mod hairpin;
 pub(super) mod payload;
 pub(super) mod peer;
+pub(super) mod told;

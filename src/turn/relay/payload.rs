@@ -5,8 +5,16 @@
 use std::{net::SocketAddr, ops::Range};
 
 use crate::turn::{
-    Delivered, FiveTuple, Now, Reason, RelayId, Server, ToClient, Train, Verdict, allocation::Way,
-    allocation::permission::Reach, allocation::table::AllocationId, relay::peer::canonical,
+    allocation::{Way, permission::Reach, table::AllocationId},
+    api::{
+        identity::{FiveTuple, RelayId},
+        now::Now,
+        reason::Reason,
+        train::Train,
+        verdict::{Delivered, ToClient, Verdict},
+    },
+    relay::peer::canonical,
+    server::Server,
 };
 use crate::wire::{ChannelData, Family, Prefix};
 

@@ -1,7 +1,10 @@
 //! Allocate: what is asked for, what is granted, and the code of every fault (RFC 8656 §7).
 
 use super::*;
-use crate::turn::{Cause, Families, OnReallocate, Reason, SessionId, Verdict};
+use crate::turn::api::{
+    per_family::Families, reason::Reason, report::Cause, session::SessionId,
+    settings::OnReallocate, verdict::Verdict,
+};
 use crate::wire::{AttributeType, ErrorCode, Family, Method};
 
 #[test]

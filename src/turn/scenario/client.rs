@@ -2,11 +2,20 @@
 
 use std::net::SocketAddr;
 
-use super::world::{REALM, SECRET};
-use crate::turn::{FiveTuple, ListenerId, Path, Reason, Verdict};
+use crate::turn::api::{
+    identity::{FiveTuple, ListenerId},
+    path::Path,
+    reason::Reason,
+    verdict::Verdict,
+};
 use crate::wire::{
     AttributeType, Class, ErrorCode, Fingerprint, IntegrityKey, Message, time_limited_password,
 };
+
+pub(super) const REALM: &str = "realm";
+
+/// Vouches for time-limited names.
+pub(super) const SECRET: &[u8] = b"shared secret";
 
 /// Somebody with an address and credentials, whom the kernel steered to a worker.
 #[derive(Debug, Clone, Copy)]

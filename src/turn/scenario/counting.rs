@@ -1,7 +1,14 @@
 //! What is counted beside drops and answers: allocations by their ends, logins, quotas, ports.
 
-use super::{Client, PEER, World};
-use crate::turn::{Families, PortUse, QuotaHit, Refusal};
+use super::{
+    client::Client,
+    world::{PEER, World},
+};
+use crate::turn::{
+    api::{counters::QuotaHit, per_family::Families},
+    auth::authenticator::Refusal,
+    ports::relays::PortUse,
+};
 use crate::wire::{AttributeType, Class, Family, Method};
 
 const ANN: Client = Client::ANN;

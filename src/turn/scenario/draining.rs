@@ -2,8 +2,14 @@
 
 use std::net::SocketAddr;
 
-use super::{Client, PEER, World};
-use crate::turn::{Alternates, OnReallocate, Verdict};
+use super::{
+    client::Client,
+    world::{PEER, World},
+};
+use crate::turn::{
+    api::{settings::OnReallocate, verdict::Verdict},
+    policy::alternates::Alternates,
+};
 use crate::wire::{AttributeType, ErrorCode, Method};
 
 const ANN: Client = Client::ANN;

@@ -1,8 +1,15 @@
 //! Channels that may be forwarded without asking: said when they begin, when their end moves, and
 //! when they are over, for whatever reason.
 
-use super::{BOOT_MS, Client, PEER, PEER_V6, World};
-use crate::turn::{Load, PeerPolicy, RateLimits, Settings};
+use super::{
+    client::Client,
+    world::{BOOT_MS, PEER, PEER_V6, World},
+};
+use crate::turn::{
+    allocation::meter::RateLimits,
+    api::{report::Load, settings::Settings},
+    policy::PeerPolicy,
+};
 use crate::wire::{AttributeType, Method};
 
 const ANN: Client = Client::ANN;

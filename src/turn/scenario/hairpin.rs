@@ -6,7 +6,10 @@ use super::{
     world::{NODE, own},
     *,
 };
-use crate::turn::{PeerPolicy, Reason, Verdict};
+use crate::turn::{
+    api::{reason::Reason, verdict::Verdict},
+    policy::PeerPolicy,
+};
 use crate::wire::{ErrorCode, Prefix};
 
 /// Ann and Bob with an allocation each; the relayed addresses as advertised.

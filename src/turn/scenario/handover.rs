@@ -4,9 +4,21 @@ use proptest::prelude::{Strategy, any, prop, prop_oneof, proptest};
 
 use super::*;
 use crate::turn::{
-    AllocationRecord, BadRecord, ChannelRecord, Debts, FiveTuple, GrantRecord, ImportError,
-    ListenerId, PermissionRecord, RECORD_VERSION, RateLimits, Record, RelayedRecord,
-    ReservationRecord, Settings, Train, TransportRecord, Verdict, WorkerIndex, WorkerRecord,
+    allocation::meter::RateLimits,
+    api::{
+        identity::{FiveTuple, ListenerId, WorkerIndex},
+        settings::Settings,
+        train::Train,
+        verdict::Verdict,
+    },
+    handover::{
+        bytes::{BadRecord, RECORD_VERSION},
+        import::ImportError,
+        record::{
+            AllocationRecord, ChannelRecord, Debts, GrantRecord, PermissionRecord, Record,
+            RelayedRecord, ReservationRecord, TransportRecord, WorkerRecord,
+        },
+    },
 };
 use crate::wire::{AttributeType, Family, Message, Method};
 

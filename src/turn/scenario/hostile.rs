@@ -3,7 +3,7 @@
 use proptest::prelude::{any, prop, proptest};
 
 use super::*;
-use crate::turn::{Outcome, PendingId, Reason, Verdict};
+use crate::turn::api::{effect::Outcome, identity::PendingId, reason::Reason, verdict::Verdict};
 use crate::wire::{AttributeType, Class, ErrorCode, Fingerprint, Message, Method};
 
 #[test]

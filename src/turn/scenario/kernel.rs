@@ -1,7 +1,15 @@
 //! The world a server acts upon: a kernel that binds what it is asked to, and the other workers.
 
-use super::{Heard, World};
-use crate::turn::{Bind, Effect, Open, Outcome, PendingId, REPLY_BYTES, Redeem, Report, Verdict};
+use super::{client::Heard, world::World};
+use crate::turn::{
+    REPLY_BYTES,
+    api::{
+        effect::{Bind, Effect, Open, Outcome, Redeem},
+        identity::PendingId,
+        report::Report,
+        verdict::Verdict,
+    },
+};
 
 impl World {
     /// Does what a worker wants done, and what follows from it; answers that were waited for are

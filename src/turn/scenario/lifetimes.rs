@@ -1,7 +1,10 @@
 //! Refresh and expiry (RFC 8656 §8).
 
 use super::*;
-use crate::turn::{Cause, Closed, Reason};
+use crate::turn::api::{
+    reason::Reason,
+    report::{Cause, Closed},
+};
 use crate::wire::{AttributeType, ErrorCode, Family, Method};
 
 #[test]

@@ -1,7 +1,10 @@
 //! Limits: what one allocation may relay each way, and that nobody else pays for it.
 
 use super::*;
-use crate::turn::{RateLimits, Reason, Train, Verdict};
+use crate::turn::{
+    allocation::meter::RateLimits,
+    api::{reason::Reason, train::Train, verdict::Verdict},
+};
 
 const FIVE_A_SECOND: RateLimits = RateLimits { bytes_per_s: 0, packets_per_s: 5 };
 

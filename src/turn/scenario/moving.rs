@@ -1,7 +1,11 @@
 //! The machine moves: relay addresses come and go while allocations live.
 
 use super::*;
-use crate::turn::{PeerPolicy, PortPlan, Reason, RelayAddress, RelayPorts};
+use crate::turn::{
+    api::reason::Reason,
+    policy::PeerPolicy,
+    ports::plan::{PortPlan, RelayAddress, RelayPorts},
+};
 use crate::wire::{AttributeType, ErrorCode, Method};
 
 /// The machine is at another address, or has another one beside it.

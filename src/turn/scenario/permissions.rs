@@ -1,7 +1,10 @@
 //! Permissions, Send and Data indications (RFC 8656 §9 to §11).
 
 use super::{world::own, *};
-use crate::turn::{PeerPolicy, Reason, Verdict};
+use crate::turn::{
+    api::{reason::Reason, verdict::Verdict},
+    policy::PeerPolicy,
+};
 use crate::wire::{AttributeType, Class, ErrorCode, Method, Prefix};
 
 #[test]

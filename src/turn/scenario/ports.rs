@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::turn::QuotaHit;
+use crate::turn::api::counters::QuotaHit;
 use crate::wire::{ErrorCode, Family, Method};
 
 /// Ports of the range.

@@ -1,14 +1,21 @@
 //! Rules that change under allocations that live.
 
-use super::{Client, PEER, World, world::nonces, world::own};
-use crate::turn::{Authenticator, Credentials, PeerPolicy, Reason, Settings};
+use super::{
+    client::Client,
+    world::{PEER, World, nonces, own},
+};
+use crate::turn::{
+    api::{reason::Reason, settings::Settings},
+    auth::{authenticator::Authenticator, credentials::Credentials},
+    policy::PeerPolicy,
+};
 use crate::wire::ErrorCode;
 
 const ANN: Client = Client::ANN;
 const BOB: Client = Client::BOB;
 
 fn only_bob(settings: &mut Settings) {
-    let credentials = Credentials::new(super::world::REALM).with_user("bob", "secret");
+    let credentials = Credentials::new(super::client::REALM).with_user("bob", "secret");
     settings.authenticator = Authenticator::new(credentials, nonces());
 }
 
@@ -62,7 +69,7 @@ fn a_user_who_is_let_in_again_goes_on() {
 /// Ann and Bob are let in under another realm; of those who came before, only Ann.
 fn moved_realm(settings: &mut Settings) {
     let credentials = Credentials::new("moved").with_user("ann", "secret");
-    let former = Credentials::new(super::world::REALM).with_user("ann", "secret");
+    let former = Credentials::new(super::client::REALM).with_user("ann", "secret");
     let authenticator = Authenticator::new(credentials.with_user("bob", "secret"), nonces());
     settings.authenticator = authenticator.with_former(vec![former]);
 }

@@ -1,7 +1,15 @@
 //! EVEN-PORT and RESERVATION-TOKEN (RFC 8656 §7.2, §18.7, §18.10).
 
 use super::*;
-use crate::turn::{Cause, OnReallocate, Reason, RelayId, Settings, ports::table::Parity};
+use crate::turn::{
+    api::{
+        identity::RelayId,
+        reason::Reason,
+        report::Cause,
+        settings::{OnReallocate, Settings},
+    },
+    ports::table::Parity,
+};
 use crate::wire::{ErrorCode, Family, Method};
 
 fn pair(world: &mut World, who: Client) -> Heard {

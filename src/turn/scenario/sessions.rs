@@ -1,7 +1,10 @@
 //! What operators see of allocations, and how they end one.
 
-use super::{Client, PEER, World};
-use crate::turn::{Cause, Reason, SessionId, WorkerIndex};
+use super::{
+    client::Client,
+    world::{PEER, World},
+};
+use crate::turn::api::{identity::WorkerIndex, reason::Reason, report::Cause, session::SessionId};
 use crate::wire::ErrorCode;
 
 const ANN: Client = Client::ANN;

@@ -2,7 +2,10 @@
 
 use std::mem::size_of;
 
-use crate::turn::{FiveTuple, allocation::Allocation, allocation::table::AllocationId};
+use crate::turn::{
+    allocation::{Allocation, table::AllocationId},
+    api::identity::FiveTuple,
+};
 
 /// More than any allocator rounds up to at these sizes.
 const fn rounded(bytes: usize) -> usize {

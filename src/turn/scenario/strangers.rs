@@ -1,7 +1,10 @@
 //! What strangers are answered, how briefly, and who is none.
 
 use super::*;
-use crate::turn::{Reason, ReplyKind, Verdict};
+use crate::turn::{
+    api::{reason::Reason, verdict::Verdict},
+    auth::reply_budget::kind::ReplyKind,
+};
 use crate::wire::{AttributeType, Class, ErrorCode, Method};
 
 const ANN: Client = Client::ANN;

@@ -11,12 +11,30 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{Client, Heard};
+use super::client::{Client, Heard, REALM, SECRET};
 use crate::turn::{
-    Alternates, Authenticator, Closed, Counters, Credentials, Delivered, Exhausted, ExportFrom,
-    ForwardedChannel, ImportError, Nonces, Now, Open, Opened, PeerPolicy, PortPlan, Quota,
-    REPLY_BYTES, Reason, Record, RelayAddress, RelayId, RequestRefused, Server, SessionId,
-    Settings, Shard, StrangersRefused, ToClient, Train, Verdict, WorkerIndex,
+    REPLY_BYTES,
+    api::{
+        counters::Counters,
+        effect::{ForwardedChannel, Open},
+        identity::{RelayId, WorkerIndex},
+        now::Now,
+        reason::Reason,
+        report::{Closed, Opened, RequestRefused, StrangersRefused},
+        session::SessionId,
+        settings::Settings,
+        train::Train,
+        verdict::{Delivered, ToClient, Verdict},
+    },
+    auth::{authenticator::Authenticator, credentials::Credentials, nonce::Nonces},
+    handover::{export::ExportFrom, import::ImportError, record::Record},
+    policy::{
+        PeerPolicy,
+        alternates::Alternates,
+        quota::{Exhausted, Quota},
+    },
+    ports::plan::{PortPlan, RelayAddress, Shard},
+    server::Server,
 };
 use crate::wire::{
     AttributeType, ChannelData, ChannelNumber, ChannelRange, Class, MessageWriter, Method,
@@ -27,9 +45,6 @@ pub(super) const PEER: &str = "9.9.9.9:7000";
 /// Another address of the machine, on which no relays are.
 pub(super) const NODE: &str = "45.0.0.2";
 pub(super) const PEER_V6: &str = "[2620:fe::9]:7000";
-pub(super) const REALM: &str = "realm";
-/// Vouches for time-limited names.
-pub(super) const SECRET: &[u8] = b"shared secret";
 const PORTS: (u16, u16) = (50_000, 50_063);
 
 /// Counts of every worker of one world.

@@ -3,7 +3,7 @@
 //! Debts are counted in the time it takes to pay them off, so that a level means the same whatever
 //! the rate is, and a bucket that nobody has touched is all zeros.
 
-use crate::turn::Now;
+use crate::turn::api::now::Now;
 
 pub(super) const SECOND_NS: u64 = 1_000_000_000;
 

@@ -42,34 +42,33 @@
 //! for the price of a comparison, within the same moment, with the same odds for each of them.
 
 mod debt;
+pub(in crate::turn) mod kind;
+mod network;
 mod recent;
 mod source;
 mod untold;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use foldhash::quality::FixedState;
-use ipnet::IpNet;
 
 use self::{
     debt::{Debt, SECOND_NS},
+    kind::ReplyKind,
     recent::Recent,
     source::Source,
     untold::Untold,
 };
-use crate::turn::{Now, Rng, StrangersRefused};
+use crate::turn::{
+    api::{now::Now, report::StrangersRefused},
+    rng::Rng,
+};
 
 /// Cells for networks.
 const NETWORKS: usize = 4096;
 
 /// Cells for addresses.
 const ADDRESSES: usize = 8192;
-
-/// What one network holds.
-const IPV4_NETWORK_LEN: u8 = 24;
-
-/// What one customer holds.
-const IPV6_NETWORK_LEN: u8 = 56;
 
 /// Of the debt of a network: from yes to no.
 const STEP_NS: u64 = SECOND_NS / 2;
@@ -85,55 +84,6 @@ const LOUDEST_NS: u64 = 2 * QUIET_NS;
 
 /// Steps of the debt within which a new source at a quiet address is sure to be answered.
 const STEPS_MAX: u64 = 3;
-
-/// What kind of answer a stranger gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReplyKind {
-    /// Success of a Binding request.
-    Binding,
-    /// 401 or 438, with realm and nonce.
-    Challenge,
-    /// 400 or 420.
-    Error,
-}
-
-impl ReplyKind {
-    /// All of them, in the order of the counters.
-    pub const ALL: [ReplyKind; 3] = [ReplyKind::Binding, ReplyKind::Challenge, ReplyKind::Error];
-
-    /// One word for it, in metrics and in the log.
-    pub const fn name(self) -> &'static str {
-        match self {
-            ReplyKind::Binding => "binding",
-            ReplyKind::Challenge => "challenge",
-            ReplyKind::Error => "error",
-        }
-    }
-
-    const fn purse(self) -> Purse {
-        match self {
-            ReplyKind::Challenge => Purse::Challenges,
-            ReplyKind::Binding | ReplyKind::Error => Purse::Others,
-        }
-    }
-}
-
-/// Kinds of answers that share a rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Purse {
-    Challenges,
-    Others,
-}
-
-impl Purse {
-    /// Its part of the bytes a second.
-    const fn bytes_per_s(self, of: u64) -> u64 {
-        match self {
-            Purse::Challenges => of - of / 4,
-            Purse::Others => of / 4,
-        }
-    }
-}
 
 /// The budget of one worker.
 pub(in crate::turn) struct ReplyBudget {
@@ -356,18 +306,6 @@ impl std::fmt::Debug for ReplyBudget {
             .field("bytes_per_s", &self.bytes_per_s)
             .finish_non_exhaustive()
     }
-}
-
-/// The network whose addresses share a rate.
-fn network(ip: IpAddr) -> IpNet {
-    match ip {
-        IpAddr::V4(_) => shortened(ip, IPV4_NETWORK_LEN),
-        IpAddr::V6(_) => shortened(ip, IPV6_NETWORK_LEN),
-    }
-}
-
-fn shortened(ip: IpAddr, prefix_len: u8) -> IpNet {
-    IpNet::new_assert(ip, prefix_len).trunc()
 }
 
 #[cfg(test)]

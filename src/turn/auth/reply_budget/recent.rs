@@ -4,7 +4,7 @@
 //! keeps of it is 16 bits of its hash, so one stranger in 16,000 is taken for somebody who is
 //! there; who is pushed out is taken for somebody new.
 
-use crate::turn::Now;
+use crate::turn::api::now::Now;
 
 const SETS: usize = 1 << 14;
 const WAYS: usize = 4;

@@ -7,7 +7,10 @@ use std::{
 
 use foldhash::quality::FixedState;
 
-use super::{IPV4_NETWORK_LEN, IPV6_NETWORK_LEN, Purse};
+use super::{
+    kind::Purse,
+    network::{IPV4_NETWORK_LEN, IPV6_NETWORK_LEN},
+};
 
 /// What one host holds.
 const IPV6_ADDRESS_LEN: u8 = 64;

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use proptest::prelude::{any, prop, prop_assert, proptest};
 
-use super::*;
+use super::{kind::Purse, *};
 
 /// What the default leaves for challenges, and one of them.
 const RATE: u32 = 1_000_000;

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{ReplyKind, network};
-use crate::turn::{Now, StrangersRefused};
+use super::{kind::ReplyKind, network::network};
+use crate::turn::api::{now::Now, report::StrangersRefused};
 
 /// How often one worker says that strangers are refused.
 const INTERVAL_MS: u64 = 10_000;
