@@ -41,6 +41,9 @@ fn a_circle_is_found_by_every_kind_of_path() {
     }
     let folder = [("src/b/mod.rs", "mod c;\npub use c::X;"), ("src/b/c.rs", "use super::Y;")];
     assert_eq!(circle_of(&folder), Some("b > b::c > b".to_owned()));
+    let visibility =
+        [("src/b/mod.rs", "mod c;\nuse c::X;"), ("src/b/c.rs", "pub(in crate::b) struct X;")];
+    assert_eq!(circle_of(&visibility), None);
     let tests = "use super::*;\n#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}";
     let free = [("src/a.rs", "use crate::b::X;"), ("src/b.rs", tests), ("src/main.rs", "mod a;")];
     assert_eq!(circle_of(&free), None);
@@ -80,7 +83,9 @@ fn paths(code: &str, module: &str) -> Vec<String> {
     let mut paths = Vec::new();
     for (at, _) in code.match_indices(|c: char| c.is_alphabetic() || c == '_') {
         let begins = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
-        if begins {
+        // Who may see an item is no import.
+        let is_visibility = code[..at].ends_with("pub(in ");
+        if begins && !is_visibility {
             let is_use = code[..at].ends_with("use ");
             let rooted = |path: &String| rooted(path, module, is_use);
             paths.extend(expanded(&code[at..]).0.iter().filter_map(rooted));
