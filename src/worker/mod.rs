@@ -40,7 +40,8 @@ pub use reactor::Worker;
 pub use start::{
     assemble::{Stage, assemble},
     listen::{Granted, ListenerSockets, OpenListeners, SOCKETS_OF_A_LISTENER},
-    spawn::{DriverKind, Plan, SpawnError, Steering, Workers, spawn},
+    plan::{DriverKind, Plan, SpawnError, Steering},
+    spawn::{Workers, spawn},
 };
 pub use status::{
     questions::{Answer, Question},

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use crate::turn::{FiveTuple, WorkerIndex};
 use crate::worker::{
     mail::mailbox::{Mailboxes, Message},
-    start::spawn::Steering,
+    start::plan::Steering,
 };
 
 /// The five-tuples of other workers. Bounded by the allocations there may be in total.

@@ -1,5 +1,6 @@
 //! Carries out what the state machine needs the world to do.
 
+pub(super) mod departures;
 pub(super) mod forwarder;
 pub(super) mod pending;
 pub(super) mod quota;

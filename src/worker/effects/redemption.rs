@@ -7,49 +7,17 @@
 //!   driver.open(socket) ◀────── Redeemed { given }
 //! ```
 
-use std::{
-    collections::HashMap,
-    io,
-    net::{SocketAddr, UdpSocket},
-    os::fd::OwnedFd,
-    sync::Arc,
-};
+use std::{io, net::UdpSocket, os::fd::OwnedFd};
 
-use crate::worker::{mail::mailbox::Message, reactor::Worker};
+use crate::worker::{
+    effects::departures::{Given, Redemption},
+    mail::mailbox::Message,
+    reactor::Worker,
+};
 use crate::{
     io::{Driver, SocketId},
-    turn::{Now, Outcome, Path, PendingId, Redeem, RelayId, WorkerIndex},
+    turn::{Now, Outcome, Redeem, RelayId},
 };
-
-/// A reservation token on its way to the worker that made it, and back.
-#[derive(Debug)]
-pub(in crate::worker) struct Redemption {
-    /// Who asks.
-    pub worker: WorkerIndex,
-    /// The Allocate that waits.
-    pub pending: PendingId,
-    /// The client that waits.
-    pub path: Path,
-    /// The name the socket will have at the worker that asks.
-    pub relay: RelayId,
-    /// The token.
-    pub token: [u8; 8],
-    /// Who redeems.
-    pub user: Arc<str>,
-}
-
-/// A reserved port that goes to another worker.
-#[derive(Debug)]
-pub(in crate::worker) struct Given {
-    /// What it is.
-    pub local: SocketAddr,
-    /// Its socket; `None` when the process could have no descriptor for it.
-    pub socket: Option<UdpSocket>,
-}
-
-/// The sockets that leave the driver, and where they go.
-#[derive(Debug, Default)]
-pub(in crate::worker) struct Departures(HashMap<SocketId, (Redemption, SocketAddr)>);
 
 impl<D: Driver> Worker<D> {
     pub(super) fn redeem(&mut self, now: Now, redeem: Redeem) {

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::worker::{
-    effects::redemption::{Given, Redemption},
+    effects::departures::{Given, Redemption},
     mail::batch::{Batch, BatchReturn},
     start::listen::ListenerSockets,
     status::questions::Question,

@@ -11,7 +11,8 @@ use crate::worker::{
     reactor::Worker,
     start::init::{OpenedWorker, WorkerInit, World, addresses, prepare},
     start::listen::{Granted, OpenListeners},
-    start::spawn::{Plan, SpawnError, Workers},
+    start::plan::{Plan, SpawnError},
+    start::spawn::Workers,
     status::report::Tell,
 };
 use crate::{io::Driver, turn::WorkerIndex};

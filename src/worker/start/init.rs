@@ -14,7 +14,7 @@ use crate::worker::{
     mail::mailbox::{Address, Mailboxes, Message, inbox},
     reactor::{Parts, Worker},
     start::listen::{ListenerSockets, OpenListeners},
-    start::spawn::{Plan, SpawnError, Steering},
+    start::plan::{Plan, SpawnError, Steering},
     status::report::Tell,
 };
 use crate::{

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     io::{BufferSizes, sockets, steer, steer::Share},
-    worker::start::spawn::{Plan, SpawnError, Steering},
+    worker::start::plan::{Plan, SpawnError, Steering},
 };
 
 /// Sockets of each worker on each listening address: one for payload, one for requests.

@@ -4,4 +4,5 @@
 pub(super) mod assemble;
 mod init;
 pub(super) mod listen;
+pub(super) mod plan;
 pub(super) mod spawn;

@@ -19,6 +19,7 @@ use crate::worker::{
     mail::mailbox::{Address, Mailboxes, Message},
     start::init::{Prepared, WorkerInit, World, addresses, prepare},
     start::listen::{Granted, Listening, OpenListeners},
+    start::plan::{DriverKind, Plan, SpawnError},
     status::questions::Question,
     status::report::{Report, Tell},
     status::snapshot::Snapshot,
@@ -27,50 +28,6 @@ use crate::{
     io::{self as net, Driver, PortableDriver, UringDriver, Waker},
     turn::{Alternates, ListenerId, PortPlan, RelayAddress, RelayPorts, Settings, WorkerIndex},
 };
-
-/// Which driver moves the packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DriverKind {
-    /// io_uring.
-    Uring,
-    /// epoll, recvmmsg and sendmmsg.
-    Portable,
-}
-
-/// How clients are spread over the workers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Steering {
-    /// By the kernel's hash of their address.
-    #[default]
-    Hash,
-    /// By the core that receives their packets.
-    Cpu,
-}
-
-/// Everything the workers are made from.
-pub struct Plan {
-    /// Addresses clients talk to; the listener ids count along this list.
-    pub listen: Vec<SocketAddr>,
-    /// Addresses relay ports are opened on.
-    pub relay_addresses: Vec<RelayAddress>,
-    /// How the relay ports are shared out.
-    pub ports: PortPlan,
-    /// The core each worker is pinned to, by worker.
-    pub cores: Vec<usize>,
-    /// The rules, the same for all.
-    pub settings: Arc<Settings>,
-    /// Allocations per user and in total.
-    pub limits: Limits,
-    /// How clients are spread.
-    pub steering: Steering,
-    /// Which driver.
-    pub driver: DriverKind,
-    /// The driver's sizes.
-    pub io: net::Settings,
-    /// Sockets of reserved ports that one worker may hold at a time, its own and those that it has
-    /// from other workers.
-    pub reserved_sockets: u32,
-}
 
 /// The running workers, as whoever controls them knows them.
 #[derive(Debug)]
@@ -86,34 +43,6 @@ pub struct Workers {
     /// workers alone: no worker ever waits for it.
     pub(super) relays: Mutex<Vec<RelayPorts>>,
 }
-
-/// Why the workers did not come up.
-#[derive(Debug)]
-pub enum SpawnError {
-    /// A listening address cannot be opened.
-    Listen(SocketAddr, io::Error),
-    /// A listening address cannot be steered by core.
-    Steer(SocketAddr, io::Error),
-    /// A worker cannot make its driver.
-    Driver(io::Error),
-    /// The kernel gives no random numbers, or no thread.
-    Start(io::Error),
-}
-
-impl std::fmt::Display for SpawnError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            SpawnError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
-            SpawnError::Steer(address, error) => {
-                write!(f, "cannot steer {address} by core, use steer = \"hash\": {error}")
-            }
-            SpawnError::Driver(error) => write!(f, "cannot set up a worker's ring: {error}"),
-            SpawnError::Start(error) => write!(f, "cannot start a worker: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for SpawnError {}
 
 /// What one thread is given to begin with.
 struct ThreadInit {
@@ -331,7 +260,7 @@ mod tests {
 
     use super::*;
     use crate::turn::{Authenticator, Credentials, Nonces, PeerPolicy, SessionId};
-    use crate::worker::Answer;
+    use crate::worker::{Answer, Steering};
 
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

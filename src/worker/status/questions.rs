@@ -2,11 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::worker::reactor::Worker;
-use crate::{
-    io::Driver,
-    turn::{Detail, Now, Page, Session, SessionId, Traffic},
-};
+use crate::turn::{Detail, Page, Session, SessionId, Traffic};
 
 /// A question; each is answered at the worker's next turn, or never when the worker has ended.
 #[derive(Debug)]
@@ -42,7 +38,7 @@ impl<T> Answer<T> {
         Answer(Box::new(take))
     }
 
-    fn give(self, answer: T) {
+    pub(super) fn give(self, answer: T) {
         (self.0)(answer);
     }
 }
@@ -50,22 +46,5 @@ impl<T> Answer<T> {
 impl<T> fmt::Debug for Answer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Answer")
-    }
-}
-
-impl<D: Driver> Worker<D> {
-    pub(in crate::worker) fn on_question(&mut self, now: Now, question: Question) {
-        match question {
-            Question::Sessions { from, user, answer } => {
-                answer.give(self.server.sessions(now, from, user.as_deref()));
-            }
-            Question::Loads { from, answer } => answer.give(self.server.loads(from)),
-            Question::Session(id, answer) => answer.give(self.server.session(now, id)),
-            Question::Kill(id, answer) => {
-                let killed = self.server.kill(now, id);
-                self.carry_out(now);
-                answer.give(killed);
-            }
-        }
     }
 }

@@ -1,0 +1,81 @@
+//! What workers are made from, and why they cannot be made.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use crate::{
+    io as net,
+    turn::{PortPlan, RelayAddress, Settings},
+    worker::effects::quota::Limits,
+};
+
+/// Which driver moves the packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DriverKind {
+    /// io_uring.
+    Uring,
+    /// epoll, recvmmsg and sendmmsg.
+    Portable,
+}
+
+/// How clients are spread over the workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Steering {
+    /// By the kernel's hash of their address.
+    #[default]
+    Hash,
+    /// By the core that receives their packets.
+    Cpu,
+}
+
+/// Everything the workers are made from.
+pub struct Plan {
+    /// Addresses clients talk to; the listener ids count along this list.
+    pub listen: Vec<SocketAddr>,
+    /// Addresses relay ports are opened on.
+    pub relay_addresses: Vec<RelayAddress>,
+    /// How the relay ports are shared out.
+    pub ports: PortPlan,
+    /// The core each worker is pinned to, by worker.
+    pub cores: Vec<usize>,
+    /// The rules, the same for all.
+    pub settings: Arc<Settings>,
+    /// Allocations per user and in total.
+    pub limits: Limits,
+    /// How clients are spread.
+    pub steering: Steering,
+    /// Which driver.
+    pub driver: DriverKind,
+    /// The driver's sizes.
+    pub io: net::Settings,
+    /// Sockets of reserved ports that one worker may hold at a time, its own and those that it has
+    /// from other workers.
+    pub reserved_sockets: u32,
+}
+
+/// Why the workers did not come up.
+#[derive(Debug)]
+pub enum SpawnError {
+    /// A listening address cannot be opened.
+    Listen(SocketAddr, io::Error),
+    /// A listening address cannot be steered by core.
+    Steer(SocketAddr, io::Error),
+    /// A worker cannot make its driver.
+    Driver(io::Error),
+    /// The kernel gives no random numbers, or no thread.
+    Start(io::Error),
+}
+
+impl std::fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SpawnError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            SpawnError::Steer(address, error) => {
+                write!(f, "cannot steer {address} by core, use steer = \"hash\": {error}")
+            }
+            SpawnError::Driver(error) => write!(f, "cannot set up a worker's ring: {error}"),
+            SpawnError::Start(error) => write!(f, "cannot start a worker: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SpawnError {}
