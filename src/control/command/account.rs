@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::credentials::Credential;
+use super::credential::Credential;
 use crate::control::config::{Config, Origin, Proof, Secret, User};
 use crate::wire::IntegrityKey;
 

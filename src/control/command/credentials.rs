@@ -1,24 +1,18 @@
 //! Time-limited credentials, for an operator to try and for a web page to use.
 //!
 //! The username says until when it is valid, the password proves that it was made with the shared
-//! secret; the server keeps nothing. The rule itself is [`wire::time_limited_password`], here it
-//! is only given a time and a form.
+//! secret; the server keeps nothing.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use serde::Serialize;
 
 use super::account::SecretArgs;
-use crate::control::config::{Machine, Secret};
-use crate::wire;
+use super::credential::{Credential, DEFAULT_TTL_S, DEFAULT_USER, now_s};
+use crate::control::config::Machine;
 
-/// How long a credential is valid when nothing is said, in seconds: a day.
-pub(in crate::control) const DEFAULT_TTL_S: u32 = 86_400;
 /// Ten years; beyond this a credential is no longer time-limited.
 const MAX_TTL_S: u32 = 315_360_000;
-const DEFAULT_USER: &str = "guest";
 /// USERNAME has fewer than 509 bytes (RFC 8489 §14.3), of which the time and ':' take 21 at most.
 const USER_MAX_BYTES: usize = 487;
 /// Where STUN is, when nothing else is said (RFC 8489 §8.6).
@@ -40,46 +34,6 @@ pub struct CredentialsArgs {
     /// address of this machine]
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
-}
-
-/// A username and the password that belongs to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credential {
-    /// `expiry:id`, the expiry in seconds since 1970.
-    pub username: String,
-    /// Base64 of the username's HMAC-SHA1.
-    pub password: String,
-}
-
-impl Credential {
-    /// Makes a credential that is valid until `expiry_s` seconds after 1970.
-    pub fn until(expiry_s: u64, user: &str, secret: &Secret) -> Self {
-        let username = format!("{expiry_s}:{user}");
-        let password = wire::time_limited_password(secret.reveal().as_bytes(), username.as_bytes());
-        Self { username, password: password.as_str().to_owned() }
-    }
-
-    /// Makes a credential for whoever tries the server out, valid for a day.
-    pub fn for_a_guest(secret: &Secret) -> Self {
-        Self::until(now_s() + u64::from(DEFAULT_TTL_S), DEFAULT_USER, secret)
-    }
-
-    /// Writes the `iceServers` value of an `RTCConfiguration`, as JSON in one line.
-    pub fn ice_servers(&self, endpoint: &str) -> String {
-        let server = IceServer {
-            urls: [format!("stun:{endpoint}"), format!("turn:{endpoint}?transport=udp")],
-            username: &self.username,
-            credential: &self.password,
-        };
-        serde_json::to_string(&[server]).expect("strings are always JSON")
-    }
-}
-
-#[derive(Serialize)]
-struct IceServer<'a> {
-    urls: [String; 2],
-    username: &'a str,
-    credential: &'a str,
 }
 
 /// Writes what `uturn credentials` prints: three lines, each `name: value`.
@@ -110,10 +64,6 @@ fn own_host() -> String {
     routed.first().map_or_else(|| "localhost".to_owned(), IpAddr::to_string)
 }
 
-fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
-}
-
 fn user(text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > USER_MAX_BYTES || text.chars().any(char::is_control) {
         return Err(format!("write 1 to {USER_MAX_BYTES} printable bytes"));
@@ -123,7 +73,8 @@ fn user(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Credential, Secret, endpoint};
+    use super::{Credential, endpoint};
+    use crate::control::config::Secret;
 
     fn credential() -> Credential {
         Credential::until(1_433_895_918, "ninefingers", &Secret::new("north".to_owned()))

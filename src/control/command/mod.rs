@@ -6,6 +6,7 @@
 mod account;
 mod check;
 pub(super) mod cli;
+pub(super) mod credential;
 pub(super) mod credentials;
 pub(super) mod doctor;
 pub(super) mod import;

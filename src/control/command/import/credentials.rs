@@ -4,7 +4,7 @@ use super::conf::Word;
 use super::draft::Draft;
 use super::notes::{Fate, Notes};
 use super::options::Setting;
-use super::translate::{Said, read};
+use super::said::{Said, read};
 use crate::control::config::schema;
 use crate::control::config::{Proof, Realm, Secret, User, UserKey, Value};
 use crate::turn::MAX_SECRETS;

@@ -18,6 +18,7 @@ mod notes;
 mod operation;
 mod options;
 mod peers;
+mod said;
 mod translate;
 
 use std::fs::{File, OpenOptions};

@@ -4,9 +4,12 @@ use super::conf::Word;
 use super::draft::Draft;
 use super::notes::{Fate, Notes};
 use super::options::Setting;
-use super::translate::{Said, counted, number, read};
+use super::said::{Said, counted, number, read};
 use crate::control::config::MetricsAddress;
-use crate::control::config::schema::{self, Key};
+use crate::control::config::{
+    key::Key,
+    schema::{self},
+};
 
 const PROMETHEUS_PORT: u32 = 9641;
 

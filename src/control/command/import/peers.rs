@@ -10,7 +10,7 @@ use super::draft::Draft;
 use super::networks::Addresses;
 use super::notes::{Fate, Notes};
 use super::options::Setting;
-use super::translate::Said;
+use super::said::Said;
 use crate::control::config::Value;
 use crate::control::config::schema;
 
