@@ -16,6 +16,8 @@
 //! ```
 
 mod admin;
+#[cfg(test)]
+mod any_text;
 mod command;
 pub mod config;
 mod escape;
@@ -26,5 +28,6 @@ mod server;
 mod usage;
 
 pub use command::cli::command_line;
-pub use command::credentials::{Credential, CredentialsArgs};
+pub use command::credential::Credential;
+pub use command::credentials::CredentialsArgs;
 pub use server::serve::serve;

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::handler::Handler;
+use super::line_writer::{LineWriter, Stop};
 use super::protocol::{Busy, Held, Line, Top, WorkerFigures};
-use super::serve::{LineWriter, Stop};
 use crate::control::log::totals::{Totals, drops, held};
-use crate::control::metrics::Sample;
 use crate::control::metrics::overflow::socket_overflow;
+use crate::control::metrics::sampler::Sample;
 use crate::io;
 use crate::turn::{SessionId, Traffic, WorkerIndex};
 use crate::worker::Snapshot;

@@ -1,15 +1,13 @@
 //! Each request, answered.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::ControlSocket;
 use super::commands::{CommandSender, DrainRequest, Progress, ServerStatus, State};
+use super::line_writer::{LineWriter, Stop};
 use super::protocol::{
     Bound, Detail, Draining, Held, Line, Permitted, Request, Session, Status, seconds,
 };
-use super::serve::{self, LineWriter, Stop};
 use crate::control::config::{Config, Origin};
 use crate::control::log::totals::{Totals, held};
 use crate::control::metrics::Node;
@@ -39,16 +37,6 @@ impl FixedStatus {
 }
 
 impl Handler {
-    /// Answers at a control socket until the runtime ends. Has to be called on a runtime.
-    ///
-    /// # Errors
-    /// The runtime takes no more sockets.
-    pub(in crate::control) fn open(self, socket: &ControlSocket) -> io::Result<()> {
-        let listener = tokio::net::UnixListener::from_std(socket.listener()?)?;
-        tokio::spawn(serve::serve(listener, Arc::new(self)));
-        Ok(())
-    }
-
     pub(super) async fn answer(
         &self,
         request: Request,

@@ -7,6 +7,7 @@
 //! ```text
 //! socket.rs     the socket itself
 //! protocol.rs   requests and lines
+//! line_writer.rs   what answers are written with
 //! serve.rs      a connection, from its line to its last
 //! handler.rs    each request, answered
 //! ask.rs        questions for workers
@@ -19,20 +20,18 @@
 //! top/          and what it shows
 //! ```
 
-mod ask;
-mod cli;
-mod client;
-mod commands;
-mod figures;
-mod handler;
-mod print;
-mod progress;
-mod protocol;
-mod serve;
-mod socket;
-mod top;
+pub(super) mod ask;
+pub(super) mod cli;
+pub(super) mod client;
+pub(super) mod commands;
+pub(super) mod figures;
+pub(super) mod handler;
+pub(super) mod line_writer;
+pub(super) mod print;
+pub(super) mod progress;
+pub(super) mod protocol;
+pub(super) mod serve;
+pub(super) mod socket;
+pub(super) mod top;
 
 pub(super) use cli::{AdminCommand, run};
-pub(super) use commands::{Command, DrainRequest, Progress, ServerStatus, State, command_channel};
-pub(super) use handler::{FixedStatus, Handler};
-pub(super) use socket::ControlSocket;

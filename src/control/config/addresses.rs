@@ -8,11 +8,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::raw::{Given, Place};
 use super::schema::Options;
-use super::schema::{self, Key};
 use super::settle::Settling;
 use super::source::{ConfigError, Remedy};
 use super::value::{ExternalIp, Value};
 use super::{Config, Machine};
+use super::{
+    key::Key,
+    schema::{self},
+};
 use crate::turn::RelayAddress;
 use crate::wire::Family;
 

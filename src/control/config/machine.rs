@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use ipnet::IpNet;
 
-use crate::control::network::{self, Address};
+use crate::control::network::{self, kernel::Address};
 
 /// Public addresses that a route is asked for; nothing is ever sent to them.
 const FAR_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1));

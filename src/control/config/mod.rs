@@ -15,7 +15,7 @@ mod choice;
 mod example;
 mod exposure;
 mod families;
-mod key;
+pub(super) mod key;
 mod machine;
 mod raw;
 pub mod schema;

@@ -1,7 +1,7 @@
 //! The options table of `docs/configuration.md`, made from the schema and checked against what
 //! stands there.
 
-use super::schema::{KEYS, Key};
+use super::{key::Key, schema::KEYS};
 
 /// Writes the options table of `docs/configuration.md`: one row per key, in Markdown.
 pub fn options_table() -> String {

@@ -152,7 +152,7 @@ mod tests {
     use tracing::info;
 
     use super::*;
-    use crate::control::escape::tests::{any_text, is_forbidden};
+    use crate::control::any_text::{any_text, is_forbidden};
 
     /// A log that can be read back.
     #[derive(Clone, Default)]

@@ -14,7 +14,7 @@
 mod families;
 mod http;
 pub(super) mod overflow;
-mod sampler;
+pub(super) mod sampler;
 mod text;
 
 use std::io;
@@ -23,12 +23,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-pub(super) use sampler::{Sample, Sampler};
+pub(super) use sampler::Sampler;
 
 use tokio::sync::watch;
 
-use super::admin::ServerStatus;
-use super::usage::Counts;
+use super::admin::commands::ServerStatus;
+use super::usage::counts::Counts;
 use crate::io::sockets;
 
 /// Connections the kernel keeps while the server does something else: with the 128 that are usual,
@@ -130,7 +130,7 @@ impl Readiness {
 /// A server that serves and has room for a hundred allocations.
 #[cfg(test)]
 fn status() -> ServerStatus {
-    let state = super::admin::State::Serving;
+    let state = super::admin::commands::State::Serving;
     ServerStatus {
         state,
         realm: "r".to_owned(),

@@ -8,8 +8,7 @@
 //! Both ask over rtnetlink (rtnetlink(7)), which needs no privilege and answers for the network
 //! namespace this process is in.
 
-mod kernel;
-mod watch;
+pub(super) mod kernel;
+pub(super) mod watch;
 
-pub(super) use kernel::{Address, addresses, local_networks};
-pub(super) use watch::Watch;
+pub(super) use kernel::{addresses, local_networks};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _, stdout};
 use std::net::SocketAddr;
 
-use crate::control::command::credentials::Credential;
+use crate::control::command::credential::Credential;
 use crate::control::config::{Config, Secret};
 use crate::control::escape;
 use crate::turn::RelayAddress;

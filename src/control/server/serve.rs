@@ -21,15 +21,24 @@ use super::service::Service;
 use super::signals::Signals;
 use super::supervisor::{self, Supervisor};
 use super::{banner, files, memory};
-use crate::control::admin::{ControlSocket, FixedStatus, Handler, ServerStatus, command_channel};
+use crate::control::admin::{
+    commands::{ServerStatus, command_channel},
+    handler::{FixedStatus, Handler},
+    socket::ControlSocket,
+};
 use crate::control::config::{Config, IoChoice, Origin};
 use crate::control::log::drops::Drops;
 use crate::control::log::events::EventLog;
 use crate::control::log::output;
 use crate::control::log::output::Level;
-use crate::control::metrics::{About, Losses, MetricsListeners, Node, Readiness, Sampler};
-use crate::control::network::Watch;
-use crate::control::usage::{self, Counts, Interim, Names, UsageRecords, Writer};
+use crate::control::metrics::{About, Losses, MetricsListeners, Node, Readiness, sampler::Sampler};
+use crate::control::network::watch::Watch;
+use crate::control::usage::{
+    self, UsageRecords,
+    counts::Counts,
+    record::Names,
+    writer::{Interim, Writer},
+};
 use crate::io::{BufferSizes, Facts};
 use crate::turn::{Alternates, ListenerId, RelayAddress, Settings, WorkerIndex};
 use crate::worker::{self, DriverKind, Granted, Limits, Snapshot, SpawnError, Tell, Workers};

@@ -11,25 +11,27 @@
 //! queue, or what a full disk does not take, is counted as lost, and the relay goes on. All of this
 //! runs on the control thread.
 
-mod file;
-mod live;
-mod record;
-mod writer;
+pub(super) mod counts;
+pub(super) mod file;
+pub(super) mod live;
+pub(super) mod record;
+pub(super) mod writer;
 
 use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::timeout;
 use tracing::warn;
 
+use counts::{Counts, Order};
 use file::File;
-pub(super) use record::Names;
-pub(super) use writer::{Interim, Writer};
+use record::Names;
+use writer::Writer;
 
 use crate::turn::Closed;
 
@@ -39,34 +41,6 @@ pub(super) const LAST_RECORDS_WITHIN: Duration = Duration::from_secs(3);
 
 /// Lines that wait for the disk at most; some 500 bytes each.
 pub(super) const QUEUE_LINES: usize = 16_384;
-
-/// What became of the records so far.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    written: AtomicU64,
-    lost: AtomicU64,
-}
-
-impl Counts {
-    /// Records that are in the file.
-    pub(super) fn written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
-    }
-
-    /// Records that are not, because the disk is too slow or full.
-    pub(super) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
-}
-
-/// What the writer is told.
-#[derive(Debug)]
-enum Order {
-    /// A line for the file.
-    Write(Vec<u8>),
-    /// The file has been renamed: the next line goes into a new one of the old name.
-    Reopen,
-}
 
 /// Lives, and writes records beside it; waits a while for the last of them.
 pub(super) async fn beside<T>(

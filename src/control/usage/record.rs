@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::control::admin::ServerStatus;
+use crate::control::admin::commands::ServerStatus;
 use crate::control::escape;
 use crate::turn::{Cause, Closed, Path, PeerLog, PerFamily, Session, SessionId, Traffic};
 

@@ -9,7 +9,12 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use tracing::{info, warn};
 
-use super::{Counts, Order, file::File, live::Walk, record::Names};
+use super::{
+    counts::{Counts, Order},
+    file::File,
+    live::Walk,
+    record::Names,
+};
 use crate::worker::Workers;
 
 /// Lines that are written at once.

@@ -14,9 +14,10 @@ mod clients;
 mod driver;
 mod server;
 
+use super::About;
 use super::sampler::Sample;
 use super::text::{Kind, Text};
-use super::{About, ServerStatus};
+use crate::control::admin::commands::ServerStatus;
 use crate::worker::Snapshot;
 
 /// What is told: of one moment, all of it.

@@ -7,13 +7,13 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::*;
-use crate::control::admin::command_channel;
+use crate::control::admin::commands::command_channel;
 use crate::control::config::{Config, IoChoice, Machine, Options, Origin};
 use crate::control::log::output::Level;
 use crate::control::server::plan::{nonces, settings};
 use crate::control::server::reports::reports;
 use crate::control::server::runtime::Runtime;
-use crate::control::usage::{self, Counts, Names, QUEUE_LINES, UsageRecords};
+use crate::control::usage::{self, QUEUE_LINES, UsageRecords, counts::Counts, record::Names};
 use crate::turn::{
     self, Cause, Closed, FiveTuple, ListenerId, Path, PeerLog, PerFamily, SessionId, Traffic,
 };

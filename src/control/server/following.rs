@@ -1,0 +1,170 @@
+//! The supervisor follows the machine's addresses.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use ipnet::IpNet;
+use tracing::{error, info, warn};
+
+use super::background::{Cause, Outcome};
+use super::follow::{Listener, Look, Problem, SAY_EVERY};
+use super::reload::Looked;
+use super::supervisor::{Supervisor, Workers};
+use crate::control::config::Machine;
+use crate::turn::ListenerId;
+
+impl<W: Workers> Supervisor<W> {
+    /// Asks for the machine's addresses, on a thread: the kernel may be busy with others' networks.
+    pub(in crate::control) fn look(&mut self) {
+        if self.followed.look != Look::None {
+            self.followed.look = Look::Stale;
+            return;
+        }
+        self.followed.look = Look::UnderWay;
+        let reload = self.reload.clone();
+        let work = move || {
+            let machine = Machine::look().map_err(|error| Problem::Unread(error.to_string()));
+            let looked = machine.and_then(|machine| reload.look(machine).map_err(Problem::Unfit));
+            Outcome::Looked(looked.map(Box::new))
+        };
+        if let Err(error) = self.background.run("addresses", work) {
+            self.on_looked(Err(Problem::Unread(error.to_string())));
+        }
+    }
+
+    /// Closes what is new among the machine's addresses to clients, and serves what was asked for
+    /// and is there now. Changes nothing when the addresses cannot be had.
+    pub(super) fn on_looked(&mut self, looked: Result<Box<Looked>, Problem>) {
+        let is_stale = std::mem::replace(&mut self.followed.look, Look::None) == Look::Stale;
+        match looked {
+            Ok(looked) => self.follow(&looked),
+            Err(Problem::Unread(error)) => {
+                warn!(error, "the machine's addresses cannot be read: the last ones known hold");
+                self.followed.try_again(&self.reload.config().listen);
+            }
+            Err(Problem::Unfit(problem)) => {
+                error!("the addresses stay as they were: {problem}");
+                self.followed.try_again(&self.reload.config().listen);
+            }
+        }
+        if is_stale {
+            self.look();
+        }
+    }
+
+    fn follow(&mut self, looked: &Looked) {
+        let before = self.reload.config().local.clone();
+        let relays = self.reload.config().relays.clone();
+        if !self.reload.follow(looked) {
+            // The configuration was read again meanwhile.
+            return self.look();
+        }
+        if let Some(rules) = &looked.settings {
+            let now = &self.reload.config().local;
+            info!(
+                new = listed(now, &before),
+                gone = listed(&before, now),
+                "the machine's addresses have changed: clients reach none of them, unless \
+                 allow-peers opens it"
+            );
+            self.hand_out(Cause::Machine, rules);
+        }
+        let now = &self.reload.config().relays;
+        if *now != relays {
+            self.workers.relay_on(now);
+            let locals = now.iter().map(|relay| relay.local.to_string()).collect::<Vec<_>>();
+            info!(addresses = locals.join(", "), "relays are opened here from now on");
+        }
+        self.listen_as_asked();
+        self.tell_what_is_served();
+    }
+
+    /// A worker can no longer use a listener's sockets: all workers close theirs, which share its
+    /// clients, and it is opened again soon. Until then the server is not ready.
+    pub(super) fn lose_listener(&mut self, listener: ListenerId, errno: i32) {
+        let error = io::Error::from_raw_os_error(errno);
+        if !self.followed.lose(listener, &error) {
+            return;
+        }
+        self.workers.stop_listening(listener);
+        self.followed.try_again(&self.reload.config().listen);
+        self.tell_what_is_served();
+    }
+
+    /// Opens listeners on addresses that have come, and closes those whose address has gone.
+    fn listen_as_asked(&mut self) {
+        let asked = self.reload.config().listen.clone();
+        for (place, listener) in self.followed.listeners.iter_mut().enumerate() {
+            let address = listener.address;
+            if listener.is_open && !asked.contains(&address) {
+                listener.is_open = false;
+                self.workers.stop_listening(ListenerId(place as u16));
+                warn!(%address, "not listened on any more: the machine has lost the address");
+            }
+        }
+        for &address in &asked {
+            let Some(name) = self.followed.name(address) else {
+                error!(%address, "cannot be listened on: there have been too many before it");
+                continue;
+            };
+            let listener = &mut self.followed.listeners[usize::from(name.0)];
+            if listener.is_open {
+                continue;
+            }
+            match self.workers.listen(name, address) {
+                Ok(()) => {
+                    *listener = Listener::open(address);
+                    info!(%address, "listened on from now on");
+                }
+                // In use for a moment is no news.
+                Err(error) if Instant::now() >= self.followed.next_word => error!("{error}"),
+                Err(_) => {}
+            }
+        }
+        self.followed.try_again(&asked);
+    }
+
+    /// Tells everybody who names addresses, and says in the log what is missing.
+    fn tell_what_is_served(&mut self) {
+        let (config, followed) = (self.reload.config(), &mut self.followed);
+        followed.promised = followed.promised.with(config.served_families(&followed.open()));
+        let lacking = followed.lacking(config);
+        if Instant::now() >= followed.next_word {
+            followed.next_word = Instant::now() + SAY_EVERY;
+            config.missing.iter().for_each(|address| {
+                warn!(%address, "not an address of this machine yet");
+            });
+        }
+        let names: Vec<SocketAddr> = followed.names().collect();
+        self.events.follow(&names);
+        self.status.send_if_modified(|status| {
+            if status.lacking != lacking {
+                match lacking.is_empty() {
+                    true => info!("ready: what was asked for is served"),
+                    false => warn!(lacking = lacking.join(", "), "not ready"),
+                }
+            }
+            let before = status.clone();
+            status.follow(config);
+            status.listeners = names;
+            status.lacking = lacking;
+            *status != before
+        });
+    }
+}
+
+/// Those of some networks that are not among others.
+fn listed(networks: &[IpNet], others: &[IpNet]) -> String {
+    let these = networks.iter().filter(|net| !others.contains(net));
+    these.map(in_short).collect::<Vec<_>>().join(", ")
+}
+
+/// A network of one address is written as that address.
+fn in_short(network: &IpNet) -> String {
+    if network.prefix_len() == network.max_prefix_len() {
+        network.addr().to_string()
+    } else {
+        network.to_string()
+    }
+}
