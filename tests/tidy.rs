@@ -333,7 +333,7 @@ fn machine_paths(source: &Source) -> Vec<String> {
 }
 
 fn outside_tests(code: &str) -> &str {
-    code.find("#[cfg(test)]\nmod tests").map_or(code, |at| &code[..at])
+    code.find("#[cfg(test)]\nmod tests {").map_or(code, |at| &code[..at])
 }
 
 /// The identifiers of some code and their lines.
