@@ -21,6 +21,8 @@
 //! datagram/         how pieces become trains, and where those may go
 //! memory/           buffers, and who may touch them
 //! socket/           how sockets are opened, addressed and steered
+//! driver.rs         what every driver does, with event.rs and piece.rs: what it brings and takes
+//! room.rs           bytes that are free around a payload
 //! probe.rs          what this machine's kernel can do
 //! ```
 

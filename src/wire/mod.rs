@@ -18,6 +18,7 @@
 //! channel.rs      channel numbers and ChannelData frames
 //! run.rs          which datagrams of a train one verdict holds for
 //! prefix.rs       what is written in front of a relayed payload
+//! bytes.rs        padding, and numbers out of bytes
 //! ```
 
 mod address;

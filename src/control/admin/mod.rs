@@ -7,9 +7,9 @@
 //! ```text
 //! socket.rs     the socket itself
 //! protocol.rs   requests and lines
-//! line_writer.rs   what answers are written with
 //! serve.rs      a connection, from its line to its last
 //! handler.rs    each request, answered
+//! line_writer.rs  what answers are written with
 //! ask.rs        questions for workers
 //! commands.rs   what the handler has the supervisor do
 //! client.rs     the other side: connects and reads lines
@@ -20,18 +20,18 @@
 //! top/          and what it shows
 //! ```
 
-pub(super) mod ask;
-pub(super) mod cli;
-pub(super) mod client;
+mod ask;
+mod cli;
+mod client;
 pub(super) mod commands;
-pub(super) mod figures;
+mod figures;
 pub(super) mod handler;
-pub(super) mod line_writer;
-pub(super) mod print;
-pub(super) mod progress;
-pub(super) mod protocol;
-pub(super) mod serve;
+mod line_writer;
+mod print;
+mod progress;
+mod protocol;
+mod serve;
 pub(super) mod socket;
-pub(super) mod top;
+mod top;
 
 pub(super) use cli::{AdminCommand, run};

@@ -10,6 +10,8 @@
 //! follow       the machine's addresses       connections a listener's, so many at once
 //! reports      what workers tell, answers    what they answer
 //! wait         until the machine has addresses   background what takes long, beside the loop
+//!
+//! draining, following, reloading             what the supervisor does with drain, follow, reload
 //! ```
 
 pub(super) mod answers;

@@ -12,8 +12,8 @@
 //! runs on the control thread.
 
 pub(super) mod counts;
-pub(super) mod file;
-pub(super) mod live;
+mod file;
+mod live;
 pub(super) mod record;
 pub(super) mod writer;
 
