@@ -59,11 +59,14 @@
 //!
 //! # Threads
 //!
-//! Each worker owns its reuse-port listening sockets, a slice of the relay ports, and every
-//! allocation made through them. Workers share nothing on the packet path; what is rare goes
-//! through bounded mailboxes. The control thread reads configuration, writes the log, answers
-//! operators and never touches a packet. It hears from workers through reports and asks them
-//! through mail.
+//! Each worker owns its reuse-port listening sockets, draws relay ports from a slice of its own
+//! first, and owns every allocation made through them. Workers share nothing on the packet path;
+//! what is rare goes through bounded mailboxes. The control thread reads configuration, writes the
+//! log, answers operators and never touches a packet. It hears from workers through reports and
+//! asks them through mail.
+//!
+//! `tests/simulation/` runs whole stories on these very workers: a virtual network, a virtual
+//! clock, and a model of RFC 8656 that holds every datagram to account.
 //!
 //! # Where to look
 //!
@@ -72,8 +75,11 @@
 //! | a STUN attribute or error code | `wire/` |
 //! | what a TURN method does | `turn/method/` |
 //! | what happens to a packet | `turn/relay/`, `worker/data/` |
+//! | how clients are reached | `turn/api/path.rs`, and `send_to_client` in `worker/data/` |
 //! | which peers may be reached | `turn/policy/` |
-//! | how packets are received and sent | `io/`, the only floor with `unsafe` |
+//! | how packets are received and sent | `io/engine/`, once for both kernels |
+//! | what the kernel is asked | `io/uring/`, `io/epoll/`; `io/` is the only floor with `unsafe` |
+//! | what another process could go on with | `turn/handover/` |
 //! | a configuration key | `control/config/` |
 //! | what operators see | `control/log/`, `control/metrics/`, `control/admin/` |
 
