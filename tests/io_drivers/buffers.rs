@@ -1,10 +1,29 @@
 //! Which buffers are used, and that nobody else's are.
 
-use std::{collections::VecDeque, sync::mpsc, thread};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::mpsc,
+    thread,
+};
 
 use uturn::io::{Driver, Event, Lease, Piece, Settings, Wait};
 
 use super::node::{Node, PATIENCE, V4, heard, numbered, outside};
+
+/// Buffers that come round one after the other are never in the cache.
+pub(super) fn what_was_in_use_last_is_used_next<D: Driver>(new: fn(&Settings) -> D) {
+    const BURST: usize = 4;
+    let mut node = Node::new(new(&Settings::default()));
+    let (client, _) = outside(V4);
+    let mut places = HashSet::new();
+    for _ in 0..300 {
+        for number in 0..BURST {
+            client.send_to(&numbered(number, 100), node.address).expect("sent");
+        }
+        places.extend(leases(&mut node, BURST).iter().map(|lease| lease.payload().as_ptr()));
+    }
+    assert!(places.len() <= 4 * BURST, "{} of 1,200 datagrams in a place of its own", places.len());
+}
 
 /// Leases that are kept for longer or shorter, while others come and go.
 pub(super) fn what_is_held_stays_as_it_is<D: Driver>(new: fn(&Settings) -> D) {

@@ -22,7 +22,7 @@ macro_rules! suite {
             starvation_recovers, held_buffers_stop_receiving_and_nothing_else,
         ],
         buffers: [
-            what_is_held_stays_as_it_is,
+            what_was_in_use_last_is_used_next, what_is_held_stays_as_it_is,
             a_driver_out_of_buffers_hears_on_while_it_sends,
         ],
         life: [

@@ -8,6 +8,19 @@
 //! ```text
 //! entry   address 8 │ length 4 │ buffer id 2 │ tail 2 (of the first entry only)
 //! ```
+//!
+//! A queue would write to every buffer before the first comes round again, and none would still be in
+//! the cache. So buffers that were just in use go to the head, and what was there goes to the tail:
+//!
+//! ```text
+//!          head          tail              head                  tail
+//! before   │ a b c d e f │        after    │ Y X │ c d e f │ a b │        X, Y freed, Y last
+//! ```
+//!
+//! That is ours to do because the kernel takes buffers only while it works off what has arrived,
+//! which with DEFER_TASKRUN is inside our own calls, and because every buffer it takes is told of in
+//! a completion: while none of those is left to be looked at, the head is known. CPU of a
+//! datagram was 0.96 to 1.01x of what it was first in, first out, by load.
 #![expect(unsafe_code, reason = "an array shared with the kernel")]
 
 use std::{
@@ -58,12 +71,30 @@ impl BufferRing {
         self.published.into()
     }
 
-    /// Gives all free receive buffers to the kernel.
-    pub(super) fn publish_free(&mut self) {
-        let mut added = 0;
-        while let Some((slot, address)) = self.pool.publish() {
-            self.write(self.tail.wrapping_add(added), slot as u16, address);
-            added += 1;
+    /// Gives all free receive buffers to the kernel, which takes those first that were in use last.
+    ///
+    /// Only while every buffer that the kernel has taken is [returned](Self::returned), and outside
+    /// of calls into it.
+    pub(super) fn publish_first(&mut self) {
+        let added = self.pool.free_receive() as u16;
+        let (head, tail) = (self.tail.wrapping_sub(self.published), self.tail.wrapping_add(added));
+        let moved = added.min(self.published);
+        for position in 0..moved {
+            self.copy(head.wrapping_add(position), tail.wrapping_sub(moved - position));
+        }
+        self.write_free(head, added);
+    }
+
+    /// Gives all free receive buffers to the kernel, which takes them last.
+    pub(super) fn publish_last(&mut self) {
+        self.write_free(self.tail, self.pool.free_receive() as u16);
+    }
+
+    /// Writes `added` free buffers from `first` on, and moves the tail by as many.
+    fn write_free(&mut self, first: u16, added: u16) {
+        for position in 0..added {
+            let (slot, address) = self.pool.publish().expect("there are as many as were counted");
+            self.write(first.wrapping_add(position), slot as u16, address);
         }
         if added > 0 {
             self.move_tail(added);
@@ -78,6 +109,15 @@ impl BufferRing {
     fn write(&mut self, position: u16, slot: u16, address: *mut u8) {
         let entry = self.entry(position);
         entry.set_addr(address.expose_provenance() as u64);
+        entry.set_len(RECEIVE_BYTES as u32);
+        entry.set_bid(slot);
+    }
+
+    fn copy(&mut self, from: u16, to: u16) {
+        let entry = self.entry(from);
+        let (address, slot) = (entry.addr(), entry.bid());
+        let entry = self.entry(to);
+        entry.set_addr(address);
         entry.set_len(RECEIVE_BYTES as u32);
         entry.set_bid(slot);
     }

@@ -110,6 +110,16 @@ impl Kernel {
         self.ring.poll_devices(1).is_ok()
     }
 
+    /// Gives free receive buffers to the kernel: for use before all others, unless it may have
+    /// taken some that it has not told us of.
+    fn publish_free(&mut self) {
+        if self.aside.is_empty() && self.ring.is_settled() {
+            self.shared.buffers.publish_first();
+        } else {
+            self.shared.buffers.publish_last();
+        }
+    }
+
     fn watch_waker(&mut self) -> io::Result<()> {
         if !self.watching {
             self.ring.push_watch(&self.waker, Token::Wake.pack())?;
@@ -258,7 +268,7 @@ impl kernel::Kernel for Kernel {
     }
 
     fn make_ready(&mut self) -> io::Result<()> {
-        self.shared.buffers.publish_free();
+        self.publish_free();
         self.watch_waker()
     }
 

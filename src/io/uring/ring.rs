@@ -225,6 +225,11 @@ impl Ring {
         self.ring.submission().cq_overflow()
     }
 
+    /// Whether every completion there was has been taken.
+    pub(super) fn is_settled(&mut self) -> bool {
+        self.ring.completion().is_empty() && !self.has_overflow()
+    }
+
     /// Takes the next completion.
     pub(super) fn pop(&mut self) -> Option<Completion> {
         let entry = self.ring.completion().next()?;
