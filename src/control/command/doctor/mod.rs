@@ -1,34 +1,21 @@
 //! What keeps this machine from being a good relay node: what `uturn doctor` says.
 //!
 //! ```text
-//! /proc, /sys, ethtool, the probe ── machine: plain facts ─┐
-//!                                                          ├─ checks: pure ── findings ── report
-//! configuration ── need: what the server would want ───────┘
+//! /proc, /sys, ethtool, the probe ── facts: the machine ─┐
+//!                                                        ├─ checks: pure ── findings ── report
+//! configuration ── need: what the server would want ─────┘
 //! ```
 //!
 //! Law: a check looks at nothing but the [`MachineFacts`] and the [`Need`], so that each can be
 //! tried on a machine that is made up; and what a finding tells to do silences it.
 
-mod addresses;
-mod check;
-mod conntrack;
-mod cpu;
-mod ethtool;
+mod checks;
+mod facts;
 mod finding;
-mod interfaces;
-mod kernel;
-mod limits;
-mod machine;
 mod need;
-mod network;
-mod offloads;
-mod ports;
 mod report;
-mod secrets;
-mod sockets;
 #[cfg(test)]
 mod tests;
-mod tree;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -39,9 +26,9 @@ use crate::control::config::{Config, ConfigError, IoChoice, Origin};
 use crate::control::server::plan::{Holder, open_files};
 use crate::io::Facts;
 use crate::worker::DriverKind;
-use check::CHECKS;
+use checks::CHECKS;
+use facts::machine::MachineFacts;
 use finding::{Finding, Severity};
-use machine::MachineFacts;
 use need::Need;
 
 /// Arguments of `uturn doctor`.

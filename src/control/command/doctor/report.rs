@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::check::CHECKS;
+use super::checks::CHECKS;
 use super::finding::{Finding, Severity};
 use crate::control::escape;
 

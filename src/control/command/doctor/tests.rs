@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::facts::machine::{Device, MachineFacts};
+use super::facts::tree::Tree;
 use super::finding::{Finding, Severity};
-use super::machine::{Device, MachineFacts};
 use super::need::Need;
-use super::tree::Tree;
 use super::{findings, report};
 use crate::control::config::IoChoice;
 use crate::io::{Facts, Obstacle};

@@ -1,8 +1,8 @@
 //! Whether packets reach the cores of the workers.
 
-use super::finding::{Finding, Severity};
-use super::machine::{Interface, MachineFacts};
-use super::need::Need;
+use crate::control::command::doctor::facts::machine::{Interface, MachineFacts};
+use crate::control::command::doctor::finding::{Finding, Severity};
+use crate::control::command::doctor::need::Need;
 
 /// Whether receiving is spread over as many cores as there are workers: by queues of the
 /// interface, or by receive steering.

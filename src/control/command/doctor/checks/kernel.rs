@@ -1,8 +1,8 @@
 //! What the kernel can do.
 
-use super::finding::{Finding, Severity};
-use super::machine::MachineFacts;
-use super::need::Need;
+use crate::control::command::doctor::facts::machine::MachineFacts;
+use crate::control::command::doctor::finding::{Finding, Severity};
+use crate::control::command::doctor::need::Need;
 use crate::control::config::IoChoice;
 use crate::io::Obstacle;
 

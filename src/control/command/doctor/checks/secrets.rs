@@ -1,8 +1,8 @@
 //! Who else may read or change what lets people in.
 
-use super::finding::{Finding, Severity};
-use super::machine::MachineFacts;
-use super::need::Need;
+use crate::control::command::doctor::facts::machine::MachineFacts;
+use crate::control::command::doctor::finding::{Finding, Severity};
+use crate::control::command::doctor::need::Need;
 use crate::control::config::Exposure;
 
 /// Whether the configuration and the file of users are closed to others.

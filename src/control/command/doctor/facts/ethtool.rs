@@ -10,7 +10,7 @@ const PLACES: [&str; 2] = ["ethtool", "/usr/sbin/ethtool"];
 
 /// Asks `ethtool OPTION INTERFACE` of this machine; `None` where the program is missing or has no
 /// answer.
-pub(super) fn ask(option: &str, interface: &str) -> Option<String> {
+pub(in crate::control) fn ask(option: &str, interface: &str) -> Option<String> {
     let run = |program: &&str| {
         Command::new(program).args([option, interface]).env("LC_ALL", "C").output().ok()
     };
@@ -20,11 +20,11 @@ pub(super) fn ask(option: &str, interface: &str) -> Option<String> {
 
 /// The offloads of an interface that can be switched, by the names of `ethtool -k`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Offloads(BTreeMap<String, bool>);
+pub(in crate::control) struct Offloads(BTreeMap<String, bool>);
 
 impl Offloads {
     /// Reads what `ethtool -k` prints; what is fixed, on or off, is left out.
-    pub(super) fn read(text: &str) -> Self {
+    pub(in crate::control) fn read(text: &str) -> Self {
         let lines = text.lines().filter_map(|line| line.trim().split_once(": "));
         let states = lines.filter_map(|(name, state)| match state {
             "on" => Some((name.to_owned(), true)),
@@ -35,23 +35,23 @@ impl Offloads {
     }
 
     /// True for one that is off and could be on.
-    pub(super) fn is_switched_off(&self, name: &str) -> bool {
+    pub(in crate::control) fn is_switched_off(&self, name: &str) -> bool {
         self.0.get(name) == Some(&false)
     }
 }
 
 /// A ring of packets between the interface and the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ring {
+pub(in crate::control) struct Ring {
     /// Its length, in packets.
-    pub(super) packets: u64,
+    pub(in crate::control) packets: u64,
     /// The longest it can be.
-    pub(super) longest: u64,
+    pub(in crate::control) longest: u64,
 }
 
 impl Ring {
     /// Reads the receive ring of what `ethtool -g` prints: the maximum first, then what is set.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub(in crate::control) fn read(text: &str) -> Option<Self> {
         let mut lengths =
             text.lines().filter_map(|line| line.strip_prefix("RX:")?.trim().parse().ok());
         let longest = lengths.next()?;

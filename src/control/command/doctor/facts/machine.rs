@@ -13,99 +13,99 @@ use crate::io::Facts;
 
 /// Facts of the machine.
 #[derive(Clone, Debug)]
-pub(super) struct MachineFacts {
+pub(in crate::control) struct MachineFacts {
     /// What the kernel can do, found by trying.
-    pub(super) kernel: Facts,
+    pub(in crate::control) kernel: Facts,
     /// `net.core.rmem_max` and `net.core.wmem_max`, in bytes.
-    pub(super) socket_buffers_max: [Option<u64>; 2],
+    pub(in crate::control) socket_buffers_max: [Option<u64>; 2],
     /// `net.core.netdev_max_backlog`, in packets.
-    pub(super) backlog: Option<u64>,
+    pub(in crate::control) backlog: Option<u64>,
     /// Packets that found the backlog full since the machine started.
-    pub(super) backlog_dropped: u64,
+    pub(in crate::control) backlog_dropped: u64,
     /// `net.ipv4.ip_local_port_range`.
-    pub(super) local_ports: Option<(u16, u16)>,
+    pub(in crate::control) local_ports: Option<(u16, u16)>,
     /// `net.ipv4.ip_local_reserved_ports`.
-    pub(super) reserved_ports: Vec<(u16, u16)>,
+    pub(in crate::control) reserved_ports: Vec<(u16, u16)>,
     /// UDP sockets of this network namespace.
-    pub(super) sockets: Vec<Bound>,
+    pub(in crate::control) sockets: Vec<Bound>,
     /// Whether packets of others are passed on: `net.ipv4.ip_forward`.
-    pub(super) forwards: bool,
+    pub(in crate::control) forwards: bool,
     /// Families that have a default route: IPv4, IPv6.
-    pub(super) routed: [bool; 2],
+    pub(in crate::control) routed: [bool; 2],
     /// Connection tracking, where it is loaded.
-    pub(super) conntrack: Option<Conntrack>,
+    pub(in crate::control) conntrack: Option<Conntrack>,
     /// The limits that hold.
-    pub(super) limits: Limits,
+    pub(in crate::control) limits: Limits,
     /// Memory that programs could still take, in bytes.
-    pub(super) memory_available: Option<u64>,
+    pub(in crate::control) memory_available: Option<u64>,
     /// The clock that the kernel reads.
-    pub(super) clocksource: Option<String>,
+    pub(in crate::control) clocksource: Option<String>,
     /// Frequency governors, with the core of each.
-    pub(super) governors: Vec<(usize, String)>,
+    pub(in crate::control) governors: Vec<(usize, String)>,
     /// Network interfaces.
-    pub(super) interfaces: Vec<Interface>,
+    pub(in crate::control) interfaces: Vec<Interface>,
 }
 
 /// Connection tracking of this network namespace.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Conntrack {
+pub(in crate::control) struct Conntrack {
     /// Connections it knows.
-    pub(super) count: u64,
+    pub(in crate::control) count: u64,
     /// The most it can know.
-    pub(super) max: u64,
+    pub(in crate::control) max: u64,
     /// Ports of the UDP connections it knows: each of the first direction's two.
-    pub(super) udp_ports: Vec<[u16; 2]>,
+    pub(in crate::control) udp_ports: Vec<[u16; 2]>,
 }
 
 /// Limits of a process.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Limits {
+pub(in crate::control) struct Limits {
     /// The running server they are those of; this process's own where none runs.
-    pub(super) server: Option<u32>,
+    pub(in crate::control) server: Option<u32>,
     /// Open files, the hard limit.
-    pub(super) open_files: Option<u64>,
+    pub(in crate::control) open_files: Option<u64>,
     /// Locked memory, the hard limit, in bytes.
-    pub(super) locked_bytes: Option<u64>,
+    pub(in crate::control) locked_bytes: Option<u64>,
 }
 
 /// A network interface.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Interface {
+pub(in crate::control) struct Interface {
     /// Its name.
-    pub(super) name: String,
+    pub(in crate::control) name: String,
     /// Its addresses.
-    pub(super) addresses: Vec<IpAddr>,
+    pub(in crate::control) addresses: Vec<IpAddr>,
     /// Cores that receive steering spreads packets over, for each receive queue.
-    pub(super) receive: Vec<Vec<usize>>,
+    pub(in crate::control) receive: Vec<Vec<usize>>,
     /// Cores that send through each send queue; empty where nothing is set.
-    pub(super) send: Vec<Vec<usize>>,
+    pub(in crate::control) send: Vec<Vec<usize>>,
     /// Cores that each of its interrupts may go to, those for packets only.
-    pub(super) interrupts: Vec<Vec<usize>>,
+    pub(in crate::control) interrupts: Vec<Vec<usize>>,
     /// Whether there is a device behind it.
-    pub(super) is_hardware: bool,
+    pub(in crate::control) is_hardware: bool,
     /// Whether ethtool had anything to say of it.
-    pub(super) is_asked: bool,
+    pub(in crate::control) is_asked: bool,
     /// What can be switched on and off.
-    pub(super) offloads: Offloads,
+    pub(in crate::control) offloads: Offloads,
     /// The receive ring, where it has one of a known length.
-    pub(super) receive_ring: Option<Ring>,
+    pub(in crate::control) receive_ring: Option<Ring>,
 }
 
 /// What no file says of an interface.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Device {
+pub(in crate::control) struct Device {
     /// Its name.
-    pub(super) name: String,
+    pub(in crate::control) name: String,
     /// Its addresses.
-    pub(super) addresses: Vec<IpAddr>,
+    pub(in crate::control) addresses: Vec<IpAddr>,
     /// What `ethtool -k` and `ethtool -g` print.
-    pub(super) features: Option<String>,
-    pub(super) rings: Option<String>,
+    pub(in crate::control) features: Option<String>,
+    pub(in crate::control) rings: Option<String>,
 }
 
 impl MachineFacts {
     /// Reads the machine: files under `root`, addresses and routes from the kernel.
-    pub(super) fn read(root: &Path, kernel: Facts) -> Self {
+    pub(in crate::control) fn read(root: &Path, kernel: Facts) -> Self {
         let machine = Machine::this();
         let has_route = |is_v4: bool| machine.routed.iter().any(|ip| ip.is_ipv4() == is_v4);
         let routed = [has_route(true), has_route(false)];
@@ -121,7 +121,7 @@ impl MachineFacts {
     }
 
     /// Reads what stands in files.
-    pub(super) fn of_files(tree: &Tree, kernel: Facts, devices: &[Device]) -> Self {
+    pub(in crate::control) fn of_files(tree: &Tree, kernel: Facts, devices: &[Device]) -> Self {
         let servers = sockets::servers(tree);
         let net = |name: &str| tree.number(&format!("proc/sys/net/{name}"));
         Self {
@@ -145,7 +145,7 @@ impl MachineFacts {
     }
 
     /// Names the interfaces that have one of these addresses, those of hardware or like it.
-    pub(super) fn carrying(&self, ips: &[IpAddr]) -> impl Iterator<Item = &Interface> {
+    pub(in crate::control) fn carrying(&self, ips: &[IpAddr]) -> impl Iterator<Item = &Interface> {
         let carries = move |interface: &&Interface| {
             interface.addresses.iter().any(|ip| !ip.is_loopback() && ips.contains(ip))
         };

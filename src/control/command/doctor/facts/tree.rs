@@ -5,27 +5,27 @@ use std::path::{Path, PathBuf};
 
 /// A file tree that facts are read from. What is not there or cannot be read is no fact.
 #[derive(Clone, Debug)]
-pub(super) struct Tree(PathBuf);
+pub(in crate::control) struct Tree(PathBuf);
 
 impl Tree {
     /// Begins at a folder; `/` is the machine.
-    pub(super) fn at(root: &Path) -> Self {
+    pub(in crate::control) fn at(root: &Path) -> Self {
         Self(root.to_owned())
     }
 
     /// Reads a file, without blanks around it.
-    pub(super) fn text(&self, path: &str) -> Option<String> {
+    pub(in crate::control) fn text(&self, path: &str) -> Option<String> {
         let bytes = fs::read(self.0.join(path)).ok()?;
         Some(String::from_utf8_lossy(&bytes).trim().to_owned())
     }
 
     /// Reads a whole number.
-    pub(super) fn number(&self, path: &str) -> Option<u64> {
+    pub(in crate::control) fn number(&self, path: &str) -> Option<u64> {
         self.text(path)?.parse().ok()
     }
 
     /// Names what is in a folder, sorted.
-    pub(super) fn names(&self, path: &str) -> Vec<String> {
+    pub(in crate::control) fn names(&self, path: &str) -> Vec<String> {
         let entries = fs::read_dir(self.0.join(path)).into_iter().flatten().flatten();
         let mut names: Vec<String> =
             entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -34,14 +34,14 @@ impl Tree {
     }
 
     /// Reads where a link leads to.
-    pub(super) fn link(&self, path: &str) -> Option<String> {
+    pub(in crate::control) fn link(&self, path: &str) -> Option<String> {
         let target = fs::read_link(self.0.join(path)).ok()?;
         target.into_os_string().into_string().ok()
     }
 }
 
 /// Reads a list of cores as the kernel writes them, such as `0-2,5`.
-pub(super) fn core_list(text: &str) -> Vec<usize> {
+pub(in crate::control) fn core_list(text: &str) -> Vec<usize> {
     let ranges = text.split(',').filter_map(|range| {
         let (low, high) = range.split_once('-').unwrap_or((range, range));
         Some(low.trim().parse::<usize>().ok()?..=high.trim().parse().ok()?)
@@ -51,7 +51,7 @@ pub(super) fn core_list(text: &str) -> Vec<usize> {
 
 /// Reads a mask of cores as the kernel writes them: hexadecimal words of 32 bits, the highest
 /// first.
-pub(super) fn core_mask(text: &str) -> Vec<usize> {
+pub(in crate::control) fn core_mask(text: &str) -> Vec<usize> {
     let words = text.trim().split(',').rev().enumerate();
     let cores = words.flat_map(|(index, word)| {
         let bits = u32::from_str_radix(word, 16).unwrap_or(0);

@@ -1,9 +1,9 @@
 //! The cores and their clock.
 
-use super::finding::{Finding, Severity};
 use super::interfaces;
-use super::machine::MachineFacts;
-use super::need::Need;
+use crate::control::command::doctor::facts::machine::MachineFacts;
+use crate::control::command::doctor::finding::{Finding, Severity};
+use crate::control::command::doctor::need::Need;
 
 /// Clocks that are read without entering the kernel.
 const FAST: [&str; 4] = ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter"];

@@ -1,8 +1,8 @@
 //! What clients and peers can reach.
 
-use super::finding::{Finding, Severity};
-use super::machine::MachineFacts;
-use super::need::Need;
+use crate::control::command::doctor::facts::machine::MachineFacts;
+use crate::control::command::doctor::finding::{Finding, Severity};
+use crate::control::command::doctor::need::Need;
 use crate::control::config::is_private;
 
 /// Whether clients would be told an address that leads nowhere.

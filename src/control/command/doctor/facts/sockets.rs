@@ -10,22 +10,22 @@ const SERVER: &str = "uturn";
 
 /// A UDP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bound {
+pub(in crate::control) struct Bound {
     /// Where it is bound.
-    pub(super) address: SocketAddr,
+    pub(in crate::control) address: SocketAddr,
     /// Whether a running server has it.
-    pub(super) is_ours: bool,
+    pub(in crate::control) is_ours: bool,
 }
 
 /// Finds the processes of this name other than this one.
-pub(super) fn servers(tree: &Tree) -> Vec<u32> {
+pub(in crate::control) fn servers(tree: &Tree) -> Vec<u32> {
     let pids = tree.names("proc").into_iter().filter_map(|name| name.parse().ok());
     let others = pids.filter(|pid| *pid != std::process::id());
     others.filter(|pid| tree.text(&format!("proc/{pid}/comm")).as_deref() == Some(SERVER)).collect()
 }
 
 /// Reads the sockets of both families; those of the servers are told apart by their inodes.
-pub(super) fn bound(tree: &Tree, servers: &[u32]) -> Vec<Bound> {
+pub(in crate::control) fn bound(tree: &Tree, servers: &[u32]) -> Vec<Bound> {
     let ours: HashSet<String> = servers.iter().flat_map(|pid| inodes(tree, *pid)).collect();
     let tables = ["proc/net/udp", "proc/net/udp6"].into_iter().filter_map(|path| tree.text(path));
     let lines: Vec<String> = tables

@@ -1,8 +1,8 @@
 //! What a process may take.
 
-use super::finding::{Finding, Severity};
-use super::machine::{Limits, MachineFacts};
-use super::need::Need;
+use crate::control::command::doctor::facts::machine::{Limits, MachineFacts};
+use crate::control::command::doctor::finding::{Finding, Severity};
+use crate::control::command::doctor::need::Need;
 use crate::control::config::IoChoice;
 use crate::io::Settings;
 

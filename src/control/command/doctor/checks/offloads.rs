@@ -1,9 +1,9 @@
 //! Whether the interface keeps trains whole, and has room for a burst.
 
-use super::finding::{Finding, Severity};
 use super::interfaces::command;
-use super::machine::{Interface, MachineFacts};
-use super::need::Need;
+use crate::control::command::doctor::facts::machine::{Interface, MachineFacts};
+use crate::control::command::doctor::finding::{Finding, Severity};
+use crate::control::command::doctor::need::Need;
 
 /// A ring that takes this many packets is long enough whatever the interface could do.
 const LONG_RING: u64 = 4096;

@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::finding::{Finding, Severity};
-use super::machine::MachineFacts;
-use super::need::Need;
 use super::network::SYSCTLS;
+use crate::control::command::doctor::facts::machine::MachineFacts;
+use crate::control::command::doctor::finding::{Finding, Severity};
+use crate::control::command::doctor::need::Need;
 
 /// Whether the kernel may hand relay ports to other programs.
 pub(super) fn reserved(machine: &MachineFacts, need: &Need) -> Vec<Finding> {

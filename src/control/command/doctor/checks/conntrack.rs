@@ -1,8 +1,8 @@
 //! Connection tracking, which a relay has no use for.
 
-use super::finding::{Finding, Severity};
-use super::machine::{Conntrack, MachineFacts};
-use super::need::Need;
+use crate::control::command::doctor::facts::machine::{Conntrack, MachineFacts};
+use crate::control::command::doctor::finding::{Finding, Severity};
+use crate::control::command::doctor::need::Need;
 
 /// The file that leaves the relay out of it.
 const RULES: &str = "tuning/uturn.nft";

@@ -1,11 +1,19 @@
 //! Every check there is.
 
-use super::finding::Finding;
-use super::machine::MachineFacts;
-use super::need::Need;
-use super::{
-    addresses, conntrack, cpu, interfaces, kernel, limits, network, offloads, ports, secrets,
-};
+mod addresses;
+mod conntrack;
+mod cpu;
+mod interfaces;
+mod kernel;
+mod limits;
+mod network;
+mod offloads;
+mod ports;
+mod secrets;
+
+use crate::control::command::doctor::facts::machine::MachineFacts;
+use crate::control::command::doctor::finding::Finding;
+use crate::control::command::doctor::need::Need;
 
 /// A question to the machine.
 pub(super) struct Check {

@@ -1,8 +1,8 @@
 //! Room for packets that wait.
 
-use super::finding::{Finding, Severity};
-use super::machine::MachineFacts;
-use super::need::Need;
+use crate::control::command::doctor::facts::machine::MachineFacts;
+use crate::control::command::doctor::finding::{Finding, Severity};
+use crate::control::command::doctor::need::Need;
 use crate::io::BufferSizes;
 
 /// Packets that may wait for a core.
