@@ -9,8 +9,9 @@
 //! entry   address 8 │ length 4 │ buffer id 2 │ tail 2 (of the first entry only)
 //! ```
 //!
-//! A queue would write to every buffer before the first comes round again, and none would still be in
-//! the cache. So buffers that were just in use go to the head, and what was there goes to the tail:
+//! A queue would write to every buffer before the first comes round again, and none would still be
+//! in the cache. So buffers that were just in use go to the head, and what was there goes to the
+//! tail:
 //!
 //! ```text
 //!          head          tail              head                  tail
@@ -18,8 +19,8 @@
 //! ```
 //!
 //! That is ours to do because the kernel takes buffers only while it works off what has arrived,
-//! which with DEFER_TASKRUN is inside our own calls, and because every buffer it takes is told of in
-//! a completion: while none of those is left to be looked at, the head is known. CPU of a
+//! which with DEFER_TASKRUN is inside our own calls, and because every buffer it takes is told of
+//! in a completion: while none of those is left to be looked at, the head is known. CPU of a
 //! datagram was 0.96 to 1.01x of what it was first in, first out, by load.
 #![expect(unsafe_code, reason = "an array shared with the kernel")]
 
