@@ -6,16 +6,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::raw::{Given, Place};
-use super::schema::Options;
+use super::file::source::{ConfigError, Remedy};
+use super::schema::{self, Key, Options};
 use super::settle::Settling;
-use super::source::{ConfigError, Remedy};
+use super::value::raw::{Given, Place};
 use super::value::{ExternalIp, Value};
 use super::{Config, Machine};
-use super::{
-    key::Key,
-    schema::{self},
-};
 use crate::turn::RelayAddress;
 use crate::wire::Family;
 

@@ -5,8 +5,7 @@ use std::collections::HashSet;
 
 use ipnet::IpNet;
 
-use super::key::When;
-use super::schema::KEYS;
+use super::schema::{KEYS, When};
 use super::{Addresses, Config};
 
 /// Realms that are kept for live allocations: each costs a key for each user.

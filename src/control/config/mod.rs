@@ -11,22 +11,13 @@
 
 mod addresses;
 mod change;
-mod choice;
-mod example;
-mod exposure;
 mod families;
-pub(super) mod key;
+mod file;
 mod machine;
-mod raw;
 pub mod schema;
 mod settle;
-mod source;
-mod summary;
-mod table;
 #[cfg(test)]
 mod tests;
-mod text;
-mod users;
 mod value;
 
 use std::net::{IpAddr, SocketAddr};
@@ -37,21 +28,19 @@ use ipnet::IpNet;
 
 pub use addresses::{Addresses, Asked};
 pub use change::Change;
-pub use choice::{IoChoice, LogFormat};
-pub use example::example_file;
-pub use exposure::Exposure;
 pub(super) use families::Families;
+pub use file::exposure::Exposure;
+pub use file::source::{ConfigError, Remedy};
+pub use file::users::UsersFile;
 pub use machine::Machine;
-pub use schema::{Options, Values};
-pub use source::{ConfigError, Remedy};
-pub use table::options_table;
-pub use users::UsersFile;
+pub use schema::{Options, Values, example_file, options_table};
 pub(crate) use value::Server;
+pub use value::choice::{IoChoice, LogFormat};
 pub(crate) use value::{ExternalIp, MetricsAddress, Realm, Value};
 pub use value::{PortRange, Proof, Secret, User, UserKey};
 
-use exposure::Content;
-use source::Source;
+use file::exposure::Content;
+use file::source::Source;
 
 use crate::turn::RelayAddress;
 
@@ -151,7 +140,8 @@ impl Config {
             settle::Settling { source: &source, machine }.settle(&flags.over(in_file))?;
         let users = config.users_file.as_ref().map(|users| (&*users.path, Content::Secret));
         let files = file.map(|file| (file, content)).into_iter().chain(users);
-        config.exposed = files.flat_map(|(file, content)| exposure::of(file, content)).collect();
+        config.exposed =
+            files.flat_map(|(file, content)| file::exposure::of(file, content)).collect();
         Ok(config)
     }
 

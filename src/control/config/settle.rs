@@ -10,11 +10,10 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::addresses::Addresses;
-use super::key::Key;
-use super::raw::{Given, Place};
-use super::schema::{self, Options, Values};
-use super::source::{ConfigError, Source};
-use super::users::{Fault, UsersFile};
+use super::file::source::{ConfigError, Source};
+use super::file::users::{Fault, UsersFile};
+use super::schema::{self, Key, Options, Values};
+use super::value::raw::{Given, Place};
 use super::value::{FilePath, MetricsAddress, Secret, Server, User};
 use super::{Config, Machine, WorkerPlace};
 use crate::turn::MAX_SECRETS;

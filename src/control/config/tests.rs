@@ -5,13 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use clap::{CommandFactory, Parser};
 use proptest::prelude::*;
 
+use super::file::source::Source;
+use super::schema::{KEYS, Key, Options};
 use super::settle::Settling;
-use super::source::Source;
 use super::{Config, ConfigError, Machine, Remedy, Secret};
-use super::{
-    key::Key,
-    schema::{KEYS, Options},
-};
 use crate::turn::{MAX_SECRETS, OnReallocate};
 
 #[derive(Parser)]

@@ -1,6 +1,6 @@
 //! The configuration that comes out of an import: keys with their values, as TOML.
 
-use crate::control::config::key::Key;
+use crate::control::config::schema::Key;
 
 /// What stands on top of the file.
 const HEAD: &str = "# Made by `uturn import-coturn`. What is not here has its default.\n";

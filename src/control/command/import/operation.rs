@@ -6,10 +6,7 @@ use super::notes::{Fate, Notes};
 use super::options::Setting;
 use super::said::{Said, counted, number, read};
 use crate::control::config::MetricsAddress;
-use crate::control::config::{
-    key::Key,
-    schema::{self},
-};
+use crate::control::config::schema::{self, Key};
 
 const PROMETHEUS_PORT: u32 = 9641;
 

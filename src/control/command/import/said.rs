@@ -4,7 +4,7 @@ use super::conf::Word;
 use super::notes::{Fate, Notes};
 use super::options::Setting;
 use crate::control::config::Value;
-use crate::control::config::key::Key;
+use crate::control::config::schema::Key;
 
 /// Everything that is carried over, in the order of the file.
 #[derive(Debug)]

@@ -1,12 +1,11 @@
-//! What an entry of the [`schema`](super::schema) is, and the macro that makes everything from the
-//! entries.
+//! What an entry of the [schema](super) is, and the macro that makes everything from the entries.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use clap::{Arg, ArgAction};
 
-use super::Config;
+use crate::control::config::Config;
 
 /// One option: `--name` on the command line, `name = …` in the file.
 #[derive(Clone, Debug)]
@@ -28,11 +27,11 @@ pub struct Key {
     /// When a changed value holds.
     pub when: When,
     /// What `check-config` shows: TOML, or nothing where the key has no value.
-    pub(super) shown: fn(&Config) -> Option<String>,
+    pub(in crate::control) shown: fn(&Config) -> Option<String>,
     /// Whether two configurations have the same of it.
-    pub(super) same: fn(&Config, &Config) -> bool,
+    pub(in crate::control) same: fn(&Config, &Config) -> bool,
     /// Has the first configuration keep what the second one has of it.
-    pub(super) keep: fn(&mut Config, &Config),
+    pub(in crate::control) keep: fn(&mut Config, &Config),
 }
 
 /// What holds when an option is not given.
@@ -90,7 +89,7 @@ impl Key {
     }
 
     /// The option as the command line takes it.
-    pub(super) fn arg(&self) -> Arg {
+    pub(in crate::control) fn arg(&self) -> Arg {
         let action = if self.is_list { ArgAction::Append } else { ArgAction::Set };
         Arg::new(self.name).long(self.name).value_name(self.unit).help(self.help()).action(action)
     }
@@ -121,9 +120,8 @@ impl Key {
 /// "name" CONSTANT field: How<Value>, When { what is said of it }
 /// ```
 ///
-/// `How` is one of [`One`](super::raw::One), [`Maybe`](super::raw::Maybe) and
-/// [`Many`](super::raw::Many). An entry may say itself how it is shown, compared or kept, where its
-/// value is not all there is to it.
+/// `How` is one of [`One`](super::One), [`Maybe`](super::Maybe) and [`Many`](super::Many). An entry
+/// may say itself how it is shown, compared or kept, where its value is not all there is to it.
 macro_rules! keys {
     ($(
         $name:literal $constant:ident $field:ident: $how:ident<$value:ty>, $when:ident {
@@ -179,7 +177,7 @@ macro_rules! keys {
             }
 
             /// Settles each option by itself.
-            pub(super) fn settle(&self, source: &Source) -> Result<Values, ConfigError> {
+            pub(in crate::control) fn settle(&self, source: &Source) -> Result<Values, ConfigError> {
                 Ok(Values {
                     $($field: <$how<$value> as How>::settle(source, &$constant, &self.$field)?,)*
                 })

@@ -3,8 +3,8 @@
 //! The form is that of the file, so that every line can be pasted into one; passwords and secrets
 //! are left out.
 
-use super::Config;
-use super::schema::KEYS;
+use super::KEYS;
+use crate::control::config::Config;
 
 impl Config {
     /// Writes every key with the value that holds, one line each, without passwords and secrets.

@@ -27,7 +27,7 @@ pub struct Exposure {
 
 /// Whether others may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
+pub(in crate::control) enum Content {
     /// It holds passwords, keys or secrets.
     Secret,
     /// It holds none.
@@ -68,7 +68,7 @@ impl fmt::Display for Exposure {
 
 /// What is wrong with a file and with the folder it is in. Of what cannot be looked at nothing is
 /// said.
-pub(super) fn of(path: &Path, content: Content) -> Vec<Exposure> {
+pub(in crate::control) fn of(path: &Path, content: Content) -> Vec<Exposure> {
     let identity = Identity::of_this_process();
     let file = access(path).and_then(|access| of_file(path, access, content, &identity));
     let whole = fs::canonicalize(path).ok();

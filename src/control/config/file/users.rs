@@ -12,11 +12,10 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::schema::USERS_FILE;
-use super::source::bounded;
+use super::source::{ConfigError, Remedy, bounded};
 use super::text;
-use super::value::{Proof, User, UserKey, Value};
-use super::{ConfigError, Remedy};
+use crate::control::config::schema::USERS_FILE;
+use crate::control::config::value::{Proof, User, UserKey, Value};
 
 /// A file of users, read.
 #[derive(Clone, Debug, PartialEq, Eq)]

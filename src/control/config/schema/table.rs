@@ -1,7 +1,7 @@
 //! The options table of `docs/configuration.md`, made from the schema and checked against what
 //! stands there.
 
-use super::{key::Key, schema::KEYS};
+use super::{KEYS, Key};
 
 /// Writes the options table of `docs/configuration.md`: one row per key, in Markdown.
 pub fn options_table() -> String {
@@ -22,8 +22,8 @@ fn row(key: &Key) -> String {
 mod tests {
     use super::options_table;
 
-    const PAGE: &str = include_str!("../../../docs/configuration.md");
-    const TABLE_BEGINS: &str = "<!-- options: made from src/control/config/schema.rs -->\n";
+    const PAGE: &str = include_str!("../../../../docs/configuration.md");
+    const TABLE_BEGINS: &str = "<!-- options: made from src/control/config/schema/mod.rs -->\n";
     const TABLE_ENDS: &str = "<!-- end of options -->";
 
     #[test]

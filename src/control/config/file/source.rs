@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::raw::Place;
-use super::schema::Options;
 use super::text;
+use crate::control::config::schema::Options;
+use crate::control::config::value::raw::Place;
 
 /// Bytes that an error shows of what stands where a key should.
 const KEY_BYTES: usize = 64;

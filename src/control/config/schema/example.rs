@@ -3,7 +3,7 @@
 //! Made from the schema like the options table of `docs/configuration.md`, so that neither can be
 //! out of date.
 
-use super::{key::Key, schema::KEYS};
+use super::{KEYS, Key};
 
 /// Columns of a comment.
 const WIDTH: usize = 100;

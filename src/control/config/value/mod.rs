@@ -4,6 +4,9 @@
 //! file's strings, whole numbers and booleans are turned into text first. An error says what is
 //! wrong and what would be right, in one line; it never repeats a password or a secret.
 
+pub(super) mod choice;
+pub(super) mod raw;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -11,7 +14,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use super::key::Key;
+use super::schema::Key;
 /// Port of STUN and TURN over UDP (RFC 8489 §18.6).
 const STUN_PORT: u16 = 3478;
 /// Longest username: fewer than 509 bytes (RFC 8489 §14.3). Passwords get the same bound.

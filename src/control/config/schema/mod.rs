@@ -8,19 +8,28 @@
 //!
 //! Law: no default and no bound of an option stands anywhere else in the program.
 
+mod example;
+mod key;
+mod summary;
+mod table;
+
 use std::net::{IpAddr, SocketAddr};
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
+pub use example::example_file;
+pub use key::{Bounds, Key, Preset, When};
+pub use table::options_table;
+
+use key::keys;
+use summary::list;
+
 use super::Config;
-use super::choice::{IoChoice, LogFormat, Switch};
-use super::key::keys;
-pub use super::key::{Bounds, Key, Preset, When};
-use super::raw::{How, Many, Maybe, One, flag};
-use super::source::{ConfigError, Source};
-use super::summary::list;
+use super::file::source::{ConfigError, Source};
+use super::value::choice::{IoChoice, LogFormat, Switch};
+use super::value::raw::{How, Many, Maybe, One, flag};
 use super::value::{
     ExternalIp, FilePath, MetricsAddress, PortRange, Realm, Secret, Server, SocketPath, User,
 };

@@ -2,7 +2,7 @@
 
 use tracing::level_filters::LevelFilter;
 
-use super::value::Value;
+use super::Value;
 use crate::turn::OnReallocate;
 use crate::wire::ChannelRange;
 use crate::worker::Steering;

@@ -1,8 +1,8 @@
 //! Values as they were written: typed, each with the place it stands at, none of them resolved.
 //!
-//! One struct, made by the [`schema`](super::schema), is read by clap from the command line and by
-//! serde from the file. What the command line says wins, and a list given there replaces the file's
-//! whole list.
+//! One struct, made by the [`schema`](super::super::schema), is read by clap from the command line
+//! and by serde from the file. What the command line says wins, and a list given there replaces the
+//! file's whole list.
 
 use std::marker::PhantomData;
 use std::{fmt, str};
@@ -11,11 +11,11 @@ use clap::ArgMatches;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use toml::Spanned;
 
-use super::exposure::Content;
-use super::key::{Key, Preset};
-use super::schema::Options;
-use super::source::{ConfigError, Source};
-use super::value::Value;
+use super::Value;
+use crate::control::config::file::exposure::Content;
+use crate::control::config::file::source::{ConfigError, Source};
+use crate::control::config::schema::Options;
+use crate::control::config::schema::{Key, Preset};
 
 /// Where a value was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl<T: Value> Visitor<'_> for Scalar<T> {
 }
 
 /// Reads a value of the command line.
-pub(super) fn flag<T: Value>(text: &str) -> Result<Given<T>, String> {
+pub(in crate::control) fn flag<T: Value>(text: &str) -> Result<Given<T>, String> {
     T::read(text).map(|value| Given { value, place: Place::Flag })
 }
 
@@ -177,7 +177,7 @@ fn checked<T: Value>(source: &Source, key: &Key, given: &Given<T>) -> Result<T, 
 
 impl Options {
     /// Whether there are passwords or secrets among these options.
-    pub(super) fn content(&self) -> Content {
+    pub(in crate::control) fn content(&self) -> Content {
         let is_secret = self.user.is_some() || self.secret.is_some();
         if is_secret { Content::Secret } else { Content::Public }
     }
