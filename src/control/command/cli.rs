@@ -16,7 +16,7 @@ use super::doctor::{self, DoctorArgs};
 use super::import::{self, ImportArgs};
 use super::manual::{self, CompletionsArgs};
 use crate::control::config::{Config, ConfigError, Options, Origin, example_file};
-use crate::control::server::{memory, wait};
+use crate::control::server::start::{memory, wait};
 use crate::control::{admin, escape};
 
 /// The command line or the configuration is wrong.

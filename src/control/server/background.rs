@@ -11,8 +11,8 @@ use crossbeam_channel::Receiver;
 use tokio::sync::mpsc;
 
 use super::answers::gather;
-use super::follow::Problem;
-use super::reload::{Looked, Reread};
+use super::change::follow::Problem;
+use super::change::reload::{Looked, Reread};
 use crate::control::config::Change;
 use crate::worker::Snapshot;
 

@@ -11,16 +11,16 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::background::Background;
-use super::follow::Followed;
-use super::plan::{Holder, nonces, open_files, plan, settings};
-use super::reload::Reload;
+use super::change::follow::Followed;
+use super::change::reload::Reload;
+use super::change::rules::Rules;
 use super::reports::reports;
-use super::rules::Rules;
-use super::runtime::Runtime;
 use super::service::Service;
 use super::signals::Signals;
+use super::start::plan::{Holder, nonces, open_files, plan, settings};
+use super::start::runtime::Runtime;
+use super::start::{banner, files, memory};
 use super::supervisor::{self, Supervisor};
-use super::{banner, files, memory};
 use crate::control::admin::{
     commands::{ServerStatus, command_channel},
     handler::{FixedStatus, Handler},

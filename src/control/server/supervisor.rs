@@ -15,11 +15,11 @@ use tokio::time::{sleep, sleep_until, timeout_at};
 use tracing::{error, info, warn};
 
 use super::background::{Background, Outcome};
-use super::drain::{Drain, Left};
-use super::follow::Followed;
-use super::reload::{Reading, Reload};
+use super::change::drain::{Drain, Left};
+use super::change::follow::Followed;
+use super::change::reload::{Reading, Reload};
+use super::change::rules::Rules;
 use super::reports::Reports;
-use super::rules::Rules;
 use super::service::Service;
 use super::signals::{Caught, Signals, Stop};
 use crate::control::admin::commands::{Command, DrainRequest, ServerStatus, State};

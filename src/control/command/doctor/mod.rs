@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::control::config::{Config, ConfigError, IoChoice, Origin};
-use crate::control::server::plan::{Holder, open_files};
+use crate::control::server::start::plan::{Holder, open_files};
 use crate::io::Facts;
 use crate::worker::DriverKind;
 use checks::CHECKS;

@@ -10,9 +10,9 @@ use super::*;
 use crate::control::admin::commands::command_channel;
 use crate::control::config::{Config, IoChoice, Machine, Options, Origin};
 use crate::control::log::output::Level;
-use crate::control::server::plan::{nonces, settings};
 use crate::control::server::reports::reports;
-use crate::control::server::runtime::Runtime;
+use crate::control::server::start::plan::{nonces, settings};
+use crate::control::server::start::runtime::Runtime;
 use crate::control::usage::{self, QUEUE_LINES, UsageRecords, counts::Counts, record::Names};
 use crate::turn::{
     self, Cause, Closed, FiveTuple, ListenerId, Path, PeerLog, PerFamily, SessionId, Traffic,

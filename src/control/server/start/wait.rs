@@ -13,9 +13,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::service::Service;
 use crate::control::config::{Config, ConfigError, Machine, Origin, Remedy};
 use crate::control::escape;
+use crate::control::server::service::Service;
 
 /// How often it is looked whether the machine has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

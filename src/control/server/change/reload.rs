@@ -13,13 +13,13 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::plan::{policy, settings};
 use crate::control::config::{Change, Config, Machine, Origin, Secret};
 use crate::control::log::output::Level;
+use crate::control::server::start::plan::{policy, settings};
 use crate::turn::{Nonces, Settings};
 
 /// Who asked for a reload and waits for its outcome.
-pub(super) type Asker = oneshot::Sender<Result<Change, String>>;
+pub(in crate::control) type Asker = oneshot::Sender<Result<Change, String>>;
 
 /// What holds, and where it came from.
 #[derive(Clone, Debug)]
@@ -53,15 +53,15 @@ pub(in crate::control) struct Looked {
 
 /// A reload under way.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
-    pub(super) askers: Vec<Asker>,
+pub(in crate::control) struct Reading {
+    pub(in crate::control) askers: Vec<Asker>,
     /// Who asked since it began: what is read may be older than what they wrote. `None` for nobody,
     /// not even a signal.
-    pub(super) next: Option<Vec<Asker>>,
+    pub(in crate::control) next: Option<Vec<Asker>>,
     /// When the files have taken too long; `None` once they have, or have been read.
-    pub(super) late_at: Option<Instant>,
+    pub(in crate::control) late_at: Option<Instant>,
     /// The files have taken too long and still do.
-    pub(super) is_late: bool,
+    pub(in crate::control) is_late: bool,
 }
 
 impl Reload {
@@ -85,7 +85,7 @@ impl Reload {
     ///
     /// # Errors
     /// One line that names the place and the key.
-    pub(super) fn read(&self) -> Result<Reread, String> {
+    pub(in crate::control) fn read(&self) -> Result<Reread, String> {
         if self.origin.file.is_none() && self.holds.users_file.is_none() {
             return Err("there is no file to read again: start with --config FILE".to_owned());
         }
@@ -98,7 +98,7 @@ impl Reload {
 
     /// Makes what was read hold; gives it back where something else has come to hold meanwhile. The
     /// log's level holds at once.
-    pub(super) fn adopt(&mut self, reread: &Reread) -> bool {
+    pub(in crate::control) fn adopt(&mut self, reread: &Reread) -> bool {
         let is_current = Arc::ptr_eq(&reread.base, &self.holds);
         if is_current {
             self.holds = Arc::clone(&reread.holds);
@@ -111,7 +111,7 @@ impl Reload {
     ///
     /// # Errors
     /// What was asked for cannot be served on such a machine.
-    pub(super) fn look(&self, machine: Machine) -> Result<Looked, String> {
+    pub(in crate::control) fn look(&self, machine: Machine) -> Result<Looked, String> {
         let addresses = self.holds.addresses_on(&machine)?;
         let mut holds = (*self.holds).clone();
         holds.take(addresses, machine.local);
@@ -122,7 +122,7 @@ impl Reload {
     }
 
     /// Makes what was found out hold; false where something else has come to hold meanwhile.
-    pub(super) fn follow(&mut self, looked: &Looked) -> bool {
+    pub(in crate::control) fn follow(&mut self, looked: &Looked) -> bool {
         let is_current = Arc::ptr_eq(&looked.base, &self.holds);
         if is_current {
             self.holds = Arc::clone(&looked.holds);
@@ -149,7 +149,7 @@ mod tests {
 
     use super::*;
     use crate::control::config::Options;
-    use crate::control::server::plan::nonces;
+    use crate::control::server::start::plan::nonces;
     use crate::turn::Judgement;
 
     fn machine() -> Machine {

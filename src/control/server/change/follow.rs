@@ -16,13 +16,13 @@ use crate::turn::ListenerId;
 /// to it, and a ring some 100 ms later.
 const RETRY: Duration = Duration::from_millis(250);
 /// How often it is said that an address is missing.
-pub(super) const SAY_EVERY: Duration = Duration::from_secs(60);
+pub(in crate::control) const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// An address that is or was listened on.
 #[derive(Debug)]
-pub(super) struct Listener {
-    pub(super) address: SocketAddr,
-    pub(super) is_open: bool,
+pub(in crate::control) struct Listener {
+    pub(in crate::control) address: SocketAddr,
+    pub(in crate::control) is_open: bool,
     /// Why its sockets failed, until it is open again.
     broken: Option<String>,
 }
@@ -31,11 +31,11 @@ pub(super) struct Listener {
 #[derive(Debug)]
 pub(in crate::control) struct Followed {
     /// Addresses that were ever listened on. The place is the name.
-    pub(super) listeners: Vec<Listener>,
+    pub(in crate::control) listeners: Vec<Listener>,
     /// What was asked for by name or has been there.
-    pub(super) promised: Families,
+    pub(in crate::control) promised: Families,
     /// When the log says again what is missing, or cannot be listened on.
-    pub(super) next_word: Instant,
+    pub(in crate::control) next_word: Instant,
     /// When those that could not be listened on are tried again.
     retry: Option<Instant>,
     /// How much later they are tried the next time.
@@ -43,18 +43,18 @@ pub(in crate::control) struct Followed {
     /// When another try was arranged for the last time.
     last_try: Option<Instant>,
     /// A look at the machine that is under way.
-    pub(super) look: Look,
+    pub(in crate::control) look: Look,
 }
 
 impl Listener {
-    pub(super) fn open(address: SocketAddr) -> Self {
+    pub(in crate::control) fn open(address: SocketAddr) -> Self {
         Self { address, is_open: true, broken: None }
     }
 }
 
 /// A look at the machine's addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(in crate::control) enum Look {
     /// None is under way.
     None,
     UnderWay,
@@ -87,7 +87,7 @@ impl Followed {
     }
 
     /// Those that are listened on.
-    pub(super) fn open(&self) -> Vec<SocketAddr> {
+    pub(in crate::control) fn open(&self) -> Vec<SocketAddr> {
         let open = self.listeners.iter().filter(|listener| listener.is_open);
         open.map(|listener| listener.address).collect()
     }
@@ -103,7 +103,7 @@ impl Followed {
     }
 
     /// Notes that the sockets of a listener have failed; false for one that is closed already.
-    pub(super) fn lose(&mut self, listener: ListenerId, error: &io::Error) -> bool {
+    pub(in crate::control) fn lose(&mut self, listener: ListenerId, error: &io::Error) -> bool {
         let Some(listener) = self.listeners.get_mut(usize::from(listener.0)) else { return false };
         let was_open = std::mem::take(&mut listener.is_open);
         if was_open {
@@ -113,7 +113,7 @@ impl Followed {
     }
 
     /// Arranges for another try if an address that should be listened on is not.
-    pub(super) fn try_again(&mut self, asked: &[SocketAddr]) {
+    pub(in crate::control) fn try_again(&mut self, asked: &[SocketAddr]) {
         let is_closed = |it: &Listener| !it.is_open && asked.contains(&it.address);
         if !self.listeners.iter().any(is_closed) {
             self.retry = None;
@@ -130,7 +130,7 @@ impl Followed {
     }
 
     /// The name that an address has, or gets; `None` when there are no names left.
-    pub(super) fn name(&mut self, address: SocketAddr) -> Option<ListenerId> {
+    pub(in crate::control) fn name(&mut self, address: SocketAddr) -> Option<ListenerId> {
         let known = self.listeners.iter().position(|known| known.address == address);
         let place = known.unwrap_or_else(|| {
             self.listeners.push(Listener { is_open: false, ..Listener::open(address) });

@@ -7,11 +7,11 @@ use std::time::Instant;
 use ipnet::IpNet;
 use tracing::{error, info, warn};
 
-use super::background::{Cause, Outcome};
 use super::follow::{Listener, Look, Problem, SAY_EVERY};
 use super::reload::Looked;
-use super::supervisor::{Supervisor, Workers};
 use crate::control::config::Machine;
+use crate::control::server::background::{Cause, Outcome};
+use crate::control::server::supervisor::{Supervisor, Workers};
 use crate::turn::ListenerId;
 
 impl<W: Workers> Supervisor<W> {
@@ -35,7 +35,7 @@ impl<W: Workers> Supervisor<W> {
 
     /// Closes what is new among the machine's addresses to clients, and serves what was asked for
     /// and is there now. Changes nothing when the addresses cannot be had.
-    pub(super) fn on_looked(&mut self, looked: Result<Box<Looked>, Problem>) {
+    pub(in crate::control) fn on_looked(&mut self, looked: Result<Box<Looked>, Problem>) {
         let is_stale = std::mem::replace(&mut self.followed.look, Look::None) == Look::Stale;
         match looked {
             Ok(looked) => self.follow(&looked),
@@ -82,7 +82,7 @@ impl<W: Workers> Supervisor<W> {
 
     /// A worker can no longer use a listener's sockets: all workers close theirs, which share its
     /// clients, and it is opened again soon. Until then the server is not ready.
-    pub(super) fn lose_listener(&mut self, listener: ListenerId, errno: i32) {
+    pub(in crate::control) fn lose_listener(&mut self, listener: ListenerId, errno: i32) {
         let error = io::Error::from_raw_os_error(errno);
         if !self.followed.lose(listener, &error) {
             return;

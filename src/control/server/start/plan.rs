@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::connections::PLACES;
 use crate::control::config::{Config, Proof, User, Values};
+use crate::control::server::connections::PLACES;
 use crate::io::{self as net, Facts};
 use crate::turn::{
     Authenticator, Credentials, DEFAULT_NONCE_LIFETIME_S, Nonces, PeerPolicy, PortPlan, RateLimits,
@@ -216,7 +216,7 @@ fn stranger_bytes_per_s(config: &Config) -> u32 {
 }
 
 /// Makes the rules about peers.
-pub(super) fn policy(config: &Config) -> PeerPolicy {
+pub(in crate::control) fn policy(config: &Config) -> PeerPolicy {
     PeerPolicy::new(&config.values.allow_peers, &config.values.deny_peers, &config.own())
 }
 

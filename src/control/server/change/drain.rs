@@ -6,11 +6,11 @@ use std::time::Instant;
 /// A drain under way.
 #[derive(Debug)]
 pub(in crate::control) struct Drain {
-    pub(super) servers: Vec<SocketAddr>,
-    pub(super) deadline: Option<Instant>,
+    pub(in crate::control) servers: Vec<SocketAddr>,
+    pub(in crate::control) deadline: Option<Instant>,
     /// Allocations when it began, once they have been counted.
-    pub(super) begun_with: Option<u64>,
-    pub(super) next_log: Instant,
+    pub(in crate::control) begun_with: Option<u64>,
+    pub(in crate::control) next_log: Instant,
 }
 
 /// Whether a drain is over.

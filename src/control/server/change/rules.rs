@@ -23,12 +23,12 @@ impl Rules {
     }
 
     /// Has others hold from now on.
-    pub(super) fn replace(&mut self, rules: &Arc<Settings>) {
+    pub(in crate::control) fn replace(&mut self, rules: &Arc<Settings>) {
         self.retired.push(mem::replace(&mut self.hold, Arc::clone(rules)));
     }
 
     /// Takes those that no worker has any more, for whoever frees them.
-    pub(super) fn take_unused(&mut self) -> Vec<Arc<Settings>> {
+    pub(in crate::control) fn take_unused(&mut self) -> Vec<Arc<Settings>> {
         self.retired.extract_if(.., |rules| Arc::strong_count(rules) == 1).collect()
     }
 }

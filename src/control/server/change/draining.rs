@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::drain::{Drain, Left};
-use super::supervisor::{Supervisor, Workers};
 use crate::control::admin::commands::{DrainRequest, Progress, State};
+use crate::control::server::supervisor::{Supervisor, Workers};
 use crate::turn::Alternates;
 
 /// How often the log says who is left.

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use super::background::{Cause, Outcome};
-use super::plan::limits;
 use super::reload::{Asker, Reading, Reread};
-use super::supervisor::{Supervisor, Workers};
 use crate::control::config::Change;
+use crate::control::server::background::{Cause, Outcome};
+use crate::control::server::start::plan::limits;
+use crate::control::server::supervisor::{Supervisor, Workers};
 use crate::turn::Settings;
 
 /// How long workers have to take other rules.
@@ -44,7 +44,7 @@ impl<W: Workers> Supervisor<W> {
     }
 
     /// Says that the files take too long. They are still read, and hold once they have been.
-    pub(super) fn reading_is_late(&mut self) {
+    pub(in crate::control) fn reading_is_late(&mut self) {
         let Some(reading) = &mut self.reading else { return };
         (reading.late_at, reading.is_late) = (None, true);
         let late = format!("it is still being read after {} s", READ_WITHIN.as_secs());
@@ -55,13 +55,13 @@ impl<W: Workers> Supervisor<W> {
     }
 
     /// When the files will have taken too long.
-    pub(super) fn reading_late_at(&self) -> Option<Instant> {
+    pub(in crate::control) fn reading_late_at(&self) -> Option<Instant> {
         self.reading.as_ref().and_then(|reading| reading.late_at)
     }
 
     /// Hands what was read to the workers. What goes wrong is logged, and everything stays as it
     /// was.
-    pub(super) fn on_reread(&mut self, reread: Result<Box<Reread>, String>) {
+    pub(in crate::control) fn on_reread(&mut self, reread: Result<Box<Reread>, String>) {
         let reread = match reread {
             Ok(reread) => reread,
             Err(problem) => return self.reloaded(&Err(problem)),
@@ -80,7 +80,7 @@ impl<W: Workers> Supervisor<W> {
     }
 
     /// Ends a reload: tells everybody, and begins the one that was asked for meanwhile.
-    pub(super) fn reloaded(&mut self, outcome: &Result<Change, String>) {
+    pub(in crate::control) fn reloaded(&mut self, outcome: &Result<Change, String>) {
         match outcome {
             Ok(change) => {
                 let config = self.reload.config();
@@ -98,7 +98,7 @@ impl<W: Workers> Supervisor<W> {
     }
 
     /// Gives every worker other rules.
-    pub(super) fn hand_out(&mut self, cause: Cause, rules: &Arc<Settings>) {
+    pub(in crate::control) fn hand_out(&mut self, cause: Cause, rules: &Arc<Settings>) {
         self.rules.replace(rules);
         let limits = limits(self.reload.config());
         let answers = self.workers.reconfigure(rules, limits);
@@ -107,7 +107,7 @@ impl<W: Workers> Supervisor<W> {
     }
 
     /// Has rules freed that no worker has any more.
-    pub(super) fn free_rules(&mut self) {
+    pub(in crate::control) fn free_rules(&mut self) {
         let unused = self.rules.take_unused();
         if !unused.is_empty() {
             self.background.free(unused);
@@ -115,7 +115,7 @@ impl<W: Workers> Supervisor<W> {
     }
 
     /// The workers have had their time to take other rules.
-    pub(super) fn on_ruled(&mut self, cause: Cause, answered: usize) {
+    pub(in crate::control) fn on_ruled(&mut self, cause: Cause, answered: usize) {
         self.free_rules();
         if answered < self.alive {
             error!(workers = self.alive, answered, "not every worker has the new rules");
