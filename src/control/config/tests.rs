@@ -473,7 +473,8 @@ proptest! {
 
     #[test]
     fn a_port_range_is_taken_or_refused_as_a_whole(low: u16, high: u16) {
-        let valid = low <= high && low >= 1024 && u32::from(high) - u32::from(low) + 1 >= 8;
+        // However few there are: there are as many workers as they suffice for.
+        let valid = low <= high && low >= 1024;
         let settled = settle(&format!("relay-ports = '{low}-{high}'"), &[]);
         prop_assert_eq!(settled.is_ok(), valid);
     }
