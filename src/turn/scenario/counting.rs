@@ -1,6 +1,6 @@
 //! What is counted beside drops and answers: allocations by their ends, logins, quotas, ports.
 
-use super::{
+use super::stage::{
     client::Client,
     world::{PEER, World},
 };

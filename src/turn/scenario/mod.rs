@@ -4,28 +4,13 @@
 //! is asked to, except the ports somebody else uses. Relays are bound to 10.0.0.1 and advertised
 //! as 45.0.0.1 (a 1:1 NAT), and to 2a0a::1.
 
-mod allocate;
-mod channels;
-mod client;
+mod changes;
 mod counting;
-mod draining;
-mod forwarding;
-mod hairpin;
-mod handover;
-mod hostile;
-mod kernel;
-mod lifetimes;
-mod limits;
-mod moving;
-mod permissions;
-mod ports;
-mod reload;
-mod reservations;
+mod relaying;
+mod requests;
 mod sessions;
 mod size;
-mod strangers;
-mod trains;
-mod world;
+mod stage;
 
-use client::{Client, Heard};
-use world::{BOOT_MS, PEER, PEER_V6, World};
+use stage::client::{Client, Heard};
+use stage::world::{BOOT_MS, PEER, PEER_V6, World};

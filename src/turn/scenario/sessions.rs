@@ -1,6 +1,6 @@
 //! What operators see of allocations, and how they end one.
 
-use super::{
+use super::stage::{
     client::Client,
     world::{PEER, World},
 };

@@ -1,6 +1,6 @@
 //! EVEN-PORT and RESERVATION-TOKEN (RFC 8656 §7.2, §18.7, §18.10).
 
-use super::*;
+use crate::turn::scenario::*;
 use crate::turn::{
     api::{
         identity::RelayId,

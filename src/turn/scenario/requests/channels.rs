@@ -1,7 +1,7 @@
 //! ChannelBind and ChannelData (RFC 8656 §12).
 
-use super::*;
 use crate::turn::api::reason::Reason;
+use crate::turn::scenario::*;
 use crate::wire::{ChannelNumber, ChannelRange, ErrorCode, Method, Prefix};
 
 fn bound() -> (World, std::net::SocketAddr) {

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{
-    world::{NODE, own},
+use crate::turn::scenario::{
+    stage::world::{NODE, own},
     *,
 };
 use crate::turn::{

@@ -1,7 +1,7 @@
 //! Trains: a run of frames with one header is judged once, and must count as if each had been.
 
-use super::*;
 use crate::turn::api::{reason::Reason, verdict::Verdict};
+use crate::turn::scenario::*;
 
 const FRAMES: usize = 7;
 

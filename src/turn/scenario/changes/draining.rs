@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::{
-    client::Client,
+use crate::turn::scenario::stage::{
+    client::{Client, Heard},
     world::{PEER, World},
 };
 use crate::turn::{
@@ -21,7 +21,7 @@ fn other() -> SocketAddr {
 }
 
 /// ALTERNATE-SERVER of an answer, as the bytes of RFC 8489 §14.15 say.
-fn alternate(heard: &super::Heard) -> Option<Vec<u8>> {
+fn alternate(heard: &Heard) -> Option<Vec<u8>> {
     let message = heard.message();
     let mut attributes = message.attributes();
     let found = attributes.find(|attribute| attribute.kind == AttributeType::ALTERNATE_SERVER);

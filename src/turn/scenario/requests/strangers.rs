@@ -1,6 +1,6 @@
 //! What strangers are answered, how briefly, and who is none.
 
-use super::*;
+use crate::turn::scenario::*;
 use crate::turn::{
     api::{reason::Reason, verdict::Verdict},
     auth::reply_budget::kind::ReplyKind,

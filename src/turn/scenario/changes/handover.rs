@@ -2,7 +2,7 @@
 
 use proptest::prelude::{Strategy, any, prop, prop_oneof, proptest};
 
-use super::*;
+use crate::turn::scenario::*;
 use crate::turn::{
     allocation::meter::RateLimits,
     api::{

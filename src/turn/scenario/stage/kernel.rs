@@ -14,7 +14,7 @@ use crate::turn::{
 impl World {
     /// Does what a worker wants done, and what follows from it; answers that were waited for are
     /// added to `answers`.
-    pub(super) fn carry_out(&mut self, worker: u8, answers: &mut Vec<Heard>) {
+    pub(in crate::turn) fn carry_out(&mut self, worker: u8, answers: &mut Vec<Heard>) {
         while let Some(effect) = self.servers[usize::from(worker)].next_effect() {
             match effect {
                 Effect::Open(open) if self.is_slow => self.waiting.push((worker, open)),
@@ -50,7 +50,7 @@ impl World {
     }
 
     /// Binds what is asked for, unless somebody else has the port.
-    pub(super) fn open(&mut self, worker: u8, open: &Open, answers: &mut Vec<Heard>) {
+    pub(in crate::turn) fn open(&mut self, worker: u8, open: &Open, answers: &mut Vec<Heard>) {
         let mut results = Vec::new();
         for socket in &open.sockets {
             let taken = self.bound.values().any(|bound| *bound == socket.local);

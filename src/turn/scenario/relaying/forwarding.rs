@@ -1,9 +1,9 @@
 //! Channels that may be forwarded without asking: said when they begin, when their end moves, and
 //! when they are over, for whatever reason.
 
-use super::{
+use crate::turn::scenario::stage::{
     client::Client,
-    world::{BOOT_MS, PEER, PEER_V6, World},
+    world::{BOOT_MS, PEER, PEER_V6, World, own},
 };
 use crate::turn::{
     allocation::meter::RateLimits,
@@ -119,7 +119,7 @@ fn new_rules_take_forwarding_back_where_they_must() {
     let denied = ["9.9.9.0/24".parse().unwrap()];
     world.reconfigure(|settings| {
         forwarding(settings);
-        settings.policy = PeerPolicy::new(&[], &denied, &super::world::own());
+        settings.policy = PeerPolicy::new(&[], &denied, &own());
     });
     world.at(1);
     assert_eq!(said(&world), [], "a peer that is denied now");

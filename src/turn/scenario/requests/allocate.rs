@@ -1,10 +1,10 @@
 //! Allocate: what is asked for, what is granted, and the code of every fault (RFC 8656 §7).
 
-use super::*;
 use crate::turn::api::{
     per_family::Families, reason::Reason, report::Cause, session::SessionId,
     settings::OnReallocate, verdict::Verdict,
 };
+use crate::turn::scenario::*;
 use crate::wire::{AttributeType, ErrorCode, Family, Method};
 
 #[test]
@@ -17,7 +17,7 @@ fn a_client_gets_a_relayed_address_and_is_told_where_it_is_seen() {
     let mapped = message.xor_address(AttributeType::XOR_MAPPED_ADDRESS).unwrap();
     assert_eq!(mapped, Some(Client::ANN.path().client()));
     assert_eq!(message.first(AttributeType::SOFTWARE), Some(&b"uturn"[..]));
-    assert_eq!(heard.relayed().ip(), world::relay_ip());
+    assert_eq!(heard.relayed().ip(), stage::world::relay_ip());
     assert_eq!(world.opened.len(), 1);
     assert_eq!(Vec::from_iter(world.opened[0].relayed.iter()), [&heard.relayed()]);
 }

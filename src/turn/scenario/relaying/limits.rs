@@ -1,6 +1,6 @@
 //! Limits: what one allocation may relay each way, and that nobody else pays for it.
 
-use super::*;
+use crate::turn::scenario::*;
 use crate::turn::{
     allocation::meter::RateLimits,
     api::{reason::Reason, train::Train, verdict::Verdict},

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::*;
 use crate::turn::api::counters::QuotaHit;
+use crate::turn::scenario::*;
 use crate::wire::{ErrorCode, Family, Method};
 
 /// Ports of the range.

@@ -41,10 +41,10 @@ use crate::wire::{
     TransactionId,
 };
 
-pub(super) const PEER: &str = "9.9.9.9:7000";
+pub(in crate::turn) const PEER: &str = "9.9.9.9:7000";
 /// Another address of the machine, on which no relays are.
-pub(super) const NODE: &str = "45.0.0.2";
-pub(super) const PEER_V6: &str = "[2620:fe::9]:7000";
+pub(in crate::turn) const NODE: &str = "45.0.0.2";
+pub(in crate::turn) const PEER_V6: &str = "[2620:fe::9]:7000";
 const PORTS: (u16, u16) = (50_000, 50_063);
 
 /// Counts of every worker of one world.
@@ -73,25 +73,25 @@ impl Quota for Tally {
 }
 
 /// One process.
-pub(super) struct World {
-    pub(super) servers: Vec<Server>,
-    pub(super) opened: Vec<Opened>,
-    pub(super) closed: Vec<Closed>,
+pub(in crate::turn) struct World {
+    pub(in crate::turn) servers: Vec<Server>,
+    pub(in crate::turn) opened: Vec<Opened>,
+    pub(in crate::turn) closed: Vec<Closed>,
     /// Channels that may be forwarded without asking, and until when, by client and number.
-    pub(super) forwarded: BTreeMap<(SocketAddr, ChannelNumber), (ForwardedChannel, u64)>,
-    pub(super) refused: Vec<StrangersRefused>,
-    pub(super) told: Vec<RequestRefused>,
+    pub(in crate::turn) forwarded: BTreeMap<(SocketAddr, ChannelNumber), (ForwardedChannel, u64)>,
+    pub(in crate::turn) refused: Vec<StrangersRefused>,
+    pub(in crate::turn) told: Vec<RequestRefused>,
     /// Ports that another process uses.
-    pub(super) busy: BTreeSet<u16>,
+    pub(in crate::turn) busy: BTreeSet<u16>,
     /// Sockets that are bound, by worker and name.
-    pub(super) bound: BTreeMap<(u8, RelayId), SocketAddr>,
+    pub(in crate::turn) bound: BTreeMap<(u8, RelayId), SocketAddr>,
     /// Sockets that were closed and that the kernel still holds on to.
-    pub(super) lingering: Vec<(u8, RelayId)>,
+    pub(in crate::turn) lingering: Vec<(u8, RelayId)>,
     /// What was asked of the kernel and not yet done, when it is slow.
-    pub(super) waiting: Vec<(u8, Open)>,
-    pub(super) is_slow: bool,
+    pub(in crate::turn) waiting: Vec<(u8, Open)>,
+    pub(in crate::turn) is_slow: bool,
     /// No worker can open another socket.
-    pub(super) is_out_of_files: bool,
+    pub(in crate::turn) is_out_of_files: bool,
     held: Arc<AtomicU32>,
     most: u32,
     now_ms: u64,
@@ -100,14 +100,14 @@ pub(super) struct World {
 
 /// How long the machine has been up when a scene begins: five minutes later the milliseconds no
 /// longer fit 32 bits.
-pub(super) const BOOT_MS: u64 = 4_294_667_000;
+pub(in crate::turn) const BOOT_MS: u64 = 4_294_667_000;
 
 impl World {
-    pub(super) fn new() -> World {
+    pub(in crate::turn) fn new() -> World {
         World::with(1, 1000, |_| {})
     }
 
-    pub(super) fn with(workers: u8, quota: u32, change: impl Fn(&mut Settings)) -> World {
+    pub(in crate::turn) fn with(workers: u8, quota: u32, change: impl Fn(&mut Settings)) -> World {
         let (settings, held) = (settings(change), Arc::new(AtomicU32::new(0)));
         let ports = PortPlan::new(PORTS.0, PORTS.1, workers);
         let relays = ports.open(&addresses());
@@ -139,7 +139,7 @@ impl World {
 
     /// A new process that takes over what the one worker of this one writes down, byte by byte. It
     /// has the same chance, so that both can be asked the same from now on.
-    pub(super) fn reborn(&mut self, change: impl Fn(&mut Settings)) -> World {
+    pub(in crate::turn) fn reborn(&mut self, change: impl Fn(&mut Settings)) -> World {
         self.let_go();
         let most = self.most;
         let mut next = World::with(1, most, change);
@@ -159,7 +159,7 @@ impl World {
     }
 
     /// Has the one worker read a record, and binds what it needs.
-    pub(super) fn import(&mut self, record: &Record) -> Result<(), ImportError> {
+    pub(in crate::turn) fn import(&mut self, record: &Record) -> Result<(), ImportError> {
         let now = self.now();
         let sockets = self.servers[0].import(now, record)?.sockets.into_iter();
         self.bound.extend(sockets.map(|socket| ((0, socket.relay), socket.local)));
@@ -167,7 +167,7 @@ impl World {
     }
 
     /// All that the one worker writes down.
-    pub(super) fn records(&self) -> Vec<Record> {
+    pub(in crate::turn) fn records(&self) -> Vec<Record> {
         let (mut records, mut from) = (Vec::new(), Some(ExportFrom::Start));
         while let Some(at) = from {
             let page = self.servers[0].export(at);
@@ -178,7 +178,7 @@ impl World {
     }
 
     /// Other rules for every worker: the usual ones, changed.
-    pub(super) fn reconfigure(&mut self, change: impl Fn(&mut Settings)) -> &mut World {
+    pub(in crate::turn) fn reconfigure(&mut self, change: impl Fn(&mut Settings)) -> &mut World {
         let settings = settings(change);
         for server in &mut self.servers {
             server.reconfigure(settings.clone());
@@ -187,35 +187,35 @@ impl World {
     }
 
     /// Every worker takes no new clients, or takes them again.
-    pub(super) fn drain(&mut self, alternates: Option<Alternates>) -> &mut World {
+    pub(in crate::turn) fn drain(&mut self, alternates: Option<Alternates>) -> &mut World {
         self.servers.iter_mut().for_each(|server| server.drain(alternates));
         self
     }
 
-    pub(super) fn now(&self) -> Now {
+    pub(in crate::turn) fn now(&self) -> Now {
         Now { mono_ms: BOOT_MS + self.now_ms, unix_s: 1_800_000_000 + self.now_ms / 1000 }
     }
 
-    pub(super) fn counters(&self) -> &Counters {
+    pub(in crate::turn) fn counters(&self) -> &Counters {
         self.servers[0].counters()
     }
 
     /// Places taken of the quota.
-    pub(super) fn held(&self) -> u32 {
+    pub(in crate::turn) fn held(&self) -> u32 {
         self.held.load(Ordering::Relaxed)
     }
 
     /// Lets the time pass until `seconds` after the beginning.
-    pub(super) fn at(&mut self, seconds: u64) -> &mut World {
+    pub(in crate::turn) fn at(&mut self, seconds: u64) -> &mut World {
         self.at_ms(seconds * 1000)
     }
 
     /// Lets so much time pass.
-    pub(super) fn wait_ms(&mut self, ms: u64) -> &mut World {
+    pub(in crate::turn) fn wait_ms(&mut self, ms: u64) -> &mut World {
         self.at_ms(self.now_ms + ms)
     }
 
-    pub(super) fn at_ms(&mut self, ms: u64) -> &mut World {
+    pub(in crate::turn) fn at_ms(&mut self, ms: u64) -> &mut World {
         assert!(ms >= self.now_ms);
         self.now_ms = ms;
         let now = self.now();
@@ -227,7 +227,7 @@ impl World {
     }
 
     /// The kernel lets go of every closed socket.
-    pub(super) fn let_go(&mut self) {
+    pub(in crate::turn) fn let_go(&mut self) {
         for (worker, relay) in std::mem::take(&mut self.lingering) {
             self.servers[usize::from(worker)].released(relay);
             self.carry_out(worker, &mut Vec::new());
@@ -235,7 +235,7 @@ impl World {
     }
 
     /// A signed request with a fresh transaction.
-    pub(super) fn ask(
+    pub(in crate::turn) fn ask(
         &mut self,
         who: Client,
         method: Method,
@@ -246,7 +246,7 @@ impl World {
     }
 
     /// The bytes of a signed request.
-    pub(super) fn request(
+    pub(in crate::turn) fn request(
         &mut self,
         who: Client,
         method: Method,
@@ -263,7 +263,7 @@ impl World {
     }
 
     /// The bytes of any message.
-    pub(super) fn write(
+    pub(in crate::turn) fn write(
         &mut self,
         method: Method,
         class: Class,
@@ -279,27 +279,27 @@ impl World {
         out[..end].to_vec()
     }
 
-    pub(super) fn allocate(&mut self, who: Client) -> Heard {
+    pub(in crate::turn) fn allocate(&mut self, who: Client) -> Heard {
         self.ask(who, Method::Allocate, |writer| {
             writer.requested_transport(17);
         })
     }
 
     /// An Allocate without credentials: the first request of every client.
-    pub(super) fn ask_unsigned(&mut self, who: Client) -> Heard {
+    pub(in crate::turn) fn ask_unsigned(&mut self, who: Client) -> Heard {
         let request = self.write(Method::Allocate, Class::Request, |writer| {
             writer.requested_transport(17);
         });
         self.says(who, &request)
     }
 
-    pub(super) fn refresh(&mut self, who: Client, seconds: u32) -> Heard {
+    pub(in crate::turn) fn refresh(&mut self, who: Client, seconds: u32) -> Heard {
         self.ask(who, Method::Refresh, |writer| {
             writer.lifetime_s(seconds);
         })
     }
 
-    pub(super) fn permit(&mut self, who: Client, peers: &[&str]) -> Heard {
+    pub(in crate::turn) fn permit(&mut self, who: Client, peers: &[&str]) -> Heard {
         self.ask(who, Method::CreatePermission, |writer| {
             for peer in peers {
                 writer.xor_peer_address(peer.parse().unwrap());
@@ -307,13 +307,13 @@ impl World {
         })
     }
 
-    pub(super) fn bind(&mut self, who: Client, number: u16, peer: &str) -> Heard {
+    pub(in crate::turn) fn bind(&mut self, who: Client, number: u16, peer: &str) -> Heard {
         self.ask(who, Method::ChannelBind, |writer| {
             writer.channel_number(number).xor_peer_address(peer.parse().unwrap());
         })
     }
 
-    pub(super) fn send(&mut self, who: Client, peer: &str, payload: &[u8]) -> Heard {
+    pub(in crate::turn) fn send(&mut self, who: Client, peer: &str, payload: &[u8]) -> Heard {
         let peer = peer.parse().unwrap();
         let datagram = self.write(Method::Send, Class::Indication, |writer| {
             writer.xor_peer_address(peer).attribute(AttributeType::DATA, payload);
@@ -321,7 +321,12 @@ impl World {
         self.says(who, &datagram)
     }
 
-    pub(super) fn channel_data(&mut self, who: Client, number: u16, payload: &[u8]) -> Heard {
+    pub(in crate::turn) fn channel_data(
+        &mut self,
+        who: Client,
+        number: u16,
+        payload: &[u8],
+    ) -> Heard {
         let mut frame = number.to_be_bytes().to_vec();
         frame.extend((payload.len() as u16).to_be_bytes());
         frame.extend(payload);
@@ -334,12 +339,17 @@ impl World {
 
     /// Any datagram. The bytes heard are the answer, or else the datagram itself, which verdicts
     /// point into.
-    pub(super) fn says(&mut self, who: Client, datagram: &[u8]) -> Heard {
+    pub(in crate::turn) fn says(&mut self, who: Client, datagram: &[u8]) -> Heard {
         self.says_run(who, datagram, 1)
     }
 
     /// A train of ChannelData frames that are alike.
-    pub(super) fn channel_run(&mut self, who: Client, number: u16, frames: usize) -> Heard {
+    pub(in crate::turn) fn channel_run(
+        &mut self,
+        who: Client,
+        number: u16,
+        frames: usize,
+    ) -> Heard {
         let frame = [&number.to_be_bytes()[..], &[0, 5], b"hello"].concat();
         self.says_run(who, &frame, frames)
     }
@@ -359,13 +369,18 @@ impl World {
     }
 
     /// How many requests at the start of a train are refused like the one before it.
-    pub(super) fn refuses_alike(&mut self, who: Client, train: &[u8], bytes: usize) -> usize {
+    pub(in crate::turn) fn refuses_alike(
+        &mut self,
+        who: Client,
+        train: &[u8],
+        bytes: usize,
+    ) -> usize {
         let now = self.now();
         self.servers[usize::from(who.worker)].refuse_alike(now, who.path(), train, bytes)
     }
 
     /// An operator ends a session.
-    pub(super) fn kill(&mut self, session: SessionId) -> bool {
+    pub(in crate::turn) fn kill(&mut self, session: SessionId) -> bool {
         let now = self.now();
         let worker = session.worker.0;
         let Some(server) = self.servers.get_mut(usize::from(worker)) else { return false };
@@ -375,7 +390,7 @@ impl World {
     }
 
     /// A packet from outside to a relayed address, as its peers know it.
-    pub(super) fn peer_says(
+    pub(in crate::turn) fn peer_says(
         &mut self,
         relayed: SocketAddr,
         peer: &str,
@@ -388,7 +403,7 @@ impl World {
     }
 
     /// A train from outside to a relayed address.
-    pub(super) fn peer_sends(
+    pub(in crate::turn) fn peer_sends(
         &mut self,
         relayed: SocketAddr,
         peer: &str,
@@ -402,7 +417,7 @@ impl World {
     }
 
     /// Hands a payload over to the worker that the verdict names.
-    pub(super) fn hand_over(
+    pub(in crate::turn) fn hand_over(
         &mut self,
         verdict: &Verdict,
     ) -> (WorkerIndex, Result<ToClient, Reason>) {
@@ -414,7 +429,7 @@ impl World {
     }
 
     /// Binds what the slow kernel has been asked for.
-    pub(super) fn catch_up(&mut self) -> Vec<Heard> {
+    pub(in crate::turn) fn catch_up(&mut self) -> Vec<Heard> {
         let mut answers = Vec::new();
         for (worker, open) in std::mem::take(&mut self.waiting) {
             self.open(worker, &open, &mut answers);
@@ -424,7 +439,7 @@ impl World {
     }
 }
 
-pub(super) fn nonces() -> Nonces {
+pub(in crate::turn) fn nonces() -> Nonces {
     Nonces::new([9; 32], 3600)
 }
 
@@ -447,7 +462,7 @@ fn own_sockets() -> Vec<SocketAddr> {
 }
 
 /// The machine's addresses: those relays are on under both names, and [`NODE`].
-pub(super) fn own() -> Vec<IpNet> {
+pub(in crate::turn) fn own() -> Vec<IpNet> {
     let names = addresses().into_iter().flat_map(|relay| [relay.local, relay.advertised]);
     names.map(IpNet::from).chain([IpNet::from(NODE.parse::<IpAddr>().unwrap())]).collect()
 }
@@ -467,6 +482,6 @@ fn local(relayed: SocketAddr) -> SocketAddr {
 }
 
 /// An address of the relays themselves, by name.
-pub(super) fn relay_ip() -> IpAddr {
+pub(in crate::turn) fn relay_ip() -> IpAddr {
     "45.0.0.1".parse().unwrap()
 }

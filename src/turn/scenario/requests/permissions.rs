@@ -1,6 +1,6 @@
 //! Permissions, Send and Data indications (RFC 8656 §9 to §11).
 
-use super::{world::own, *};
+use crate::turn::scenario::{stage::world::own, *};
 use crate::turn::{
     api::{reason::Reason, verdict::Verdict},
     policy::PeerPolicy,

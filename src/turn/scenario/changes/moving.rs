@@ -1,6 +1,6 @@
 //! The machine moves: relay addresses come and go while allocations live.
 
-use super::*;
+use crate::turn::scenario::*;
 use crate::turn::{
     api::reason::Reason,
     policy::PeerPolicy,

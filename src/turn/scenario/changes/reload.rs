@@ -1,7 +1,7 @@
 //! Rules that change under allocations that live.
 
-use super::{
-    client::Client,
+use crate::turn::scenario::stage::{
+    client::{Client, Heard, REALM},
     world::{PEER, World, nonces, own},
 };
 use crate::turn::{
@@ -15,7 +15,7 @@ const ANN: Client = Client::ANN;
 const BOB: Client = Client::BOB;
 
 fn only_bob(settings: &mut Settings) {
-    let credentials = Credentials::new(super::client::REALM).with_user("bob", "secret");
+    let credentials = Credentials::new(REALM).with_user("bob", "secret");
     settings.authenticator = Authenticator::new(credentials, nonces());
 }
 
@@ -69,7 +69,7 @@ fn a_user_who_is_let_in_again_goes_on() {
 /// Ann and Bob are let in under another realm; of those who came before, only Ann.
 fn moved_realm(settings: &mut Settings) {
     let credentials = Credentials::new("moved").with_user("ann", "secret");
-    let former = Credentials::new(super::client::REALM).with_user("ann", "secret");
+    let former = Credentials::new(REALM).with_user("ann", "secret");
     let authenticator = Authenticator::new(credentials.with_user("bob", "secret"), nonces());
     settings.authenticator = authenticator.with_former(vec![former]);
 }
@@ -200,7 +200,7 @@ fn allocations_with_many_permissions_are_rechecked_a_few_at_a_time() {
 fn lifetimes_are_granted_by_the_rules_of_the_day() {
     let mut world = World::new();
     world.allocate(ANN).expect_success();
-    let granted = |heard: super::Heard| heard.message().lifetime_s().unwrap();
+    let granted = |heard: Heard| heard.message().lifetime_s().unwrap();
     assert_eq!(granted(world.refresh(ANN, 3000)), Some(3000));
     world.reconfigure(|settings| settings.max_lifetime_s = 900);
     assert_eq!(granted(world.refresh(ANN, 3000)), Some(900));

@@ -1,10 +1,10 @@
 //! Refresh and expiry (RFC 8656 §8).
 
-use super::*;
 use crate::turn::api::{
     reason::Reason,
     report::{Cause, Closed},
 };
+use crate::turn::scenario::*;
 use crate::wire::{AttributeType, ErrorCode, Family, Method};
 
 #[test]

@@ -2,8 +2,8 @@
 
 use proptest::prelude::{any, prop, proptest};
 
-use super::*;
 use crate::turn::api::{effect::Outcome, identity::PendingId, reason::Reason, verdict::Verdict};
+use crate::turn::scenario::*;
 use crate::wire::{AttributeType, Class, ErrorCode, Fingerprint, Message, Method};
 
 #[test]

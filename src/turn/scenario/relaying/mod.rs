@@ -1,0 +1,6 @@
+//! Scenes of relaying: which packets pass, by which way, and how many.
+
+mod forwarding;
+mod hairpin;
+mod limits;
+mod trains;

@@ -1,0 +1,5 @@
+//! What the scenes are played with: clients, the world they live in and its kernel.
+
+pub(super) mod client;
+mod kernel;
+pub(super) mod world;
