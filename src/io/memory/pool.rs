@@ -3,11 +3,11 @@
 //! One anonymous mapping holds every buffer of a driver: the ones the kernel receives into, and two
 //! small classes of private ones for datagrams the server writes itself. The kernel backs a page
 //! only when it is first written, and a page once written stays. Most datagrams and trains are
-//! small; so that a flood of large ones does not make every buffer resident for good, no more than
-//! [`MOST_SWOLLEN`] free buffers keep more than their first [`KEPT_BYTES`]:
+//! small; so that a flood of large ones does not make every buffer resident for good, all buffers
+//! together keep no more than [`MOST_SPARE_BYTES`] beyond the first [`KEPT_BYTES`] of each:
 //!
 //! ```text
-//! resident at most   1,024 buffers x 8 KiB  +  128 x 57 KiB  +  what is leased at the moment
+//! resident at most   1,024 buffers x 8 KiB  +  7.1 MiB  +  what is leased at the moment
 //! ```
 //!
 //! A slot is in one of three states, and that is the law of this file:
@@ -47,9 +47,11 @@ const END: u32 = u32::MAX;
 
 /// What a buffer keeps resident in any case: a datagram of any MTU in use, or a small train.
 const KEPT_BYTES: usize = 8192;
-/// Buffers that keep more. Trains in a row use the same few buffers again and again, far fewer than
-/// these; giving a buffer back and faulting it in anew costs some 5 to 8 us.
-const MOST_SWOLLEN: u32 = 128;
+/// What all of them keep beyond that: 128 whole buffers, or 1,700 trains of ten packets. Giving a
+/// buffer back and faulting it in anew costs some 5 to 8 us, so that trains which are in use turn
+/// after turn must stay; where 128 buffers stayed whatever was in them, every other train of ten
+/// was faulted in anew.
+const MOST_SPARE_BYTES: usize = 128 * (RECEIVE_BYTES - KEPT_BYTES);
 /// The smallest page there is. A multiple of it that is none of the machine's pages is refused, and
 /// the buffer stays as it is.
 const PAGE_BYTES: usize = 4096;
@@ -69,8 +71,8 @@ pub struct Pool {
     receive_count: u32,
     slots: Box<[Slot]>,
     free: [FreeList; 3],
-    /// Slots whose buffer is resident beyond [`KEPT_BYTES`].
-    swollen: Cell<u32>,
+    /// What all buffers together have been written beyond their first [`KEPT_BYTES`].
+    spare_bytes: Cell<usize>,
 }
 
 struct Slot {
@@ -78,8 +80,8 @@ struct Slot {
     refs: Cell<u32>,
     /// The next free slot of the class, while this one is free.
     next: Cell<u32>,
-    /// Something was written behind the first [`KEPT_BYTES`].
-    is_swollen: Cell<bool>,
+    /// How far it has been written beyond its first [`KEPT_BYTES`].
+    spare_bytes: Cell<usize>,
 }
 
 struct FreeList {
@@ -100,12 +102,12 @@ impl Pool {
         let slots = (0..slot_count).map(|_| Slot {
             refs: Cell::new(0),
             next: Cell::new(END),
-            is_swollen: Cell::new(false),
+            spare_bytes: Cell::new(0),
         });
         let free = [(); 3].map(|()| FreeList { head: Cell::new(END), count: Cell::new(0) });
         let slots = slots.collect();
-        let swollen = Cell::new(0);
-        let pool = Self { base, mapped_bytes, receive_count, slots, free, swollen };
+        let spare_bytes = Cell::new(0);
+        let pool = Self { base, mapped_bytes, receive_count, slots, free, spare_bytes };
         (0..slot_count).rev().for_each(|slot| pool.put_free(slot));
         Ok(Rc::new(pool))
     }
@@ -209,14 +211,18 @@ impl Pool {
 
     /// Notes that a buffer has been written up to `end`.
     fn touch(&self, slot: u32, end: usize) {
-        if end > KEPT_BYTES && !self.slots[slot as usize].is_swollen.replace(true) {
-            self.swollen.set(self.swollen.get() + 1);
+        let spare = &self.slots[slot as usize].spare_bytes;
+        let more = end.saturating_sub(KEPT_BYTES + spare.get());
+        if more > 0 {
+            spare.set(spare.get() + more);
+            self.spare_bytes.set(self.spare_bytes.get() + more);
         }
     }
 
-    /// Gives the kernel back what a free buffer has beyond [`KEPT_BYTES`], where too many have it.
+    /// Gives the kernel back what a free buffer has beyond [`KEPT_BYTES`], where all have too much.
     fn shrink(&self, slot: u32) {
-        if self.swollen.get() <= MOST_SWOLLEN || !self.slots[slot as usize].is_swollen.get() {
+        let spare = &self.slots[slot as usize].spare_bytes;
+        if self.spare_bytes.get() <= MOST_SPARE_BYTES || spare.get() == 0 {
             return;
         }
         let start = self.pointer(slot).addr();
@@ -229,8 +235,7 @@ impl Pool {
         // that nobody reads or writes them; what they held is not looked at again.
         let given_back = unsafe { libc::madvise(pages, end - first, libc::MADV_DONTNEED) };
         if given_back == 0 {
-            self.slots[slot as usize].is_swollen.set(false);
-            self.swollen.set(self.swollen.get() - 1);
+            self.spare_bytes.set(self.spare_bytes.get() - spare.replace(0));
         }
     }
 
@@ -420,22 +425,25 @@ mod tests {
         assert!(pool.blank(100).is_none());
     }
 
+    /// Twice as many whole buffers as may stay so.
+    const MANY: u32 = 256;
+
     #[test]
-    fn few_buffers_stay_swollen_after_all_were_filled_and_all_can_be_filled_again() {
-        let pool = Pool::new(MOST_SWOLLEN * 2).expect("memory");
+    fn few_bytes_stay_after_all_buffers_were_filled_and_all_can_be_filled_again() {
+        let pool = Pool::new(MANY).expect("memory");
         for _ in 0..2 {
             let fill = |mark: u32| {
                 let mut lease = filled(&pool, 0..RECEIVE_BYTES);
                 lease.exclusive().expect("not shared").fill(mark as u8);
                 lease
             };
-            let leases: Vec<_> = (0..MOST_SWOLLEN * 2).map(fill).collect();
-            assert_eq!(pool.swollen.get(), MOST_SWOLLEN * 2);
+            let leases: Vec<_> = (0..MANY).map(fill).collect();
+            assert_eq!(pool.spare_bytes.get(), MOST_SPARE_BYTES * 2);
             for (mark, lease) in leases.iter().enumerate() {
                 assert!(lease.buffer().iter().all(|byte| *byte == mark as u8), "buffer {mark}");
             }
             drop(leases);
-            assert_eq!(pool.swollen.get(), MOST_SWOLLEN);
+            assert_eq!(pool.spare_bytes.get(), MOST_SPARE_BYTES);
         }
         // What is left of the buffers behind the pages that were given back is zero, and writable.
         let lease = filled(&pool, 0..KEPT_BYTES);
@@ -443,11 +451,20 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_that_held_a_small_datagram_is_never_given_back() {
-        let pool = Pool::new(MOST_SWOLLEN * 2).expect("memory");
-        let leases: Vec<_> = (0..MOST_SWOLLEN * 2).map(|_| filled(&pool, 56..1500)).collect();
+    fn buffers_that_held_trains_of_ten_packets_all_stay() {
+        const TRAIN_BYTES: usize = 12_000;
+        let pool = Pool::new(1024).expect("memory");
+        let leases: Vec<_> = (0..1024).map(|_| filled(&pool, 0..TRAIN_BYTES)).collect();
         drop(leases);
-        assert_eq!(pool.swollen.get(), 0);
+        assert_eq!(pool.spare_bytes.get(), 1024 * (TRAIN_BYTES - KEPT_BYTES));
+    }
+
+    #[test]
+    fn a_buffer_that_held_a_small_datagram_is_never_given_back() {
+        let pool = Pool::new(MANY).expect("memory");
+        let leases: Vec<_> = (0..MANY).map(|_| filled(&pool, 56..1500)).collect();
+        drop(leases);
+        assert_eq!(pool.spare_bytes.get(), 0);
     }
 
     #[test]
