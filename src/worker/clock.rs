@@ -38,27 +38,32 @@ impl VirtualTime {
 
 impl Clock {
     /// Reads both clocks: the monotonic one for lifetimes, the wall clock for credentials.
-    ///
-    /// The monotonic one is CLOCK_MONOTONIC as it is, so that a deadline means the same to the next
-    /// process on this machine, and to a program in the kernel (`bpf_ktime_get_ns`).
     pub(super) fn now(&self) -> Now {
-        match self {
+        let unix_s = match self {
             Clock::Machine => {
-                let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let boot = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has it");
-                let mono = Duration::from(boot);
-                Now { mono_ms: mono.as_millis() as u64, unix_s: unix.as_secs() }
+                SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
             }
-            Clock::Virtual(time) => {
-                Now { mono_ms: time.mono_ms.load(Relaxed), unix_s: time.unix_s.load(Relaxed) }
-            }
-        }
+            Clock::Virtual(time) => time.unix_s.load(Relaxed),
+        };
+        Now { mono_ms: self.mono_ms(), unix_s }
     }
 
-    /// How long from `now` until `deadline_ms`; at least a millisecond, so that a deadline that is
-    /// not reached yet cannot make the worker spin.
-    pub(super) fn until(now: Now, deadline_ms: u64) -> Duration {
-        Duration::from_millis(deadline_ms.saturating_sub(now.mono_ms).max(1))
+    /// How long until `deadline_ms`; at least a millisecond, so that a deadline that is not reached
+    /// yet cannot make the worker spin.
+    pub(super) fn until(&self, deadline_ms: u64) -> Duration {
+        Duration::from_millis(deadline_ms.saturating_sub(self.mono_ms()).max(1))
+    }
+
+    /// CLOCK_MONOTONIC as it is, so that a deadline means the same to the next process on this
+    /// machine, and to a program in the kernel (`bpf_ktime_get_ns`).
+    fn mono_ms(&self) -> u64 {
+        match self {
+            Clock::Machine => {
+                let boot = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has it");
+                Duration::from(boot).as_millis() as u64
+            }
+            Clock::Virtual(time) => time.mono_ms.load(Relaxed),
+        }
     }
 }
 

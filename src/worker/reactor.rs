@@ -195,7 +195,7 @@ impl<D: Driver> Worker<D> {
             return Wait::For(RETRY);
         }
         match self.server.next_deadline() {
-            Some(deadline_ms) => Wait::For(Clock::until(self.clock.now(), deadline_ms)),
+            Some(deadline_ms) => Wait::For(self.clock.until(deadline_ms)),
             None => Wait::Forever,
         }
     }

@@ -6,6 +6,7 @@ use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::client::{CHANNEL, Client, Peer};
+use crate::machine::skip;
 use crate::relay::{PASSWORD, Relay, Setup, USER};
 
 const PAYLOAD_BYTES: usize = 1_100;
@@ -70,7 +71,7 @@ fn client_at(ip: Ipv4Addr, relay: &Relay) -> Client {
 #[test]
 fn a_forged_icmp_message_has_nothing_cut_into_pieces() {
     let Ok(raw) = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)) else {
-        return eprintln!("skipped: this machine lets nobody send ICMP");
+        return skip("a_forged_icmp_message_has_nothing_cut_into_pieces", "root");
     };
     for (driver, victim) in [("uring", 77), ("portable", 78)] {
         let victim = Ipv4Addr::new(127, 0, victim, 1);

@@ -113,7 +113,10 @@ fn the_environment_and_the_servers_file_hold_secrets_as_well() {
     std::fs::write(&file, format!("listen = [\"{server}\"]\nsecret = [\"{SECRET}\"]\n"))
         .expect("a file");
     let file = file.to_str().expect("a path");
-    let output = crate::relay::command().args(["check", "--config", file]).output();
+    // What the environment has may be meant for another server.
+    let mut elsewhere = crate::relay::command();
+    elsewhere.env("UTURN_SECRET", "of-some-other-server");
+    let output = elsewhere.args(["check", "--config", file]).output();
     let made = crate::relay::command().args(["credentials", "--config", file]).output();
     std::fs::remove_file(file).expect("it is there");
     let (output, made) = (output.expect("it runs"), made.expect("it runs"));

@@ -54,21 +54,20 @@ impl SecretArgs {
         if let Some(secret) = self.secret(config)? {
             return Ok(Some(guest(&secret)));
         }
-        match config.and_then(|config| config.values.user.first().cloned()) {
-            Some(user) => Ok(Some(user)),
+        match config {
+            Some(config) => Ok(config.users().next().cloned()),
             None => variable(USER_VARIABLE, user),
         }
     }
 
-    /// The secret, from wherever it was given; `config` is what [`SecretArgs::config`] read.
+    /// The secret, from wherever it was given; `config` is what [`SecretArgs::config`] read. Where
+    /// a file was named the environment is not asked: it may hold what is meant for another server.
     fn secret(&self, config: Option<&Config>) -> Result<Option<Secret>, String> {
-        let of_the_file = || {
-            let config = config.filter(|config| !config.secret_is_generated)?;
-            config.values.secret.first().cloned()
-        };
-        match self.secret.clone().or_else(of_the_file) {
-            Some(secret) => Ok(Some(secret)),
-            None => variable(SECRET_VARIABLE, Secret::read_flag),
+        match (&self.secret, config) {
+            (Some(secret), _) => Ok(Some(secret.clone())),
+            (None, Some(config)) if config.secret_is_generated => Ok(None),
+            (None, Some(config)) => Ok(config.values.secret.first().cloned()),
+            (None, None) => variable(SECRET_VARIABLE, Secret::read_flag),
         }
     }
 }

@@ -25,10 +25,12 @@ impl Server {
         flow: FiveTuple,
         datagram: &[u8],
     ) -> Result<Option<Admitted>, Reason> {
+        // The class comes first: an indication brings payload, and pays for no look at the table.
+        let Some(request) = request(datagram) else { return Ok(None) };
         if self.allocations.find(flow).is_some() {
             return Ok(None);
         }
-        let Some(kind) = self.answer_to_stranger(now, flow, datagram) else { return Ok(None) };
+        let Some(kind) = self.answer_to_stranger(now, flow, request) else { return Ok(None) };
         self.admit_stranger(now, flow, kind).map(Some)
     }
 
@@ -44,7 +46,8 @@ impl Server {
     ) -> usize {
         let mut refused = [0; ReplyKind::ALL.len()];
         for datagram in train.chunks(segment_bytes.max(1)) {
-            let Some(kind) = self.answer_to_stranger(now, path.flow, datagram) else { break };
+            let Some(request) = request(datagram) else { break };
+            let Some(kind) = self.answer_to_stranger(now, path.flow, request) else { break };
             if !self.budget.refuses_next(now, path.client(), kind, &mut self.rng) {
                 break;
             }
@@ -87,16 +90,20 @@ impl Server {
         }
     }
 
-    /// The kind of answer that a request gets which proves nothing; `None` for any other datagram.
-    fn answer_to_stranger(&self, now: Now, flow: FiveTuple, datagram: &[u8]) -> Option<ReplyKind> {
-        let glance = Glance::of(datagram).ok().filter(|glance| glance.class == Class::Request)?;
-        match glance.method {
+    /// The kind of answer that a request gets which proves nothing; `None` for any other request.
+    fn answer_to_stranger(
+        &self,
+        now: Now,
+        flow: FiveTuple,
+        request: Glance<'_>,
+    ) -> Option<ReplyKind> {
+        match request.method {
             Method::Binding => return Some(ReplyKind::Binding),
             Method::Allocate | Method::Refresh | Method::CreatePermission | Method::ChannelBind => {
             }
             Method::Send | Method::Data | Method::Unknown(_) => return None,
         }
-        let shown = glance.credentials();
+        let shown = request.credentials();
         match (shown.has_integrity, shown.nonce) {
             (false, _) => Some(ReplyKind::Challenge),
             (true, None) => Some(ReplyKind::Error),
@@ -108,4 +115,9 @@ impl Server {
             }
         }
     }
+}
+
+/// A datagram that is a request, as far as its header says.
+fn request(datagram: &[u8]) -> Option<Glance<'_>> {
+    Glance::of(datagram).ok().filter(|glance| glance.class == Class::Request)
 }

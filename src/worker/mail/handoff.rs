@@ -55,7 +55,9 @@ impl OpenBatches {
             return;
         }
         for worker in (0..self.open.len()).map(|worker| WorkerIndex(worker as u8)) {
-            if mailboxes.unread(worker) < BEHIND_MESSAGES {
+            // The mailbox is shared memory: it is looked at only where there is something for it.
+            let is_open = self.open[usize::from(worker.0)].is_some();
+            if is_open && mailboxes.unread(worker) < BEHIND_MESSAGES {
                 self.dispatch(mailboxes, worker);
             }
         }
