@@ -11,10 +11,6 @@ use super::{Source, outside_tests, sources};
 /// Crates without a circle.
 const FREE_OF_CIRCLES: [&str; 2] = ["loadgen/src/", "src/"];
 
-/// The folders whose files still import each other in circles; each counts as one module. A key
-/// names the configuration that it is a part of.
-const FOLDED: [&str; 1] = ["control::config"];
-
 /// What each module imports.
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
@@ -24,7 +20,7 @@ fn no_module_imports_itself_by_way_of_others() {
     for root in FREE_OF_CIRCLES {
         let imports = imports(&sources, root);
         assert!(imports.len() > 20, "the walk finds {root}");
-        assert_eq!(circle(&folded(&imports)), None, "{root}");
+        assert_eq!(circle(&imports), None, "{root}");
     }
 }
 
@@ -57,15 +53,6 @@ fn a_circle_is_found_by_every_kind_of_path() {
         circle_of(&folder).as_deref(),
         Some("control::config::key > control::config::value > control::config::key")
     );
-    let folded_circle_of = |log: &str| {
-        let sources =
-            folder.map(|(path, text)| if text.is_empty() { (path, log) } else { (path, text) });
-        let sources: Vec<_> = sources.iter().map(|(path, text)| Source::new(path, text)).collect();
-        circle(&folded(&imports(&sources, "src/"))).map(|circle| circle.join(" > "))
-    };
-    assert_eq!(folded_circle_of(""), None);
-    let found = "control::config > control::log > control::config";
-    assert_eq!(folded_circle_of("use super::config::key::Key;").as_deref(), Some(found));
     let declared = [
         ("src/b/mod.rs", "mod c;\n#[cfg(test)]\nmod tests;\nuse c::X;"),
         ("src/b/c.rs", "use super::Y;"),
@@ -74,25 +61,6 @@ fn a_circle_is_found_by_every_kind_of_path() {
     let tests = "use super::*;\n#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}";
     let free = [("src/a.rs", "use crate::b::X;"), ("src/b.rs", tests), ("src/main.rs", "mod a;")];
     assert_eq!(circle_of(&free), None);
-}
-
-/// The imports between folders that are folded, and all other modules.
-fn folded(imports: &Imports) -> Imports {
-    let fold = |module: &String| {
-        let is_inside = |folder: &&&str| {
-            module.split("::").zip(folder.split("::")).all(|(a, b)| a == b)
-                && module.len() >= folder.len()
-        };
-        FOLDED.iter().find(is_inside).map_or_else(|| module.clone(), |folder| (*folder).to_owned())
-    };
-    let mut folded = Imports::new();
-    for (module, others) in imports {
-        let module = fold(module);
-        let others = others.iter().map(fold).filter(|other| *other != module);
-        let others: Vec<_> = others.collect();
-        folded.entry(module).or_default().extend(others);
-    }
-    folded
 }
 
 /// The imports of all modules below `root`.

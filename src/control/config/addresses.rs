@@ -6,12 +6,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::file::source::{ConfigError, Remedy};
+use super::file::source::{Place, Remedy};
+use super::machine::Machine;
 use super::schema::{self, Key, Options};
-use super::settle::Settling;
-use super::value::raw::{Given, Place};
-use super::value::{ExternalIp, Value};
-use super::{Config, Machine};
+use super::value::Value;
+use super::value::address::ExternalIp;
+use super::value::raw::Given;
 use crate::turn::RelayAddress;
 use crate::wire::Family;
 
@@ -44,32 +44,27 @@ pub struct Addresses {
 }
 
 /// Why addresses cannot be served.
-struct Unfit {
-    key: &'static Key,
+pub(super) struct Unfit {
+    pub(super) key: &'static Key,
     /// Which of the key's values it is about.
     nth: Option<usize>,
-    problem: String,
-    remedy: Remedy,
+    pub(super) problem: String,
+    pub(super) remedy: Remedy,
 }
 
-impl Settling<'_> {
-    /// Says what the addresses that were asked for come to on this machine: something to listen on
-    /// and something to relay on.
-    pub(super) fn addresses(&self, options: &Options) -> Result<(Asked, Addresses), ConfigError> {
-        let asked = Asked::of(options);
-        let addresses = asked.on(self.machine, &Addresses::default());
-        let checked = addresses.and_then(|addresses| {
-            asked.must_serve(&addresses, self.machine)?;
-            Ok(addresses)
-        });
-        match checked {
-            Ok(addresses) => Ok((asked, addresses)),
-            Err(unfit) => {
-                let place = unfit.nth.and_then(|nth| place_of(options, unfit.key, nth));
-                let error = self.source.error(place, unfit.key.name, unfit.problem);
-                Err(ConfigError { remedy: unfit.remedy, ..error })
-            }
-        }
+/// Says what the addresses that were asked for come to on this machine: something to listen on and
+/// something to relay on.
+pub(super) fn addresses(options: &Options, machine: &Machine) -> Result<(Asked, Addresses), Unfit> {
+    let asked = Asked::of(options);
+    let addresses = asked.on(machine, &Addresses::default())?;
+    asked.must_serve(&addresses, machine)?;
+    Ok((asked, addresses))
+}
+
+impl Unfit {
+    /// Where the value was written that it is about.
+    pub(super) fn place(&self, options: &Options) -> Option<Place> {
+        self.nth.and_then(|nth| place_of(options, self.key, nth))
     }
 }
 
@@ -88,7 +83,7 @@ impl Asked {
 
     /// What it comes to on a machine, which may be nothing. Of several addresses that would do,
     /// those stay that are in use.
-    fn on(&self, machine: &Machine, in_use: &Addresses) -> Result<Addresses, Unfit> {
+    pub(super) fn on(&self, machine: &Machine, in_use: &Addresses) -> Result<Addresses, Unfit> {
         let mut addresses = Addresses { missing: self.missing(machine), ..Addresses::default() };
         addresses.listen = self.listen_on(machine, in_use)?;
         let locals = match &self.relay_ips {
@@ -113,7 +108,7 @@ impl Asked {
     }
 
     /// How many relay addresses it may come to on any machine.
-    fn most_relays(&self) -> usize {
+    pub(super) fn most_relays(&self) -> usize {
         if let Some(given) = &self.relay_ips {
             return given.len();
         }
@@ -261,27 +256,6 @@ impl Asked {
                 lacking(&schema::RELAY_IP, problem.to_owned())
             }
         })
-    }
-}
-
-impl Config {
-    /// How many relay addresses there may be at a time, now or later.
-    pub(in crate::control) fn most_relays(&self) -> usize {
-        self.asked.most_relays().max(self.relays.len())
-    }
-
-    /// What the addresses that were asked for come to on a machine that may have changed.
-    ///
-    /// # Errors
-    /// One line that says why they come to nothing that could be used. Then nothing has changed.
-    pub(in crate::control) fn addresses_on(&self, machine: &Machine) -> Result<Addresses, String> {
-        let in_use = Addresses {
-            listen: self.listen.clone(),
-            relays: self.relays.clone(),
-            missing: self.missing.clone(),
-        };
-        let unfit = |unfit: Unfit| format!("{}: {}", unfit.key.name, unfit.problem);
-        self.asked.on(machine, &in_use).map_err(unfit)
     }
 }
 

@@ -5,8 +5,10 @@ use std::collections::HashSet;
 
 use ipnet::IpNet;
 
-use super::schema::{KEYS, When};
-use super::{Addresses, Config};
+use super::addresses::Addresses;
+use super::derived;
+use super::schema::{FIELDS, When};
+use super::settled::Config;
 
 /// Realms that are kept for live allocations: each costs a key for each user.
 const FORMER_REALMS: usize = 2;
@@ -26,9 +28,10 @@ impl Config {
     #[must_use]
     pub fn adopt(&self, mut new: Config) -> (Config, Change) {
         let change = self.change_to(&new);
-        KEYS.iter()
-            .filter(|key| key.when == When::Restart)
-            .for_each(|key| (key.keep)(&mut new, self));
+        FIELDS
+            .iter()
+            .filter(|field| field.key.when == When::Restart)
+            .for_each(|field| (field.keep)(&mut new.values, &self.values));
         let mut former_realms = self.former_realms.clone();
         former_realms.insert(0, self.values.realm.0.clone());
         let mut held = Config {
@@ -51,9 +54,9 @@ impl Config {
     /// The keys whose values differ from those of another configuration.
     fn change_to(&self, new: &Config) -> Change {
         let differing = |when| {
-            let keys = KEYS.iter().filter(move |key| key.when == when);
-            let differing = keys.filter(|key| !(key.same)(self, new));
-            differing.map(|key| key.name.to_owned()).collect()
+            let fields = FIELDS.iter().filter(move |field| field.key.when == when);
+            let differing = fields.filter(|field| !derived::same(self, new, field));
+            differing.map(|field| field.key.name.to_owned()).collect()
         };
         Change { applied: differing(When::Live), restart: differing(When::Restart) }
     }
@@ -81,6 +84,7 @@ fn without(mut former: Vec<String>, now: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::schema::KEYS;
     use super::super::tests::settle;
     use super::*;
 

@@ -8,23 +8,29 @@
 //!
 //! A [`Config`] is concrete and final: every address is one to open a socket on, every number is
 //! inside its bounds, every default has been taken. Nothing further down looks at an option again.
+//!
+//! ```text
+//! schema/    the keys             value/     what their values are made of
+//! file/      what is read         addresses, machine   what the addresses asked for come to
+//! settle     options to Config    load       finds and reads them, and settles
+//! settled    Config itself        derived    keys that are more than their value
+//! change     from one Config to the next     render/   what people read
+//! ```
 
 mod addresses;
 mod change;
+mod derived;
 mod families;
 mod file;
+mod load;
 mod machine;
+mod render;
 pub mod schema;
 mod settle;
+mod settled;
 #[cfg(test)]
 mod tests;
 mod value;
-
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use ipnet::IpNet;
 
 pub use addresses::{Addresses, Asked};
 pub use change::Change;
@@ -32,165 +38,16 @@ pub(super) use families::Families;
 pub use file::exposure::Exposure;
 pub use file::source::{ConfigError, Remedy};
 pub use file::users::UsersFile;
+pub use load::Origin;
 pub use machine::Machine;
-pub use schema::{Options, Values, example_file, options_table};
-pub(crate) use value::Server;
+pub use render::example::example_file;
+pub use render::table::options_table;
+pub use schema::{Options, Values};
+pub(super) use settled::is_private;
+pub use settled::{Config, WorkerPlace};
+pub(crate) use value::Value;
+pub use value::address::PortRange;
+pub(crate) use value::address::{ExternalIp, MetricsAddress, Server};
 pub use value::choice::{IoChoice, LogFormat};
-pub(crate) use value::{ExternalIp, MetricsAddress, Realm, Value};
-pub use value::{PortRange, Proof, Secret, User, UserKey};
-
-use file::exposure::Content;
-use file::source::Source;
-
-use crate::turn::RelayAddress;
-
-/// Everything the server was told, resolved.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The addresses that were asked for, which these three come from.
-    pub asked: Asked,
-    /// Addresses the STUN port is opened on; concrete, sorted, each once, at least one of them
-    /// here.
-    pub listen: Vec<SocketAddr>,
-    /// Addresses relay ports are opened on, at least one; of one family the first is preferred.
-    pub relays: Vec<RelayAddress>,
-    /// Addresses that were asked for by name and that this machine does not have yet.
-    pub missing: Vec<IpAddr>,
-    /// The value of every key; of total-quota no more than there are relay ports, of secret the one
-    /// that was made for this run, too.
-    pub values: Values,
-    /// Realms that held before in this run, the latest first: allocations made under them go on.
-    pub former_realms: Vec<String>,
-    /// The file of further users, if there is one; shared, because it may have a million of them.
-    pub users_file: Option<Arc<UsersFile>>,
-    /// True when there was no user and no secret, and the only secret was made for this run.
-    pub secret_is_generated: bool,
-    /// Where each worker runs, by worker index; at least one.
-    pub workers: Vec<WorkerPlace>,
-    /// What is routed to this machine, and so closed to clients; empty if the kernel does not say.
-    pub local: Vec<IpNet>,
-    /// Addresses that numbers are shown on, perhaps all of a family; sorted, each once, none by
-    /// default.
-    pub metrics: Vec<SocketAddr>,
-    /// Files that others on this machine may read or change and should not.
-    pub exposed: Vec<Exposure>,
-}
-
-/// Where a configuration came from, so that it can be read again.
-#[derive(Clone, Debug, Default)]
-pub struct Origin {
-    /// What the command line says.
-    pub flags: Options,
-    /// The file below it, if there is one.
-    pub file: Option<PathBuf>,
-}
-
-impl Origin {
-    /// Reads and settles everything, on the machine as it is now.
-    ///
-    /// # Errors
-    /// As [`Config::load`].
-    pub fn load(&self) -> Result<Config, ConfigError> {
-        Config::load(self.flags.clone(), self.file.as_deref(), &Machine::this())
-    }
-
-    /// Reads and settles everything for a server that runs: whether the machine has its addresses
-    /// at the moment is no matter.
-    ///
-    /// # Errors
-    /// As [`Config::load`].
-    pub fn load_again(&self) -> Result<Config, ConfigError> {
-        let machine = Machine { binds: |_| true, ..Machine::this() };
-        Config::load(self.flags.clone(), self.file.as_deref(), &machine)
-    }
-}
-
-impl Values {
-    /// Where the control socket is, if there is one.
-    pub(in crate::control) fn control_path(&self) -> Option<&Path> {
-        self.control.as_ref().map(|path| path.0.as_path())
-    }
-
-    /// Where new clients are sent while draining; one of each family at most, none an own one.
-    pub(in crate::control) fn alternates(&self) -> Vec<SocketAddr> {
-        self.alternate_server.iter().map(|server| server.0).collect()
-    }
-}
-
-/// Where a worker runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WorkerPlace {
-    /// Index of the core that the worker is pinned to.
-    pub core: usize,
-}
-
-impl Config {
-    /// Settles options from the command line and, below them, from a file.
-    ///
-    /// Errors name the place, the key, what is wrong and what would be right.
-    pub fn load(
-        flags: Options,
-        file: Option<&Path>,
-        machine: &Machine,
-    ) -> Result<Self, ConfigError> {
-        let source = file.map_or_else(|| Ok(Source::default()), Source::open)?;
-        let in_file = source.options()?;
-        let content = in_file.content();
-        let mut config =
-            settle::Settling { source: &source, machine }.settle(&flags.over(in_file))?;
-        let users = config.users_file.as_ref().map(|users| (&*users.path, Content::Secret));
-        let files = file.map(|file| (file, content)).into_iter().chain(users);
-        config.exposed =
-            files.flat_map(|(file, content)| file::exposure::of(file, content)).collect();
-        Ok(config)
-    }
-
-    /// Every user with a fixed password or key.
-    pub fn users(&self) -> impl Iterator<Item = &User> {
-        let in_file = self.users_file.iter().flat_map(|file| &file.users);
-        self.values.user.iter().chain(in_file)
-    }
-
-    /// As many allocations as there are relay ports.
-    fn most_allocations(&self) -> u32 {
-        let relays = u32::try_from(self.relays.len()).unwrap_or(u32::MAX);
-        self.values.relay_ports.count().saturating_mul(relays)
-    }
-
-    /// Names everything that leads to this machine: its own addresses, what it listens on even if
-    /// an interface has it only later, and what it is called on the other side of a NAT.
-    pub fn own(&self) -> Vec<IpNet> {
-        let sockets = self.listen.iter().map(SocketAddr::ip);
-        let relays = self.relays.iter().flat_map(|relay| [relay.local, relay.advertised]);
-        let named = sockets.chain(relays).map(IpNet::from);
-        self.local.iter().copied().chain(named).collect()
-    }
-
-    /// Names the sockets of this process that no packet of a client comes from, as they are here
-    /// and on the other side of a NAT.
-    pub fn own_sockets(&self) -> Vec<SocketAddr> {
-        let mut sockets = self.listen.clone();
-        for relay in self.relays.iter().filter(|relay| relay.advertised != relay.local) {
-            let here = self.listen.iter().filter(|socket| socket.ip() == relay.local);
-            sockets.extend(here.map(|socket| SocketAddr::new(relay.advertised, socket.port())));
-        }
-        sockets
-    }
-
-    /// Names the advertised relay addresses that no peer on the Internet can reach.
-    pub fn private_relays(&self) -> impl Iterator<Item = IpAddr> {
-        self.relays.iter().map(|relay| relay.advertised).filter(|ip| is_private(*ip))
-    }
-}
-
-/// Says whether an address means something on its own network only.
-pub(super) fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
-            let is_shared = first == 100 && second & 0xC0 == 64;
-            v4.is_private() || v4.is_loopback() || v4.is_link_local() || is_shared
-        }
-        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local(),
-    }
-}
+pub(crate) use value::credential::Realm;
+pub use value::credential::{Proof, Secret, User, UserKey};

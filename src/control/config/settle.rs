@@ -9,13 +9,16 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::addresses::Addresses;
-use super::file::source::{ConfigError, Source};
+use super::addresses::{self, Addresses, Unfit};
+use super::file::source::{ConfigError, Place, Source};
 use super::file::users::{Fault, UsersFile};
+use super::machine::Machine;
 use super::schema::{self, Key, Options, Values};
-use super::value::raw::{Given, Place};
-use super::value::{FilePath, MetricsAddress, Secret, Server, User};
-use super::{Config, Machine, WorkerPlace};
+use super::settled::{Config, WorkerPlace};
+use super::value::address::{MetricsAddress, Server};
+use super::value::credential::{Secret, User};
+use super::value::path::FilePath;
+use super::value::raw::Given;
 use crate::turn::MAX_SECRETS;
 
 const GENERATED_SECRET_BYTES: usize = 16;
@@ -28,7 +31,12 @@ pub(super) struct Settling<'a> {
 
 impl Settling<'_> {
     pub(super) fn settle(&self, options: &Options) -> Result<Config, ConfigError> {
-        let (asked, Addresses { listen, relays, missing }) = self.addresses(options)?;
+        let unfit = |unfit: Unfit| {
+            let error = self.source.error(unfit.place(options), unfit.key.name, unfit.problem);
+            ConfigError { remedy: unfit.remedy, ..error }
+        };
+        let (asked, Addresses { listen, relays, missing }) =
+            addresses::addresses(options, self.machine).map_err(unfit)?;
         let mut values = options.settle(self.source)?;
         let most_allocations = values.relay_ports.count() * size(relays.len());
         values.total_quota = match values.total_quota {
@@ -61,12 +69,7 @@ impl Settling<'_> {
         })
     }
 
-    pub(super) fn fail<T>(
-        &self,
-        key: &Key,
-        place: Option<Place>,
-        problem: String,
-    ) -> Result<T, ConfigError> {
+    fn fail<T>(&self, key: &Key, place: Option<Place>, problem: String) -> Result<T, ConfigError> {
         Err(self.source.error(place, key.name, problem))
     }
 

@@ -6,17 +6,25 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::text;
-use crate::control::config::schema::Options;
-use crate::control::config::value::raw::Place;
 
 /// Bytes that an error shows of what stands where a key should.
 const KEY_BYTES: usize = 64;
 
 /// Letters that an error shows of the begin, and of the end, of a message.
 const MESSAGE_SIDE: usize = 100;
+
+/// Where a value was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On the command line.
+    Flag,
+    /// In the file, at this byte.
+    File(usize),
+}
 
 /// A file of options, kept as text so that an error can be given its line. The text may hold
 /// passwords, so its memory is overwritten when it is dropped.
@@ -45,7 +53,7 @@ impl Source {
     }
 
     /// Reads the options in the file. An unknown key, a key given twice and a bad value are errors.
-    pub(crate) fn options(&self) -> Result<Options, ConfigError> {
+    pub(crate) fn options<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         toml::from_str(&self.text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
             let problem = bounded(&error.message().replace('\n', " "));

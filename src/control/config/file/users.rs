@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use super::source::{ConfigError, Remedy, bounded};
 use super::text;
 use crate::control::config::schema::USERS_FILE;
-use crate::control::config::value::{Proof, User, UserKey, Value};
+use crate::control::config::value::Value;
+use crate::control::config::value::credential::{Proof, User, UserKey};
 
 /// A file of users, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +88,7 @@ fn user(line: &str) -> Result<User, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::config::Secret;
+    use crate::control::config::value::credential::Secret;
 
     const KEY: &str = "4f7d04b5b9899460e7638f8036f253f4";
 

@@ -5,8 +5,6 @@ use std::ops::RangeInclusive;
 
 use clap::{Arg, ArgAction};
 
-use crate::control::config::Config;
-
 /// One option: `--name` on the command line, `name = …` in the file.
 #[derive(Clone, Debug)]
 pub struct Key {
@@ -26,12 +24,6 @@ pub struct Key {
     pub is_list: bool,
     /// When a changed value holds.
     pub when: When,
-    /// What `check-config` shows: TOML, or nothing where the key has no value.
-    pub(in crate::control) shown: fn(&Config) -> Option<String>,
-    /// Whether two configurations have the same of it.
-    pub(in crate::control) same: fn(&Config, &Config) -> bool,
-    /// Has the first configuration keep what the second one has of it.
-    pub(in crate::control) keep: fn(&mut Config, &Config),
 }
 
 /// What holds when an option is not given.
@@ -120,8 +112,7 @@ impl Key {
 /// "name" CONSTANT field: How<Value>, When { what is said of it }
 /// ```
 ///
-/// `How` is one of [`One`](super::One), [`Maybe`](super::Maybe) and [`Many`](super::Many). An entry
-/// may say itself how it is shown, compared or kept, where its value is not all there is to it.
+/// `How` is one of [`One`](super::One), [`Maybe`](super::Maybe) and [`Many`](super::Many).
 macro_rules! keys {
     ($(
         $name:literal $constant:ident $field:ident: $how:ident<$value:ty>, $when:ident {
@@ -130,31 +121,34 @@ macro_rules! keys {
             bounds: $bounds:expr,
             doc: $doc:expr,
             example: $example:expr,
-            $($other:ident: $instead:expr,)*
         }
     )*) => {
         $(
             #[doc = $doc]
             pub const $constant: Key = Key {
-                $($other: $instead,)*
-                ..Key {
-                    name: $name,
-                    unit: $unit,
-                    default: $default,
-                    bounds: $bounds,
-                    doc: $doc,
-                    example: $example,
-                    is_list: <$how<$value> as How>::IS_LIST,
-                    when: When::$when,
-                    shown: |config| <$how<$value> as How>::shown(&config.values.$field),
-                    same: |one, other| one.values.$field == other.values.$field,
-                    keep: |new, held| new.values.$field.clone_from(&held.values.$field),
-                }
+                name: $name,
+                unit: $unit,
+                default: $default,
+                bounds: $bounds,
+                doc: $doc,
+                example: $example,
+                is_list: <$how<$value> as How>::IS_LIST,
+                when: When::$when,
             };
         )*
 
         /// Every key, in the order of the command line and of the options table.
         pub const KEYS: &[Key] = &[$($constant),*];
+
+        /// The field of every key, in the order of [`KEYS`].
+        pub(super) const FIELDS: &[Field] = &[$(
+            Field {
+                key: &$constant,
+                shown: |values| <$how<$value> as How>::shown(&values.$field),
+                same: |one, other| one.$field == other.$field,
+                keep: |new, held| new.$field.clone_from(&held.$field),
+            }
+        ),*];
 
         /// Every option as it was written on the command line or in the file, `None` where it was
         /// not.

@@ -4,14 +4,12 @@
 //! whether a change holds at once or after a restart, the words for people, default and bounds. The
 //! command line, the file, what is settled, `check-config`, what a reload changes, the options
 //! table of `docs/configuration.md`, the example file and the manual page are made from it: a new
-//! key is an entry here and `config.values.its_name` where it is used.
+//! key is an entry here and `config.values.its_name` where it is used. A key whose value is not all
+//! there is to it says in `derived.rs` how it is shown and compared.
 //!
 //! Law: no default and no bound of an option stands anywhere else in the program.
 
-mod example;
-mod key;
-mod summary;
-mod table;
+pub(super) mod key;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,23 +17,30 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
-pub use example::example_file;
 pub use key::{Bounds, Key, Preset, When};
-pub use table::options_table;
 
 use key::keys;
-use summary::list;
 
-use super::Config;
 use super::file::source::{ConfigError, Source};
+use super::value::address::{ExternalIp, MetricsAddress, PortRange, Server};
 use super::value::choice::{IoChoice, LogFormat, Switch};
+use super::value::credential::{Realm, Secret, User};
+use super::value::path::{FilePath, SocketPath};
 use super::value::raw::{How, Many, Maybe, One, flag};
-use super::value::{
-    ExternalIp, FilePath, MetricsAddress, PortRange, Realm, Secret, Server, SocketPath, User,
-};
 use crate::turn::{OnReallocate, Settings};
 use crate::wire::ChannelRange;
 use crate::worker::Steering;
+
+/// A key's field of the settled [`Values`].
+pub(super) struct Field {
+    pub(super) key: &'static Key,
+    /// The value in TOML; nothing where the key has no value.
+    pub(super) shown: fn(&Values) -> Option<String>,
+    /// Whether both have the same of it.
+    pub(super) same: fn(&Values, &Values) -> bool,
+    /// Has the first values keep what the second ones have of it.
+    pub(super) keep: fn(&mut Values, &Values),
+}
 
 keys! {
     "listen" LISTEN listen: Many<SocketAddr>, Restart {
@@ -46,8 +51,6 @@ keys! {
                family at start, each with a socket of its own, so that an answer leaves from \
                the address that was asked.",
         example: "127.0.0.1:3478",
-        shown: |config| list(&config.listen),
-        same: |a, b| a.asked.listen == b.asked.listen,
     }
 
     "relay-ip" RELAY_IP relay_ip: Many<IpAddr>, Restart {
@@ -58,8 +61,6 @@ keys! {
         bounds: Bounds::Words("an address of this machine"),
         doc: "Address that relay ports are opened on.",
         example: "127.0.0.1",
-        shown: |config| list(config.relays.iter().map(|relay| relay.local)),
-        same: |a, b| a.asked.relay_ips == b.asked.relay_ips,
     }
 
     "external-ip" EXTERNAL_IP external_ip: Many<ExternalIp>, Restart {
@@ -69,8 +70,6 @@ keys! {
         doc: "Behind 1:1 NAT: the public address that clients are told in place of the relay \
                address PRIVATE (or the only relay address of that family).",
         example: "198.51.100.7/127.0.0.1",
-        shown: |config| list(config.external_pairs()),
-        same: |a, b| a.asked.external_ips == b.asked.external_ips,
     }
 
     "relay-ports" RELAY_PORTS relay_ports: One<PortRange>, Restart {
@@ -107,8 +106,6 @@ keys! {
                the long-term key, MD5 of `name:realm:password`; `#` begins a comment line. Read \
                again on reload.",
         example: "/dev/null",
-        shown: Config::users_file_shown,
-        same: |a, b| a.users_file == b.users_file,
     }
 
     "secret" SECRET secret: Many<Secret>, Live {
@@ -138,8 +135,6 @@ keys! {
                default as many as there are cores to run on, fewer where the CPU quota of a \
                container or the number of relay ports is smaller.",
         example: "2",
-        shown: Config::workers_shown,
-        same: |a, b| a.workers == b.workers,
     }
 
     "allow-peers" ALLOW_PEERS allow_peers: Many<IpNet>, Live {
@@ -337,8 +332,6 @@ keys! {
                over HTTP. A port alone is on 127.0.0.1; 0.0.0.0 and [::] stand for every \
                address of that family at start. No client can name it as a peer.",
         example: "127.0.0.1:9641",
-        shown: |config| list(&config.metrics),
-        same: |a, b| a.metrics == b.metrics,
     }
 
     "control" CONTROL control: Maybe<SocketPath>, Restart {

@@ -12,19 +12,8 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use toml::Spanned;
 
 use super::Value;
-use crate::control::config::file::exposure::Content;
-use crate::control::config::file::source::{ConfigError, Source};
-use crate::control::config::schema::Options;
-use crate::control::config::schema::{Key, Preset};
-
-/// Where a value was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// On the command line.
-    Flag,
-    /// In the file, at this byte.
-    File(usize),
-}
+use crate::control::config::file::source::{ConfigError, Place, Source};
+use crate::control::config::schema::key::{Key, Preset};
 
 /// A value and the place it was written at.
 #[derive(Clone, Debug)]
@@ -173,12 +162,4 @@ fn checked<T: Value>(source: &Source, key: &Key, given: &Given<T>) -> Result<T, 
     let Given { value, place } = given;
     value.check(key).map_err(|problem| source.error(Some(*place), key.name, problem))?;
     Ok(value.clone())
-}
-
-impl Options {
-    /// Whether there are passwords or secrets among these options.
-    pub(in crate::control) fn content(&self) -> Content {
-        let is_secret = self.user.is_some() || self.secret.is_some();
-        if is_secret { Content::Secret } else { Content::Public }
-    }
 }

@@ -1,7 +1,7 @@
 //! The options table of `docs/configuration.md`, made from the schema and checked against what
 //! stands there.
 
-use super::{KEYS, Key};
+use crate::control::config::schema::{KEYS, Key};
 
 /// Writes the options table of `docs/configuration.md`: one row per key, in Markdown.
 pub fn options_table() -> String {

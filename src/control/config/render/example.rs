@@ -3,7 +3,7 @@
 //! Made from the schema like the options table of `docs/configuration.md`, so that neither can be
 //! out of date.
 
-use super::{KEYS, Key};
+use crate::control::config::schema::{KEYS, Key};
 
 /// Columns of a comment.
 const WIDTH: usize = 100;
@@ -53,8 +53,8 @@ fn comment(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Options;
     use super::{KEYS, WIDTH, example_file};
+    use crate::control::config::schema::Options;
 
     #[test]
     fn every_key_stands_there_and_can_be_set_as_it_does() {

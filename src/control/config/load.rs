@@ -1,0 +1,65 @@
+//! Reads the configuration from where it was written, and settles it.
+
+use std::path::{Path, PathBuf};
+
+use super::file::exposure::{self, Content};
+use super::file::source::{ConfigError, Source};
+use super::machine::Machine;
+use super::schema::Options;
+use super::settle::Settling;
+use super::settled::Config;
+
+/// Where a configuration came from, so that it can be read again.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// What the command line says.
+    pub flags: Options,
+    /// The file below it, if there is one.
+    pub file: Option<PathBuf>,
+}
+
+impl Origin {
+    /// Reads and settles everything, on the machine as it is now.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(self.flags.clone(), self.file.as_deref(), &Machine::this())
+    }
+
+    /// Reads and settles everything for a server that runs: whether the machine has its addresses
+    /// at the moment is no matter.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_again(&self) -> Result<Config, ConfigError> {
+        let machine = Machine { binds: |_| true, ..Machine::this() };
+        Config::load(self.flags.clone(), self.file.as_deref(), &machine)
+    }
+}
+
+impl Config {
+    /// Settles options from the command line and, below them, from a file.
+    ///
+    /// Errors name the place, the key, what is wrong and what would be right.
+    pub fn load(
+        flags: Options,
+        file: Option<&Path>,
+        machine: &Machine,
+    ) -> Result<Self, ConfigError> {
+        let source = file.map_or_else(|| Ok(Source::default()), Source::open)?;
+        let in_file: Options = source.options()?;
+        let content = content(&in_file);
+        let mut config = Settling { source: &source, machine }.settle(&flags.over(in_file))?;
+        let users = config.users_file.as_ref().map(|users| (&*users.path, Content::Secret));
+        let files = file.map(|file| (file, content)).into_iter().chain(users);
+        config.exposed = files.flat_map(|(file, content)| exposure::of(file, content)).collect();
+        Ok(config)
+    }
+}
+
+/// Whether there are passwords or secrets among options.
+fn content(options: &Options) -> Content {
+    let is_secret = options.user.is_some() || options.secret.is_some();
+    if is_secret { Content::Secret } else { Content::Public }
+}

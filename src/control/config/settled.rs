@@ -1,0 +1,136 @@
+//! The settled configuration, and what the rest of the program asks it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::addresses::{Addresses, Asked, Unfit};
+use super::file::exposure::Exposure;
+use super::file::users::UsersFile;
+use super::machine::Machine;
+use super::schema::Values;
+use super::value::credential::User;
+use crate::turn::RelayAddress;
+
+/// Everything the server was told, resolved.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The addresses that were asked for, which these three come from.
+    pub asked: Asked,
+    /// Addresses the STUN port is opened on; concrete, sorted, each once, at least one of them
+    /// here.
+    pub listen: Vec<SocketAddr>,
+    /// Addresses relay ports are opened on, at least one; of one family the first is preferred.
+    pub relays: Vec<RelayAddress>,
+    /// Addresses that were asked for by name and that this machine does not have yet.
+    pub missing: Vec<IpAddr>,
+    /// The value of every key; of total-quota no more than there are relay ports, of secret the one
+    /// that was made for this run, too.
+    pub values: Values,
+    /// Realms that held before in this run, the latest first: allocations made under them go on.
+    pub former_realms: Vec<String>,
+    /// The file of further users, if there is one; shared, because it may have a million of them.
+    pub users_file: Option<Arc<UsersFile>>,
+    /// True when there was no user and no secret, and the only secret was made for this run.
+    pub secret_is_generated: bool,
+    /// Where each worker runs, by worker index; at least one.
+    pub workers: Vec<WorkerPlace>,
+    /// What is routed to this machine, and so closed to clients; empty if the kernel does not say.
+    pub local: Vec<IpNet>,
+    /// Addresses that numbers are shown on, perhaps all of a family; sorted, each once, none by
+    /// default.
+    pub metrics: Vec<SocketAddr>,
+    /// Files that others on this machine may read or change and should not.
+    pub exposed: Vec<Exposure>,
+}
+
+/// Where a worker runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerPlace {
+    /// Index of the core that the worker is pinned to.
+    pub core: usize,
+}
+
+impl Values {
+    /// Where the control socket is, if there is one.
+    pub(in crate::control) fn control_path(&self) -> Option<&Path> {
+        self.control.as_ref().map(|path| path.0.as_path())
+    }
+
+    /// Where new clients are sent while draining; one of each family at most, none an own one.
+    pub(in crate::control) fn alternates(&self) -> Vec<SocketAddr> {
+        self.alternate_server.iter().map(|server| server.0).collect()
+    }
+}
+
+impl Config {
+    /// Every user with a fixed password or key.
+    pub fn users(&self) -> impl Iterator<Item = &User> {
+        let in_file = self.users_file.iter().flat_map(|file| &file.users);
+        self.values.user.iter().chain(in_file)
+    }
+
+    /// As many allocations as there are relay ports.
+    pub(super) fn most_allocations(&self) -> u32 {
+        let relays = u32::try_from(self.relays.len()).unwrap_or(u32::MAX);
+        self.values.relay_ports.count().saturating_mul(relays)
+    }
+
+    /// Names everything that leads to this machine: its own addresses, what it listens on even if
+    /// an interface has it only later, and what it is called on the other side of a NAT.
+    pub fn own(&self) -> Vec<IpNet> {
+        let sockets = self.listen.iter().map(SocketAddr::ip);
+        let relays = self.relays.iter().flat_map(|relay| [relay.local, relay.advertised]);
+        let named = sockets.chain(relays).map(IpNet::from);
+        self.local.iter().copied().chain(named).collect()
+    }
+
+    /// Names the sockets of this process that no packet of a client comes from, as they are here
+    /// and on the other side of a NAT.
+    pub fn own_sockets(&self) -> Vec<SocketAddr> {
+        let mut sockets = self.listen.clone();
+        for relay in self.relays.iter().filter(|relay| relay.advertised != relay.local) {
+            let here = self.listen.iter().filter(|socket| socket.ip() == relay.local);
+            sockets.extend(here.map(|socket| SocketAddr::new(relay.advertised, socket.port())));
+        }
+        sockets
+    }
+
+    /// Names the advertised relay addresses that no peer on the Internet can reach.
+    pub fn private_relays(&self) -> impl Iterator<Item = IpAddr> {
+        self.relays.iter().map(|relay| relay.advertised).filter(|ip| is_private(*ip))
+    }
+
+    /// How many relay addresses there may be at a time, now or later.
+    pub(in crate::control) fn most_relays(&self) -> usize {
+        self.asked.most_relays().max(self.relays.len())
+    }
+
+    /// What the addresses that were asked for come to on a machine that may have changed.
+    ///
+    /// # Errors
+    /// One line that says why they come to nothing that could be used. Then nothing has changed.
+    pub(in crate::control) fn addresses_on(&self, machine: &Machine) -> Result<Addresses, String> {
+        let in_use = Addresses {
+            listen: self.listen.clone(),
+            relays: self.relays.clone(),
+            missing: self.missing.clone(),
+        };
+        let unfit = |unfit: Unfit| format!("{}: {}", unfit.key.name, unfit.problem);
+        self.asked.on(machine, &in_use).map_err(unfit)
+    }
+}
+
+/// Says whether an address means something on its own network only.
+pub(in crate::control) fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            let is_shared = first == 100 && second & 0xC0 == 64;
+            v4.is_private() || v4.is_loopback() || v4.is_link_local() || is_shared
+        }
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local(),
+    }
+}
