@@ -16,6 +16,11 @@
 //! fingerprint.rs  the CRC that tells STUN from anything else
 //! error_code.rs   the error codes a relay answers with
 //! channel.rs      channel numbers and ChannelData frames
+//! frames.rs       where a frame ends in a stream
+//! first.rs        what a stream's first bytes say it is
+//! hello.rs        a look at a TLS ClientHello
+//! proxy.rs        the PROXY header that a balancer sends in front of a stream
+//! peeked.rs       what a look at the beginning of a stream brings
 //! run.rs          which datagrams of a train one verdict holds for
 //! prefix.rs       what is written in front of a relayed payload
 //! bytes.rs        padding, and numbers out of bytes
@@ -27,11 +32,16 @@ mod bytes;
 mod channel;
 mod error_code;
 mod fingerprint;
+mod first;
+mod frames;
 mod glance;
 mod header;
+mod hello;
 mod integrity;
 mod message;
+mod peeked;
 mod prefix;
+mod proxy;
 mod run;
 #[cfg(test)]
 mod vectors;
@@ -43,13 +53,18 @@ pub use bytes::{MAX_PADDING, padded};
 pub use channel::{ChannelData, ChannelDataError, ChannelNumber, ChannelRange};
 pub use error_code::ErrorCode;
 pub use fingerprint::Fingerprint;
+pub use first::{First, first};
+pub use frames::{Delimited, MOST_FRAME_BYTES, delimit};
 pub use glance::{Glance, Shown};
 pub use header::{
     Class, HEADER_BYTES, Header, HeaderError, MAGIC_COOKIE, Method, PacketKind, TransactionId,
 };
+pub use hello::{AlpnOffers, AppProtocol, Hello, MOST_HELLO_BYTES, ServerName, hello};
 pub use integrity::{IntegrityKey, TimeLimitedPassword, mac, time_limited_password};
 pub use message::{Malformed, Message, ParseError};
+pub use peeked::Peeked;
 pub use prefix::Prefix;
+pub use proxy::{MOST_PROXY_BYTES, ProxyHeader, WRITTEN_PROXY_BYTES, proxy, write_proxy};
 pub use run::run;
 pub use writer::{Full, MessageWriter};
 
