@@ -19,6 +19,7 @@ use super::{
         authenticator::{Authenticated, Refusal},
         refusal_reports::RefusalReports,
         reply_budget::{Admitted, ReplyBudget, kind::ReplyKind},
+        stream_strangers::StreamStrangers,
     },
     method::{
         answer::{Answer, Envelope, Refused},
@@ -49,6 +50,7 @@ pub struct Server {
     pub(super) reservations: Reservations,
     pub(super) timers: Wheel,
     pub(super) budget: ReplyBudget,
+    pub(super) stream_strangers: StreamStrangers,
     pub(super) refusals: RefusalReports,
     pub(super) counters: Counters,
     pub(super) effects: VecDeque<Effect>,
@@ -75,6 +77,7 @@ impl Server {
             reservations: Reservations::new(shard.worker, rng.hash_state()),
             timers: Wheel::new(),
             budget: ReplyBudget::new(settings.stranger_bytes_per_s, rng.bits()),
+            stream_strangers: StreamStrangers::new(rng.hash_state()),
             refusals: RefusalReports::default(),
             counters: Counters::default(),
             effects: VecDeque::new(),
@@ -140,7 +143,7 @@ impl Server {
     }
 
     fn stun(&mut self, now: Now, path: Path, datagram: &[u8], reply: &mut [u8]) -> Verdict {
-        let admitted = match self.first_look(now, path.flow, datagram) {
+        let admitted = match self.first_look(now, path, datagram) {
             Ok(admitted) => admitted,
             Err(reason) => return Verdict::Drop(reason),
         };
@@ -193,7 +196,7 @@ impl Server {
             key: None,
         };
         let answer = Answer::Error(ErrorCode::BadRequest);
-        self.answer_stranger(path.flow, &envelope, &answer, admitted, reply)
+        self.answer_stranger(path, &envelope, &answer, admitted, reply)
     }
 
     fn request(
@@ -213,20 +216,21 @@ impl Server {
         let stranger = Envelope::of(now, path.client(), message, None);
         if message.method() == Method::Binding {
             let answer = self.binding(message);
-            return self.answer_stranger(path.flow, &stranger, &answer, admitted, reply);
+            return self.answer_stranger(path, &stranger, &answer, admitted, reply);
         }
         match self.authenticate(now, path.flow, message) {
             Ok(authenticated) => {
                 self.counters.authenticated += 1;
+                self.stream_strangers.forget(path.flow);
                 self.verified(now, path, message, &authenticated, reply)
             }
             Err(refusal) => {
                 self.counters.refuse(refusal);
                 self.tell_refusal(now, path, message, refusal);
-                if refusal.shows_return_path() {
+                if refusal.shows_return_path() && !path.transport.is_stream() {
                     return self.write(&stranger, &refused(refusal), reply);
                 }
-                self.answer_stranger(path.flow, &stranger, &refused(refusal), admitted, reply)
+                self.answer_stranger(path, &stranger, &refused(refusal), admitted, reply)
             }
         }
     }
@@ -307,17 +311,23 @@ impl Server {
         handled.unwrap_or_else(|Refused(code)| Answer::Error(code))
     }
 
-    /// Answers somebody whose request proves nothing: within the budget of his network, unless he
-    /// has an allocation. `admitted` is what the first look found, which cannot see every fault.
+    /// Answers somebody whose request proves nothing: within the budget of his network, or a number
+    /// of times on one connection, unless he has an allocation. `admitted` is what the first look
+    /// found, which cannot see every fault.
     fn answer_stranger(
         &mut self,
-        flow: FiveTuple,
+        path: Path,
         envelope: &Envelope<'_>,
         answer: &Answer,
         admitted: Option<Admitted>,
         reply: &mut [u8],
     ) -> Verdict {
+        let flow = path.flow;
         if self.allocations.find(flow).is_some() {
+            return self.write(envelope, answer, reply);
+        }
+        if path.transport.is_stream() {
+            self.stream_strangers.charge(flow);
             return self.write(envelope, answer, reply);
         }
         let (now, kind) = (envelope.now, reply_kind(answer));

@@ -11,9 +11,6 @@ use crate::turn::{Closed, FiveTuple, ListenerId, Opened, PerFamily, WorkerIndex}
 /// Lines about allocations that are logged each second; the rest is one more line.
 const ALLOCATION_LINES_PER_SECOND: u32 = 50;
 
-/// Every listener's transport; there is one kind so far.
-const TRANSPORT: &str = "udp";
-
 /// Logs allocations.
 #[derive(Debug)]
 pub(in crate::control) struct AllocationLog {
@@ -44,7 +41,7 @@ impl AllocationLog {
             info!(
                 %session,
                 user = &**user,
-                transport = TRANSPORT,
+                transport = path.transport.name(),
                 client = %path.client(),
                 server = self.server(path.flow),
                 relayed = words(relayed),
@@ -68,7 +65,7 @@ impl AllocationLog {
             info!(
                 %session,
                 user = &**user,
-                transport = TRANSPORT,
+                transport = path.transport.name(),
                 client = %path.client(),
                 server = self.server(path.flow),
                 relayed = words(relayed),

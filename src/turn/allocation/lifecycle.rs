@@ -69,6 +69,17 @@ impl Server {
         }
     }
 
+    /// Forgets a TCP or TLS connection that has ended, whether its client had an allocation or not:
+    /// that five-tuple cannot come back, so the allocation ends at once, and an Allocate that still
+    /// waits will not be answered.
+    pub fn disconnected(&mut self, now: Now, flow: FiveTuple) {
+        self.stream_strangers.forget(flow);
+        self.pending_allocates.abandon(flow);
+        if let Some(id) = self.live_allocation(now, flow) {
+            self.end_allocation(now, id, Cause::Disconnected);
+        }
+    }
+
     /// Takes no new allocations from now on and sends whoever asks for one elsewhere; `None` takes
     /// them again. Those that live are not touched, and a port that is reserved can be had.
     pub fn drain(&mut self, alternates: Option<Alternates>) {
@@ -110,7 +121,7 @@ impl Server {
         self.timers.disarm(id.0);
         self.unforward_all(&mut allocation);
         let families = allocation.relayed.families().expect("an allocation has a relayed address");
-        self.counters.close(families);
+        self.counters.close(allocation.path.transport, families);
         for relayed in allocation.relayed.iter() {
             self.close_relay(relayed.relay);
         }
@@ -141,7 +152,7 @@ impl Server {
         }
         let Some(relayed) = allocation.take_relayed(family) else { return };
         if let Some(left) = allocation.relayed.families() {
-            self.counters.narrow(left);
+            self.counters.narrow(allocation.path.transport, left);
         }
         self.tell_forwards(now, id);
         self.close_relay(relayed.relay);

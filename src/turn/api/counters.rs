@@ -1,7 +1,7 @@
 //! What happened, in numbers. Plain words of one thread: nobody else writes them.
 
 use crate::turn::{
-    api::{per_family::Families, reason::Reason, report::Load},
+    api::{path::Transport, per_family::Families, reason::Reason, report::Load},
     auth::{authenticator::Refusal, reply_budget::kind::ReplyKind},
 };
 use crate::wire::{ErrorCode, Method};
@@ -81,8 +81,8 @@ pub struct Counters {
     pub redeemed: u64,
     /// Requests whose sender was found out.
     pub authenticated: u64,
-    live_with: [u64; Families::ALL.len()],
-    opened_with: [u64; Families::ALL.len()],
+    live_over: [[u64; Families::ALL.len()]; Transport::ALL.len()],
+    opened_over: [[u64; Families::ALL.len()]; Transport::ALL.len()],
     refusals: [u64; Refusal::ALL.len()],
     refused_replies: [u64; ReplyKind::ALL.len()],
     quota_hits: [u64; QuotaHit::ALL.len()],
@@ -97,14 +97,14 @@ impl Counters {
         self.drops[reason as usize]
     }
 
-    /// Allocations that live now and have such relayed addresses.
-    pub fn live_with(&self, families: Families) -> u64 {
-        self.live_with[families as usize]
+    /// Allocations that live now, of clients on such a transport, with such relayed addresses.
+    pub fn live_over(&self, transport: Transport, families: Families) -> u64 {
+        self.live_over[transport as usize][families as usize]
     }
 
-    /// Allocations made with such relayed addresses.
-    pub fn opened_with(&self, families: Families) -> u64 {
-        self.opened_with[families as usize]
+    /// Allocations made by clients on such a transport, with such relayed addresses.
+    pub fn opened_over(&self, transport: Transport, families: Families) -> u64 {
+        self.opened_over[transport as usize][families as usize]
     }
 
     /// Requests whose sender was not found out.
@@ -141,30 +141,31 @@ impl Counters {
     }
 
     /// Counts an allocation that was made.
-    pub(in crate::turn) fn open(&mut self, families: Families) {
+    pub(in crate::turn) fn open(&mut self, transport: Transport, families: Families) {
         self.opened += 1;
         self.live += 1;
-        self.opened_with[families as usize] += 1;
-        self.live_with[families as usize] += 1;
+        self.opened_over[transport as usize][families as usize] += 1;
+        self.live_over[transport as usize][families as usize] += 1;
     }
 
     /// Counts an allocation that lives on from another process.
-    pub(in crate::turn) fn import(&mut self, families: Families) {
+    pub(in crate::turn) fn import(&mut self, transport: Transport, families: Families) {
         self.live += 1;
-        self.live_with[families as usize] += 1;
+        self.live_over[transport as usize][families as usize] += 1;
     }
 
     /// Counts an allocation that ended with such relayed addresses.
-    pub(in crate::turn) fn close(&mut self, families: Families) {
+    pub(in crate::turn) fn close(&mut self, transport: Transport, families: Families) {
         self.closed += 1;
         self.live -= 1;
-        self.live_with[families as usize] -= 1;
+        self.live_over[transport as usize][families as usize] -= 1;
     }
 
     /// Counts a dual allocation that goes on with one relayed address.
-    pub(in crate::turn) fn narrow(&mut self, to: Families) {
-        self.live_with[Families::Both as usize] -= 1;
-        self.live_with[to as usize] += 1;
+    pub(in crate::turn) fn narrow(&mut self, transport: Transport, to: Families) {
+        let live = &mut self.live_over[transport as usize];
+        live[Families::Both as usize] -= 1;
+        live[to as usize] += 1;
     }
 
     pub(in crate::turn) fn refuse_replies(&mut self, kind: ReplyKind, answers: usize) {
@@ -206,6 +207,7 @@ mod tests {
 
     #[test]
     fn counters_stand_in_the_order_of_their_enums() {
+        assert!(Transport::ALL.into_iter().enumerate().all(|(n, over)| over as usize == n));
         assert!(Families::ALL.into_iter().enumerate().all(|(n, families)| families as usize == n));
         assert!(QuotaHit::ALL.into_iter().enumerate().all(|(n, quota)| quota as usize == n));
         assert!(Refusal::ALL.into_iter().enumerate().all(|(n, refusal)| refusal as usize == n));

@@ -5,7 +5,8 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-/// A local listening address and its transport, by its place in the worker's list.
+/// A local listening address and its transport, by its place in the worker's list. TCP and TLS on
+/// one port share one, UDP on that port has another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListenerId(pub u16);
 

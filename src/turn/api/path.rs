@@ -13,13 +13,32 @@ use crate::turn::api::identity::FiveTuple;
 pub enum Transport {
     /// One message in each datagram.
     Udp,
+    /// Messages one after another on a TCP connection.
+    Tcp,
+    /// The same inside TLS.
+    Tls,
 }
 
 impl Transport {
+    /// All of them, in the order of the counters.
+    pub const ALL: [Transport; 3] = [Transport::Udp, Transport::Tcp, Transport::Tls];
+
     /// One word for it, in metrics, records and lists.
     pub const fn name(self) -> &'static str {
         match self {
             Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+        }
+    }
+
+    /// True for a connection: its client was reached at its address before it sent a byte, it is
+    /// told when the client has gone, and frames on it are padded to a multiple of 4
+    /// (RFC 8656 §12.5).
+    pub const fn is_stream(self) -> bool {
+        match self {
+            Transport::Udp => false,
+            Transport::Tcp | Transport::Tls => true,
         }
     }
 }
@@ -37,6 +56,16 @@ impl Path {
     /// The path of datagrams of a five-tuple.
     pub const fn udp(flow: FiveTuple) -> Path {
         Path { flow, transport: Transport::Udp }
+    }
+
+    /// The path of a TCP connection.
+    pub const fn tcp(flow: FiveTuple) -> Path {
+        Path { flow, transport: Transport::Tcp }
+    }
+
+    /// The path of a TLS connection.
+    pub const fn tls(flow: FiveTuple) -> Path {
+        Path { flow, transport: Transport::Tls }
     }
 
     /// The client as the server sees it.

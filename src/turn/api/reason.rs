@@ -45,10 +45,14 @@ reasons! {
     OwnSource => "own_source",
     /// The source's share of unauthenticated answers is used up.
     ReplyBudget => "reply_budget",
+    /// The connection has had as many answers as one gets without credentials that are good.
+    TooManyAnswers => "too_many_answers",
     /// The answer does not fit the buffer.
     NoRoom => "no_room",
     /// The same Allocate is already waiting for its socket.
     AlreadyPending => "already_pending",
+    /// The client's connection ended while its request waited.
+    Disconnected => "disconnected",
     /// A completion nobody waits for.
     NotPending => "not_pending",
     /// ChannelData whose number or length is not one.

@@ -104,6 +104,8 @@ pub enum Cause {
     Replaced,
     /// Another worker has an allocation for the same five-tuple and keeps it.
     Duplicate,
+    /// The TCP or TLS connection of its client ended: its five-tuple cannot come back.
+    Disconnected,
     /// An operator ended it.
     Killed,
     /// The server ends.
@@ -118,6 +120,7 @@ impl Cause {
             Cause::Deleted => "deleted",
             Cause::Replaced => "replaced",
             Cause::Duplicate => "duplicate",
+            Cause::Disconnected => "disconnected",
             Cause::Killed => "killed",
             Cause::Shutdown => "shutdown",
         }

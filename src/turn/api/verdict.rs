@@ -70,6 +70,18 @@ pub struct ToClient {
     pub prefix: Prefix,
 }
 
+impl ToClient {
+    /// Zero bytes that follow a payload. On a stream every frame ends on a multiple of 4, over UDP
+    /// a ChannelData frame ends where its payload does (RFC 8656 §12.5).
+    pub const fn trailing_bytes(&self, payload_bytes: usize) -> usize {
+        if self.path.transport.is_stream() {
+            payload_bytes.next_multiple_of(4) - payload_bytes
+        } else {
+            self.prefix.trailing_bytes(payload_bytes)
+        }
+    }
+}
+
 /// What of a train from a peer goes to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivered {

@@ -18,17 +18,22 @@ use crate::wire::{Class, Glance, Method};
 
 impl Server {
     /// Asks the budget about a request of a stranger. `Ok(None)` for anything else, which is not
-    /// limited, or not answered.
+    /// limited, or not answered; and for a stream, whose source is not forged and which has a limit
+    /// of its own.
     pub(in crate::turn) fn first_look(
         &mut self,
         now: Now,
-        flow: FiveTuple,
+        path: Path,
         datagram: &[u8],
     ) -> Result<Option<Admitted>, Reason> {
+        let flow = path.flow;
         // The class comes first: an indication brings payload, and pays for no look at the table.
         let Some(request) = request(datagram) else { return Ok(None) };
         if self.allocations.find(flow).is_some() {
             return Ok(None);
+        }
+        if path.transport.is_stream() {
+            return self.stream_strangers.admit(flow).map(|()| None);
         }
         let Some(kind) = self.answer_to_stranger(now, flow, request) else { return Ok(None) };
         self.admit_stranger(now, flow, kind).map(Some)

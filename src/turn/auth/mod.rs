@@ -2,7 +2,8 @@
 //!
 //! [`first_look`] decides whether a request is worth the check. [`authenticator`] checks
 //! MESSAGE-INTEGRITY against [`credentials`]; a [`nonce`] proves that the client can be reached at
-//! its address; [`reply_budget`] bounds what is sent to addresses that have proved nothing.
+//! its address; [`reply_budget`] bounds what is sent to addresses that have proved nothing, and
+//! [`stream_strangers`] how often a connection is answered.
 
 pub(super) mod authenticator;
 pub(super) mod credentials;
@@ -11,3 +12,4 @@ pub(super) mod nonce;
 pub(super) mod refusal_reports;
 mod refusals;
 pub(super) mod reply_budget;
+pub(super) mod stream_strangers;

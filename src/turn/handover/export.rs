@@ -62,7 +62,7 @@ impl Server {
                 return ExportPage { records, next: Some(ExportFrom::Allocation(id.0)) };
             }
             let Some(allocation) = self.allocations.look_at(id) else { continue };
-            let record = self.allocation_record(allocation);
+            let Some(record) = self.allocation_record(allocation) else { continue };
             weight += record.permissions.len() + record.channels.len();
             records.push(Record::Allocation(Box::new(record)));
         }
@@ -89,19 +89,21 @@ impl Server {
         WorkerRecord { worker: self.shard.worker.0, last_serial: self.last_serial }
     }
 
-    fn allocation_record(&self, allocation: &Allocation) -> AllocationRecord {
+    /// `None` for the allocation of a stream, which does not go over.
+    fn allocation_record(&self, allocation: &Allocation) -> Option<AllocationRecord> {
+        let transport = TransportRecord::of(allocation.path.transport)?;
         let relayed = |family| {
             let relayed = allocation.relayed.get(family)?;
             let local = self.relays.local(relayed.relay);
             Some(RelayedRecord { local, expires_ms: relayed.expires_ms })
         };
         let Traffic { to_peers, to_client, dropped } = allocation.traffic;
-        AllocationRecord {
+        Some(AllocationRecord {
             worker: allocation.session.worker.0,
             serial: allocation.session.serial,
             listener: allocation.path.flow.listener.0,
             client: allocation.path.client(),
-            transport: TransportRecord::of(allocation.path.transport),
+            transport,
             user: allocation.owner.user.to_string(),
             account: allocation.owner.account.to_string(),
             v4: relayed(Family::V4),
@@ -117,14 +119,15 @@ impl Server {
             debts_to_peers: allocation.meters.to_peers.debts(),
             debts_to_client: allocation.meters.to_client.debts(),
             opened_ms: allocation.opened_ms,
-        }
+        })
     }
 }
 
 impl TransportRecord {
-    const fn of(transport: Transport) -> TransportRecord {
+    const fn of(transport: Transport) -> Option<TransportRecord> {
         match transport {
-            Transport::Udp => TransportRecord::Udp,
+            Transport::Udp => Some(TransportRecord::Udp),
+            Transport::Tcp | Transport::Tls => None,
         }
     }
 }

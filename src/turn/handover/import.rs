@@ -107,7 +107,7 @@ impl Server {
         let Checked { relayed, permissions, channels, granted } = self.check(record)?;
         let relays = self.claim_ports(relayed)?;
         let families = record.families().ok_or(ImportError::Inconsistent("relayed addresses"))?;
-        self.counters.import(families);
+        self.counters.import(record.path().transport, families);
         self.last_serial = self.last_serial.max(record.serial.min(LATEST));
         let owner = imported_owner(&record.user, &record.account);
         self.shard.quota.hold(&owner.account);

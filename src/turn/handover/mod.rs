@@ -7,6 +7,7 @@
 //!
 //! [`Server::export`]: crate::turn::Server::export
 //! [`Server::import`]: crate::turn::Server::import
+//! [`Server::disconnected`]: crate::turn::Server::disconnected
 //!
 //! ```text
 //! record.rs   what is said, one record an allocation or a reservation
@@ -20,6 +21,9 @@
 //! - **Keys.** The next request of a client is verified with the credentials, as after a reload:
 //!   the same answers, and no secret in the records. What vouches for the client must be the same:
 //!   the users and secrets, and the key of [`Nonces`](crate::turn::Nonces).
+//! - **Allocations of TCP and TLS clients.** Their connections end with this process, and an
+//!   allocation ends with its connection: the client sees it at once and begins anew. Whoever stops
+//!   after an export ends them with [`Server::disconnected`], so that each has its report.
 //! - **Allocates that wait for a socket.** Their clients send again.
 //! - **What strangers were answered.** It is paid off in two seconds.
 //! - **Sockets.** They go their own way; an import names each of them.

@@ -134,6 +134,7 @@ impl Server {
             missing: PerFamily::default(),
             ports_in_use: Vec::new(),
             retries: BIND_RETRIES,
+            is_abandoned: false,
         }
     }
 

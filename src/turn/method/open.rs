@@ -13,6 +13,7 @@ use crate::turn::{
         effect::{Bind, Effect, Open, Outcome, Purpose, Socket},
         identity::PendingId,
         now::Now,
+        path::Path,
         per_family::Families,
         reason::Reason,
         report::{Cause, Opened, Report, Traffic},
@@ -116,7 +117,7 @@ impl Server {
 
     fn try_again(&mut self, waiting: &mut PendingAllocate, family: Family, in_use: bool) {
         waiting.missing.set(family, ErrorCode::InsufficientCapacity);
-        if in_use && waiting.retries > 0 {
+        if in_use && waiting.retries > 0 && !waiting.is_abandoned {
             waiting.retries -= 1;
             self.draw_port(waiting, family);
         }
@@ -126,6 +127,9 @@ impl Server {
     fn conclude(&mut self, now: Now, waiting: &mut PendingAllocate) -> Answer {
         for relay in std::mem::take(&mut waiting.ports_in_use) {
             self.relays.release(relay);
+        }
+        if waiting.is_abandoned {
+            return self.abandon(waiting);
         }
         if waiting.bound.families().is_none() {
             self.release_quota(waiting);
@@ -138,6 +142,15 @@ impl Server {
             self.reservations.make(relay, &waiting.owner, now.mono_ms, &mut self.rng)
         });
         Answer::Allocated(self.establish(now, waiting, token))
+    }
+
+    /// Gives back what was bound for a client that has gone.
+    fn abandon(&mut self, waiting: &PendingAllocate) -> Answer {
+        for relay in waiting.bound.iter().copied().chain(waiting.reserved) {
+            self.close_relay(relay);
+        }
+        self.release_quota(waiting);
+        Answer::Silence(Reason::Disconnected)
     }
 
     /// Puts an allocation into the table. The success may be answered from here on, not before.
@@ -159,7 +172,7 @@ impl Server {
             reservation,
             missing: waiting.missing_family(),
         };
-        let session = self.name_session(waiting.bound.families());
+        let session = self.name_session(waiting.path, waiting.bound.families());
         let id = self.allocations.insert(Allocation {
             session,
             path: waiting.path,
@@ -183,8 +196,9 @@ impl Server {
     }
 
     /// Counts one more allocation and names it.
-    fn name_session(&mut self, families: Option<Families>) -> SessionId {
-        self.counters.open(families.expect("an allocation has a relayed address"));
+    fn name_session(&mut self, path: Path, families: Option<Families>) -> SessionId {
+        let families = families.expect("an allocation has a relayed address");
+        self.counters.open(path.transport, families);
         self.last_serial += 1;
         SessionId { worker: self.shard.worker, serial: self.last_serial }
     }

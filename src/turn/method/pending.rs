@@ -64,6 +64,8 @@ pub(in crate::turn) struct PendingAllocate {
     /// Ports that somebody else uses, held back until the end so that none is tried twice.
     pub(in crate::turn) ports_in_use: Vec<RelayId>,
     pub(in crate::turn) retries: u8,
+    /// The client's connection has ended: what is bound is given back.
+    pub(in crate::turn) is_abandoned: bool,
 }
 
 /// Every waiting Allocate of one worker.
@@ -113,7 +115,17 @@ impl PendingAllocates {
     /// Takes a waiting Allocate.
     pub(in crate::turn) fn take(&mut self, pending: PendingId) -> Option<PendingAllocate> {
         let waiting = self.waiting.remove(&pending)?;
-        self.flows.remove(&waiting.path.flow);
+        if !waiting.is_abandoned {
+            self.flows.remove(&waiting.path.flow);
+        }
         Some(waiting)
+    }
+
+    /// Frees a five-tuple whose client has gone. What was asked of the world for it still waits.
+    pub(in crate::turn) fn abandon(&mut self, flow: FiveTuple) {
+        let pending = self.flows.remove(&flow);
+        if let Some(waiting) = pending.and_then(|pending| self.waiting.get_mut(&pending)) {
+            waiting.is_abandoned = true;
+        }
     }
 }

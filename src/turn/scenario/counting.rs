@@ -5,7 +5,7 @@ use super::stage::{
     world::{PEER, World},
 };
 use crate::turn::{
-    api::{counters::QuotaHit, per_family::Families},
+    api::{counters::QuotaHit, path::Transport, per_family::Families},
     auth::authenticator::Refusal,
     ports::relays::PortUse,
 };
@@ -15,7 +15,7 @@ const ANN: Client = Client::ANN;
 
 /// Allocations that live, with an IPv4 address, an IPv6 address, and both.
 fn live(world: &World) -> [u64; 3] {
-    let live = Families::ALL.map(|families| world.counters().live_with(families));
+    let live = Families::ALL.map(|families| world.counters().live_over(Transport::Udp, families));
     assert_eq!(live.iter().sum::<u64>(), world.counters().live);
     live
 }
@@ -46,7 +46,8 @@ fn allocations_are_counted_by_their_ends() {
     world.refresh(ANN, 0).expect_success();
     world.at(700);
     assert_eq!(live(&world), [0, 0, 0]);
-    assert_eq!(Families::ALL.map(|families| world.counters().opened_with(families)), [1, 1, 1]);
+    let opened = |families| world.counters().opened_over(Transport::Udp, families);
+    assert_eq!(Families::ALL.map(opened), [1, 1, 1]);
     assert_eq!((world.counters().opened, world.counters().closed), (3, 3));
 }
 

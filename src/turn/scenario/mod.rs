@@ -11,6 +11,7 @@ mod requests;
 mod sessions;
 mod size;
 mod stage;
+mod streams;
 
 use stage::client::{Client, Heard};
 use stage::world::{BOOT_MS, PEER, PEER_V6, World};

@@ -219,7 +219,7 @@ impl<D: Driver> Worker<D> {
             self.counters.too_long += piece.segments as u64;
             return;
         };
-        let pad = to.prefix.trailing_bytes(piece.body.len()) as u8;
+        let pad = to.trailing_bytes(piece.body.len()) as u8;
         self.send_to_client(to.path, piece.with_header(&header[..bytes]).with_pad(pad));
     }
 
@@ -231,6 +231,9 @@ impl<D: Driver> Worker<D> {
                 if let Some(socket) = self.sockets.listener(flow.listener) {
                     self.driver.send(socket, flow.client, piece);
                 }
+            }
+            Transport::Tcp | Transport::Tls => {
+                debug_assert!(false, "no listener takes streams");
             }
         }
     }

@@ -158,7 +158,7 @@ impl Story {
         let client = closed.path.client();
         match closed.cause {
             Cause::Expired | Cause::Deleted | Cause::Shutdown => true,
-            Cause::Replaced | Cause::Duplicate | Cause::Killed => {
+            Cause::Replaced | Cause::Duplicate | Cause::Disconnected | Cause::Killed => {
                 let is_said = |(one, cause, _): &(SocketAddr, Cause, _)| {
                     *one == client && *cause == closed.cause
                 };

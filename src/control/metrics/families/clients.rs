@@ -3,12 +3,9 @@
 use super::{Moment, each, worker};
 use crate::control::log::totals::drops;
 use crate::control::metrics::text::{Kind, Text};
-use crate::turn::{Counters, Families, Load, METHODS, QuotaHit, Refusal, ReplyKind};
+use crate::turn::{Counters, Families, Load, METHODS, QuotaHit, Refusal, ReplyKind, Transport};
 use crate::wire::{ErrorCode, Method};
 use crate::worker::Snapshot;
-
-/// How clients reach the server. There is one way as yet.
-const TRANSPORT: &str = "udp";
 
 pub(super) fn tell(text: &mut Text, moment: &Moment<'_>) {
     let (answered, known) = (&moment.sample.answered, &moment.sample.known);
@@ -56,10 +53,10 @@ fn directions(turn: &Counters) -> [(&'static str, Load); 5] {
 
 fn allocations(text: &mut Text, workers: &[Snapshot]) {
     let help = "Allocations that live, by how the client comes and the relayed addresses it has.";
-    by_ends(text, ("uturn_allocations", Kind::Gauge, help), workers, Counters::live_with);
+    by_ends(text, ("uturn_allocations", Kind::Gauge, help), workers, Counters::live_over);
     let help = "Allocations made, likewise.";
     let head = ("uturn_allocations_opened_total", Kind::Counter, help);
-    by_ends(text, head, workers, Counters::opened_with);
+    by_ends(text, head, workers, Counters::opened_over);
     let help = "Allocations ended.";
     let head = ("uturn_allocations_closed_total", Kind::Counter, help);
     each(text, head, workers, |it| it.turn.closed);
@@ -75,15 +72,17 @@ fn by_ends(
     text: &mut Text,
     (name, kind, help): (&str, Kind, &str),
     workers: &[Snapshot],
-    value: fn(&Counters, Families) -> u64,
+    value: fn(&Counters, Transport, Families) -> u64,
 ) {
     let mut family = text.family(name, kind, help);
     for snapshot in workers {
-        for families in Families::ALL {
-            let worker = worker(snapshot);
-            let labels =
-                [("worker", &*worker), ("transport", TRANSPORT), ("family", families.name())];
-            family.sample(&labels, value(&snapshot.turn, families));
+        let worker = worker(snapshot);
+        for transport in Transport::ALL {
+            for families in Families::ALL {
+                let over = ("transport", transport.name());
+                let labels = [("worker", &*worker), over, ("family", families.name())];
+                family.sample(&labels, value(&snapshot.turn, transport, families));
+            }
         }
     }
 }

@@ -26,9 +26,9 @@ const ANN: Client = Client::ANN;
 
 const CLIENTS: [Client; 4] = [
     Client::ANN,
-    Client { address: "198.51.100.1:5001", user: "ann", worker: 0 },
+    Client { address: "198.51.100.1:5001", ..Client::ANN },
     Client::BOB,
-    Client { address: "[2001:db8::7]:9", user: "1800000900:carl", worker: 0 },
+    Client { address: "[2001:db8::7]:9", user: "1800000900:carl", ..Client::ANN },
 ];
 
 /// The last but one is a relay address, the last is denied.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::turn::api::{
     identity::{FiveTuple, ListenerId},
-    path::Path,
+    path::{Path, Transport},
     reason::Reason,
     verdict::Verdict,
 };
@@ -23,13 +23,14 @@ pub(in crate::turn) struct Client {
     pub(in crate::turn) address: &'static str,
     pub(in crate::turn) user: &'static str,
     pub(in crate::turn) worker: u8,
+    pub(in crate::turn) transport: Transport,
 }
 
 impl Client {
     pub(in crate::turn) const ANN: Client =
-        Client { address: "198.51.100.1:5000", user: "ann", worker: 0 };
+        Client { address: "198.51.100.1:5000", user: "ann", worker: 0, transport: Transport::Udp };
     pub(in crate::turn) const BOB: Client =
-        Client { address: "198.51.100.2:5000", user: "bob", worker: 0 };
+        Client { address: "198.51.100.2:5000", user: "bob", ..Client::ANN };
 
     pub(in crate::turn) fn on(self, worker: u8) -> Client {
         Client { worker, ..self }
@@ -39,8 +40,15 @@ impl Client {
         Client { address, ..self }
     }
 
+    pub(in crate::turn) fn over(self, transport: Transport) -> Client {
+        Client { transport, ..self }
+    }
+
+    /// TCP and TLS share a listener.
     pub(in crate::turn) fn path(&self) -> Path {
-        Path::udp(FiveTuple { listener: ListenerId(0), client: self.address.parse().unwrap() })
+        let listener = ListenerId(u16::from(self.transport.is_stream()));
+        let flow = FiveTuple { listener, client: self.address.parse().unwrap() };
+        Path { flow, transport: self.transport }
     }
 
     pub(in crate::turn) fn key(&self) -> IntegrityKey {

@@ -24,6 +24,7 @@ impl World {
                     self.bound.remove(&(worker, relay)).expect("only bound sockets are closed");
                     self.lingering.push((worker, relay));
                 }
+                Effect::Redeem(redeem) if self.is_slow => self.redeeming.push((worker, redeem)),
                 Effect::Redeem(redeem) => self.redeem(worker, &redeem, answers),
                 Effect::Forward { channel, until_ms } => {
                     self.forwarded
@@ -47,6 +48,20 @@ impl World {
                 Report::RequestRefused(told) => self.told.push(told),
             }
         }
+    }
+
+    /// Binds what the slow kernel has been asked for, and has the other workers answer.
+    pub(in crate::turn) fn catch_up(&mut self) -> Vec<Heard> {
+        let mut answers = Vec::new();
+        for (worker, open) in std::mem::take(&mut self.waiting) {
+            self.open(worker, &open, &mut answers);
+            self.carry_out(worker, &mut answers);
+        }
+        for (worker, redeem) in std::mem::take(&mut self.redeeming) {
+            self.redeem(worker, &redeem, &mut answers);
+            self.carry_out(worker, &mut answers);
+        }
+        answers
     }
 
     /// Binds what is asked for, unless somebody else has the port.
@@ -93,8 +108,10 @@ impl World {
         let now = self.now();
         let server = &mut self.servers[usize::from(worker)];
         let verdict = server.complete(now, pending, outcome, &mut reply);
-        if verdict != Verdict::Pending {
-            answers.push(Heard::answer(verdict, &reply, &[]));
+        match verdict {
+            Verdict::Pending => {}
+            Verdict::Drop(_) => answers.push(Heard { verdict, bytes: Vec::new() }),
+            _ => answers.push(Heard::answer(verdict, &reply, &[])),
         }
     }
 }

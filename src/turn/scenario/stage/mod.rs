@@ -2,4 +2,5 @@
 
 pub(super) mod client;
 mod kernel;
+mod streams;
 pub(super) mod world;

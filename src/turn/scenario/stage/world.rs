@@ -16,7 +16,7 @@ use crate::turn::{
     REPLY_BYTES,
     api::{
         counters::Counters,
-        effect::{ForwardedChannel, Open},
+        effect::{ForwardedChannel, Open, Redeem},
         identity::{RelayId, WorkerIndex},
         now::Now,
         reason::Reason,
@@ -89,6 +89,8 @@ pub(in crate::turn) struct World {
     pub(in crate::turn) lingering: Vec<(u8, RelayId)>,
     /// What was asked of the kernel and not yet done, when it is slow.
     pub(in crate::turn) waiting: Vec<(u8, Open)>,
+    /// What was asked of other workers and not yet answered, when the kernel is slow.
+    pub(in crate::turn) redeeming: Vec<(u8, Redeem)>,
     pub(in crate::turn) is_slow: bool,
     /// No worker can open another socket.
     pub(in crate::turn) is_out_of_files: bool,
@@ -128,6 +130,7 @@ impl World {
             bound: BTreeMap::new(),
             lingering: Vec::new(),
             waiting: Vec::new(),
+            redeeming: Vec::new(),
             is_slow: false,
             is_out_of_files: false,
             held,
@@ -426,16 +429,6 @@ impl World {
         };
         let (now, server) = (self.now(), &mut self.servers[usize::from(worker.0)]);
         (*worker, server.from_worker(now, *from, *to, payload.len()))
-    }
-
-    /// Binds what the slow kernel has been asked for.
-    pub(in crate::turn) fn catch_up(&mut self) -> Vec<Heard> {
-        let mut answers = Vec::new();
-        for (worker, open) in std::mem::take(&mut self.waiting) {
-            self.open(worker, &open, &mut answers);
-            self.carry_out(worker, &mut answers);
-        }
-        answers
     }
 }
 

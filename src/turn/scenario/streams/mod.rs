@@ -1,0 +1,3 @@
+//! Clients on TCP and TLS connections.
+
+mod connections;
