@@ -84,7 +84,7 @@ impl Browser {
 }
 
 /// Headless, with a made-up camera, on loopback, and without a word to the world.
-const FLAGS: [&str; 12] = [
+pub const FLAGS: [&str; 12] = [
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",

@@ -17,12 +17,14 @@ use rig::{client, machine, relay, stun};
 
 mod attacks;
 mod browser;
+mod devtools;
 mod fairness;
 mod flood;
 mod hostile;
 mod icmp;
 mod memory;
 mod overload;
+mod page;
 mod resident;
 mod size;
 mod stranger;

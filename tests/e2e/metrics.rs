@@ -266,6 +266,32 @@ fn datagrams_that_found_a_full_socket_are_told() {
     assert!(scrape(metrics)["uturn_host_socket_overflow_total"] >= lost);
 }
 
+#[test]
+fn the_status_page_and_its_numbers_tell_no_user_and_no_address() {
+    let (relay, metrics) = shown(&["--workers", "2"]);
+    let client = relay_some(&relay, 3);
+    client.send_channel(CHANNEL + 1, b"nobody");
+    let page = ask(metrics, "GET", "/");
+    assert_eq!(page.status, 200);
+    for header in ["text/html; charset=utf-8", "default-src 'none'", "no-store", "nosniff"] {
+        assert!(page.head.contains(header), "{header} in {}", page.head);
+    }
+    assert_eq!(ask(metrics, "GET", "/history.json").body, "[]", "nobody has looked before");
+    let status = ask(metrics, "GET", "/status.json").body;
+    let told: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!(told["now"]["packets"], 6, "{told}");
+    assert_eq!(told["now"]["allocations"], 1);
+    assert_eq!(told["drops"]["no_channel"], 1);
+    assert_eq!(told["workers"].as_array().expect("a list").len(), 2);
+    assert!(told["workers"][0]["cpu_us"].as_u64() > Some(0), "{told}");
+    assert_eq!(told["obstacle"], serde_json::Value::Null);
+    let history = ask(metrics, "GET", "/history.json").body;
+    for text in [status, history] {
+        assert!(!text.contains(crate::relay::USER), "{text}");
+        assert!(!text.contains(&client.address().port().to_string()), "{text}");
+    }
+}
+
 // RFC 9110 §9.3.2: HEAD is as GET, without the content.
 #[test]
 fn head_is_get_without_the_content() {
@@ -279,7 +305,7 @@ fn head_is_get_without_the_content() {
 #[test]
 fn other_paths_and_methods_are_refused() {
     let (_relay, metrics) = shown(&[]);
-    assert_eq!(ask(metrics, "GET", "/").status, 404);
+    assert_eq!(ask(metrics, "GET", "/index.html").status, 404);
     assert_eq!(ask(metrics, "POST", "/nothing").status, 404);
     let refused = ask(metrics, "POST", "/metrics");
     assert_eq!(refused.status, 405);

@@ -62,7 +62,7 @@ pub(in crate::control) struct Progress {
 
 impl State {
     /// One word for it.
-    pub(super) fn word(&self) -> &'static str {
+    pub(in crate::control) fn word(&self) -> &'static str {
         match self {
             Self::Serving => "serving",
             Self::Draining(_) => "draining",

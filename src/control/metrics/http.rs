@@ -1,4 +1,4 @@
-//! The small HTTP server in front of the numbers: three pages, GET and HEAD, one request for each
+//! The small HTTP server in front of the numbers: a few pages, GET and HEAD, one request for each
 //! connection.
 //!
 //! A connection has [`HEAD_WITHIN`] to ask and [`PATIENCE`] in all, and ends with its answer.
@@ -20,7 +20,7 @@ use tracing::debug;
 
 use super::families::Moment;
 use super::sampler::Sample;
-use super::{Node, families, text};
+use super::{Node, families, page, text};
 use crate::control::server::connections::{Turn, answer_each};
 
 /// How long the head of a request may take.
@@ -33,6 +33,9 @@ const HEAD_BYTES: usize = 8192;
 /// A page that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Page {
+    Status,
+    Report,
+    History,
     Metrics,
     Live,
     Ready,
@@ -73,10 +76,13 @@ async fn converse(stream: TcpStream, turn: Turn, node: &Node) {
 
 async fn answer(node: &Node, method: &Method, path: &str) -> Response<String> {
     let page = match path {
+        "/" => Page::Status,
+        "/status.json" => Page::Report,
+        "/history.json" => Page::History,
         "/metrics" => Page::Metrics,
         "/live" => Page::Live,
         "/ready" => Page::Ready,
-        _ => return plain(StatusCode::NOT_FOUND, "try /metrics, /live or /ready\n".to_owned()),
+        _ => return plain(StatusCode::NOT_FOUND, "try /, /metrics, /live or /ready\n".to_owned()),
     };
     if ![Method::GET, Method::HEAD].contains(method) {
         let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n".to_owned());
@@ -84,10 +90,24 @@ async fn answer(node: &Node, method: &Method, path: &str) -> Response<String> {
         return refusal;
     }
     match page {
+        Page::Status => page::page().unwrap_or_else(|error| {
+            plain(StatusCode::INTERNAL_SERVER_ERROR, format!("no random bytes: {error}\n"))
+        }),
+        Page::Report => report(node).await,
+        Page::History => page::history(&node.sampler.history().await),
         Page::Metrics => metrics(node).await,
         Page::Live => plain(StatusCode::OK, "live\n".to_owned()),
         Page::Ready => ready(node).await,
     }
+}
+
+async fn report(node: &Node) -> Response<String> {
+    let sample = node.sampler.sample().await;
+    let status = node.status.borrow().clone();
+    let obstacle = obstacle(node, &sample);
+    let is_ready = obstacle.is_none();
+    let moment = Moment { about: &node.about, status: &status, is_ready, sample: &sample };
+    page::status(&moment, obstacle.as_deref())
 }
 
 async fn metrics(node: &Node) -> Response<String> {
@@ -149,7 +169,7 @@ mod tests {
             begun: Instant::now(),
             losses: Losses::default(),
         };
-        let sampler = Sampler::new(move || {
+        let sampler = Sampler::new(Instant::now(), move || {
             let (answer, answers) = crossbeam_channel::bounded(2);
             (0..answering).for_each(|index| answer.send(snapshot(index, 1)).unwrap());
             answers
@@ -167,10 +187,10 @@ mod tests {
     #[test]
     fn only_what_exists_is_answered_and_only_by_get_and_head() {
         let node = node(2);
-        for path in ["/", "/metrics/", "/metricsx", "/../live", "", "*"] {
+        for path in ["/index.html", "/metrics/", "/metricsx", "/../live", "", "*"] {
             assert_eq!(ask(&node, &Method::GET, path).0, 404, "{path}");
         }
-        for path in ["/metrics", "/live", "/ready"] {
+        for path in ["/", "/status.json", "/history.json", "/metrics", "/live", "/ready"] {
             assert_eq!(ask(&node, &Method::GET, path).0, 200, "{path}");
             assert_eq!(ask(&node, &Method::HEAD, path).0, 200, "{path}");
             for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {

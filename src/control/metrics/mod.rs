@@ -1,9 +1,12 @@
-//! What a server shows of itself over HTTP: numbers for Prometheus, and whether it is ready.
+//! What a server shows of itself over HTTP: numbers for Prometheus, a status page for people, and
+//! whether it is ready.
 //!
 //! ```text
 //! GET /metrics ──▶ http.rs ──▶ sampler.rs ── mail ──▶ every worker
-//!                     ▲                                   │ a copy of its counters
-//!                     └── text.rs ◀── families/ ◀─────────┘
+//! GET /               ▲            │                      │ a copy of its counters
+//!                     │        history.rs                 │
+//!                     ├── text.rs ◀── families/ ◀─────────┤
+//!                     └── page/ ◀─────────────────────────┘
 //! ```
 //!
 //! Workers count in words of their own and are asked when somebody looks, so that nothing is shared
@@ -12,8 +15,12 @@
 //! Law: no label takes values that an outsider can make more of; no user, no client, no peer.
 
 mod families;
+mod history;
 mod http;
 pub(super) mod overflow;
+mod page;
+pub(super) mod process;
+pub(super) mod refusals;
 pub(super) mod sampler;
 mod text;
 

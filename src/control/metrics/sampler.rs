@@ -10,11 +10,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use tokio::sync::Mutex;
 
+use super::history::{History, Point};
+use super::process::worker_cpu_us;
 use crate::control::server::answers::gather;
 use crate::turn::WorkerIndex;
 use crate::worker::Snapshot;
@@ -30,6 +32,8 @@ pub(in crate::control) struct Sampler {
     /// Questions begun so far.
     begun: AtomicU64,
     last: Mutex<Last>,
+    /// When the first question could have been asked.
+    since: Instant,
 }
 
 #[derive(Default)]
@@ -38,6 +42,7 @@ struct Last {
     known: BTreeMap<WorkerIndex, Snapshot>,
     /// What the last question brought, and how many had begun before it.
     sample: Option<(u64, Arc<Sample>)>,
+    history: History,
 }
 
 /// The counters of one moment, in the order of the workers.
@@ -46,14 +51,18 @@ pub(in crate::control) struct Sample {
     pub(in crate::control) answered: Vec<Snapshot>,
     /// Of every worker that has ever answered, as of its last answer.
     pub(in crate::control) known: Vec<Snapshot>,
+    /// CPU time of each worker's thread, as far as the kernel tells it.
+    pub(in crate::control) cpu_us: BTreeMap<WorkerIndex, u64>,
 }
 
 impl Sampler {
-    /// Takes what asks every worker at once; the channel closes when the last has answered.
+    /// Takes when the server was started, and what asks every worker at once; the channel closes
+    /// when the last has answered.
     pub(in crate::control) fn new(
+        since: Instant,
         ask: impl Fn() -> Receiver<Snapshot> + Send + Sync + 'static,
     ) -> Self {
-        Self { ask: Box::new(ask), begun: AtomicU64::new(0), last: Mutex::default() }
+        Self { ask: Box::new(ask), begun: AtomicU64::new(0), last: Mutex::default(), since }
     }
 
     /// Asks every worker, or shares a question that begins after this call.
@@ -68,9 +77,16 @@ impl Sampler {
         let begun = self.begun.fetch_add(1, Ordering::Relaxed);
         let answered = collect((self.ask)()).await;
         last.known.extend(answered.iter().map(|snapshot| (snapshot.index, snapshot.clone())));
-        let sample = Arc::new(Sample { answered, known: last.known.values().cloned().collect() });
+        let known: Vec<_> = last.known.values().cloned().collect();
+        last.history.record(Point::of(self.since.elapsed(), &known));
+        let sample = Arc::new(Sample { answered, known, cpu_us: worker_cpu_us() });
         last.sample = Some((begun, Arc::clone(&sample)));
         sample
+    }
+
+    /// What the last hour was like, the oldest first.
+    pub(super) async fn history(&self) -> Vec<Point> {
+        self.last.lock().await.history.points()
     }
 }
 
@@ -103,7 +119,7 @@ mod tests {
     /// Two workers; the first is stuck from the second question on and keeps its end open.
     fn half_stuck() -> Sampler {
         let (asked, stuck) = (AtomicU64::new(0), std::sync::Mutex::new(Vec::<Sender<_>>::new()));
-        Sampler::new(move || {
+        Sampler::new(Instant::now(), move || {
             let (answer, answers) = bounded(2);
             let question = asked.fetch_add(1, Ordering::Relaxed) + 1;
             answer.send(snapshot(1, 10 * question)).unwrap();
@@ -132,7 +148,7 @@ mod tests {
     fn those_who_ask_while_a_question_is_under_way_share_the_next_one() {
         let sampler = half_stuck();
         block_on(sampler.sample());
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         block_on(async {
             let all = (0..50).map(|_| sampler.sample());
             let mut all: Vec<_> = all.map(Box::pin).collect();

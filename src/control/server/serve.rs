@@ -188,7 +188,7 @@ fn node(
         begun: Instant::now(),
         losses,
     };
-    let sampler = Sampler::new(move || asked.snapshots());
+    let sampler = Sampler::new(about.begun, move || asked.snapshots());
     Node { about, sampler, readiness: readiness.clone(), status }
 }
 

@@ -66,7 +66,9 @@ mod tests {
     use super::*;
     use crate::control::log::totals::drops;
     use crate::io::SizeHistogram;
-    use crate::turn::{Families, Load, METHODS, PortUse, QuotaHit, Refusal, ReplyKind};
+    use crate::turn::{
+        Families, Load, METHODS, PortUse, QuotaHit, Refusal, ReplyKind, WorkerIndex,
+    };
     use crate::wire::ErrorCode;
 
     fn about() -> About {
@@ -91,7 +93,8 @@ mod tests {
         let local = "192.0.2.1".parse().unwrap();
         known[1].ports = vec![PortUse { local, ports: 64, in_use: 3 }];
         known[1].listener_overflow = 11;
-        Sample { answered: known[1..].to_vec(), known }
+        let cpu_us = [(WorkerIndex(1), 1_500_000)].into();
+        Sample { answered: known[1..].to_vec(), known, cpu_us }
     }
 
     fn told() -> BTreeMap<String, Read> {
@@ -122,6 +125,8 @@ mod tests {
         let slice = [("worker", "1"), ("address", "192.0.2.1")];
         assert_eq!(value("uturn_relay_ports", &slice), Some("64"));
         assert_eq!(value("uturn_relay_ports_in_use", &slice), Some("3"));
+        assert_eq!(value("uturn_worker_cpu_seconds_total", &[("worker", "1")]), Some("1.5"));
+        assert!(value("process_resident_memory_bytes", &[]).is_some());
         assert_eq!(value("uturn_listener_overflow_total", &[("worker", "1")]), Some("11"));
         let accepted = [("result", "accepted")];
         assert_eq!(value("uturn_authentications_total", &accepted), Some("2"));

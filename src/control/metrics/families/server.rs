@@ -6,12 +6,15 @@ use std::time::UNIX_EPOCH;
 use super::Moment;
 use crate::control::metrics::Losses;
 use crate::control::metrics::overflow::socket_overflow;
+use crate::control::metrics::process::Process;
 use crate::control::metrics::text::{Kind, Text};
 
 pub(super) fn tell(text: &mut Text, moment: &Moment<'_>) {
     program(text, moment);
     state(text, moment);
     losses(text, &moment.about.losses);
+    process(text, &Process::now());
+    worker_cpu(text, moment);
     if let Some(datagrams) = socket_overflow() {
         let help = "Datagrams the kernel dropped because a UDP socket's buffer was full: of every \
                     process in this network namespace.";
@@ -48,6 +51,36 @@ fn state(text: &mut Text, moment: &Moment<'_>) {
     let help = "1 while the server takes no new clients and waits for the last to go.";
     let is_draining = u8::from(moment.status.is_draining());
     text.family("uturn_draining", Kind::Gauge, help).sample(&[], is_draining);
+}
+
+/// Under the names that every Prometheus client library has for them; what the kernel does not tell
+/// is left out.
+fn process(text: &mut Text, process: &Process) {
+    if let Some(cpu_s) = process.cpu_s {
+        let help = "CPU time of the whole process, user and system.";
+        text.family("process_cpu_seconds_total", Kind::Counter, help).sample(&[], cpu_s);
+    }
+    for (name, help, value) in [
+        ("process_resident_memory_bytes", "Memory in RAM.", process.resident_bytes),
+        ("process_virtual_memory_bytes", "Address space.", process.virtual_bytes),
+        ("process_open_fds", "Open file descriptors.", process.open_fds),
+        ("process_max_fds", "Limit of open file descriptors.", process.max_fds),
+    ] {
+        if let Some(value) = value {
+            text.family(name, Kind::Gauge, help).sample(&[], value);
+        }
+    }
+}
+
+fn worker_cpu(text: &mut Text, moment: &Moment<'_>) {
+    if moment.sample.cpu_us.is_empty() {
+        return;
+    }
+    let help = "CPU time of a worker's thread; a rate of 1 is a full core.";
+    let mut family = text.family("uturn_worker_cpu_seconds_total", Kind::Counter, help);
+    for (worker, cpu_us) in &moment.sample.cpu_us {
+        family.sample(&[("worker", &worker.0.to_string())], *cpu_us as f64 / 1e6);
+    }
 }
 
 fn losses(text: &mut Text, losses: &Losses) {
