@@ -10,6 +10,8 @@ mod circles;
 mod functions;
 #[path = "tidy/manifests.rs"]
 mod manifests;
+#[path = "tidy/names.rs"]
+mod names;
 #[path = "tidy/reasons.rs"]
 mod reasons;
 

@@ -39,12 +39,12 @@ pub use effects::{forwarder::Forwarder, quota::Limits};
 pub use reactor::Worker;
 pub use start::{
     assemble::{Stage, assemble},
-    listen::{Granted, ListenerSockets, OpenListeners, SOCKETS_OF_A_LISTENER},
+    listen::{GrantedSockets, ListenerSockets, OpenListeners, SOCKETS_OF_A_LISTENER},
     plan::{DriverKind, Plan, SpawnError, Steering},
     spawn::{Workers, spawn},
 };
 pub use status::{
-    questions::{Answer, Question},
+    questions::{AnswerTo, Question},
     report::{Report, Tell},
     snapshot::{Counters, Snapshot},
 };

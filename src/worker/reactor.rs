@@ -12,7 +12,7 @@ use super::{
     effects::forwarder::{Forwarder, NoForwarder},
     effects::pending::PendingSockets,
     mail::handoff::OpenBatches,
-    mail::mailbox::{Mailboxes, Message},
+    mail::mailbox::{Mail, Mailboxes},
     start::listen::ListenerSockets,
     status::report::{Report, Tell},
     status::snapshot::{Counters, Snapshot},
@@ -47,7 +47,7 @@ pub struct Worker<D> {
     /// What the kernel had dropped at listening sockets that are closed.
     closed_overflow: u64,
     clock: Clock,
-    inbox: Receiver<Message>,
+    inbox: Receiver<Mail>,
 }
 
 /// What a worker is made of.
@@ -65,7 +65,7 @@ pub(super) struct Parts<D> {
     /// The clock all workers share.
     pub clock: Clock,
     /// Where its mail arrives.
-    pub inbox: Receiver<Message>,
+    pub inbox: Receiver<Mail>,
     /// Its way to the other workers.
     pub mailboxes: Mailboxes,
     /// Its batches.

@@ -8,7 +8,7 @@ use std::{
 
 use uturn::{
     turn::{Alternates, Cause, ListenerId, SessionId, Traffic, WorkerIndex},
-    worker::{Answer, Question},
+    worker::{AnswerTo, Question},
 };
 
 use super::{
@@ -48,7 +48,7 @@ impl Story {
         let worker = self.rng.below(self.model.scenario.workers.into()) as u8;
         let session = SessionId { worker: WorkerIndex(worker), serial: 0 };
         for _ in 0..self.rng.within(1_015..1_030) {
-            let question = Question::Session(session, Answer::new(|_| {}));
+            let question = Question::Session(session, AnswerTo::new(|_| {}));
             self.ask(worker, question, Mail::Nothing);
         }
         self.network.schedule(self.now_ms + 1, Event::RetryCommands);
@@ -70,7 +70,7 @@ impl Story {
     fn look_at_sessions(&mut self) {
         for worker in 0..self.model.scenario.workers {
             let machine = self.node.machine.clone();
-            let answer = Answer::new(move |page| {
+            let answer = AnswerTo::new(move |page| {
                 machine.record(worker.into(), Deed::Listed(page));
             });
             self.ask(worker, Question::Sessions { from: 0, user: None, answer }, Mail::List);
@@ -78,7 +78,7 @@ impl Story {
         for session in self.sessions.clone() {
             let machine = self.node.machine.clone();
             let worker = session.worker.0;
-            let answer = Answer::new(move |detail: Option<_>| {
+            let answer = AnswerTo::new(move |detail: Option<_>| {
                 machine.record(worker.into(), Deed::Showed(detail.map(Box::new)));
             });
             self.ask(worker, Question::Session(session, answer), Mail::Show(session));
@@ -148,7 +148,7 @@ impl Story {
         let worker = session.worker.0;
         for _ in 0..2 {
             let machine = self.node.machine.clone();
-            let answer = Answer::new(move |killed| {
+            let answer = AnswerTo::new(move |killed| {
                 machine.record(worker.into(), Deed::Killed(killed));
             });
             self.ask(worker, Question::Kill(session, answer), Mail::Kill(session));

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use uturn::{
     turn::{Cause, Nonces, Now, Report as News, SessionId, WorkerIndex},
     wire::TransactionId,
-    worker::{Answer, Question, Report, Steering},
+    worker::{AnswerTo, Question, Report, Steering},
 };
 
 use super::{
@@ -112,7 +112,7 @@ impl Torn {
     fn fill_inbox(&self, worker: usize) {
         let worker = WorkerIndex(worker as u8);
         let session = SessionId { worker, serial: 0 };
-        let question = || Question::Session(session, Answer::new(|_| {}));
+        let question = || Question::Session(session, AnswerTo::new(|_| {}));
         while self.node.control.ask(worker, question()) {}
     }
 

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::handler::Handler;
 use crate::turn::{Detail, Page, Session, SessionId, Traffic, WorkerIndex};
-use crate::worker::{Answer, Question};
+use crate::worker::{AnswerTo, Question};
 
 /// How long a worker has; one that serves answers at its next turn.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -46,12 +46,12 @@ impl Handler {
     async fn ask<T: Send + 'static>(
         &self,
         worker: WorkerIndex,
-        question: impl FnOnce(Answer<T>) -> Question,
+        question: impl FnOnce(AnswerTo<T>) -> Question,
     ) -> Result<T, String> {
         let silent = || format!("worker {} does not answer", worker.0);
         let (sender, answer) = oneshot::channel();
         // Who asked may have gone away meanwhile.
-        let question = question(Answer::new(move |answer| drop(sender.send(answer))));
+        let question = question(AnswerTo::new(move |answer| drop(sender.send(answer))));
         if !self.workers.ask(worker, question) {
             return Err(silent());
         }

@@ -10,9 +10,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::client::{Conversation, default_path};
-use super::protocol::{Line, Request};
+use super::protocol::{ControlRequest, Line};
 use super::{print, progress, top};
-use crate::control::config::Server;
+use crate::control::config::ServerAddress;
 use crate::control::escape;
 
 /// What can be asked of a running server.
@@ -93,7 +93,7 @@ pub(in crate::control) struct At {
 }
 
 impl At {
-    fn ask(&self, request: &Request) -> Result<Conversation, String> {
+    fn ask(&self, request: &ControlRequest) -> Result<Conversation, String> {
         Conversation::begin(&self.control.clone().unwrap_or_else(default_path), request)
     }
 }
@@ -127,10 +127,10 @@ fn obey(command: AdminCommand) -> Result<(), Fault> {
     match command {
         AdminCommand::Status { json, at } => {
             let shape = if json { print::json } else { print::words };
-            told(at.ask(&Request::Status {})?, shape)
+            told(at.ask(&ControlRequest::Status {})?, shape)
         }
         AdminCommand::Sessions { json, user, at } => {
-            let answer = at.ask(&Request::Sessions { user })?;
+            let answer = at.ask(&ControlRequest::Sessions { user })?;
             if json {
                 return told(answer, print::json);
             }
@@ -139,26 +139,26 @@ fn obey(command: AdminCommand) -> Result<(), Fault> {
         }
         AdminCommand::Session { id, json, at } => {
             let shape = if json { print::json } else { print::words };
-            told(at.ask(&Request::Session { id })?, shape)
+            told(at.ask(&ControlRequest::Session { id })?, shape)
         }
         AdminCommand::Top { at } => {
             top::ensure_terminal()?;
-            Ok(top::show(at.ask(&Request::Top {})?)?)
+            Ok(top::show(at.ask(&ControlRequest::Top {})?)?)
         }
-        AdminCommand::Kill { id, at } => told(at.ask(&Request::Kill { id })?, print::words),
+        AdminCommand::Kill { id, at } => told(at.ask(&ControlRequest::Kill { id })?, print::words),
         AdminCommand::Drain { cancel: true, at, .. } => {
-            told(at.ask(&Request::Cancel {})?, print::words)
+            told(at.ask(&ControlRequest::Cancel {})?, print::words)
         }
         AdminCommand::Drain { deadline, alternate, cancel: false, at } => {
-            let request = Request::Drain { deadline_s: deadline, alternate };
+            let request = ControlRequest::Drain { deadline_s: deadline, alternate };
             say(&progress::watch(at.ask(&request)?)?)
         }
-        AdminCommand::Reload { at } => told(at.ask(&Request::Reload {})?, print::words),
+        AdminCommand::Reload { at } => told(at.ask(&ControlRequest::Reload {})?, print::words),
     }
 }
 
 fn server(text: &str) -> Result<SocketAddr, String> {
-    Server::read_flag(text)
+    ServerAddress::read_flag(text)
 }
 
 /// Prints an answer line by line.

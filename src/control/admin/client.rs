@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use super::protocol::{Line, Request};
+use super::protocol::{ControlRequest, Line};
 
 /// Where a server under a service manager has its control socket.
 const SYSTEM: &str = "/run/uturn/control";
@@ -20,7 +20,7 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// Asks the server at a control socket.
-    pub(super) fn begin(path: &Path, request: &Request) -> Result<Self, String> {
+    pub(super) fn begin(path: &Path, request: &ControlRequest) -> Result<Self, String> {
         let at = path.display();
         let unreachable = |error| format!("no server can be asked at {at}: {error}");
         let mut stream = UnixStream::connect(path).map_err(unreachable)?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::handler::Handler;
-use super::line_writer::{LineWriter, Stop};
+use super::line_writer::{BrokenOff, LineWriter};
 use super::protocol::{Busy, Held, Line, Top, WorkerFigures};
 use crate::control::log::totals::{Totals, drops, held};
 use crate::control::metrics::overflow::socket_overflow;
@@ -37,7 +37,7 @@ struct Rate {
 
 impl Handler {
     /// Sends figures until nobody reads them.
-    pub(super) async fn watch_figures(&self, writer: &mut LineWriter) -> Result<(), Stop> {
+    pub(super) async fn watch_figures(&self, writer: &mut LineWriter) -> Result<(), BrokenOff> {
         let (mut before, mut then) = (Relayed::new(), None);
         let mut held_before = io::HoldTimes::default();
         loop {

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::commands::{CommandSender, DrainRequest, Progress, ServerStatus, State};
-use super::line_writer::{LineWriter, Stop};
+use super::line_writer::{BrokenOff, LineWriter};
 use super::protocol::{
-    Bound, Detail, Draining, Held, Line, Permitted, Request, Session, Status, seconds,
+    BoundChannel, ControlRequest, Draining, Held, Line, PermittedPeer, SessionDetail, SessionRow,
+    Status, seconds,
 };
 use crate::control::config::{Config, Origin};
 use crate::control::log::totals::{Totals, held};
@@ -39,27 +40,27 @@ impl FixedStatus {
 impl Handler {
     pub(super) async fn answer(
         &self,
-        request: Request,
+        request: ControlRequest,
         writer: &mut LineWriter,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), BrokenOff> {
         match request {
-            Request::Status {} => {
+            ControlRequest::Status {} => {
                 let status = Box::new(self.status().await);
                 Ok(writer.write(&Line::Status(status)).await?)
             }
-            Request::Sessions { user } => self.list(user.as_deref(), writer).await,
-            Request::Session { id } => self.show(&id, writer).await,
-            Request::Kill { id } => self.end(&id, writer).await,
-            Request::Reload {} => {
+            ControlRequest::Sessions { user } => self.list(user.as_deref(), writer).await,
+            ControlRequest::Session { id } => self.show(&id, writer).await,
+            ControlRequest::Kill { id } => self.end(&id, writer).await,
+            ControlRequest::Reload {} => {
                 let change = self.commands.reload().await?;
                 Ok(writer.write(&Line::Reloaded(change)).await?)
             }
-            Request::Drain { deadline_s, alternate } => {
+            ControlRequest::Drain { deadline_s, alternate } => {
                 self.commands.drain(DrainRequest { deadline_s, alternate }).await?;
                 self.watch_drain(writer).await
             }
-            Request::Top {} => self.watch_figures(writer).await,
-            Request::Cancel {} => {
+            ControlRequest::Top {} => self.watch_figures(writer).await,
+            ControlRequest::Cancel {} => {
                 self.commands.cancel().await?;
                 Ok(writer.write(&Line::Serving {}).await?)
             }
@@ -97,7 +98,7 @@ impl Handler {
     }
 
     /// Tells how far a drain is until it is over.
-    async fn watch_drain(&self, writer: &mut LineWriter) -> Result<(), Stop> {
+    async fn watch_drain(&self, writer: &mut LineWriter) -> Result<(), BrokenOff> {
         let mut status = self.commands.watch();
         loop {
             let state = status.borrow_and_update().state.clone();
@@ -120,7 +121,7 @@ impl Handler {
 
     /// Lists sessions page by page, worker by worker. Whoever comes or goes meanwhile may be
     /// missing.
-    async fn list(&self, user: Option<&str>, writer: &mut LineWriter) -> Result<(), Stop> {
+    async fn list(&self, user: Option<&str>, writer: &mut LineWriter) -> Result<(), BrokenOff> {
         let status = self.commands.status();
         for worker in 0..self.node.about.workers {
             let worker = WorkerIndex(u8::try_from(worker).expect("there are 128 workers at most"));
@@ -136,25 +137,25 @@ impl Handler {
         Ok(())
     }
 
-    async fn show(&self, id: &str, writer: &mut LineWriter) -> Result<(), Stop> {
+    async fn show(&self, id: &str, writer: &mut LineWriter) -> Result<(), BrokenOff> {
         let Some(detail) = self.session(self.named(id)?).await? else { return Err(none(id)) };
         let status = self.commands.status();
         let permitted = detail
             .permitted
             .iter()
-            .map(|it| Permitted { peer: it.peer, left_s: seconds(it.left_ms) });
-        let bound = detail.bound.iter().map(|it| Bound {
+            .map(|it| PermittedPeer { peer: it.peer, left_s: seconds(it.left_ms) });
+        let bound = detail.bound.iter().map(|it| BoundChannel {
             channel: it.number,
             peer: it.peer,
             left_s: seconds(it.left_ms),
         });
         let (permitted, bound) = (permitted.collect(), bound.collect());
         let session = self.session_line(&detail.session, &status);
-        let line = Line::Detail(Box::new(Detail { session, permitted, bound }));
+        let line = Line::Detail(Box::new(SessionDetail { session, permitted, bound }));
         Ok(writer.write(&line).await?)
     }
 
-    async fn end(&self, id: &str, writer: &mut LineWriter) -> Result<(), Stop> {
+    async fn end(&self, id: &str, writer: &mut LineWriter) -> Result<(), BrokenOff> {
         if !self.kill(self.named(id)?).await? {
             return Err(none(id));
         }
@@ -162,14 +163,18 @@ impl Handler {
     }
 
     /// The session a text names; one of a worker that does not exist is none.
-    fn named(&self, id: &str) -> Result<SessionId, Stop> {
+    fn named(&self, id: &str) -> Result<SessionId, BrokenOff> {
         let session: SessionId = id.parse().map_err(|error| format!("'{id}' is {error}"))?;
         let exists = usize::from(session.worker.0) < self.node.about.workers;
         if exists { Ok(session) } else { Err(none(id)) }
     }
 
-    pub(super) fn session_line(&self, session: &turn::Session, status: &ServerStatus) -> Session {
-        Session {
+    pub(super) fn session_line(
+        &self,
+        session: &turn::Session,
+        status: &ServerStatus,
+    ) -> SessionRow {
+        SessionRow {
             id: session.id.to_string(),
             user: session.user.to_string(),
             realm: status.realm.clone(),
@@ -187,6 +192,6 @@ impl Handler {
     }
 }
 
-fn none(id: &str) -> Stop {
-    Stop::Problem(format!("there is no session {id}"))
+fn none(id: &str) -> BrokenOff {
+    BrokenOff::Problem(format!("there is no session {id}"))
 }

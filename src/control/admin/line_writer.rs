@@ -16,20 +16,20 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why an answer ends before it is whole.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(super) enum BrokenOff {
     /// It cannot be given.
     Problem(String),
     /// Nobody hears it any more.
     Gone,
 }
 
-impl From<String> for Stop {
+impl From<String> for BrokenOff {
     fn from(problem: String) -> Self {
         Self::Problem(problem)
     }
 }
 
-impl From<io::Error> for Stop {
+impl From<io::Error> for BrokenOff {
     fn from(_: io::Error) -> Self {
         Self::Gone
     }

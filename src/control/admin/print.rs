@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::protocol::{Detail, Held, Line, Load, Session, Status};
+use super::protocol::{Held, Line, LoadRow, SessionDetail, SessionRow, Status};
 use crate::control::config::Change;
 use crate::control::escape;
 
@@ -73,7 +73,7 @@ pub(super) fn sessions_head() -> String {
     row(["ID", "USER", "CLIENT", "RELAYED", "AGE", "LEFT", "TO PEERS", "TO CLIENT"])
 }
 
-fn session_row(session: &Session) -> String {
+fn session_row(session: &SessionRow) -> String {
     row([
         &session.id,
         &escape::text(&session.user),
@@ -96,8 +96,8 @@ fn row(cells: [&str; 8]) -> String {
     )
 }
 
-fn detail_words(detail: &Detail) -> String {
-    let Detail { session, permitted, bound } = detail;
+fn detail_words(detail: &SessionDetail) -> String {
+    let SessionDetail { session, permitted, bound } = detail;
     let mut text = format!("session {}\n\n", session.id);
     let server = session.server.map_or_else(String::new, |server| format!(" at {server}"));
     field(&mut text, "user", escape::text(&session.user));
@@ -141,7 +141,7 @@ fn joined(values: &[impl Display]) -> String {
     words.join(" ")
 }
 
-fn load(load: Load) -> String {
+fn load(load: LoadRow) -> String {
     format!("{} packets, {}", load.packets, bytes(load.bytes))
 }
 

@@ -12,7 +12,7 @@ use crate::{io, turn};
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) enum Request {
+pub(super) enum ControlRequest {
     /// How the server is.
     Status {},
     /// Who is there.
@@ -55,9 +55,9 @@ pub(super) enum Line {
     /// How the server is.
     Status(Box<Status>),
     /// One of a list.
-    Session(Session),
+    Session(SessionRow),
     /// Everything about one.
-    Detail(Box<Detail>),
+    Detail(Box<SessionDetail>),
     /// This one is gone.
     Killed(String),
     /// What a reload changed.
@@ -100,9 +100,9 @@ pub(super) struct Status {
     pub(super) allocations: u64,
     pub(super) allocations_limit: u32,
     pub(super) allocations_opened: u64,
-    pub(super) to_peers: Load,
-    pub(super) to_clients: Load,
-    pub(super) between_clients: Load,
+    pub(super) to_peers: LoadRow,
+    pub(super) to_clients: LoadRow,
+    pub(super) between_clients: LoadRow,
     /// Datagrams, for any reason.
     pub(super) dropped: u64,
     /// Since the start; nothing before the first sample.
@@ -111,7 +111,7 @@ pub(super) struct Status {
 
 /// One session of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Session {
+pub(super) struct SessionRow {
     pub(super) id: String,
     pub(super) user: String,
     pub(super) realm: String,
@@ -124,29 +124,29 @@ pub(super) struct Session {
     pub(super) channels: usize,
     pub(super) age_s: f64,
     pub(super) left_s: f64,
-    pub(super) to_peers: Load,
-    pub(super) to_client: Load,
+    pub(super) to_peers: LoadRow,
+    pub(super) to_client: LoadRow,
 }
 
 /// A session with everybody it talks to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Detail {
+pub(super) struct SessionDetail {
     #[serde(flatten)]
-    pub(super) session: Session,
-    pub(super) permitted: Vec<Permitted>,
-    pub(super) bound: Vec<Bound>,
+    pub(super) session: SessionRow,
+    pub(super) permitted: Vec<PermittedPeer>,
+    pub(super) bound: Vec<BoundChannel>,
 }
 
 /// A peer that may reach the client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Permitted {
+pub(super) struct PermittedPeer {
     pub(super) peer: IpAddr,
     pub(super) left_s: f64,
 }
 
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Bound {
+pub(super) struct BoundChannel {
     pub(super) channel: u16,
     pub(super) peer: SocketAddr,
     pub(super) left_s: f64,
@@ -207,7 +207,7 @@ pub(super) struct WorkerFigures {
 /// A session that relays much.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Busy {
-    pub(super) session: Session,
+    pub(super) session: SessionRow,
     pub(super) packets_per_s: f64,
     pub(super) bytes_per_s: f64,
 }
@@ -228,12 +228,12 @@ impl Held {
 
 /// Packets and their payload bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Load {
+pub(super) struct LoadRow {
     pub(super) packets: u64,
     pub(super) bytes: u64,
 }
 
-impl From<turn::Load> for Load {
+impl From<turn::Load> for LoadRow {
     fn from(load: turn::Load) -> Self {
         Self { packets: load.packets, bytes: load.bytes }
     }
@@ -246,7 +246,7 @@ pub(super) fn seconds(ms: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, Request};
+    use super::{ControlRequest, Line};
 
     const PAGE: &str = include_str!("../../../docs/control-protocol.md");
 
@@ -269,7 +269,7 @@ mod tests {
         let requests: Vec<_> =
             rows.map(|row| format!("{{{}", row.split('`').next().unwrap())).collect();
         for text in &requests {
-            let request: Request = serde_json::from_str(text).unwrap();
+            let request: ControlRequest = serde_json::from_str(text).unwrap();
             assert_eq!(&serde_json::to_string(&request).unwrap(), text);
         }
         assert_eq!(requests.len(), 8, "each command has a row");
@@ -284,24 +284,30 @@ mod tests {
     #[test]
     fn requests_are_what_the_documentation_says() {
         for (text, request) in [
-            (r#"{"command":"status"}"#, Request::Status {}),
-            (r#"{"command":"sessions"}"#, Request::Sessions { user: None }),
-            (r#"{"command":"sessions","user":"a"}"#, Request::Sessions { user: Some("a".into()) }),
-            (r#"{"command":"session","id":"0-1"}"#, Request::Session { id: "0-1".into() }),
-            (r#"{"command":"kill","id":"0-1"}"#, Request::Kill { id: "0-1".into() }),
-            (r#"{"command":"reload"}"#, Request::Reload {}),
-            (r#"{"command":"cancel"}"#, Request::Cancel {}),
-            (r#"{"command":"top"}"#, Request::Top {}),
-            (r#"{"command":"drain"}"#, Request::Drain { deadline_s: None, alternate: Vec::new() }),
+            (r#"{"command":"status"}"#, ControlRequest::Status {}),
+            (r#"{"command":"sessions"}"#, ControlRequest::Sessions { user: None }),
+            (
+                r#"{"command":"sessions","user":"a"}"#,
+                ControlRequest::Sessions { user: Some("a".into()) },
+            ),
+            (r#"{"command":"session","id":"0-1"}"#, ControlRequest::Session { id: "0-1".into() }),
+            (r#"{"command":"kill","id":"0-1"}"#, ControlRequest::Kill { id: "0-1".into() }),
+            (r#"{"command":"reload"}"#, ControlRequest::Reload {}),
+            (r#"{"command":"cancel"}"#, ControlRequest::Cancel {}),
+            (r#"{"command":"top"}"#, ControlRequest::Top {}),
+            (
+                r#"{"command":"drain"}"#,
+                ControlRequest::Drain { deadline_s: None, alternate: Vec::new() },
+            ),
             (
                 r#"{"command":"drain","deadline_s":60,"alternate":["192.0.2.1:3478"]}"#,
-                Request::Drain {
+                ControlRequest::Drain {
                     deadline_s: Some(60),
                     alternate: vec!["192.0.2.1:3478".parse().unwrap()],
                 },
             ),
         ] {
-            assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
+            assert_eq!(serde_json::from_str::<ControlRequest>(text).unwrap(), request);
             assert_eq!(serde_json::to_string(&request).unwrap(), text);
         }
     }
@@ -318,7 +324,7 @@ mod tests {
             r#"{"command":"kill","id":"0-1","user":"a"}"#,
             r#"{"command":"status","colour":"red"}"#,
         ] {
-            assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
+            assert!(serde_json::from_str::<ControlRequest>(text).is_err(), "{text}");
         }
     }
 

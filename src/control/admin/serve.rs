@@ -9,8 +9,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
 use super::handler::Handler;
-use super::line_writer::{LineWriter, PATIENCE, Stop};
-use super::protocol::{Line, Request};
+use super::line_writer::{BrokenOff, LineWriter, PATIENCE};
+use super::protocol::{ControlRequest, Line};
 use super::socket::ControlSocket;
 use crate::control::server::connections::{Turn, answer_each};
 
@@ -46,19 +46,19 @@ async fn converse(stream: UnixStream, turn: Turn, handler: &Handler) {
             writer.turn.is_servers();
             handler.answer(request, &mut writer).await
         }
-        Ok(Err(problem)) => Err(Stop::Problem(problem)),
-        Err(_) => Err(Stop::Problem("no request came".to_owned())),
+        Ok(Err(problem)) => Err(BrokenOff::Problem(problem)),
+        Err(_) => Err(BrokenOff::Problem("no request came".to_owned())),
     };
     let last = match outcome {
         Ok(()) => Line::Done {},
-        Err(Stop::Problem(problem)) => Line::Error(problem),
-        Err(Stop::Gone) => return,
+        Err(BrokenOff::Problem(problem)) => Line::Error(problem),
+        Err(BrokenOff::Gone) => return,
     };
     // Whoever has gone away by now has heard all there was.
     drop(writer.write(&last).await);
 }
 
-async fn request(read: OwnedReadHalf) -> Result<Request, String> {
+async fn request(read: OwnedReadHalf) -> Result<ControlRequest, String> {
     let mut line = String::new();
     let mut read = BufReader::new(read.take(REQUEST_BYTES));
     read.read_line(&mut line).await.map_err(|error| error.to_string())?;

@@ -7,7 +7,7 @@ use crate::wire::Family;
 
 /// Some families, for both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::control) struct Families {
+pub(in crate::control) struct ServedFamilies {
     listen: PerFamily,
     relay: PerFamily,
 }
@@ -15,7 +15,7 @@ pub(in crate::control) struct Families {
 /// IPv4, IPv6.
 type PerFamily = [bool; 2];
 
-impl Families {
+impl ServedFamilies {
     fn of(listen: impl Iterator<Item = IpAddr>, relay: impl Iterator<Item = IpAddr>) -> Self {
         Self { listen: per_family(listen), relay: per_family(relay) }
     }
@@ -48,19 +48,19 @@ impl Families {
 
 impl Config {
     /// Families of which an address was asked for by name.
-    pub(in crate::control) fn promised_families(&self) -> Families {
+    pub(in crate::control) fn promised_families(&self) -> ServedFamilies {
         let asked = &self.asked;
         let externals = asked.external_ips.iter().map(|external| external.public);
         let relay = asked.relay_ips.iter().flatten().copied().chain(externals);
-        Families::of(asked.listen.iter().map(SocketAddr::ip), relay)
+        ServedFamilies::of(asked.listen.iter().map(SocketAddr::ip), relay)
     }
 
     /// Families of which an address is there, among those that are listened on and among the
     /// relays. Loopback counts for nothing: it is always there.
-    pub(in crate::control) fn served_families(&self, listen: &[SocketAddr]) -> Families {
+    pub(in crate::control) fn served_families(&self, listen: &[SocketAddr]) -> ServedFamilies {
         let listen = listen.iter().map(SocketAddr::ip);
         let here = listen.filter(|ip| !self.missing.contains(ip));
-        Families::of(here, self.relays.iter().map(|relay| relay.local))
+        ServedFamilies::of(here, self.relays.iter().map(|relay| relay.local))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::file::exposure::{self, Content};
-use super::file::source::{ConfigError, Source};
+use super::file::source::{ConfigError, ConfigText};
 use super::machine::Machine;
 use super::schema::Options;
 use super::settle::Settling;
@@ -47,7 +47,7 @@ impl Config {
         file: Option<&Path>,
         machine: &Machine,
     ) -> Result<Self, ConfigError> {
-        let source = file.map_or_else(|| Ok(Source::default()), Source::open)?;
+        let source = file.map_or_else(|| Ok(ConfigText::default()), ConfigText::open)?;
         let in_file: Options = source.options()?;
         let content = content(&in_file);
         let mut config = Settling { source: &source, machine }.settle(&flags.over(in_file))?;

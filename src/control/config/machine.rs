@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use ipnet::IpNet;
 
-use crate::control::network::{self, kernel::Address};
+use crate::control::network::{self, kernel::InterfaceAddress};
 
 /// Public addresses that a route is asked for; nothing is ever sent to them.
 const FAR_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1));
@@ -61,7 +61,7 @@ impl Machine {
     /// The kernel cannot be asked.
     pub(in crate::control) fn look() -> io::Result<Self> {
         let (all, cores) = (network::addresses()?, cores());
-        let listed = |are: fn(&Address) -> bool| -> Vec<IpAddr> {
+        let listed = |are: fn(&InterfaceAddress) -> bool| -> Vec<IpAddr> {
             all.iter().filter(|address| are(address)).map(|address| address.ip).collect()
         };
         let mut local = network::local_networks()?;
@@ -71,7 +71,7 @@ impl Machine {
         Ok(Self {
             addresses: lasting(&all),
             present: listed(|address| !address.is_tentative()),
-            deprecated: listed(Address::is_deprecated),
+            deprecated: listed(InterfaceAddress::is_deprecated),
             local,
             routed: routed(&all),
             cpus: cpus(&cores),
@@ -98,7 +98,7 @@ impl Machine {
 }
 
 /// Those that can be listened on for as long as this process may run.
-fn lasting(all: &[Address]) -> Vec<IpAddr> {
+fn lasting(all: &[InterfaceAddress]) -> Vec<IpAddr> {
     let lasting = all.iter().filter(|address| {
         let goes = address.is_temporary() || (address.is_deprecated() && address.expires());
         !address.is_tentative() && !goes && !is_link_local_v6(address.ip)
@@ -111,7 +111,7 @@ fn lasting(all: &[Address]) -> Vec<IpAddr> {
 }
 
 /// True for an address that relay ports may be opened on without having been named.
-fn may_relay(address: &Address) -> bool {
+fn may_relay(address: &InterfaceAddress) -> bool {
     let goes = address.is_temporary() || address.is_deprecated() || address.is_tentative();
     !goes && !is_link_local_v6(address.ip)
 }
@@ -123,14 +123,14 @@ fn is_link_local_v6(ip: IpAddr) -> bool {
 
 /// Source addresses of the default routes. The kernel may prefer a temporary one, or one that is
 /// about to go: then the interface's other addresses are looked through.
-fn routed(all: &[Address]) -> Vec<IpAddr> {
+fn routed(all: &[InterfaceAddress]) -> Vec<IpAddr> {
     let sources = [FAR_V4, FAR_V6].into_iter().filter_map(source_towards);
     sources.filter(|ip| !ip.is_loopback()).filter_map(|ip| lasting_for(ip, all)).collect()
 }
 
 /// The address itself if relays may be on it, or else the one most like it of those on its
 /// interface.
-fn lasting_for(source: IpAddr, all: &[Address]) -> Option<IpAddr> {
+fn lasting_for(source: IpAddr, all: &[InterfaceAddress]) -> Option<IpAddr> {
     // One that no interface has is routed here as a whole network is, and lasts.
     let Some(address) = all.iter().find(|address| address.ip == source) else {
         return Some(source);
@@ -197,7 +197,7 @@ mod tests {
 
     use netlink_packet_route::address::AddressFlags;
 
-    use super::{Address, Machine, lasting_for};
+    use super::{InterfaceAddress, Machine, lasting_for};
 
     #[test]
     fn this_machine_has_a_loopback_address_and_a_core() {
@@ -213,18 +213,18 @@ mod tests {
     // RFC 8981 addresses are made anew every day, and Linux prefers them as a source.
     #[test]
     fn relays_are_on_the_address_that_stays_where_the_kernel_prefers_one_that_goes() {
-        let stays = Address::fixed("2001:db8:1::1", 2, AddressFlags::Permanent);
+        let stays = InterfaceAddress::fixed("2001:db8:1::1", 2, AddressFlags::Permanent);
         let deprecated = AddressFlags::Permanent | AddressFlags::Deprecated;
         let others = [
-            Address::fixed("2001:db8:1::8:7", 2, deprecated),
-            Address::fixed("2001:db8:1::9:9", 2, AddressFlags::Tentative),
-            Address::fixed("fe80::1", 2, AddressFlags::Permanent),
-            Address::fixed("2001:db8:2::2", 2, AddressFlags::Permanent),
-            Address::fixed("2001:db8:1::2", 3, AddressFlags::Permanent),
-            Address::fixed("192.0.2.1", 2, AddressFlags::Permanent),
+            InterfaceAddress::fixed("2001:db8:1::8:7", 2, deprecated),
+            InterfaceAddress::fixed("2001:db8:1::9:9", 2, AddressFlags::Tentative),
+            InterfaceAddress::fixed("fe80::1", 2, AddressFlags::Permanent),
+            InterfaceAddress::fixed("2001:db8:2::2", 2, AddressFlags::Permanent),
+            InterfaceAddress::fixed("2001:db8:1::2", 3, AddressFlags::Permanent),
+            InterfaceAddress::fixed("192.0.2.1", 2, AddressFlags::Permanent),
             stays,
         ];
-        let temporary = Address::fixed("2001:db8:1::8:8", 2, AddressFlags::Secondary);
+        let temporary = InterfaceAddress::fixed("2001:db8:1::8:8", 2, AddressFlags::Secondary);
         let all = [&others[..], &[temporary]].concat();
         assert_eq!(lasting_for(temporary.ip, &all), Some(stays.ip));
         assert_eq!(lasting_for(stays.ip, &all), Some(stays.ip));

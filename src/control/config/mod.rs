@@ -34,7 +34,7 @@ mod value;
 
 pub use addresses::{Addresses, Asked};
 pub use change::Change;
-pub(super) use families::Families;
+pub(super) use families::ServedFamilies;
 pub use file::exposure::Exposure;
 pub use file::source::{ConfigError, Remedy};
 pub use file::users::UsersFile;
@@ -47,7 +47,7 @@ pub(super) use settled::is_private;
 pub use settled::{Config, WorkerPlace};
 pub(crate) use value::Value;
 pub use value::address::PortRange;
-pub(crate) use value::address::{ExternalIp, MetricsAddress, Server};
+pub(crate) use value::address::{ExternalIp, MetricsAddress, ServerAddress};
 pub use value::choice::{IoChoice, LogFormat};
 pub(crate) use value::credential::Realm;
 pub use value::credential::{Proof, Secret, User, UserKey};

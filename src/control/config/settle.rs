@@ -10,12 +10,12 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::addresses::{self, Addresses, Unfit};
-use super::file::source::{ConfigError, Place, Source};
+use super::file::source::{ConfigError, ConfigText, Place};
 use super::file::users::{Fault, UsersFile};
 use super::machine::Machine;
 use super::schema::{self, Key, Options, Values};
 use super::settled::{Config, WorkerPlace};
-use super::value::address::{MetricsAddress, Server};
+use super::value::address::{MetricsAddress, ServerAddress};
 use super::value::credential::{Secret, User};
 use super::value::path::FilePath;
 use super::value::raw::Given;
@@ -25,7 +25,7 @@ const GENERATED_SECRET_BYTES: usize = 16;
 
 /// Options on their way to a [`Config`].
 pub(super) struct Settling<'a> {
-    pub(super) source: &'a Source,
+    pub(super) source: &'a ConfigText,
     pub(super) machine: &'a Machine,
 }
 
@@ -130,7 +130,9 @@ impl Settling<'_> {
     ) -> Result<(), ConfigError> {
         let key = &schema::ALTERNATE_SERVER;
         let mut servers: Vec<SocketAddr> = Vec::new();
-        for &Given { value: Server(server), place } in options.alternate_server.iter().flatten() {
+        for &Given { value: ServerAddress(server), place } in
+            options.alternate_server.iter().flatten()
+        {
             if listen.contains(&server) {
                 let problem = format!("{server} is this server itself: write another one");
                 return self.fail(key, Some(place), problem);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use clap::{CommandFactory, Parser};
 use proptest::prelude::*;
 
-use super::file::source::Source;
+use super::file::source::ConfigText;
 use super::schema::{KEYS, Key, Options};
 use super::settle::Settling;
 use super::{Config, ConfigError, Machine, Remedy, Secret};
@@ -38,7 +38,7 @@ fn flags(words: &[&str]) -> Options {
 }
 
 pub(super) fn settle(file: &str, words: &[&str]) -> Result<Config, ConfigError> {
-    let source = Source::of("uturn.toml", file);
+    let source = ConfigText::of("uturn.toml", file);
     let options = flags(words).over(source.options()?);
     Settling { source: &source, machine: &machine() }.settle(&options)
 }
@@ -332,7 +332,7 @@ fn time_may_mend_what_the_machine_lacks_and_nothing_that_was_written() {
     let only_v4 =
         Machine { binds: |address| address.ip() == ip("10.0.0.5"), ..Machine::with(&["10.0.0.5"]) };
     let remedy = |file: &str, machine: &Machine| {
-        let source = Source::of("uturn.toml", file);
+        let source = ConfigText::of("uturn.toml", file);
         let settled = Settling { source: &source, machine }.settle(&source.options().unwrap());
         settled.map(|config| binds(&config)).map_err(|error| error.remedy)
     };

@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 
 use super::allocations::AllocationLog;
 use super::refusals::Refusals;
-use super::sockets::{Socket, SocketLog};
+use super::sockets::{NamedSocket, SocketLog};
 use super::strangers::Strangers;
 use super::totals::Totals;
 use crate::control::usage::UsageRecords;
@@ -28,7 +28,7 @@ pub(in crate::control) struct EventLog {
 
 /// Whether a worker has more to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::control) enum Worker {
+pub(in crate::control) enum Liveness {
     Alive,
     Gone,
 }
@@ -57,7 +57,7 @@ impl EventLog {
         now: Instant,
         worker: WorkerIndex,
         report: Report,
-    ) -> Worker {
+    ) -> Liveness {
         match report {
             Report::Turn(turn::Report::Opened(opened)) => {
                 self.allocations.opened(now, worker, &opened);
@@ -83,23 +83,24 @@ impl EventLog {
             ),
             Report::SocketBroken { role, local, errno } => {
                 let socket = match role {
-                    Role::Listener(listener) => {
-                        Socket { kind: "listener", address: self.allocations.listener(listener) }
-                    }
-                    Role::Relay(_) => Socket { kind: "relay", address: local },
+                    Role::Listener(listener) => NamedSocket {
+                        kind: "listener",
+                        address: self.allocations.listener(listener),
+                    },
+                    Role::Relay(_) => NamedSocket { kind: "relay", address: local },
                 };
                 self.sockets.note(now, worker, socket, errno);
             }
             Report::Failed(error) => {
                 error!(worker = worker.0, %error, "a worker failed");
-                return Worker::Gone;
+                return Liveness::Gone;
             }
             Report::Stopped(snapshot) => {
                 self.totals += &*snapshot;
-                return Worker::Gone;
+                return Liveness::Gone;
             }
         }
-        Worker::Alive
+        Liveness::Alive
     }
 
     /// Waits until the next report can be noted as a whole, with its record.

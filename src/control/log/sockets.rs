@@ -15,7 +15,7 @@ const SOCKET_LINES_PER_SECOND: u32 = 10;
 
 /// A socket, as an operator knows it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Socket {
+pub(super) struct NamedSocket {
     /// What it is for.
     pub(super) kind: &'static str,
     /// What it is or was to be bound to.
@@ -35,11 +35,17 @@ impl SocketLog {
     }
 
     /// Logs that a socket cannot be had or used any more, or counts it.
-    pub(super) fn note(&mut self, now: Instant, worker: WorkerIndex, socket: Socket, errno: i32) {
+    pub(super) fn note(
+        &mut self,
+        now: Instant,
+        worker: WorkerIndex,
+        socket: NamedSocket,
+        errno: i32,
+    ) {
         self.settle(now);
         if self.rate.admit(now) == Admission::Log {
             let error = io::Error::from_raw_os_error(errno);
-            let Socket { kind, address } = socket;
+            let NamedSocket { kind, address } = socket;
             let address = address.map(tracing::field::display);
             warn!(worker = worker.0, socket = kind, address, %error, "a socket is of no more use");
         }
@@ -70,7 +76,7 @@ mod tests {
             let mut sockets = SocketLog::new(now);
             for port in 0..1000 {
                 let address = Some(SocketAddr::from(([192, 0, 2, 7], 50_000 + port)));
-                let socket = Socket { kind: "relay", address };
+                let socket = NamedSocket { kind: "relay", address };
                 sockets.note(now, WorkerIndex(3), socket, libc::EADDRNOTAVAIL);
             }
             sockets.settle(sockets.due().unwrap());

@@ -156,7 +156,7 @@ mod tests {
 
     use tokio::sync::watch;
 
-    use super::super::sampler::{Sampler, snapshot};
+    use super::super::sampler::{SnapshotSampler, snapshot};
     use super::super::{About, Losses, Readiness, status};
     use super::*;
 
@@ -169,7 +169,7 @@ mod tests {
             begun: Instant::now(),
             losses: Losses::default(),
         };
-        let sampler = Sampler::new(Instant::now(), move || {
+        let sampler = SnapshotSampler::new(Instant::now(), move || {
             let (answer, answers) = crossbeam_channel::bounded(2);
             (0..answering).for_each(|index| answer.send(snapshot(index, 1)).unwrap());
             answers

@@ -30,12 +30,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-pub(super) use sampler::Sampler;
+pub(super) use sampler::SnapshotSampler;
 
 use tokio::sync::watch;
 
 use super::admin::commands::ServerStatus;
-use super::usage::counts::Counts;
+use super::usage::counts::RecordCounts;
 use crate::io::sockets;
 
 /// Connections the kernel keeps while the server does something else: with the 128 that are usual,
@@ -49,7 +49,7 @@ pub(super) struct MetricsListeners(Vec<TcpListener>);
 /// What is shown, and who is asked for it.
 pub(super) struct Node {
     pub(super) about: About,
-    pub(super) sampler: Sampler,
+    pub(super) sampler: SnapshotSampler,
     pub(super) readiness: Readiness,
     /// What the server does, and the limits that hold.
     pub(super) status: watch::Receiver<ServerStatus>,
@@ -74,7 +74,7 @@ pub(super) struct About {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Losses {
     /// Usage records.
-    pub(super) usage: Arc<Counts>,
+    pub(super) usage: Arc<RecordCounts>,
     /// Reports of workers that found the control thread's queue full.
     pub(super) reports: Arc<AtomicU64>,
     /// Lines of the log that nobody read in time.

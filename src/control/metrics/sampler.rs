@@ -27,7 +27,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 type Ask = Box<dyn Fn() -> Receiver<Snapshot> + Send + Sync>;
 
 /// Whom to ask, and what was answered last.
-pub(in crate::control) struct Sampler {
+pub(in crate::control) struct SnapshotSampler {
     ask: Ask,
     /// Questions begun so far.
     begun: AtomicU64,
@@ -55,7 +55,7 @@ pub(in crate::control) struct Sample {
     pub(in crate::control) cpu_us: BTreeMap<WorkerIndex, u64>,
 }
 
-impl Sampler {
+impl SnapshotSampler {
     /// Takes when the server was started, and what asks every worker at once; the channel closes
     /// when the last has answered.
     pub(in crate::control) fn new(
@@ -117,9 +117,9 @@ mod tests {
     }
 
     /// Two workers; the first is stuck from the second question on and keeps its end open.
-    fn half_stuck() -> Sampler {
+    fn half_stuck() -> SnapshotSampler {
         let (asked, stuck) = (AtomicU64::new(0), std::sync::Mutex::new(Vec::<Sender<_>>::new()));
-        Sampler::new(Instant::now(), move || {
+        SnapshotSampler::new(Instant::now(), move || {
             let (answer, answers) = bounded(2);
             let question = asked.fetch_add(1, Ordering::Relaxed) + 1;
             answer.send(snapshot(1, 10 * question)).unwrap();

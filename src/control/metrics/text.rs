@@ -43,14 +43,19 @@ pub(super) struct Total {
 
 /// A family whose samples are being written.
 #[derive(Debug)]
-pub(super) struct Family<'a> {
+pub(super) struct MetricFamily<'a> {
     text: &'a mut String,
     name: &'a str,
 }
 
 impl Text {
     /// Begins a family. The name has only letters, digits and underscores; no other has it.
-    pub(super) fn family<'a>(&'a mut self, name: &'a str, kind: Kind, help: &str) -> Family<'a> {
+    pub(super) fn family<'a>(
+        &'a mut self,
+        name: &'a str,
+        kind: Kind,
+        help: &str,
+    ) -> MetricFamily<'a> {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
@@ -58,7 +63,7 @@ impl Text {
         };
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         self.0.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
-        Family { text: &mut self.0, name }
+        MetricFamily { text: &mut self.0, name }
     }
 
     /// Gives the text out.
@@ -67,7 +72,7 @@ impl Text {
     }
 }
 
-impl Family<'_> {
+impl MetricFamily<'_> {
     /// Writes a sample. No other of the family has the same labels.
     pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
         self.line("", labels, value);

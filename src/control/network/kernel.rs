@@ -26,14 +26,14 @@ const TRIES: usize = 5;
 
 /// An address of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::control) struct Address {
+pub(in crate::control) struct InterfaceAddress {
     pub(in crate::control) ip: IpAddr,
     /// Number of the interface it is on.
     pub(in crate::control) interface: u32,
     flags: AddressFlags,
 }
 
-impl Address {
+impl InterfaceAddress {
     /// One as the kernel would describe it.
     #[cfg(test)]
     pub(in crate::control) fn fixed(ip: &str, interface: u32, flags: AddressFlags) -> Self {
@@ -68,7 +68,7 @@ impl Address {
 ///
 /// # Errors
 /// The kernel cannot be asked.
-pub(in crate::control) fn addresses() -> io::Result<Vec<Address>> {
+pub(in crate::control) fn addresses() -> io::Result<Vec<InterfaceAddress>> {
     let answers = ask(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
     let address = |answer| match answer {
         RouteNetlinkMessage::NewAddress(message) => read_address(&message),
@@ -77,7 +77,7 @@ pub(in crate::control) fn addresses() -> io::Result<Vec<Address>> {
     Ok(answers.into_iter().filter_map(address).collect())
 }
 
-fn read_address(message: &AddressMessage) -> Option<Address> {
+fn read_address(message: &AddressMessage) -> Option<InterfaceAddress> {
     let (mut here, mut there) = (None, None);
     // The header has room for eight of the flags.
     let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
@@ -90,7 +90,7 @@ fn read_address(message: &AddressMessage) -> Option<Address> {
             _ => {}
         }
     }
-    Some(Address { ip: here.or(there)?, interface: message.header.index, flags })
+    Some(InterfaceAddress { ip: here.or(there)?, interface: message.header.index, flags })
 }
 
 /// Lists the networks whose packets are delivered to this machine: an address each for those of
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn each_flag_is_one_reason_not_to_take_an_address() {
-        let address = |ip, flags| Address::fixed(ip, 1, flags);
+        let address = |ip, flags| InterfaceAddress::fixed(ip, 1, flags);
         let (temporary, permanent) = (AddressFlags::Secondary, AddressFlags::Permanent);
         assert!(address("2001:db8::1", temporary).is_temporary());
         assert!(!address("192.0.2.1", temporary).is_temporary(), "a second address of a network");

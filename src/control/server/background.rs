@@ -1,7 +1,8 @@
 //! What takes long, beside the control loop: on a thread of its own, or as a task with a deadline.
 //!
-//! Law: the loop waits in its `select!` and nowhere else. What it began comes back as an
-//! [`Outcome`]; until then signals are taken, health checks answered and the watchdog fed.
+//! Law: the loop waits in its `select!` and nowhere else. What it began comes back as a
+//! [`BackgroundOutcome`]; until then signals are taken, health checks answered and the watchdog
+//! fed.
 
 use std::io;
 use std::thread;
@@ -21,7 +22,7 @@ const OUTCOMES: usize = 16;
 
 /// What came of work beside the loop.
 #[derive(Debug)]
-pub(in crate::control) enum Outcome {
+pub(in crate::control) enum BackgroundOutcome {
     /// The workers that said in time how they are.
     Beat(Vec<Snapshot>),
     /// The workers that said in time what they dropped.
@@ -31,12 +32,12 @@ pub(in crate::control) enum Outcome {
     /// The machine's addresses were looked at, or it could not be done.
     Looked(Result<Box<Looked>, Problem>),
     /// So many workers have the other rules, in time; and why they were given them.
-    Ruled(Cause, usize),
+    Ruled(RulesCause, usize),
 }
 
 /// Why workers were given other rules.
 #[derive(Debug)]
-pub(in crate::control) enum Cause {
+pub(in crate::control) enum RulesCause {
     /// The configuration was read again.
     Reload(Change),
     /// The machine has other addresses.
@@ -46,8 +47,8 @@ pub(in crate::control) enum Cause {
 /// Begins work beside the loop, and hands its outcomes to the loop.
 #[derive(Debug)]
 pub(in crate::control) struct Background {
-    sender: mpsc::Sender<Outcome>,
-    outcomes: mpsc::Receiver<Outcome>,
+    sender: mpsc::Sender<BackgroundOutcome>,
+    outcomes: mpsc::Receiver<BackgroundOutcome>,
 }
 
 impl Background {
@@ -58,7 +59,7 @@ impl Background {
     }
 
     /// Waits for the next outcome. Nothing is lost when the wait is given up.
-    pub(super) async fn next(&mut self) -> Outcome {
+    pub(super) async fn next(&mut self) -> BackgroundOutcome {
         // The loop's own side keeps the channel open.
         let outcome = self.outcomes.recv().await;
         outcome.expect("the channel is as old as its receiver")
@@ -69,7 +70,7 @@ impl Background {
         &self,
         answers: Receiver<T>,
         within: Duration,
-        outcome: impl FnOnce(Vec<T>) -> Outcome + Send + 'static,
+        outcome: impl FnOnce(Vec<T>) -> BackgroundOutcome + Send + 'static,
     ) {
         let sender = self.sender.clone();
         tokio::spawn(async move {
@@ -93,7 +94,7 @@ impl Background {
     pub(super) fn run(
         &self,
         name: &str,
-        work: impl FnOnce() -> Outcome + Send + 'static,
+        work: impl FnOnce() -> BackgroundOutcome + Send + 'static,
     ) -> io::Result<()> {
         let sender = self.sender.clone();
         let thread = thread::Builder::new().name(format!("uturn-{name}"));

@@ -25,7 +25,7 @@ pub(in crate::control) const PLACES: usize = 64;
 const RETRY: Duration = Duration::from_millis(10);
 
 /// Where connections come from.
-pub(in crate::control) trait Listener {
+pub(in crate::control) trait Accept {
     /// A connection.
     type Stream;
 
@@ -33,7 +33,7 @@ pub(in crate::control) trait Listener {
     async fn take(&self) -> io::Result<Self::Stream>;
 }
 
-impl Listener for TcpListener {
+impl Accept for TcpListener {
     type Stream = TcpStream;
 
     async fn take(&self) -> io::Result<TcpStream> {
@@ -41,7 +41,7 @@ impl Listener for TcpListener {
     }
 }
 
-impl Listener for UnixListener {
+impl Accept for UnixListener {
     type Stream = UnixStream;
 
     async fn take(&self) -> io::Result<UnixStream> {
@@ -106,7 +106,7 @@ pub(in crate::control) async fn answer_each<L, Answer>(
     name: &'static str,
     answer: impl Fn(L::Stream, Turn) -> Answer,
 ) where
-    L: Listener,
+    L: Accept,
     Answer: Future<Output = ()> + Send + 'static,
 {
     let mut connections = Connections::default();
@@ -146,7 +146,7 @@ mod tests {
         given: Cell<u32>,
     }
 
-    impl Listener for Flaky {
+    impl Accept for Flaky {
         type Stream = u32;
 
         async fn take(&self) -> io::Result<u32> {

@@ -31,17 +31,21 @@ use crate::control::log::drops::Drops;
 use crate::control::log::events::EventLog;
 use crate::control::log::output;
 use crate::control::log::output::Level;
-use crate::control::metrics::{About, Losses, MetricsListeners, Node, Readiness, sampler::Sampler};
+use crate::control::metrics::{
+    About, Losses, MetricsListeners, Node, Readiness, sampler::SnapshotSampler,
+};
 use crate::control::network::watch::Watch;
 use crate::control::usage::{
     self, UsageRecords,
-    counts::Counts,
+    counts::RecordCounts,
     record::Names,
     writer::{Interim, Writer},
 };
 use crate::io::{BufferSizes, Facts};
 use crate::turn::{Alternates, ListenerId, RelayAddress, Settings, WorkerIndex};
-use crate::worker::{self, DriverKind, Granted, Limits, Snapshot, SpawnError, Tell, Workers};
+use crate::worker::{
+    self, DriverKind, GrantedSockets, Limits, Snapshot, SpawnError, Tell, Workers,
+};
 
 /// How long the log's reader has for the last lines, once everything else has ended.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
@@ -77,7 +81,7 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let control = config.values.control_path().map(ControlSocket::bind).transpose()?;
     let (handler, commands, status) = command_channel(ServerStatus::serving(&config));
     let names = Names { status: status.subscribe() };
-    let counts = Arc::new(Counts::default());
+    let counts = Arc::new(RecordCounts::default());
     let (records, writer) = open_records(&config, &runtime, &names, &counts)?;
     let (tell, reports) = reports();
     let nonces = nonces()?;
@@ -132,7 +136,7 @@ fn open_records(
     config: &Config,
     runtime: &Runtime,
     names: &Names,
-    counts: &Arc<Counts>,
+    counts: &Arc<RecordCounts>,
 ) -> io::Result<(Option<UsageRecords>, Option<Writer>)> {
     let path = config.values.usage_records.as_ref().map(|path| path.0.as_path());
     let open = |path| UsageRecords::open(path, runtime.has_ring(), names.clone(), counts);
@@ -188,7 +192,7 @@ fn node(
         begun: Instant::now(),
         losses,
     };
-    let sampler = Sampler::new(about.begun, move || asked.snapshots());
+    let sampler = SnapshotSampler::new(about.begun, move || asked.snapshots());
     Node { about, sampler, readiness: readiness.clone(), status }
 }
 
@@ -244,7 +248,7 @@ fn driver_name(driver: DriverKind) -> &'static str {
     }
 }
 
-fn log_start(config: &Config, driver: &str, granted: Granted) {
+fn log_start(config: &Config, driver: &str, granted: GrantedSockets) {
     info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = ?config.listen,
@@ -291,7 +295,7 @@ fn log_buffers(granted: BufferSizes) {
     }
 }
 
-impl supervisor::Workers for Arc<Workers> {
+impl supervisor::WorkerControl for Arc<Workers> {
     fn stop(&self) {
         Workers::stop(self);
     }

@@ -17,7 +17,7 @@ pub(in crate::control) struct Signals {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::control) enum Caught {
     /// The server is to end.
-    Stop(Stop),
+    Stop(StopSignal),
     /// The configuration is to be read again.
     Reload,
     /// No new client is to be taken.
@@ -26,14 +26,14 @@ pub(in crate::control) enum Caught {
 
 /// A signal that ends a server.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::control) struct Stop {
+pub(in crate::control) struct StopSignal {
     /// Its name.
     pub(in crate::control) name: &'static str,
     /// 128 and its number, as a shell reports a process that it ended.
     pub(in crate::control) exit_status: i32,
 }
 
-impl Stop {
+impl StopSignal {
     const TERMINATE: Self = Self { name: "SIGTERM", exit_status: 143 };
     const INTERRUPT: Self = Self { name: "SIGINT", exit_status: 130 };
 }
@@ -52,15 +52,15 @@ impl Signals {
     /// Waits for the next one.
     pub(in crate::control) async fn next(&mut self) -> Caught {
         tokio::select! {
-            _ = self.terminate.recv() => Caught::Stop(Stop::TERMINATE),
-            _ = self.interrupt.recv() => Caught::Stop(Stop::INTERRUPT),
+            _ = self.terminate.recv() => Caught::Stop(StopSignal::TERMINATE),
+            _ = self.interrupt.recv() => Caught::Stop(StopSignal::INTERRUPT),
             _ = self.hang_up.recv() => Caught::Reload,
             _ = self.user_1.recv() => Caught::Drain,
         }
     }
 
     /// Waits for the next one that ends a server.
-    pub(in crate::control) async fn next_stop(&mut self) -> Stop {
+    pub(in crate::control) async fn next_stop(&mut self) -> StopSignal {
         loop {
             match self.next().await {
                 Caught::Stop(stop) => return stop,

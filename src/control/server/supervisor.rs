@@ -14,17 +14,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until, timeout_at};
 use tracing::{error, info, warn};
 
-use super::background::{Background, Outcome};
+use super::background::{Background, BackgroundOutcome};
 use super::change::drain::{Drain, Left};
 use super::change::follow::Followed;
 use super::change::reload::{Reading, Reload};
 use super::change::rules::Rules;
 use super::reports::Reports;
 use super::service::Service;
-use super::signals::{Caught, Signals, Stop};
+use super::signals::{Caught, Signals, StopSignal};
 use crate::control::admin::commands::{Command, DrainRequest, ServerStatus, State};
 use crate::control::log::drops::Drops;
-use crate::control::log::events::{EventLog, Worker};
+use crate::control::log::events::{EventLog, Liveness};
 use crate::control::log::output;
 use crate::control::log::totals::Totals;
 use crate::control::metrics::Readiness;
@@ -53,7 +53,7 @@ const RETRY: Duration = Duration::from_millis(2);
 
 /// The workers of a running server, as far as the control thread deals with them. Nothing here
 /// waits for a worker.
-pub(in crate::control) trait Workers {
+pub(in crate::control) trait WorkerControl {
     /// Asks every worker to end.
     fn stop(&self);
 
@@ -117,7 +117,7 @@ enum End {
     Failed,
 }
 
-impl<W: Workers> Supervisor<W> {
+impl<W: WorkerControl> Supervisor<W> {
     /// Serves until a signal comes or one of the workers is gone, then stops the rest.
     pub(in crate::control) async fn run(mut self) -> ExitCode {
         let begun = Instant::now();
@@ -144,7 +144,7 @@ impl<W: Workers> Supervisor<W> {
     }
 
     /// The control loop. Law: it waits in this `select!` and nowhere else; what takes long comes
-    /// back as an [`Outcome`].
+    /// back as a [`BackgroundOutcome`].
     async fn serve(&mut self) -> End {
         let mut next_drops = Instant::now() + DROPS_EVERY;
         loop {
@@ -200,16 +200,16 @@ impl<W: Workers> Supervisor<W> {
     }
 
     /// Goes on with what has come back from beside the loop.
-    fn on_outcome(&mut self, outcome: Outcome) -> Left {
+    fn on_outcome(&mut self, outcome: BackgroundOutcome) -> Left {
         match outcome {
-            Outcome::Beat(snapshots) => return self.on_beat(&snapshots),
-            Outcome::Drops(snapshots) => {
+            BackgroundOutcome::Beat(snapshots) => return self.on_beat(&snapshots),
+            BackgroundOutcome::Drops(snapshots) => {
                 self.drops.log(&snapshots);
                 self.settle();
             }
-            Outcome::Reread(reread) => self.on_reread(reread),
-            Outcome::Looked(looked) => self.on_looked(looked),
-            Outcome::Ruled(cause, answered) => self.on_ruled(cause, answered),
+            BackgroundOutcome::Reread(reread) => self.on_reread(reread),
+            BackgroundOutcome::Looked(looked) => self.on_looked(looked),
+            BackgroundOutcome::Ruled(cause, answered) => self.on_ruled(cause, answered),
         }
         Left::Some
     }
@@ -220,7 +220,7 @@ impl<W: Workers> Supervisor<W> {
         for _ in 0..=REPORTS_AT_ONCE {
             let (worker, report) = next?;
             let lost = lost_listener(&report);
-            if self.events.note(Instant::now(), worker, report) == Worker::Gone {
+            if self.events.note(Instant::now(), worker, report) == Liveness::Gone {
                 return Some(worker);
             }
             if let Some((listener, errno)) = lost {
@@ -234,7 +234,7 @@ impl<W: Workers> Supervisor<W> {
     /// Asks every worker how it is: for the service manager, and for a drain.
     fn beat(&mut self) {
         self.next_beat = None;
-        self.background.gather(self.workers.snapshots(), BEAT_WITHIN, Outcome::Beat);
+        self.background.gather(self.workers.snapshots(), BEAT_WITHIN, BackgroundOutcome::Beat);
     }
 
     fn on_beat(&mut self, snapshots: &[Snapshot]) -> Left {
@@ -259,7 +259,7 @@ impl<W: Workers> Supervisor<W> {
     }
 
     fn ask_for_drops(&self) {
-        self.background.gather(self.workers.snapshots(), DROPS_WITHIN, Outcome::Drops);
+        self.background.gather(self.workers.snapshots(), DROPS_WITHIN, BackgroundOutcome::Drops);
     }
 
     /// Stops every worker from a moment on, and waits for their last reports, but not for ever.
@@ -313,13 +313,13 @@ async fn collect(reports: &mut Reports, events: &mut EventLog, mut alive: usize)
         && let Some((worker, report)) = reports.next().await
     {
         timeout_at(deadline, events.room()).await.unwrap_or_default();
-        if events.note(Instant::now(), worker, report) == Worker::Gone {
+        if events.note(Instant::now(), worker, report) == Liveness::Gone {
             alive -= 1;
         }
     }
 }
 
-fn leave_at_once(stop: Stop) -> ! {
+fn leave_at_once(stop: StopSignal) -> ! {
     warn!(signal = stop.name, "asked again: leaving at once");
     output::wait_until_written(LAST_LINE_WITHIN);
     std::process::exit(stop.exit_status)

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What became of the records so far.
 #[derive(Debug, Default)]
-pub(in crate::control) struct Counts {
+pub(in crate::control) struct RecordCounts {
     pub(super) written: AtomicU64,
     pub(super) lost: AtomicU64,
 }
 
-impl Counts {
+impl RecordCounts {
     /// Records that are in the file.
     pub(in crate::control) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)

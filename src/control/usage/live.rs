@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::turn::{Page, Session, WorkerIndex};
-use crate::worker::{Answer, Question, Workers};
+use crate::worker::{AnswerTo, Question, Workers};
 
 /// How long a worker has to answer; one that serves does so at its next turn.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ impl Walk {
     async fn ask(&self, worker: WorkerIndex, from: u32) -> Option<Page<Session>> {
         let (way, back) = oneshot::channel();
         // Nobody misses an answer that comes too late.
-        let answer = Answer::new(move |page| drop(way.send(page)));
+        let answer = AnswerTo::new(move |page| drop(way.send(page)));
         let asked = self.workers.ask(worker, Question::Sessions { from, user: None, answer });
         if !asked {
             return None;

@@ -28,7 +28,7 @@ use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::timeout;
 use tracing::warn;
 
-use counts::{Counts, Order};
+use counts::{Order, RecordCounts};
 use file::File;
 use record::Names;
 use writer::Writer;
@@ -70,7 +70,7 @@ pub(super) struct UsageRecords {
 struct Open {
     queue: Sender<Order>,
     names: Names,
-    counts: Arc<Counts>,
+    counts: Arc<RecordCounts>,
 }
 
 impl UsageRecords {
@@ -82,7 +82,7 @@ impl UsageRecords {
         path: &Path,
         has_ring: bool,
         names: Names,
-        counts: &Arc<Counts>,
+        counts: &Arc<RecordCounts>,
     ) -> io::Result<(Self, Writer)> {
         let (queue, orders) = channel(QUEUE_LINES);
         let writer = Writer::new(File::open(path, has_ring)?, orders, Arc::clone(counts));

@@ -10,7 +10,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use tracing::{info, warn};
 
 use super::{
-    counts::{Counts, Order},
+    counts::{Order, RecordCounts},
     file::File,
     live::Walk,
     record::Names,
@@ -26,7 +26,7 @@ const COMPLAINT_EVERY: Duration = Duration::from_secs(60);
 pub(in crate::control) struct Writer {
     file: File,
     orders: Receiver<Order>,
-    counts: Arc<Counts>,
+    counts: Arc<RecordCounts>,
     complaint: Complaint,
     /// The last line in the file has no end: a disk was full in the middle of it.
     is_torn: bool,
@@ -65,7 +65,7 @@ struct Complaint {
 }
 
 impl Writer {
-    pub(super) fn new(file: File, orders: Receiver<Order>, counts: Arc<Counts>) -> Self {
+    pub(super) fn new(file: File, orders: Receiver<Order>, counts: Arc<RecordCounts>) -> Self {
         Self { file, orders, counts, complaint: Complaint::default(), is_torn: false }
     }
 
@@ -150,7 +150,7 @@ fn whole_lines(lines: &[Vec<u8>], written: usize) -> usize {
 }
 
 impl Complaint {
-    fn note(&mut self, counts: &Counts, outcome: io::Result<()>) {
+    fn note(&mut self, counts: &RecordCounts, outcome: io::Result<()>) {
         let lost = counts.lost();
         match outcome {
             Err(error) => {

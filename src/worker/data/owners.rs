@@ -17,7 +17,7 @@ use std::collections::HashMap;
 
 use crate::turn::{FiveTuple, WorkerIndex};
 use crate::worker::{
-    mail::mailbox::{Mailboxes, Message},
+    mail::mailbox::{Mail, Mailboxes},
     start::plan::Steering,
 };
 
@@ -53,16 +53,16 @@ impl FlowOwners {
     /// Tells every other worker that this one now owns a five-tuple.
     pub(in crate::worker) fn claim(&self, mailboxes: &mut Mailboxes, flow: FiveTuple) {
         let owner = mailboxes.worker();
-        self.tell(mailboxes, || Message::FlowOwned { flow, owner });
+        self.tell(mailboxes, || Mail::FlowOwned { flow, owner });
     }
 
     /// Tells every other worker that this one owns it no more.
     pub(in crate::worker) fn release(&self, mailboxes: &mut Mailboxes, flow: FiveTuple) {
         let owner = mailboxes.worker();
-        self.tell(mailboxes, || Message::FlowReleased { flow, owner });
+        self.tell(mailboxes, || Mail::FlowReleased { flow, owner });
     }
 
-    fn tell(&self, mailboxes: &mut Mailboxes, message: impl Fn() -> Message) {
+    fn tell(&self, mailboxes: &mut Mailboxes, message: impl Fn() -> Mail) {
         match self.steering {
             Steering::Hash => {}
             Steering::Cpu => {

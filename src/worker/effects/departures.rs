@@ -30,7 +30,7 @@ pub(in crate::worker) struct Redemption {
 
 /// A reserved port that goes to another worker.
 #[derive(Debug)]
-pub(in crate::worker) struct Given {
+pub(in crate::worker) struct GivenPort {
     /// What it is.
     pub local: SocketAddr,
     /// Its socket; `None` when the process could have no descriptor for it.

@@ -10,8 +10,8 @@
 use std::{io, net::UdpSocket, os::fd::OwnedFd};
 
 use crate::worker::{
-    effects::departures::{Given, Redemption},
-    mail::mailbox::Message,
+    effects::departures::{GivenPort, Redemption},
+    mail::mailbox::Mail,
     reactor::Worker,
 };
 use crate::{
@@ -24,7 +24,7 @@ impl<D: Driver> Worker<D> {
         let Redeem { pending, path, owner, relay, token, user } = redeem;
         let worker = self.index;
         let redemption = Redemption { worker, pending, path, relay, token, user };
-        if self.mailboxes.try_post(owner, Message::Redeem(redemption)).is_err() {
+        if self.mailboxes.try_post(owner, Mail::Redeem(redemption)).is_err() {
             self.complete(now, pending, path, Outcome::NotRedeemed);
         }
     }
@@ -53,12 +53,12 @@ impl<D: Driver> Worker<D> {
     /// anywhere.
     pub(in crate::worker) fn depart(&mut self, id: SocketId, socket: Option<UdpSocket>) -> bool {
         let Some((redemption, local)) = self.departures.0.remove(&id) else { return false };
-        self.answer(redemption, Some(Given { local, socket }));
+        self.answer(redemption, Some(GivenPort { local, socket }));
         true
     }
 
-    fn answer(&mut self, redemption: Redemption, given: Option<Given>) {
-        self.mailboxes.post(redemption.worker, Message::Redeemed { redemption, given });
+    fn answer(&mut self, redemption: Redemption, given: Option<GivenPort>) {
+        self.mailboxes.post(redemption.worker, Mail::Redeemed { redemption, given });
     }
 
     /// Goes on with the Allocate that redeems.
@@ -66,7 +66,7 @@ impl<D: Driver> Worker<D> {
         &mut self,
         now: Now,
         redemption: &Redemption,
-        given: Option<Given>,
+        given: Option<GivenPort>,
     ) {
         let outcome = match given {
             Some(given) => self.start_given(redemption.relay, given),
@@ -77,8 +77,8 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Relays on a socket that another worker gave, or lets go of it.
-    fn start_given(&mut self, relay: RelayId, given: Given) -> Outcome<'static> {
-        let Given { local, socket } = given;
+    fn start_given(&mut self, relay: RelayId, given: GivenPort) -> Outcome<'static> {
+        let GivenPort { local, socket } = given;
         let no_descriptor = || io::Error::from_raw_os_error(libc::EMFILE);
         let opened = self
             .sockets

@@ -8,7 +8,7 @@
 use crate::turn::WorkerIndex;
 use crate::worker::{
     mail::batch::{Batch, BatchPool, Handoff},
-    mail::mailbox::{Mailboxes, Message},
+    mail::mailbox::{Mail, Mailboxes},
 };
 
 /// Messages that a worker has not read, from which on it has fallen behind: more than a batch of
@@ -88,10 +88,10 @@ impl OpenBatches {
         let Some(open) = self.open.get_mut(usize::from(worker.0)) else { return };
         let Some(batch) = open.take() else { return };
         let owner = mailboxes.worker();
-        let Err(refused) = mailboxes.try_post(worker, Message::Batch { owner, batch }) else {
+        let Err(refused) = mailboxes.try_post(worker, Mail::Batch { owner, batch }) else {
             return;
         };
-        if let Message::Batch { owner, batch } = refused.into_inner() {
+        if let Mail::Batch { owner, batch } = refused.into_inner() {
             self.dropped += batch.len() as u64;
             mailboxes.take_back(owner, batch);
         }
@@ -116,7 +116,7 @@ mod tests {
     const OTHER: WorkerIndex = WorkerIndex(1);
 
     /// The batches of worker 0, its mailboxes, and the inbox of worker 1.
-    fn of_two() -> (OpenBatches, Mailboxes, Receiver<Message>) {
+    fn of_two() -> (OpenBatches, Mailboxes, Receiver<Mail>) {
         let (pool, batch_return) = BatchPool::new();
         let address = |batch_return: BatchReturn| {
             let (inbox, messages) = inbox();
@@ -133,12 +133,10 @@ mod tests {
     }
 
     /// Reads everything and gives the batches back, as the other worker does.
-    fn read(messages: &Receiver<Message>, mailboxes: &Mailboxes) -> Vec<Vec<u8>> {
+    fn read(messages: &Receiver<Mail>, mailboxes: &Mailboxes) -> Vec<Vec<u8>> {
         let mut payloads = Vec::new();
         for message in messages.try_iter() {
-            let Message::Batch { owner, batch } = message else {
-                panic!("only batches are posted")
-            };
+            let Mail::Batch { owner, batch } = message else { panic!("only batches are posted") };
             payloads.extend(batch.entries().map(|(_, payload)| payload.to_vec()));
             mailboxes.take_back(owner, batch);
         }

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::worker::{
-    effects::departures::{Given, Redemption},
+    effects::departures::{GivenPort, Redemption},
     mail::batch::{Batch, BatchReturn},
     start::listen::ListenerSockets,
     status::questions::Question,
@@ -28,7 +28,7 @@ const WAITING_MESSAGES: usize = 16_384;
 
 /// What threads tell a worker.
 #[derive(Debug)]
-pub(in crate::worker) enum Message {
+pub(in crate::worker) enum Mail {
     /// Payloads for clients of this worker.
     Batch {
         /// Whose it is; it goes back there.
@@ -57,7 +57,7 @@ pub(in crate::worker) enum Message {
         /// The question, as it was asked.
         redemption: Redemption,
         /// The port, unless the token is not good.
-        given: Option<Given>,
+        given: Option<GivenPort>,
     },
     /// The control thread wants to see the counters.
     Snapshot(Sender<Snapshot>),
@@ -82,10 +82,10 @@ pub(in crate::worker) enum Message {
     Stop,
 }
 
-impl Message {
+impl Mail {
     /// Whether it says who owns a five-tuple, which a worker can do without.
     fn is_claim(&self) -> bool {
-        matches!(self, Message::FlowOwned { .. } | Message::FlowReleased { .. })
+        matches!(self, Mail::FlowOwned { .. } | Mail::FlowReleased { .. })
     }
 }
 
@@ -93,7 +93,7 @@ impl Message {
 #[derive(Debug, Clone)]
 pub(in crate::worker) struct Address {
     /// Its inbox.
-    pub inbox: Sender<Message>,
+    pub inbox: Sender<Mail>,
     /// Its driver's waker.
     pub waker: Waker,
     /// The way back for its batches.
@@ -102,7 +102,7 @@ pub(in crate::worker) struct Address {
 
 impl Address {
     /// Posts a message, or gives it back when the inbox is full or its worker has ended.
-    pub(in crate::worker) fn post(&self, message: Message) -> Result<(), TrySendError<Message>> {
+    pub(in crate::worker) fn post(&self, message: Mail) -> Result<(), TrySendError<Mail>> {
         self.inbox.try_send(message)?;
         self.waker.wake();
         Ok(())
@@ -110,7 +110,7 @@ impl Address {
 }
 
 /// Makes an inbox.
-pub(in crate::worker) fn inbox() -> (Sender<Message>, Receiver<Message>) {
+pub(in crate::worker) fn inbox() -> (Sender<Mail>, Receiver<Mail>) {
     bounded(INBOX_MESSAGES)
 }
 
@@ -123,7 +123,7 @@ pub(in crate::worker) struct Mailboxes {
     /// written: one that went past another could take back a claim before it is made. No more than
     /// [`WAITING_MESSAGES`] for a worker, and beyond them the answers to the Allocates that wait
     /// there, or the commands of the control thread: both are few.
-    waiting: Vec<VecDeque<Message>>,
+    waiting: Vec<VecDeque<Mail>>,
     /// Claims dropped because too many messages waited.
     claims_dropped: u64,
 }
@@ -144,8 +144,8 @@ impl Mailboxes {
     pub(in crate::worker) fn try_post(
         &self,
         to: WorkerIndex,
-        message: Message,
-    ) -> Result<(), TrySendError<Message>> {
+        message: Mail,
+    ) -> Result<(), TrySendError<Mail>> {
         match self.addresses.get(usize::from(to.0)) {
             Some(address) => address.post(message),
             None => Err(TrySendError::Disconnected(message)),
@@ -161,7 +161,7 @@ impl Mailboxes {
     /// here while the inbox is full. A claim that finds [`WAITING_MESSAGES`] before it is dropped
     /// and counted: packets of that client that reach the other worker are then judged there, and
     /// dropped, as if steering had never moved them.
-    pub(in crate::worker) fn post(&mut self, to: WorkerIndex, message: Message) {
+    pub(in crate::worker) fn post(&mut self, to: WorkerIndex, message: Mail) {
         let Some(waiting) = self.waiting.get_mut(usize::from(to.0)) else { return };
         if waiting.len() >= WAITING_MESSAGES && message.is_claim() {
             self.claims_dropped += 1;
@@ -224,7 +224,7 @@ mod tests {
     use crate::{turn::ListenerId, worker::mail::batch::BatchPool};
 
     /// The mailboxes as worker 0 sees them, and the inbox of worker 1.
-    fn mailboxes() -> (Mailboxes, Receiver<Message>) {
+    fn mailboxes() -> (Mailboxes, Receiver<Mail>) {
         let address = || {
             let ((inbox, messages), (_, batch_return)) = (inbox(), BatchPool::new());
             (Address { inbox, waker: Waker::new().expect("an eventfd"), batch_return }, messages)
@@ -233,14 +233,14 @@ mod tests {
         (Mailboxes::new(WorkerIndex(0), vec![own, other]), messages)
     }
 
-    fn flow_released(port: u16) -> Message {
+    fn flow_released(port: u16) -> Mail {
         let flow = FiveTuple { listener: ListenerId(0), client: ([192, 0, 2, 1], port).into() };
-        Message::FlowReleased { flow, owner: WorkerIndex(0) }
+        Mail::FlowReleased { flow, owner: WorkerIndex(0) }
     }
 
-    fn ports(messages: &Receiver<Message>) -> Vec<u16> {
+    fn ports(messages: &Receiver<Mail>) -> Vec<u16> {
         let port = |mail| match mail {
-            Message::FlowReleased { flow, .. } => flow.client.port(),
+            Mail::FlowReleased { flow, .. } => flow.client.port(),
             mail => panic!("{mail:?} was never posted"),
         };
         messages.try_iter().map(port).collect()
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(mailboxes.claims_dropped(), 0);
         mailboxes.post(WorkerIndex(1), flow_released(2));
         assert_eq!(mailboxes.claims_dropped(), 1);
-        mailboxes.post(WorkerIndex(1), Message::Stop);
+        mailboxes.post(WorkerIndex(1), Mail::Stop);
         assert_eq!(mailboxes.claims_dropped(), 1);
         let mut last = None;
         while mailboxes.has_waiting() {
@@ -290,6 +290,6 @@ mod tests {
             mailboxes.retry();
         }
         let last = messages.try_iter().last().or(last);
-        assert!(matches!(last, Some(Message::Stop)), "{last:?} came last");
+        assert!(matches!(last, Some(Mail::Stop)), "{last:?} came last");
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::worker::{
     mail::batch::{Batch, Handoff},
-    mail::mailbox::Message,
+    mail::mailbox::Mail,
     reactor::Worker,
 };
 use crate::{
@@ -13,28 +13,28 @@ use crate::{
 };
 
 impl<D: Driver> Worker<D> {
-    pub(in crate::worker) fn on_message(&mut self, now: Now, message: Message) {
+    pub(in crate::worker) fn on_message(&mut self, now: Now, message: Mail) {
         match message {
-            Message::Batch { owner, batch } => {
+            Mail::Batch { owner, batch } => {
                 self.unpack(now, &batch);
                 self.mailboxes.take_back(owner, batch);
             }
-            Message::FlowOwned { flow, owner } => self.on_claim(now, flow, owner),
-            Message::FlowReleased { flow, owner } => self.owners.released(flow, owner),
-            Message::Redeem(redemption) => self.on_redeem(now, redemption),
-            Message::Redeemed { redemption, given } => self.on_redeemed(now, &redemption, given),
+            Mail::FlowOwned { flow, owner } => self.on_claim(now, flow, owner),
+            Mail::FlowReleased { flow, owner } => self.owners.released(flow, owner),
+            Mail::Redeem(redemption) => self.on_redeem(now, redemption),
+            Mail::Redeemed { redemption, given } => self.on_redeemed(now, &redemption, given),
             // Who asked may have gone away; then nobody misses the answer.
-            Message::Snapshot(answer) => drop(answer.try_send(self.snapshot())),
-            Message::Question(question) => self.on_question(now, question),
-            Message::Settings(settings, answer) => {
+            Mail::Snapshot(answer) => drop(answer.try_send(self.snapshot())),
+            Mail::Question(question) => self.on_question(now, question),
+            Mail::Settings(settings, answer) => {
                 self.server.reconfigure(settings);
                 answer.try_send(self.index).unwrap_or_default();
             }
-            Message::Listen { listener, sockets } => self.listen(listener, sockets),
-            Message::Relays(relays) => self.server.relay_on(&relays),
-            Message::StopListening(listener) => self.stop_listening(listener),
-            Message::Drain(alternates) => self.server.drain(alternates),
-            Message::Stop => self.stop(now),
+            Mail::Listen { listener, sockets } => self.listen(listener, sockets),
+            Mail::Relays(relays) => self.server.relay_on(&relays),
+            Mail::StopListening(listener) => self.stop_listening(listener),
+            Mail::Drain(alternates) => self.server.drain(alternates),
+            Mail::Stop => self.stop(now),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::worker::{
     effects::quota::SharedQuota,
     mail::batch::{BatchPool, BatchReturn},
     mail::handoff::OpenBatches,
-    mail::mailbox::{Address, Mailboxes, Message, inbox},
+    mail::mailbox::{Address, Mail, Mailboxes, inbox},
     reactor::{Parts, Worker},
     start::listen::{ListenerSockets, OpenListeners},
     start::plan::{Plan, SpawnError, Steering},
@@ -41,13 +41,13 @@ pub(super) struct WorkerInit {
     steering: Steering,
     server: Server,
     clock: Clock,
-    inbox: Receiver<Message>,
+    inbox: Receiver<Mail>,
     batches: BatchPool,
 }
 
 /// How the others reach a worker, but for its waker.
 pub(super) struct WorkerHandle {
-    inbox: Sender<Message>,
+    inbox: Sender<Mail>,
     batch_return: BatchReturn,
 }
 

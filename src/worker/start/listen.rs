@@ -26,7 +26,7 @@ pub struct ListenerSockets {
 
 /// What the kernel gave the listening sockets.
 #[derive(Debug, Clone, Copy)]
-pub struct Granted {
+pub struct GrantedSockets {
     /// The smallest buffers of any; `None` where there is no such socket.
     pub buffers: Option<BufferSizes>,
     /// Whether requests come in through sockets of their own.
@@ -67,13 +67,13 @@ impl Listening {
     pub(super) fn open_all(
         &self,
         addresses: &[SocketAddr],
-    ) -> Result<(Vec<Vec<ListenerSockets>>, Granted), SpawnError> {
+    ) -> Result<(Vec<Vec<ListenerSockets>>, GrantedSockets), SpawnError> {
         let patience = sockets::BIND_PATIENCE;
         for address in addresses {
             ensure_free(*address, patience)?;
         }
         let mut workers: Vec<Vec<ListenerSockets>> = self.cores.iter().map(|_| vec![]).collect();
-        let mut granted = Granted { buffers: None, requests_apart: true };
+        let mut granted = GrantedSockets { buffers: None, requests_apart: true };
         for address in addresses {
             let sockets = self.open_on(*address, patience, &mut granted)?;
             workers.iter_mut().zip(sockets).for_each(|(worker, sockets)| worker.push(sockets));
@@ -85,7 +85,7 @@ impl Listening {
         &self,
         address: SocketAddr,
         patience: Duration,
-        granted: &mut Granted,
+        granted: &mut GrantedSockets,
     ) -> Result<Vec<ListenerSockets>, SpawnError> {
         let failed = |error| SpawnError::Listen(address, error);
         let mut open = || {
@@ -128,7 +128,7 @@ impl Listening {
 impl OpenListeners for Listening {
     fn open(&self, address: SocketAddr) -> Result<Vec<ListenerSockets>, SpawnError> {
         ensure_free(address, Duration::ZERO)?;
-        let mut granted = Granted { buffers: None, requests_apart: true };
+        let mut granted = GrantedSockets { buffers: None, requests_apart: true };
         self.open_on(address, Duration::ZERO, &mut granted)
     }
 }

@@ -16,9 +16,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::worker::{
     clock::Clock,
     effects::quota::{Limits, SharedQuota},
-    mail::mailbox::{Address, Mailboxes, Message},
+    mail::mailbox::{Address, Mail, Mailboxes},
     start::init::{Prepared, WorkerInit, World, addresses, prepare},
-    start::listen::{Granted, Listening, OpenListeners},
+    start::listen::{GrantedSockets, Listening, OpenListeners},
     start::plan::{DriverKind, Plan, SpawnError},
     status::questions::Question,
     status::report::{Report, Tell},
@@ -36,7 +36,7 @@ pub struct Workers {
     pub(super) mailboxes: Mutex<Mailboxes>,
     pub(super) threads: Vec<JoinHandle<()>>,
     pub(super) listening: Box<dyn OpenListeners>,
-    pub(super) granted: Granted,
+    pub(super) granted: GrantedSockets,
     pub(super) quota: SharedQuota,
     pub(super) ports: PortPlan,
     /// The ports of every address on which relays are open or may live. For who controls the
@@ -83,7 +83,7 @@ impl Workers {
     /// Tells every worker to end. Each then makes its last report. As every command, it waits for
     /// room in an inbox that is full: see [`Workers::retry`].
     pub fn stop(&self) {
-        self.command(|| Message::Stop);
+        self.command(|| Mail::Stop);
     }
 
     /// Tries the commands that found a full inbox once more; says whether some still wait. Nothing
@@ -109,27 +109,27 @@ impl Workers {
         let (answer, answers) = bounded(mailboxes.workers().count());
         for worker in mailboxes.workers() {
             // A worker that cannot be asked is missing in the answer.
-            drop(mailboxes.try_post(worker, Message::Snapshot(answer.clone())));
+            drop(mailboxes.try_post(worker, Mail::Snapshot(answer.clone())));
         }
         answers
     }
 
     /// Asks a worker about its sessions; false when it takes no mail.
     pub fn ask(&self, worker: WorkerIndex, question: Question) -> bool {
-        self.mailboxes().try_post(worker, Message::Question(question)).is_ok()
+        self.mailboxes().try_post(worker, Mail::Question(question)).is_ok()
     }
 
     /// Gives every worker other rules; each answers with its index once they hold for it.
     pub fn reconfigure(&self, settings: &Arc<Settings>, limits: Limits) -> Receiver<WorkerIndex> {
         self.quota.limit(limits);
         let (answer, answers) = bounded(self.mailboxes().workers().count());
-        self.command(|| Message::Settings(Arc::clone(settings), answer.clone()));
+        self.command(|| Mail::Settings(Arc::clone(settings), answer.clone()));
         answers
     }
 
     /// Has every worker take no new clients and send them there, or take them again.
     pub fn drain(&self, alternates: Option<Alternates>) {
-        self.command(|| Message::Drain(alternates));
+        self.command(|| Mail::Drain(alternates));
     }
 
     /// Has every worker listen on one more address, or on one that it listened on before.
@@ -140,7 +140,7 @@ impl Workers {
         let sockets = self.listening.open(address)?;
         let mut mailboxes = self.mailboxes();
         for (worker, sockets) in mailboxes.workers().zip(sockets) {
-            mailboxes.post(worker, Message::Listen { listener, sockets });
+            mailboxes.post(worker, Mail::Listen { listener, sockets });
         }
         Ok(())
     }
@@ -161,12 +161,12 @@ impl Workers {
             relay
         };
         let relays: Arc<[RelayPorts]> = addresses.iter().map(&mut ports).collect();
-        self.command(|| Message::Relays(Arc::clone(&relays)));
+        self.command(|| Mail::Relays(Arc::clone(&relays)));
     }
 
     /// Has no worker listen on an address any more. Allocations live on.
     pub fn stop_listening(&self, listener: ListenerId) {
-        self.command(|| Message::StopListening(listener));
+        self.command(|| Mail::StopListening(listener));
     }
 
     /// How many allocations an account has, and how many there are in total, reserved ports
@@ -181,12 +181,12 @@ impl Workers {
     }
 
     /// What the kernel gave the listening sockets.
-    pub fn granted(&self) -> Granted {
+    pub fn granted(&self) -> GrantedSockets {
         self.granted
     }
 
     /// Posts what must arrive to every worker.
-    fn command(&self, message: impl Fn() -> Message) {
+    fn command(&self, message: impl Fn() -> Mail) {
         let mut mailboxes = self.mailboxes();
         mailboxes.workers().for_each(|worker| mailboxes.post(worker, message()));
     }
@@ -260,7 +260,7 @@ mod tests {
 
     use super::*;
     use crate::turn::{Authenticator, Credentials, Nonces, PeerPolicy, SessionId};
-    use crate::worker::{Answer, Steering};
+    use crate::worker::{AnswerTo, Steering};
 
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -291,7 +291,7 @@ mod tests {
     fn hang(workers: &Workers) -> Sender<()> {
         let (begun, begins) = bounded::<()>(1);
         let (gate, held) = bounded::<()>(1);
-        let answer = Answer::new(move |_| {
+        let answer = AnswerTo::new(move |_| {
             drop(begun);
             held.recv().unwrap_err();
         });
@@ -306,7 +306,7 @@ mod tests {
         let (workers, reports) = worker();
         let gate = hang(&workers);
         let nobody = SessionId { worker: WorkerIndex(0), serial: 0 };
-        let ask = || Question::Kill(nobody, Answer::new(|_| {}));
+        let ask = || Question::Kill(nobody, AnswerTo::new(|_| {}));
         while workers.ask(WorkerIndex(0), ask()) {}
         let begun = Instant::now();
         workers.drain(None);

@@ -14,28 +14,28 @@ pub enum Question {
         /// Whose are wanted.
         user: Option<Arc<str>>,
         /// Where the page goes.
-        answer: Answer<Page<Session>>,
+        answer: AnswerTo<Page<Session>>,
     },
     /// A page of what sessions have relayed.
     Loads {
         /// As of a page of sessions.
         from: u32,
         /// Where the page goes.
-        answer: Answer<Page<(SessionId, Traffic)>>,
+        answer: AnswerTo<Page<(SessionId, Traffic)>>,
     },
     /// Everything about one session.
-    Session(SessionId, Answer<Option<Detail>>),
+    Session(SessionId, AnswerTo<Option<Detail>>),
     /// A session is to end; the answer says whether it was there.
-    Kill(SessionId, Answer<bool>),
+    Kill(SessionId, AnswerTo<bool>),
 }
 
 /// Takes an answer to whoever asked. Called on the worker's thread; it must not wait.
-pub struct Answer<T>(Box<dyn FnOnce(T) + Send>);
+pub struct AnswerTo<T>(Box<dyn FnOnce(T) + Send>);
 
-impl<T> Answer<T> {
+impl<T> AnswerTo<T> {
     /// Wraps the way back.
-    pub fn new(take: impl FnOnce(T) + Send + 'static) -> Answer<T> {
-        Answer(Box::new(take))
+    pub fn new(take: impl FnOnce(T) + Send + 'static) -> AnswerTo<T> {
+        AnswerTo(Box::new(take))
     }
 
     pub(super) fn give(self, answer: T) {
@@ -43,7 +43,7 @@ impl<T> Answer<T> {
     }
 }
 
-impl<T> fmt::Debug for Answer<T> {
+impl<T> fmt::Debug for AnswerTo<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Answer")
     }

@@ -17,7 +17,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, Ke
 
 use super::client::Conversation;
 use super::protocol::{Line, Top};
-use state::{Sort, State};
+use state::{Sort, TopState};
 
 /// How long a key may wait for its effect, or new figures.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -66,7 +66,7 @@ fn watch(
     figures: &Receiver<Result<Box<Top>, String>>,
 ) -> Result<(), String> {
     let unusable = |error: std::io::Error| format!("the terminal cannot be used: {error}");
-    let mut state = State::default();
+    let mut state = TopState::default();
     loop {
         terminal.draw(|frame| screen::draw(frame, &state)).map_err(unusable)?;
         if event::poll(LOOK_EVERY).map_err(unusable)?

@@ -1,4 +1,4 @@
-//! The screen of `uturn top`: a picture of a [`State`], and of nothing else.
+//! The screen of `uturn top`: a picture of a [`TopState`], and of nothing else.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Paragraph, Row, Table};
 
-use super::state::{Rates, State};
+use super::state::{Rates, TopState};
 use crate::control::admin::print::{duration, held};
 use crate::control::admin::protocol::{Busy, Top};
 use crate::control::escape;
@@ -18,7 +18,7 @@ const ALARM: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
 const DROP_LINES: usize = 4;
 
 /// Draws everything.
-pub(super) fn draw(frame: &mut Frame<'_>, state: &State) {
+pub(super) fn draw(frame: &mut Frame<'_>, state: &TopState) {
     let Some(now) = state.now() else {
         frame.render_widget(Paragraph::new("waiting for the first figures"), frame.area());
         return;
@@ -38,7 +38,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State) {
     frame.render_widget(session_table(state), areas[3]);
 }
 
-fn summary(state: &State, now: &Top, workers: &[Option<Rates>]) -> Paragraph<'static> {
+fn summary(state: &TopState, now: &Top, workers: &[Option<Rates>]) -> Paragraph<'static> {
     let sum = |of: fn(&Rates) -> f64| workers.iter().flatten().map(of).sum::<f64>();
     let allocations: u64 = workers.iter().flatten().map(|rates| rates.allocations).sum();
     let up = duration(now.at_ms as f64 / 1000.0);
@@ -97,7 +97,7 @@ fn worker_table(workers: &[Option<Rates>]) -> Table<'static> {
     .header(Row::new(head).style(HEAD))
 }
 
-fn drop_table(state: &State) -> Table<'static> {
+fn drop_table(state: &TopState) -> Table<'static> {
     let row = |(reason, rate, total): (&str, f64, u64)| {
         Row::new([reason.to_owned(), short(rate), total.to_string()])
     };
@@ -106,7 +106,7 @@ fn drop_table(state: &State) -> Table<'static> {
         .header(Row::new(["dropped because", "dropped/s", "since the start"]).style(HEAD))
 }
 
-fn session_table(state: &State) -> Table<'static> {
+fn session_table(state: &TopState) -> Table<'static> {
     let row = |busy: &Busy| {
         let session = &busy.session;
         let relayed: Vec<_> = session.relayed.iter().map(ToString::to_string).collect();
@@ -167,7 +167,7 @@ mod tests {
 
     use super::super::state::Sort;
     use super::*;
-    use crate::control::admin::protocol::{Held, Load, Session, WorkerFigures};
+    use crate::control::admin::protocol::{Held, LoadRow, SessionRow, WorkerFigures};
 
     fn worker(worker: u8, seconds: u64) -> WorkerFigures {
         let load = if worker == 0 { 3 } else { 1 };
@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn busy(id: &str, packets_per_s: f64, bytes_per_s: f64, age_s: f64) -> Busy {
-        let session = Session {
+        let session = SessionRow {
             id: id.to_owned(),
             user: "alice\x1b[2J".to_owned(),
             realm: "r".to_owned(),
@@ -196,8 +196,8 @@ mod tests {
             channels: 1,
             age_s,
             left_s: 1.0,
-            to_peers: Load::default(),
-            to_client: Load::default(),
+            to_peers: LoadRow::default(),
+            to_client: LoadRow::default(),
         };
         Busy { session, packets_per_s, bytes_per_s }
     }
@@ -221,7 +221,7 @@ mod tests {
     }
 
     /// What stands on a screen of 100 by 24, line by line.
-    fn screen(state: &State) -> Vec<String> {
+    fn screen(state: &TopState) -> Vec<String> {
         let mut terminal = Terminal::new(TestBackend::new(100, 24)).unwrap();
         terminal.draw(|frame| draw(frame, state)).unwrap();
         let buffer = terminal.backend().buffer().clone();
@@ -232,8 +232,8 @@ mod tests {
         buffer.content.chunks(100).map(line).collect()
     }
 
-    fn two_samples() -> State {
-        let mut state = State::default();
+    fn two_samples() -> TopState {
+        let mut state = TopState::default();
         state.note(top(60));
         state.note(top(62));
         state
@@ -280,8 +280,8 @@ mod tests {
 
     #[test]
     fn one_sample_has_no_rates_and_none_is_waited_for() {
-        assert_eq!(screen(&State::default())[0], "waiting for the first figures");
-        let mut state = State::default();
+        assert_eq!(screen(&TopState::default())[0], "waiting for the first figures");
+        let mut state = TopState::default();
         state.note(top(60));
         let lines = screen(&state);
         assert!(lines[1].starts_with("0 packets/s  0 bit/s"), "{}", lines[1]);

@@ -24,7 +24,7 @@ impl Sort {
 
 /// Two samples, and how the second is looked at.
 #[derive(Clone, Debug, Default)]
-pub(super) struct State {
+pub(super) struct TopState {
     before: Option<Top>,
     now: Option<Top>,
     pub(super) sort: Sort,
@@ -43,7 +43,7 @@ pub(super) struct Rates {
     pub(super) allocations: u64,
 }
 
-impl State {
+impl TopState {
     /// Takes the next figures.
     pub(super) fn note(&mut self, figures: Top) {
         self.before = self.now.replace(figures);

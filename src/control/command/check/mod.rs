@@ -69,7 +69,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<Checked, String> {
     };
     let patience = Duration::from_secs(args.timeout);
     let steps = try_all(&Target { server, user: user.as_ref(), patience });
-    let report = report::Report::of(server, user.is_some(), &steps);
+    let report = report::CheckReport::of(server, user.is_some(), &steps);
     let text = if args.json { report.json() } else { report.text(std::io::stdout().is_terminal()) };
     Ok(Checked { text, works: report.works })
 }

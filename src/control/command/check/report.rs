@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::steps::Step;
+use super::steps::CheckStep;
 use crate::control::escape;
 
 /// What is said when there is nobody to be.
@@ -14,7 +14,7 @@ const ANONYMOUS: &str = "the rest was not tried: name a user or a secret, with -
 
 /// The whole of it.
 #[derive(Serialize)]
-pub(super) struct Report {
+pub(super) struct CheckReport {
     server: SocketAddr,
     transport: &'static str,
     pub(super) works: bool,
@@ -33,12 +33,12 @@ struct Line {
     remedy: Option<String>,
 }
 
-impl Report {
-    pub(super) fn of(server: SocketAddr, has_user: bool, steps: &[Step]) -> Report {
+impl CheckReport {
+    pub(super) fn of(server: SocketAddr, has_user: bool, steps: &[CheckStep]) -> CheckReport {
         let steps: Vec<Line> = steps.iter().map(Line::of).collect();
         let went_well = steps.iter().all(|line| line.ok);
         let note = (went_well && !has_user).then_some(ANONYMOUS);
-        Report { server, transport: "udp", works: went_well && has_user, steps, note }
+        CheckReport { server, transport: "udp", works: went_well && has_user, steps, note }
     }
 
     /// Writes one JSON object.
@@ -61,7 +61,7 @@ impl Report {
 }
 
 impl Line {
-    fn of(step: &Step) -> Line {
+    fn of(step: &CheckStep) -> Line {
         let ms = (step.took.min(Duration::MAX).as_secs_f64() * 10_000.0).round() / 10.0;
         let (ok, detail, remedy) = match &step.outcome {
             Ok(detail) => (true, detail.clone(), None),

@@ -29,7 +29,7 @@ pub(super) struct Target<'a> {
 
 /// One thing that was tried.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct CheckStep {
     pub(super) name: &'static str,
     pub(super) took: Duration,
     pub(super) outcome: Result<String, Failure>,
@@ -38,7 +38,7 @@ pub(super) struct Step {
 /// Everything that is known of a relay while it is tried.
 struct Trial<'a> {
     target: &'a Target<'a>,
-    steps: Vec<Step>,
+    steps: Vec<CheckStep>,
 }
 
 /// An allocation, and where peers reach it.
@@ -48,7 +48,7 @@ struct Allocation<'a> {
 }
 
 /// Tries a server; ends with the first step that fails.
-pub(super) fn try_all(target: &Target<'_>) -> Vec<Step> {
+pub(super) fn try_all(target: &Target<'_>) -> Vec<CheckStep> {
     let mut trial = Trial { target, steps: Vec::new() };
     trial.run();
     trial.steps
@@ -114,7 +114,7 @@ impl<'a> Trial<'a> {
             Ok((detail, value)) => (Ok(detail), Some(value)),
             Err(failure) => (Err(failure), None),
         };
-        self.steps.push(Step { name, took, outcome });
+        self.steps.push(CheckStep { name, took, outcome });
         value
     }
 

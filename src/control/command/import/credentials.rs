@@ -3,7 +3,7 @@
 use super::conf::Word;
 use super::draft::Draft;
 use super::notes::{Fate, Notes};
-use super::options::Setting;
+use super::options::CoturnSetting;
 use super::said::{Said, read};
 use crate::control::config::schema;
 use crate::control::config::{Proof, Realm, Secret, User, UserKey, Value};
@@ -13,7 +13,7 @@ use crate::turn::MAX_SECRETS;
 const KEY: &str = "0x";
 
 pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
-    let realm = said.last(Setting::Realm, notes).and_then(|word| read::<Realm>(word, notes));
+    let realm = said.last(CoturnSetting::Realm, notes).and_then(|word| read::<Realm>(word, notes));
     match realm {
         Some(realm) => draft.word(&schema::REALM, &realm.0),
         None => notes.differs(
@@ -26,7 +26,7 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     let people = people(said, notes);
     draft.list(&schema::USER, people.iter().filter_map(Person::with_password));
     draft.keyed_users(people.iter().filter_map(Person::with_key).collect());
-    if let Some(word) = said.last(Setting::LongTerm, notes) {
+    if let Some(word) = said.last(CoturnSetting::LongTerm, notes) {
         notes.add(word.line, Fate::NotNeeded, &word.name, "there are no other credentials");
     }
     anonymous(said, people.is_empty() && secrets.is_empty(), notes);
@@ -37,7 +37,7 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
 fn anonymous(said: &Said<'_>, is_nobody: bool, notes: &mut Notes) {
     let why = "there is no anonymous access: write a user or a secret, or each start makes a secret \
                of its own";
-    match said.last(Setting::NoAuth, notes) {
+    match said.last(CoturnSetting::NoAuth, notes) {
         Some(word) => notes.add(word.line, Fate::Lost, &word.name, why),
         None if is_nobody => notes.differs("no user and no secret", why),
         None => {}
@@ -46,7 +46,7 @@ fn anonymous(said: &Said<'_>, is_nobody: bool, notes: &mut Notes) {
 
 fn secrets(said: &Said<'_>, notes: &mut Notes) -> Vec<Secret> {
     let mut secrets = Vec::new();
-    for word in said.all(Setting::Secret) {
+    for word in said.all(CoturnSetting::Secret) {
         let Some(secret) = read::<Secret>(word, notes) else { continue };
         if secrets.len() == MAX_SECRETS {
             let why = format!("there are {MAX_SECRETS} already, which is the most");
@@ -55,8 +55,8 @@ fn secrets(said: &Said<'_>, notes: &mut Notes) -> Vec<Secret> {
             secrets.push(secret);
         }
     }
-    if let Some(word) = said.last(Setting::UseSecret, notes) {
-        let (fate, why) = if said.has(Setting::Secret) {
+    if let Some(word) = said.last(CoturnSetting::UseSecret, notes) {
+        let (fate, why) = if said.has(CoturnSetting::Secret) {
             (Fate::NotNeeded, "the secret says it")
         } else {
             (Fate::Lost, "the secrets are in coturn's database: write each under `secret`")
@@ -85,9 +85,9 @@ impl Person {
 /// With secrets coturn takes no users, whatever the file says. Of a name that is there twice the
 /// later line holds.
 fn people(said: &Said<'_>, notes: &mut Notes) -> Vec<Person> {
-    let is_by_secret = said.has(Setting::Secret) || said.has(Setting::UseSecret);
+    let is_by_secret = said.has(CoturnSetting::Secret) || said.has(CoturnSetting::UseSecret);
     let mut people = Vec::new();
-    for word in said.all(Setting::User) {
+    for word in said.all(CoturnSetting::User) {
         match person(word, is_by_secret) {
             Ok(_) if is_said_again(word, said) => {
                 let why = format!("'{}' is there again further down", name(word));
@@ -105,7 +105,7 @@ fn name(word: &Word) -> &str {
 }
 
 fn is_said_again(word: &Word, said: &Said<'_>) -> bool {
-    said.all(Setting::User).any(|other| other.line > word.line && name(other) == name(word))
+    said.all(CoturnSetting::User).any(|other| other.line > word.line && name(other) == name(word))
 }
 
 fn person(word: &Word, is_by_secret: bool) -> Result<Person, String> {

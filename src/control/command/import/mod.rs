@@ -49,7 +49,7 @@ pub(super) struct ImportArgs {
 }
 
 /// What was made of a file.
-pub(super) struct Imported {
+pub(super) struct Translated {
     /// Our configuration, as TOML.
     pub(super) toml: String,
     /// Users that have a key: lines of a file of users.
@@ -62,7 +62,7 @@ pub(super) struct Imported {
 ///
 /// # Errors
 /// A file cannot be read or written; the words say which and what to do.
-pub(super) fn import(args: &ImportArgs) -> Result<Imported, String> {
+pub(super) fn import(args: &ImportArgs) -> Result<Translated, String> {
     let shown = args.file.display().to_string();
     let bytes = std::fs::read(&args.file)
         .map_err(|error| format!("{shown}: the file cannot be read: {error}"))?;
@@ -84,7 +84,7 @@ impl ImportArgs {
     }
 }
 
-fn translated(shown: &str, bytes: &[u8], users_file: Option<&Path>) -> Imported {
+fn translated(shown: &str, bytes: &[u8], users_file: Option<&Path>) -> Translated {
     let mut notes = Notes::default();
     let text = conf::text(bytes, &mut notes);
     let mut draft = translate::translate(&conf::words(&text), &mut notes);
@@ -98,7 +98,7 @@ fn translated(shown: &str, bytes: &[u8], users_file: Option<&Path>) -> Imported 
         ),
     }
     let keyed_users = keyed_users.iter().map(|line| format!("{line}\n")).collect();
-    Imported { toml: draft.toml(), keyed_users, notes: notes.listed(shown) }
+    Translated { toml: draft.toml(), keyed_users, notes: notes.listed(shown) }
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
@@ -118,7 +118,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::options::{KNOWN, Meaning};
-    use super::{Imported, translated};
+    use super::{Translated, translated};
     use crate::control::config::{Config, ConfigError, Machine, Options, Proof, Secret};
 
     fn machine() -> Machine {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn loaded(text: &str) -> (Result<Config, ConfigError>, String, String) {
-        let Imported { toml, notes, .. } = translated("conf", text.as_bytes(), None);
+        let Translated { toml, notes, .. } = translated("conf", text.as_bytes(), None);
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("uturn-import-{}-{number}.toml", std::process::id());

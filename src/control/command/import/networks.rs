@@ -14,9 +14,9 @@ struct Range {
 
 /// A set of addresses; its ranges may overlap.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Addresses(Vec<Range>);
+pub(super) struct AddressRanges(Vec<Range>);
 
-impl Addresses {
+impl AddressRanges {
     /// Adds `IP` or `LOW-HIGH`, or says why not.
     pub(super) fn add(&mut self, text: &str) -> Result<(), String> {
         let ip = |text: &str| {
@@ -96,15 +96,15 @@ fn number(ip: IpAddr) -> u128 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Addresses, IpNet, Ipv4Addr};
+    use super::{AddressRanges, IpNet, Ipv4Addr};
 
-    fn set(texts: &[&str]) -> Addresses {
-        let mut set = Addresses::default();
+    fn set(texts: &[&str]) -> AddressRanges {
+        let mut set = AddressRanges::default();
         texts.iter().for_each(|text| set.add(text).unwrap());
         set
     }
 
-    fn words(addresses: &Addresses) -> Vec<String> {
+    fn words(addresses: &AddressRanges) -> Vec<String> {
         addresses.networks().iter().map(ToString::to_string).collect()
     }
 
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn what_is_no_range_is_told() {
         for text in ["10.0.0.0/8", "10.0.0.9-10.0.0.1", "10.0.0.1-::1", "example.org", ""] {
-            assert!(Addresses::default().add(text).is_err(), "{text}");
+            assert!(AddressRanges::default().add(text).is_err(), "{text}");
         }
     }
 

@@ -3,7 +3,7 @@
 use super::conf::Word;
 use super::draft::Draft;
 use super::notes::{Fate, Notes};
-use super::options::Setting;
+use super::options::CoturnSetting;
 use super::said::{Said, counted, number, read};
 use crate::control::config::MetricsAddress;
 use crate::control::config::schema::{self, Key};
@@ -13,14 +13,14 @@ const PROMETHEUS_PORT: u32 = 9641;
 pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     workers(said, draft, notes);
     for (about, key) in [
-        (Setting::UserQuota, &schema::USER_QUOTA),
-        (Setting::TotalQuota, &schema::TOTAL_QUOTA),
-        (Setting::MaxBps, &schema::MAX_BPS),
-        (Setting::MaxLifetime, &schema::MAX_LIFETIME),
+        (CoturnSetting::UserQuota, &schema::USER_QUOTA),
+        (CoturnSetting::TotalQuota, &schema::TOTAL_QUOTA),
+        (CoturnSetting::MaxBps, &schema::MAX_BPS),
+        (CoturnSetting::MaxLifetime, &schema::MAX_LIFETIME),
     ] {
         limit(said, about, key, draft, notes);
     }
-    if !said.has(Setting::UserQuota) {
+    if !said.has(CoturnSetting::UserQuota) {
         let default = schema::USER_QUOTA.default_words();
         notes.differs("user-quota", format!("coturn has none by default, uturn {default}"));
     }
@@ -34,12 +34,12 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
 
 /// Zero threads are coturn's word for one thread that does everything.
 fn workers(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
-    let Some(word) = said.last(Setting::RelayThreads, notes) else { return };
+    let Some(word) = said.last(CoturnSetting::RelayThreads, notes) else { return };
     let Some(threads) = counted(word, notes) else { return };
     draft.number(&schema::WORKERS, schema::WORKERS.clamp(threads));
 }
 
-fn limit(said: &Said<'_>, about: Setting, key: &Key, draft: &mut Draft, notes: &mut Notes) {
+fn limit(said: &Said<'_>, about: CoturnSetting, key: &Key, draft: &mut Draft, notes: &mut Notes) {
     let word = said.last(about, notes);
     if let Some(value) = word.and_then(|word| number(key, word, notes)) {
         draft.number(key, value);
@@ -52,8 +52,8 @@ const LEVELS: [(&str, &str); 4] =
 
 /// What is loudest holds.
 fn log(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
-    let verbose = said.last(Setting::VeryVerbose, notes);
-    let Some(word) = said.last(Setting::LogLevel, notes) else {
+    let verbose = said.last(CoturnSetting::VeryVerbose, notes);
+    let Some(word) = said.last(CoturnSetting::LogLevel, notes) else {
         return verbose.map_or((), |_| draft.word(&schema::LOG, "debug"));
     };
     let level = LEVELS.iter().find(|(theirs, _)| word.value.eq_ignore_ascii_case(theirs));
@@ -72,14 +72,15 @@ fn log(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
 }
 
 fn channel_numbers(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
-    if said.last(Setting::OldChannelNumbers, notes).is_some() {
+    if said.last(CoturnSetting::OldChannelNumbers, notes).is_some() {
         draft.word(&schema::CHANNEL_NUMBERS, "rfc5766");
     }
 }
 
 /// Of the two flags the later one holds.
 fn software(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
-    let (no, yes) = (said.last(Setting::NoSoftware, notes), said.last(Setting::Software, notes));
+    let (no, yes) =
+        (said.last(CoturnSetting::NoSoftware, notes), said.last(CoturnSetting::Software, notes));
     let line = |word: Option<&Word>| word.map(|word| word.line);
     let is_off = line(no) > line(yes);
     if let (Some(no), Some(yes)) = (no, yes) {
@@ -94,7 +95,7 @@ fn software(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
 
 /// Where a client names no family, ours is that of the RFC.
 fn default_family(said: &Said<'_>, notes: &mut Notes) {
-    let Some(word) = said.last(Setting::DefaultFamily, notes) else { return };
+    let Some(word) = said.last(CoturnSetting::DefaultFamily, notes) else { return };
     let fate = if word.value == "ipv4" { Fate::NotNeeded } else { Fate::Lost };
     let why = "without a request for IPv6 an allocation is IPv4 (RFC 8656)";
     notes.add(word.line, fate, &word.name, why);
@@ -102,9 +103,9 @@ fn default_family(said: &Said<'_>, notes: &mut Notes) {
 
 /// coturn's exporter is on every address unless it is told one.
 fn metrics(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
-    let port = said.last(Setting::PrometheusPort, notes);
-    let address = said.last(Setting::PrometheusAddress, notes);
-    let Some(flag) = said.last(Setting::Prometheus, notes) else {
+    let port = said.last(CoturnSetting::PrometheusPort, notes);
+    let address = said.last(CoturnSetting::PrometheusAddress, notes);
+    let Some(flag) = said.last(CoturnSetting::Prometheus, notes) else {
         for word in port.into_iter().chain(address) {
             notes.add(word.line, Fate::NotNeeded, &word.name, "prometheus is not switched on");
         }

@@ -7,7 +7,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     /// It has a counterpart.
-    Carried(Setting),
+    Carried(CoturnSetting),
     /// It has none and needs none; the words say why.
     NotNeeded(&'static str),
     /// It has none; the words say what the reader loses.
@@ -16,7 +16,7 @@ pub(super) enum Meaning {
 
 /// What is carried over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Setting {
+pub(super) enum CoturnSetting {
     AllowedPeer,
     AllowLoopbackPeers,
     AuxServer,
@@ -66,7 +66,7 @@ pub(super) fn known(name: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.name == name)
 }
 
-const fn carried(name: &'static str, setting: Setting) -> Known {
+const fn carried(name: &'static str, setting: CoturnSetting) -> Known {
     Known { name, is_flag: false, meaning: Meaning::Carried(setting) }
 }
 
@@ -112,37 +112,37 @@ const ELSEWHERE: &str =
 /// Every option, in the order of coturn's own help.
 pub(super) const KNOWN: &[Known] = &[
     lost("listening-device", DEVICE),
-    carried("listening-port", Setting::ListeningPort),
+    carried("listening-port", CoturnSetting::ListeningPort),
     lost("tls-listening-port", TLS),
     not_needed("alt-listening-port", DISCOVERY),
     not_needed("alt-tls-listening-port", DISCOVERY),
     lost("tcp-proxy-port", UDP_ONLY),
-    carried("listening-ip", Setting::ListeningIp),
-    carried("aux-server", Setting::AuxServer),
+    carried("listening-ip", CoturnSetting::ListeningIp),
+    carried("aux-server", CoturnSetting::AuxServer),
     flag(not_needed("udp-self-balance", "the kernel spreads clients over the workers")),
     lost("relay-device", DEVICE),
-    carried("relay-ip", Setting::RelayIp),
-    carried("external-ip", Setting::ExternalIp),
-    flag(carried("allow-loopback-peers", Setting::AllowLoopbackPeers)),
-    flag(carried("no-multicast-peers", Setting::NoMulticastPeers)),
-    carried("relay-threads", Setting::RelayThreads),
-    carried("min-port", Setting::MinPort),
-    carried("max-port", Setting::MaxPort),
+    carried("relay-ip", CoturnSetting::RelayIp),
+    carried("external-ip", CoturnSetting::ExternalIp),
+    flag(carried("allow-loopback-peers", CoturnSetting::AllowLoopbackPeers)),
+    flag(carried("no-multicast-peers", CoturnSetting::NoMulticastPeers)),
+    carried("relay-threads", CoturnSetting::RelayThreads),
+    carried("min-port", CoturnSetting::MinPort),
+    carried("max-port", CoturnSetting::MaxPort),
     flag(not_needed("verbose", "allocations are logged at the level info, the default")),
-    flag(carried("Verbose", Setting::VeryVerbose)),
+    flag(carried("Verbose", CoturnSetting::VeryVerbose)),
     flag(not_needed("daemon", SERVICE)),
-    flag(carried("no-software-attribute", Setting::NoSoftware)),
-    flag(carried("prod", Setting::NoSoftware)),
-    flag(carried("software-attribute", Setting::Software)),
+    flag(carried("no-software-attribute", CoturnSetting::NoSoftware)),
+    flag(carried("prod", CoturnSetting::NoSoftware)),
+    flag(carried("software-attribute", CoturnSetting::Software)),
     flag(not_needed("fingerprint", "a request with FINGERPRINT gets an answer with one")),
-    flag(carried("lt-cred-mech", Setting::LongTerm)),
-    flag(carried("no-auth", Setting::NoAuth)),
-    carried("user", Setting::User),
-    carried("realm", Setting::Realm),
+    flag(carried("lt-cred-mech", CoturnSetting::LongTerm)),
+    flag(carried("no-auth", CoturnSetting::NoAuth)),
+    carried("user", CoturnSetting::User),
+    carried("realm", CoturnSetting::Realm),
     flag(lost("check-origin-consistency", ORIGIN)),
-    carried("user-quota", Setting::UserQuota),
-    carried("total-quota", Setting::TotalQuota),
-    carried("max-bps", Setting::MaxBps),
+    carried("user-quota", CoturnSetting::UserQuota),
+    carried("total-quota", CoturnSetting::TotalQuota),
+    carried("max-bps", CoturnSetting::MaxBps),
     lost(
         "bps-capacity",
         "bandwidth of the whole server is not limited, that of one allocation by max-bps",
@@ -159,8 +159,8 @@ pub(super) const KNOWN: &[Known] = &[
         "redis-statsdb",
         "nothing is written to Redis: numbers are in `metrics`, sessions in the log",
     ),
-    flag(carried("use-auth-secret", Setting::UseSecret)),
-    carried("static-auth-secret", Setting::Secret),
+    flag(carried("use-auth-secret", CoturnSetting::UseSecret)),
+    carried("static-auth-secret", CoturnSetting::Secret),
     flag(not_needed("no-auth-pings", NO_DATABASE)),
     flag(not_needed("no-dynamic-ip-list", NO_DATABASE)),
     flag(not_needed("no-dynamic-realms", NO_DATABASE)),
@@ -195,13 +195,13 @@ pub(super) const KNOWN: &[Known] = &[
     flag(not_needed("no-stdout-log", LOG)),
     flag(not_needed("syslog", LOG)),
     not_needed("syslog-facility", LOG),
-    carried("log-min-level", Setting::LogLevel),
+    carried("log-min-level", CoturnSetting::LogLevel),
     flag(not_needed("simple-log", LOG)),
     flag(not_needed("new-log-timestamp", "every line of the log has the time in ISO 8601")),
     lost("new-log-timestamp-format", "every line of the log has the time in ISO 8601"),
     flag(lost("log-binding", "Binding requests are counted in `metrics`, not logged")),
     not_needed("stale-nonce", "nonces always expire, and clients get a new one with 438"),
-    carried("max-allocate-lifetime", Setting::MaxLifetime),
+    carried("max-allocate-lifetime", CoturnSetting::MaxLifetime),
     not_needed("channel-lifetime", LIFETIME),
     not_needed("permission-lifetime", LIFETIME),
     flag(lost(
@@ -242,8 +242,8 @@ pub(super) const KNOWN: &[Known] = &[
     lost("stateless-nonce-secret", "a nonce holds at the server that gave it"),
     lost("rest-api-separator", "the username of a time-limited credential is EXPIRY:ID"),
     not_needed("max-allocate-timeout", "nothing is kept of a client before it has an allocation"),
-    carried("allowed-peer-ip", Setting::AllowedPeer),
-    carried("denied-peer-ip", Setting::DeniedPeer),
+    carried("allowed-peer-ip", CoturnSetting::AllowedPeer),
+    carried("denied-peer-ip", CoturnSetting::DeniedPeer),
     not_needed("pidfile", SERVICE),
     lost("acme-redirect", UDP_ONLY),
     flag(lost("respond-http-unsupported", UDP_ONLY)),
@@ -258,7 +258,7 @@ pub(super) const KNOWN: &[Known] = &[
         "keep-address-family",
         "without a request for IPv6 an allocation is IPv4 (RFC 8656)",
     )),
-    carried("allocation-default-address-family", Setting::DefaultFamily),
+    carried("allocation-default-address-family", CoturnSetting::DefaultFamily),
     flag(not_needed("no-cli", CONSOLE)),
     flag(lost("cli", CONSOLE)),
     lost("cli-ip", CONSOLE),
@@ -280,13 +280,13 @@ pub(super) const KNOWN: &[Known] = &[
         "rfc3489-compatibility",
         "clients of RFC 3489, which send no magic cookie, get no answer",
     )),
-    flag(carried("rfc5766-channel-numbers", Setting::OldChannelNumbers)),
-    flag(carried("prometheus", Setting::Prometheus)),
+    flag(carried("rfc5766-channel-numbers", CoturnSetting::OldChannelNumbers)),
+    flag(carried("prometheus", CoturnSetting::Prometheus)),
     flag(lost("prometheus-tls", EXPORTER_TLS)),
     lost("prometheus-cert", EXPORTER_TLS),
     lost("prometheus-key", EXPORTER_TLS),
-    carried("prometheus-port", Setting::PrometheusPort),
-    carried("prometheus-address", Setting::PrometheusAddress),
+    carried("prometheus-port", CoturnSetting::PrometheusPort),
+    carried("prometheus-address", CoturnSetting::PrometheusAddress),
     lost("prometheus-path", "the path is /metrics"),
     flag(lost(
         "prometheus-username-labels",

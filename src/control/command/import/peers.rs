@@ -7,9 +7,9 @@
 use ipnet::IpNet;
 
 use super::draft::Draft;
-use super::networks::Addresses;
+use super::networks::AddressRanges;
 use super::notes::{Fate, Notes};
-use super::options::Setting;
+use super::options::CoturnSetting;
 use super::said::Said;
 use crate::control::config::Value;
 use crate::control::config::schema;
@@ -23,13 +23,13 @@ const MAPPED: [&str; 1] = ["::ffff:0:0/96"];
 
 pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     let closed = "coturn reaches none of it, whatever its lists say";
-    let mut allowed = set(said, Setting::AllowedPeer, (&never_reached(said), closed), notes);
+    let mut allowed = set(said, CoturnSetting::AllowedPeer, (&never_reached(said), closed), notes);
     let opened = "allowed-peer-ip opens all of it";
-    let denied = set(said, Setting::DeniedPeer, (&allowed, opened), notes);
-    if said.last(Setting::AllowLoopbackPeers, notes).is_some() {
+    let denied = set(said, CoturnSetting::DeniedPeer, (&allowed, opened), notes);
+    if said.last(CoturnSetting::AllowLoopbackPeers, notes).is_some() {
         allowed.join(networks(&LOOPBACK));
     }
-    if let Some(word) = said.last(Setting::NoMulticastPeers, notes) {
+    if let Some(word) = said.last(CoturnSetting::NoMulticastPeers, notes) {
         let why = "group addresses are closed anyway, and allow-peers has none of them";
         notes.add(word.line, Fate::NotNeeded, &word.name, why);
     }
@@ -42,12 +42,12 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
 }
 
 /// What coturn asks about before it looks at its lists.
-fn never_reached(said: &Said<'_>) -> Addresses {
+fn never_reached(said: &Said<'_>) -> AddressRanges {
     let mut never = networks(&ZERO);
-    if !said.has(Setting::AllowLoopbackPeers) {
+    if !said.has(CoturnSetting::AllowLoopbackPeers) {
         never.join(networks(&LOOPBACK));
     }
-    if said.has(Setting::NoMulticastPeers) {
+    if said.has(CoturnSetting::NoMulticastPeers) {
         never.join(networks(&GROUPS));
     }
     never
@@ -56,14 +56,14 @@ fn never_reached(said: &Said<'_>) -> Addresses {
 /// All the addresses of some lines, without others; a line of which nothing is left is noted.
 fn set(
     said: &Said<'_>,
-    about: Setting,
-    (others, why): (&Addresses, &str),
+    about: CoturnSetting,
+    (others, why): (&AddressRanges, &str),
     notes: &mut Notes,
-) -> Addresses {
+) -> AddressRanges {
     let mapped = networks(&MAPPED);
-    let mut set = Addresses::default();
+    let mut set = AddressRanges::default();
     for word in said.all(about) {
-        let mut one = Addresses::default();
+        let mut one = AddressRanges::default();
         if let Err(problem) = one.add(&word.value) {
             notes.add(word.line, Fate::Lost, &word.name, problem);
             continue;
@@ -79,8 +79,8 @@ fn set(
     set.without(&mapped).without(others)
 }
 
-fn networks(texts: &[&str]) -> Addresses {
-    let mut set = Addresses::default();
+fn networks(texts: &[&str]) -> AddressRanges {
+    let mut set = AddressRanges::default();
     texts.iter().for_each(|text| set.add_network(network(text)));
     set
 }

@@ -2,22 +2,22 @@
 
 use super::conf::Word;
 use super::notes::{Fate, Notes};
-use super::options::Setting;
+use super::options::CoturnSetting;
 use crate::control::config::Value;
 use crate::control::config::schema::Key;
 
 /// Everything that is carried over, in the order of the file.
 #[derive(Debug)]
-pub(super) struct Said<'a>(pub(super) Vec<(Setting, &'a Word)>);
+pub(super) struct Said<'a>(pub(super) Vec<(CoturnSetting, &'a Word)>);
 
 impl<'a> Said<'a> {
     /// Finds every line about something.
-    pub(super) fn all(&self, about: Setting) -> impl Iterator<Item = &'a Word> {
+    pub(super) fn all(&self, about: CoturnSetting) -> impl Iterator<Item = &'a Word> {
         self.0.iter().filter(move |(setting, _)| *setting == about).map(|(_, word)| *word)
     }
 
     /// Finds the line that holds: the last one. Those above it are noted.
-    pub(super) fn last(&self, about: Setting, notes: &mut Notes) -> Option<&'a Word> {
+    pub(super) fn last(&self, about: CoturnSetting, notes: &mut Notes) -> Option<&'a Word> {
         let last = self.all(about).last()?;
         for word in self.all(about).filter(|word| word.line != last.line) {
             let why = format!("line {} says it again", last.line);
@@ -27,7 +27,7 @@ impl<'a> Said<'a> {
     }
 
     /// Says whether a flag is on.
-    pub(super) fn has(&self, about: Setting) -> bool {
+    pub(super) fn has(&self, about: CoturnSetting) -> bool {
         self.all(about).next().is_some()
     }
 }

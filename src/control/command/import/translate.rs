@@ -8,7 +8,7 @@ use super::credentials;
 use super::draft::Draft;
 use super::notes::{Fate, Notes};
 use super::operation;
-use super::options::{Meaning, Setting, known};
+use super::options::{CoturnSetting, Meaning, known};
 use super::peers;
 use super::said::{Said, port, read};
 use crate::control::config::schema;
@@ -38,7 +38,7 @@ pub(super) fn translate(words: &[Word], notes: &mut Notes) -> Draft {
 }
 
 /// Says what a word sets; a word that sets nothing of ours is noted.
-fn carried(word: &Word, notes: &mut Notes) -> Option<Setting> {
+fn carried(word: &Word, notes: &mut Notes) -> Option<CoturnSetting> {
     let Some(known) = known(&word.name) else {
         notes.add(word.line, Fate::Unknown, &word.name, "coturn has no such option");
         return None;
@@ -58,10 +58,10 @@ fn carried(word: &Word, notes: &mut Notes) -> Option<Setting> {
 /// coturn's port on each of its addresses, and the auxiliary servers, which are listeners like
 /// others.
 fn listen(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
-    let told = said.last(Setting::ListeningPort, notes).and_then(|word| port(word, 1, notes));
+    let told = said.last(CoturnSetting::ListeningPort, notes).and_then(|word| port(word, 1, notes));
     let port = told.unwrap_or(STUN_PORT);
     let mut listen: Vec<SocketAddr> = Vec::new();
-    for word in said.all(Setting::ListeningIp) {
+    for word in said.all(CoturnSetting::ListeningIp) {
         let words =
             everywhere(word).into_iter().map(|ip| Word { value: at(ip, port), ..word.clone() });
         let heard: Vec<SocketAddr> = words.filter_map(|word| read(&word, notes)).collect();
@@ -71,7 +71,7 @@ fn listen(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
         listen.extend(heard);
     }
     let auxiliary: Vec<SocketAddr> =
-        said.all(Setting::AuxServer).filter_map(|word| read(word, notes)).collect();
+        said.all(CoturnSetting::AuxServer).filter_map(|word| read(word, notes)).collect();
     if listen.is_empty() && (told.is_some() || !auxiliary.is_empty()) {
         listen.extend(EVERYWHERE.iter().filter_map(|ip| SocketAddr::read(&at(ip, port)).ok()));
     }
@@ -101,7 +101,7 @@ struct External<'a> {
 
 fn relays(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     let externals: Vec<External<'_>> = said
-        .all(Setting::ExternalIp)
+        .all(CoturnSetting::ExternalIp)
         .filter_map(|word| Some(External { word, value: read(word, notes)? }))
         .collect();
     let mut relays = relay_addresses(said, notes);
@@ -129,10 +129,10 @@ fn relays(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
 /// there is nothing else.
 fn relay_addresses(said: &Said<'_>, notes: &mut Notes) -> Vec<IpAddr> {
     let told: Vec<IpAddr> =
-        said.all(Setting::RelayIp).filter_map(|word| read(word, notes)).collect();
+        said.all(CoturnSetting::RelayIp).filter_map(|word| read(word, notes)).collect();
     let heard = || {
         let heard =
-            said.all(Setting::ListeningIp).filter_map(|word| IpAddr::read(&word.value).ok());
+            said.all(CoturnSetting::ListeningIp).filter_map(|word| IpAddr::read(&word.value).ok());
         heard.filter(|ip| !ip.is_unspecified())
     };
     let mut relays = if told.is_empty() { heard().collect() } else { told };
@@ -140,7 +140,7 @@ fn relay_addresses(said: &Said<'_>, notes: &mut Notes) -> Vec<IpAddr> {
         relays.retain(|ip| !ip.is_loopback());
         let is_loopback =
             |word: &&Word| word.value.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-        for word in said.all(Setting::RelayIp).filter(is_loopback) {
+        for word in said.all(CoturnSetting::RelayIp).filter(is_loopback) {
             let why = "loopback is no relay address beside others";
             notes.add(word.line, Fate::Differs, &word.name, why);
         }
@@ -214,7 +214,7 @@ fn written(pair: &ExternalIp) -> String {
 
 /// Both ends of coturn's range, each of which may be left out.
 fn relay_ports(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
-    let ends = [Setting::MinPort, Setting::MaxPort].map(|end| {
+    let ends = [CoturnSetting::MinPort, CoturnSetting::MaxPort].map(|end| {
         let word = said.last(end, notes)?;
         Some((word, port(word, LOWEST_PORT, notes)?))
     });

@@ -29,12 +29,12 @@ pub(crate) enum Place {
 /// A file of options, kept as text so that an error can be given its line. The text may hold
 /// passwords, so its memory is overwritten when it is dropped.
 #[derive(Default)]
-pub(crate) struct Source {
+pub(crate) struct ConfigText {
     path: PathBuf,
     text: Zeroizing<String>,
 }
 
-impl Source {
+impl ConfigText {
     /// Reads a file.
     pub(crate) fn open(path: &Path) -> Result<Self, ConfigError> {
         let unreadable = |error: String| ConfigError {

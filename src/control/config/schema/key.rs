@@ -171,7 +171,7 @@ macro_rules! keys {
             }
 
             /// Settles each option by itself.
-            pub(in crate::control) fn settle(&self, source: &Source) -> Result<Values, ConfigError> {
+            pub(in crate::control) fn settle(&self, source: &ConfigText) -> Result<Values, ConfigError> {
                 Ok(Values {
                     $($field: <$how<$value> as How>::settle(source, &$constant, &self.$field)?,)*
                 })

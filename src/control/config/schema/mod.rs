@@ -21,8 +21,8 @@ pub use key::{Bounds, Key, Preset, When};
 
 use key::keys;
 
-use super::file::source::{ConfigError, Source};
-use super::value::address::{ExternalIp, MetricsAddress, PortRange, Server};
+use super::file::source::{ConfigError, ConfigText};
+use super::value::address::{ExternalIp, MetricsAddress, PortRange, ServerAddress};
 use super::value::choice::{IoChoice, LogFormat, Switch};
 use super::value::credential::{Realm, Secret, User};
 use super::value::path::{FilePath, SocketPath};
@@ -257,7 +257,7 @@ keys! {
         example: "replace",
     }
 
-    "alternate-server" ALTERNATE_SERVER alternate_server: Many<Server>, Live {
+    "alternate-server" ALTERNATE_SERVER alternate_server: Many<ServerAddress>, Live {
         unit: "ADDR:PORT",
         default: Preset::Words("none"),
         bounds: Bounds::Words("one of each family; none of `listen`"),

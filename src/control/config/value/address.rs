@@ -60,16 +60,16 @@ impl Value for SocketAddr {
 
 /// Another server, as clients reach it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Server(pub(crate) SocketAddr);
+pub(crate) struct ServerAddress(pub(crate) SocketAddr);
 
-impl Server {
+impl ServerAddress {
     /// Reads the address of a server from the command line.
     pub(crate) fn read_flag(text: &str) -> Result<SocketAddr, String> {
         Self::read(text).map(|server| server.0)
     }
 }
 
-impl Value for Server {
+impl Value for ServerAddress {
     fn read(text: &str) -> Result<Self, String> {
         let address = SocketAddr::read(text)?;
         if address.ip().is_unspecified() {

@@ -12,7 +12,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use toml::Spanned;
 
 use super::Value;
-use crate::control::config::file::source::{ConfigError, Place, Source};
+use crate::control::config::file::source::{ConfigError, ConfigText, Place};
 use crate::control::config::schema::key::{Key, Preset};
 
 /// A value and the place it was written at.
@@ -80,7 +80,7 @@ pub(crate) trait How {
 
     /// Holds it to its bounds, and gives the default where it was not given.
     fn settle(
-        source: &Source,
+        source: &ConfigText,
         key: &Key,
         given: &Self::Given,
     ) -> Result<Self::Settled, ConfigError>;
@@ -105,7 +105,7 @@ impl<T: Value> How for One<T> {
         matches.get_one(name).cloned()
     }
 
-    fn settle(source: &Source, key: &Key, given: &Self::Given) -> Result<T, ConfigError> {
+    fn settle(source: &ConfigText, key: &Key, given: &Self::Given) -> Result<T, ConfigError> {
         let Some(given) = given else {
             let default = match key.default {
                 Preset::Value(text) => T::read(text),
@@ -131,7 +131,11 @@ impl<T: Value> How for Maybe<T> {
         matches.get_one(name).cloned()
     }
 
-    fn settle(source: &Source, key: &Key, given: &Self::Given) -> Result<Option<T>, ConfigError> {
+    fn settle(
+        source: &ConfigText,
+        key: &Key,
+        given: &Self::Given,
+    ) -> Result<Option<T>, ConfigError> {
         given.as_ref().map(|given| checked(source, key, given)).transpose()
     }
 
@@ -149,7 +153,7 @@ impl<T: Value> How for Many<T> {
         matches.get_many(name).map(|given| given.cloned().collect())
     }
 
-    fn settle(source: &Source, key: &Key, given: &Self::Given) -> Result<Vec<T>, ConfigError> {
+    fn settle(source: &ConfigText, key: &Key, given: &Self::Given) -> Result<Vec<T>, ConfigError> {
         given.iter().flatten().map(|given| checked(source, key, given)).collect()
     }
 
@@ -158,7 +162,7 @@ impl<T: Value> How for Many<T> {
     }
 }
 
-fn checked<T: Value>(source: &Source, key: &Key, given: &Given<T>) -> Result<T, ConfigError> {
+fn checked<T: Value>(source: &ConfigText, key: &Key, given: &Given<T>) -> Result<T, ConfigError> {
     let Given { value, place } = given;
     value.check(key).map_err(|problem| source.error(Some(*place), key.name, problem))?;
     Ok(value.clone())

@@ -1,7 +1,7 @@
 //! What the drivers do: datagrams in and out, trains, buffers, and how long they hold a datagram.
 
 use super::{each, worker};
-use crate::control::metrics::text::{Family, Kind, Text, Total};
+use crate::control::metrics::text::{Kind, MetricFamily, Text, Total};
 use crate::io::{self, SizeHistogram};
 use crate::worker::Snapshot;
 
@@ -59,7 +59,7 @@ fn sizes(text: &mut Text, workers: &[Snapshot]) {
 
 /// Buckets hold what is up to their bound, as Prometheus has it; ours hold what is above the last.
 fn size<const BUCKETS: usize>(
-    family: &mut Family<'_>,
+    family: &mut MetricFamily<'_>,
     labels: &[(&str, &str)],
     sizes: &SizeHistogram<BUCKETS>,
 ) {

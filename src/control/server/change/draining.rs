@@ -13,13 +13,13 @@ use tracing::{info, warn};
 
 use super::drain::{Drain, Left};
 use crate::control::admin::commands::{DrainRequest, Progress, State};
-use crate::control::server::supervisor::{Supervisor, Workers};
+use crate::control::server::supervisor::{Supervisor, WorkerControl};
 use crate::turn::Alternates;
 
 /// How often the log says who is left.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-impl<W: Workers> Supervisor<W> {
+impl<W: WorkerControl> Supervisor<W> {
     /// Begins to drain, or changes how. What is not wished for is as it was, or else as the
     /// configuration says.
     pub(in crate::control) fn begin_draining(

@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::control::config::{Config, Families};
+use crate::control::config::{Config, ServedFamilies};
 use crate::turn::ListenerId;
 
 /// How soon an address that could not be listened on is tried again; twice as late every time. One
@@ -20,7 +20,7 @@ pub(in crate::control) const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// An address that is or was listened on.
 #[derive(Debug)]
-pub(in crate::control) struct Listener {
+pub(in crate::control) struct FollowedListener {
     pub(in crate::control) address: SocketAddr,
     pub(in crate::control) is_open: bool,
     /// Why its sockets failed, until it is open again.
@@ -31,9 +31,9 @@ pub(in crate::control) struct Listener {
 #[derive(Debug)]
 pub(in crate::control) struct Followed {
     /// Addresses that were ever listened on. The place is the name.
-    pub(in crate::control) listeners: Vec<Listener>,
+    pub(in crate::control) listeners: Vec<FollowedListener>,
     /// What was asked for by name or has been there.
-    pub(in crate::control) promised: Families,
+    pub(in crate::control) promised: ServedFamilies,
     /// When the log says again what is missing, or cannot be listened on.
     pub(in crate::control) next_word: Instant,
     /// When those that could not be listened on are tried again.
@@ -46,7 +46,7 @@ pub(in crate::control) struct Followed {
     pub(in crate::control) look: Look,
 }
 
-impl Listener {
+impl FollowedListener {
     pub(in crate::control) fn open(address: SocketAddr) -> Self {
         Self { address, is_open: true, broken: None }
     }
@@ -66,7 +66,11 @@ impl Followed {
     /// Begins with what is listened on from the start.
     pub(in crate::control) fn new(config: &Config) -> Self {
         Self {
-            listeners: config.listen.iter().map(|address| Listener::open(*address)).collect(),
+            listeners: config
+                .listen
+                .iter()
+                .map(|address| FollowedListener::open(*address))
+                .collect(),
             promised: config.promised_families().with(config.served_families(&config.listen)),
             next_word: Instant::now() + SAY_EVERY,
             retry: None,
@@ -94,10 +98,11 @@ impl Followed {
 
     /// What should be served and is not.
     pub(in crate::control) fn lacking(&self, config: &Config) -> Vec<String> {
-        let broken = self.listeners.iter().filter_map(|Listener { address, broken, .. }| {
-            let error = broken.as_ref().filter(|_| config.listen.contains(address))?;
-            Some(format!("{address} cannot be listened on: {error}"))
-        });
+        let broken =
+            self.listeners.iter().filter_map(|FollowedListener { address, broken, .. }| {
+                let error = broken.as_ref().filter(|_| config.listen.contains(address))?;
+                Some(format!("{address} cannot be listened on: {error}"))
+            });
         let families = self.promised.without(config.served_families(&self.open())).named();
         families.into_iter().chain(broken).collect()
     }
@@ -114,7 +119,7 @@ impl Followed {
 
     /// Arranges for another try if an address that should be listened on is not.
     pub(in crate::control) fn try_again(&mut self, asked: &[SocketAddr]) {
-        let is_closed = |it: &Listener| !it.is_open && asked.contains(&it.address);
+        let is_closed = |it: &FollowedListener| !it.is_open && asked.contains(&it.address);
         if !self.listeners.iter().any(is_closed) {
             self.retry = None;
             return;
@@ -133,7 +138,8 @@ impl Followed {
     pub(in crate::control) fn name(&mut self, address: SocketAddr) -> Option<ListenerId> {
         let known = self.listeners.iter().position(|known| known.address == address);
         let place = known.unwrap_or_else(|| {
-            self.listeners.push(Listener { is_open: false, ..Listener::open(address) });
+            self.listeners
+                .push(FollowedListener { is_open: false, ..FollowedListener::open(address) });
             self.listeners.len() - 1
         });
         u16::try_from(place).ok().map(ListenerId)

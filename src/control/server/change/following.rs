@@ -7,14 +7,14 @@ use std::time::Instant;
 use ipnet::IpNet;
 use tracing::{error, info, warn};
 
-use super::follow::{Listener, Look, Problem, SAY_EVERY};
+use super::follow::{FollowedListener, Look, Problem, SAY_EVERY};
 use super::reload::Looked;
 use crate::control::config::Machine;
-use crate::control::server::background::{Cause, Outcome};
-use crate::control::server::supervisor::{Supervisor, Workers};
+use crate::control::server::background::{BackgroundOutcome, RulesCause};
+use crate::control::server::supervisor::{Supervisor, WorkerControl};
 use crate::turn::ListenerId;
 
-impl<W: Workers> Supervisor<W> {
+impl<W: WorkerControl> Supervisor<W> {
     /// Asks for the machine's addresses, on a thread: the kernel may be busy with others' networks.
     pub(in crate::control) fn look(&mut self) {
         if self.followed.look != Look::None {
@@ -26,7 +26,7 @@ impl<W: Workers> Supervisor<W> {
         let work = move || {
             let machine = Machine::look().map_err(|error| Problem::Unread(error.to_string()));
             let looked = machine.and_then(|machine| reload.look(machine).map_err(Problem::Unfit));
-            Outcome::Looked(looked.map(Box::new))
+            BackgroundOutcome::Looked(looked.map(Box::new))
         };
         if let Err(error) = self.background.run("addresses", work) {
             self.on_looked(Err(Problem::Unread(error.to_string())));
@@ -68,7 +68,7 @@ impl<W: Workers> Supervisor<W> {
                 "the machine's addresses have changed: clients reach none of them, unless \
                  allow-peers opens it"
             );
-            self.hand_out(Cause::Machine, rules);
+            self.hand_out(RulesCause::Machine, rules);
         }
         let now = &self.reload.config().relays;
         if *now != relays {
@@ -114,7 +114,7 @@ impl<W: Workers> Supervisor<W> {
             }
             match self.workers.listen(name, address) {
                 Ok(()) => {
-                    *listener = Listener::open(address);
+                    *listener = FollowedListener::open(address);
                     info!(%address, "listened on from now on");
                 }
                 // In use for a moment is no news.

@@ -8,9 +8,9 @@ use tracing::{error, info, warn};
 
 use super::reload::{Asker, Reading, Reread};
 use crate::control::config::Change;
-use crate::control::server::background::{Cause, Outcome};
+use crate::control::server::background::{BackgroundOutcome, RulesCause};
 use crate::control::server::start::plan::limits;
-use crate::control::server::supervisor::{Supervisor, Workers};
+use crate::control::server::supervisor::{Supervisor, WorkerControl};
 use crate::turn::Settings;
 
 /// How long workers have to take other rules.
@@ -18,7 +18,7 @@ const RULES_WITHIN: Duration = Duration::from_secs(2);
 /// How long the files may take to be read before whoever asked is told that they hang.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 
-impl<W: Workers> Supervisor<W> {
+impl<W: WorkerControl> Supervisor<W> {
     /// Has the configuration read again; whoever asked is told what came of it.
     pub(in crate::control) fn begin_reload(&mut self, asker: Option<Asker>) {
         self.events.reopen();
@@ -37,7 +37,7 @@ impl<W: Workers> Supervisor<W> {
         let late_at = Some(Instant::now() + READ_WITHIN);
         self.reading = Some(Reading { askers, late_at, ..Reading::default() });
         let reload = self.reload.clone();
-        let work = move || Outcome::Reread(reload.read().map(Box::new));
+        let work = move || BackgroundOutcome::Reread(reload.read().map(Box::new));
         if let Err(error) = self.background.run("reload", work) {
             self.reloaded(&Err(format!("no thread to read it with: {error}")));
         }
@@ -70,7 +70,7 @@ impl<W: Workers> Supervisor<W> {
             if let Some(reading) = &mut self.reading {
                 (reading.late_at, reading.is_late) = (None, false);
             }
-            self.hand_out(Cause::Reload(reread.change.clone()), &reread.settings);
+            self.hand_out(RulesCause::Reload(reread.change.clone()), &reread.settings);
             // The users that held until now are in it.
             return self.background.free(reread);
         }
@@ -98,11 +98,11 @@ impl<W: Workers> Supervisor<W> {
     }
 
     /// Gives every worker other rules.
-    pub(in crate::control) fn hand_out(&mut self, cause: Cause, rules: &Arc<Settings>) {
+    pub(in crate::control) fn hand_out(&mut self, cause: RulesCause, rules: &Arc<Settings>) {
         self.rules.replace(rules);
         let limits = limits(self.reload.config());
         let answers = self.workers.reconfigure(rules, limits);
-        let outcome = move |told: Vec<_>| Outcome::Ruled(cause, told.len());
+        let outcome = move |told: Vec<_>| BackgroundOutcome::Ruled(cause, told.len());
         self.background.gather(answers, RULES_WITHIN, outcome);
     }
 
@@ -115,14 +115,14 @@ impl<W: Workers> Supervisor<W> {
     }
 
     /// The workers have had their time to take other rules.
-    pub(in crate::control) fn on_ruled(&mut self, cause: Cause, answered: usize) {
+    pub(in crate::control) fn on_ruled(&mut self, cause: RulesCause, answered: usize) {
         self.free_rules();
         if answered < self.alive {
             error!(workers = self.alive, answered, "not every worker has the new rules");
         }
         match cause {
-            Cause::Reload(change) => self.reloaded(&Ok(change)),
-            Cause::Machine => {}
+            RulesCause::Reload(change) => self.reloaded(&Ok(change)),
+            RulesCause::Machine => {}
         }
     }
 }

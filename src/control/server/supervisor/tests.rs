@@ -13,7 +13,7 @@ use crate::control::log::output::Level;
 use crate::control::server::reports::reports;
 use crate::control::server::start::plan::{nonces, settings};
 use crate::control::server::start::runtime::Runtime;
-use crate::control::usage::{self, QUEUE_LINES, UsageRecords, counts::Counts, record::Names};
+use crate::control::usage::{self, QUEUE_LINES, UsageRecords, counts::RecordCounts, record::Names};
 use crate::turn::{
     self, Cause, Closed, FiveTuple, ListenerId, Path, PeerLog, PerFamily, SessionId, Traffic,
 };
@@ -29,7 +29,7 @@ struct Obedient {
     unanswered: RefCell<Vec<crossbeam_channel::Sender<Snapshot>>>,
 }
 
-impl Workers for Obedient {
+impl WorkerControl for Obedient {
     fn stop(&self) {
         let tell = self.tell.take().unwrap();
         for worker in 0..self.count {
@@ -228,7 +228,7 @@ fn everybody_who_is_there_at_the_end_has_a_record() {
         tell(WorkerIndex(0), Report::Stopped(Box::new(one_allocation())));
     });
     let status = watch::Sender::new(ServerStatus::serving(no_file().config())).subscribe();
-    let (names, counts) = (Names { status }, Arc::new(Counts::default()));
+    let (names, counts) = (Names { status }, Arc::new(RecordCounts::default()));
     Runtime::new(IoChoice::Portable).unwrap().block_on(async {
         let (records, writer) = UsageRecords::open(&path, false, names, &counts).unwrap();
         let mut events = EventLog::new(Instant::now(), Vec::new(), records);

@@ -1,6 +1,6 @@
 //! What a process may take.
 
-use crate::control::command::doctor::facts::machine::{Limits, MachineFacts};
+use crate::control::command::doctor::facts::machine::{MachineFacts, ProcessLimits};
 use crate::control::command::doctor::finding::{Finding, Severity};
 use crate::control::command::doctor::need::Need;
 use crate::control::config::IoChoice;
@@ -32,7 +32,7 @@ pub(super) fn open_files(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
     }]
 }
 
-fn whose(limits: &Limits) -> (String, &'static str) {
+fn whose(limits: &ProcessLimits) -> (String, &'static str) {
     match limits.server {
         Some(pid) => (format!("of the server, process {pid},"), "tuning/uturn.service"),
         None => ("of this shell".to_owned(), "tuning/uturn-limits.conf"),

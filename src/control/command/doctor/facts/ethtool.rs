@@ -42,14 +42,14 @@ impl Offloads {
 
 /// A ring of packets between the interface and the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::control) struct Ring {
+pub(in crate::control) struct NicRing {
     /// Its length, in packets.
     pub(in crate::control) packets: u64,
     /// The longest it can be.
     pub(in crate::control) longest: u64,
 }
 
-impl Ring {
+impl NicRing {
     /// Reads the receive ring of what `ethtool -g` prints: the maximum first, then what is set.
     pub(in crate::control) fn read(text: &str) -> Option<Self> {
         let mut lengths =
@@ -78,8 +78,8 @@ mod tests {
     fn a_ring_has_two_lengths() {
         let text = "Ring parameters for eth0:\nPre-set maximums:\nRX:\t\t4096\nRX Mini:\tn/a\n\
                     TX:\t\t4096\nCurrent hardware settings:\nRX:\t\t256\nRX Mini:\tn/a\nTX:\t\t512\n";
-        assert_eq!(Ring::read(text), Some(Ring { packets: 256, longest: 4096 }));
-        assert_eq!(Ring::read("Pre-set maximums:\nRX:\t\tn/a\n"), None);
-        assert_eq!(Ring::read(""), None);
+        assert_eq!(NicRing::read(text), Some(NicRing { packets: 256, longest: 4096 }));
+        assert_eq!(NicRing::read("Pre-set maximums:\nRX:\t\tn/a\n"), None);
+        assert_eq!(NicRing::read(""), None);
     }
 }

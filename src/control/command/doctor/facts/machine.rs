@@ -5,8 +5,8 @@ use std::path::Path;
 
 use nix::ifaddrs::getifaddrs;
 
-use super::ethtool::{self, Offloads, Ring};
-use super::sockets::{self, Bound};
+use super::ethtool::{self, NicRing, Offloads};
+use super::sockets::{self, BoundSocket};
 use super::tree::{Tree, core_list, core_mask};
 use crate::control::config::Machine;
 use crate::io::Facts;
@@ -27,7 +27,7 @@ pub(in crate::control) struct MachineFacts {
     /// `net.ipv4.ip_local_reserved_ports`.
     pub(in crate::control) reserved_ports: Vec<(u16, u16)>,
     /// UDP sockets of this network namespace.
-    pub(in crate::control) sockets: Vec<Bound>,
+    pub(in crate::control) sockets: Vec<BoundSocket>,
     /// Whether packets of others are passed on: `net.ipv4.ip_forward`.
     pub(in crate::control) forwards: bool,
     /// Families that have a default route: IPv4, IPv6.
@@ -35,7 +35,7 @@ pub(in crate::control) struct MachineFacts {
     /// Connection tracking, where it is loaded.
     pub(in crate::control) conntrack: Option<Conntrack>,
     /// The limits that hold.
-    pub(in crate::control) limits: Limits,
+    pub(in crate::control) limits: ProcessLimits,
     /// Memory that programs could still take, in bytes.
     pub(in crate::control) memory_available: Option<u64>,
     /// The clock that the kernel reads.
@@ -59,7 +59,7 @@ pub(in crate::control) struct Conntrack {
 
 /// Limits of a process.
 #[derive(Clone, Debug, Default)]
-pub(in crate::control) struct Limits {
+pub(in crate::control) struct ProcessLimits {
     /// The running server they are those of; this process's own where none runs.
     pub(in crate::control) server: Option<u32>,
     /// Open files, the hard limit.
@@ -88,7 +88,7 @@ pub(in crate::control) struct Interface {
     /// What can be switched on and off.
     pub(in crate::control) offloads: Offloads,
     /// The receive ring, where it has one of a known length.
-    pub(in crate::control) receive_ring: Option<Ring>,
+    pub(in crate::control) receive_ring: Option<NicRing>,
 }
 
 /// What no file says of an interface.
@@ -209,7 +209,7 @@ fn first_ports(line: &str) -> Option<[u16; 2]> {
     Some([port("sport=")?, port("dport=")?])
 }
 
-fn limits(tree: &Tree, server: Option<u32>) -> Limits {
+fn limits(tree: &Tree, server: Option<u32>) -> ProcessLimits {
     let process = server.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
     let table = tree.text(&format!("proc/{process}/limits")).unwrap_or_default();
     let hard = |name: &str| {
@@ -217,7 +217,7 @@ fn limits(tree: &Tree, server: Option<u32>) -> Limits {
         line.split_whitespace().nth(1)?.parse().ok()
     };
     let (open_files, locked_bytes) = (hard("Max open files"), hard("Max locked memory"));
-    Limits { server, open_files, locked_bytes }
+    ProcessLimits { server, open_files, locked_bytes }
 }
 
 fn memory_available(tree: &Tree) -> Option<u64> {
@@ -255,7 +255,7 @@ fn interface(tree: &Tree, device: &Device) -> Interface {
         is_hardware: !tree.names(&format!("sys/class/net/{name}/device")).is_empty(),
         is_asked: features.is_some(),
         offloads: Offloads::read(features.as_deref().unwrap_or_default()),
-        receive_ring: Ring::read(rings.as_deref().unwrap_or_default()),
+        receive_ring: NicRing::read(rings.as_deref().unwrap_or_default()),
     }
 }
 

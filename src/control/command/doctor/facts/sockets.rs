@@ -10,7 +10,7 @@ const SERVER: &str = "uturn";
 
 /// A UDP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::control) struct Bound {
+pub(in crate::control) struct BoundSocket {
     /// Where it is bound.
     pub(in crate::control) address: SocketAddr,
     /// Whether a running server has it.
@@ -25,7 +25,7 @@ pub(in crate::control) fn servers(tree: &Tree) -> Vec<u32> {
 }
 
 /// Reads the sockets of both families; those of the servers are told apart by their inodes.
-pub(in crate::control) fn bound(tree: &Tree, servers: &[u32]) -> Vec<Bound> {
+pub(in crate::control) fn bound(tree: &Tree, servers: &[u32]) -> Vec<BoundSocket> {
     let ours: HashSet<String> = servers.iter().flat_map(|pid| inodes(tree, *pid)).collect();
     let tables = ["proc/net/udp", "proc/net/udp6"].into_iter().filter_map(|path| tree.text(path));
     let lines: Vec<String> = tables
@@ -45,10 +45,10 @@ fn inodes(tree: &Tree, pid: u32) -> Vec<String> {
 
 /// `sl local_address rem_address st … uid timeout inode …`; the address in hexadecimal, in words of
 /// 32 bits as the machine has them in memory.
-fn socket(line: &str, ours: &HashSet<String>) -> Option<Bound> {
+fn socket(line: &str, ours: &HashSet<String>) -> Option<BoundSocket> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let address = address(fields.get(1)?)?;
-    Some(Bound { address, is_ours: ours.contains(*fields.get(9)?) })
+    Some(BoundSocket { address, is_ours: ours.contains(*fields.get(9)?) })
 }
 
 fn address(text: &str) -> Option<SocketAddr> {
