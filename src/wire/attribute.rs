@@ -80,7 +80,7 @@ pub struct Attribute<'a> {
     pub offset: usize,
 }
 
-/// Walks the attributes of one message; ends early, with [`Attributes::is_whole`] false, at the
+/// Walks the attributes of one message; ends early, with `is_whole` false, at the
 /// first that does not fit.
 #[derive(Debug, Clone)]
 pub struct Attributes<'a> {

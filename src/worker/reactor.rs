@@ -104,7 +104,7 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// Serves until [`Message::Stop`] arrives and says what was done.
+    /// Serves until [`Mail::Stop`] arrives and says what was done.
     ///
     /// # Errors
     /// When the ring itself fails, which leaves nothing to serve with.
@@ -121,7 +121,7 @@ impl<D: Driver> Worker<D> {
         self.forwarder = forwarder;
     }
 
-    /// Whether [`Message::Stop`] has arrived: there is no next turn.
+    /// Whether the order to stop has arrived: there is no next turn.
     pub fn is_stopping(&self) -> bool {
         self.stopping
     }

@@ -28,7 +28,7 @@ pub(super) enum Kind {
     Counter,
     /// They rise and fall.
     Gauge,
-    /// Each of its samples is a [distribution](Family::distribution).
+    /// Each of its samples is a [distribution](MetricFamily::distribution).
     Histogram,
 }
 

@@ -30,7 +30,7 @@ impl Server {
         [timers, reservations, recheck, reports].into_iter().flatten().min()
     }
 
-    /// Ends what is over, [`ENDED_AT_ONCE`] at a time: call it again while
+    /// Ends what is over, a bounded number at a time: call it again while
     /// [`Server::next_deadline`] is not after `now`. Costs nothing while nothing is over.
     pub fn advance(&mut self, now: Now) {
         for _ in 0..ENDED_AT_ONCE {

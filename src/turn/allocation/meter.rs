@@ -29,7 +29,7 @@ pub struct RateLimits {
 pub(in crate::turn) struct Meter {
     bytes_milli: u64,
     packets_milli: u64,
-    /// [`super::Now::mono_ms`].
+    /// [`crate::turn::Now::mono_ms`].
     at_ms: u64,
 }
 

@@ -48,8 +48,9 @@ pub(in crate::turn) struct Owner {
     pub(in crate::turn) account: Arc<str>,
     /// What the user signs with.
     pub(in crate::turn) key: IntegrityKey,
-    /// The settings under which the key was found good: [`super::Server::reconfigure`] counts them.
-    /// `None` while it is still to be found: after an import.
+    /// The settings under which the key was found good:
+    /// [`crate::turn::Server::reconfigure`] counts them. `None` while it is still to be
+    /// found: after an import.
     pub(in crate::turn) settings_epoch: Option<u32>,
 }
 

@@ -1,9 +1,9 @@
 //! What turn orders the world to do.
 //!
-//! Effects queue up inside a call and are taken with [`super::Server::next_effect`] after it, in
-//! order. Every [`Effect::Open`] and every [`Effect::Redeem`] is answered by exactly one
-//! [`super::Server::complete`]; every [`Effect::Close`] by exactly one
-//! [`super::Server::released`].
+//! Effects queue up inside a call and are taken with [`crate::turn::Server::next_effect`] after
+//! it, in order. Every [`Effect::Open`] and every [`Effect::Redeem`] is answered by exactly one
+//! [`crate::turn::Server::complete`]; every [`Effect::Close`] by exactly one
+//! [`crate::turn::Server::released`].
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -21,14 +21,14 @@ pub enum Effect {
     /// A reserved socket became a relay of this worker: its packets are wanted from now on.
     Activate(RelayId),
     /// A relay socket, or a reserved one, is no longer needed. Its port is free only after
-    /// [`super::Server::released`].
+    /// [`crate::turn::Server::released`].
     Close(RelayId),
     /// A port that another worker reserved is asked for; that worker answers with
-    /// [`super::Server::redeem`].
+    /// [`crate::turn::Server::redeem`].
     Redeem(Redeem),
     /// A channel may be served without asking from now on, until a time in
-    /// [`super::Now::mono_ms`]. Said again when that time moves. Only with
-    /// [`super::Settings::forwarding`].
+    /// [`crate::turn::Now::mono_ms`]. Said again when that time moves. Only with
+    /// [`crate::turn::Settings::forwarding`].
     Forward {
         /// The channel.
         channel: ForwardedChannel,
@@ -56,7 +56,7 @@ pub struct ForwardedChannel {
 /// The sockets an Allocate waits for: one or two relays, and perhaps the reserved next port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Open {
-    /// Names the Allocate in [`super::Server::complete`].
+    /// Names the Allocate in [`crate::turn::Server::complete`].
     pub pending: PendingId,
     /// Where the answer goes.
     pub path: Path,
@@ -81,14 +81,14 @@ pub enum Purpose {
     /// It relays at once.
     Relay,
     /// It only holds a port, until [`Effect::Activate`], [`Effect::Close`], or
-    /// [`super::Server::redeem`] takes it to another worker.
+    /// [`crate::turn::Server::redeem`] takes it to another worker.
     Reserve,
 }
 
 /// A reservation token that another worker gave out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redeem {
-    /// Names the Allocate in [`super::Server::complete`].
+    /// Names the Allocate in [`crate::turn::Server::complete`].
     pub pending: PendingId,
     /// Where the answer goes.
     pub path: Path,

@@ -16,7 +16,7 @@ pub struct WorkerIndex(pub u8);
 
 /// A relay socket, by the slot turn has chosen for it; the worker keeps the socket behind it.
 ///
-/// A slot is reused only after [`super::Server::released`], so that a late event of a closed
+/// A slot is reused only after [`crate::turn::Server::released`], so that a late event of a closed
 /// socket never reaches the allocation that came next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RelayId(pub u32);

@@ -1,7 +1,7 @@
 //! What turn tells the log: news, with nothing to be done about it.
 //!
-//! Reports queue up inside a call and are taken with [`super::Server::next_report`] after it, in
-//! order.
+//! Reports queue up inside a call and are taken with [`crate::turn::Server::next_report`] after
+//! it, in order.
 
 use std::{net::SocketAddr, sync::Arc};
 

@@ -39,7 +39,7 @@ pub enum Verdict {
         frames: usize,
     },
     /// Hairpin: the peer is a client of another worker, which is to be asked with
-    /// [`super::Server::from_worker`].
+    /// [`crate::turn::Server::from_worker`].
     HandOver {
         /// Who owns the port.
         worker: WorkerIndex,
@@ -55,7 +55,8 @@ pub enum Verdict {
     /// An answer of so many bytes stands in the reply buffer and goes back where the request came
     /// from.
     Reply(usize),
-    /// The answer comes from [`super::Server::complete`], once an effect has been carried out.
+    /// The answer comes from [`crate::turn::Server::complete`], once an effect has been carried
+    /// out.
     Pending,
     /// Nothing happens. Already counted.
     Drop(Reason),

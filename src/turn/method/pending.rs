@@ -1,4 +1,4 @@
-//! Allocates that wait for the world, between the request and [`super::Server::complete`].
+//! Allocates that wait for the world, between the request and [`crate::turn::Server::complete`].
 //!
 //! All that the answer needs is kept here, so nobody keeps the request. One five-tuple waits at
 //! most once, and the whole server for at most [`MAX_PENDING_ALLOCATES`].

@@ -52,7 +52,7 @@ pub(in crate::worker) enum Mail {
     },
     /// A client of another worker redeems a reservation made here.
     Redeem(Redemption),
-    /// The answer to a [`Message::Redeem`].
+    /// The answer to a [`Mail::Redeem`].
     Redeemed {
         /// The question, as it was asked.
         redemption: Redemption,

@@ -1,7 +1,7 @@
 //! What a worker tells about itself when it is asked.
 //!
 //! The counters are the worker's own memory; nobody else reads them. Whoever wants to see them
-//! posts [`crate::worker::mail::mailbox::Message::Snapshot`] and gets a copy, so that they cost
+//! posts [`crate::worker::mail::mailbox::Mail::Snapshot`] and gets a copy, so that they cost
 //! nothing until then.
 
 use crate::{

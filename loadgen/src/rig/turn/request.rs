@@ -67,7 +67,7 @@ impl Rejection {
 pub(crate) enum Answer {
     /// Nothing: not an answer to what is under way.
     Ignored,
-    /// The request must be sent once more, with the new challenge: [`Session::pending`].
+    /// The request must be sent once more, with the new challenge: `Session::pending`.
     Again,
     /// Done, this long after it was first sent.
     Done(Request, u64),

@@ -47,7 +47,7 @@ keys! {
         unit: "ADDR:PORT",
         default: Preset::Words("every address, port 3478"),
         bounds: Bounds::Words("an address of this machine; port 1-65535"),
-        doc: "Address that clients talk to. 0.0.0.0 and [::] stand for every address of that \
+        doc: "Address that clients talk to. 0.0.0.0 and `[::]` stand for every address of that \
                family at start, each with a socket of its own, so that an answer leaves from \
                the address that was asked.",
         example: "127.0.0.1:3478",
@@ -329,7 +329,7 @@ keys! {
         default: Preset::Words("none"),
         bounds: Bounds::Words("an address of this machine; port 1-65535"),
         doc: "Address on which `/metrics` (for Prometheus), `/live` and `/ready` are served \
-               over HTTP. A port alone is on 127.0.0.1; 0.0.0.0 and [::] stand for every \
+               over HTTP. A port alone is on 127.0.0.1; 0.0.0.0 and `[::]` stand for every \
                address of that family at start. No client can name it as a peer.",
         example: "127.0.0.1:9641",
     }

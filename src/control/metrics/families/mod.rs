@@ -67,7 +67,7 @@ mod tests {
     use crate::control::log::totals::drops;
     use crate::io::SizeHistogram;
     use crate::turn::{
-        Families, Load, METHODS, PortUse, QuotaHit, Refusal, ReplyKind, WorkerIndex,
+        Families, Load, METHODS, PortUse, QuotaHit, Refusal, ReplyKind, Transport, WorkerIndex,
     };
     use crate::wire::ErrorCode;
 
@@ -183,7 +183,8 @@ mod tests {
         assert_eq!(count("uturn_authentications_total"), 1 + Refusal::ALL.len());
         assert_eq!(count("uturn_stranger_replies_refused_total"), ReplyKind::ALL.len());
         assert_eq!(count("uturn_quota_hits_total"), QuotaHit::ALL.len());
-        assert_eq!(count("uturn_allocations"), Families::ALL.len());
+        let ends = Families::ALL.len() * Transport::ALL.len();
+        assert_eq!(count("uturn_allocations"), ends);
     }
 
     #[test]
