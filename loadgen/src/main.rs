@@ -4,10 +4,11 @@
 //! command/   the subcommands: run, sweep, overload, compare, plan
 //! report/    results as text, pages and pictures
 //! result/    what a measurement came to, whether it held, and whether to trust it
-//! measure/   one measurement: its course, its floor, who looks on; churn and probe
+//! measure/   one measurement: its course, its floor, who looks on; churn, handshakes, probe
 //! rig/       sockets, allocations, senders and sinks: set up once, measured as often as wanted
 //! count/     what became of the packets
 //! offer/     what is offered, when each packet is due, and what it carries
+//! stream/    TCP and TLS connections: bytes out of frames, frames out of bytes
 //! socket/    batches through the kernel, the one home of `unsafe`
 //! clock, procfs, stop, fault
 //! ```
@@ -30,6 +31,7 @@ mod result;
 mod rig;
 mod socket;
 mod stop;
+mod stream;
 
 use std::process::ExitCode;
 

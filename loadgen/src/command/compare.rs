@@ -9,13 +9,10 @@ use crate::{
     command::{args::CompareArgs, outputs::Outputs, server::Server},
     fault::Fault,
     measure::{churn, floor, measure},
-    offer::{
-        shape::Shape,
-        spec::{Spec, Times},
-    },
+    offer::spec::{Spec, Times},
     report::{self, progress::Progress},
     result::{
-        about::{About, ServerAbout},
+        about::About,
         comparison::{Comparison, Contender, Run, contender},
         offered::{paced_title, unit},
         outcome::{Known, Outcome},
@@ -66,10 +63,10 @@ fn compare(spec: &Spec, servers: &[Server], rounds: usize) -> Result<Comparison,
     let floor = floor::of(spec)?;
     let mut warnings = Vec::new();
     let broken = take_turns(spec, &mut entrants, rounds, &mut warnings)?;
-    let named = about.servers.into_iter().zip(&entrants);
-    let named =
-        named.map(|(server, entrant)| ServerAbout { software: entrant.software(), ..server });
-    let about = About { servers: named.collect(), ..about };
+    let mut about = about;
+    for (server, entrant) in about.servers.iter_mut().zip(&entrants) {
+        entrant.rig.iter().for_each(|rig| server.learn(rig));
+    }
     let runs: Vec<Vec<Run>> = entrants.iter().map(|entrant| entrant.runs.clone()).collect();
     warnings.extend(entrants.into_iter().filter_map(Entrant::leave));
     let rounds = runs.iter().map(Vec::len).min().unwrap_or_default();
@@ -86,6 +83,7 @@ fn compare(spec: &Spec, servers: &[Server], rounds: usize) -> Result<Comparison,
     Ok(Comparison {
         about,
         title: format!("comparison, {}", paced_title(spec)),
+        transport: spec.transport,
         unit: unit(spec).to_owned(),
         rounds,
         floor,
@@ -150,7 +148,7 @@ fn note(warnings: &mut Vec<String>, name: &str, outcome: &Outcome) {
 /// A server with what is set up for it.
 struct Entrant<'a> {
     server: &'a Server,
-    /// `None` for churn, which sets up as it goes.
+    /// `None` for churn and handshakes, which set up as they go.
     rig: Option<Rig>,
     runs: Vec<Run>,
     about: About,
@@ -158,14 +156,10 @@ struct Entrant<'a> {
 
 impl<'a> Entrant<'a> {
     fn enter(spec: &Spec, server: &'a Server, about: &About) -> Result<Entrant<'a>, Fault> {
-        let lasting = spec.shape != Shape::Churn;
+        let lasting = spec.shape.has_packets();
         let build = || Rig::build(spec, Some(server.address), Clock::start());
         let rig = lasting.then(build).transpose()?;
         Ok(Entrant { server, rig, runs: Vec::new(), about: about.clone() })
-    }
-
-    fn software(&self) -> Option<String> {
-        self.rig.as_ref().and_then(Rig::software)
     }
 
     fn measure(&mut self, spec: &Spec) -> Result<Outcome, Fault> {

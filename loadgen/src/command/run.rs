@@ -11,7 +11,6 @@ use crate::{
     fault::Fault,
     measure::{churn, floor, measure},
     offer::{
-        shape::Shape,
         spec::{Route, Spec, Times},
         units::ServerAddress,
     },
@@ -36,13 +35,14 @@ const USUAL_LOSS_PERCENT: f64 = 1.0;
 /// Runs, reports, and says whether the limits held.
 pub(crate) fn run(args: &RunArgs) -> Result<bool, Fault> {
     stop::listen(Second::Ends)?;
-    let spec = Spec::settle(&args.load, TIMES)?;
+    let mut spec = Spec::settle(&args.load, TIMES)?;
+    spec.name_server(args.server.server.as_ref());
     let mut outputs = Outputs::open(&args.report, None)?;
     let about = About { servers: args.server.about(), ..About::now() };
     let mut progress = Progress::new(&spec, "run");
-    let outcome = match spec.shape {
-        Shape::Churn => churned(&spec, args, about, &mut progress),
-        _ => relayed(&spec, args, about, &mut progress),
+    let outcome = match spec.shape.has_packets() {
+        false => churned(&spec, args, about, &mut progress),
+        true => relayed(&spec, args, about, &mut progress),
     };
     progress.finish();
     let outcome = outcome?;
@@ -60,7 +60,7 @@ fn relayed(
 ) -> Result<Outcome, Fault> {
     let floor = floor::of(spec)?;
     let (mut rig, memory) = set_up(spec, &args.server)?;
-    about.servers.iter_mut().for_each(|server| server.software = rig.software());
+    about.servers.iter_mut().for_each(|server| server.learn(&rig));
     let measured = measure(&mut rig, spec, args.server.pid, &mut |sample| progress.show(sample));
     let known = Known { about, memory, floor, limits: limits(args) };
     let outcome = measured.map(|measured| Outcome::new(&rig.set_up, spec, &measured, known));
@@ -73,12 +73,14 @@ fn relayed(
 fn churned(
     spec: &Spec,
     args: &RunArgs,
-    about: About,
+    mut about: About,
     progress: &mut Progress,
 ) -> Result<Outcome, Fault> {
-    let server = args.server.address().ok_or_else(|| Fault::usage("churn needs --server"))?;
+    let server = args.server.address().ok_or_else(|| Fault::usage("this shape needs --server"))?;
     let (measured, set_up) =
         churn::measure(spec, server, args.server.pid, &mut |sample| progress.show(sample))?;
+    let secured = measured.shaken.as_ref().and_then(|shaken| shaken.secured.clone());
+    about.servers.iter_mut().for_each(|server| server.tls = secured.clone());
     let known = Known { limits: limits(args), ..Known::about(about) };
     Ok(Outcome::new(&set_up, spec, &measured, known))
 }

@@ -13,7 +13,7 @@ use crate::{
     },
     offer::{
         packet::Packet,
-        spec::{End, Route},
+        spec::{End, Route, WAYS},
         window::Window,
     },
 };
@@ -92,29 +92,32 @@ impl Way {
 /// Everything the receiving side counts in one measurement.
 pub(crate) struct Ledger {
     pub(crate) route: Route,
-    pub(crate) ways: [Way; 2],
+    pub(crate) ways: [Way; WAYS],
     /// When the last packet of this measurement arrived.
     pub(crate) last_ns: u64,
-    /// Distinct packets of both ways, by when they were due.
+    /// Distinct packets of all ways, by when they were due.
     pub(crate) slices: Slices,
     window: Window,
     /// Latencies as they come, for whoever watches.
     recent: Arc<Recent>,
     /// The id of the first flow: those of other threads do not belong here.
     first_flow: u32,
+    /// Clients that read slowly: the first.
+    slow: usize,
     tallies: Vec<Tally>,
 }
 
 impl Ledger {
-    pub(crate) fn new(route: Route, first_flow: u32) -> Ledger {
+    pub(crate) fn new(route: Route, first_flow: u32, slow: usize) -> Ledger {
         Ledger {
             route,
-            ways: [Way::new(), Way::new()],
+            ways: std::array::from_fn(|_| Way::new()),
             last_ns: 0,
             slices: Slices::default(),
             window: Window::default(),
             recent: Arc::default(),
             first_flow,
+            slow,
             tallies: Vec::new(),
         }
     }
@@ -125,7 +128,7 @@ impl Ledger {
         self.tallies.truncate(flows);
         self.tallies.iter_mut().for_each(Tally::reset);
         self.tallies.resize_with(flows, || Tally::new(window_for(flows)));
-        self.ways = [Way::new(), Way::new()];
+        self.ways = std::array::from_fn(|_| Way::new());
         self.slices = Slices::new(window);
         self.window = window;
         self.recent = recent;
@@ -167,7 +170,8 @@ impl Ledger {
             self.slices.add(self.slices.place(packet.due_ns), 1);
         }
         let measured = packet.due_ns >= self.window.from_ns;
-        self.ways[flow % 2].count(packet, arrival, measured, latency_ns);
+        let way = self.route.way(flow, self.slow);
+        self.ways[way].count(packet, arrival, measured, latency_ns);
         self.last_ns = now_ns;
     }
 

@@ -9,10 +9,10 @@ use crate::{
     measure::measure,
     offer::{
         packet,
-        shape::Shape,
         spec::{Route, Spec},
     },
     rig::Rig,
+    stream::Transport,
 };
 
 /// A fifth of the run, within these bounds, is spent on its floor.
@@ -50,7 +50,7 @@ pub(crate) fn of(spec: &Spec) -> Result<Option<Latency>, Fault> {
 
 /// The same flows each way at the same pace, from clients to a peer and back.
 fn without_relay(spec: &Spec) -> Option<Spec> {
-    if spec.shape == Shape::Churn || spec.is_unpaced() {
+    if !spec.shape.has_packets() || spec.is_unpaced() {
         return None;
     }
     let allocations = match spec.route {
@@ -61,6 +61,9 @@ fn without_relay(spec: &Spec) -> Option<Spec> {
     let mut direct = Spec {
         route: Route::Direct,
         peer_ip: None,
+        transport: Transport::Udp,
+        tls: None,
+        slow: None,
         allocations,
         indications: false,
         duration_ns: (spec.duration_ns / 5).clamp(SHORTEST_NS, LONGEST_NS),

@@ -13,7 +13,12 @@ use crate::{
     count::{latency, ledger::Way, slices::Slices},
     fault::Fault,
     measure::observe::{Observation, Observed, Sample, observe},
-    offer::{schedule::Schedule, shape::Stream, spec::Spec, window::Window},
+    offer::{
+        schedule::Schedule,
+        shape::Stream,
+        spec::{Spec, WAYS},
+        window::Window,
+    },
     rig::{
         Rig,
         lane::{Lane, RunMode, ThreadUse},
@@ -32,19 +37,42 @@ pub(crate) struct WayTotal {
     pub(crate) received: Way,
 }
 
+impl WayTotal {
+    /// A way that nothing went.
+    pub(crate) fn none() -> WayTotal {
+        WayTotal { sent: SentCount::default(), received: Way::new() }
+    }
+}
+
 /// Everything one measurement brought.
 #[derive(Debug)]
 pub(crate) struct Measured {
-    pub(crate) ways: [WayTotal; 2],
+    pub(crate) ways: [WayTotal; WAYS],
     pub(crate) measured_ns: u64,
     pub(crate) lag: Histogram<u64>,
     /// Packets that were due and never sent.
     pub(crate) unsent: u64,
     /// Refreshes that failed, and the last in words.
     pub(crate) failures: (u64, Option<String>),
+    /// Connections that ended, since they were set up, and why the last did.
+    pub(crate) lost_connections: (u64, Option<String>),
+    /// Of handshakes alone.
+    pub(crate) shaken: Option<Shaken>,
     pub(crate) observed: Observed,
     /// Sent and distinct received packets, both ways, by when they were due.
     pub(crate) slices: [Slices; 2],
+}
+
+/// What became of handshakes.
+#[derive(Debug, Clone)]
+pub(crate) struct Shaken {
+    /// Of the measurement.
+    pub(crate) full: u64,
+    pub(crate) resumed: u64,
+    /// Of the warm-up, too: why they failed, and how many each.
+    pub(crate) failures: Vec<(String, u64)>,
+    /// What TLS connections agreed on.
+    pub(crate) secured: Option<String>,
 }
 
 /// What is offered when.
@@ -114,11 +142,13 @@ pub(crate) fn measure_beside(
     let observation = Observation { clock, window, until, gauges, sockets, pid, watch };
     let observed = observe(observation, jobs)?;
     Ok(Measured {
-        ways: [0, 1].map(|way| total(&rig.lanes, way)),
+        ways: std::array::from_fn(|way| total(&rig.lanes, way)),
         measured_ns: measured_ns(window, until)?,
         lag: lag(&rig.lanes),
         unsent: rig.lanes.iter_mut().map(|lane| lane.sender.unsent(until.ns())).sum(),
         failures: failures(&mut rig.lanes),
+        lost_connections: lost_connections(&rig.lanes),
+        shaken: None,
         observed,
         slices: slices(&rig.lanes, window),
     })
@@ -150,7 +180,7 @@ fn begin(rig: &mut Rig, spec: &Spec, course: &Course<'_>) {
             Some(latest_ns) => schedule.never_later_than(latest_ns),
             None => schedule,
         };
-        lane.sender.begin(schedule, course.window);
+        lane.sender.begin(schedule, course.window, !spec.is_unpaced());
         lane.gauge = Arc::default();
         lane.sink.begin(course.window, spec.ways, lane.gauge.recent.clone());
     }
@@ -193,6 +223,11 @@ fn lag(lanes: &[Lane]) -> Histogram<u64> {
     let mut lag = latency::empty();
     lanes.iter().for_each(|lane| latency::add(&mut lag, &lane.sender.lag));
     lag
+}
+
+fn lost_connections(lanes: &[Lane]) -> (u64, Option<String>) {
+    let each = lanes.iter().map(|lane| lane.sink.lost_connections().clone());
+    each.fold((0, None), |(count, last), (more, text)| (count + more, text.or(last)))
 }
 
 fn failures(lanes: &mut [Lane]) -> (u64, Option<String>) {

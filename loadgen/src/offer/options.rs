@@ -6,8 +6,9 @@ use clap::{Args, ValueEnum};
 
 use super::{
     shape::Shape,
-    units::{self, Rate},
+    units::{self, Rate, SlowReaders},
 };
+use crate::stream::Transport;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Direction {
@@ -44,6 +45,19 @@ pub(crate) struct LoadArgs {
     #[arg(long, conflicts_with = "user", help_heading = "Server")]
     pub(crate) secret: Option<String>,
 
+    /// What carries messages between clients and server; peers are always reached by UDP
+    #[arg(long, value_enum, default_value = "udp", help_heading = "Server")]
+    pub(crate) transport: Transport,
+
+    /// Verify the server's certificate by the authorities in this PEM file; without it none is
+    /// verified
+    #[arg(long, value_name = "FILE", help_heading = "Server")]
+    pub(crate) ca: Option<String>,
+
+    /// Handshakes resume the session of an earlier one, as far as the server gave tickets
+    #[arg(long, help_heading = "Server")]
+    pub(crate) resume: bool,
+
     /// Address the peers have; its family is the one asked of the relay [default: the address this
     /// machine reaches the server from]
     #[arg(long, value_name = "IP", help_heading = "Server")]
@@ -58,8 +72,9 @@ pub(crate) struct LoadArgs {
         help_heading = "Traffic")]
     pub(crate) allocations: Option<usize>,
 
-    /// Packets a second each way (churn: allocations a second), of all allocations together; `max`:
-    /// as fast as it goes [default: by shape; bulk and churn max]
+    /// Packets a second each way (churn: allocations a second; handshakes likewise), of all
+    /// allocations together; `max`: as fast as it goes [default: by shape; bulk, churn and
+    /// handshakes max]
     #[arg(long, value_name = "PPS", value_parser = units::rate, help_heading = "Traffic")]
     pub(crate) rate: Option<Rate>,
 
@@ -87,6 +102,11 @@ pub(crate) struct LoadArgs {
     #[arg(long, visible_alias = "hairpin", help_heading = "Traffic")]
     pub(crate) c2c: bool,
 
+    /// So many of the clients read at most so many bytes a second [default: 12500, 100 kbit/s]
+    #[arg(long, value_name = "N[:BYTES_PER_S]", value_parser = units::slow_readers,
+        help_heading = "Traffic")]
+    pub(crate) slow_readers: Option<SlowReaders>,
+
     /// Time that is measured [default: run 10s, each step of a sweep 2s, of a comparison 200ms]
     #[arg(long, short = 't', value_name = "TIME", value_parser = units::seconds,
         help_heading = "Time")]
@@ -105,7 +125,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Time")]
     pub(crate) refresh_every: Option<f64>,
 
-    /// Requests under way at once during set-up and churn
+    /// Requests under way at once during set-up and churn, or handshakes
     #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Generator")]
     pub(crate) window: usize,
 

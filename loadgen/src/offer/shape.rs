@@ -20,6 +20,8 @@ pub(crate) enum Shape {
     Custom,
     /// Allocate, permit, bind, refresh, close: --rate of these a second
     Churn,
+    /// Connections that are made, secured and closed: --rate of these a second
+    Handshakes,
     /// STUN Binding requests
     Binding,
 }
@@ -80,6 +82,19 @@ const BINDING: Stream =
     Stream { interval_ns: 0, packets: 1, payload_bytes: 0, last_bytes: 0, keyframes: None };
 
 impl Shape {
+    /// False for what opens and closes as it goes.
+    pub(crate) fn has_packets(self) -> bool {
+        match self {
+            Shape::Churn | Shape::Handshakes => false,
+            Shape::Voice
+            | Shape::Video
+            | Shape::Bulk
+            | Shape::Mixed
+            | Shape::Custom
+            | Shape::Binding => true,
+        }
+    }
+
     /// The streams of a shape; flow `n` carries the `n % len`-th.
     pub(crate) fn streams(self, changes: Changes) -> Vec<Stream> {
         let streams = match self {
@@ -88,7 +103,7 @@ impl Shape {
             Shape::Bulk => vec![BULK],
             Shape::Mixed => vec![VOICE, VIDEO],
             Shape::Custom => vec![Stream { packets: 1, ..BULK }],
-            Shape::Churn => Vec::new(),
+            Shape::Churn | Shape::Handshakes => Vec::new(),
             Shape::Binding => vec![BINDING],
         };
         streams.into_iter().map(|stream| stream.changed(changes)).collect()
@@ -100,7 +115,7 @@ impl Shape {
             Shape::Voice => 1_000,
             Shape::Video | Shape::Mixed => 200,
             Shape::Bulk | Shape::Custom => 16,
-            Shape::Churn | Shape::Binding => 64,
+            Shape::Churn | Shape::Handshakes | Shape::Binding => 64,
         }
     }
 }

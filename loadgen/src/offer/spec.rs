@@ -3,16 +3,20 @@
 use std::net::IpAddr;
 
 use crate::{
-    clock::{SECOND_NS, nanoseconds},
+    clock::{MILLI_NS, SECOND_NS, nanoseconds},
     fault::Fault,
     offer::{
         account::Account,
         options::{Direction, LoadArgs, Wait},
         packet,
         shape::{Changes, Shape, Stream, pace},
-        units::Rate,
+        units::{Rate, ServerAddress, SlowReaders},
     },
+    stream::{Tls, Transport},
 };
+
+/// First wait for an answer to a datagram (RFC 8489 §6.2.1).
+const FIRST_WAIT_NS: u64 = 500 * MILLI_NS;
 
 /// Longest user name (RFC 8489 §14.3).
 const MAX_NAME_BYTES: usize = 508;
@@ -31,6 +35,9 @@ pub(crate) struct Times {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) patience_ns: u64,
+    /// First wait for an answer before a request is sent again; doubled each time (RFC 8489
+    /// §6.2.1). Over a stream nothing is sent again (§6.2.2): all of the patience.
+    pub(crate) first_wait_ns: u64,
     /// Before permissions expire after 300 s (RFC 8656 §9).
     pub(crate) permission_ns: u64,
     /// Before channels expire after 600 s (RFC 8656 §12).
@@ -51,6 +58,12 @@ pub(crate) enum Route {
     /// To the server and back.
     Binding,
 }
+
+/// Ways packets go: client to peer, peer to client, and to clients that read slowly.
+pub(crate) const WAYS: usize = 3;
+
+/// The last of them.
+pub(crate) const SLOW_WAY: usize = 2;
 
 /// One end of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +99,14 @@ impl Route {
         }
     }
 
+    /// Which of the ways a flow goes, where the first `slow` clients read slowly.
+    pub(crate) fn way(self, flow: usize, slow: usize) -> usize {
+        match self.receiver(flow) {
+            End::Client(at) if at < slow => SLOW_WAY,
+            End::Client(_) | End::Peer => flow % 2,
+        }
+    }
+
     pub(crate) fn has_peer(self) -> bool {
         matches!(self, Route::Direct | Route::Relay)
     }
@@ -98,6 +119,13 @@ pub(crate) struct Spec {
     pub(crate) route: Route,
     pub(crate) streams: Vec<Stream>,
     pub(crate) account: Option<Account>,
+    pub(crate) transport: Transport,
+    /// With the server's name, for every client over TLS.
+    pub(crate) tls: Option<Tls>,
+    /// Handshakes are to be short ones.
+    pub(crate) resume: bool,
+    /// The first so many clients.
+    pub(crate) slow: Option<SlowReaders>,
     pub(crate) peer_ip: Option<IpAddr>,
     pub(crate) allocations: usize,
     pub(crate) rate: Option<f64>,
@@ -130,11 +158,16 @@ impl Spec {
     pub(crate) fn settle_unpaced(args: &LoadArgs, usual: Times) -> Result<Spec, Fault> {
         refuse_idle_options(args)?;
         let route = route(args);
+        refuse_stream_options(args, route)?;
         let mut spec = Spec {
             shape: args.shape,
             route,
             streams: args.shape.streams(changes(args)?),
             account: account(args)?,
+            transport: args.transport,
+            tls: tls(args)?,
+            resume: args.resume,
+            slow: args.slow_readers,
             peer_ip: args.peer_ip,
             allocations: allocations(args, route)?,
             rate: None,
@@ -159,9 +192,27 @@ impl Spec {
             Some(Rate::Max) => spec.streams.iter_mut().for_each(|stream| stream.interval_ns = 0),
             None => {}
         }
-        let chosen = args.wait != Wait::Auto || spec.shape == Shape::Churn;
+        let chosen = args.wait != Wait::Auto || !spec.shape.has_packets();
         spec.spin |= !chosen && spec.has_a_core_for_each_thread();
         Ok(spec)
+    }
+
+    /// Takes over what the server is called, for its certificate.
+    pub(crate) fn name_server(&mut self, server: Option<&ServerAddress>) {
+        if let (Some(tls), Some(server)) = (&self.tls, server) {
+            self.tls = Some(tls.named(server.host()));
+        }
+    }
+
+    /// Of each thread's clients, those that read slowly.
+    pub(crate) fn slow_shares(&self) -> Vec<usize> {
+        let mut left = self.slow.map_or(0, |slow| slow.clients);
+        let share = |clients: usize| {
+            let slow = clients.min(left);
+            left -= slow;
+            slow
+        };
+        self.shares().into_iter().map(share).collect()
     }
 
     /// Whether each lane sends on one thread and receives on another.
@@ -212,10 +263,11 @@ impl Spec {
 fn refuse_idle_options(args: &LoadArgs) -> Result<(), Fault> {
     let name = match args.shape {
         Shape::Churn => "churn",
+        Shape::Handshakes => "handshakes",
         Shape::Binding => "binding",
         Shape::Voice | Shape::Video | Shape::Bulk | Shape::Mixed | Shape::Custom => return Ok(()),
     };
-    let churn = args.shape == Shape::Churn;
+    let cycles = !args.shape.has_packets();
     let options = [
         ("--direct", args.direct),
         ("--c2c", args.c2c),
@@ -224,15 +276,61 @@ fn refuse_idle_options(args: &LoadArgs) -> Result<(), Fault> {
         ("--size", args.size.is_some()),
         ("--burst", args.burst.is_some()),
         ("--direction", args.direction != Direction::Up),
-        ("--allocations", churn && args.allocations.is_some()),
-        ("--wait", churn && args.wait != Wait::Auto),
-        ("--no-gro", churn && args.no_gro),
-        ("--peer-ip", !churn && args.peer_ip.is_some()),
+        ("--allocations", cycles && args.allocations.is_some()),
+        ("--wait", cycles && args.wait != Wait::Auto),
+        ("--no-gro", cycles && args.no_gro),
+        ("--slow-readers", cycles && args.slow_readers.is_some()),
+        ("--peer-ip", args.shape != Shape::Churn && args.peer_ip.is_some()),
     ];
     match options.iter().find(|(_, given)| *given) {
         Some((option, _)) => Err(Fault::usage(format!("{name} has no use for {option}"))),
         None => Ok(()),
     }
+}
+
+/// What makes no sense with the transport.
+fn refuse_stream_options(args: &LoadArgs, route: Route) -> Result<(), Fault> {
+    let name = args.transport.name();
+    let is_stream = args.transport.is_stream();
+    let up_only = args.direction == Direction::Up || route == Route::Pair;
+    let reads = args.direction != Direction::Up || route == Route::Pair || route == Route::Binding;
+    let slow = args.slow_readers.map_or(0, |slow| slow.clients);
+    let is_shaking = args.shape == Shape::Handshakes;
+    let wrong = match route {
+        _ if is_shaking && !is_stream => {
+            "handshakes are those of connections: give --transport tcp or tls".to_owned()
+        }
+        _ if args.resume && !(is_shaking && args.transport == Transport::Tls) => {
+            "--resume is for handshakes with --transport tls".to_owned()
+        }
+        _ if args.ca.is_some() && args.transport != Transport::Tls => {
+            "--ca needs --transport tls".to_owned()
+        }
+        Route::Direct if is_stream => {
+            format!("--direct has no server to connect to: it has no use for --transport {name}")
+        }
+        _ if is_stream && args.trains && up_only => {
+            format!("clients send no trains over {name}: it has no use for --trains")
+        }
+        _ if args.slow_readers.is_some() && !is_stream => {
+            "a slow reader of datagrams loses them and slows nobody: --slow-readers needs \
+             --transport tcp or tls"
+                .to_owned()
+        }
+        _ if args.slow_readers.is_some() && !reads => {
+            "nothing is sent to clients: --slow-readers needs --direction down or both".to_owned()
+        }
+        _ if slow > 0 && slow >= allocations(args, route)? => {
+            "--slow-readers: some clients must be left to compare with".to_owned()
+        }
+        _ => return Ok(()),
+    };
+    Err(Fault::usage(wrong))
+}
+
+fn tls(args: &LoadArgs) -> Result<Option<Tls>, Fault> {
+    let is_tls = args.transport == Transport::Tls;
+    is_tls.then(|| Tls::new(args.ca.as_deref())).transpose()
 }
 
 fn route(args: &LoadArgs) -> Route {
@@ -306,8 +404,10 @@ fn cores(args: &LoadArgs) -> Result<Vec<usize>, Fault> {
 fn pace_of(args: &LoadArgs) -> Result<Pace, Fault> {
     let every = args.refresh_every.map(|s| seconds("--refresh-every", s)).transpose()?;
     let patience_ns = seconds("--timeout", args.timeout)?;
+    let first_wait_ns = if args.transport.is_stream() { u64::MAX } else { FIRST_WAIT_NS };
     Ok(Pace {
         patience_ns,
+        first_wait_ns: first_wait_ns.min(patience_ns),
         permission_ns: every.unwrap_or(150 * SECOND_NS),
         channel_ns: every.unwrap_or(300 * SECOND_NS),
         allocation_ns: every,
@@ -362,10 +462,19 @@ mod tests {
             "binding --direction both",
             "churn --size 100",
             "churn -n 4",
+            "handshakes",
+            "handshakes --transport tcp --resume",
+            "voice --transport tls --resume",
             "binding --trains",
             "voice --user nobody",
             "voice -n 0",
             "voice --pin 4000",
+            "voice --ca file",
+            "voice --transport tcp --direct",
+            "voice --transport tls --trains",
+            "voice --slow-readers 3 --direction down",
+            "voice --slow-readers 3 --transport tcp",
+            "voice -n 3 --slow-readers 3 --transport tcp --direction down",
         ] {
             assert!(matches!(settle(line), Err(Fault::Usage(_))), "{line}");
         }

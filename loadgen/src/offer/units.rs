@@ -5,6 +5,9 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 /// Where a TURN server listens when no port is given (RFC 8656 §6).
 const USUAL_PORT: u16 = 3478;
 
+/// What a slow reader reads when nothing else is said: 100 kbit/s.
+const SLOW_BYTES_PER_S: f64 = 12_500.0;
+
 const THOUSANDS: [(&str, f64); 4] = [("k", 1e3), ("K", 1e3), ("M", 1e6), ("G", 1e9)];
 const TIMES_S: [(&str, f64); 5] =
     [("ms", 1e-3), ("us", 1e-6), ("s", 1.0), ("m", 60.0), ("h", 3_600.0)];
@@ -21,6 +24,37 @@ pub(crate) enum Rate {
 pub(crate) struct ServerAddress {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
+}
+
+/// Clients that read no more than so much.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct SlowReaders {
+    pub(crate) clients: usize,
+    pub(crate) bytes_per_s: f64,
+}
+
+/// `10` or `10:20k`: clients, and the bytes a second each of them reads.
+pub(crate) fn slow_readers(text: &str) -> Result<SlowReaders, String> {
+    let (clients, bytes) = text.split_once(':').map_or((text, None), |(n, b)| (n, Some(b)));
+    let bytes_per_s = match bytes {
+        None => Some(SLOW_BYTES_PER_S),
+        Some(bytes) => with_unit(bytes, &THOUSANDS, 1.0),
+    };
+    let bytes_per_s = bytes_per_s.filter(|bytes| *bytes >= 1.0);
+    let bytes_per_s =
+        bytes_per_s.ok_or("expected clients and bytes a second, as 10 or 10:20k".to_owned())?;
+    Ok(SlowReaders { clients: count(clients)?, bytes_per_s })
+}
+
+impl ServerAddress {
+    /// The name without the port.
+    pub(crate) fn host(&self) -> &str {
+        let bare = self.name.trim_matches(['[', ']']);
+        if bare.parse::<IpAddr>().is_ok() {
+            return bare;
+        }
+        self.name.rsplit_once(':').map_or(&*self.name, |(host, _)| host).trim_matches(['[', ']'])
+    }
 }
 
 /// `10000`, `10k`, `1.5M` or `max`.
@@ -116,6 +150,14 @@ mod tests {
     }
 
     #[test]
+    fn slow_readers_have_a_pace() {
+        let slow = |clients, bytes_per_s| Ok(SlowReaders { clients, bytes_per_s });
+        assert_eq!(slow_readers("3"), slow(3, 12_500.0));
+        assert_eq!(slow_readers("1k:20k"), slow(1_000, 20_000.0));
+        assert!(slow_readers("3:0").is_err() && slow_readers("x:3").is_err());
+    }
+
+    #[test]
     fn what_is_no_number_is_refused() {
         for text in ["", "k", "10x", "-1", "1e3", "0", "10 k", "1..2"] {
             assert!(rate(text).is_err() && pps(text).is_err(), "{text}");
@@ -135,6 +177,9 @@ mod tests {
             assert_eq!(server(text).unwrap().address, expected.parse().unwrap(), "{text}");
         }
         let named = server("localhost:99").unwrap();
+        assert_eq!(named.host(), "localhost");
+        assert_eq!(server("[::1]:99").unwrap().host(), "::1");
+        assert_eq!(server("::1").unwrap().host(), "::1");
         assert!(named.address.ip().is_loopback() && named.address.port() == 99);
         assert!(server("localhost:x").unwrap_err().contains("no port"));
         assert!(server("no.such.host.invalid").unwrap_err().contains("no such host"));

@@ -5,7 +5,7 @@ use super::{
     number::{NOTHING, known, latency_cells, short, tick_time, time_us},
     plot::{Mark, Plot, Point, Series},
     scale::Kind,
-    table::{FLOOR_ROW, Table, waiting},
+    table::{Table, floor_row, waiting},
     text,
 };
 use crate::{
@@ -115,7 +115,7 @@ fn latencies(comparison: &Comparison) -> Table {
         }
     }
     if let Some(floor) = &comparison.floor {
-        table.row(FLOOR_ROW, latency_cells(Some(floor)));
+        table.row(floor_row(comparison.transport), latency_cells(Some(floor)));
     }
     table
 }

@@ -5,13 +5,14 @@ use super::{
     number::{bytes, count, known, latency_cells, short, tick_short, tick_time, time_us},
     plot::{Plot, Point, Series},
     scale::Kind,
-    table::{FLOOR_ROW, Table, generator},
+    table::{Table, floor_row, generator},
     text,
 };
 use crate::{
     count::latency::FIGURES,
     result::{
-        outcome::{Outcome, RateSample, SetUpOutcome},
+        offered::Offered,
+        outcome::{HandshakesOutcome, Outcome, RateSample, SetUpOutcome},
         server::ServerOutcome,
         verdict::Verdict,
         way::WayOutcome,
@@ -73,14 +74,26 @@ fn figures(outcome: &Outcome) -> html::Figures {
 /// Everything a run has to say, in tables: both ways, set-up, server, generator.
 fn sections(outcome: &Outcome) -> Vec<Table> {
     let set_up = outcome.set_up.iter().map(set_up);
-    let server = outcome.server.iter().map(|used| server(used, &outcome.unit));
+    let shaken = outcome.handshakes.iter().map(handshakes);
+    let server = outcome.server.iter().map(|used| server(used, outcome));
     let ends = [generator(&outcome.generator)];
-    [ways(&outcome.ways), latencies(outcome)]
+    [ways(outcome), latencies(outcome)]
         .into_iter()
+        .chain(shaken)
         .chain(set_up)
         .chain(server)
         .chain(ends)
         .collect()
+}
+
+fn handshakes(shaken: &HandshakesOutcome) -> Table {
+    let mut table = Table::default();
+    table.row("full handshakes", [count(shaken.full)]);
+    table.row("resumed handshakes", [count(shaken.resumed)]);
+    for (reason, failed) in &shaken.failures {
+        table.row(&format!("  failed: {reason}"), [count(*failed)]);
+    }
+    table
 }
 
 fn set_up(set_up: &SetUpOutcome) -> Table {
@@ -91,10 +104,11 @@ fn set_up(set_up: &SetUpOutcome) -> Table {
     table
 }
 
-fn ways(ways: &[WayOutcome]) -> Table {
+fn ways(outcome: &Outcome) -> Table {
     type Cell = fn(&WayOutcome) -> String;
-    let rows: [(&str, Cell); 9] = [
+    let rows: [(&str, Cell); 10] = [
         ("sent", |way| count(way.sent)),
+        (BLOCKED_ROW, |way| count(way.blocked)),
         ("delivered", |way| count(way.relayed)),
         ("lost", |way| count(way.lost)),
         ("loss", |way| format!("{:.4} %", way.loss_percent)),
@@ -104,27 +118,44 @@ fn ways(ways: &[WayOutcome]) -> Table {
         ("delivered/s", |way| short(way.pps)),
         ("payload Gbit/s", |way| format!("{:.3}", way.gbps)),
     ];
-    let mut table = Table::headed("", ways.iter().map(|way| way.direction.clone()));
-    for (name, cell) in rows {
-        table.row(name, ways.iter().map(cell));
+    let ways = || outcome.ways.iter().chain(&outcome.slow);
+    let mut table = Table::headed("", ways().map(|way| way.direction.clone()));
+    let Offered { shape, transport, .. } = &outcome.offered;
+    let is_said = |name: &str| match name {
+        BLOCKED_ROW => transport.is_stream() && shape.has_packets(),
+        "reordered" | "duplicated" | "corrupt or misrouted" | "payload Gbit/s" => {
+            shape.has_packets()
+        }
+        _ => true,
+    };
+    for (name, cell) in rows.into_iter().filter(|(name, _)| is_said(name)) {
+        table.row(name, ways().map(cell));
     }
     table
 }
 
-/// Both ways, and the generator alone.
+/// What found no room in its connection.
+const BLOCKED_ROW: &str = "blocked (no room)";
+
+/// All ways, and the generator alone.
 fn latencies(outcome: &Outcome) -> Table {
     let mut table = Table::headed("latency", FIGURES.map(str::to_owned));
-    for way in &outcome.ways {
+    for way in outcome.ways.iter().chain(&outcome.slow) {
         table.row(&format!("  {}", way.direction), latency_cells(way.latency.as_ref()));
     }
     if let Some(floor) = &outcome.floor {
-        table.row(FLOOR_ROW, latency_cells(Some(floor)));
+        table.row(floor_row(outcome.offered.transport), latency_cells(Some(floor)));
     }
     table
 }
 
-fn server(server: &ServerOutcome, unit: &str) -> Table {
+fn server(server: &ServerOutcome, outcome: &Outcome) -> Table {
     let mut table = Table::default();
+    let unit = &outcome.unit;
+    let memory_row = match outcome.offered.transport.is_stream() {
+        false => "  memory per allocation",
+        true => "  memory per allocation and connection",
+    };
     let part = |ns: Option<f64>| known(ns, |ns| format!("{ns:.0}"));
     let cpu = known(server.cpu_ns_per_packet, |ns| format!("{ns:.0} ns"));
     table.row(&format!("server CPU per {unit}"), [cpu]);
@@ -133,7 +164,10 @@ fn server(server: &ServerOutcome, unit: &str) -> Table {
     table.row("  cores busy", [format!("{:.2}", server.cores_busy)]);
     table.row("  resident memory", [bytes(server.resident_bytes as f64)]);
     if let Some(each) = server.bytes_per_allocation {
-        table.row("  memory per allocation", [bytes(each)]);
+        table.row(memory_row, [bytes(each)]);
+    }
+    if let Some(each) = server.bytes_per_connection {
+        table.row("  memory per idle connection", [bytes(each)]);
     }
     table.row(
         &format!("  context switches per {unit}"),

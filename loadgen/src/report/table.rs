@@ -4,7 +4,7 @@ use super::{
     escape::escape,
     number::{count, latency_cells},
 };
-use crate::result::generator::GeneratorOutcome;
+use crate::{result::generator::GeneratorOutcome, stream::Transport};
 
 /// Rows of cells: the first column to the left, the others to the right, as wide as they must be.
 #[derive(Debug, Default)]
@@ -56,7 +56,12 @@ impl Table {
 }
 
 /// The row of the generator's own latency.
-pub(super) const FLOOR_ROW: &str = "  the same without a relay";
+pub(super) fn floor_row(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "  the same without a relay",
+        Transport::Tcp | Transport::Tls => "  the same by UDP, without a relay",
+    }
+}
 
 /// What a thread does while nothing is due.
 pub(super) fn waiting(spins: bool) -> &'static str {

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::procfs;
+use crate::{procfs, rig::Rig};
 
 /// Goes up when a field changes its meaning.
 const FORMAT: u32 = 2;
@@ -40,6 +40,9 @@ pub(crate) struct ServerAbout {
     pub(crate) address: SocketAddr,
     /// What it calls itself (SOFTWARE), often with a version.
     pub(crate) software: Option<String>,
+    /// What TLS connections to it agreed on, and whether its certificate was verified.
+    #[serde(default)]
+    pub(crate) tls: Option<String>,
     /// Its program, where it runs on this machine.
     pub(crate) program: Option<String>,
 }
@@ -68,16 +71,20 @@ impl ServerAbout {
     pub(crate) fn new(name: &str, address: SocketAddr, pid: Option<u32>) -> ServerAbout {
         let program = pid.and_then(|pid| fs::read_link(format!("/proc/{pid}/exe")).ok());
         let program = program.map(|path| path.display().to_string());
-        ServerAbout { name: name.to_owned(), address, software: None, program }
+        ServerAbout { name: name.to_owned(), address, software: None, tls: None, program }
+    }
+
+    /// Takes over what a set-up found out.
+    pub(crate) fn learn(&mut self, rig: &Rig) {
+        self.software = rig.software();
+        self.tls = rig.secured();
     }
 
     fn line(&self) -> String {
         let at = self.address.to_string();
         let name = if self.name == at { at } else { format!("{} ({at})", self.name) };
-        match &self.software {
-            Some(software) => format!("{name}, {software}"),
-            None => name,
-        }
+        let more = self.software.iter().chain(&self.tls);
+        more.fold(name, |line, more| format!("{line}, {more}"))
     }
 }
 

@@ -3,9 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{about::About, outcome::Outcome, way::WayOutcome};
-use crate::count::{
-    latency::{FIGURES, Latency},
-    stats::{self, Quartiles},
+use crate::{
+    count::{
+        latency::{FIGURES, Latency},
+        stats::{self, Quartiles},
+    },
+    stream::Transport,
 };
 
 /// A comparison as it is reported.
@@ -13,6 +16,9 @@ use crate::count::{
 pub(crate) struct Comparison {
     pub(crate) about: About,
     pub(crate) title: String,
+    /// Between clients and servers.
+    #[serde(default)]
+    pub(crate) transport: Transport,
     /// What CPU time is counted for.
     pub(crate) unit: String,
     pub(crate) rounds: usize,

@@ -4,13 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::offer::{
     shape::{Shape, Stream},
-    spec::{Route, Spec},
+    spec::{Route, SLOW_WAY, Spec},
 };
+use crate::stream::Transport;
 
 /// What was asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Offered {
     pub(crate) shape: Shape,
+    /// Between clients and server; older results were all of UDP.
+    #[serde(default)]
+    pub(crate) transport: Transport,
     pub(crate) allocations: usize,
     /// Which ways packets go.
     pub(crate) direction: String,
@@ -26,6 +30,7 @@ pub(crate) struct Offered {
 pub(crate) fn unit(spec: &Spec) -> &'static str {
     match (spec.shape, spec.route) {
         (Shape::Churn, _) => "cycle",
+        (Shape::Handshakes, _) => "handshake",
         (_, Route::Binding) => "answer",
         (_, Route::Direct | Route::Relay | Route::Pair) => "packet",
     }
@@ -34,9 +39,15 @@ pub(crate) fn unit(spec: &Spec) -> &'static str {
 /// What ran, in half a line.
 pub(crate) fn title(spec: &Spec) -> String {
     let shape = format!("{:?}", spec.shape).to_lowercase();
+    let window = spec.window * spec.threads;
+    if spec.shape == Shape::Handshakes {
+        let kind = if spec.resume { "resumed" } else { "full" };
+        let kind = if spec.tls.is_some() { format!(" {kind},") } else { String::new() };
+        return format!("{shape}{}:{kind} {window} at once", over(spec));
+    }
     if spec.shape == Shape::Churn {
-        let window = spec.window * spec.threads;
-        return format!("{shape}: allocate, permit, bind, refresh, close, {window} at once");
+        let over = over(spec);
+        return format!("{shape}{over}: allocate, permit, bind, refresh, close, {window} at once");
     }
     let who = match spec.route {
         Route::Relay | Route::Pair => "allocations",
@@ -51,17 +62,27 @@ pub(crate) fn title(spec: &Spec) -> String {
     let pair = if spec.route == Route::Pair { ", relay to relay" } else { "" };
     let trains = if spec.trains { ", sent as trains" } else { "" };
     let gro = if spec.gro { "" } else { ", received one by one" };
+    let slow = spec.slow.map_or(String::new(), |slow| {
+        format!(", {} of them read {:.1} kB/s", slow.clients, slow.bytes_per_s / 1e3)
+    });
     format!(
-        "{shape}: {} {who}{how}{pair}{trains}{gro}, {}",
+        "{shape}{}: {} {who}{slow}{how}{pair}{trains}{gro}, {}",
+        over(spec),
         spec.allocations,
         ways(spec).join(", ")
     )
 }
 
+/// The transport, unless it is the usual one.
+fn over(spec: &Spec) -> String {
+    let is_stream = spec.transport.is_stream();
+    if is_stream { format!(" over {}", spec.transport.name()) } else { String::new() }
+}
+
 /// The same with its pace.
 pub(crate) fn paced_title(spec: &Spec) -> String {
     let pace = match offered(spec).pps {
-        Some(pps) if spec.shape == Shape::Churn => format!("{pps:.0} cycles/s"),
+        Some(pps) if !spec.shape.has_packets() => format!("{pps:.0} {}s/s", unit(spec)),
         Some(pps) if ways(spec).len() > 1 => format!("{pps:.0} packets/s each"),
         Some(pps) => format!("{pps:.0} packets/s"),
         None => "as fast as it goes".to_owned(),
@@ -78,6 +99,8 @@ fn ways(spec: &Spec) -> Vec<&'static str> {
 pub(super) fn direction(spec: &Spec, way: usize) -> &'static str {
     match (spec.route, way) {
         _ if spec.shape == Shape::Churn => "cycles",
+        _ if spec.shape == Shape::Handshakes => "handshakes",
+        (_, SLOW_WAY) => "to slow readers",
         (Route::Binding, _) => "requests",
         (Route::Pair, 0) => "A → B",
         (Route::Pair, _) => "B → A",
@@ -87,7 +110,7 @@ pub(super) fn direction(spec: &Spec, way: usize) -> &'static str {
 }
 
 pub(crate) fn offered(spec: &Spec) -> Offered {
-    if spec.shape == Shape::Churn {
+    if !spec.shape.has_packets() {
         return Offered { pps: spec.rate, ..offered_packets(spec) };
     }
     offered_packets(spec)
@@ -100,6 +123,7 @@ fn offered_packets(spec: &Spec) -> Offered {
     let pps = rates.iter().sum::<f64>() * flows / spec.streams.len().max(1) as f64;
     Offered {
         shape: spec.shape,
+        transport: spec.transport,
         allocations: spec.allocations,
         direction: ways(spec).join(", "),
         pps: paced.then_some(pps),

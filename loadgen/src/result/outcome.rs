@@ -8,13 +8,13 @@ use super::{
     generator::{GeneratorOutcome, generator},
     offered::{Offered, offered, paced_title, unit},
     server::{Memory, ServerOutcome, server},
-    verdict::{Limits, Verdict, limits_of_generator, near_floor, warnings},
+    verdict::{Ended, Limits, Verdict, limits_of_generator, near_floor, warnings},
     way::{WayOutcome, way_outcome},
 };
 use crate::{
     count::latency::Latency,
-    measure::{Measured, observe::Sample},
-    offer::spec::Spec,
+    measure::{Measured, Shaken, observe::Sample},
+    offer::spec::{SLOW_WAY, Spec},
     rig::{SetUp, turn::Request},
 };
 
@@ -30,10 +30,16 @@ pub(crate) struct Outcome {
     pub(crate) unit: String,
     pub(crate) offered: Offered,
     pub(crate) ways: Vec<WayOutcome>,
+    /// What was sent to clients that read slowly; not in `ways`, and no limit holds for it.
+    #[serde(default)]
+    pub(crate) slow: Option<WayOutcome>,
     /// Latency of the same shape without a relay, measured just before; `None` for what has no
     /// schedule or no relay.
     pub(crate) floor: Option<Latency>,
     pub(crate) set_up: Option<SetUpOutcome>,
+    /// Of handshakes alone.
+    #[serde(default)]
+    pub(crate) handshakes: Option<HandshakesOutcome>,
     pub(crate) server: Option<ServerOutcome>,
     /// The server's process ended meanwhile.
     pub(crate) server_died: bool,
@@ -51,6 +57,16 @@ pub(crate) struct SetUpOutcome {
     pub(crate) took_ms: f64,
     /// `None` of a kind that was never answered.
     pub(crate) requests: Vec<(String, Option<Latency>)>,
+}
+
+/// What became of handshakes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct HandshakesOutcome {
+    /// Finished within the measurement.
+    pub(crate) full: u64,
+    pub(crate) resumed: u64,
+    /// Why others were not, and how many each; those of the warm-up among them.
+    pub(crate) failures: Vec<(String, u64)>,
 }
 
 /// Rates over one sample.
@@ -92,6 +108,10 @@ impl Outcome {
         let ways = (0..2).filter(|way| spec.ways[*way]);
         let ways: Vec<WayOutcome> = ways.map(|way| way_outcome(spec, way, measured)).collect();
         let generator = generator(spec, measured);
+        let ended = Ended {
+            server: measured.observed.server_died,
+            connections: measured.lost_connections.clone(),
+        };
         let limited = limits_of_generator(spec, &ways, &generator);
         let mut warnings = warnings(spec, &ways, &generator, &limited, measured);
         let near = ways
@@ -104,13 +124,15 @@ impl Outcome {
             unit: unit(spec).to_owned(),
             offered: offered(spec),
             generator_limited: !limited.is_empty(),
-            verdict: Verdict::of(&limits, &ways, measured.observed.server_died),
+            verdict: Verdict::of(&limits, &ways, &ended),
             warnings,
             floor,
             set_up: requests(set_up),
+            handshakes: measured.shaken.as_ref().map(handshakes),
             server: measured.observed.server.map(|used| server(&used, spec, measured, memory)),
             server_died: measured.observed.server_died,
             series: series(&measured.observed.samples),
+            slow: spec.slow.map(|_| way_outcome(spec, SLOW_WAY, measured)),
             ways,
             generator,
         }
@@ -122,6 +144,11 @@ impl Outcome {
     pub(crate) fn worst_latency(&self) -> Option<Latency> {
         self.ways.iter().filter_map(|way| way.latency).reduce(Latency::worse)
     }
+}
+
+fn handshakes(shaken: &Shaken) -> HandshakesOutcome {
+    let Shaken { full, resumed, failures, .. } = shaken;
+    HandshakesOutcome { full: *full, resumed: *resumed, failures: failures.clone() }
 }
 
 fn requests(set_up: &SetUp) -> Option<SetUpOutcome> {

@@ -42,6 +42,28 @@ pub(crate) struct Limits {
     pub(crate) p99_ms: Option<f64>,
 }
 
+/// What ended meanwhile and should not have.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ended {
+    pub(crate) server: bool,
+    /// How many, and why the last did.
+    pub(crate) connections: (u64, Option<String>),
+}
+
+impl Ended {
+    fn lines(&self) -> impl Iterator<Item = String> {
+        let server = self.server.then(|| "the server's process ended meanwhile".to_owned());
+        let connections = match &self.connections {
+            (0, _) => None,
+            (count, why) => Some(format!(
+                "{count} connections ended meanwhile ({})",
+                why.as_deref().unwrap_or("for no known reason")
+            )),
+        };
+        server.into_iter().chain(connections)
+    }
+}
+
 /// What of it did not.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Verdict {
@@ -50,10 +72,9 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    pub(crate) fn of(limits: &Limits, ways: &[WayOutcome], server_died: bool) -> Verdict {
-        let died = server_died.then(|| "the server's process ended meanwhile".to_owned());
-        let broken = ways.iter().flat_map(|way| broken(limits, way)).chain(died).collect();
-        Verdict { limits: *limits, broken }
+    pub(crate) fn of(limits: &Limits, ways: &[WayOutcome], ended: &Ended) -> Verdict {
+        let broken = ways.iter().flat_map(|way| broken(limits, way)).chain(ended.lines());
+        Verdict { limits: *limits, broken: broken.collect() }
     }
 
     pub(crate) fn held(&self) -> bool {
@@ -82,11 +103,12 @@ pub(crate) fn limits_of_generator(
     generator: &GeneratorOutcome,
 ) -> Vec<String> {
     if spec.is_unpaced() {
-        let kept_up = ways.iter().all(|way| way.loss_percent < KEPT_UP_PERCENT);
+        let kept_up = |way: &WayOutcome| way.loss_percent < KEPT_UP_PERCENT && way.blocked == 0;
+        let kept_up = ways.iter().all(kept_up);
         let why = "it sent as fast as it could and (nearly) all arrived".to_owned();
         return kept_up.then_some(why).into_iter().collect();
     }
-    if spec.shape == Shape::Churn {
+    if !spec.shape.has_packets() {
         // A cycle that waits for a free place waits for the server: being busy is what tells.
         let busy = generator.threads.iter().filter(|thread| thread.busy > BUSY);
         return busy
@@ -118,7 +140,7 @@ pub(crate) fn warnings(
 ) -> Vec<String> {
     let mut warnings = Vec::new();
     let late = generator.lag.filter(|lag| lag.p99_us > LATE_US);
-    let late = late.filter(|_| spec.shape != Shape::Churn && !spec.is_unpaced());
+    let late = late.filter(|_| spec.shape.has_packets() && !spec.is_unpaced());
     if !limits.is_empty() {
         let help = "more --threads, cores of its own (--pin) or --trains offer more";
         warnings.push(format!("GENERATOR WAS THE LIMIT: {}; {help}", limits.join(", ")));
@@ -185,7 +207,10 @@ fn drop_warnings(ways: &[WayOutcome], generator: &GeneratorOutcome, warnings: &m
         }
         if way.refused > 0 {
             let refused = way.refused;
-            warnings.push(format!("{name}: the generator's own kernel refused {refused} packets"));
+            warnings.push(format!(
+                "{name}: the generator's own kernel refused {refused} packets, or their connection \
+                 had ended"
+            ));
         }
         if way.corrupt + way.misrouted > 0 {
             warnings.push(format!(
@@ -213,6 +238,7 @@ mod tests {
             misrouted: 0,
             ancient: 0,
             refused: 0,
+            blocked: 0,
             pps: 1.0,
             gbps: 1.0,
             latency: (relayed > 0).then(|| Latency { p99_us, ..Latency::default() }),
@@ -223,12 +249,18 @@ mod tests {
     #[test]
     fn limits_hold_up_to_their_value() {
         let limits = Limits { loss_percent: Some(1.0), p99_ms: Some(5.0) };
-        let broken = |ways: &[WayOutcome]| Verdict::of(&limits, ways, false).broken.len();
+        let none = Ended::default();
+        let broken = |ways: &[WayOutcome]| Verdict::of(&limits, ways, &none).broken.len();
         assert_eq!(broken(&[way(1.0, 5_000.0, 99)]), 0);
         assert_eq!(broken(&[way(1.1, 5_001.0, 99)]), 2);
         assert_eq!(broken(&[way(0.0, 0.0, 99), way(1.1, 0.0, 99)]), 1);
-        assert!(Verdict::of(&Limits::default(), &[way(100.0, 0.0, 0)], false).held());
-        assert!(!Verdict::of(&limits, &[way(0.0, 0.0, 99)], true).held());
+        assert!(Verdict::of(&Limits::default(), &[way(100.0, 0.0, 0)], &none).held());
+        for ended in [
+            Ended { server: true, ..Ended::default() },
+            Ended { connections: (2, Some("reset".to_owned())), ..Ended::default() },
+        ] {
+            assert!(!Verdict::of(&limits, &[way(0.0, 0.0, 99)], &ended).held());
+        }
     }
 
     #[test]
@@ -251,6 +283,6 @@ mod tests {
     #[test]
     fn a_limit_on_nothing_is_not_held() {
         let limits = Limits { loss_percent: None, p99_ms: Some(5.0) };
-        assert!(!Verdict::of(&limits, &[way(100.0, 0.0, 0)], false).held());
+        assert!(!Verdict::of(&limits, &[way(100.0, 0.0, 0)], &Ended::default()).held());
     }
 }

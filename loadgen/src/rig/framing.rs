@@ -21,6 +21,8 @@ pub(crate) enum Framing {
     Raw,
     /// ChannelData (RFC 8656 §12.4).
     Channel(ChannelNumber),
+    /// The same over a stream, padded to a multiple of 4 (RFC 8656 §12.5).
+    PaddedChannel(ChannelNumber),
     /// A Send indication to a peer (RFC 8656 §11.1).
     Indication(IndicationFront),
     /// The packet is a Binding request itself; everything it says is in the transaction id.
@@ -32,7 +34,7 @@ impl Framing {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Framing::Raw | Framing::Binding => 0,
-            Framing::Channel(_) => ChannelData::HEADER_BYTES,
+            Framing::Channel(_) | Framing::PaddedChannel(_) => ChannelData::HEADER_BYTES,
             Framing::Indication(front) => front.bytes,
         }
     }
@@ -41,7 +43,9 @@ impl Framing {
     pub(crate) fn pad_bytes(&self, payload_bytes: usize) -> usize {
         match self {
             Framing::Raw | Framing::Binding | Framing::Channel(_) => 0,
-            Framing::Indication(_) => padded(payload_bytes) - payload_bytes,
+            Framing::Indication(_) | Framing::PaddedChannel(_) => {
+                padded(payload_bytes) - payload_bytes
+            }
         }
     }
 
@@ -50,7 +54,7 @@ impl Framing {
         let payload_bytes = usize::from(packet.payload_bytes);
         let prefix_bytes = match self {
             Framing::Raw => 0,
-            Framing::Channel(number) => {
+            Framing::Channel(number) | Framing::PaddedChannel(number) => {
                 Prefix::Channel(*number).write(payload_bytes, head).unwrap_or_default()
             }
             Framing::Indication(front) => front.write(payload_bytes, head),
@@ -172,6 +176,14 @@ mod tests {
         let datagram = datagram(&Framing::Channel(Session::CHANNEL));
         assert_eq!(datagram.len(), 165);
         let Arrived::Payload(payload) = unwrap(&datagram, 1) else { panic!() };
+        assert_eq!(Packet::decode(payload), Ok(PACKET));
+    }
+
+    #[test]
+    fn over_a_stream_a_channel_frame_is_padded() {
+        let frame = datagram(&Framing::PaddedChannel(Session::CHANNEL));
+        assert_eq!((frame.len(), &frame[165..]), (168, &[0; 3][..]));
+        let Arrived::Payload(payload) = unwrap(&frame[..165], 1) else { panic!() };
         assert_eq!(Packet::decode(payload), Ok(PACKET));
     }
 

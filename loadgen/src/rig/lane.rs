@@ -12,6 +12,7 @@ use std::{
 
 use crate::{
     clock::{Clock, MILLI_NS},
+    count::ledger::Way,
     fault::Fault,
     procfs,
     rig::{gauge::Gauge, sender::Sender, sink::Sink},
@@ -87,7 +88,7 @@ impl Lane {
                 }
                 look_ns = mode.clock.now() + LOOK_EVERY_NS;
             }
-            sink.poll(mode.wait_ns(due_ns))?;
+            sink.poll(mode.wait_ns(due_ns).min(longest_wait_ns(sender)))?;
             // What is not sent in time is reported as such; what is not received in time would be
             // taken for the server's loss.
             for _ in 1..POLLS_PER_TURN {
@@ -102,7 +103,7 @@ impl Lane {
         publish_sent(gauge, sender, mode.clock);
         gauge.sent_all.store(true, Ordering::Release);
         watch.active_ns = mode.clock.now() - watch.begin_ns;
-        drain(sink, gauge, mode)?;
+        drain(sink, gauge, mode, &mut || sender.flush_pipes().map(drop))?;
         Ok(watch.stop(sender.busy_ns + sink.busy_ns))
     }
 
@@ -147,13 +148,16 @@ fn send(
     while !mode.is_over() {
         let due_ns = sender.poll()?;
         publish_sent(gauge, sender, mode.clock);
-        match mode.wait_ns(due_ns) {
+        match mode.wait_ns(due_ns).min(longest_wait_ns(sender)) {
             0 => {}
             wait_ns => thread::sleep(Duration::from_nanos(wait_ns)),
         }
     }
     sender.finish(mode.until.ns())?;
     publish_sent(gauge, sender, mode.clock);
+    while !sender.flush_pipes()? && mode.clock.now() < mode.until.ns() + QUIET_NS {
+        thread::sleep(Duration::from_nanos(MILLI_NS));
+    }
     Ok(watch.stop(sender.busy_ns))
 }
 
@@ -178,12 +182,23 @@ fn receive(
         }
     }
     watch.active_ns = mode.clock.now() - watch.begin_ns;
-    drain(sink, gauge, mode)?;
+    drain(sink, gauge, mode, &mut || Ok(()))?;
     Ok(watch.stop(sink.busy_ns))
 }
 
+/// How long a sender that waits for room in a connection may leave it alone.
+fn longest_wait_ns(sender: &Sender) -> u64 {
+    if sender.is_waiting() { MILLI_NS } else { LONGEST_SLEEP_NS }
+}
+
 /// Receives what is still under way: until all is there, or nothing has come for a while.
-fn drain(sink: &mut Sink, gauge: &Gauge, mode: RunMode<'_>) -> Result<(), Fault> {
+/// `send_rest` goes on with what was sent and waits for room.
+fn drain(
+    sink: &mut Sink,
+    gauge: &Gauge,
+    mode: RunMode<'_>,
+    send_rest: &mut dyn FnMut() -> Result<(), Fault>,
+) -> Result<(), Fault> {
     let until_ns = mode.until.ns();
     loop {
         let now = mode.clock.now();
@@ -193,6 +208,7 @@ fn drain(sink: &mut Sink, gauge: &Gauge, mode: RunMode<'_>) -> Result<(), Fault>
         if quiet || complete || now > until_ns + LONGEST_DRAIN_NS {
             return Ok(());
         }
+        send_rest()?;
         sink.poll(MILLI_NS)?;
         publish_received(gauge, sink);
     }
@@ -200,12 +216,12 @@ fn drain(sink: &mut Sink, gauge: &Gauge, mode: RunMode<'_>) -> Result<(), Fault>
 
 fn publish_sent(gauge: &Gauge, sender: &Sender, clock: Clock) {
     let behind_ns = sender.behind_ns(clock.now());
-    gauge.publish_sent(sender.ways[0].all + sender.ways[1].all, behind_ns);
+    gauge.publish_sent(sender.ways.iter().map(|way| way.all).sum(), behind_ns);
 }
 
 fn publish_received(gauge: &Gauge, sink: &Sink) {
-    let [up, down] = sink.ways();
-    gauge.publish_received(up.all + down.all, up.all_bytes + down.all_bytes);
+    let sum = |count: fn(&Way) -> u64| sink.ways().iter().map(count).sum();
+    gauge.publish_received(sum(|way| way.all), sum(|way| way.all_bytes));
 }
 
 /// Measures the thread it was started on.

@@ -4,8 +4,11 @@ mod endpoint;
 mod framing;
 pub(crate) mod gauge;
 pub(crate) mod lane;
+pub(crate) mod link;
+mod pipes;
 pub(crate) mod sender;
 pub(crate) mod sink;
+mod slow;
 pub(crate) mod turn;
 
 use std::{
@@ -13,10 +16,9 @@ use std::{
     sync::Arc,
 };
 
-use socket2::SockAddr;
-
 use crate::{
     clock::Clock,
+    count::ledger::Ledger,
     fault::Fault,
     offer::{
         packet::mix,
@@ -25,8 +27,10 @@ use crate::{
     rig::{
         framing::{Framing, IndicationFront},
         lane::Lane,
-        sender::{OutFlow, Sender},
+        link::{Access, Link},
+        sender::{OutFlow, Outlet, Sender},
         sink::{Client, Sink},
+        slow::Slow,
         turn::{Member, Request, Session, Timings, drive},
     },
     socket,
@@ -70,7 +74,7 @@ impl Rig {
         Ok(Rig { spec: spec.clone(), clock, lanes, set_up, run: 0, server })
     }
 
-    /// Every socket it receives on.
+    /// Every socket it receives datagrams on.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = &Arc<UdpSocket>> {
         self.lanes.iter().flat_map(|lane| lane.sink.sockets())
     }
@@ -82,6 +86,13 @@ impl Rig {
             Client::Turn(member) => member.session.software().map(str::to_owned),
             Client::Bare(_) => None,
         })
+    }
+
+    /// What TLS connections agreed on, as far as there are any: of the first.
+    pub(crate) fn secured(&self) -> Option<String> {
+        let mut clients = self.lanes.iter().flat_map(|lane| &lane.sink.clients);
+        let agreed = clients.find_map(|client| client.link().stream()?.agreed())?;
+        Some(link::secured(&agreed, self.spec.tls.as_ref()?))
     }
 
     /// The number of the measurement that begins.
@@ -100,6 +111,7 @@ impl Rig {
         });
         let mut members: Vec<Member> = members.collect();
         let closed = drive(&mut members, &[Request::Close], self.spec.window, server, self.clock);
+        members.iter().filter_map(|member| member.link.stream()).for_each(|stream| stream.close());
         closed.err().map(|fault| format!("allocations were not given back: {fault}"))
     }
 
@@ -199,23 +211,27 @@ fn bare_clients(
     server: Option<SocketAddr>,
 ) -> Result<Vec<Client>, Fault> {
     let mut clients = Vec::with_capacity(spec.allocations);
+    let slow = spec.slow.map_or(0, |slow| slow.clients);
     for (share, peer) in spec.shares().into_iter().zip(peers) {
         let peer = peer.as_deref().map(local).transpose()?;
         let to = server.or(peer).expect("a route without a server has peers");
         for _ in 0..share {
-            clients.push(Client::Bare(endpoint::open_client(to, spec.gro)?));
+            let access = Access::of(spec).slow(clients.len() < slow);
+            clients.push(Client::Bare(Link::open(&access, to)?));
         }
     }
+    link::establish(clients.iter().filter_map(|client| client.link().stream()), spec, server)?;
     Ok(clients)
 }
 
 fn members(spec: &Spec, server: SocketAddr) -> Result<Vec<Member>, Fault> {
     let peer_ip = peer_ip(spec, Some(server))?;
     let seed = seed();
+    let (access, slow) = (Access::of(spec), spec.slow.map_or(0, |slow| slow.clients as u64));
     let member = |at| {
         let seed = mix(seed ^ mix(at));
         let session = Session::new(spec.account.clone(), spec.pace, peer_ip, seed);
-        Member::open(server, spec.gro, session)
+        Member::open(access.clone().slow(at < slow), server, session)
     };
     (0..spec.allocations as u64).map(member).collect()
 }
@@ -251,12 +267,14 @@ fn lanes(
     let mut clients = clients.into_iter();
     let mut first_flow = 0;
     let mut lanes = Vec::with_capacity(peers.len());
-    for (share, peer) in spec.shares().into_iter().zip(peers) {
+    for ((share, slow), peer) in spec.shares().into_iter().zip(spec.slow_shares()).zip(peers) {
         let clients: Vec<Client> = clients.by_ref().take(share).collect();
-        let flows = flows(spec, &clients, peer.as_ref(), first_flow)?;
+        let flows = flows(spec, &clients, peer.as_ref(), (first_flow, slow))?;
         let next_flow = first_flow + flows.len() as u32;
-        let sender = Sender::new(flows, spec.trains, clock);
-        let sink = Sink::new(clients, peer, spec.route, first_flow, clock);
+        let sender = Sender::new(flows, spec.trains, clock)?;
+        let slow = Slow { clients: slow, bytes_per_s: spec.slow.map_or(0.0, |s| s.bytes_per_s) };
+        let ledger = Ledger::new(spec.route, first_flow, slow.clients);
+        let sink = Sink::new(clients, peer, ledger, slow, clock);
         let sink = sink.map_err(|error| Fault::io("watch the sockets", error))?;
         lanes.push(Lane { sender, sink, gauge: Arc::default() });
         first_flow = next_flow;
@@ -268,41 +286,48 @@ fn flows(
     spec: &Spec,
     clients: &[Client],
     peer: Option<&Arc<UdpSocket>>,
-    first_flow: u32,
+    (first_flow, slow): (u32, usize),
 ) -> Result<Vec<OutFlow>, Fault> {
     let flow = |flow| {
-        let (socket, to, framing) = match (spec.route.sender(flow), peer) {
+        let (outlet, framing) = match (spec.route.sender(flow), peer) {
             (End::Client(at), _) => outward(spec, &clients[at]),
             (End::Peer, Some(peer)) => inward(&clients[flow / 2], peer)?,
             (End::Peer, None) => unreachable!("a route with a peer as sender opened one"),
         };
         let id = first_flow + flow as u32;
-        Ok(OutFlow { id, socket, to, framing, sequence: 0 })
+        let way = spec.route.way(flow, slow);
+        Ok(OutFlow { id, outlet, framing, way, sequence: 0 })
     };
     (0..spec.route.flows(clients.len())).map(flow).collect()
 }
 
-type Outlet = (Arc<UdpSocket>, Option<SockAddr>, Framing);
-
 /// How a client sends.
-fn outward(spec: &Spec, client: &Client) -> Outlet {
+fn outward(spec: &Spec, client: &Client) -> (Outlet, Framing) {
     let framing = match client {
         Client::Bare(_) if spec.route == Route::Binding => Framing::Binding,
         Client::Bare(_) => Framing::Raw,
+        Client::Turn(_) if !spec.indications && spec.transport.is_stream() => {
+            Framing::PaddedChannel(Session::CHANNEL)
+        }
         Client::Turn(_) if !spec.indications => Framing::Channel(Session::CHANNEL),
         Client::Turn(member) => {
             let peer = member.session.peer().expect("set-up introduced every member");
             Framing::Indication(IndicationFront::new(peer))
         }
     };
-    (client.socket().clone(), None, framing)
+    let outlet = match client.link() {
+        Link::Datagrams(socket) => Outlet::Datagrams(socket.clone(), None),
+        Link::Stream(connection) => Outlet::Stream(connection.clone()),
+    };
+    (outlet, framing)
 }
 
 /// How the peer sends to a client: to its relayed address, or to itself.
-fn inward(client: &Client, peer: &Arc<UdpSocket>) -> Result<Outlet, Fault> {
+fn inward(client: &Client, peer: &Arc<UdpSocket>) -> Result<(Outlet, Framing), Fault> {
     let to = match client {
-        Client::Bare(socket) => local(socket)?,
+        Client::Bare(Link::Datagrams(socket)) => local(socket)?,
+        Client::Bare(Link::Stream(_)) => unreachable!("what has no relay has no connections"),
         Client::Turn(member) => member.session.relayed().expect("set-up allocated every member"),
     };
-    Ok((peer.clone(), Some(to.into()), Framing::Raw))
+    Ok((Outlet::Datagrams(peer.clone(), Some(to.into())), Framing::Raw))
 }

@@ -12,10 +12,15 @@ use crate::{
     offer::{
         packet::Packet,
         schedule::{Burst, Schedule},
+        spec::WAYS,
         window::Window,
     },
-    rig::framing::Framing,
+    rig::{
+        framing::Framing,
+        pipes::{From, Piped, Pipes},
+    },
     socket::{Outbox, TRAIN_BYTES, TRAIN_PACKETS},
+    stream::Connection,
 };
 
 /// Bursts after which a sender that is behind lets the receiving side have a turn.
@@ -24,11 +29,37 @@ const BURSTS_PER_POLL: usize = 64;
 /// One flow, from the side that sends.
 pub(crate) struct OutFlow {
     pub(crate) id: u32,
-    pub(crate) socket: Arc<UdpSocket>,
-    /// `None` when the socket is connected.
-    pub(crate) to: Option<SockAddr>,
+    pub(crate) outlet: Outlet,
     pub(crate) framing: Framing,
+    /// Which of the ways its packets go.
+    pub(crate) way: usize,
     pub(crate) sequence: u64,
+}
+
+/// Where packets leave.
+#[derive(Clone)]
+pub(crate) enum Outlet {
+    /// To an address; `None` when the socket is connected.
+    Datagrams(Arc<UdpSocket>, Option<SockAddr>),
+    Stream(Arc<Connection>),
+}
+
+impl Outlet {
+    fn is(&self, other: &Outlet) -> bool {
+        match (self, other) {
+            (Outlet::Datagrams(a, _), Outlet::Datagrams(b, _)) => Arc::ptr_eq(a, b),
+            (Outlet::Stream(a), Outlet::Stream(b)) => Arc::ptr_eq(a, b),
+            (Outlet::Datagrams(..), Outlet::Stream(_))
+            | (Outlet::Stream(_), Outlet::Datagrams(..)) => false,
+        }
+    }
+
+    fn stream(&self) -> Option<&Connection> {
+        match self {
+            Outlet::Datagrams(..) => None,
+            Outlet::Stream(connection) => Some(connection),
+        }
+    }
 }
 
 /// What was sent one way.
@@ -38,8 +69,12 @@ pub(crate) struct SentCount {
     pub(crate) all: u64,
     /// Taken by the kernel and due within the measurement.
     pub(crate) packets: u64,
-    /// Not taken: the send buffer was full, or an earlier datagram came back.
+    /// Not taken: the send buffer was full, or an earlier datagram came back; or the connection
+    /// has ended.
     pub(crate) refused: u64,
+    /// Not sent because what the connection was given before still waited for room. As fast as it
+    /// goes: the first burst of each such time.
+    pub(crate) blocked: u64,
 }
 
 impl SentCount {
@@ -47,6 +82,7 @@ impl SentCount {
         self.all += other.all;
         self.packets += other.packets;
         self.refused += other.refused;
+        self.blocked += other.blocked;
     }
 }
 
@@ -61,7 +97,7 @@ struct Aim {
 /// The sending side of one thread.
 pub(crate) struct Sender {
     pub(crate) flows: Vec<OutFlow>,
-    pub(crate) ways: [SentCount; 2],
+    pub(crate) ways: [SentCount; WAYS],
     /// How long after they were due the bursts of the measurement left.
     pub(crate) lag: Histogram<u64>,
     /// Time spent on sending.
@@ -74,11 +110,17 @@ pub(crate) struct Sender {
     window: Window,
     outbox: Outbox,
     aim: Option<Aim>,
+    pipes: Pipes,
+    /// Bursts are due at their time, not as soon as there is room.
+    is_paced: bool,
+    /// Something was sent through a connection since the poll began.
+    is_piped: bool,
 }
 
 impl Sender {
-    pub(crate) fn new(flows: Vec<OutFlow>, trains: bool, clock: Clock) -> Sender {
-        Sender {
+    pub(crate) fn new(flows: Vec<OutFlow>, trains: bool, clock: Clock) -> Result<Sender, Fault> {
+        let pipes = Pipes::new(flows.len())?;
+        Ok(Sender {
             flows,
             ways: Default::default(),
             lag: latency::empty(),
@@ -90,12 +132,16 @@ impl Sender {
             window: Window::default(),
             outbox: Outbox::new(),
             aim: None,
-        }
+            pipes,
+            is_paced: true,
+            is_piped: false,
+        })
     }
 
     /// Forgets the last measurement and takes up the next. Sequences begin anew.
-    pub(crate) fn begin(&mut self, schedule: Schedule, window: Window) {
+    pub(crate) fn begin(&mut self, schedule: Schedule, window: Window, is_paced: bool) {
         self.schedule = schedule;
+        self.is_paced = is_paced;
         self.window = window;
         self.ways = Default::default();
         self.lag.reset();
@@ -106,7 +152,20 @@ impl Sender {
 
     /// Sends what is due by now and says when the next burst is.
     pub(crate) fn poll(&mut self) -> Result<u64, Fault> {
+        self.flush_pipes()?;
         self.send_due(self.clock.now())
+    }
+
+    /// Goes on with what waits for room in a connection; true when nothing does any more.
+    pub(crate) fn flush_pipes(&mut self) -> Result<bool, Fault> {
+        let Sender { pipes, flows, .. } = self;
+        pipes.flush(|flow| flows.get(flow)?.outlet.stream())?;
+        Ok(!pipes.is_waiting())
+    }
+
+    /// True while something waits for room in a connection.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.pipes.is_waiting()
     }
 
     /// Sends what became due while the end was not yet noticed; most of it if that is much.
@@ -131,7 +190,8 @@ impl Sender {
                 self.lag.saturating_record(now.saturating_sub(burst.due_ns));
             }
         }
-        if self.aim.is_some() {
+        if self.aim.is_some() || self.is_piped {
+            self.is_piped = false;
             self.flush()?;
             now = self.clock.now();
             self.busy_ns += now.saturating_sub(begin);
@@ -158,6 +218,9 @@ impl Sender {
 
     fn emit(&mut self, burst: Burst) -> Result<(), Fault> {
         let measured = burst.due_ns >= self.window.from_ns;
+        if matches!(self.flows[burst.flow].outlet, Outlet::Stream(_)) {
+            return self.pipe(&burst, measured);
+        }
         let aim = Aim { flow: burst.flow, measured, slice: self.slices.place(burst.due_ns) };
         let mut left = burst.packets;
         while left > 0 {
@@ -169,12 +232,44 @@ impl Sender {
         Ok(())
     }
 
+    /// Sends a burst through a connection.
+    fn pipe(&mut self, burst: &Burst, measured: bool) -> Result<(), Fault> {
+        let Sender { flows, pipes, window, .. } = self;
+        let flow = &mut flows[burst.flow];
+        let Some(connection) = flow.outlet.stream() else { return Ok(()) };
+        let first = Packet {
+            run: window.run,
+            payload_bytes: burst.payload_bytes,
+            flow: flow.id,
+            sequence: flow.sequence,
+            due_ns: burst.due_ns,
+        };
+        let from = From { flow: burst.flow, connection, framing: &flow.framing, first };
+        let piped = pipes.send(burst, from)?;
+        let packets = u64::from(burst.packets);
+        let way = &mut self.ways[flow.way];
+        match piped {
+            Piped::Sent => {
+                flow.sequence += packets;
+                self.is_piped = true;
+                way.all += packets;
+                way.packets += u64::from(measured) * packets;
+                let slice = self.slices.place(burst.due_ns);
+                self.slices.add(slice, packets);
+            }
+            Piped::Blocked { again } if again && !self.is_paced => {}
+            Piped::Blocked { .. } => way.blocked += u64::from(measured) * packets,
+            Piped::Broken => way.refused += u64::from(measured) * packets,
+        }
+        Ok(())
+    }
+
     /// Makes room for a train that leaves through the socket aimed at.
     fn turn_to(&mut self, aim: Aim) -> Result<(), Fault> {
         let stays = self.aim.is_some_and(|current| {
-            let [a, b] = [current, aim].map(|aim| &self.flows[aim.flow].socket);
+            let [a, b] = [current, aim].map(|aim| &self.flows[aim.flow]);
             let same_time = current.measured == aim.measured && current.slice == aim.slice;
-            Arc::ptr_eq(a, b) && same_time
+            a.outlet.is(&b.outlet) && a.way == b.way && same_time
         });
         if !stays || !self.outbox.has_room() {
             self.flush()?;
@@ -198,7 +293,8 @@ impl Sender {
     /// Puts the next `train` of the `left` packets of a burst into the outbox as one message.
     fn load(&mut self, burst: &Burst, left: u32, train: u32) {
         let flow = &mut self.flows[burst.flow];
-        self.outbox.open(flow.to.as_ref());
+        let Outlet::Datagrams(_, to) = &flow.outlet else { return };
+        self.outbox.open(to.as_ref());
         for packet in 0..train {
             let last = left - packet == 1;
             let payload_bytes = if last { burst.last_bytes } else { burst.payload_bytes };
@@ -217,8 +313,10 @@ impl Sender {
 
     fn flush(&mut self) -> Result<(), Fault> {
         let Some(aim) = self.aim.take() else { return Ok(()) };
-        let sent = self.outbox.send(&*self.flows[aim.flow].socket);
-        let way = &mut self.ways[aim.flow % 2];
+        let flow = &self.flows[aim.flow];
+        let Outlet::Datagrams(socket, _) = &flow.outlet else { return Ok(()) };
+        let sent = self.outbox.send(&**socket);
+        let way = &mut self.ways[flow.way];
         way.all += sent.packets;
         self.slices.add(aim.slice, sent.packets);
         if aim.measured {

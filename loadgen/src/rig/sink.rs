@@ -1,6 +1,9 @@
 //! Receives, checks every byte, counts, and keeps the allocations alive meanwhile.
 
-use std::{cmp::Reverse, collections::BinaryHeap, io, net::UdpSocket, sync::Arc, time::Duration};
+use std::{
+    cmp::Reverse, collections::BinaryHeap, io, mem, net::UdpSocket, os::fd::AsFd, sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     clock::{Clock, MILLI_NS, Stamps},
@@ -11,14 +14,17 @@ use crate::{
     },
     fault::Fault,
     offer::{
-        spec::{End, Route},
+        spec::{End, Route, WAYS},
         window::Window,
     },
     rig::{
         framing::{Arrived, unwrap},
+        link::Link,
+        slow::{Slow, SlowReading},
         turn::{Answer, Member},
     },
     socket::{self, Inbox, Poller},
+    stream::{Connection, Frames},
 };
 
 /// Names the peer's socket among the poller's tokens.
@@ -34,14 +40,14 @@ const TEND_NS: u64 = 20 * MILLI_NS;
 /// A client's socket, with an allocation behind it or without.
 pub(crate) enum Client {
     Turn(Box<Member>),
-    Bare(Arc<UdpSocket>),
+    Bare(Link),
 }
 
 impl Client {
-    pub(crate) fn socket(&self) -> &Arc<UdpSocket> {
+    pub(crate) fn link(&self) -> &Link {
         match self {
-            Client::Turn(member) => &member.socket,
-            Client::Bare(socket) => socket,
+            Client::Turn(member) => &member.link,
+            Client::Bare(link) => link,
         }
     }
 }
@@ -63,6 +69,10 @@ pub(crate) struct Sink {
     poller: Poller,
     ready: Vec<u64>,
     inbox: Inbox,
+    frames: Frames,
+    slow: SlowReading,
+    /// Connections that ended, and why the last did.
+    lost_connections: (u64, Option<String>),
     ledger: Ledger,
     /// When each session wants to be looked at.
     timers: BinaryHeap<Reverse<(u64, usize)>>,
@@ -73,16 +83,22 @@ impl Sink {
     pub(crate) fn new(
         clients: Vec<Client>,
         peer: Option<Arc<UdpSocket>>,
-        route: Route,
-        first_flow: u32,
+        ledger: Ledger,
+        slow: Slow,
         clock: Clock,
     ) -> io::Result<Sink> {
         let poller = Poller::new()?;
-        let sockets = (0..).zip(&clients).map(|(token, client)| (token, client.socket()));
-        for (token, socket) in sockets.chain(peer.iter().map(|peer| (PEER, peer))) {
-            socket::stamp_arrivals(&**socket)?;
-            poller.add(&**socket, token)?;
+        for (token, client) in (0..).zip(&clients) {
+            match client.link() {
+                Link::Datagrams(socket) => watch(&poller, &**socket, token)?,
+                // Those before read when it is time, not when there is something.
+                Link::Stream(stream) if token >= slow.clients as u64 => {
+                    watch(&poller, &**stream, token)?;
+                }
+                Link::Stream(_) => {}
+            }
         }
+        peer.iter().try_for_each(|peer| watch(&poller, &**peer, PEER))?;
         let timers = clients.iter().enumerate().filter_map(|(at, client)| match client {
             Client::Turn(member) => Some(Reverse((member.session.next_due(), at))),
             Client::Bare(_) => None,
@@ -100,7 +116,10 @@ impl Sink {
             poller,
             ready: Vec::new(),
             inbox: Inbox::new(),
-            ledger: Ledger::new(route, first_flow),
+            frames: Frames::default(),
+            slow: SlowReading::new(slow),
+            lost_connections: (0, None),
+            ledger,
             timers,
             tend_ns: 0,
         })
@@ -114,12 +133,18 @@ impl Sink {
         self.failures = (0, None);
     }
 
-    /// Every socket it receives on.
+    /// Every socket it receives datagrams on.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = &Arc<UdpSocket>> {
-        self.clients.iter().map(Client::socket).chain(&self.peer)
+        let clients = self.clients.iter().filter_map(|client| client.link().datagrams());
+        clients.chain(&self.peer)
     }
 
-    pub(crate) fn ways(&self) -> &[Way; 2] {
+    /// Connections that ended, and why the last did.
+    pub(crate) fn lost_connections(&self) -> &(u64, Option<String>) {
+        &self.lost_connections
+    }
+
+    pub(crate) fn ways(&self) -> &[Way; WAYS] {
         &self.ledger.ways
     }
 
@@ -157,6 +182,9 @@ impl Sink {
             self.stamps.renew();
             self.tend(begin);
         }
+        if self.slow.is_due(begin) {
+            self.read_slowly();
+        }
         if !self.ready.is_empty() {
             self.busy_ns += self.clock.now() - begin;
         }
@@ -183,7 +211,10 @@ impl Sink {
             Some(peer) if token == PEER => self.inbox.receive(&**peer, PEER_BATCH),
             Some(_) | None => {
                 let Some(client) = self.clients.get(token as usize) else { return Ok(false) };
-                self.inbox.receive(&**client.socket(), CLIENT_BATCH)
+                match client.link().clone() {
+                    Link::Datagrams(socket) => self.inbox.receive(&*socket, CLIENT_BATCH),
+                    Link::Stream(stream) => return Ok(self.read_stream(token as usize, &stream)),
+                }
             }
         };
         match outcome.map_err(|error| error.raw_os_error()) {
@@ -201,6 +232,60 @@ impl Sink {
         }
     }
 
+    /// Takes what one connection has; false when there was nothing.
+    fn read_stream(&mut self, at: usize, stream: &Arc<Connection>) -> bool {
+        let mut frames = mem::take(&mut self.frames);
+        let received = stream.receive(&mut self.inbox, &mut frames);
+        let now = self.clock.now();
+        let is_some = received.is_ok();
+        match received {
+            Ok(received) => {
+                self.behind |= received.is_full;
+                let at_ns = self.stamps.arrival_ns(received.stamp_ns, now);
+                let arrivals = frames.iter().map(|frame| (at_ns, frame));
+                deliver(&mut self.ledger, &mut self.failures, &mut self.clients, at, arrivals);
+            }
+            Err(error) => self.note_trouble(stream, &error),
+        }
+        self.frames = frames;
+        is_some
+    }
+
+    /// Lets the slow readers read.
+    fn read_slowly(&mut self) {
+        let mut frames = mem::take(&mut self.frames);
+        let slow = mem::replace(&mut self.slow, SlowReading::new(Slow::default()));
+        for at in 0..slow.slow.clients {
+            let Some(stream) = self.clients[at].link().stream().cloned() else { continue };
+            let Sink { ledger, failures, clients, clock, .. } = self;
+            let read = slow.read(&stream, &mut frames, &mut |frames| {
+                let now = clock.now();
+                deliver(ledger, failures, clients, at, frames.iter().map(|frame| (now, frame)));
+            });
+            if let Err(error) = read {
+                self.note_trouble(&stream, &error);
+            }
+        }
+        self.slow = slow;
+        self.frames = frames;
+    }
+
+    /// Notes the end of a connection. Nothing is received on it any more.
+    fn note_trouble(&mut self, stream: &Arc<Connection>, error: &io::Error) {
+        if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {
+            return;
+        }
+        // One that is not watched is read again, and has ended again: once is enough.
+        if stream.end() {
+            let _ = self.poller.forget(&**stream);
+            let text = match error.kind() {
+                io::ErrorKind::UnexpectedEof => "the server closed it".to_owned(),
+                _ => error.to_string(),
+            };
+            self.lost_connections = (self.lost_connections.0 + 1, Some(text));
+        }
+    }
+
     /// Takes apart what the inbox holds.
     fn take(&mut self, token: u64) {
         let now = self.clock.now();
@@ -210,22 +295,8 @@ impl Sink {
             .map(|(stamp_ns, datagram)| (stamps.arrival_ns(stamp_ns, now), datagram));
         if token == PEER {
             arrivals.for_each(|(at_ns, payload)| ledger.payload(payload, End::Peer, at_ns));
-            return;
-        }
-        let at = token as usize;
-        match &mut clients[at] {
-            Client::Bare(_) if ledger.route == Route::Direct => arrivals
-                .for_each(|(at_ns, payload)| ledger.payload(payload, End::Client(at), at_ns)),
-            Client::Bare(_) => {
-                arrivals.for_each(|(at_ns, datagram)| sort(ledger, datagram, at, None, at_ns));
-            }
-            Client::Turn(member) => {
-                for (at_ns, datagram) in arrivals {
-                    let mut failed = None;
-                    sort(ledger, datagram, at, Some((&mut *member, &mut failed)), at_ns);
-                    note_failure(failures, failed);
-                }
-            }
+        } else {
+            deliver(ledger, failures, clients, token as usize, arrivals);
         }
     }
 
@@ -239,11 +310,38 @@ impl Sink {
             let Client::Turn(member) = &mut self.clients[at] else { continue };
             let mut failed = None;
             note_answer(member.tick(now), &mut failed);
+            // A request that found no room goes on; what breaks is found out by who receives.
+            let _ = member.link.stream().map(|stream| stream.flush());
             note_failure(&mut self.failures, failed);
             // An answer may make the next refresh due before the retransmission would have been.
             let waits = member.session.pending().is_some();
             let next = if waits { now } else { member.session.next_due() };
             self.timers.push(Reverse((next.max(now + TEND_NS), at)));
+        }
+    }
+}
+
+/// Takes messages that arrived at a client, each at its time.
+fn deliver<'a>(
+    ledger: &mut Ledger,
+    failures: &mut (u64, Option<String>),
+    clients: &mut [Client],
+    at: usize,
+    arrivals: impl Iterator<Item = (u64, &'a [u8])>,
+) {
+    match &mut clients[at] {
+        Client::Bare(_) if ledger.route == Route::Direct => {
+            arrivals.for_each(|(at_ns, payload)| ledger.payload(payload, End::Client(at), at_ns));
+        }
+        Client::Bare(_) => {
+            arrivals.for_each(|(at_ns, message)| sort(ledger, message, at, None, at_ns));
+        }
+        Client::Turn(member) => {
+            for (at_ns, message) in arrivals {
+                let mut failed = None;
+                sort(ledger, message, at, Some((&mut *member, &mut failed)), at_ns);
+                note_failure(failures, failed);
+            }
         }
     }
 }
@@ -279,4 +377,9 @@ fn note_failure(failures: &mut (u64, Option<String>), failed: Option<String>) {
     if failed.is_some() {
         *failures = (failures.0 + 1, failed);
     }
+}
+
+fn watch(poller: &Poller, socket: &impl AsFd, token: u64) -> io::Result<()> {
+    socket::stamp_arrivals(socket)?;
+    poller.add(socket, token)
 }

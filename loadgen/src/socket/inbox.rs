@@ -135,6 +135,8 @@ mod tests {
         set_option(&receiver, libc::SOL_UDP, libc::UDP_GRO, 1).unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         let pause = std::time::Duration::from_millis(20);
+        // The first to ask for stamps gets them a moment later.
+        std::thread::sleep(pause);
         for _ in 0..3 {
             sender.send_to(&[7; 100], receiver.local_addr().unwrap()).unwrap();
             std::thread::sleep(pause);

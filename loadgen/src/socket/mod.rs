@@ -4,7 +4,7 @@
 //! sys.rs      single system calls, each behind a function that is sound
 //! outbox.rs   packets of one socket, gathered into messages and trains
 //! inbox.rs    messages received at once, trains taken apart
-//! poller.rs   which sockets have something to read
+//! poller.rs   which sockets have something to read, or room to send
 //! ```
 //!
 //! The one folder of the generator that holds `unsafe`. Every function is sound for every argument:

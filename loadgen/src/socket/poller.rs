@@ -1,4 +1,4 @@
-//! Which sockets have something to read.
+//! Which sockets have something to read, or room to send.
 
 use std::{
     io,
@@ -26,13 +26,46 @@ impl Poller {
 
     /// Watches a socket until it is closed; `token` names it.
     pub(crate) fn add(&self, socket: &impl AsFd, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
-        let (epoll, fd) = (self.epoll.as_raw_fd(), socket.as_fd().as_raw_fd());
-        // SAFETY: both descriptors are borrowed, the event is read during the call.
-        check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &mut event) }).map(drop)
+        self.control(libc::EPOLL_CTL_ADD, socket, libc::EPOLLIN, token)
     }
 
-    /// Waits for a readable socket, at most `timeout`, and names those that are (256 at most).
+    /// The same, and for room to send; named whenever either changes, and then not again until the
+    /// socket was asked for more than it has.
+    pub(crate) fn add_changes(&self, socket: &impl AsFd, token: u64) -> io::Result<()> {
+        let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLET;
+        self.control(libc::EPOLL_CTL_ADD, socket, events, token)
+    }
+
+    /// Names a socket once it has room to send, one time.
+    pub(crate) fn await_room(&self, socket: &impl AsFd, token: u64) -> io::Result<()> {
+        let events = libc::EPOLLOUT | libc::EPOLLONESHOT;
+        match self.control(libc::EPOLL_CTL_MOD, socket, events, token) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                self.control(libc::EPOLL_CTL_ADD, socket, events, token)
+            }
+            other => other,
+        }
+    }
+
+    /// Watches a socket no longer.
+    pub(crate) fn forget(&self, socket: &impl AsFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, socket, 0, 0)
+    }
+
+    fn control(
+        &self,
+        operation: libc::c_int,
+        socket: &impl AsFd,
+        events: libc::c_int,
+        token: u64,
+    ) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: events as u32, u64: token };
+        let (epoll, fd) = (self.epoll.as_raw_fd(), socket.as_fd().as_raw_fd());
+        // SAFETY: both descriptors are borrowed, the event is read during the call.
+        check(unsafe { libc::epoll_ctl(epoll, operation, fd, &mut event) }).map(drop)
+    }
+
+    /// Waits for a socket that is ready, at most `timeout`, and names those that are (256 at most).
     pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<impl Iterator<Item = u64>> {
         let timeout = libc::timespec {
             tv_sec: timeout.as_secs() as libc::time_t,

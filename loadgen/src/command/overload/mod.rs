@@ -11,7 +11,6 @@ use crate::{
     command::{args::OverloadArgs, outputs::Outputs, run},
     fault::Fault,
     offer::{
-        shape::Shape,
         spec::{Route, Spec, Times},
         units::Rate,
     },
@@ -27,12 +26,13 @@ const TIMES: Times = Times { duration_s: 60.0, warmup_s: 0.0 };
 /// Overloads, reports, and says whether everything held.
 pub(crate) fn run(args: &OverloadArgs) -> Result<bool, Fault> {
     stop::listen(Second::Ends)?;
-    let spec = Spec::settle_unpaced(&args.load, TIMES)?;
+    let mut spec = Spec::settle_unpaced(&args.load, TIMES)?;
+    spec.name_server(args.server.server.as_ref());
     check(args, &spec)?;
     let mut outputs = Outputs::open(&args.report, args.plot.as_ref())?;
     let mut about = About { servers: args.server.about(), ..About::now() };
     let (mut rig, _) = run::set_up(&spec, &args.server)?;
-    about.servers.iter_mut().for_each(|server| server.software = rig.software());
+    about.servers.iter_mut().for_each(|server| server.learn(&rig));
     let overload = measure(&mut rig, &spec, args, about);
     let trouble = rig.close();
     let mut overload = overload?;
@@ -58,7 +58,7 @@ fn measure(
 fn check(args: &OverloadArgs, spec: &Spec) -> Result<(), Fault> {
     let whole = |value: f64| value > 0.0 && value.is_finite();
     let wrong = match args {
-        _ if spec.shape == Shape::Churn => "an overload is of packets: churn has none",
+        _ if !spec.shape.has_packets() => "an overload is of packets: this shape has none",
         _ if spec.route == Route::Direct => "--direct has no server to overload",
         _ if args.load.warmup.is_some() => "an overload has no use for --warmup",
         _ if args.load.rate == Some(Rate::Max) => {

@@ -16,10 +16,7 @@ use crate::{
     command::{args::SweepArgs, outputs::Outputs, run, server::Server},
     fault::Fault,
     measure::floor::Floor,
-    offer::{
-        shape::Shape,
-        spec::{Spec, Times},
-    },
+    offer::spec::{Spec, Times},
     report,
     result::{
         about::{About, ServerAbout},
@@ -41,7 +38,8 @@ const TIMES: Times = Times { duration_s: 2.0, warmup_s: 0.5 };
 /// Sweeps, reports, and says whether every server has an answer.
 pub(crate) fn run(args: &SweepArgs) -> Result<bool, Fault> {
     stop::listen(if args.server_cmd.is_empty() { Second::Ends } else { Second::Waits })?;
-    let spec = Spec::settle_unpaced(&args.load, TIMES)?;
+    let mut spec = Spec::settle_unpaced(&args.load, TIMES)?;
+    spec.name_server(args.server.server.as_ref());
     check(args, &spec)?;
     let mut outputs = Outputs::open(&args.report, args.plot.as_ref())?;
     let others = others(&args.beside)?;
@@ -89,8 +87,8 @@ fn others(beside: &[String]) -> Result<Vec<Swept>, Fault> {
 
 fn check(args: &SweepArgs, spec: &Spec) -> Result<(), Fault> {
     let wrong = match args {
-        _ if spec.shape == Shape::Churn => {
-            "a sweep raises packets/s: use `run churn --rate` instead"
+        _ if !spec.shape.has_packets() => {
+            "a sweep raises packets/s: use `run` with this shape and --rate instead"
         }
         _ if args.load.rate.is_some() => "a sweep sets the rate itself: use --from and --to",
         _ if !(args.to >= args.from && args.factor > 1.0 && args.factor.is_finite()) => {
@@ -141,7 +139,7 @@ fn sweep(
     };
     let mut climbers = targets.iter().map(climber).collect::<Result<Vec<_>, Fault>>()?;
     for (about, climber) in shared.about.servers.iter_mut().zip(&climbers) {
-        about.software = climber.rig.software();
+        about.learn(&climber.rig);
     }
     let mut goes_on = true;
     while goes_on && !stop::is_asked() {

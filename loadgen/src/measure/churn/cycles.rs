@@ -5,7 +5,7 @@
 //! counts from then. Every cycle has a socket of its own, as every client has.
 
 use std::{
-    io,
+    io, mem,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -21,11 +21,13 @@ use crate::{
         self,
         gauge::Gauge,
         lane::{ThreadUse, Watch},
+        link::{self, Access},
         sender::SentCount,
         turn::{Answer, Member, Request, Session},
     },
-    socket::Poller,
+    socket::{Inbox, Poller},
     stop::Until,
+    stream::Frames,
 };
 
 /// What is asked in one cycle, and by whom.
@@ -92,6 +94,9 @@ pub(super) struct Churn<'a> {
     until: &'a Until,
     cycle: Cycle,
     gauge: &'a Gauge,
+    access: Access,
+    inbox: Inbox,
+    frames: Frames,
     poller: Poller,
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
@@ -132,6 +137,9 @@ impl<'a> Churn<'a> {
             until: place.until,
             cycle,
             gauge,
+            access: Access::of(spec).without_trains(),
+            inbox: Inbox::new(),
+            frames: Frames::default(),
             poller: Poller::new().map_err(|error| Fault::io("create an epoll", error))?,
             slots: (0..spec.window).map(|_| None).collect(),
             free: (0..spec.window).rev().collect(),
@@ -199,22 +207,20 @@ impl<'a> Churn<'a> {
         let account = self.spec.account.clone();
         let mut session = Session::new(account, self.spec.pace, self.peer.ip(), self.seed);
         session.talk_to(self.peer);
-        let member = match home(self.server, self.count.started.all) {
-            Some(from) => Member::open_at(from, self.server, session)?,
-            None => Member::open(self.server, false, session)?,
-        };
+        let from = home(self.server, self.count.started.all);
+        let member = Member::open(self.access.clone().from(from), self.server, session)?;
         let now = self.clock.now();
         self.count.lag.saturating_record(now.saturating_sub(due_ns));
         self.count.started.all += 1;
         self.count.started.packets += u64::from(due_ns >= self.window.from_ns);
         self.slots[slot] = Some(Slot { member, due_ns, done: 0 });
-        self.watch(slot)?;
-        self.proceed(slot)
+        self.proceed(slot)?;
+        self.watch(slot)
     }
 
     fn watch(&self, slot: usize) -> Result<(), Fault> {
         let Some(cycle) = &self.slots[slot] else { return Ok(()) };
-        let added = self.poller.add(&*cycle.member.socket, slot as u64);
+        let added = cycle.member.link.watch(&self.poller, slot as u64);
         added.map_err(|error| Fault::io("watch a socket", error))
     }
 
@@ -249,14 +255,28 @@ impl<'a> Churn<'a> {
     }
 
     fn read(&mut self, slot: usize) -> Result<(), Fault> {
-        let mut datagram = [0_u8; 2_048];
+        let mut frames = mem::take(&mut self.frames);
+        let mut is_more = true;
+        while is_more {
+            let Some(cycle) = &self.slots[slot] else { break };
+            is_more = match cycle.member.link.receive(&mut self.inbox, &mut frames) {
+                Ok(is_more) => is_more,
+                Err(error) => {
+                    self.broken(slot, &error)?;
+                    break;
+                }
+            };
+            if is_more {
+                frames.iter().try_for_each(|message| self.take(slot, message))?;
+            }
+        }
+        self.frames = frames;
+        Ok(())
+    }
+
+    fn take(&mut self, slot: usize, message: &[u8]) -> Result<(), Fault> {
         let Some(cycle) = &mut self.slots[slot] else { return Ok(()) };
-        let answer = match cycle.member.socket.recv(&mut datagram) {
-            Ok(bytes) => cycle.member.take(&datagram[..bytes], self.clock.now()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => Err(error),
-        };
-        match answer {
+        match cycle.member.take(message, self.clock.now()) {
             Ok(answer) => self.judge(slot, answer),
             Err(error) => self.broken(slot, &error),
         }
@@ -274,8 +294,8 @@ impl<'a> Churn<'a> {
             Answer::Failed(request, rejection)
                 if rejection.is_old_port(request) && self.reopen(slot)? =>
             {
-                self.watch(slot)?;
-                self.proceed(slot)
+                self.proceed(slot)?;
+                self.watch(slot)
             }
             Answer::Failed(request, rejection) => {
                 let text = format!("{}: {rejection:?}", request.name());
@@ -303,20 +323,21 @@ impl<'a> Churn<'a> {
 
     /// A server that has gone fails the cycle, and every other after it.
     fn broken(&mut self, slot: usize, error: &io::Error) -> Result<(), Fault> {
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => {
-                let text = "nothing listens on the server's port any more".to_owned();
-                self.count.failures = (self.count.failures.0 + 1, Some(text));
-                self.release(slot);
-                Ok(())
+        let text = match error.kind() {
+            io::ErrorKind::ConnectionRefused => "nothing listens on the server's port any more",
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+                "the server closed the connection"
             }
-            kind => Err(Fault::io("talk to the server", io::Error::from(kind))),
-        }
+            _ => return Err(link::fault(self.server, error)),
+        };
+        self.count.failures = (self.count.failures.0 + 1, Some(text.to_owned()));
+        self.release(slot);
+        Ok(())
     }
 }
 
 /// The address of a client, where it can be chosen: on the IPv4 loopback, 127.0.0.0/8 is ours.
-fn home(server: SocketAddr, client: u64) -> Option<IpAddr> {
+pub(super) fn home(server: SocketAddr, client: u64) -> Option<IpAddr> {
     let network = (client % NETWORKS) as u8 + 1;
     match server.ip() {
         IpAddr::V4(ip) if ip.is_loopback() => Some(Ipv4Addr::new(127, 77, network, 1).into()),

@@ -1,31 +1,36 @@
-//! Requests as a load of their own: the `churn` shape, where allocations come and go, and a probe
-//! of a few requests beside other traffic.
+//! Requests as a load of their own: the `churn` shape, where allocations come and go, `handshakes`,
+//! where connections do, and a probe of a few requests beside other traffic.
 
 mod cycles;
+mod handshakes;
 mod probe;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use self::cycles::{CHURN, Churn, Count};
 pub(crate) use self::{cycles::Place, probe::Probe};
+use self::{
+    cycles::{CHURN, Churn, Count},
+    handshakes::Handshakes,
+};
 use crate::{
     clock::Clock,
-    count::ledger::Way,
+    count::latency,
     fault::Fault,
     measure::{
-        Measured, WayTotal, measured_ns,
-        observe::{Observation, Sample, observe},
+        Measured, Shaken, WayTotal, measured_ns,
+        observe::{Observation, Observed, Sample, observe},
         window,
     },
-    offer::spec::Spec,
+    offer::{shape::Shape, spec::Spec},
     rig::{
         self, SetUp,
         gauge::Gauge,
         lane::ThreadUse,
-        sender::SentCount,
+        link::{self, Access},
         turn::{Member, Session, Timings, drive},
     },
     stop::Until,
+    stream::Resumption,
 };
 
 /// Runs cycles against a server. The set-up that is returned says how long each request took.
@@ -35,41 +40,120 @@ pub(crate) fn measure(
     pid: Option<u32>,
     watch: &mut dyn FnMut(&Sample),
 ) -> Result<(Measured, SetUp), Fault> {
-    rig::allow_sockets((spec.window * spec.threads) as u64)?;
     let clock = Clock::start();
+    rig::allow_sockets((spec.window * spec.threads) as u64)?;
     let peer_ip = rig::peer_ip(spec, Some(server))?;
-    try_once(spec, server, peer_ip, clock)?;
+    if spec.shape != Shape::Handshakes {
+        try_once(spec, server, peer_ip, clock)?;
+    }
     let begin_ns = clock.now();
     let window = window(1, begin_ns, spec);
     let until = Until::new(window.until_ns);
     let place = Place { server, peer_ip, clock, window, until: &until };
+    let (measured, timings) = match spec.shape {
+        Shape::Handshakes => (shake(spec, place, pid, watch)?, Vec::new()),
+        _ => {
+            let (measured, timings) = churn(spec, place, pid, watch)?;
+            (measured, vec![timings])
+        }
+    };
+    Ok((measured, SetUp { took_ns: clock.now() - begin_ns, timings }))
+}
+
+fn churn(
+    spec: &Spec,
+    place: Place<'_>,
+    pid: Option<u32>,
+    watch: &mut dyn FnMut(&Sample),
+) -> Result<(Measured, Timings), Fault> {
     let gauges: Vec<Arc<Gauge>> = (0..spec.threads).map(|_| Arc::default()).collect();
     let churns = gauges.iter().map(|gauge| Churn::new(spec, place, CHURN, gauge));
     let mut churns = churns.collect::<Result<Vec<_>, Fault>>()?;
     let jobs = churns.iter_mut().enumerate().map(|(at, churn)| {
-        let core = (!spec.cores.is_empty()).then(|| spec.cores[at % spec.cores.len()]);
+        let core = core(spec, at);
         move || churn.run(core).map(|thread: ThreadUse| vec![thread])
     });
-    let sockets = Vec::new();
-    let observation =
-        Observation { clock, window, until: &until, gauges: gauges.clone(), sockets, pid, watch };
-    let observed = observe(observation, jobs.collect())?;
+    let observed = observe(observation(place, &gauges, pid, watch), jobs.collect())?;
     let mut sum = Count::new(CHURN);
     churns.iter().for_each(|churn| sum.add(&churn.count));
-    let timings = Timings { each: sum.requests };
     let measured = Measured {
-        ways: [
-            WayTotal { sent: sum.started, received: sum.finished },
-            WayTotal { sent: SentCount::default(), received: Way::new() },
-        ],
-        measured_ns: measured_ns(window, &until)?,
         lag: sum.lag,
-        unsent: 0,
         failures: sum.failures,
-        observed,
-        slices: Default::default(),
+        ..Measured::of_one_way(
+            place,
+            WayTotal { sent: sum.started, received: sum.finished },
+            observed,
+        )?
     };
-    Ok((measured, SetUp { took_ns: clock.now() - begin_ns, timings: vec![timings] }))
+    Ok((measured, Timings { each: sum.requests }))
+}
+
+/// The same for handshakes.
+fn shake(
+    spec: &Spec,
+    place: Place<'_>,
+    pid: Option<u32>,
+    watch: &mut dyn FnMut(&Sample),
+) -> Result<Measured, Fault> {
+    let resumption = if spec.resume { Resumption::Always } else { Resumption::Never };
+    let tls = spec.tls.as_ref().map(|tls| tls.resuming(resumption));
+    let access = Access::of(spec).secured_by(tls);
+    handshakes::try_once(spec, place, &access)?;
+    let gauges: Vec<Arc<Gauge>> = (0..spec.threads).map(|_| Arc::default()).collect();
+    let shakes = gauges.iter().map(|gauge| Handshakes::new(spec, place, access.clone(), gauge));
+    let mut shakes = shakes.collect::<Result<Vec<_>, Fault>>()?;
+    let jobs = shakes.iter_mut().enumerate().map(|(at, shake)| {
+        let core = core(spec, at);
+        move || shake.run(core).map(|thread: ThreadUse| vec![thread])
+    });
+    let observed = observe(observation(place, &gauges, pid, watch), jobs.collect())?;
+    let mut sum = handshakes::Count::new();
+    shakes.iter().for_each(|shake| sum.add(&shake.count));
+    let secured = sum.agreed.zip(spec.tls.as_ref());
+    let shaken = Shaken {
+        resumed: sum.resumed,
+        full: sum.finished.packets - sum.resumed,
+        failures: sum.failures.into_iter().collect(),
+        secured: secured.map(|(agreed, tls)| link::secured(&agreed, tls)),
+    };
+    let way = WayTotal { sent: sum.started, received: sum.finished };
+    Ok(Measured {
+        lag: sum.lag,
+        shaken: Some(shaken),
+        ..Measured::of_one_way(place, way, observed)?
+    })
+}
+
+fn observation<'a>(
+    place: Place<'a>,
+    gauges: &[Arc<Gauge>],
+    pid: Option<u32>,
+    watch: &'a mut dyn FnMut(&Sample),
+) -> Observation<'a> {
+    let Place { clock, window, until, .. } = place;
+    let gauges = gauges.to_vec();
+    Observation { clock, window, until, gauges, sockets: Vec::new(), pid, watch }
+}
+
+fn core(spec: &Spec, thread: usize) -> Option<usize> {
+    (!spec.cores.is_empty()).then(|| spec.cores[thread % spec.cores.len()])
+}
+
+impl Measured {
+    /// What is no packets and goes one way.
+    fn of_one_way(place: Place<'_>, way: WayTotal, observed: Observed) -> Result<Measured, Fault> {
+        Ok(Measured {
+            ways: [way, WayTotal::none(), WayTotal::none()],
+            measured_ns: measured_ns(place.window, place.until)?,
+            lag: latency::empty(),
+            unsent: 0,
+            failures: (0, None),
+            lost_connections: (0, None),
+            shaken: None,
+            observed,
+            slices: Default::default(),
+        })
+    }
 }
 
 /// One cycle alone: what is wrong with the server or the credentials shows here, in one line.
@@ -81,5 +165,7 @@ fn try_once(
 ) -> Result<(), Fault> {
     let mut session = Session::new(spec.account.clone(), spec.pace, peer_ip, rig::seed());
     session.talk_to(SocketAddr::new(peer_ip, cycles::DISCARD_PORT));
-    drive(&mut [Member::open(server, false, session)?], CHURN.requests, 1, server, clock).map(drop)
+    let access = Access::of(spec).without_trains();
+    let mut alone = [Member::open(access, server, session)?];
+    drive(&mut alone, CHURN.requests, 1, server, clock).map(drop)
 }

@@ -16,12 +16,9 @@ use uturn::wire::{
 
 use super::request::{Answer, Rejection, Request};
 use crate::{
-    clock::{MILLI_NS, SECOND_NS},
+    clock::SECOND_NS,
     offer::{account::Account, packet::mix, spec::Pace},
 };
-
-/// First wait for an answer; doubled each time (RFC 8489 §6.2.1).
-const FIRST_WAIT_NS: u64 = 500 * MILLI_NS;
 
 /// Challenges in a row after which a server is not asked again.
 const MAX_CHALLENGES: u32 = 4;
@@ -261,8 +258,8 @@ impl Session {
             transaction,
             bytes: self.write(request, transaction),
             first_ns,
-            again_ns: now_ns + FIRST_WAIT_NS.min(self.pace.patience_ns),
-            wait_ns: FIRST_WAIT_NS,
+            again_ns: now_ns + self.pace.first_wait_ns,
+            wait_ns: self.pace.first_wait_ns,
             challenges,
         });
     }

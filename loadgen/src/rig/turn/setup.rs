@@ -1,6 +1,6 @@
 //! Many members through the same requests, a bounded number of them at a time.
 
-use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, io, mem, net::SocketAddr, time::Duration};
 
 use hdrhistogram::Histogram;
 
@@ -9,7 +9,15 @@ use super::{
     refusal::Refusal,
     request::{Answer, Rejection, Request},
 };
-use crate::{clock::Clock, count::latency, fault::Fault, socket::Poller, stop};
+use crate::{
+    clock::Clock,
+    count::latency,
+    fault::Fault,
+    rig::link,
+    socket::{Inbox, Poller},
+    stop,
+    stream::Frames,
+};
 
 /// How often requests under way are looked at for a retransmission.
 const TICK: Duration = Duration::from_millis(10);
@@ -46,6 +54,8 @@ pub(crate) fn drive(
         done: vec![0; members.len()],
         active: VecDeque::with_capacity(window),
         timings: Timings::new(requests),
+        inbox: Inbox::new(),
+        frames: Frames::default(),
         members,
         requests,
         server,
@@ -63,6 +73,8 @@ struct Crew<'a> {
     active: VecDeque<usize>,
     poller: Poller,
     timings: Timings,
+    inbox: Inbox,
+    frames: Frames,
     server: SocketAddr,
     clock: Clock,
 }
@@ -92,12 +104,12 @@ impl Crew<'_> {
 
     fn enter(&mut self, index: usize) -> Result<(), Fault> {
         self.active.push_back(index);
-        self.watch(index)?;
-        self.begin(index)
+        self.begin(index)?;
+        self.watch(index)
     }
 
     fn watch(&self, index: usize) -> Result<(), Fault> {
-        let watched = self.poller.add(&*self.members[index].socket, index as u64);
+        let watched = self.members[index].link.watch(&self.poller, index as u64);
         watched.map_err(|error| Fault::io("watch a socket", error))
     }
 
@@ -111,15 +123,19 @@ impl Crew<'_> {
     fn read(&mut self) -> Result<(), Fault> {
         let ready = self.poller.wait(TICK).map_err(|error| Fault::io("wait for answers", error))?;
         let ready: Vec<usize> = ready.map(|token| token as usize).collect();
-        let mut datagram = [0_u8; 2_048];
+        let mut frames = mem::take(&mut self.frames);
         for index in ready {
-            match self.members[index].socket.recv(&mut datagram) {
-                Ok(bytes) => self.take(index, &datagram[..bytes])?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(self.broken(&error)),
+            while self.receive(index, &mut frames)? {
+                frames.iter().try_for_each(|message| self.take(index, message))?;
             }
         }
+        self.frames = frames;
         Ok(())
+    }
+
+    fn receive(&mut self, index: usize, frames: &mut Frames) -> Result<bool, Fault> {
+        let received = self.members[index].link.receive(&mut self.inbox, frames);
+        received.map_err(|error| self.broken(&error))
     }
 
     fn take(&mut self, index: usize, datagram: &[u8]) -> Result<(), Fault> {
@@ -151,8 +167,8 @@ impl Crew<'_> {
             Answer::Failed(request, rejection)
                 if rejection.is_old_port(request) && self.members[index].reopen(self.server)? =>
             {
-                self.watch(index)?;
-                self.begin(index)
+                self.begin(index)?;
+                self.watch(index)
             }
             Answer::Failed(request, rejection) => Err(self.failed(request, rejection)),
         }
@@ -164,9 +180,6 @@ impl Crew<'_> {
     }
 
     fn broken(&self, error: &io::Error) -> Fault {
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => Fault::Closed(self.server),
-            _ => Fault::io("talk to the server", io::Error::from(error.kind())),
-        }
+        link::fault(self.server, error)
     }
 }

@@ -1,0 +1,200 @@
+//! What carries a client's messages to the server and back.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::endpoint;
+use crate::{
+    fault::Fault,
+    offer::spec::Spec,
+    socket::{Inbox, Poller},
+    stop,
+    stream::{Connection, Frames, Options, Tls, Transport},
+};
+
+/// Longest datagram of a server that is looked for outside of a measurement.
+const DATAGRAM_BYTES: usize = 2_048;
+
+/// The kernel's receive buffer of a client that reads slowly: small, so that the server soon
+/// notices. The kernel doubles it.
+const SLOW_BUFFER_BYTES: usize = 16_384;
+
+const CERTIFICATE_HINT: &str = " (--ca names who has to have signed it; without it any will do)";
+
+/// How clients reach a server.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    transport: Transport,
+    /// For every client over TLS.
+    tls: Option<Tls>,
+    gro: bool,
+    /// The address clients have to have, if any.
+    from: Option<IpAddr>,
+    is_slow: bool,
+}
+
+/// A client's socket: connected to the server, never blocking.
+#[derive(Clone)]
+pub(crate) enum Link {
+    Datagrams(Arc<UdpSocket>),
+    Stream(Arc<Connection>),
+}
+
+impl Access {
+    pub(crate) fn of(spec: &Spec) -> Access {
+        let Spec { transport, tls, gro, .. } = spec;
+        Access { transport: *transport, tls: tls.clone(), gro: *gro, from: None, is_slow: false }
+    }
+
+    /// The same for clients that are asked one thing at a time.
+    pub(crate) fn without_trains(self) -> Access {
+        Access { gro: false, ..self }
+    }
+
+    /// The same with other TLS.
+    pub(crate) fn secured_by(self, tls: Option<Tls>) -> Access {
+        Access { tls, ..self }
+    }
+
+    /// The same from one address of this machine.
+    pub(crate) fn from(self, from: Option<IpAddr>) -> Access {
+        Access { from, ..self }
+    }
+
+    /// The same for a client that reads slowly.
+    pub(crate) fn slow(self, is_slow: bool) -> Access {
+        Access { is_slow, ..self }
+    }
+}
+
+impl Link {
+    /// A new socket; a connection is made with the first message.
+    pub(crate) fn open(access: &Access, to: SocketAddr) -> Result<Link, Fault> {
+        if !access.transport.is_stream() {
+            let socket = match access.from {
+                Some(from) => endpoint::open_client_at(from, to, access.gro)?,
+                None => endpoint::open_client(to, access.gro)?,
+            };
+            return Ok(Link::Datagrams(socket));
+        }
+        let options = Options {
+            from: access.from,
+            tls: access.tls.as_ref(),
+            receive_buffer_bytes: access.is_slow.then_some(SLOW_BUFFER_BYTES),
+        };
+        let connection = Connection::open(to, options);
+        let connection = connection.map_err(|error| Fault::io("open a client's socket", error))?;
+        Ok(Link::Stream(Arc::new(connection)))
+    }
+
+    /// Sends a message. A datagram that does not fit the send buffer is lost.
+    pub(crate) fn send(&self, message: &[u8]) -> io::Result<()> {
+        match self {
+            Link::Stream(connection) => connection.send([message]).map(drop),
+            Link::Datagrams(socket) => match socket.send(message) {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+                Ok(_) | Err(_) => Ok(()),
+            },
+        }
+    }
+
+    /// Names the socket when something has arrived, or when more can be sent.
+    pub(crate) fn watch(&self, poller: &Poller, token: u64) -> io::Result<()> {
+        match self {
+            Link::Datagrams(socket) => poller.add(&**socket, token),
+            Link::Stream(connection) => poller.add_changes(&**connection, token),
+        }
+    }
+
+    /// Goes on with what could not be sent, and takes what has arrived: the messages of one
+    /// receive. False when there is nothing more.
+    pub(crate) fn receive(&self, inbox: &mut Inbox, frames: &mut Frames) -> io::Result<bool> {
+        let received = match self {
+            Link::Datagrams(socket) => {
+                frames.take_datagram(DATAGRAM_BYTES, |bytes| socket.recv(bytes))
+            }
+            Link::Stream(connection) => {
+                connection.flush()?;
+                connection.receive(inbox, frames).map(drop)
+            }
+        };
+        match received {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn datagrams(&self) -> Option<&Arc<UdpSocket>> {
+        match self {
+            Link::Datagrams(socket) => Some(socket),
+            Link::Stream(_) => None,
+        }
+    }
+
+    pub(crate) fn stream(&self) -> Option<&Arc<Connection>> {
+        match self {
+            Link::Datagrams(_) => None,
+            Link::Stream(connection) => Some(connection),
+        }
+    }
+}
+
+/// What connections agreed on, and whether anybody looked who the server is.
+pub(crate) fn secured(agreed: &str, tls: &Tls) -> String {
+    let verified = if tls.verifies() { "certificate verified" } else { "certificate not verified" };
+    format!("{agreed}, {verified}")
+}
+
+/// Connects, a bounded number at a time.
+pub(crate) fn establish<'a>(
+    connections: impl Iterator<Item = &'a Arc<Connection>>,
+    spec: &Spec,
+    server: Option<SocketAddr>,
+) -> Result<(), Fault> {
+    let Some(server) = server else { return Ok(()) };
+    let connections: Vec<_> = connections.collect();
+    let (mut inbox, mut frames) = (Inbox::new(), Frames::default());
+    for few in connections.chunks(spec.window) {
+        let begin = Instant::now();
+        let mut waiting = few.to_vec();
+        while !waiting.is_empty() {
+            for connection in &waiting {
+                let link = Link::Stream((*connection).clone());
+                link.receive(&mut inbox, &mut frames).map_err(|error| fault(server, &error))?;
+            }
+            waiting.retain(|connection| !connection.is_established());
+            if stop::is_asked() {
+                return Err(Fault::Stopped);
+            }
+            if begin.elapsed() > Duration::from_nanos(spec.pace.patience_ns) {
+                let text = format!("no connection to {server}: it does not answer");
+                return Err(Fault::Refused { text, answered: false });
+            }
+            thread::sleep(Duration::from_micros(200));
+        }
+    }
+    Ok(())
+}
+
+/// Why nothing can be had from a server, as a line an operator can act on.
+pub(crate) fn fault(server: SocketAddr, error: &io::Error) -> Fault {
+    let text = match error.kind() {
+        io::ErrorKind::ConnectionRefused => return Fault::Closed(server),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+            format!("{server} closed the connection: does it speak this --transport on that port?")
+        }
+        io::ErrorKind::InvalidData => {
+            let text = error.to_string();
+            let hint = if text.contains("peer certificate") { CERTIFICATE_HINT } else { "" };
+            format!("{server} is not understood: {text}{hint}")
+        }
+        kind => return Fault::io("talk to the server", io::Error::from(kind)),
+    };
+    Fault::Refused { text, answered: false }
+}

@@ -1,0 +1,149 @@
+//! What every TLS connection of a measurement has in common.
+
+use std::{net::IpAddr, sync::Arc};
+
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::{
+        self,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+};
+
+use super::tickets::Tickets;
+use crate::fault::Fault;
+
+/// Whether connections resume the session of an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resumption {
+    /// Every handshake is a full one.
+    Never,
+    /// As far as the server has given tickets.
+    Always,
+}
+
+/// How connections are secured, and who is expected at the other end.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls {
+    config: Arc<ClientConfig>,
+    /// `None`: the server's address is its name.
+    name: Option<ServerName<'static>>,
+    verifies: bool,
+}
+
+impl Tls {
+    /// For servers whose certificates the authorities of a PEM file have signed; without a file
+    /// whatever certificate a server shows is taken.
+    pub(crate) fn new(ca: Option<&str>) -> Result<Tls, Fault> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let schemes = provider.signature_verification_algorithms.supported_schemes();
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Fault::usage(error.to_string()))?;
+        let builder = match ca {
+            Some(path) => builder.with_root_certificates(authorities(path)?),
+            None => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Unverified { schemes })),
+        };
+        let mut config = builder.with_no_client_auth();
+        config.resumption = client::Resumption::disabled();
+        Ok(Tls { config: Arc::new(config), name: None, verifies: ca.is_some() })
+    }
+
+    /// The same for a server by its name, which goes into the handshake.
+    pub(crate) fn named(&self, host: &str) -> Tls {
+        let name = ServerName::try_from(host.to_owned()).ok();
+        Tls { name: name.or_else(|| self.name.clone()), ..self.clone() }
+    }
+
+    /// The same for connections that have sessions of their own to resume, or none.
+    pub(crate) fn resuming(&self, resumption: Resumption) -> Tls {
+        let mut config = (*self.config).clone();
+        config.resumption = match resumption {
+            Resumption::Never => client::Resumption::disabled(),
+            Resumption::Always => client::Resumption::store(Arc::new(Tickets::default())),
+        };
+        Tls { config: Arc::new(config), ..self.clone() }
+    }
+
+    pub(crate) fn verifies(&self) -> bool {
+        self.verifies
+    }
+
+    /// A connection that has its first message ready.
+    pub(super) fn connect(&self, ip: IpAddr) -> Result<ClientConnection, Error> {
+        let name = self.name.clone().unwrap_or_else(|| ServerName::IpAddress(ip.into()));
+        let mut connection = ClientConnection::new(self.config.clone(), name)?;
+        // What may wait is bounded by who sends: nothing is added to what the socket did not take.
+        connection.set_buffer_limit(None);
+        Ok(connection)
+    }
+}
+
+fn authorities(path: &str) -> Result<RootCertStore, Fault> {
+    let fault = |error: &dyn std::fmt::Display| Fault::file(path, error.to_string());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| fault(&error))? {
+        let certificate = certificate.map_err(|error| fault(&error))?;
+        roots.add(certificate).map_err(|error| fault(&error))?;
+    }
+    if roots.is_empty() { Err(fault(&"no certificate in it")) } else { Ok(roots) }
+}
+
+/// Takes every certificate, and every signature by it: nothing is secret here, and what the
+/// generator does not check costs it no time.
+#[derive(Debug)]
+struct Unverified {
+    schemes: Vec<SignatureScheme>,
+}
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_certificates_is_refused_by_its_name() {
+        let line = Tls::new(Some("/no/such/ca.pem")).unwrap_err().to_string();
+        assert!(line.starts_with("/no/such/ca.pem: "), "{line}");
+        let line = Tls::new(Some("/dev/null")).unwrap_err().to_string();
+        assert_eq!(line, "/dev/null: no certificate in it");
+    }
+}

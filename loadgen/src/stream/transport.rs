@@ -1,0 +1,35 @@
+//! What carries a client's messages to the server.
+
+use serde::{Deserialize, Serialize};
+
+/// What carries a client's messages to the server. Peers are reached by UDP whatever it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Transport {
+    /// A datagram for each message
+    #[default]
+    Udp,
+    /// A TCP connection for each client
+    Tcp,
+    /// A TLS connection for each client
+    Tls,
+}
+
+impl Transport {
+    /// True where messages follow each other without borders.
+    pub(crate) fn is_stream(self) -> bool {
+        match self {
+            Transport::Udp => false,
+            Transport::Tcp | Transport::Tls => true,
+        }
+    }
+
+    /// As people write it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+        }
+    }
+}
