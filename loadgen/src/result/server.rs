@@ -40,8 +40,8 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// What the set-up added, for each allocation or other client, bytes. A server that had such allocations before
-    /// has the memory already, so that next to nothing says nothing.
+    /// What the set-up added, for each allocation or other client, bytes. A server that had such
+    /// allocations before has the memory already, so that next to nothing says nothing.
     pub(crate) fn per_allocation(&self, spec: &Spec) -> Option<f64> {
         let grown = self.set_up_bytes.saturating_sub(self.before_bytes);
         let each = ratio(grown, spec.allocations as u64);
