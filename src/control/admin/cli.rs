@@ -47,7 +47,8 @@ pub(in crate::control) enum AdminCommand {
         #[command(flatten)]
         at: At,
     },
-    /// Shows the running server on the terminal, once a second: workers, drops, busiest sessions
+    /// Shows the running server on the terminal, once a second: load, workers, drops, refusals,
+    /// the busiest sessions; `?` explains
     Top {
         #[command(flatten)]
         at: At,
@@ -94,7 +95,11 @@ pub(in crate::control) struct At {
 
 impl At {
     fn ask(&self, request: &ControlRequest) -> Result<Conversation, String> {
-        Conversation::begin(&self.control.clone().unwrap_or_else(default_path), request)
+        Conversation::begin(&self.path(), request)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.control.clone().unwrap_or_else(default_path)
     }
 }
 
@@ -143,7 +148,7 @@ fn obey(command: AdminCommand) -> Result<(), Fault> {
         }
         AdminCommand::Top { at } => {
             top::ensure_terminal()?;
-            Ok(top::show(at.ask(&ControlRequest::Top {})?)?)
+            Ok(top::show(&at.path(), at.ask(&ControlRequest::Top {})?)?)
         }
         AdminCommand::Kill { id, at } => told(at.ask(&ControlRequest::Kill { id })?, print::words),
         AdminCommand::Drain { cancel: true, at, .. } => {

@@ -14,6 +14,7 @@ use super::line_writer::{BrokenOff, LineWriter};
 use super::protocol::{Busy, Held, Line, Top, WorkerFigures};
 use crate::control::log::totals::{Totals, drops, held};
 use crate::control::metrics::overflow::socket_overflow;
+use crate::control::metrics::refusals::refusals;
 use crate::control::metrics::sampler::Sample;
 use crate::io;
 use crate::turn::{SessionId, Traffic, WorkerIndex};
@@ -22,7 +23,7 @@ use crate::worker::Snapshot;
 /// How often something is sent.
 const EVERY: Duration = Duration::from_secs(1);
 /// Sessions that are sent: so many with most packets, and as many with most bytes.
-const BUSIEST: usize = 20;
+const BUSIEST: usize = 60;
 
 /// What a session had relayed, packets and bytes both ways.
 type Relayed = HashMap<SessionId, (u64, u64)>;
@@ -96,8 +97,9 @@ impl Handler {
             at_ms: u64::try_from(about.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             allocations_limit: status.allocations_limit,
             worker_count: about.workers,
-            workers: sample.answered.iter().map(worker_figures).collect(),
-            drops: dropped(&sample.known),
+            workers: sample.answered.iter().map(|it| worker_figures(it, sample)).collect(),
+            drops: sums(sample.known.iter().flat_map(drops)),
+            refusals: sums(sample.known.iter().flat_map(refusals)),
             socket_overflow: socket_overflow(),
             held,
             busiest,
@@ -115,14 +117,13 @@ fn rates(before: &Relayed, after: &Relayed, elapsed: Duration) -> Vec<Rate> {
     let seconds = elapsed.as_secs_f64().max(0.001);
     let rate = |(id, (packets, bytes)): (&SessionId, &(u64, u64))| {
         let (packets_before, bytes_before) = before.get(id).copied().unwrap_or_default();
-        let packets = packets.saturating_sub(packets_before);
-        (packets > 0).then(|| Rate {
+        Rate {
             id: *id,
-            packets_per_s: packets as f64 / seconds,
+            packets_per_s: packets.saturating_sub(packets_before) as f64 / seconds,
             bytes_per_s: bytes.saturating_sub(bytes_before) as f64 / seconds,
-        })
+        }
     };
-    after.iter().filter_map(rate).collect()
+    after.iter().map(rate).collect()
 }
 
 /// Those with most packets and those with most bytes; each once.
@@ -135,13 +136,14 @@ fn busiest(mut rates: Vec<Rate>) -> Vec<Rate> {
     rates
 }
 
-fn worker_figures(snapshot: &Snapshot) -> WorkerFigures {
+fn worker_figures(snapshot: &Snapshot, sample: &Sample) -> WorkerFigures {
     let mut totals = Totals::default();
     totals += snapshot;
     let (turn, io) = (&snapshot.turn, &snapshot.io);
     let loads = [totals.to_peers, totals.to_clients, totals.between_clients];
     WorkerFigures {
         worker: snapshot.index.0,
+        cpu_us: sample.cpu_us.get(&snapshot.index).copied(),
         turns: io.turns,
         received: io.received_datagrams,
         received_in_trains: io.train_datagrams_in,
@@ -152,10 +154,11 @@ fn worker_figures(snapshot: &Snapshot) -> WorkerFigures {
     }
 }
 
-fn dropped(snapshots: &[Snapshot]) -> BTreeMap<String, u64> {
+/// What there was of each reason; those that never happened are left out.
+fn sums(counts: impl Iterator<Item = (&'static str, u64)>) -> BTreeMap<String, u64> {
     let mut sums = BTreeMap::new();
-    for (reason, packets) in snapshots.iter().flat_map(drops).filter(|(_, packets)| *packets > 0) {
-        *sums.entry(reason.to_owned()).or_default() += packets;
+    for (reason, count) in counts.filter(|(_, count)| *count > 0) {
+        *sums.entry(reason.to_owned()).or_default() += count;
     }
     sums
 }
@@ -176,7 +179,7 @@ mod tests {
         rates.sort_by_key(|rate| rate.id);
         let seen: Vec<_> =
             rates.iter().map(|it| (it.id.serial, it.packets_per_s, it.bytes_per_s)).collect();
-        assert_eq!(seen, [(1, 10.0, 2000.0), (4, 1.0, 10.0)]);
+        assert_eq!(seen, [(1, 10.0, 2000.0), (2, 0.0, 0.0), (4, 1.0, 10.0)]);
     }
 
     #[test]
@@ -186,9 +189,9 @@ mod tests {
             packets_per_s: serial as f64,
             bytes_per_s: (1000 - serial) as f64,
         };
-        let found = busiest((0..100).map(rate).collect());
+        let found = busiest((0..200).map(rate).collect());
         let serials: Vec<_> = found.iter().map(|rate| rate.id.serial).collect();
-        let expected: Vec<_> = (80..100).rev().chain(0..20).collect();
+        let expected: Vec<_> = (140..200).rev().chain(0..60).collect();
         assert_eq!(serials, expected);
         assert_eq!(busiest((0..5).map(rate).collect()).len(), 5);
     }

@@ -96,7 +96,7 @@ fn row(cells: [&str; 8]) -> String {
     )
 }
 
-fn detail_words(detail: &SessionDetail) -> String {
+pub(super) fn detail_words(detail: &SessionDetail) -> String {
     let SessionDetail { session, permitted, bound } = detail;
     let mut text = format!("session {}\n\n", session.id);
     let server = session.server.map_or_else(String::new, |server| format!(" at {server}"));

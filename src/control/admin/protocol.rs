@@ -177,6 +177,9 @@ pub(super) struct Top {
     pub(super) workers: Vec<WorkerFigures>,
     /// Datagrams dropped since the start, by reason; those that there were.
     pub(super) drops: BTreeMap<String, u64>,
+    /// Requests refused since the start, likewise.
+    #[serde(default)]
+    pub(super) refusals: BTreeMap<String, u64>,
     /// Datagrams that found a UDP socket's buffer full, of any process; nothing where the kernel
     /// does not say.
     pub(super) socket_overflow: Option<u64>,
@@ -189,6 +192,9 @@ pub(super) struct Top {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct WorkerFigures {
     pub(super) worker: u8,
+    /// CPU time of its thread; nothing where the kernel does not say.
+    #[serde(default)]
+    pub(super) cpu_us: Option<u64>,
     /// Turns of its loop.
     pub(super) turns: u64,
     /// Datagrams that came from the kernel.
@@ -204,7 +210,7 @@ pub(super) struct WorkerFigures {
     pub(super) dropped: u64,
 }
 
-/// A session that relays much.
+/// One of the busiest sessions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Busy {
     pub(super) session: SessionRow,

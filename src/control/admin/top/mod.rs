@@ -2,22 +2,50 @@
 //!
 //! ```text
 //! control socket ── a thread that reads lines ──▶ state.rs ── rates ──▶ screen.rs ──▶ terminal
-//!                                      keys ─────────┘
+//!                                  keys.rs ───────┘   │
+//! control socket ◀── a thread for one answer ◀── one session's detail
+//! ```
+//!
+//! ```text
+//! state.rs     the latest figures, rates, what is looked at
+//! trace.rs     the last minutes
+//! keys.rs      what a key means
+//! screen.rs    where everything stands
+//! workers.rs   a line for each worker
+//! reasons.rs   drops and refusals
+//! sessions.rs  the busiest sessions
+//! overlay.rs   a session's detail, and the help
+//! text.rs      numbers and addresses, short
+//! palette.rs   colours, if the terminal has them
 //! ```
 
+mod keys;
+mod overlay;
+mod palette;
+mod reasons;
 mod screen;
+mod sessions;
 mod state;
+mod text;
+mod trace;
+mod workers;
+
+#[cfg(test)]
+mod tests;
 
 use std::io::{IsTerminal, stdin, stdout};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
 
 use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{self, Event};
 
 use super::client::Conversation;
-use super::protocol::{Line, Top};
-use state::{Sort, TopState};
+use super::protocol::{ControlRequest, Line, SessionDetail, Top};
+use keys::meaning;
+use palette::Palette;
+use state::{After, TopState};
 
 /// How long a key may wait for its effect, or new figures.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -33,93 +61,111 @@ pub(super) fn ensure_terminal() -> Result<(), String> {
 }
 
 /// Shows figures until a key ends it or the server does.
-pub(super) fn show(answer: Conversation) -> Result<(), String> {
-    let figures = in_background(answer);
+pub(super) fn show(path: &Path, answer: Conversation) -> Result<(), String> {
+    let (tell, news) = channel();
+    in_background(answer, tell.clone());
     let mut terminal =
         ratatui::try_init().map_err(|error| format!("the terminal cannot be used: {error}"))?;
-    let ended = watch(&mut terminal, &figures);
+    let mut watch =
+        Watch { state: TopState::default(), path: path.to_owned(), tell, asked_for: None };
+    let ended = watch.run(&mut terminal, &news);
     ratatui::restore();
     ended
 }
 
+/// What the threads that read from the server have to say.
+enum News {
+    Figures(Box<Top>),
+    /// Of the session that was asked for, or why there is none.
+    Detail(String, Result<Box<SessionDetail>, String>),
+    Ended(String),
+}
+
 /// Reads lines on a thread of its own, so that keys need not wait for them. It ends with the
 /// process, or with the server.
-fn in_background(mut answer: Conversation) -> Receiver<Result<Box<Top>, String>> {
-    let (tell, figures) = channel();
+fn in_background(mut answer: Conversation, tell: Sender<News>) {
     std::thread::spawn(move || {
         loop {
-            let told = match answer.next() {
-                Ok(Some(Line::Top(top))) => tell.send(Ok(top)),
-                Ok(Some(_) | None) => tell.send(Err("the server no longer tells".to_owned())),
-                Err(problem) => tell.send(Err(problem)),
+            let news = match answer.next() {
+                Ok(Some(Line::Top(top))) => News::Figures(top),
+                Ok(Some(_) | None) => News::Ended("the server no longer tells".to_owned()),
+                Err(problem) => News::Ended(problem),
             };
-            if told.is_err() {
+            let is_over = matches!(news, News::Ended(_));
+            if tell.send(news).is_err() || is_over {
                 return;
             }
         }
     });
-    figures
 }
 
-fn watch(
-    terminal: &mut DefaultTerminal,
-    figures: &Receiver<Result<Box<Top>, String>>,
-) -> Result<(), String> {
-    let unusable = |error: std::io::Error| format!("the terminal cannot be used: {error}");
-    let mut state = TopState::default();
-    loop {
-        terminal.draw(|frame| screen::draw(frame, &state)).map_err(unusable)?;
-        if event::poll(LOOK_EVERY).map_err(unusable)?
-            && let Event::Key(key) = event::read().map_err(unusable)?
-        {
-            match meaning(key) {
-                Some(Key::Quit) => return Ok(()),
-                Some(Key::Sort(sort)) => state.sort = sort,
-                None => {}
+/// Asks for one session, and waits for its answer.
+fn detail(path: &Path, id: String) -> Result<Box<SessionDetail>, String> {
+    let mut answer = Conversation::begin(path, &ControlRequest::Session { id })?;
+    match answer.next()? {
+        Some(Line::Detail(detail)) => Ok(detail),
+        Some(_) | None => Err("the server does not say".to_owned()),
+    }
+}
+
+struct Watch {
+    state: TopState,
+    path: PathBuf,
+    tell: Sender<News>,
+    /// The session whose detail is on its way.
+    asked_for: Option<String>,
+}
+
+impl Watch {
+    fn run(&mut self, terminal: &mut DefaultTerminal, news: &Receiver<News>) -> Result<(), String> {
+        let unusable = |error: std::io::Error| format!("the terminal cannot be used: {error}");
+        let palette = Palette::of_this_terminal();
+        loop {
+            terminal.draw(|frame| screen::draw(frame, &self.state, palette)).map_err(unusable)?;
+            if event::poll(LOOK_EVERY).map_err(unusable)?
+                && let Event::Key(key) = event::read().map_err(unusable)?
+                && let Some(key) = meaning(key)
+                && self.state.press(key) == After::Quit
+            {
+                return Ok(());
+            }
+            self.take(news)?;
+            self.ask_for_detail();
+        }
+    }
+
+    /// Takes all there is.
+    fn take(&mut self, news: &Receiver<News>) -> Result<(), String> {
+        loop {
+            match news.try_recv() {
+                Ok(News::Figures(figures)) => {
+                    self.state.note(*figures);
+                    // A session is asked for again with every new figures.
+                    self.state.age_detail();
+                }
+                Ok(News::Detail(id, detail)) => {
+                    self.asked_for = None;
+                    self.state.note_detail(&id, detail);
+                }
+                Ok(News::Ended(problem)) => return Err(problem),
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => return Err("the server has ended".to_owned()),
             }
         }
-        match figures.try_recv() {
-            Ok(figures) => state.note(*figures?),
-            Err(TryRecvError::Empty) => {}
-            Err(TryRecvError::Disconnected) => return Err("the server has ended".to_owned()),
+    }
+
+    /// One question at a time: a server that is slow is not asked more.
+    fn ask_for_detail(&mut self) {
+        let Some(id) = self.state.wanted_detail() else { return };
+        if self.asked_for.is_some() {
+            return;
         }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Key {
-    Quit,
-    Sort(Sort),
-}
-
-fn meaning(key: KeyEvent) -> Option<Key> {
-    if key.kind == KeyEventKind::Release {
-        return None;
-    }
-    let control = key.modifiers.contains(KeyModifiers::CONTROL);
-    match key.code {
-        KeyCode::Char('q') | KeyCode::Esc => Some(Key::Quit),
-        KeyCode::Char('c') if control => Some(Key::Quit),
-        KeyCode::Char('p') => Some(Key::Sort(Sort::Packets)),
-        KeyCode::Char('b') => Some(Key::Sort(Sort::Bits)),
-        KeyCode::Char('a') => Some(Key::Sort(Sort::Age)),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_mean_what_the_screen_says() {
-        let plain = |c| meaning(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE));
-        assert_eq!(plain('q'), Some(Key::Quit));
-        assert_eq!(plain('p'), Some(Key::Sort(Sort::Packets)));
-        assert_eq!(plain('b'), Some(Key::Sort(Sort::Bits)));
-        assert_eq!(plain('a'), Some(Key::Sort(Sort::Age)));
-        assert_eq!((plain('c'), plain('x')), (None, None));
-        let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-        assert_eq!(meaning(interrupt), Some(Key::Quit));
+        self.asked_for = Some(id.to_owned());
+        let (path, tell, id) = (self.path.clone(), self.tell.clone(), id.to_owned());
+        std::thread::spawn(move || {
+            let answer = detail(&path, id.clone());
+            // The screen may be gone.
+            drop(tell.send(News::Detail(id, answer)));
+        });
     }
 }

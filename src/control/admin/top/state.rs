@@ -1,6 +1,11 @@
-//! What the screen shows: the latest figures, and rates made of them and the ones before.
+//! What the screen shows: the latest figures, rates made of them and the ones before, the last
+//! minutes, and what the user looks at.
 
-use crate::control::admin::protocol::{Busy, Top, WorkerFigures};
+use std::collections::BTreeMap;
+
+use super::keys::Key;
+use super::trace::Trace;
+use crate::control::admin::protocol::{Busy, SessionDetail, Top, WorkerFigures};
 
 /// By what sessions are sorted, the most first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,17 +27,54 @@ impl Sort {
     }
 }
 
-/// Two samples, and how the second is looked at.
+/// What lies over the screen.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Overlay {
+    #[default]
+    None,
+    Help,
+    Session(Opened),
+}
+
+/// A session that is looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Opened {
+    pub(super) id: String,
+    /// What the server said last.
+    pub(super) detail: Option<Result<Box<SessionDetail>, String>>,
+    /// Whether it should be asked again.
+    is_old: bool,
+}
+
+/// What comes after a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    GoOn,
+    Quit,
+}
+
+/// Two samples, the minutes before them, and how they are looked at.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TopState {
     before: Option<Top>,
     now: Option<Top>,
-    pub(super) sort: Sort,
+    pub(super) packets: Trace,
+    pub(super) bits: Trace,
+    pub(super) dropped: Trace,
+    pub(super) refused: Trace,
+    sort: Sort,
+    /// The session that the bar is on.
+    selected: Option<String>,
+    pub(super) overlay: Overlay,
+    /// Whether workers have the whole screen.
+    pub(super) is_about_workers: bool,
 }
 
 /// What one worker does in a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Rates {
+    /// Share of a core, 0 to 1; `None` where the kernel does not say.
+    pub(super) cpu: Option<f64>,
     pub(super) packets: f64,
     pub(super) bits: f64,
     /// Datagrams in a turn of its loop.
@@ -43,10 +85,30 @@ pub(super) struct Rates {
     pub(super) allocations: u64,
 }
 
+/// How often something happened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Count<'a> {
+    pub(super) reason: &'a str,
+    pub(super) per_s: f64,
+    /// Since the start of the server.
+    pub(super) total: u64,
+}
+
 impl TopState {
     /// Takes the next figures.
     pub(super) fn note(&mut self, figures: Top) {
         self.before = self.now.replace(figures);
+        if self.before.is_none() {
+            return;
+        }
+        let sum = |of: fn(&Rates) -> f64| self.workers().iter().flatten().map(of).sum::<f64>();
+        let (packets, bits) = (sum(|rates| rates.packets), sum(|rates| rates.bits));
+        let all = |counts: Vec<Count<'_>>| counts.iter().map(|count| count.per_s).sum::<f64>();
+        let (dropped, refused) = (all(self.drops()), all(self.refusals()));
+        self.packets.push(packets);
+        self.bits.push(bits);
+        self.dropped.push(dropped);
+        self.refused.push(refused);
     }
 
     /// The latest figures.
@@ -79,7 +141,9 @@ impl TopState {
         let more =
             |count: fn(&WorkerFigures) -> u64| count(after).saturating_sub(count(before)) as f64;
         let (received, turns) = (more(|it| it.received), more(|it| it.turns));
+        let cpu_us = before.cpu_us.zip(after.cpu_us);
         Rates {
+            cpu: cpu_us.map(|(then, now)| now.saturating_sub(then) as f64 / 1e6 / seconds),
             packets: more(|it| it.packets) / seconds,
             bits: more(|it| it.bytes) * 8.0 / seconds,
             batch: if turns > 0.0 { received / turns } else { 0.0 },
@@ -103,21 +167,33 @@ impl TopState {
         (mean > 0.0).then(|| most / mean)
     }
 
-    /// Datagrams dropped for each reason: in a second, and since the start.
-    pub(super) fn drops(&self) -> Vec<(&str, f64, u64)> {
+    /// Datagrams dropped for each reason, those with most in this second first.
+    pub(super) fn drops(&self) -> Vec<Count<'_>> {
+        self.counts(|top| &top.drops)
+    }
+
+    /// Requests refused for each reason, likewise.
+    pub(super) fn refusals(&self) -> Vec<Count<'_>> {
+        self.counts(|top| &top.refusals)
+    }
+
+    fn counts(&self, of: fn(&Top) -> &BTreeMap<String, u64>) -> Vec<Count<'_>> {
         let Some(now) = &self.now else { return Vec::new() };
         let seconds = self.elapsed_s().unwrap_or(1.0);
         let before = |reason: &str, count: u64| match &self.before {
-            Some(before) => before.drops.get(reason).copied().unwrap_or_default(),
+            Some(before) => of(before).get(reason).copied().unwrap_or_default(),
             None => count,
         };
-        let rate = |(reason, count): (&'_ String, &u64)| {
-            count.saturating_sub(before(reason, *count)) as f64 / seconds
-        };
-        let mut drops: Vec<_> =
-            now.drops.iter().map(|it| (it.0.as_str(), rate(it), *it.1)).collect();
-        drops.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.2.cmp(&a.2)).then(a.0.cmp(b.0)));
-        drops
+        let per_s =
+            |reason: &str, total: u64| total.saturating_sub(before(reason, total)) as f64 / seconds;
+        let counts = of(now).iter();
+        let counts =
+            counts.map(|(reason, &total)| Count { reason, per_s: per_s(reason, total), total });
+        let mut counts: Vec<_> = counts.collect();
+        counts.sort_by(|a, b| {
+            b.per_s.total_cmp(&a.per_s).then(b.total.cmp(&a.total)).then(a.reason.cmp(b.reason))
+        });
+        counts
     }
 
     /// Datagrams that found a socket's buffer full, in a second.
@@ -127,15 +203,90 @@ impl TopState {
         Some(more as f64 / self.elapsed_s()?)
     }
 
-    /// The busiest sessions, sorted.
-    pub(super) fn busiest(&self) -> Vec<&Busy> {
+    pub(super) fn sort(&self) -> Sort {
+        self.sort
+    }
+
+    /// The sessions there are, sorted.
+    pub(super) fn sessions(&self) -> Vec<&Busy> {
         let key = |busy: &Busy| match self.sort {
             Sort::Packets => busy.packets_per_s,
             Sort::Bits => busy.bytes_per_s,
             Sort::Age => busy.session.age_s,
         };
-        let mut busiest: Vec<_> = self.now.iter().flat_map(|now| &now.busiest).collect();
-        busiest.sort_by(|a, b| key(b).total_cmp(&key(a)));
-        busiest
+        let mut sessions: Vec<_> = self.now.iter().flat_map(|now| &now.busiest).collect();
+        sessions.sort_by(|a, b| {
+            key(b).total_cmp(&key(a)).then_with(|| a.session.id.cmp(&b.session.id))
+        });
+        sessions
+    }
+
+    /// The place of the bar among the sessions; `None` before it was moved, and when its session
+    /// is gone.
+    pub(super) fn selected(&self) -> Option<usize> {
+        let selected = self.selected.as_deref()?;
+        self.sessions().iter().position(|busy| busy.session.id == selected)
+    }
+
+    /// Does what a key means.
+    pub(super) fn press(&mut self, key: Key) -> After {
+        match (key, &self.overlay) {
+            (Key::Quit, _) => return After::Quit,
+            (Key::Back, Overlay::None) if self.is_about_workers => self.is_about_workers = false,
+            (Key::Back, Overlay::None) => return After::Quit,
+            (Key::Back, Overlay::Help | Overlay::Session(_)) => self.overlay = Overlay::None,
+            (Key::Help, Overlay::Help) => self.overlay = Overlay::None,
+            (Key::Help, Overlay::None | Overlay::Session(_)) => self.overlay = Overlay::Help,
+            (Key::Sort(sort), _) => self.sort = sort,
+            (Key::Workers, _) => self.is_about_workers = !self.is_about_workers,
+            (Key::Move(by), _) => self.select(|at, _| at.map_or(0, |at| at.saturating_add(by))),
+            (Key::First, _) => self.select(|_, _| 0),
+            (Key::Last, _) => self.select(|_, last| last),
+            (Key::Open, Overlay::Session(_)) => self.overlay = Overlay::None,
+            (Key::Open, Overlay::None | Overlay::Help) => self.open(),
+        }
+        After::GoOn
+    }
+
+    /// Moves the bar; an opened session follows it.
+    fn select(&mut self, to: impl FnOnce(Option<isize>, isize) -> isize) {
+        let at = self.selected().and_then(|at| isize::try_from(at).ok());
+        let last = isize::try_from(self.sessions().len()).unwrap_or(isize::MAX) - 1;
+        let place = usize::try_from(to(at, last).clamp(0, last.max(0))).unwrap_or(0);
+        self.selected = self.sessions().get(place).map(|busy| busy.session.id.clone());
+        if matches!(self.overlay, Overlay::Session(_)) {
+            self.open();
+        }
+    }
+
+    fn open(&mut self) {
+        let at = self.selected().unwrap_or(0);
+        let Some(id) = self.sessions().get(at).map(|busy| busy.session.id.clone()) else { return };
+        self.selected = Some(id.clone());
+        self.overlay = Overlay::Session(Opened { id, detail: None, is_old: true });
+    }
+
+    /// The session that the server should be asked about.
+    pub(super) fn wanted_detail(&self) -> Option<&str> {
+        match &self.overlay {
+            Overlay::Session(opened) if opened.is_old => Some(&opened.id),
+            Overlay::Session(_) | Overlay::None | Overlay::Help => None,
+        }
+    }
+
+    /// What is known of an opened session is no longer the latest.
+    pub(super) fn age_detail(&mut self) {
+        if let Overlay::Session(opened) = &mut self.overlay {
+            opened.is_old = true;
+        }
+    }
+
+    /// Takes what the server says of a session; of one that is no longer opened it is nothing.
+    pub(super) fn note_detail(&mut self, id: &str, detail: Result<Box<SessionDetail>, String>) {
+        if let Overlay::Session(opened) = &mut self.overlay
+            && opened.id == id
+        {
+            (opened.detail, opened.is_old) = (Some(detail), false);
+        }
     }
 }
