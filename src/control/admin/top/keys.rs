@@ -2,7 +2,25 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::state::Sort;
+/// By what sessions are sorted, the most first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Sort {
+    #[default]
+    Packets,
+    Bits,
+    Age,
+}
+
+impl Sort {
+    /// One word for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Packets => "packets",
+            Self::Bits => "bits",
+            Self::Age => "age",
+        }
+    }
+}
 
 /// Lines of a page of sessions.
 const PAGE: isize = 10;

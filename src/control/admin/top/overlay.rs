@@ -7,7 +7,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
 use super::palette::Palette;
-use super::state::Opened;
+use super::state::OpenedSession;
 use crate::control::admin::print::detail_words;
 use crate::control::escape;
 
@@ -35,7 +35,7 @@ pub(super) fn help(frame: &mut Frame<'_>, palette: Palette) {
     over(frame, " help ", HELP.to_owned(), lines, palette);
 }
 
-pub(super) fn session(frame: &mut Frame<'_>, opened: &Opened, palette: Palette) {
+pub(super) fn session(frame: &mut Frame<'_>, opened: &OpenedSession, palette: Palette) {
     let text = match &opened.detail {
         None => "asking".to_owned(),
         // The box's title says which session it is.

@@ -3,29 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::Key;
+use super::keys::{Key, Sort};
 use super::trace::Trace;
 use crate::control::admin::protocol::{Busy, SessionDetail, Top, WorkerFigures};
-
-/// By what sessions are sorted, the most first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Sort {
-    #[default]
-    Packets,
-    Bits,
-    Age,
-}
-
-impl Sort {
-    /// One word for it.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Packets => "packets",
-            Self::Bits => "bits",
-            Self::Age => "age",
-        }
-    }
-}
 
 /// What lies over the screen.
 #[derive(Clone, Debug, Default)]
@@ -33,12 +13,12 @@ pub(super) enum Overlay {
     #[default]
     None,
     Help,
-    Session(Opened),
+    Session(OpenedSession),
 }
 
 /// A session that is looked at.
 #[derive(Clone, Debug)]
-pub(super) struct Opened {
+pub(super) struct OpenedSession {
     pub(super) id: String,
     /// What the server said last.
     pub(super) detail: Option<Result<Box<SessionDetail>, String>>,
@@ -263,7 +243,7 @@ impl TopState {
         let at = self.selected().unwrap_or(0);
         let Some(id) = self.sessions().get(at).map(|busy| busy.session.id.clone()) else { return };
         self.selected = Some(id.clone());
-        self.overlay = Overlay::Session(Opened { id, detail: None, is_old: true });
+        self.overlay = Overlay::Session(OpenedSession { id, detail: None, is_old: true });
     }
 
     /// The session that the server should be asked about.

@@ -5,10 +5,10 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::Color;
 
-use super::keys::Key;
+use super::keys::{Key, Sort};
 use super::palette::Palette;
 use super::screen::draw;
-use super::state::{After, Sort, TopState};
+use super::state::{After, TopState};
 use crate::control::admin::protocol::{
     BoundChannel, Busy, Held, LoadRow, PermittedPeer, SessionDetail, SessionRow, Top, WorkerFigures,
 };
