@@ -1,17 +1,19 @@
-//! One name, one thing: a type that others than its own folder may name has its name alone.
+//! One name, one thing: two types of one name stand where nobody can meet both.
 //!
-//! A name that only a file or a folder can say may be said elsewhere, too: nobody meets both. What
-//! stands on two floors all the same is listed with its reason.
+//! A name that only its file or its folder can say may be said elsewhere, too; so may one that
+//! only its floor can say, on a floor that does not import it. What a floor offers (`pub`, and
+//! named in its `mod.rs`) is met by itself and by every floor above. What is met all the same is
+//! listed with its reason.
 
 use std::collections::BTreeMap;
 
-use super::{Source, outside_tests, sources};
+use super::{FLOORS, Source, outside_tests, sources, words};
 
 /// Names that several types have, and why none of them is renamed.
 const SHARED: [(&str, &str); 6] = [
     ("Counters", "what each floor counts, always said with its floor: `io::Counters`"),
     ("Kernel", "the trait, and the two that implement it: `uring::Kernel`, `epoll::Kernel`"),
-    ("Key", "io's, of a slot in a table of sockets, never meets an option of the configuration"),
+    ("Limits", "what a stream may hold, and what the users of all workers: `stream::Limits`"),
     ("Report", "a worker's report carries its turn's: `Report::Turn(turn::Report)`"),
     ("Sent", "what each of the two kernels remembers of a send"),
     ("Settings", "what each floor is set to, always said with its floor: `io::Settings`"),
@@ -22,7 +24,16 @@ const SHARED: [(&str, &str); 6] = [
 enum Seen {
     InItsFile,
     InItsFolder,
-    Beyond,
+    OnItsFloor,
+    Above,
+}
+
+/// A type: the file that declares it, and who may name it.
+#[derive(Clone, Debug)]
+struct Declared {
+    path: String,
+    floor: String,
+    seen: Seen,
 }
 
 #[test]
@@ -39,24 +50,27 @@ fn types_that_meet_have_names_of_their_own() {
         .collect();
     assert!(faults.is_empty(), "rename one, or say in SHARED why not:\n{}", faults.join("\n"));
     for (name, _) in SHARED {
-        assert!(shared.contains_key(name), "{name} is one type: take it out of SHARED");
+        assert!(declared.contains_key(name), "{name} is gone: take it out of SHARED");
     }
 }
 
 #[test]
 fn a_second_type_of_a_name_is_found_where_it_can_be_met() {
-    let one = Source::new("src/turn/a.rs", "pub(crate) struct Slot<T>(T);");
-    let is_found = |path: &str, text: &str| {
-        let sources = [Source::new(&one.path, &one.text), Source::new(path, text)];
+    let is_found = |files: &[(&str, &str)]| {
+        let sources: Vec<_> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
         shared(&declared(&sources)).contains_key("Slot")
     };
+    let offered = ("src/turn/a.rs", "pub struct Slot<T>(T);");
+    let edge = ("src/turn/mod.rs", "pub use a::Slot;");
     for text in [
         "pub struct Slot {\n}",
         "pub(crate) enum Slot {\n}",
         "#[derive(Debug)]\npub(super) type Slot = u32;",
-        "pub(in crate::io) trait Slot {\n}",
+        "pub(in crate::worker) trait Slot {\n}",
     ] {
-        assert!(is_found("src/io/b.rs", text), "{text}");
+        assert!(is_found(&[offered, edge, ("src/worker/b/c.rs", text)]), "{text}");
+        assert!(!is_found(&[offered, ("src/worker/b/c.rs", text)]), "not offered: {text}");
+        assert!(!is_found(&[offered, edge, ("src/io/b.rs", text)]), "io does not import turn");
     }
     for text in [
         "struct Slot;",
@@ -64,40 +78,61 @@ fn a_second_type_of_a_name_is_found_where_it_can_be_met() {
         "// pub struct Slot;",
         "#[cfg(test)]\nmod tests {\npub struct Slot;\n}",
     ] {
-        assert!(!is_found("src/io/b.rs", text), "{text}");
+        assert!(!is_found(&[offered, edge, ("src/worker/b.rs", text)]), "{text}");
     }
-    assert!(!is_found("src/turn/scenario/b.rs", "pub struct Slot;"), "a test's");
-    let folders = [
-        Source::new("src/io/a/b.rs", "pub(super) struct Slot;"),
-        Source::new("src/turn/a/b.rs", "pub(in crate::turn::a) struct Slot;"),
-    ];
-    assert!(!shared(&declared(&folders)).contains_key("Slot"), "each stays in its folder");
+    assert!(!is_found(&[offered, ("src/turn/scenario/b.rs", "pub struct Slot;")]), "a test's");
+    let folder = |path| (path, "pub(super) struct Slot;");
+    assert!(!is_found(&[folder("src/io/a/b.rs"), folder("src/io/c/d.rs")]), "in their folders");
+    assert!(is_found(&[folder("src/io/a/b.rs"), ("src/io/c.rs", "pub struct Slot;")]));
 }
 
-/// The types of the crate by name: where each is declared, and who may name it.
-fn declared(sources: &[Source]) -> BTreeMap<String, Vec<(String, Seen)>> {
+/// The types of the crate by name.
+fn declared(sources: &[Source]) -> BTreeMap<String, Vec<Declared>> {
     let is_test = |path: &str| path.contains("/scenario/") || path.ends_with("/tests.rs");
     let inside = sources.iter().filter(|it| it.path.starts_with("src/") && !is_test(&it.path));
     let mut declared: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for source in inside {
+        let Some(floor) = source.floor() else { continue };
+        let edge = sources.iter().find(|it| it.path == format!("src/{floor}/mod.rs"));
         for line in outside_tests(&source.code).lines() {
-            if let Some((name, seen)) = declaration(line, &source.path) {
-                declared.entry(name).or_default().push((source.path.clone(), seen));
-            }
+            let Some((name, seen)) = declaration(line, &source.path) else { continue };
+            let is_offered = edge.is_some_and(|it| words(&it.code).any(|(_, word)| word == name));
+            let seen = if seen == Seen::Above && !is_offered { Seen::OnItsFloor } else { seen };
+            let (path, floor) = (source.path.clone(), floor.to_owned());
+            declared.entry(name).or_default().push(Declared { path, floor, seen });
         }
     }
     declared
 }
 
-/// Names that more than one type has, of which somebody can meet two.
-fn shared(declared: &BTreeMap<String, Vec<(String, Seen)>>) -> BTreeMap<&str, Vec<&str>> {
+/// Names that more than one type has, of which somebody can meet two, and where those stand.
+fn shared(declared: &BTreeMap<String, Vec<Declared>>) -> BTreeMap<&str, Vec<&str>> {
     let met = declared.iter().filter_map(|(name, all)| {
-        let seen = all.iter().filter(|(_, seen)| *seen != Seen::InItsFile);
-        let paths: Vec<&str> = seen.clone().map(|(path, _)| path.as_str()).collect();
-        let is_met = paths.len() > 1 && seen.clone().any(|(_, seen)| *seen == Seen::Beyond);
-        is_met.then_some((name.as_str(), paths))
+        let is_met = |at: usize| {
+            let others = all.iter().enumerate().filter(|(other, _)| *other != at);
+            others.into_iter().any(|(_, other)| meet(&all[at], other))
+        };
+        let those = (0..all.len()).filter(|at| is_met(*at));
+        let paths: Vec<&str> = those.map(|at| all[at].path.as_str()).collect();
+        (!paths.is_empty()).then_some((name.as_str(), paths))
     });
     met.collect()
+}
+
+/// Whether there is a place where both may be named.
+fn meet(one: &Declared, other: &Declared) -> bool {
+    let reaches = |from: &Declared, to: &Declared| {
+        let above = FLOORS.iter().find(|(floor, _)| *floor == to.floor).map_or(&[][..], |it| it.1);
+        from.floor == to.floor || from.seen == Seen::Above && above.contains(&from.floor.as_str())
+    };
+    let is_in_a_file = one.seen == Seen::InItsFile || other.seen == Seen::InItsFile;
+    let are_in_folders = one.seen == Seen::InItsFolder && other.seen == Seen::InItsFolder;
+    let both_above = one.seen == Seen::Above && other.seen == Seen::Above;
+    let common = FLOORS
+        .iter()
+        .any(|(_, below)| [one, other].iter().all(|it| below.contains(&it.floor.as_str())));
+    let has_place = reaches(one, other) || reaches(other, one) || both_above && common;
+    !is_in_a_file && !are_in_folders && has_place
 }
 
 /// The type that a line declares, unless it is indented and so part of something else.
@@ -105,7 +140,7 @@ fn declaration(line: &str, path: &str) -> Option<(String, Seen)> {
     let (seen, rest) = match line.strip_prefix("pub") {
         None => (Seen::InItsFile, line),
         Some(rest) => match rest.strip_prefix('(').and_then(|rest| rest.split_once(") ")) {
-            None => (Seen::Beyond, rest.trim_start()),
+            None => (Seen::Above, rest.trim_start()),
             Some((whom, rest)) => (seen_by(whom, path), rest),
         },
     };
@@ -120,6 +155,7 @@ fn seen_by(whom: &str, path: &str) -> Seen {
     match whom.strip_prefix("in crate::") {
         Some(module) if module.replace("::", "/") == folder => Seen::InItsFolder,
         None if whom == "super" => Seen::InItsFolder,
-        Some(_) | None => Seen::Beyond,
+        Some(_) => Seen::OnItsFloor,
+        None => Seen::Above,
     }
 }

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::file::source::{Place, Remedy};
+use super::file::source::{Remedy, WrittenAt};
 use super::machine::Machine;
 use super::schema::{self, Key, Options};
 use super::value::Value;
@@ -63,7 +63,7 @@ pub(super) fn addresses(options: &Options, machine: &Machine) -> Result<(Asked, 
 
 impl Unfit {
     /// Where the value was written that it is about.
-    pub(super) fn place(&self, options: &Options) -> Option<Place> {
+    pub(super) fn place(&self, options: &Options) -> Option<WrittenAt> {
         self.nth.and_then(|nth| place_of(options, self.key, nth))
     }
 }
@@ -306,8 +306,8 @@ fn loopback(family: Family) -> IpAddr {
 }
 
 /// Where a value of one of the keys above was written.
-fn place_of(options: &Options, key: &Key, nth: usize) -> Option<Place> {
-    fn nth_of<T>(given: Option<&Vec<Given<T>>>, nth: usize) -> Option<Place> {
+fn place_of(options: &Options, key: &Key, nth: usize) -> Option<WrittenAt> {
+    fn nth_of<T>(given: Option<&Vec<Given<T>>>, nth: usize) -> Option<WrittenAt> {
         given.and_then(|given| given.get(nth)).map(|given| given.place)
     }
     if key.name == schema::LISTEN.name {

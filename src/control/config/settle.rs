@@ -10,7 +10,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::addresses::{self, Addresses, Unfit};
-use super::file::source::{ConfigError, ConfigText, Place};
+use super::file::source::{ConfigError, ConfigText, WrittenAt};
 use super::file::users::{Fault, UsersFile};
 use super::machine::Machine;
 use super::schema::{self, Key, Options, Values};
@@ -69,7 +69,12 @@ impl Settling<'_> {
         })
     }
 
-    fn fail<T>(&self, key: &Key, place: Option<Place>, problem: String) -> Result<T, ConfigError> {
+    fn fail<T>(
+        &self,
+        key: &Key,
+        place: Option<WrittenAt>,
+        problem: String,
+    ) -> Result<T, ConfigError> {
         Err(self.source.error(place, key.name, problem))
     }
 

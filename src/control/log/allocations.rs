@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tracing::info;
 
-use super::rate::{Admission, Rate};
+use super::rate::{LineAdmission, Rate};
 use crate::turn::{Closed, FiveTuple, ListenerId, Opened, PerFamily, WorkerIndex};
 
 /// Lines about allocations that are logged each second; the rest is one more line.
@@ -36,7 +36,7 @@ impl AllocationLog {
         worker: WorkerIndex,
         opened: &Opened,
     ) {
-        if self.admit(now) == Admission::Log {
+        if self.admit(now) == LineAdmission::Log {
             let Opened { session, user, path, relayed, lifetime_s } = opened;
             info!(
                 %session,
@@ -59,7 +59,7 @@ impl AllocationLog {
         worker: WorkerIndex,
         closed: &Closed,
     ) {
-        if self.admit(now) == Admission::Log {
+        if self.admit(now) == LineAdmission::Log {
             let Closed { session, user, path, relayed, duration_ms, traffic, peers: _, cause } =
                 closed;
             info!(
@@ -94,7 +94,7 @@ impl AllocationLog {
         self.rate.due()
     }
 
-    fn admit(&mut self, now: Instant) -> Admission {
+    fn admit(&mut self, now: Instant) -> LineAdmission {
         self.settle(now);
         self.rate.admit(now)
     }

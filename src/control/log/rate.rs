@@ -19,7 +19,7 @@ pub(in crate::control) struct Rate {
 
 /// What became of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::control) enum Admission {
+pub(in crate::control) enum LineAdmission {
     /// It may be logged.
     Log,
     /// It is counted.
@@ -33,16 +33,16 @@ impl Rate {
     }
 
     /// Asks for one line. Call [`Rate::left_out`] before, so that a second's count is not lost.
-    pub(in crate::control) fn admit(&mut self, now: Instant) -> Admission {
+    pub(in crate::control) fn admit(&mut self, now: Instant) -> LineAdmission {
         if now >= self.ends() && self.left_out == 0 {
             (self.since, self.logged) = (now, 0);
         }
         if self.logged < self.lines_per_second {
             self.logged += 1;
-            return Admission::Log;
+            return LineAdmission::Log;
         }
         self.left_out += 1;
-        Admission::Count
+        LineAdmission::Count
     }
 
     /// Takes the number of lines that a finished second left out; `None` when there were none or
@@ -71,20 +71,20 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Admission, Rate};
+    use super::{LineAdmission, Rate};
 
     #[test]
     fn the_rest_of_a_second_is_one_count() {
         let start = Instant::now();
         let mut rate = Rate::new(2, start);
         let seen: Vec<_> = (0..5).map(|_| rate.admit(start)).collect();
-        assert_eq!(&seen[..3], [Admission::Log, Admission::Log, Admission::Count]);
+        assert_eq!(&seen[..3], [LineAdmission::Log, LineAdmission::Log, LineAdmission::Count]);
         assert_eq!(rate.left_out(start), None);
         let due = rate.due().unwrap();
         assert_eq!(due, start + Duration::from_secs(1));
         assert_eq!(rate.left_out(due), Some(3));
         assert_eq!((rate.left_out(due), rate.due()), (None, None));
-        assert_eq!(rate.admit(due), Admission::Log);
+        assert_eq!(rate.admit(due), LineAdmission::Log);
     }
 
     proptest! {
@@ -97,7 +97,7 @@ mod tests {
             for gap_ms in &gaps_ms {
                 now += Duration::from_millis(*gap_ms);
                 counted += rate.left_out(now).unwrap_or_default();
-                if rate.admit(now) == Admission::Log {
+                if rate.admit(now) == LineAdmission::Log {
                     logged_at.push(now);
                 }
             }

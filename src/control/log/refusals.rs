@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tracing::info;
 
-use super::rate::{Admission, Rate};
+use super::rate::{LineAdmission, Rate};
 use crate::turn::{RequestRefused, WorkerIndex};
 
 /// Refusals that are logged each second; the rest is one more line.
@@ -31,7 +31,7 @@ impl Refusals {
         refused: &RequestRefused,
     ) {
         self.settle(now);
-        if self.rate.admit(now) == Admission::Log {
+        if self.rate.admit(now) == LineAdmission::Log {
             let RequestRefused { path, user, method, code, reason, left_out } = refused;
             info!(
                 user = &**user,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tracing::warn;
 
-use super::rate::{Admission, Rate};
+use super::rate::{LineAdmission, Rate};
 use crate::turn::WorkerIndex;
 
 /// Lines about sockets that are logged each second; the rest is one more line.
@@ -43,7 +43,7 @@ impl SocketLog {
         errno: i32,
     ) {
         self.settle(now);
-        if self.rate.admit(now) == Admission::Log {
+        if self.rate.admit(now) == LineAdmission::Log {
             let error = io::Error::from_raw_os_error(errno);
             let NamedSocket { kind, address } = socket;
             let address = address.map(tracing::field::display);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tracing::warn;
 
-use super::rate::{Admission, Rate};
+use super::rate::{LineAdmission, Rate};
 use crate::turn::{StrangersRefused, WorkerIndex};
 
 /// Lines about strangers that are logged each second; the rest is one more line.
@@ -31,7 +31,7 @@ impl Strangers {
         refused: &StrangersRefused,
     ) {
         self.settle(now);
-        if self.rate.admit(now) == Admission::Log {
+        if self.rate.admit(now) == LineAdmission::Log {
             let StrangersRefused { network, kind, answers, others } = refused;
             warn!(
                 %network,

@@ -23,7 +23,7 @@ pub(super) struct Text(String);
 
 /// What the values of a family do in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MetricKind {
     /// They only grow; by convention the name ends in `_total`.
     Counter,
     /// They rise and fall.
@@ -53,13 +53,13 @@ impl Text {
     pub(super) fn family<'a>(
         &'a mut self,
         name: &'a str,
-        kind: Kind,
+        kind: MetricKind,
         help: &str,
     ) -> MetricFamily<'a> {
         let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
         };
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         self.0.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
@@ -260,14 +260,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::parser::{Read, parse};
-    use super::{Kind, Text, Total};
+    use super::{MetricKind, Text, Total};
 
     #[test]
     fn a_family_to_the_byte() {
         let mut text = Text::default();
-        let mut family = text.family("a_total", Kind::Counter, "One\\two\nthree.");
+        let mut family = text.family("a_total", MetricKind::Counter, "One\\two\nthree.");
         family.sample(&[("worker", "0"), ("word", "say \"\\\n\"")], 7_u64);
-        text.family("b", Kind::Gauge, "B.").sample(&[], 1.5);
+        text.family("b", MetricKind::Gauge, "B.").sample(&[], 1.5);
         let expected = "# HELP a_total One\\\\two\\nthree.\n# TYPE a_total counter\n\
                         a_total{worker=\"0\",word=\"say \\\"\\\\\\n\\\"\"} 7\n\
                         # HELP b B.\n# TYPE b gauge\nb 1.5\n";
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn a_distribution_to_the_byte() {
         let mut text = Text::default();
-        let mut family = text.family("a_seconds", Kind::Histogram, "A.");
+        let mut family = text.family("a_seconds", MetricKind::Histogram, "A.");
         let buckets = [(0.00005, 2), (1.0, 3)].into_iter();
         family.distribution(&[("worker", "0")], buckets, Total { sum: 4.25, count: 5 });
         let text = text.finish();
@@ -306,7 +306,7 @@ mod tests {
             let mut text = Text::default();
             let mut expected = BTreeMap::new();
             for (name, (grows, help, samples)) in &families {
-                let kind = if *grows { Kind::Counter } else { Kind::Gauge };
+                let kind = if *grows { MetricKind::Counter } else { MetricKind::Gauge };
                 let mut family = text.family(name, kind, help);
                 let samples: &Samples = samples;
                 for ([a, b], value) in samples {

@@ -26,7 +26,7 @@ impl Sort {
 const PAGE: isize = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub(super) enum KeyPress {
     Quit,
     /// Leaves what lies over the screen, or the program.
     Back,
@@ -42,27 +42,27 @@ pub(super) enum Key {
     Workers,
 }
 
-pub(super) fn meaning(key: KeyEvent) -> Option<Key> {
+pub(super) fn meaning(key: KeyEvent) -> Option<KeyPress> {
     if key.kind == KeyEventKind::Release {
         return None;
     }
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     match key.code {
-        KeyCode::Char('c') if control => Some(Key::Quit),
-        KeyCode::Char('q') => Some(Key::Quit),
-        KeyCode::Esc => Some(Key::Back),
-        KeyCode::Char('p') => Some(Key::Sort(Sort::Packets)),
-        KeyCode::Char('b') => Some(Key::Sort(Sort::Bits)),
-        KeyCode::Char('a') => Some(Key::Sort(Sort::Age)),
-        KeyCode::Up | KeyCode::Char('k') => Some(Key::Move(-1)),
-        KeyCode::Down | KeyCode::Char('j') => Some(Key::Move(1)),
-        KeyCode::PageUp => Some(Key::Move(-PAGE)),
-        KeyCode::PageDown => Some(Key::Move(PAGE)),
-        KeyCode::Home | KeyCode::Char('g') => Some(Key::First),
-        KeyCode::End | KeyCode::Char('G') => Some(Key::Last),
-        KeyCode::Enter => Some(Key::Open),
-        KeyCode::Char('?' | 'h') => Some(Key::Help),
-        KeyCode::Char('w') => Some(Key::Workers),
+        KeyCode::Char('c') if control => Some(KeyPress::Quit),
+        KeyCode::Char('q') => Some(KeyPress::Quit),
+        KeyCode::Esc => Some(KeyPress::Back),
+        KeyCode::Char('p') => Some(KeyPress::Sort(Sort::Packets)),
+        KeyCode::Char('b') => Some(KeyPress::Sort(Sort::Bits)),
+        KeyCode::Char('a') => Some(KeyPress::Sort(Sort::Age)),
+        KeyCode::Up | KeyCode::Char('k') => Some(KeyPress::Move(-1)),
+        KeyCode::Down | KeyCode::Char('j') => Some(KeyPress::Move(1)),
+        KeyCode::PageUp => Some(KeyPress::Move(-PAGE)),
+        KeyCode::PageDown => Some(KeyPress::Move(PAGE)),
+        KeyCode::Home | KeyCode::Char('g') => Some(KeyPress::First),
+        KeyCode::End | KeyCode::Char('G') => Some(KeyPress::Last),
+        KeyCode::Enter => Some(KeyPress::Open),
+        KeyCode::Char('?' | 'h') => Some(KeyPress::Help),
+        KeyCode::Char('w') => Some(KeyPress::Workers),
         _ => None,
     }
 }
@@ -75,20 +75,20 @@ mod tests {
     fn keys_mean_what_the_help_says() {
         let plain = |code| meaning(KeyEvent::new(code, KeyModifiers::NONE));
         for (code, key) in [
-            (KeyCode::Char('q'), Key::Quit),
-            (KeyCode::Esc, Key::Back),
-            (KeyCode::Char('p'), Key::Sort(Sort::Packets)),
-            (KeyCode::Char('b'), Key::Sort(Sort::Bits)),
-            (KeyCode::Char('a'), Key::Sort(Sort::Age)),
-            (KeyCode::Down, Key::Move(1)),
-            (KeyCode::PageUp, Key::Move(-PAGE)),
-            (KeyCode::Enter, Key::Open),
-            (KeyCode::Char('?'), Key::Help),
+            (KeyCode::Char('q'), KeyPress::Quit),
+            (KeyCode::Esc, KeyPress::Back),
+            (KeyCode::Char('p'), KeyPress::Sort(Sort::Packets)),
+            (KeyCode::Char('b'), KeyPress::Sort(Sort::Bits)),
+            (KeyCode::Char('a'), KeyPress::Sort(Sort::Age)),
+            (KeyCode::Down, KeyPress::Move(1)),
+            (KeyCode::PageUp, KeyPress::Move(-PAGE)),
+            (KeyCode::Enter, KeyPress::Open),
+            (KeyCode::Char('?'), KeyPress::Help),
         ] {
             assert_eq!(plain(code), Some(key), "{code:?}");
         }
         assert_eq!((plain(KeyCode::Char('c')), plain(KeyCode::Char('x'))), (None, None));
         let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-        assert_eq!(meaning(interrupt), Some(Key::Quit));
+        assert_eq!(meaning(interrupt), Some(KeyPress::Quit));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::{Key, Sort};
+use super::keys::{KeyPress, Sort};
 use super::trace::Trace;
 use crate::control::admin::protocol::{Busy, SessionDetail, Top, WorkerFigures};
 
@@ -209,21 +209,25 @@ impl TopState {
     }
 
     /// Does what a key means.
-    pub(super) fn press(&mut self, key: Key) -> After {
+    pub(super) fn press(&mut self, key: KeyPress) -> After {
         match (key, &self.overlay) {
-            (Key::Quit, _) => return After::Quit,
-            (Key::Back, Overlay::None) if self.is_about_workers => self.is_about_workers = false,
-            (Key::Back, Overlay::None) => return After::Quit,
-            (Key::Back, Overlay::Help | Overlay::Session(_)) => self.overlay = Overlay::None,
-            (Key::Help, Overlay::Help) => self.overlay = Overlay::None,
-            (Key::Help, Overlay::None | Overlay::Session(_)) => self.overlay = Overlay::Help,
-            (Key::Sort(sort), _) => self.sort = sort,
-            (Key::Workers, _) => self.is_about_workers = !self.is_about_workers,
-            (Key::Move(by), _) => self.select(|at, _| at.map_or(0, |at| at.saturating_add(by))),
-            (Key::First, _) => self.select(|_, _| 0),
-            (Key::Last, _) => self.select(|_, last| last),
-            (Key::Open, Overlay::Session(_)) => self.overlay = Overlay::None,
-            (Key::Open, Overlay::None | Overlay::Help) => self.open(),
+            (KeyPress::Quit, _) => return After::Quit,
+            (KeyPress::Back, Overlay::None) if self.is_about_workers => {
+                self.is_about_workers = false
+            }
+            (KeyPress::Back, Overlay::None) => return After::Quit,
+            (KeyPress::Back, Overlay::Help | Overlay::Session(_)) => self.overlay = Overlay::None,
+            (KeyPress::Help, Overlay::Help) => self.overlay = Overlay::None,
+            (KeyPress::Help, Overlay::None | Overlay::Session(_)) => self.overlay = Overlay::Help,
+            (KeyPress::Sort(sort), _) => self.sort = sort,
+            (KeyPress::Workers, _) => self.is_about_workers = !self.is_about_workers,
+            (KeyPress::Move(by), _) => {
+                self.select(|at, _| at.map_or(0, |at| at.saturating_add(by)))
+            }
+            (KeyPress::First, _) => self.select(|_, _| 0),
+            (KeyPress::Last, _) => self.select(|_, last| last),
+            (KeyPress::Open, Overlay::Session(_)) => self.overlay = Overlay::None,
+            (KeyPress::Open, Overlay::None | Overlay::Help) => self.open(),
         }
         After::GoOn
     }

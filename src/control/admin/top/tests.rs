@@ -5,7 +5,7 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::Color;
 
-use super::keys::{Key, Sort};
+use super::keys::{KeyPress, Sort};
 use super::palette::Palette;
 use super::screen::draw;
 use super::state::{After, TopState};
@@ -152,7 +152,7 @@ fn sessions_are_sorted_by_the_key() {
         (Sort::Bits, "0-1", "bit/s▾"),
         (Sort::Age, "0-2", "age▾"),
     ] {
-        assert_eq!(state.press(Key::Sort(sort)), After::GoOn);
+        assert_eq!(state.press(KeyPress::Sort(sort)), After::GoOn);
         let lines = screen(&state, LARGE);
         let at = lines.iter().position(|line| line.starts_with("session")).unwrap();
         assert!(lines[at].contains(head), "{}", lines[at]);
@@ -164,23 +164,23 @@ fn sessions_are_sorted_by_the_key() {
 fn the_bar_reaches_every_session_and_stays_on_its_own() {
     let mut state = two_samples();
     assert_eq!(state.selected(), None);
-    state.press(Key::Last);
+    state.press(KeyPress::Last);
     assert_eq!(state.selected(), Some(58));
     let lines = screen(&state, SMALL);
     assert!(lines[23].starts_with("1-59"), "it has scrolled: {lines:#?}");
-    state.press(Key::Move(1));
+    state.press(KeyPress::Move(1));
     assert_eq!(state.selected(), Some(58), "there is none below");
-    state.press(Key::First);
-    state.press(Key::Move(1));
+    state.press(KeyPress::First);
+    state.press(KeyPress::Move(1));
     assert_eq!(state.selected(), Some(1));
-    state.press(Key::Sort(Sort::Bits));
+    state.press(KeyPress::Sort(Sort::Bits));
     assert_eq!(state.selected(), Some(0), "0-1 has most bits and keeps the bar");
 }
 
 #[test]
 fn enter_opens_a_session_and_escape_leaves_it() {
     let mut state = two_samples();
-    state.press(Key::Open);
+    state.press(KeyPress::Open);
     assert_eq!(state.wanted_detail(), Some("0-2"));
     assert!(screen(&state, SMALL).iter().any(|line| line.contains("asking")));
     let peer: std::net::SocketAddr = "203.0.113.9:7000".parse().unwrap();
@@ -201,19 +201,19 @@ fn enter_opens_a_session_and_escape_leaves_it() {
     assert_eq!(state.wanted_detail(), Some("0-2"));
     state.note_detail("0-2", Err("there is no session 0-2".to_owned()));
     assert!(screen(&state, SMALL).join("\n").contains("there is no session 0-2"));
-    assert_eq!(state.press(Key::Back), After::GoOn);
-    assert_eq!(state.press(Key::Back), After::Quit);
+    assert_eq!(state.press(KeyPress::Back), After::GoOn);
+    assert_eq!(state.press(KeyPress::Back), After::Quit);
 }
 
 #[test]
 fn help_names_every_key_and_fits_a_small_screen() {
     let mut state = two_samples();
-    state.press(Key::Help);
+    state.press(KeyPress::Help);
     let text = screen(&state, SMALL).join("\n");
     for part in ["move the bar", "Enter", "sort sessions", "every worker", "q  quit", "lists all"] {
         assert!(text.contains(part), "{part} in\n{text}");
     }
-    state.press(Key::Help);
+    state.press(KeyPress::Help);
     assert!(!screen(&state, SMALL).join("\n").contains("move the bar"));
 }
 
@@ -229,7 +229,7 @@ fn many_workers_leave_room_for_sessions_until_all_are_wanted() {
     assert!(lines[workers + 2].starts_with("0 "), "then the busiest: {lines:#?}");
     assert!(lines.iter().any(|line| line.contains("w shows all")));
     assert!(at(&lines, "session").is_some());
-    state.press(Key::Workers);
+    state.press(KeyPress::Workers);
     let lines = screen(&state, (120, 80));
     assert!(at(&lines, "63 ").is_some() && at(&lines, "session").is_none(), "{lines:#?}");
 }
@@ -247,7 +247,7 @@ fn one_sample_has_no_rates_and_none_is_waited_for() {
 #[test]
 fn nothing_is_coloured_where_colours_are_not_wanted() {
     let mut state = two_samples();
-    state.press(Key::Help);
+    state.press(KeyPress::Help);
     let is_coloured = |cell: &Cell| cell.fg != Color::Reset || cell.bg != Color::Reset;
     let coloured = |palette| buffer(&state, LARGE, palette).content.iter().any(is_coloured);
     assert!(coloured(Palette::COLOURED));
@@ -257,7 +257,7 @@ fn nothing_is_coloured_where_colours_are_not_wanted() {
 #[test]
 fn a_small_terminal_is_no_panic() {
     let mut state = two_samples();
-    for key in [Key::Workers, Key::Workers, Key::Help, Key::Open] {
+    for key in [KeyPress::Workers, KeyPress::Workers, KeyPress::Help, KeyPress::Open] {
         for size in [(1, 1), (20, 5), (300, 3), (8, 60)] {
             screen(&state, size);
         }

@@ -19,7 +19,7 @@ const MESSAGE_SIDE: usize = 100;
 
 /// Where a value was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum WrittenAt {
     /// On the command line.
     Flag,
     /// In the file, at this byte.
@@ -57,17 +57,22 @@ impl ConfigText {
         toml::from_str(&self.text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
             let problem = bounded(&error.message().replace('\n', " "));
-            self.error(Some(Place::File(offset)), self.key_at(offset), problem)
+            self.error(Some(WrittenAt::File(offset)), self.key_at(offset), problem)
         })
     }
 
     /// Puts an error together; `place` is `None` where the key was not given at all.
-    pub(crate) fn error(&self, place: Option<Place>, key: &str, problem: String) -> ConfigError {
+    pub(crate) fn error(
+        &self,
+        place: Option<WrittenAt>,
+        key: &str,
+        problem: String,
+    ) -> ConfigError {
         let origin = match place {
-            Some(Place::File(offset)) => {
+            Some(WrittenAt::File(offset)) => {
                 format!("{}:{}", self.path.display(), self.line_at(offset))
             }
-            Some(Place::Flag) => "command line".to_owned(),
+            Some(WrittenAt::Flag) => "command line".to_owned(),
             None => "default".to_owned(),
         };
         ConfigError { origin, key: key.to_owned(), problem, remedy: Remedy::Operator }

@@ -12,20 +12,20 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use toml::Spanned;
 
 use super::Value;
-use crate::control::config::file::source::{ConfigError, ConfigText, Place};
+use crate::control::config::file::source::{ConfigError, ConfigText, WrittenAt};
 use crate::control::config::schema::key::{Key, Preset};
 
 /// A value and the place it was written at.
 #[derive(Clone, Debug)]
 pub(crate) struct Given<T> {
     pub(crate) value: T,
-    pub(crate) place: Place,
+    pub(crate) place: WrittenAt,
 }
 
 impl<'de, T: Value> Deserialize<'de> for Given<T> {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Read<T>>::deserialize(source)?;
-        let place = Place::File(spanned.span().start);
+        let place = WrittenAt::File(spanned.span().start);
         Ok(Self { value: spanned.into_inner().0, place })
     }
 }
@@ -63,7 +63,7 @@ impl<T: Value> Visitor<'_> for Scalar<T> {
 
 /// Reads a value of the command line.
 pub(in crate::control) fn flag<T: Value>(text: &str) -> Result<Given<T>, String> {
-    T::read(text).map(|value| Given { value, place: Place::Flag })
+    T::read(text).map(|value| Given { value, place: WrittenAt::Flag })
 }
 
 /// How often a key may be given, and what it comes to.

@@ -2,7 +2,7 @@
 
 use super::{Moment, each, worker};
 use crate::control::log::totals::drops;
-use crate::control::metrics::text::{Kind, Text};
+use crate::control::metrics::text::{MetricKind, Text};
 use crate::turn::{Counters, Families, Load, METHODS, QuotaHit, Refusal, ReplyKind, Transport};
 use crate::wire::{ErrorCode, Method};
 use crate::worker::Snapshot;
@@ -11,7 +11,7 @@ pub(super) fn tell(text: &mut Text, moment: &Moment<'_>) {
     let (answered, known) = (&moment.sample.answered, &moment.sample.known);
     traffic(text, answered);
     let help = "Allocations that the server holds at most.";
-    text.family("uturn_allocations_limit", Kind::Gauge, help)
+    text.family("uturn_allocations_limit", MetricKind::Gauge, help)
         .sample(&[], moment.status.allocations_limit);
     allocations(text, answered);
     ports(text, answered);
@@ -32,7 +32,7 @@ fn traffic(text: &mut Text, workers: &[Snapshot]) {
 }
 
 fn loads(text: &mut Text, name: &str, help: &str, workers: &[Snapshot], of: fn(Load) -> u64) {
-    let mut family = text.family(name, Kind::Counter, help);
+    let mut family = text.family(name, MetricKind::Counter, help);
     for snapshot in workers {
         for (direction, load) in directions(&snapshot.turn) {
             let worker = worker(snapshot);
@@ -53,24 +53,24 @@ fn directions(turn: &Counters) -> [(&'static str, Load); 5] {
 
 fn allocations(text: &mut Text, workers: &[Snapshot]) {
     let help = "Allocations that live, by how the client comes and the relayed addresses it has.";
-    by_ends(text, ("uturn_allocations", Kind::Gauge, help), workers, Counters::live_over);
+    by_ends(text, ("uturn_allocations", MetricKind::Gauge, help), workers, Counters::live_over);
     let help = "Allocations made, likewise.";
-    let head = ("uturn_allocations_opened_total", Kind::Counter, help);
+    let head = ("uturn_allocations_opened_total", MetricKind::Counter, help);
     by_ends(text, head, workers, Counters::opened_over);
     let help = "Allocations ended.";
-    let head = ("uturn_allocations_closed_total", Kind::Counter, help);
+    let head = ("uturn_allocations_closed_total", MetricKind::Counter, help);
     each(text, head, workers, |it| it.turn.closed);
     let help = "Ports reserved for a later allocation (EVEN-PORT).";
-    let head = ("uturn_reservations_made_total", Kind::Counter, help);
+    let head = ("uturn_reservations_made_total", MetricKind::Counter, help);
     each(text, head, workers, |it| it.turn.reserved);
     let help = "Reserved ports that became an allocation's (RESERVATION-TOKEN).";
-    let head = ("uturn_reservations_redeemed_total", Kind::Counter, help);
+    let head = ("uturn_reservations_redeemed_total", MetricKind::Counter, help);
     each(text, head, workers, |it| it.turn.redeemed);
 }
 
 fn by_ends(
     text: &mut Text,
-    (name, kind, help): (&str, Kind, &str),
+    (name, kind, help): (&str, MetricKind, &str),
     workers: &[Snapshot],
     value: fn(&Counters, Transport, Families) -> u64,
 ) {
@@ -95,13 +95,13 @@ fn ports(text: &mut Text, workers: &[Snapshot]) {
         .collect();
     let help =
         "Relay ports that a worker draws first, by relay address; all together are the range.";
-    let mut family = text.family("uturn_relay_ports", Kind::Gauge, help);
+    let mut family = text.family("uturn_relay_ports", MetricKind::Gauge, help);
     for (worker, address, ports) in &rows {
         family.sample(&[("worker", worker), ("address", address)], ports.ports);
     }
     let help =
         "Relay ports that a worker has, its own or others: in use, reserved, or not yet closed.";
-    let mut family = text.family("uturn_relay_ports_in_use", Kind::Gauge, help);
+    let mut family = text.family("uturn_relay_ports_in_use", MetricKind::Gauge, help);
     for (worker, address, ports) in &rows {
         family.sample(&[("worker", worker), ("address", address)], ports.in_use);
     }
@@ -111,7 +111,7 @@ fn logins(text: &mut Text, workers: &[Snapshot]) {
     let help = "Requests that need a login, by what came of it; no_credentials (401) begins every \
                 login, stale_nonce (438) renews one, foreign_nonce (438) is another \
                 server's, or of a client whose address has changed.";
-    let mut family = text.family("uturn_authentications_total", Kind::Counter, help);
+    let mut family = text.family("uturn_authentications_total", MetricKind::Counter, help);
     let sum = |of: &dyn Fn(&Counters) -> u64| workers.iter().map(|it| of(&it.turn)).sum::<u64>();
     family.sample(&[("result", "accepted")], sum(&|turn| turn.authenticated));
     for refusal in Refusal::ALL {
@@ -123,7 +123,7 @@ fn logins(text: &mut Text, workers: &[Snapshot]) {
 fn strangers(text: &mut Text, workers: &[Snapshot]) {
     let help = "Answers that strangers did not get, because their network has used up what \
                 stranger-reply-bytes lets it have.";
-    let mut family = text.family("uturn_stranger_replies_refused_total", Kind::Counter, help);
+    let mut family = text.family("uturn_stranger_replies_refused_total", MetricKind::Counter, help);
     for kind in ReplyKind::ALL {
         let sum: u64 = workers.iter().map(|it| it.turn.refused_replies(kind)).sum();
         family.sample(&[("kind", kind.name())], sum);
@@ -134,7 +134,7 @@ fn quotas(text: &mut Text, workers: &[Snapshot]) {
     let help = "Times that a request found a quota used up: allocations of a user or in total, \
                 permissions or channels of an allocation, relay ports of a worker, allocations \
                 that are being opened.";
-    let mut family = text.family("uturn_quota_hits_total", Kind::Counter, help);
+    let mut family = text.family("uturn_quota_hits_total", MetricKind::Counter, help);
     for quota in QuotaHit::ALL {
         let sum: u64 = workers.iter().map(|it| it.turn.quota_hits(quota)).sum();
         family.sample(&[("quota", quota.name())], sum);
@@ -143,13 +143,13 @@ fn quotas(text: &mut Text, workers: &[Snapshot]) {
 
 fn requests(text: &mut Text, workers: &[Snapshot]) {
     let help = "Requests answered with success.";
-    let mut family = text.family("uturn_requests_succeeded_total", Kind::Counter, help);
+    let mut family = text.family("uturn_requests_succeeded_total", MetricKind::Counter, help);
     for method in METHODS {
         let sum: u64 = workers.iter().map(|it| it.turn.successes(method)).sum();
         family.sample(&[("method", word(method))], sum);
     }
     let help = "Requests answered with an error, by its code; a 401 comes before every login.";
-    let mut family = text.family("uturn_requests_failed_total", Kind::Counter, help);
+    let mut family = text.family("uturn_requests_failed_total", MetricKind::Counter, help);
     for method in METHODS {
         for code in ErrorCode::ALL {
             let sum: u64 = workers.iter().map(|it| it.turn.errors(method, code)).sum();
@@ -175,7 +175,7 @@ fn word(method: Method) -> &'static str {
 /// Every worker has the reasons in the same order.
 fn dropped(text: &mut Text, workers: &[Snapshot]) {
     let help = "Datagrams dropped, by reason.";
-    let mut family = text.family("uturn_dropped_total", Kind::Counter, help);
+    let mut family = text.family("uturn_dropped_total", MetricKind::Counter, help);
     let mut all: Vec<_> = workers.iter().map(drops).collect();
     while let Some(row) = all.iter_mut().map(Iterator::next).collect::<Option<Vec<_>>>()
         && let Some(&(reason, _)) = row.first()
@@ -187,11 +187,13 @@ fn dropped(text: &mut Text, workers: &[Snapshot]) {
 
 fn faults(text: &mut Text, workers: &[Snapshot]) {
     let help = "Relay sockets that the driver refused or lost.";
-    let head = ("uturn_relays_broken_total", Kind::Counter, help);
+    let head = ("uturn_relays_broken_total", MetricKind::Counter, help);
     each(text, head, workers, |it| it.worker.relays_broken);
     let help = "Datagrams handed to the worker that has their client (steer = cpu).";
-    each(text, ("uturn_strays_total", Kind::Counter, help), workers, |it| it.worker.misrouted);
+    each(text, ("uturn_strays_total", MetricKind::Counter, help), workers, |it| {
+        it.worker.misrouted
+    });
     let help = "Claims on clients that a worker was not told of because it hangs (steer = cpu).";
-    let head = ("uturn_claims_dropped_total", Kind::Counter, help);
+    let head = ("uturn_claims_dropped_total", MetricKind::Counter, help);
     each(text, head, workers, |it| it.worker.claims_dropped);
 }

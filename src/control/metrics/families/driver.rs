@@ -1,7 +1,7 @@
 //! What the drivers do: datagrams in and out, trains, buffers, and how long they hold a datagram.
 
 use super::{each, worker};
-use crate::control::metrics::text::{Kind, MetricFamily, Text, Total};
+use crate::control::metrics::text::{MetricFamily, MetricKind, Text, Total};
 use crate::io::{self, SizeHistogram};
 use crate::worker::Snapshot;
 
@@ -17,7 +17,7 @@ pub(super) fn tell(text: &mut Text, workers: &[Snapshot]) {
     held(text, workers);
     sizes(text, workers);
     let help = "Datagrams the kernel dropped because a listening socket's buffer was full.";
-    let head = ("uturn_listener_overflow_total", Kind::Counter, help);
+    let head = ("uturn_listener_overflow_total", MetricKind::Counter, help);
     each(text, head, workers, |it| it.listener_overflow);
     counters(text, workers);
 }
@@ -26,7 +26,7 @@ fn held(text: &mut Text, workers: &[Snapshot]) {
     let help = "Longest time that datagrams can have been held by the server: the wait for a batch \
                 and the work until the last send of their turn. Sampled, one turn in 16; the time \
                 in the kernel's receive queue is not in it.";
-    let mut family = text.family("uturn_held_seconds", Kind::Histogram, help);
+    let mut family = text.family("uturn_held_seconds", MetricKind::Histogram, help);
     for snapshot in workers {
         let held = &snapshot.held;
         let buckets = HELD_US.iter().map(|micros| (seconds(*micros), held.up_to(*micros)));
@@ -41,12 +41,12 @@ fn seconds(micros: u64) -> f64 {
 
 fn sizes(text: &mut Text, workers: &[Snapshot]) {
     let help = "Datagrams that a turn of a worker's loop brought.";
-    let mut family = text.family("uturn_turn_datagrams", Kind::Histogram, help);
+    let mut family = text.family("uturn_turn_datagrams", MetricKind::Histogram, help);
     for snapshot in workers {
         size(&mut family, &[("worker", &worker(snapshot))], &snapshot.io.turn_sizes);
     }
     let help = "Datagrams of a receive (in) and of a send (out); more than one is a train.";
-    let mut family = text.family("uturn_train_datagrams", Kind::Histogram, help);
+    let mut family = text.family("uturn_train_datagrams", MetricKind::Histogram, help);
     for snapshot in workers {
         let worker = worker(snapshot);
         for (direction, sizes) in
@@ -78,8 +78,11 @@ fn counters(text: &mut Text, workers: &[Snapshot]) {
         if name.starts_with(DROPS) {
             continue;
         }
-        let (kind, end) =
-            if LEVELS.contains(name) { (Kind::Gauge, "") } else { (Kind::Counter, "_total") };
+        let (kind, end) = if LEVELS.contains(name) {
+            (MetricKind::Gauge, "")
+        } else {
+            (MetricKind::Counter, "_total")
+        };
         let full = format!("uturn_io_{name}{end}");
         let mut family = text.family(&full, kind, doc.trim());
         for (worker, values) in &values {

@@ -16,7 +16,7 @@ mod server;
 
 use super::About;
 use super::sampler::Sample;
-use super::text::{Kind, Text};
+use super::text::{MetricKind, Text};
 use crate::control::admin::commands::ServerStatus;
 use crate::worker::Snapshot;
 
@@ -41,7 +41,7 @@ pub(super) fn text(moment: &Moment<'_>) -> String {
 /// A family with one sample for each worker.
 fn each(
     text: &mut Text,
-    (name, kind, help): (&str, Kind, &str),
+    (name, kind, help): (&str, MetricKind, &str),
     workers: &[Snapshot],
     value: fn(&Snapshot) -> u64,
 ) {
