@@ -4,11 +4,14 @@
 //! floor 4   main.rs     parses, settles, serves
 //! floor 3   control/    cold: configuration, reload, drain, operators, metrics, logs
 //! floor 2   worker/     one pinned thread = one turn::Server + one io::Driver
-//! floor 1   turn/ | io/ the state machine, pure | rings, buffers, sockets
+//! floor 1   turn/       the state machine, pure
+//!           stream/     the layers of one TCP or TLS connection, pure
+//!           io/         rings, buffers, sockets
 //! floor 0   wire/       bytes <-> meaning. No allocation, no I/O
 //! ```
 //!
-//! Imports only go down, and `turn` and `io` never import each other. `tests/tidy.rs` holds both.
+//! Imports only go down, and `turn`, `stream` and `io` never import each other. `tests/tidy.rs`
+//! holds both.
 //!
 //! # A datagram's journey
 //!
@@ -57,6 +60,14 @@
 //! [`turn::Server::complete`] writes the answer once the socket exists. No success is answered
 //! before.
 //!
+//! # A stream's journey
+//!
+//! A [`stream::Connection`] is one client's TCP connection, without its socket: it gets bytes and
+//! the time. [`stream::Connection::receive`] takes off what a balancer and TLS put around the
+//! frames and says where they stand; equal ones in a row are a train, as datagrams are. What goes
+//! back is queued as plaintext and sealed by [`stream::Connection::fill`] when the socket takes it:
+//! until then a frame that has become too old can still be dropped.
+//!
 //! # Threads
 //!
 //! Each worker owns its reuse-port listening sockets, draws relay ports from a slice of its own
@@ -77,6 +88,8 @@
 //! | what happens to a packet | `turn/relay/`, `worker/data/` |
 //! | how clients are reached | `turn/api/path.rs`, and `send_to_client` in `worker/data/` |
 //! | which peers may be reached | `turn/policy/` |
+//! | how a TCP or TLS stream is cut into frames | `stream/connection/`; TLS itself in `stream/tls/` |
+//! | what a slow reader gets | `stream/egress.rs` |
 //! | how packets are received and sent | `io/engine/`, once for both kernels |
 //! | what the kernel is asked | `io/uring/`, `io/epoll/`; `io/` is the only floor with `unsafe` |
 //! | what another process could go on with | `turn/handover/` |
@@ -85,6 +98,7 @@
 
 pub mod control;
 pub mod io;
+pub mod stream;
 pub mod turn;
 pub mod wire;
 pub mod worker;

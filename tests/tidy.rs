@@ -21,13 +21,17 @@ use std::{
 };
 
 /// Floors and what they may import besides themselves. `src/main.rs` stands on all of them.
-const FLOORS: [(&str, &[&str]); 5] = [
+const FLOORS: [(&str, &[&str]); 6] = [
     ("wire", &[]),
     ("turn", &["wire"]),
+    ("stream", &["wire"]),
     ("io", &[]),
-    ("worker", &["wire", "turn", "io"]),
-    ("control", &["wire", "turn", "io", "worker"]),
+    ("worker", &["wire", "turn", "stream", "io"]),
+    ("control", &["wire", "turn", "stream", "io", "worker"]),
 ];
+
+/// The only folder that names the TLS library, which changes its interface with each version.
+const TLS: &str = "src/stream/tls/";
 
 /// The only files that own unsafe code; of the tests, the one that implements an allocator.
 const UNSAFE: [&str; 14] = [
@@ -123,6 +127,11 @@ fn the_pure_floors_touch_no_clock_thread_socket_or_chance() {
 }
 
 #[test]
+fn the_tls_library_is_named_in_one_folder() {
+    assert_tidy(tls_library);
+}
+
+#[test]
 fn files_are_short_and_say_what_they_are() {
     assert_tidy(shape);
 }
@@ -167,6 +176,9 @@ fn the_rules_find_what_they_look_for() {
     let tests = "#[cfg(test)]\nmod tests {\n    use std::{thread, time::Instant};\n}";
     assert_eq!(faults(impurities, "src/turn/a.rs", tests), 1, "the clock");
     assert_eq!(faults(impurities, "src/io/a.rs", "use std::time::Instant;"), 0);
+    assert_eq!(faults(impurities, "src/stream/a.rs", "use std::time::Instant;"), 1);
+    assert_eq!(faults(tls_library, "src/stream/a.rs", "use rustls::Error;"), 1);
+    assert_eq!(faults(tls_library, "src/stream/tls/a.rs", "use rustls::Error;"), 0);
     assert_eq!(faults(shape, "src/turn/a.rs", &format!("//! What.\n{}", "\n".repeat(500))), 1);
     assert_eq!(faults(shape, "src/turn/a.rs", "use std::fmt;"), 1);
     // The attributes that the rule forbids, put together here so that no file holds one.
@@ -263,7 +275,7 @@ fn unsafe_code(source: &Source) -> Vec<String> {
 }
 
 fn impurities(source: &Source) -> Vec<String> {
-    if !matches!(source.floor(), Some("wire" | "turn")) {
+    if !matches!(source.floor(), Some("wire" | "turn" | "stream")) {
         return Vec::new();
     }
     // What several workers share is tested with several threads.
@@ -279,6 +291,12 @@ fn impurities(source: &Source) -> Vec<String> {
         faults.push(format!("{}: a map with a random hasher", source.path));
     }
     faults
+}
+
+fn tls_library(source: &Source) -> Vec<String> {
+    let may_be_said = !source.path.starts_with("src/") || source.path.starts_with(TLS);
+    let faults = words(&source.code).filter(|(_, word)| *word == "rustls" && !may_be_said);
+    faults.map(|(line, _)| format!("{}:{line}: rustls", source.path)).collect()
 }
 
 fn shape(source: &Source) -> Vec<String> {

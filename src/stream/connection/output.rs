@@ -1,0 +1,126 @@
+//! From what waits to what is written: plaintext is sealed here, as late as can be, because what is
+//! sealed can no longer be dropped.
+
+use bytes::BytesMut;
+
+use super::{
+    Connection, Finish, Stage,
+    outcome::{FillOutcome, Then},
+};
+use crate::stream::{
+    egress::{Chunk, Egress},
+    hang_up::HangUp,
+    limits::{MOST_RECORD_BYTES, MOST_WRITE_BYTES, WRITE_MS},
+    tls::{SEAL_BYTES, Tls},
+};
+
+impl Connection {
+    /// True when a fill would bring bytes or an end.
+    pub fn has_output(&self) -> bool {
+        let is_ending = matches!(self.stage, Stage::Draining(_)) || self.finish == Finish::Wanted;
+        let has_sealed = self.tls.as_ref().is_some_and(|tls| !tls.outbound().is_empty());
+        is_ending || has_sealed || (!self.egress.is_empty() && self.may_seal())
+    }
+
+    /// Drops what is late, then appends to `out`, which is empty, what is to be written next: at
+    /// most [`MOST_WRITE_BYTES`]. To be called when no write is in flight; a fill that appends
+    /// something begins one, which ends with [`Connection::written`].
+    ///
+    /// # Errors
+    /// [`HangUp::BadRecord`] where TLS can seal no more.
+    pub fn fill(&mut self, now_ms: u64, out: &mut BytesMut) -> Result<FillOutcome, HangUp> {
+        let dropped_late = self.egress.drop_late(now_ms, self.limits.delay_ms);
+        let mut writer = Writer { out, oldest_ms: None };
+        match &mut self.tls {
+            Some(tls) => writer.sealed(tls, &mut self.egress)?,
+            None => writer.plain(&mut self.egress),
+        }
+        let oldest_age_ms = writer.oldest_ms.map(|queued_ms| now_ms.saturating_sub(queued_ms));
+        let then = self.ending(out);
+        if !out.is_empty() {
+            self.write_deadline_ms = now_ms + WRITE_MS;
+        }
+        Ok(FillOutcome { dropped_late, oldest_age_ms, then })
+    }
+
+    /// Notes that all bytes of the last fill are with the kernel.
+    pub fn written(&mut self, now_ms: u64) {
+        self.write_deadline_ms = u64::MAX;
+        self.note_web_traffic(now_ms);
+    }
+
+    fn may_seal(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.is_established())
+    }
+
+    /// Says the end where nothing is left to be written in front of it.
+    fn ending(&mut self, out: &mut BytesMut) -> Then {
+        let has_sealed = self.tls.as_ref().is_some_and(|tls| !tls.outbound().is_empty());
+        let has_frames = self.may_seal() && !self.egress.is_empty();
+        if has_sealed || has_frames || out.len() + SEAL_BYTES > MOST_WRITE_BYTES {
+            return Then::More;
+        }
+        let then = match (self.stage, self.finish) {
+            (Stage::Draining(reason), _) => Then::HangUp(reason),
+            (_, Finish::Wanted) => Then::Finish,
+            (_, Finish::Open | Finish::Said) => return Then::More,
+        };
+        let was_said = std::mem::replace(&mut self.finish, Finish::Said) == Finish::Said;
+        if let Some(tls) = self.tls.as_mut().filter(|tls| tls.is_established() && !was_said) {
+            // Without it the client sees a stream that was cut off, which it was.
+            let _ = tls.close_notify(out);
+        }
+        then
+    }
+}
+
+/// One write in the making.
+struct Writer<'a> {
+    out: &'a mut BytesMut,
+    /// When the oldest frame in it was queued.
+    oldest_ms: Option<u64>,
+}
+
+impl Writer<'_> {
+    fn room_bytes(&self) -> usize {
+        MOST_WRITE_BYTES.saturating_sub(self.out.len())
+    }
+
+    fn plain(&mut self, egress: &mut Egress) {
+        while let Some(Chunk { bytes, queued_ms }) =
+            egress.next(self.room_bytes(), self.out.is_empty())
+        {
+            self.out.extend_from_slice(bytes);
+            let taken = bytes.len();
+            self.note(queued_ms);
+            egress.consume(taken);
+        }
+    }
+
+    /// What is sealed already goes first: records are numbered.
+    fn sealed(&mut self, tls: &mut Tls, egress: &mut Egress) -> Result<(), HangUp> {
+        let outbound = tls.outbound_mut();
+        let taken = outbound.len().min(self.room_bytes());
+        self.out.extend_from_slice(&outbound[..taken]);
+        if taken < outbound.len() {
+            outbound.drain(..taken);
+            return Ok(());
+        }
+        *outbound = Vec::new();
+        while tls.is_established() {
+            let most = MOST_RECORD_BYTES.min(self.room_bytes().saturating_sub(SEAL_BYTES));
+            let Some(Chunk { bytes, queued_ms }) = egress.next(most, self.out.is_empty()) else {
+                break;
+            };
+            tls.seal(bytes, self.out)?;
+            let taken = bytes.len();
+            self.note(queued_ms);
+            egress.consume(taken);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, queued_ms: Option<u64>) {
+        self.oldest_ms = self.oldest_ms.into_iter().chain(queued_ms).min();
+    }
+}

@@ -1,0 +1,16 @@
+//! TLS 1.2 and 1.3: the only folder that names the library.
+//!
+//! The rest of the floor knows three calls: bytes are opened, plaintext is sealed, the end is
+//! said. The library's buffered and unbuffered interfaces both go away with its next version, and
+//! what takes their place has the shape of these calls.
+//!
+//! ```text
+//! context.rs   certificates, and what all connections share
+//! session.rs   one connection
+//! ```
+
+mod context;
+mod session;
+
+pub use context::{Pair, TlsContext, TlsError, TlsFault};
+pub(super) use session::{SEAL_BYTES, Tls, Unsealed};
