@@ -182,6 +182,7 @@ impl PlainRelay {
             Verdict::Reply(bytes) => sent(self.listener.send_to(&self.reply[..bytes], client)),
             Verdict::ToClient { .. }
             | Verdict::HandOver { .. }
+            | Verdict::Move(_)
             | Verdict::Pending
             | Verdict::Drop(_) => Ok(()),
         }

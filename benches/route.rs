@@ -122,7 +122,11 @@ impl Node {
                 Effect::Activate(_)
                 | Effect::Redeem(_)
                 | Effect::Forward { .. }
-                | Effect::Unforward(_) => {}
+                | Effect::Unforward(_)
+                | Effect::Connect(_)
+                | Effect::Tell { .. }
+                | Effect::Join { .. }
+                | Effect::CloseConnection(_) => {}
             }
         }
         while self.server.next_report().is_some() {}

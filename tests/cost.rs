@@ -267,7 +267,12 @@ impl Node {
                 }
                 Effect::Close(relay) => self.server.released(relay),
                 Effect::Forward { .. } | Effect::Unforward(_) => {}
-                Effect::Activate(_) | Effect::Redeem(_) => {}
+                Effect::Activate(_)
+                | Effect::Redeem(_)
+                | Effect::Connect(_)
+                | Effect::Tell { .. }
+                | Effect::Join { .. }
+                | Effect::CloseConnection(_) => {}
             }
         }
         while self.server.next_report().is_some() {}

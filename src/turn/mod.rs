@@ -35,11 +35,13 @@ mod scenario;
 mod server;
 
 pub use allocation::{
+    Way,
     listing::{Bound, Detail, PAGE_SLOTS, Page, Permitted, Session},
     meter::RateLimits,
     peer_log::PeerLog,
 };
 pub use api::{
+    connection::{Connect, ConnectionId, NotConnected},
     counters::{Counters, METHODS, QuotaHit},
     effect::{Bind, Effect, ForwardedChannel, Open, Outcome, Purpose, Redeem, Socket},
     identity::{FiveTuple, ListenerId, PendingId, RelayId, WorkerIndex},

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
 
 use super::{
-    allocation::{table::Allocations, timer::Wheel},
+    allocation::{connection_owners::ConnectionOwners, table::Allocations, timer::Wheel},
     api::{
         counters::Counters,
         effect::Effect,
@@ -47,6 +47,8 @@ pub struct Server {
     pub(super) allocations: Allocations,
     pub(super) pending_allocates: PendingAllocates,
     pub(super) relays: Relays,
+    /// The peer connections of TCP allocations.
+    pub(super) connections: ConnectionOwners,
     pub(super) reservations: Reservations,
     pub(super) timers: Wheel,
     pub(super) budget: ReplyBudget,
@@ -74,6 +76,7 @@ impl Server {
             allocations: Allocations::new(rng.hash_state()),
             pending_allocates: PendingAllocates::new(&mut rng),
             relays: Relays::new(&shard),
+            connections: ConnectionOwners::new(shard.worker, rng.hash_state()),
             reservations: Reservations::new(shard.worker, rng.hash_state()),
             timers: Wheel::new(),
             budget: ReplyBudget::new(settings.stranger_bytes_per_s, rng.bits()),
@@ -181,10 +184,10 @@ impl Server {
         admitted: Option<Admitted>,
         reply: &mut [u8],
     ) -> Verdict {
-        if header.class != Class::Request || !is_answered(header.method) {
+        if header.class != Class::Request || !self.is_answered(header.method) {
             return Verdict::Drop(Reason::BadAttributes);
         }
-        if let Err(reason) = self.may_answer(path.flow) {
+        if let Err(reason) = self.may_answer(path) {
             return Verdict::Drop(reason);
         }
         let envelope = Envelope {
@@ -207,16 +210,19 @@ impl Server {
         admitted: Option<Admitted>,
         reply: &mut [u8],
     ) -> Verdict {
-        if !is_answered(message.method()) {
+        if !self.is_answered(message.method()) {
             return Verdict::Drop(Reason::UnknownMethod);
         }
-        if let Err(reason) = self.may_answer(path.flow) {
+        if let Err(reason) = self.may_answer(path) {
             return Verdict::Drop(reason);
         }
         let stranger = Envelope::of(now, path.client(), message, None);
         if message.method() == Method::Binding {
             let answer = self.binding(message);
             return self.answer_stranger(path, &stranger, &answer, admitted, reply);
+        }
+        if let Some(worker) = self.connection_owner(now, path, message) {
+            return Verdict::Move(worker);
         }
         match self.authenticate(now, path.flow, message) {
             Ok(authenticated) => {
@@ -235,26 +241,46 @@ impl Server {
         }
     }
 
+    /// The methods whose requests are answered; any other is silently discarded (RFC 8489 §6.3).
+    fn is_answered(&self, method: Method) -> bool {
+        match method {
+            Method::Binding
+            | Method::Allocate
+            | Method::Refresh
+            | Method::CreatePermission
+            | Method::ChannelBind => true,
+            Method::Connect | Method::ConnectionBind => self.settings.tcp_relay,
+            Method::Send | Method::Data | Method::ConnectionAttempt | Method::Unknown(_) => false,
+        }
+    }
+
     /// Two servers must not be able to send each other answers for ever, and nobody can be answered
     /// at port 0.
-    fn may_answer(&self, flow: FiveTuple) -> Result<(), Reason> {
-        if flow.client.port() == 0 {
+    fn may_answer(&self, path: Path) -> Result<(), Reason> {
+        let client = path.client();
+        if client.port() == 0 {
             return Err(Reason::SourcePortZero);
         }
-        if self.relays.is_live(flow.client) || self.settings.own_sockets.contains(&flow.client) {
+        let is_relay = if path.transport.is_stream() {
+            self.relays.tcp_relay(client).is_some()
+        } else {
+            self.relays.is_live(client)
+        };
+        if is_relay || self.settings.own_sockets.contains(&client) {
             return Err(Reason::OwnSource);
         }
         Ok(())
     }
 
-    /// Finds out who signed; the user of a five-tuple's allocation by the key kept with it.
+    /// Finds out who signed; the user of a five-tuple's allocation, or of the one whose connection
+    /// is to be bound, by the key kept with it.
     fn authenticate<'m>(
         &mut self,
         now: Now,
         flow: FiveTuple,
         message: &Message<'m>,
     ) -> Result<Authenticated<'m>, Refusal> {
-        let known = self.live_allocation(now, flow);
+        let known = self.live_allocation(now, flow).or_else(|| self.named_allocation(message));
         let authenticator = &self.settings.authenticator;
         let Some(allocation) = known.and_then(|id| self.allocations.at(id)) else {
             return authenticator.authenticate(now, flow.client, message);
@@ -304,9 +330,13 @@ impl Server {
             Method::Refresh => self.refresh(request),
             Method::CreatePermission => self.create_permission(request),
             Method::ChannelBind => self.channel_bind(request),
-            Method::Binding | Method::Send | Method::Data | Method::Unknown(_) => {
-                Ok(Answer::Silence(Reason::UnknownMethod))
-            }
+            Method::Connect => self.connect(request),
+            Method::ConnectionBind => self.connection_bind(request),
+            Method::Binding
+            | Method::Send
+            | Method::Data
+            | Method::ConnectionAttempt
+            | Method::Unknown(_) => Ok(Answer::Silence(Reason::UnknownMethod)),
         };
         handled.unwrap_or_else(|Refused(code)| Answer::Error(code))
     }
@@ -360,6 +390,7 @@ impl Server {
             | Answer::Allocated(_)
             | Answer::Refreshed { .. }
             | Answer::Done
+            | Answer::Connected(_)
             | Answer::Error(_)
             | Answer::Elsewhere(_)
             | Answer::Unknown(_)
@@ -373,18 +404,6 @@ impl Server {
             None => self.counters.success(envelope.method),
         }
         Verdict::Reply(bytes)
-    }
-}
-
-/// The methods whose requests are answered; any other is silently discarded (RFC 8489 §6.3).
-const fn is_answered(method: Method) -> bool {
-    match method {
-        Method::Binding
-        | Method::Allocate
-        | Method::Refresh
-        | Method::CreatePermission
-        | Method::ChannelBind => true,
-        Method::Send | Method::Data | Method::Unknown(_) => false,
     }
 }
 
@@ -407,6 +426,7 @@ const fn reply_kind(answer: &Answer) -> ReplyKind {
         | Answer::Allocated(_)
         | Answer::Refreshed { .. }
         | Answer::Done
+        | Answer::Connected(_)
         | Answer::Later
         | Answer::Silence(_) => ReplyKind::Error,
     }

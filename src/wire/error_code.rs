@@ -1,4 +1,4 @@
-//! The error codes a relay answers with (RFC 8489 §14.8, RFC 8656 §19).
+//! The error codes a relay answers with (RFC 8489 §14.8, RFC 8656 §19, RFC 6062 §6.3).
 
 /// A code of ERROR-CODE or ADDRESS-ERROR-CODE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,10 +21,14 @@ pub enum ErrorCode {
     AddressFamilyNotSupported,
     /// 441: the allocation belongs to other credentials.
     WrongCredentials,
-    /// 442: only UDP can be relayed.
+    /// 442: this protocol is not relayed.
     UnsupportedTransport,
     /// 443: the peer's family is not one of the allocation's.
     PeerAddressFamilyMismatch,
+    /// 446: there is a connection to this peer.
+    ConnectionAlreadyExists,
+    /// 447: the peer refused the connection, or did not answer in time.
+    ConnectionFailed,
     /// 486: this user holds as many allocations as it may.
     AllocationQuotaReached,
     /// 500: the server failed.
@@ -35,7 +39,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in ascending order: the index of a per-code counter is its place here.
-    pub const ALL: [ErrorCode; 14] = [
+    pub const ALL: [ErrorCode; 16] = [
         ErrorCode::TryAlternate,
         ErrorCode::BadRequest,
         ErrorCode::Unauthenticated,
@@ -47,6 +51,8 @@ impl ErrorCode {
         ErrorCode::WrongCredentials,
         ErrorCode::UnsupportedTransport,
         ErrorCode::PeerAddressFamilyMismatch,
+        ErrorCode::ConnectionAlreadyExists,
+        ErrorCode::ConnectionFailed,
         ErrorCode::AllocationQuotaReached,
         ErrorCode::ServerError,
         ErrorCode::InsufficientCapacity,
@@ -80,6 +86,8 @@ impl ErrorCode {
             ErrorCode::WrongCredentials => (441, "Wrong Credentials"),
             ErrorCode::UnsupportedTransport => (442, "Unsupported Transport Protocol"),
             ErrorCode::PeerAddressFamilyMismatch => (443, "Peer Address Family Mismatch"),
+            ErrorCode::ConnectionAlreadyExists => (446, "Connection Already Exists"),
+            ErrorCode::ConnectionFailed => (447, "Connection Timeout or Failure"),
             ErrorCode::AllocationQuotaReached => (486, "Allocation Quota Reached"),
             ErrorCode::ServerError => (500, "Server Error"),
             ErrorCode::InsufficientCapacity => (508, "Insufficient Capacity"),

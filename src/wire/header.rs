@@ -88,6 +88,12 @@ pub enum Method {
     CreatePermission,
     /// ChannelBind (RFC 8656 §12).
     ChannelBind,
+    /// Connect (RFC 6062 §4.3).
+    Connect,
+    /// ConnectionBind (RFC 6062 §4.3).
+    ConnectionBind,
+    /// ConnectionAttempt, an indication only (RFC 6062 §4.4).
+    ConnectionAttempt,
     /// A method this program does not know, by its 12-bit number.
     Unknown(u16),
 }
@@ -103,6 +109,9 @@ impl Method {
             Method::Data => 0x007,
             Method::CreatePermission => 0x008,
             Method::ChannelBind => 0x009,
+            Method::Connect => 0x00A,
+            Method::ConnectionBind => 0x00B,
+            Method::ConnectionAttempt => 0x00C,
             Method::Unknown(number) => number & 0xFFF,
         }
     }
@@ -116,6 +125,9 @@ impl Method {
             0x007 => Method::Data,
             0x008 => Method::CreatePermission,
             0x009 => Method::ChannelBind,
+            0x00A => Method::Connect,
+            0x00B => Method::ConnectionBind,
+            0x00C => Method::ConnectionAttempt,
             other => Method::Unknown(other),
         }
     }
@@ -201,6 +213,8 @@ mod tests {
         assert_eq!(message_type(Method::Allocate, Class::Error), 0x0113);
         assert_eq!(message_type(Method::Send, Class::Indication), 0x0016);
         assert_eq!(message_type(Method::Data, Class::Indication), 0x0017);
+        assert_eq!(message_type(Method::Connect, Class::Request), 0x000A);
+        assert_eq!(message_type(Method::ConnectionAttempt, Class::Indication), 0x001C);
     }
 
     #[test]

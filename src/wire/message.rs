@@ -166,6 +166,11 @@ impl<'a> Message<'a> {
         self.fixed(AttributeType::RESERVATION_TOKEN, Some)
     }
 
+    /// CONNECTION-ID (RFC 6062 §6.2.1).
+    pub fn connection_id(&self) -> Result<Option<u32>, Malformed> {
+        self.fixed(AttributeType::CONNECTION_ID, |value: [u8; 4]| Some(u32::from_be_bytes(value)))
+    }
+
     /// The first XOR-PEER-ADDRESS (RFC 8656 §18.3).
     pub fn peer(&self) -> Result<Option<SocketAddr>, Malformed> {
         self.peers().next().transpose()

@@ -70,3 +70,6 @@ pub use writer::{Full, MessageWriter};
 
 /// IANA protocol number of UDP, the one transport a relay may be asked for here (RFC 8656 §18.8).
 pub const TRANSPORT_UDP: u8 = 17;
+
+/// The protocol number of TCP in REQUESTED-TRANSPORT (RFC 6062 §5.1).
+pub const TRANSPORT_TCP: u8 = 6;

@@ -114,6 +114,11 @@ impl<'a> MessageWriter<'a> {
         self.attribute(AttributeType::RESERVATION_TOKEN, &token)
     }
 
+    /// CONNECTION-ID (RFC 6062 §6.2.1).
+    pub fn connection_id(&mut self, id: u32) -> &mut Self {
+        self.attribute(AttributeType::CONNECTION_ID, &id.to_be_bytes())
+    }
+
     /// ERROR-CODE with its reason phrase (RFC 8489 §14.8).
     pub fn error_code(&mut self, code: ErrorCode) -> &mut Self {
         let number = hundreds_and_rest(code);

@@ -35,6 +35,7 @@ fn named(quota: QuotaHit) -> &'static str {
         QuotaHit::Channels => "channel_quota",
         QuotaHit::Ports => "no_relay_port",
         QuotaHit::PendingAllocates => "too_many_pending",
+        QuotaHit::Connections => "too_many_connections",
     }
 }
 

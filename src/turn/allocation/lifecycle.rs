@@ -120,6 +120,7 @@ impl Server {
         let Some(mut allocation) = self.allocations.remove(id) else { return };
         self.timers.disarm(id.0);
         self.unforward_all(&mut allocation);
+        self.end_connections(now, &mut allocation, cause);
         let families = allocation.relayed.families().expect("an allocation has a relayed address");
         self.counters.close(allocation.path.transport, families);
         for relayed in allocation.relayed.iter() {
@@ -151,6 +152,8 @@ impl Server {
             return self.end_allocation(now, id, cause);
         }
         let Some(relayed) = allocation.take_relayed(family) else { return };
+        self.close_connections(now, id, |connection| Family::of(connection.peer.ip()) == family);
+        let Some(allocation) = self.allocations.at(id) else { return };
         if let Some(left) = allocation.relayed.families() {
             self.counters.narrow(allocation.path.transport, left);
         }
@@ -172,6 +175,7 @@ impl Server {
         if !allocation.is_live(now.mono_ms) {
             return self.end_allocation(now, id, Cause::Expired);
         }
+        self.close_connections(now, id, |connection| connection.is_over(now.mono_ms));
         for family in [Family::V4, Family::V6] {
             self.end_if_over(now, id, family);
         }

@@ -66,6 +66,23 @@ impl Meter {
         passing
     }
 
+    /// Counts bytes of a stream, which cannot be dropped, and says for how many milliseconds no
+    /// more should be read. Debts of several streams add up, so that together they keep the limit.
+    pub(in crate::turn) fn charge(&mut self, limits: RateLimits, now_ms: u64, bytes: usize) -> u64 {
+        let burst_milli = limits.bytes_burst_milli();
+        let elapsed_ms = now_ms.saturating_sub(self.at_ms);
+        self.at_ms = now_ms;
+        if limits.bytes_per_s == 0 {
+            self.bytes_milli = 0;
+            return 0;
+        }
+        // A debt from a time of higher limits is not waited for.
+        let owed_milli = self.bytes_milli.min(burst_milli * 2);
+        let owed_milli = owed_milli.saturating_sub(paid(limits.bytes_per_s, elapsed_ms));
+        self.bytes_milli = owed_milli + bytes as u64 * ONE_MILLI;
+        self.bytes_milli.saturating_sub(burst_milli).div_ceil(u64::from(limits.bytes_per_s))
+    }
+
     /// What is owed, as of when.
     pub(in crate::turn) const fn debts(&self) -> Debts {
         let Meter { bytes_milli, packets_milli, at_ms } = *self;
@@ -146,6 +163,21 @@ mod tests {
         assert_eq!(passing(&mut meter, limits, 7_020, Train::single(100)), 1);
         assert_eq!(passing(&mut meter, limits, 7_520, Train::equal(64, 100)), 25);
         assert_eq!(passing(&mut meter, limits, 90_000, Train::equal(64, 100)), 50);
+    }
+
+    #[test]
+    fn what_a_stream_has_read_too_much_is_waited_for() {
+        let limits = RateLimits { bytes_per_s: 100_000, packets_per_s: 1 };
+        let mut meter = Meter::default();
+        assert_eq!(meter.charge(limits, 5_000, 100_000), 0);
+        assert_eq!(meter.charge(limits, 5_000, 1), 1);
+        assert_eq!(meter.charge(limits, 5_000, 9_999), 100);
+        assert_eq!(meter.charge(limits, 5_100, 0), 0);
+        assert_eq!(meter.charge(limits, 5_100, 50_000), 500);
+        assert_eq!(meter.charge(OFF, 5_100, 50_000), 0);
+        assert_eq!(meter.charge(limits, 5_100, 100_000), 0, "no limit leaves no debt");
+        let lower = RateLimits { bytes_per_s: 100, packets_per_s: 0 };
+        assert!(meter.charge(lower, 5_100, 0) <= 1_000 * 65_535 / 100);
     }
 
     #[test]

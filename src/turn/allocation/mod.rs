@@ -5,6 +5,8 @@
 //! address of their family.
 
 pub(super) mod channel;
+pub(super) mod connection_owners;
+pub(super) mod connections;
 mod lifecycle;
 pub(super) mod listing;
 pub(super) mod meter;
@@ -19,6 +21,7 @@ use std::{net::SocketAddr, sync::Arc};
 use crate::turn::{
     allocation::{
         channel::Channels,
+        connections::Connections,
         meter::{Meter, RateLimits},
         peer_log::PeerLog,
         permission::Permissions,
@@ -85,8 +88,10 @@ pub(in crate::turn) struct Granted {
 
 /// Which way a payload goes through an allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::turn) enum Way {
+pub enum Way {
+    /// From the client.
     ToPeers,
+    /// From a peer.
     ToClient,
 }
 
@@ -111,6 +116,8 @@ pub(in crate::turn) struct Allocation {
     pub(in crate::turn) peers: PeerLog,
     /// How much more may be relayed now; untouched while there are no limits.
     pub(in crate::turn) meters: Meters,
+    /// Those of a TCP allocation; `None` for one that relays datagrams.
+    pub(in crate::turn) connections: Option<Box<Connections>>,
     /// What was said with [`crate::turn::Effect::Forward`], in the order of channel numbers.
     pub(in crate::turn) forwarded: Vec<Told>,
     pub(in crate::turn) opened_ms: u64,
@@ -183,6 +190,7 @@ impl Allocation {
         relayed
             .chain(self.permissions.next_deadline_ms())
             .chain(self.channels.next_deadline_ms())
+            .chain(self.connections.as_ref().and_then(|it| it.next_deadline_ms()))
             .min()
     }
 }

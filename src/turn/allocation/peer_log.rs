@@ -6,7 +6,7 @@ use std::net::IpAddr;
 /// Peers that are kept by address.
 const NAMED_MAX: usize = 8;
 
-/// The peers an allocation was given permissions for, in the order they came.
+/// The peers an allocation was given permissions for or connected to, in the order they came.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PeerLog {
     named: Vec<IpAddr>,
@@ -26,12 +26,13 @@ impl PeerLog {
         &self.named
     }
 
-    /// Permissions given to others after those; one that had expired and came again counts again.
+    /// Permissions given to others after those, and connections to them; one that had expired and
+    /// came again counts again.
     pub fn more(&self) -> u64 {
         self.more
     }
 
-    /// Records a peer that had no permission until now.
+    /// Records a peer that has had no permission until now.
     pub(in crate::turn) fn record(&mut self, peer: IpAddr) {
         if self.named.contains(&peer) {
             return;

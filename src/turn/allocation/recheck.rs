@@ -64,7 +64,7 @@ impl Server {
                 self.policy_recheck = Some(id.0);
                 return;
             }
-            permissions += self.recheck(id);
+            permissions += self.recheck(now, id);
             self.tell_forwards(now, id);
         }
         self.policy_recheck = next;
@@ -72,7 +72,7 @@ impl Server {
 
     /// Takes away what an allocation may no longer have, finds out how it reaches the rest, and
     /// says at how many permissions it looked.
-    fn recheck(&mut self, id: AllocationId) -> usize {
+    fn recheck(&mut self, now: Now, id: AllocationId) -> usize {
         let Some(allocation) = self.allocations.at(id) else { return 0 };
         let peers: Vec<IpAddr> = allocation.permissions.peers().collect();
         let reaches: Vec<Option<Reach>> =
@@ -80,6 +80,7 @@ impl Server {
         if let Some(allocation) = self.allocations.at(id) {
             allocation.permissions.judge_again(&reaches);
         }
+        self.close_denied_connections(now, id);
         peers.len()
     }
 }

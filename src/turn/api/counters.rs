@@ -21,17 +21,20 @@ pub enum QuotaHit {
     Ports,
     /// Allocates of this worker that wait for their sockets (508).
     PendingAllocates,
+    /// Peer connections of one TCP allocation (508).
+    Connections,
 }
 
 impl QuotaHit {
     /// All of them, in the order of the counters.
-    pub const ALL: [QuotaHit; 6] = [
+    pub const ALL: [QuotaHit; 7] = [
         QuotaHit::User,
         QuotaHit::Total,
         QuotaHit::Permissions,
         QuotaHit::Channels,
         QuotaHit::Ports,
         QuotaHit::PendingAllocates,
+        QuotaHit::Connections,
     ];
 
     /// One word for it, in metrics.
@@ -43,20 +46,23 @@ impl QuotaHit {
             QuotaHit::Channels => "channels",
             QuotaHit::Ports => "ports",
             QuotaHit::PendingAllocates => "openings",
+            QuotaHit::Connections => "connections",
         }
     }
 }
 
 /// The methods that are answered, in the order of the counters.
-pub const METHODS: [Method; 5] = [
+pub const METHODS: [Method; 7] = [
     Method::Binding,
     Method::Allocate,
     Method::Refresh,
     Method::CreatePermission,
     Method::ChannelBind,
+    Method::Connect,
+    Method::ConnectionBind,
 ];
 
-/// Everything one server counts. All but `live` only ever grow.
+/// Everything one server counts. All but `live` and `connections_live` only ever grow.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counters {
     /// Payload that left for peers through a relay socket.
@@ -79,6 +85,10 @@ pub struct Counters {
     pub reserved: u64,
     /// Reservations redeemed, here or by another worker.
     pub redeemed: u64,
+    /// Peer connections of TCP allocations: being made, waiting to be bound, or bound.
+    pub connections_live: u64,
+    /// Peer connections that a client has bound.
+    pub connections_bound: u64,
     /// Requests whose sender was found out.
     pub authenticated: u64,
     live_over: [[u64; Families::ALL.len()]; Transport::ALL.len()],

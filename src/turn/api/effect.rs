@@ -3,11 +3,13 @@
 //! Effects queue up inside a call and are taken with [`crate::turn::Server::next_effect`] after
 //! it, in order. Every [`Effect::Open`] and every [`Effect::Redeem`] is answered by exactly one
 //! [`crate::turn::Server::complete`]; every [`Effect::Close`] by exactly one
-//! [`crate::turn::Server::released`].
+//! [`crate::turn::Server::released`]; every [`Effect::Connect`] by one
+//! [`crate::turn::Server::connected`], unless [`Effect::CloseConnection`] comes first.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::turn::api::{
+    connection::{Connect, ConnectionId},
     identity::{FiveTuple, PendingId, RelayId, WorkerIndex},
     path::Path,
 };
@@ -37,6 +39,28 @@ pub enum Effect {
     },
     /// A channel may no longer be served without asking.
     Unforward(ForwardedChannel),
+    /// A TCP connection to a peer is to be made; a Connect waits for it.
+    Connect(Connect),
+    /// A whole message for a client, which is no answer to what it sent just now: the end of a
+    /// Connect, or a ConnectionAttempt indication.
+    Tell {
+        /// Whom it is for.
+        path: Path,
+        /// The message; a multiple of 4 bytes.
+        message: Box<[u8]>,
+    },
+    /// A client's connection and a peer connection belong together: behind the answer that is on
+    /// its way to the client, all that comes on either goes to the other as it is, what the peer
+    /// has sent before included, and nothing is STUN any more (RFC 6062 §5.4).
+    Join {
+        /// The peer connection.
+        id: ConnectionId,
+        /// The client's connection.
+        path: Path,
+    },
+    /// A peer connection ends: one that is being made is given up, and one that was joined takes
+    /// the client's connection with it. Nothing is to be said of it any more.
+    CloseConnection(ConnectionId),
 }
 
 /// A bound channel: frames of `number` from the client leave from `relay` to `peer`, and what
@@ -83,6 +107,9 @@ pub enum Purpose {
     /// It only holds a port, until [`Effect::Activate`], [`Effect::Close`], or
     /// [`crate::turn::Server::redeem`] takes it to another worker.
     Reserve,
+    /// It listens for TCP connections, which are told with
+    /// [`crate::turn::Server::peer_connected`], and connections leave from its address.
+    Listen,
 }
 
 /// A reservation token that another worker gave out.

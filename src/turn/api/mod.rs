@@ -11,6 +11,7 @@
 //! reason     why a datagram was dropped                counters  how often each of these came
 //! ```
 
+pub(super) mod connection;
 pub(super) mod counters;
 pub(super) mod effect;
 pub(super) mod identity;

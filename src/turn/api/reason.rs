@@ -73,7 +73,11 @@ reasons! {
     PeerPortZero => "peer_port_zero",
     /// The allocation relays more than `max-bps` or `max-pps` allows.
     OverLimit => "over_limit",
-    /// A packet for a relay that is not live: reserved, closing or unknown.
+    /// A Send indication on a TCP allocation, which relays connections and no datagrams.
+    TcpAllocation => "tcp_allocation",
+    /// A peer's connection to a TCP allocation that has as many as it may.
+    TooManyConnections => "too_many_connections",
+    /// A packet, or a connection, for a relay that is not live: reserved, closing or unknown.
     NoRelay => "no_relay",
     /// The hairpin's target port has no live allocation.
     HairpinNoAllocation => "hairpin_no_allocation",
@@ -92,6 +96,7 @@ impl Reason {
                 | Reason::OwnPeer
                 | Reason::PeerPortZero
                 | Reason::OverLimit
+                | Reason::TcpAllocation
                 | Reason::HairpinNoAllocation
                 | Reason::HairpinNoPermission
         )

@@ -28,6 +28,10 @@ pub struct Settings {
     /// Whether channels are said that somebody else may forward, with
     /// [`Effect::Forward`](crate::turn::Effect::Forward).
     pub forwarding: bool,
+    /// Whether clients on streams may have TCP relayed addresses (RFC 6062). Connections then leave
+    /// from this machine to whatever the peer policy allows, so it is off unless asked for. Once
+    /// off, allocations there are live on without new connections.
+    pub tcp_relay: bool,
     /// What a new Allocate on a five-tuple in use does.
     pub on_reallocate: OnReallocate,
     /// The listening sockets of this process, wildcards spelt out and under every name the machine
@@ -62,6 +66,7 @@ impl Settings {
             channel_numbers: ChannelRange::Rfc8656,
             limits: RateLimits::default(),
             forwarding: false,
+            tcp_relay: false,
             on_reallocate: OnReallocate::Refuse,
             own_sockets: Vec::new(),
             authenticator,

@@ -58,6 +58,10 @@ pub enum Verdict {
     /// The answer comes from [`crate::turn::Server::complete`], once an effect has been carried
     /// out.
     Pending,
+    /// A ConnectionBind for a connection of another worker: the client's connection is to be handed
+    /// over to it as a whole, and this request judged there with
+    /// [`crate::turn::Server::from_moved_client`].
+    Move(WorkerIndex),
     /// Nothing happens. Already counted.
     Drop(Reason),
 }

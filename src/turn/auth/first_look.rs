@@ -106,7 +106,13 @@ impl Server {
             Method::Binding => return Some(ReplyKind::Binding),
             Method::Allocate | Method::Refresh | Method::CreatePermission | Method::ChannelBind => {
             }
-            Method::Send | Method::Data | Method::Unknown(_) => return None,
+            Method::Connect | Method::ConnectionBind if self.settings.tcp_relay => {}
+            Method::Connect
+            | Method::ConnectionBind
+            | Method::ConnectionAttempt
+            | Method::Send
+            | Method::Data
+            | Method::Unknown(_) => return None,
         }
         let shown = request.credentials();
         match (shown.has_integrity, shown.nonce) {

@@ -6,8 +6,8 @@
 //! answers without good credentials, wrong passwords among them; after that its requests are
 //! dropped unread, and the worker may close it.
 //!
-//! One entry for each connection that has been answered, from the first answer until credentials
-//! are good or the connection ends: no more than there are connections.
+//! One entry for each connection that has been answered or came from another worker, until
+//! credentials are good or the connection ends: no more than there are connections.
 
 use std::collections::HashMap;
 
@@ -22,34 +22,52 @@ pub(in crate::turn) const STRANGER_ANSWERS: u8 = 64;
 /// The connections whose clients have not shown who they are.
 #[derive(Debug)]
 pub(in crate::turn) struct StreamStrangers {
-    answered: HashMap<FiveTuple, u8, FixedState>,
+    known: HashMap<FiveTuple, Known, FixedState>,
+}
+
+/// What is known of one connection.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    answers: u8,
+    /// It came from another worker, and goes to no other.
+    is_settled: bool,
 }
 
 impl StreamStrangers {
     pub(in crate::turn) fn new(hash: FixedState) -> StreamStrangers {
-        StreamStrangers { answered: HashMap::with_hasher(hash) }
+        StreamStrangers { known: HashMap::with_hasher(hash) }
     }
 
     /// Says whether a connection is still answered.
     pub(in crate::turn) fn admit(&self, flow: FiveTuple) -> Result<(), Reason> {
-        let answers = self.answered.get(&flow).copied().unwrap_or(0);
+        let answers = self.known.get(&flow).map_or(0, |known| known.answers);
         if answers < STRANGER_ANSWERS { Ok(()) } else { Err(Reason::TooManyAnswers) }
     }
 
     /// Counts an answer.
     pub(in crate::turn) fn charge(&mut self, flow: FiveTuple) {
-        let answers = self.answered.entry(flow).or_insert(0);
-        *answers = answers.saturating_add(1);
+        let known = self.known.entry(flow).or_default();
+        known.answers = known.answers.saturating_add(1);
+    }
+
+    /// Lets a connection that came from another worker stay here.
+    pub(in crate::turn) fn settle(&mut self, flow: FiveTuple) {
+        self.known.entry(flow).or_default().is_settled = true;
+    }
+
+    /// True for a connection that came from another worker.
+    pub(in crate::turn) fn is_settled(&self, flow: FiveTuple) -> bool {
+        self.known.get(&flow).is_some_and(|known| known.is_settled)
     }
 
     /// Forgets a connection that has ended, or whose client is known by now.
     pub(in crate::turn) fn forget(&mut self, flow: FiveTuple) {
-        self.answered.remove(&flow);
+        self.known.remove(&flow);
     }
 
     /// Connections that are remembered.
     #[cfg(test)]
     pub(in crate::turn) fn count(&self) -> usize {
-        self.answered.len()
+        self.known.len()
     }
 }

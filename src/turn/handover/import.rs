@@ -128,6 +128,7 @@ impl Server {
                 to_peers: Meter::from_debts(record.debts_to_peers),
                 to_client: Meter::from_debts(record.debts_to_client),
             },
+            connections: None,
             forwarded: Vec::new(),
             opened_ms: record.opened_ms.min(now.mono_ms),
             granted,

@@ -14,18 +14,21 @@ use crate::turn::{
     },
     method::{
         answer::{Answer, Refused},
-        pending::{BIND_RETRIES, PendingAllocate},
+        pending::{BIND_RETRIES, PendingAllocate, RelayProtocol},
         request::Request,
     },
     policy::{alternates::Alternates, quota::Exhausted},
     ports::{reservation::ReservationToken, table::Parity},
     server::Server,
 };
-use crate::wire::{ErrorCode, Family, Fingerprint, Message, TRANSPORT_UDP};
+use crate::wire::{
+    AttributeType, ErrorCode, Family, Fingerprint, Message, TRANSPORT_TCP, TRANSPORT_UDP,
+};
 
 /// What an Allocate asks for, once it is known to make sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct AllocateRequest {
+    protocol: RelayProtocol,
     /// Both for a dual allocation.
     families: Families,
     parity: Parity,
@@ -47,7 +50,7 @@ impl Server {
         if let Some(answer) = in_use.and_then(|id| self.again(id, request)) {
             return answer;
         }
-        let wish = AllocateRequest::of(request.message)?;
+        let wish = self.wish(request)?;
         if let (Some(alternates), None) = (self.draining, wish.token) {
             return elsewhere(alternates, request);
         }
@@ -100,7 +103,7 @@ impl Server {
             self.end_allocation(request.now, id, Cause::Replaced);
         }
         let mut waiting = self.pending_allocate(request, wish.asked_s);
-        waiting.parity = wish.parity;
+        (waiting.protocol, waiting.parity) = (wish.protocol, wish.parity);
         self.acquire_quota(&mut waiting)?;
         for family in wish.families.iter() {
             self.draw_port(&mut waiting, family);
@@ -126,6 +129,7 @@ impl Server {
             fingerprint: request.message.fingerprint() == Fingerprint::Valid,
             owner: Owner::of(request.authenticated, self.settings_epoch),
             lifetime_s: self.settings.lifetime_s(asked_s),
+            protocol: RelayProtocol::Udp,
             parity: Parity::Any,
             quota_held: 0,
             asked: Vec::new(),
@@ -178,15 +182,38 @@ impl Server {
     }
 }
 
-impl AllocateRequest {
-    /// Reads the request in the order of RFC 8656 §7.2, so that of several faults the first named
-    /// there is answered.
-    fn of(message: &Message<'_>) -> Result<AllocateRequest, Refused> {
-        match message.requested_transport()? {
+impl Server {
+    /// Reads the request in the order of RFC 8656 §7.2 and RFC 6062 §5.1, so that of several faults
+    /// the first named there is answered.
+    fn wish(&self, request: &Request<'_>) -> Result<AllocateRequest, Refused> {
+        let protocol = match request.message.requested_transport()? {
             None => return Err(Refused(ErrorCode::BadRequest)),
-            Some(TRANSPORT_UDP) => {}
+            Some(TRANSPORT_UDP) => RelayProtocol::Udp,
+            Some(TRANSPORT_TCP) if self.settings.tcp_relay => {
+                fits_tcp(request)?;
+                RelayProtocol::Tcp
+            }
             Some(_) => return Err(Refused(ErrorCode::UnsupportedTransport)),
-        }
+        };
+        AllocateRequest::of(request.message, protocol)
+    }
+}
+
+/// 400 unless the client is on a stream and asks for nothing that only datagrams have
+/// (RFC 6062 §5.1).
+fn fits_tcp(request: &Request<'_>) -> Result<(), Refused> {
+    let of_datagrams =
+        [AttributeType::DONT_FRAGMENT, AttributeType::EVEN_PORT, AttributeType::RESERVATION_TOKEN];
+    let asks = |kind: &AttributeType| request.message.first(*kind).is_some();
+    if request.path.transport.is_stream() && !of_datagrams.iter().any(asks) {
+        Ok(())
+    } else {
+        Err(Refused(ErrorCode::BadRequest))
+    }
+}
+
+impl AllocateRequest {
+    fn of(message: &Message<'_>, protocol: RelayProtocol) -> Result<AllocateRequest, Refused> {
         let token = message.reservation_token()?;
         let reserve = message.even_port()?;
         let requested = message.requested_family()?;
@@ -198,6 +225,7 @@ impl AllocateRequest {
             return Err(Refused(ErrorCode::BadRequest));
         }
         Ok(AllocateRequest {
+            protocol,
             families: families(requested, additional)?,
             parity: parity(reserve),
             token,

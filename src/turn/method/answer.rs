@@ -7,7 +7,7 @@
 
 use crate::turn::{
     allocation::Granted,
-    api::{now::Now, reason::Reason, settings::Settings},
+    api::{connection::ConnectionId, now::Now, reason::Reason, settings::Settings},
     method::attributes::Unknown,
 };
 use crate::wire::{
@@ -29,8 +29,10 @@ pub(in crate::turn) enum Answer {
         /// Seconds granted; 0 for a deletion.
         lifetime_s: u32,
     },
-    /// CreatePermission and ChannelBind: nothing but the success.
+    /// CreatePermission, ChannelBind and ConnectionBind: nothing but the success.
     Done,
+    /// Connect.
+    Connected(ConnectionId),
     /// An error that needs no more than its code.
     Error(ErrorCode),
     /// 300 with the server to ask instead.
@@ -72,6 +74,7 @@ impl Answer {
             | Answer::Allocated(_)
             | Answer::Refreshed { .. }
             | Answer::Done
+            | Answer::Connected(_)
             | Answer::Later
             | Answer::Silence(_) => None,
         }
@@ -143,6 +146,9 @@ impl<'a> Envelope<'a> {
             Answer::Allocated(granted) => allocated(granted, self.client, writer),
             Answer::Refreshed { lifetime_s } => {
                 writer.lifetime_s(*lifetime_s);
+            }
+            Answer::Connected(ConnectionId(id)) => {
+                writer.connection_id(*id);
             }
             Answer::Elsewhere(server) => {
                 writer.alternate_server(*server);

@@ -5,7 +5,8 @@ use crate::wire::{AttributeType, Message};
 /// Attributes listed in one 420: a request may carry hundreds.
 const LISTED: usize = 16;
 
-/// The comprehension-required attributes of RFC 8489 and RFC 8656 that a request may carry here.
+/// The comprehension-required attributes of RFC 8489, RFC 8656 and RFC 6062 that a request may
+/// carry here.
 fn is_understood(kind: AttributeType) -> bool {
     matches!(
         kind,
@@ -28,6 +29,7 @@ fn is_understood(kind: AttributeType) -> bool {
             | AttributeType::MESSAGE_INTEGRITY_SHA256
             | AttributeType::XOR_MAPPED_ADDRESS
             | AttributeType::RESERVATION_TOKEN
+            | AttributeType::CONNECTION_ID
     )
 }
 

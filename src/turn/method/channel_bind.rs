@@ -17,12 +17,15 @@ use crate::wire::{ChannelNumber, ErrorCode, Message};
 
 impl Server {
     /// Answers a ChannelBind request. A binding installs or refreshes the permission of its peer
-    /// (RFC 8656 §12.2).
+    /// (RFC 8656 §12.2). A TCP allocation has no channels (403): data connections take their place.
     pub(in crate::turn) fn channel_bind(
         &mut self,
         request: &Request<'_>,
     ) -> Result<Answer, Refused> {
         let id = self.own_allocation(request)?;
+        if self.allocations.at(id).is_some_and(|allocation| allocation.connections.is_some()) {
+            return Err(Refused(ErrorCode::Forbidden));
+        }
         let (number, peer) = self.wanted(request.message)?;
         self.require_family(id, peer.ip(), request.now)?;
         let reach = self.permit_socket(peer)?;

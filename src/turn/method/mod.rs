@@ -9,6 +9,8 @@ pub(super) mod answer;
 pub(super) mod attributes;
 mod binding;
 mod channel_bind;
+mod connect;
+mod connection_bind;
 mod create_permission;
 mod open;
 mod ownership;

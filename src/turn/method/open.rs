@@ -22,7 +22,7 @@ use crate::turn::{
     },
     method::{
         answer::{Answer, Envelope},
-        pending::{AskedSocket, Part, PendingAllocate},
+        pending::{AskedSocket, Part, PendingAllocate, RelayProtocol},
     },
     ports::{relays::Drawn, reservation::ReservationToken, table::Parity},
     server::Server,
@@ -82,9 +82,10 @@ impl Server {
         let socket = |asked: &AskedSocket| Socket {
             relay: asked.relay,
             local: self.relays.local(asked.relay),
-            purpose: match asked.part {
-                Part::Relay(_) => Purpose::Relay,
-                Part::Reserve => Purpose::Reserve,
+            purpose: match (asked.part, waiting.protocol) {
+                (Part::Relay(_), RelayProtocol::Udp) => Purpose::Relay,
+                (Part::Relay(_), RelayProtocol::Tcp) => Purpose::Listen,
+                (Part::Reserve, _) => Purpose::Reserve,
             },
         };
         let sockets = waiting.asked.iter().map(socket).collect();
@@ -183,12 +184,19 @@ impl Server {
             traffic: Traffic::default(),
             peers: PeerLog::default(),
             meters: Meters::default(),
+            connections: match waiting.protocol {
+                RelayProtocol::Udp => None,
+                RelayProtocol::Tcp => Some(Box::default()),
+            },
             forwarded: Vec::new(),
             opened_ms: now.mono_ms,
             granted,
         });
         for relay in waiting.bound.iter().copied() {
-            self.relays.go_live(relay, id);
+            match waiting.protocol {
+                RelayProtocol::Udp => self.relays.go_live(relay, id),
+                RelayProtocol::Tcp => self.relays.listen(relay, id),
+            }
         }
         self.rearm(now, id);
         self.tell_opened(session, waiting, &granted);

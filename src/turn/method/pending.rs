@@ -43,6 +43,15 @@ pub(in crate::turn) struct AskedSocket {
     pub(in crate::turn) part: Part,
 }
 
+/// What relayed addresses relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::turn) enum RelayProtocol {
+    /// Datagrams.
+    Udp,
+    /// Connections (RFC 6062).
+    Tcp,
+}
+
 /// One waiting Allocate.
 #[derive(Debug)]
 pub(in crate::turn) struct PendingAllocate {
@@ -51,6 +60,7 @@ pub(in crate::turn) struct PendingAllocate {
     pub(in crate::turn) fingerprint: bool,
     pub(in crate::turn) owner: Owner,
     pub(in crate::turn) lifetime_s: u32,
+    pub(in crate::turn) protocol: RelayProtocol,
     pub(in crate::turn) parity: Parity,
     /// Places taken of the account's quota: one for the allocation, one for a reservation.
     pub(in crate::turn) quota_held: u8,

@@ -22,6 +22,9 @@ impl Server {
         let Some(id) = self.allocations.find(flow) else {
             return Verdict::Drop(Reason::NoAllocation);
         };
+        if self.allocations.at(id).is_some_and(|allocation| allocation.connections.is_some()) {
+            return Verdict::Drop(Reason::TcpAllocation);
+        }
         self.towards_peer(now, id, outgoing)
     }
 }

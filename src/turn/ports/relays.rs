@@ -34,6 +34,8 @@ enum Use {
     Expected,
     Opening,
     Live(AllocationId),
+    /// Live for TCP.
+    Listening(AllocationId),
     Reserved,
     Closing,
 }
@@ -91,6 +93,13 @@ pub(in crate::turn) enum RelayTarget {
     Nobody,
     /// A live relay of another worker.
     Elsewhere(WorkerIndex),
+}
+
+/// A TCP relay of any worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::turn) struct TcpRelay {
+    pub(in crate::turn) local: SocketAddr,
+    pub(in crate::turn) advertised: SocketAddr,
 }
 
 /// Every relay of one worker.
@@ -208,6 +217,13 @@ impl Relays {
         self.addresses[slot.address].ports.go_live(slot.port, holder);
     }
 
+    /// Makes an opening relay one that listens for TCP connections to an allocation.
+    pub(in crate::turn) fn listen(&mut self, relay: RelayId, allocation: AllocationId) {
+        self.set(relay, Use::Listening(allocation));
+        let slot = self.slots[relay.0 as usize];
+        self.addresses[slot.address].ports.listen(slot.port);
+    }
+
     /// Makes an opening relay a reserved one.
     pub(in crate::turn) fn reserve(&mut self, relay: RelayId) {
         self.set(relay, Use::Reserved);
@@ -216,7 +232,7 @@ impl Relays {
     /// Silences a relay; its port stays taken until [`Relays::release`].
     pub(in crate::turn) fn close(&mut self, relay: RelayId) {
         let slot = self.slots[relay.0 as usize];
-        if let Use::Live(_) = slot.state {
+        if let Use::Live(_) | Use::Listening(_) = slot.state {
             self.addresses[slot.address].ports.silence(slot.port);
         }
         self.set(relay, Use::Closing);
@@ -233,7 +249,7 @@ impl Relays {
                 self.vacate(relay);
             }
             Use::Expected => self.vacate(relay),
-            Use::Free | Use::Live(_) | Use::Reserved => {}
+            Use::Free | Use::Live(_) | Use::Listening(_) | Use::Reserved => {}
         }
     }
 
@@ -241,8 +257,37 @@ impl Relays {
     pub(in crate::turn) fn live(&self, relay: RelayId) -> Option<AllocationId> {
         match self.slots.get(relay.0 as usize)?.state {
             Use::Live(allocation) => Some(allocation),
-            Use::Free | Use::Expected | Use::Opening | Use::Reserved | Use::Closing => None,
+            Use::Free
+            | Use::Expected
+            | Use::Opening
+            | Use::Listening(_)
+            | Use::Reserved
+            | Use::Closing => None,
         }
+    }
+
+    /// The allocation behind a relay that listens for TCP connections.
+    pub(in crate::turn) fn listening(&self, relay: RelayId) -> Option<AllocationId> {
+        match self.slots.get(relay.0 as usize)?.state {
+            Use::Listening(allocation) => Some(allocation),
+            Use::Free
+            | Use::Expected
+            | Use::Opening
+            | Use::Live(_)
+            | Use::Reserved
+            | Use::Closing => None,
+        }
+    }
+
+    /// A TCP relay of this process by either of its addresses: what it is bound to, and what
+    /// clients are told.
+    pub(in crate::turn) fn tcp_relay(&self, at: SocketAddr) -> Option<TcpRelay> {
+        let address = &self.addresses[self.address_of(at.ip())?];
+        let RelayAddress { local, advertised } = address.relay;
+        address.ports.listens(at.port()).then(|| TcpRelay {
+            local: SocketAddr::new(local, at.port()),
+            advertised: SocketAddr::new(advertised, at.port()),
+        })
     }
 
     /// What sockets are bound to.

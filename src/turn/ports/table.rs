@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! taken   a bit a port    set when a worker draws it, cleared when the kernel has let go of it
-//! live    a word a port   the worker and the relay of the allocation that has it, or 0
+//! live    a word a port   the worker and the relay of the allocation that has it, or 0;
+//!                         for a TCP relay, that there is one
 //! ```
 //!
 //! A port belongs to the worker that has set its bit, and to nobody else. A worker draws from its
@@ -38,6 +39,9 @@ const DRAWS: usize = 32;
 
 /// Searches of a whole range in which others kept giving ports back and taking them before us.
 const SEARCHES: usize = 16;
+
+/// What `live` says of a port where a TCP relay listens: no datagram leads there.
+const TCP: u64 = 1 << 63;
 
 /// Which ports will do (RFC 8656 §18.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +95,9 @@ impl PortTable {
     /// way up, closed, or outside the range. The one look that a packet between two relays costs.
     pub fn holder(&self, port: u16) -> Option<PortHolder> {
         let word = self.live_word(port)?.load(Relaxed);
+        if word == TCP {
+            return None;
+        }
         let worker = (word >> 32).checked_sub(1)?;
         Some(PortHolder { worker: WorkerIndex(worker as u8), relay: RelayId(word as u32) })
     }
@@ -139,6 +146,18 @@ impl PortTable {
         if let Some(live) = self.live_word(port) {
             live.store(word, Relaxed);
         }
+    }
+
+    /// Says that a TCP relay listens on a port that its worker has taken.
+    pub(super) fn listen(&self, port: u16) {
+        if let Some(live) = self.live_word(port) {
+            live.store(TCP, Relaxed);
+        }
+    }
+
+    /// True while a TCP relay of any worker listens on a port.
+    pub(super) fn listens(&self, port: u16) -> bool {
+        self.live_word(port).is_some_and(|live| live.load(Relaxed) == TCP)
     }
 
     /// Says that nobody relays on a port any more.

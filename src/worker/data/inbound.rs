@@ -126,6 +126,7 @@ impl<D: Driver> Worker<D> {
             }
             Verdict::Reply(bytes) => self.reply_in(lease, path, bytes),
             Verdict::Pending => {}
+            Verdict::Move(_) => debug_assert!(false, "no connection is bound"),
             Verdict::Drop(reason) => dropped = Some(reason),
         }
         self.carry_out(now);

@@ -33,6 +33,12 @@ impl<D: Driver> Worker<D> {
                 Effect::Redeem(redeem) => self.redeem(now, redeem),
                 Effect::Forward { channel, until_ms } => self.forwarder.forward(channel, until_ms),
                 Effect::Unforward(channel) => self.forwarder.unforward(channel),
+                Effect::Connect(_)
+                | Effect::Tell { .. }
+                | Effect::Join { .. }
+                | Effect::CloseConnection(_) => {
+                    debug_assert!(false, "no rule lets a client have TCP relayed addresses");
+                }
             }
         }
         while let Some(report) = self.server.next_report() {
@@ -75,6 +81,7 @@ impl<D: Driver> Worker<D> {
                 self.sockets.await_reserved();
                 Ok(socket)
             }
+            Purpose::Listen => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -87,6 +94,7 @@ impl<D: Driver> Worker<D> {
         match wanted.purpose {
             Purpose::Relay => self.sockets.open(wanted.relay, socket),
             Purpose::Reserve => self.sockets.reserve(wanted.relay, socket),
+            Purpose::Listen => debug_assert!(false, "no listening socket is asked for"),
         }
         self.on_answer(now, wanted, Bind::Bound);
     }
@@ -95,7 +103,7 @@ impl<D: Driver> Worker<D> {
     pub(in crate::worker) fn on_refused(&mut self, now: Now, socket: SocketId, errno: i32) {
         let Some(wanted) = self.pending_sockets.take(socket) else { return };
         match wanted.purpose {
-            Purpose::Relay => {}
+            Purpose::Relay | Purpose::Listen => {}
             Purpose::Reserve => self.sockets.await_reserved_no_more(),
         }
         let bind = self.failed(wanted.relay, &io::Error::from_raw_os_error(errno));
@@ -144,7 +152,10 @@ impl<D: Driver> Worker<D> {
             }
             Verdict::Reply(bytes) => self.reply(path, bytes),
             Verdict::Pending | Verdict::Drop(_) => {}
-            Verdict::ToPeer { .. } | Verdict::ToClient { .. } | Verdict::HandOver { .. } => {
+            Verdict::ToPeer { .. }
+            | Verdict::ToClient { .. }
+            | Verdict::HandOver { .. }
+            | Verdict::Move(_) => {
                 debug_assert!(false, "an Allocate relays nothing");
             }
         }

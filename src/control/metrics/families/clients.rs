@@ -27,7 +27,7 @@ fn traffic(text: &mut Text, workers: &[Snapshot]) {
     let help = "Packets relayed: to_peers and to_clients through a relay socket, hairpin between \
                 clients of one worker, handed_over to and taken_over from another worker.";
     loads(text, "uturn_packets_total", help, workers, |load| load.packets);
-    let help = "Payload bytes of those packets, headers not counted.";
+    let help = "Payload bytes of those packets, headers not counted, and of peer connections.";
     loads(text, "uturn_bytes_total", help, workers, |load| load.bytes);
 }
 
@@ -66,6 +66,12 @@ fn allocations(text: &mut Text, workers: &[Snapshot]) {
     let help = "Reserved ports that became an allocation's (RESERVATION-TOKEN).";
     let head = ("uturn_reservations_redeemed_total", MetricKind::Counter, help);
     each(text, head, workers, |it| it.turn.redeemed);
+    let help = "Connections of TCP allocations with their peers: on their way, waiting, or bound.";
+    let head = ("uturn_peer_connections", MetricKind::Gauge, help);
+    each(text, head, workers, |it| it.turn.connections_live);
+    let help = "Peer connections that a client has bound to one of its own (ConnectionBind).";
+    let head = ("uturn_peer_connections_bound_total", MetricKind::Counter, help);
+    each(text, head, workers, |it| it.turn.connections_bound);
 }
 
 fn by_ends(
@@ -124,7 +130,7 @@ fn strangers(text: &mut Text, workers: &[Snapshot]) {
     let help = "Answers that strangers did not get, because their network has used up what \
                 stranger-reply-bytes lets it have.";
     let mut family = text.family("uturn_stranger_replies_refused_total", MetricKind::Counter, help);
-    for kind in ReplyKind::ALL {
+    for kind in ReplyMetricKind::ALL {
         let sum: u64 = workers.iter().map(|it| it.turn.refused_replies(kind)).sum();
         family.sample(&[("kind", kind.name())], sum);
     }
@@ -132,8 +138,8 @@ fn strangers(text: &mut Text, workers: &[Snapshot]) {
 
 fn quotas(text: &mut Text, workers: &[Snapshot]) {
     let help = "Times that a request found a quota used up: allocations of a user or in total, \
-                permissions or channels of an allocation, relay ports of a worker, allocations \
-                that are being opened.";
+                permissions, channels or peer connections of an allocation, relay ports of a \
+                worker, allocations that are being opened.";
     let mut family = text.family("uturn_quota_hits_total", MetricKind::Counter, help);
     for quota in QuotaHit::ALL {
         let sum: u64 = workers.iter().map(|it| it.turn.quota_hits(quota)).sum();
@@ -168,6 +174,9 @@ fn word(method: Method) -> &'static str {
         Method::Data => "data",
         Method::CreatePermission => "create_permission",
         Method::ChannelBind => "channel_bind",
+        Method::Connect => "connect",
+        Method::ConnectionBind => "connection_bind",
+        Method::ConnectionAttempt => "connection_attempt",
         Method::Unknown(_) => "unknown",
     }
 }

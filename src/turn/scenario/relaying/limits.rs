@@ -123,7 +123,9 @@ fn a_run_is_cut_where_its_frames_would_be() {
                 | Verdict::ToClient { frames, .. }
                 | Verdict::HandOver { frames, .. } => frames,
                 Verdict::Drop(_) => 0,
-                verdict @ (Verdict::Reply(_) | Verdict::Pending) => panic!("{verdict:?}"),
+                verdict @ (Verdict::Reply(_) | Verdict::Pending | Verdict::Move(_)) => {
+                    panic!("{verdict:?}")
+                }
             };
             assert_eq!(ran, passed, "{before} before");
             assert_eq!(single.counters(), run.counters(), "{before} before");

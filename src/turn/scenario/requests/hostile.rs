@@ -79,7 +79,7 @@ fn nothing_but_a_request_is_ever_answered() {
         let datagram = world.write(method, Class::Indication, |_| {});
         world.says(Client::ANN, &datagram).expect_drop(Reason::Indication);
     }
-    for method in [Method::Send, Method::Data, Method::Unknown(0x00A), Method::Unknown(0x07F)] {
+    for method in [Method::Send, Method::Data, Method::Connect, Method::Unknown(0x07F)] {
         let datagram = world.write(method, Class::Request, |_| {});
         world.says(Client::ANN, &datagram).expect_drop(Reason::UnknownMethod);
     }

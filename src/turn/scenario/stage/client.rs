@@ -18,7 +18,7 @@ pub(in crate::turn) const REALM: &str = "realm";
 pub(in crate::turn) const SECRET: &[u8] = b"shared secret";
 
 /// Somebody with an address and credentials, whom the kernel steered to a worker.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::turn) struct Client {
     pub(in crate::turn) address: &'static str,
     pub(in crate::turn) user: &'static str,

@@ -24,6 +24,10 @@ impl World {
                     self.bound.remove(&(worker, relay)).expect("only bound sockets are closed");
                     self.lingering.push((worker, relay));
                 }
+                Effect::Connect(_)
+                | Effect::Tell { .. }
+                | Effect::Join { .. }
+                | Effect::CloseConnection(_) => self.streams.carry_out(worker, effect),
                 Effect::Redeem(redeem) if self.is_slow => self.redeeming.push((worker, redeem)),
                 Effect::Redeem(redeem) => self.redeem(worker, &redeem, answers),
                 Effect::Forward { channel, until_ms } => {

@@ -2,5 +2,6 @@
 
 pub(super) mod client;
 mod kernel;
+mod orders;
 mod streams;
 pub(super) mod world;

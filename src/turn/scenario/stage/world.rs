@@ -11,7 +11,10 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::client::{Client, Heard, REALM, SECRET};
+use super::{
+    client::{Client, Heard, REALM, SECRET},
+    orders::StreamOrders,
+};
 use crate::turn::{
     REPLY_BYTES,
     api::{
@@ -94,6 +97,8 @@ pub(in crate::turn) struct World {
     pub(in crate::turn) is_slow: bool,
     /// No worker can open another socket.
     pub(in crate::turn) is_out_of_files: bool,
+    /// What became of connections.
+    pub(in crate::turn) streams: StreamOrders,
     held: Arc<AtomicU32>,
     most: u32,
     now_ms: u64,
@@ -131,6 +136,7 @@ impl World {
             lingering: Vec::new(),
             waiting: Vec::new(),
             redeeming: Vec::new(),
+            streams: StreamOrders::default(),
             is_slow: false,
             is_out_of_files: false,
             held,
@@ -412,11 +418,16 @@ impl World {
         peer: &str,
         train: Train,
     ) -> Result<Delivered, Reason> {
-        let (now, local) = (self.now(), local(relayed));
-        let ((worker, relay), _) =
-            self.bound.iter().find(|(_, bound)| **bound == local).expect("a bound socket");
-        let server = &mut self.servers[usize::from(*worker)];
-        server.from_peer(now, *relay, peer.parse().unwrap(), train)
+        let (now, (worker, relay)) = (self.now(), self.relay_at(relayed));
+        let server = &mut self.servers[usize::from(worker)];
+        server.from_peer(now, relay, peer.parse().unwrap(), train)
+    }
+
+    /// The socket of a relayed address.
+    pub(in crate::turn) fn relay_at(&self, relayed: SocketAddr) -> (u8, RelayId) {
+        let local = local(relayed);
+        let bound = self.bound.iter().find(|(_, bound)| **bound == local);
+        *bound.expect("a bound socket").0
     }
 
     /// Hands a payload over to the worker that the verdict names.
