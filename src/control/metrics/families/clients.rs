@@ -130,7 +130,7 @@ fn strangers(text: &mut Text, workers: &[Snapshot]) {
     let help = "Answers that strangers did not get, because their network has used up what \
                 stranger-reply-bytes lets it have.";
     let mut family = text.family("uturn_stranger_replies_refused_total", MetricKind::Counter, help);
-    for kind in ReplyMetricKind::ALL {
+    for kind in ReplyKind::ALL {
         let sum: u64 = workers.iter().map(|it| it.turn.refused_replies(kind)).sum();
         family.sample(&[("kind", kind.name())], sum);
     }
