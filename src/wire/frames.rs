@@ -26,7 +26,7 @@ pub enum Delimited {
         padded: usize,
     },
     /// The beginning of a frame that ends at `wants` bytes at the earliest: more than there are.
-    /// It is the frame's padded length once the header is there.
+    /// It is the frame's padded length once 8 bytes are there.
     Short {
         /// Bytes from the front, at most 65,556.
         wants: usize,
@@ -62,7 +62,9 @@ fn stun_bytes(stream: &[u8]) -> Option<usize> {
         return None;
     }
     let Some(length) = u16_at(stream, 2) else { return Some(HEADER_BYTES) };
-    (length % 4 == 0).then(|| HEADER_BYTES + usize::from(length))
+    // A length counts once the cookie says that it is one.
+    let bytes = if stream.len() < 8 { HEADER_BYTES } else { HEADER_BYTES + usize::from(length) };
+    (length % 4 == 0).then_some(bytes)
 }
 
 fn channel_data_bytes(stream: &[u8]) -> Option<usize> {
@@ -121,7 +123,8 @@ mod tests {
         old[5] = 0;
         assert_eq!(delimit(&old), Delimited::Broken);
         assert_eq!(delimit(&old[..6]), Delimited::Broken);
-        assert_eq!(delimit(&old[..5]), Delimited::Short { wants: 28 });
+        assert_eq!(delimit(&old[..5]), Delimited::Short { wants: 20 });
+        assert_eq!(delimit(&stun(8)[..8]), Delimited::Short { wants: 28 });
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Client {
                 }
                 Arrival::Bind(_) => self.seen.push(Seen::Bind),
                 Arrival::Web(place) => {
-                    self.seen.push(Seen::Web(intake.bytes(place, here).to_vec()))
+                    self.seen.push(Seen::Web(intake.bytes(place, here).to_vec()));
                 }
                 Arrival::Data(place) => {
                     let bytes = intake.bytes(place, here);

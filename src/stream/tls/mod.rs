@@ -10,7 +10,11 @@
 //! ```
 
 mod context;
+#[cfg(test)]
+mod peer;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use context::{Pair, TlsContext, TlsError, TlsFault};
 pub(super) use session::{SEAL_BYTES, Tls, Unsealed};

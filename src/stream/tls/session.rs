@@ -128,8 +128,7 @@ impl Tls {
             return (bytes.len(), Ok(Unsealed { is_closed: false }));
         }
         let mut used = 0;
-        let mut fault = None;
-        loop {
+        let fault = loop {
             let status = self.connection.process_tls_records(&mut bytes[used..]);
             let UnbufferedStatus { discard, state } = status;
             match state {
@@ -144,14 +143,19 @@ impl Tls {
                 }
                 Ok(ConnectionState::TransmitTlsData(state)) => state.done(),
                 Ok(ConnectionState::PeerClosed) => self.is_closed = true,
-                // A fault stays; what is asked for once more is the alert that goes with it.
-                Err(error) if fault.is_none() => fault = Some(error),
-                Ok(_) | Err(_) => {
+                Ok(_) => {
                     used += discard;
-                    break;
+                    break None;
+                }
+                Err(error) => {
+                    used += discard;
+                    break Some(error);
                 }
             }
             used += discard;
+        };
+        if fault.is_some() {
+            self.take_alert(&mut bytes[used..]);
         }
         self.is_established = !self.connection.is_handshaking();
         let outcome = match fault {
@@ -159,6 +163,19 @@ impl Tls {
             None => Ok(Unsealed { is_closed: self.is_closed }),
         };
         (if self.is_closed { bytes.len() } else { used }, outcome)
+    }
+
+    /// Takes the alert about a fault. The library must not see the bytes again, and does not for as
+    /// long as it has something to send.
+    fn take_alert(&mut self, rest: &mut [u8]) {
+        while self.connection.wants_write() {
+            let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(mut state)), .. } =
+                self.connection.process_tls_records(rest)
+            else {
+                return;
+            };
+            encode(&mut state, |bytes| self.outbound.extend_from_slice(bytes));
+        }
     }
 
     /// Says what a fault is to the client; nothing more is sealed after it.
@@ -182,7 +199,7 @@ impl Tls {
 
     /// Says behind `out` that nothing more is sent.
     pub(in crate::stream) fn close_notify(&mut self, out: &mut BytesMut) -> Result<(), HangUp> {
-        self.write(out, SEAL_BYTES, |state, out| state.queue_close_notify(out))
+        self.write(out, SEAL_BYTES, end)
     }
 
     fn write(
@@ -251,4 +268,11 @@ fn encode(state: &mut EncodeTlsData<'_, ServerConnectionData>, write: impl FnOnc
     if let Ok(bytes) = state.encode(&mut record) {
         write(&record[..bytes]);
     }
+}
+
+fn end(
+    state: &mut WriteTraffic<'_, ServerConnectionData>,
+    out: &mut [u8],
+) -> Result<usize, EncryptError> {
+    state.queue_close_notify(out)
 }
