@@ -45,8 +45,10 @@ pub(crate) fn run(args: &CompareArgs) -> Result<bool, Fault> {
 }
 
 fn servers(args: &CompareArgs) -> Result<Vec<Server>, Fault> {
-    let started = args.server_cmd.iter().map(|option| Server::start(option, args.listen_ip));
-    let running = args.server.iter().map(|option| Server::running(option));
+    let transport = args.load.transport;
+    let start = |option: &String| Server::start(option, args.listen_ip, transport);
+    let started = args.server_cmd.iter().map(start);
+    let running = args.server.iter().map(|option| Server::running(option, transport));
     let servers = started.chain(running).collect::<Result<Vec<_>, Fault>>()?;
     match servers.len() {
         0 | 1 => Err(Fault::usage("a comparison needs two servers: --server-cmd, --server")),
@@ -108,7 +110,7 @@ fn take_turns(
         for at in 0..entrants.len() {
             let name = entrants[at].server.name.clone();
             progress.step(round as u64, format!("round {round} of {rounds}: {name}"));
-            let outcome = entrants[at].measure(spec);
+            let outcome = entrants[at].measure();
             if stop::is_asked() {
                 progress.finish();
                 warnings
@@ -148,6 +150,7 @@ fn note(warnings: &mut Vec<String>, name: &str, outcome: &Outcome) {
 /// A server with what is set up for it.
 struct Entrant<'a> {
     server: &'a Server,
+    spec: Spec,
     /// `None` for churn and handshakes, which set up as they go.
     rig: Option<Rig>,
     runs: Vec<Run>,
@@ -156,13 +159,16 @@ struct Entrant<'a> {
 
 impl<'a> Entrant<'a> {
     fn enter(spec: &Spec, server: &'a Server, about: &About) -> Result<Entrant<'a>, Fault> {
+        let mut spec = spec.clone();
+        spec.name_server(Some(&server.at));
         let lasting = spec.shape.has_packets();
-        let build = || Rig::build(spec, Some(server.address), Clock::start());
+        let build = || Rig::build(&spec, Some(server.address), Clock::start());
         let rig = lasting.then(build).transpose()?;
-        Ok(Entrant { server, rig, runs: Vec::new(), about: about.clone() })
+        Ok(Entrant { server, spec, rig, runs: Vec::new(), about: about.clone() })
     }
 
-    fn measure(&mut self, spec: &Spec) -> Result<Outcome, Fault> {
+    fn measure(&mut self) -> Result<Outcome, Fault> {
+        let spec = &self.spec;
         let pid = Some(self.server.pid);
         let watch = &mut |_: &_| {};
         let known = Known::about(self.about.clone());

@@ -1,7 +1,7 @@
 //! A server that takes part: started here and ended with the comparison, or running already.
 
 use std::{
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -9,11 +9,20 @@ use std::{
 
 use uturn::wire::{Class, Message, MessageWriter, Method, TransactionId};
 
-use crate::{fault::Fault, offer::units, result::about::ServerAbout, stop};
+use crate::{
+    fault::Fault,
+    offer::units::{self, ServerAddress},
+    result::about::ServerAbout,
+    stop,
+    stream::Transport,
+};
 
 /// How long a server may take until it answers a Binding request.
 const PATIENCE: Duration = Duration::from_secs(10);
 const TRY_EVERY: Duration = Duration::from_millis(100);
+
+/// Ports that are looked at for one that is free.
+const MOST_PORTS: usize = 100;
 
 /// One server.
 #[derive(Debug)]
@@ -21,6 +30,8 @@ pub(super) struct Server {
     pub(super) name: String,
     pub(super) address: SocketAddr,
     pub(super) pid: u32,
+    /// Where it was said to be.
+    pub(super) at: ServerAddress,
     /// Ends the process when it is dropped.
     _started: Option<Started>,
 }
@@ -39,7 +50,7 @@ impl Drop for Started {
 
 impl Server {
     /// Starts `NAME=COMMAND` on a free port of `ip` and waits until it answers.
-    pub(super) fn start(option: &str, ip: IpAddr) -> Result<Server, Fault> {
+    pub(super) fn start(option: &str, ip: IpAddr, transport: Transport) -> Result<Server, Fault> {
         let (name, command) = split(option, "--server-cmd", "NAME=COMMAND")?;
         if !command.contains("{port}") {
             return Err(Fault::usage(format!("--server-cmd {name}: the command needs a {{port}}")));
@@ -58,21 +69,23 @@ impl Server {
             .spawn()
             .map_err(|error| trouble(name, format!("does not start: {error}")))?;
         let mut started = Started(child);
-        wait_for(name, address, || exited(&mut started.0))?;
+        wait_for(name, (address, transport), || exited(&mut started.0))?;
         let pid = started.0.id();
-        Ok(Server { name: name.to_owned(), address, pid, _started: Some(started) })
+        let at = ServerAddress { name: address.to_string(), address };
+        Ok(Server { name: name.to_owned(), address, pid, at, _started: Some(started) })
     }
 
     /// Takes `NAME=HOST[:PORT],PID`.
-    pub(super) fn running(option: &str) -> Result<Server, Fault> {
+    pub(super) fn running(option: &str, transport: Transport) -> Result<Server, Fault> {
         let usage = "NAME=HOST[:PORT],PID";
         let (name, rest) = split(option, "--server", usage)?;
         let wrong = |why: String| Fault::usage(format!("--server {option}: {why}"));
         let parts = rest.split_once(',').and_then(|(at, pid)| Some((at, pid.trim().parse().ok()?)));
         let (at, pid) = parts.ok_or_else(|| wrong(format!("expected {usage}")))?;
-        let address = units::server(at).map_err(wrong)?.address;
-        wait_for(name, address, || None)?;
-        Ok(Server { name: name.to_owned(), address, pid, _started: None })
+        let at = units::server(at).map_err(wrong)?;
+        let address = at.address;
+        wait_for(name, (address, transport), || None)?;
+        Ok(Server { name: name.to_owned(), address, pid, at, _started: None })
     }
 }
 
@@ -94,11 +107,19 @@ fn trouble(name: &str, trouble: impl Into<String>) -> Fault {
 /// A port nobody has here. A server in another network namespace has an address that is not ours:
 /// then any free port of ours is as good a guess.
 fn free_port(ip: IpAddr) -> Result<SocketAddr, Fault> {
-    let any = if ip.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    let socket = UdpSocket::bind(SocketAddr::new(ip, 0)).or_else(|_| UdpSocket::bind(any));
-    let port = socket.and_then(|socket| socket.local_addr()).map(|address| address.port());
-    let port = port.map_err(|error| Fault::io("find a free port", error))?;
-    Ok(SocketAddr::new(ip, port))
+    let any: IpAddr =
+        if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let socket = UdpSocket::bind((ip, 0)).or_else(|_| UdpSocket::bind((any, 0)));
+        let local = socket.and_then(|socket| socket.local_addr());
+        let local = local.map_err(|error| Fault::io("find a free port", error))?;
+        // Of both protocols: a server listens on one port for all of its transports.
+        if tries == MOST_PORTS || TcpListener::bind(local).is_ok() {
+            return Ok(SocketAddr::new(ip, local.port()));
+        }
+    }
 }
 
 /// How a process ended, if it did.
@@ -106,10 +127,10 @@ fn exited(child: &mut Child) -> Option<String> {
     child.try_wait().ok().flatten().map(|status| status.to_string())
 }
 
-/// Asks until a Binding request is answered.
+/// Asks until a Binding request is answered, or a connection taken.
 fn wait_for(
     name: &str,
-    address: SocketAddr,
+    (address, transport): (SocketAddr, Transport),
     mut exited: impl FnMut() -> Option<String>,
 ) -> Result<(), Fault> {
     let begin = Instant::now();
@@ -120,7 +141,13 @@ fn wait_for(
         if let Some(status) = exited() {
             return Err(trouble(name, format!("ended before it answered ({status})")));
         }
-        if answers(address) {
+        let answers = match transport {
+            Transport::Udp => answers(address),
+            Transport::Tcp | Transport::Tls => {
+                TcpStream::connect_timeout(&address, TRY_EVERY).is_ok()
+            }
+        };
+        if answers {
             return Ok(());
         }
         std::thread::sleep(TRY_EVERY);
@@ -157,10 +184,10 @@ mod tests {
             ("a=turnserver", "needs a {port}"),
             ("a=false {port}", "server a: ended before it answered"),
         ] {
-            let line = Server::start(option, ip).unwrap_err().to_string();
+            let line = Server::start(option, ip, Transport::Udp).unwrap_err().to_string();
             assert!(line.contains(expected), "{line}");
         }
-        let line = Server::running("a=127.0.0.1").unwrap_err().to_string();
+        let line = Server::running("a=127.0.0.1", Transport::Tcp).unwrap_err().to_string();
         assert!(line.contains("expected NAME=HOST[:PORT],PID"), "{line}");
     }
 }

@@ -8,7 +8,7 @@ use super::{
     shape::Shape,
     units::{self, Rate, SlowReaders},
 };
-use crate::stream::Transport;
+use crate::stream::{TlsVersion, Transport};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Direction {
@@ -53,6 +53,14 @@ pub(crate) struct LoadArgs {
     /// verified
     #[arg(long, value_name = "FILE", help_heading = "Server")]
     pub(crate) ca: Option<String>,
+
+    /// Offer this version of TLS alone [default: 1.2 and 1.3]
+    #[arg(long, value_enum, value_name = "VERSION", help_heading = "Server")]
+    pub(crate) tls_version: Option<TlsVersion>,
+
+    /// Offer this key exchange alone, as X25519 [default: X25519MLKEM768 and others]
+    #[arg(long, value_name = "GROUP", help_heading = "Server")]
+    pub(crate) tls_group: Option<String>,
 
     /// Handshakes resume the session of an earlier one, as far as the server gave tickets
     #[arg(long, help_heading = "Server")]

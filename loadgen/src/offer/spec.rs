@@ -12,7 +12,7 @@ use crate::{
         shape::{Changes, Shape, Stream, pace},
         units::{Rate, ServerAddress, SlowReaders},
     },
-    stream::{Tls, Transport},
+    stream::{Terms, Tls, Transport},
 };
 
 /// First wait for an answer to a datagram (RFC 8489 §6.2.1).
@@ -303,8 +303,8 @@ fn refuse_stream_options(args: &LoadArgs, route: Route) -> Result<(), Fault> {
         _ if args.resume && !(is_shaking && args.transport == Transport::Tls) => {
             "--resume is for handshakes with --transport tls".to_owned()
         }
-        _ if args.ca.is_some() && args.transport != Transport::Tls => {
-            "--ca needs --transport tls".to_owned()
+        _ if asks_for_tls(args) && args.transport != Transport::Tls => {
+            "--ca, --tls-version and --tls-group need --transport tls".to_owned()
         }
         Route::Direct if is_stream => {
             format!("--direct has no server to connect to: it has no use for --transport {name}")
@@ -328,9 +328,18 @@ fn refuse_stream_options(args: &LoadArgs, route: Route) -> Result<(), Fault> {
     Err(Fault::usage(wrong))
 }
 
+fn asks_for_tls(args: &LoadArgs) -> bool {
+    args.ca.is_some() || args.tls_version.is_some() || args.tls_group.is_some()
+}
+
 fn tls(args: &LoadArgs) -> Result<Option<Tls>, Fault> {
     let is_tls = args.transport == Transport::Tls;
-    is_tls.then(|| Tls::new(args.ca.as_deref())).transpose()
+    let terms = Terms {
+        ca: args.ca.as_deref(),
+        version: args.tls_version,
+        group: args.tls_group.as_deref(),
+    };
+    is_tls.then(|| Tls::new(&terms)).transpose()
 }
 
 fn route(args: &LoadArgs) -> Route {
@@ -470,6 +479,8 @@ mod tests {
             "voice -n 0",
             "voice --pin 4000",
             "voice --ca file",
+            "voice --transport tcp --tls-version 1.2",
+            "voice --transport tls --tls-group none",
             "voice --transport tcp --direct",
             "voice --transport tls --trains",
             "voice --slow-readers 3 --direction down",

@@ -22,6 +22,9 @@ pub(crate) struct Overload {
     pub(crate) generator: GeneratorOutcome,
     /// The server's process ended meanwhile.
     pub(crate) server_died: bool,
+    /// Connections that ended meanwhile, and why the last did.
+    #[serde(default)]
+    pub(crate) lost_connections: (u64, Option<String>),
     /// Somebody asked to stop: nothing is judged.
     pub(crate) was_stopped: bool,
     pub(crate) broken: Vec<String>,

@@ -51,7 +51,8 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    fn lines(&self) -> impl Iterator<Item = String> {
+    /// What is wrong with that, in a line each.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         let server = self.server.then(|| "the server's process ended meanwhile".to_owned());
         let connections = match &self.connections {
             (0, _) => None,

@@ -16,5 +16,5 @@ mod transport;
 
 pub(crate) use connection::{Connection, Options};
 pub(crate) use frames::Frames;
-pub(crate) use tls::{Resumption, Tls};
-pub(crate) use transport::Transport;
+pub(crate) use tls::{Resumption, Terms, Tls};
+pub(crate) use transport::{TlsVersion, Transport};

@@ -4,15 +4,16 @@ use std::{net::IpAddr, sync::Arc};
 
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
     client::{
         self,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::aws_lc_rs,
+    crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
 
-use super::tickets::Tickets;
+use super::{tickets::Tickets, transport::TlsVersion};
 use crate::fault::Fault;
 
 /// Whether connections resume the session of an earlier one.
@@ -22,6 +23,18 @@ pub(crate) enum Resumption {
     Never,
     /// As far as the server has given tickets.
     Always,
+}
+
+/// What connections are to agree on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Terms<'a> {
+    /// A PEM file of the authorities that must have signed a server's certificate; without it any
+    /// certificate will do.
+    pub(crate) ca: Option<&'a str>,
+    /// `None`: 1.2 and 1.3.
+    pub(crate) version: Option<TlsVersion>,
+    /// Key exchange by name; `None`: all there are, X25519MLKEM768 first.
+    pub(crate) group: Option<&'a str>,
 }
 
 /// How connections are secured, and who is expected at the other end.
@@ -34,15 +47,19 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// For servers whose certificates the authorities of a PEM file have signed; without a file
-    /// whatever certificate a server shows is taken.
-    pub(crate) fn new(ca: Option<&str>) -> Result<Tls, Fault> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+    /// Connections on these terms.
+    pub(crate) fn new(terms: &Terms<'_>) -> Result<Tls, Fault> {
+        let provider = Arc::new(provider(terms.group)?);
         let schemes = provider.signature_verification_algorithms.supported_schemes();
+        let versions: &[&SupportedProtocolVersion] = match terms.version {
+            None => rustls::ALL_VERSIONS,
+            Some(TlsVersion::V1_2) => &[&rustls::version::TLS12],
+            Some(TlsVersion::V1_3) => &[&rustls::version::TLS13],
+        };
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Fault::usage(error.to_string()))?;
-        let builder = match ca {
+            .with_protocol_versions(versions)
+            .map_err(|error| Fault::usage(format!("these terms of TLS contradict: {error}")))?;
+        let builder = match terms.ca {
             Some(path) => builder.with_root_certificates(authorities(path)?),
             None => builder
                 .dangerous()
@@ -50,7 +67,7 @@ impl Tls {
         };
         let mut config = builder.with_no_client_auth();
         config.resumption = client::Resumption::disabled();
-        Ok(Tls { config: Arc::new(config), name: None, verifies: ca.is_some() })
+        Ok(Tls { config: Arc::new(config), name: None, verifies: terms.ca.is_some() })
     }
 
     /// The same for a server by its name, which goes into the handshake.
@@ -81,6 +98,19 @@ impl Tls {
         connection.set_buffer_limit(None);
         Ok(connection)
     }
+}
+
+fn provider(group: Option<&str>) -> Result<CryptoProvider, Fault> {
+    let mut provider = aws_lc_rs::default_provider();
+    let Some(wanted) = group else { return Ok(provider) };
+    let name = |group: &dyn SupportedKxGroup| format!("{:?}", group.name());
+    let known: Vec<String> = provider.kx_groups.iter().map(|group| name(*group)).collect();
+    provider.kx_groups.retain(|group| name(*group).eq_ignore_ascii_case(wanted));
+    if provider.kx_groups.is_empty() {
+        let known = known.join(", ");
+        return Err(Fault::usage(format!("--tls-group {wanted}: there are {known}")));
+    }
+    Ok(provider)
 }
 
 fn authorities(path: &str) -> Result<RootCertStore, Fault> {
@@ -141,9 +171,17 @@ mod tests {
 
     #[test]
     fn a_file_without_certificates_is_refused_by_its_name() {
-        let line = Tls::new(Some("/no/such/ca.pem")).unwrap_err().to_string();
+        let refusal = |ca| Tls::new(&Terms { ca: Some(ca), ..Terms::default() }).unwrap_err();
+        let line = refusal("/no/such/ca.pem").to_string();
         assert!(line.starts_with("/no/such/ca.pem: "), "{line}");
-        let line = Tls::new(Some("/dev/null")).unwrap_err().to_string();
-        assert_eq!(line, "/dev/null: no certificate in it");
+        assert_eq!(refusal("/dev/null").to_string(), "/dev/null: no certificate in it");
+    }
+
+    #[test]
+    fn a_group_is_found_by_its_name() {
+        let terms = |group| Terms { group: Some(group), ..Terms::default() };
+        assert!(Tls::new(&terms("x25519")).is_ok());
+        let line = Tls::new(&terms("x448")).unwrap_err().to_string();
+        assert!(line.contains("--tls-group x448: there are X25519MLKEM768"), "{line}");
     }
 }

@@ -15,6 +15,15 @@ pub(crate) enum Transport {
     Tls,
 }
 
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TlsVersion {
+    #[value(name = "1.2")]
+    V1_2,
+    #[value(name = "1.3")]
+    V1_3,
+}
+
 impl Transport {
     /// True where messages follow each other without borders.
     pub(crate) fn is_stream(self) -> bool {

@@ -85,6 +85,7 @@ pub(super) fn run(
         memory,
         generator,
         server_died: measured.observed.server_died,
+        lost_connections: measured.lost_connections.clone(),
         broken: Vec::new(),
         series: series(&measured.slices),
     })

@@ -2,7 +2,10 @@
 
 use crate::{
     command::args::OverloadArgs,
-    result::overload::{Memory, Overload, Phase},
+    result::{
+        overload::{Memory, Overload, Phase},
+        verdict::Ended,
+    },
 };
 
 /// Memory that comes and goes: pages of stacks, lists that grew by one step.
@@ -10,8 +13,10 @@ const SLACK_BYTES: u64 = 4 << 20;
 
 /// The lines; none when everything held.
 pub(super) fn broken(overload: &Overload, args: &OverloadArgs) -> Vec<String> {
-    if overload.server_died {
-        return vec!["the server's process ended meanwhile".to_owned()];
+    let connections = overload.lost_connections.clone();
+    let ended: Vec<String> = Ended { server: overload.server_died, connections }.lines().collect();
+    if !ended.is_empty() {
+        return ended;
     }
     if overload.was_stopped {
         return vec!["it was stopped, so that nothing is known of what came after".to_owned()];

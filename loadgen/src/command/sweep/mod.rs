@@ -118,7 +118,7 @@ fn targets(args: &SweepArgs) -> Result<Vec<Target>, Fault> {
         return Ok(vec![Target { name: args.name.clone(), address, pid, about, _started: None }]);
     }
     let start = |option: &String| {
-        let server = Server::start(option, args.listen_ip)?;
+        let server = Server::start(option, args.listen_ip, args.load.transport)?;
         let (address, pid, about) = (Some(server.address), Some(server.pid), Some(server.about()));
         Ok(Target { name: server.name.clone(), address, pid, about, _started: Some(server) })
     };
