@@ -3,6 +3,8 @@
 pub(crate) mod account;
 pub(crate) mod options;
 pub(crate) mod packet;
+mod refusals;
+mod route;
 pub(crate) mod schedule;
 pub(crate) mod shape;
 pub(crate) mod spec;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+pub(crate) use super::route::{End, Route, SLOW_WAY, WAYS};
 use crate::{
     clock::{MILLI_NS, SECOND_NS, nanoseconds},
     fault::Fault,
@@ -9,6 +10,7 @@ use crate::{
         account::Account,
         options::{Direction, LoadArgs, Wait},
         packet,
+        refusals::{refuse_idle_options, refuse_stream_options},
         shape::{Changes, Shape, Stream, pace},
         units::{Rate, ServerAddress, SlowReaders},
     },
@@ -44,72 +46,6 @@ pub(crate) struct Pace {
     pub(crate) channel_ns: u64,
     /// None: at half the lifetime the server granted.
     pub(crate) allocation_ns: Option<u64>,
-}
-
-/// From whom to whom packets travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Route {
-    /// Clients and a peer without a relay between them.
-    Direct,
-    /// Clients and a peer, through the relay.
-    Relay,
-    /// Two clients, each behind its own allocation.
-    Pair,
-    /// To the server and back.
-    Binding,
-}
-
-/// Ways packets go: client to peer, peer to client, and to clients that read slowly.
-pub(crate) const WAYS: usize = 3;
-
-/// The last of them.
-pub(crate) const SLOW_WAY: usize = 2;
-
-/// One end of a flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Client(usize),
-    Peer,
-}
-
-impl Route {
-    /// Flows that `clients` clients make; the lowest bit of a flow is its direction.
-    pub(crate) fn flows(self, clients: usize) -> usize {
-        match self {
-            Route::Direct | Route::Relay | Route::Binding => clients * 2,
-            Route::Pair => clients,
-        }
-    }
-
-    pub(crate) fn sender(self, flow: usize) -> End {
-        match self {
-            Route::Pair => End::Client(flow),
-            Route::Binding => End::Client(flow / 2),
-            Route::Direct | Route::Relay if flow.is_multiple_of(2) => End::Client(flow / 2),
-            Route::Direct | Route::Relay => End::Peer,
-        }
-    }
-
-    pub(crate) fn receiver(self, flow: usize) -> End {
-        match self {
-            Route::Pair => End::Client(flow ^ 1),
-            Route::Binding => End::Client(flow / 2),
-            Route::Direct | Route::Relay if flow.is_multiple_of(2) => End::Peer,
-            Route::Direct | Route::Relay => End::Client(flow / 2),
-        }
-    }
-
-    /// Which of the ways a flow goes, where the first `slow` clients read slowly.
-    pub(crate) fn way(self, flow: usize, slow: usize) -> usize {
-        match self.receiver(flow) {
-            End::Client(at) if at < slow => SLOW_WAY,
-            End::Client(_) | End::Peer => flow % 2,
-        }
-    }
-
-    pub(crate) fn has_peer(self) -> bool {
-        matches!(self, Route::Direct | Route::Relay)
-    }
 }
 
 /// Everything that is known before the first packet.
@@ -158,7 +94,8 @@ impl Spec {
     pub(crate) fn settle_unpaced(args: &LoadArgs, usual: Times) -> Result<Spec, Fault> {
         refuse_idle_options(args)?;
         let route = route(args);
-        refuse_stream_options(args, route)?;
+        let allocations = allocations(args, route)?;
+        refuse_stream_options(args, route, allocations)?;
         let mut spec = Spec {
             shape: args.shape,
             route,
@@ -169,7 +106,7 @@ impl Spec {
             resume: args.resume,
             slow: args.slow_readers,
             peer_ip: args.peer_ip,
-            allocations: allocations(args, route)?,
+            allocations,
             rate: None,
             ways: ways(args),
             trains: args.trains,
@@ -257,79 +194,6 @@ impl Spec {
             .map(|thread| (whole / threads + usize::from(thread < whole % threads)) * unit)
             .collect()
     }
-}
-
-/// An option that would do nothing is a mistake.
-fn refuse_idle_options(args: &LoadArgs) -> Result<(), Fault> {
-    let name = match args.shape {
-        Shape::Churn => "churn",
-        Shape::Handshakes => "handshakes",
-        Shape::Binding => "binding",
-        Shape::Voice | Shape::Video | Shape::Bulk | Shape::Mixed | Shape::Custom => return Ok(()),
-    };
-    let cycles = !args.shape.has_packets();
-    let options = [
-        ("--direct", args.direct),
-        ("--c2c", args.c2c),
-        ("--indications", args.indications),
-        ("--trains", args.trains),
-        ("--size", args.size.is_some()),
-        ("--burst", args.burst.is_some()),
-        ("--direction", args.direction != Direction::Up),
-        ("--allocations", cycles && args.allocations.is_some()),
-        ("--wait", cycles && args.wait != Wait::Auto),
-        ("--no-gro", cycles && args.no_gro),
-        ("--slow-readers", cycles && args.slow_readers.is_some()),
-        ("--peer-ip", args.shape != Shape::Churn && args.peer_ip.is_some()),
-    ];
-    match options.iter().find(|(_, given)| *given) {
-        Some((option, _)) => Err(Fault::usage(format!("{name} has no use for {option}"))),
-        None => Ok(()),
-    }
-}
-
-/// What makes no sense with the transport.
-fn refuse_stream_options(args: &LoadArgs, route: Route) -> Result<(), Fault> {
-    let name = args.transport.name();
-    let is_stream = args.transport.is_stream();
-    let up_only = args.direction == Direction::Up || route == Route::Pair;
-    let reads = args.direction != Direction::Up || route == Route::Pair || route == Route::Binding;
-    let slow = args.slow_readers.map_or(0, |slow| slow.clients);
-    let is_shaking = args.shape == Shape::Handshakes;
-    let wrong = match route {
-        _ if is_shaking && !is_stream => {
-            "handshakes are those of connections: give --transport tcp or tls".to_owned()
-        }
-        _ if args.resume && !(is_shaking && args.transport == Transport::Tls) => {
-            "--resume is for handshakes with --transport tls".to_owned()
-        }
-        _ if asks_for_tls(args) && args.transport != Transport::Tls => {
-            "--ca, --tls-version and --tls-group need --transport tls".to_owned()
-        }
-        Route::Direct if is_stream => {
-            format!("--direct has no server to connect to: it has no use for --transport {name}")
-        }
-        _ if is_stream && args.trains && up_only => {
-            format!("clients send no trains over {name}: it has no use for --trains")
-        }
-        _ if args.slow_readers.is_some() && !is_stream => {
-            "a slow reader of datagrams loses them and slows nobody: --slow-readers needs \
-             --transport tcp or tls"
-                .to_owned()
-        }
-        _ if args.slow_readers.is_some() && !reads => {
-            "nothing is sent to clients: --slow-readers needs --direction down or both".to_owned()
-        }
-        _ if slow > 0 && slow >= allocations(args, route)? => {
-            "--slow-readers: some clients must be left to compare with".to_owned()
-        }
-        _ => return Ok(()),
-    };
-    Err(Fault::usage(wrong))
-}
-
-fn asks_for_tls(args: &LoadArgs) -> bool {
-    args.ca.is_some() || args.tls_version.is_some() || args.tls_group.is_some()
 }
 
 fn tls(args: &LoadArgs) -> Result<Option<Tls>, Fault> {
@@ -439,17 +303,6 @@ mod tests {
     fn settle(line: &str) -> Result<Spec, Fault> {
         let args = parse(line).map_err(|error| Fault::usage(error.to_string()))?;
         Spec::settle(&args, TIMES)
-    }
-
-    #[test]
-    fn every_flow_has_two_ends_that_fit() {
-        for route in [Route::Direct, Route::Relay, Route::Pair, Route::Binding] {
-            for flow in 0..route.flows(6) {
-                let (from, to) = (route.sender(flow), route.receiver(flow));
-                assert_eq!(from == to, route == Route::Binding, "{route:?} {flow}");
-                assert!([from, to].iter().all(|end| !matches!(end, End::Client(6..))));
-            }
-        }
     }
 
     #[test]
