@@ -34,7 +34,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
 const TLS: &str = "src/stream/tls/";
 
 /// The only files that own unsafe code; of the tests, the one that implements an allocator.
-const UNSAFE: [&str; 14] = [
+const UNSAFE: [&str; 17] = [
     "loadgen/src/socket/inbox.rs",
     "loadgen/src/socket/outbox.rs",
     "loadgen/src/socket/poller.rs",
@@ -42,11 +42,14 @@ const UNSAFE: [&str; 14] = [
     "src/io/epoll/mmsg.rs",
     "src/io/epoll/poll.rs",
     "src/io/memory/pool.rs",
+    "src/io/memory/pool/tests.rs",
     "src/io/socket/steer.rs",
     "src/io/sys.rs",
     "src/io/uring/buffer_ring.rs",
     "src/io/uring/kernel.rs",
     "src/io/uring/ring.rs",
+    "src/io/uring/stream_memory.rs",
+    "src/io/uring/streams.rs",
     "tests/io_allocations.rs",
     "tests/no_alloc.rs",
 ];

@@ -10,6 +10,7 @@ use super::{
     event::{Event, Receive, SocketId, Wait},
     memory::pool::Lease,
     piece::Piece,
+    stream::streams::Streams,
     waker::Waker,
 };
 
@@ -17,7 +18,7 @@ use super::{
 ///
 /// A driver belongs to the thread that made it. Everything it needs is taken when it is made;
 /// moving a packet allocates nothing.
-pub trait Driver {
+pub trait Driver: Streams {
     /// Takes over a bound, non-blocking socket and starts receiving on it. It may have been
     /// [taken](Self::take) out of another driver.
     ///

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, os::fd::OwnedFd, time::Duration};
 
-use super::memory::pool::Lease;
+use super::{memory::pool::Lease, stream::event::StreamEvent};
 
 /// A slot in the driver's socket table.
 ///
@@ -87,6 +87,8 @@ pub enum Event {
     SegmentationOff,
     /// The kernel has taken a train again.
     SegmentationOn,
+    /// What came of a stream.
+    Stream(StreamEvent),
 }
 
 /// When a socket begins to receive.

@@ -19,6 +19,7 @@
 //! engine/           the driver, once for both kernels; kernel.rs says what a third one has to do
 //! uring/ epoll/     the kernels: calls, and the memory that the operating system may touch
 //! datagram/         how pieces become trains, and where those may go
+//! stream/           connections: accepted, written to, handed over
 //! memory/           buffers, and who may touch them
 //! socket/           how sockets are opened, addressed and steered
 //! driver.rs         what every driver does, with event.rs and piece.rs: what it brings and takes
@@ -37,6 +38,7 @@ mod probe;
 mod room;
 mod settings;
 mod socket;
+mod stream;
 mod sys;
 mod uring;
 mod waker;
@@ -57,6 +59,10 @@ pub use settings::Settings;
 pub use socket::{
     open::{self as sockets, BufferSizes},
     steer,
+};
+pub use stream::{
+    event::{AcceptorId, HangUpHow, Remote, StreamEvent, StreamId},
+    streams::Streams,
 };
 pub use uring::UringDriver;
 pub use waker::Waker;

@@ -11,6 +11,8 @@ pub struct Settings {
     pub buffers: u32,
     /// Sockets open at once. Cut to what the file limit allows.
     pub sockets: u32,
+    /// Streams open at once.
+    pub streams: u32,
     /// The longest time that a packet is held for others to be sent with, in microseconds; 0 for
     /// none at all. It is held only while that makes packets join.
     pub hold_us: u32,
@@ -34,6 +36,7 @@ impl Default for Settings {
         Self {
             buffers: 1024,
             sockets: 16_384,
+            streams: 16_384,
             hold_us: 100,
             spin_us: 0,
             busy_poll_us: 0,

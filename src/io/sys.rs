@@ -124,6 +124,28 @@ pub(super) fn dont_fragment(v6: bool, on: bool) -> &'static [Setting] {
     }
 }
 
+/// Writes to a stream without waiting: how many bytes the kernel took, or the errno.
+pub(super) fn write_stream(socket: impl AsFd, bytes: &[u8]) -> Result<usize, i32> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let (fd, start) = (socket.as_fd().as_raw_fd(), bytes.as_ptr().cast());
+    // SAFETY: `start` points to as many readable bytes as are named, and the call keeps neither.
+    let sent = unsafe { libc::send(fd, start, bytes.len(), flags) };
+    usize::try_from(sent).map_err(|_| last_errno())
+}
+
+/// Reads from a stream without waiting: how many bytes there were, or the errno.
+pub(super) fn read_stream(socket: impl AsFd, room: &mut [u8]) -> Result<usize, i32> {
+    let (fd, start) = (socket.as_fd().as_raw_fd(), room.as_mut_ptr().cast());
+    // SAFETY: `start` points to as many writable bytes as are named, and the call keeps neither.
+    let received = unsafe { libc::recv(fd, start, room.len(), libc::MSG_DONTWAIT) };
+    usize::try_from(received).map_err(|_| last_errno())
+}
+
+/// The errno of the call that has just failed.
+pub(super) fn last_errno() -> i32 {
+    io::Error::last_os_error().raw_os_error().unwrap_or(0)
+}
+
 /// Index of the drop count in the array that SO_MEMINFO returns (`SK_MEMINFO_DROPS`).
 const MEMINFO_DROPS: usize = 8;
 const MEMINFO_LEN: usize = 9;

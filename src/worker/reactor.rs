@@ -218,6 +218,7 @@ impl<D: Driver> Worker<D> {
             Event::Broken(socket, errno) => self.on_broken(socket, errno),
             Event::SegmentationOff => self.report(Report::SegmentationOff),
             Event::SegmentationOn => self.report(Report::SegmentationOn),
+            Event::Stream(event) => debug_assert!(false, "nobody asked for a stream: {event:?}"),
         }
     }
 

@@ -4,8 +4,10 @@ mod buffers;
 mod flow;
 mod life;
 mod node;
+mod streams;
 mod take;
 
+use streams::{begin, carry, crowd, end, leave};
 use uturn::io::{PortableDriver, Settings, UringDriver};
 
 macro_rules! suite {
@@ -45,6 +47,37 @@ macro_rules! suite {
             a_socket_that_can_have_no_descriptor_is_closed_instead,
             a_paused_socket_hears_nothing_until_it_is_resumed,
             a_paused_socket_can_be_closed_and_taken,
+        ],
+        begin: [
+            both_ends_of_a_connection_are_told, two_listeners_are_told_apart,
+            a_full_table_waits_and_goes_on, a_listener_that_is_stopped_takes_nobody,
+            a_connect_reaches_who_listens, a_connect_leaves_from_an_address_in_use,
+            a_connect_that_is_refused_is_closed, a_unix_socket_is_a_stream_too,
+            an_adopted_stream_reads_when_it_is_to,
+        ],
+        carry: [
+            single_bytes_come_in_order, megabytes_reach_a_slow_reader_in_order,
+            megabytes_arrive_in_order_and_in_shares,
+            a_fin_comes_behind_the_bytes_and_answers_still_go,
+            a_fin_waits_for_the_write_before_it, a_write_that_waits_delays_no_datagram,
+            bytes_of_a_stream_go_to_a_peer, a_paused_stream_is_silent_and_loses_nothing,
+            pauses_lose_no_byte_of_a_busy_stream,
+        ],
+        end: [
+            a_quiet_stream_closes_with_a_fin, what_was_written_arrives_before_the_end,
+            a_reset_is_seen_by_the_peer, a_write_that_waits_ends_with_the_stream,
+            unread_bytes_go_with_the_stream, a_stream_can_be_hung_up_before_it_reads,
+            a_peer_that_resets_closes_the_stream, a_write_behind_a_broken_stream_is_nothing,
+            a_connect_under_way_can_be_hung_up, a_driver_ends_with_streams_under_way,
+            another_stream_under_a_number_gets_nothing_of_the_first,
+        ],
+        leave: [
+            a_stream_goes_on_in_another_driver, bytes_behind_a_request_go_along,
+            a_stream_leaves_behind_the_write_under_way,
+            who_does_not_wait_for_the_write_hangs_up, a_detached_descriptor_is_the_only_one,
+        ],
+        crowd: [
+            thousands_that_say_nothing_come_and_go, chatty_streams_take_no_buffer_of_datagrams,
         ],
     );)* };
     (@each $driver:ident, $new:expr, $($module:ident: [$($test:ident,)*],)*) => {

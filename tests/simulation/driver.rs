@@ -3,15 +3,16 @@
 use std::{
     fs::File,
     io,
-    net::{SocketAddr, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     os::fd::{AsRawFd, OwnedFd},
     rc::Rc,
 };
 
+use bytes::BytesMut;
 use uturn::{
     io::{
-        Counters, Driver, Event, HoldTimes, Lease, Piece, Pool, Receive, Received, SocketId, Wait,
-        Waker,
+        AcceptorId, Counters, Driver, Event, HangUpHow, HoldTimes, Lease, Piece, Pool, Receive,
+        Received, Remote, SocketId, StreamId, Streams, Wait, Waker,
     },
     worker::{ListenerSockets, OpenListeners, SpawnError},
 };
@@ -74,6 +75,35 @@ impl SimDriver {
         }
         known
     }
+}
+
+/// The machine has no streams: none can be made, so that nothing is asked of one.
+impl Streams for SimDriver {
+    fn accept(&mut self, _: TcpListener) -> io::Result<AcceptorId> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn stop_accepting(&mut self, _: AcceptorId) {}
+
+    fn adopt(&mut self, _: OwnedFd, _: Receive) -> io::Result<StreamId> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn connect(&mut self, _: Remote<'_>) -> io::Result<StreamId> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn write(&mut self, _: StreamId, _: BytesMut) {}
+
+    fn finish(&mut self, _: StreamId) {}
+
+    fn pause(&mut self, _: StreamId) {}
+
+    fn unpause(&mut self, _: StreamId) {}
+
+    fn hang_up(&mut self, _: StreamId, _: HangUpHow) {}
+
+    fn detach(&mut self, _: StreamId) {}
 }
 
 impl Driver for SimDriver {

@@ -25,6 +25,7 @@ impl<K: Kernel> Engine<K> {
                 Step::Bound { key, result } => self.bound(key, result),
                 Step::Installed { key, socket } => self.installed(key, socket),
                 Step::Left { key } => self.left(key),
+                Step::Stream(step) => self.streams.step(step, &mut self.counters),
             }
         }
         self.kernel.count(&mut self.counters);

@@ -103,6 +103,22 @@ counters! {
     buffers_low,
     /// Blank buffers asked for when none was left.
     blank_exhausted,
+    /// Stream connections accepted.
+    accepted,
+    /// Times that no connection could be accepted for want of descriptors or memory.
+    accepts_refused,
+    /// Bytes that arrived on streams.
+    stream_bytes_in,
+    /// Bytes of streams that the kernel took to send.
+    stream_bytes_out,
+    /// Writes to streams that the kernel took as a whole.
+    stream_writes,
+    /// Times that the kernel took a part of a write to a stream.
+    stream_short_writes,
+    /// Receives of streams armed again after they ended.
+    stream_rearmed,
+    /// Receives of streams that ended because no stream buffer was free.
+    stream_starved,
 }
 
 impl Counters {

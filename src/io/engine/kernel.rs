@@ -22,12 +22,13 @@ use crate::io::{
     event::SocketId,
     memory::pool::{Lease, Pool},
     settings::Settings,
+    stream::kernel::{StreamKernel, StreamStep},
     sys::Setting,
     waker::Waker,
 };
 
 /// One way into the operating system.
-pub trait Kernel: Sized {
+pub trait Kernel: StreamKernel + Sized {
     /// A buffer that a receive has filled.
     type Filled;
     /// A train that the operating system no longer reads. Only [`Step::Sent`] brings one.
@@ -183,6 +184,8 @@ pub enum Step<K: Kernel> {
     Installed { key: Key, socket: io::Result<UdpSocket> },
     /// The kernel no longer has a socket.
     Left { key: Key },
+    /// Of a stream.
+    Stream(StreamStep),
 }
 
 /// One datagram or train from a socket.

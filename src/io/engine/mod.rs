@@ -13,13 +13,15 @@
 use std::{
     collections::VecDeque,
     io, mem,
-    net::{SocketAddr, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     os::fd::OwnedFd,
     time::Duration,
 };
 
 #[cfg(test)]
 use std::net::IpAddr;
+
+use bytes::BytesMut;
 
 use super::{
     datagram::{cursor::PieceCursor, segmentation::Segmentation},
@@ -30,6 +32,11 @@ use super::{
     piece::Piece,
     settings::Settings,
     socket::open::{self as sockets, BufferSizes},
+    stream::{
+        event::{AcceptorId, HangUpHow, Remote, StreamId},
+        stream_set::StreamSet,
+        streams::Streams,
+    },
     sys,
     waker::Waker,
 };
@@ -78,6 +85,7 @@ pub struct Engine<K: Kernel> {
     to_leave: Vec<Key>,
     /// Closed and taken sockets that have nothing under way any more.
     to_release: Vec<Key>,
+    streams: StreamSet,
     /// What was collected and not yet taken.
     backlog: VecDeque<Collected<K::Filled>>,
     waker: Waker,
@@ -127,6 +135,7 @@ impl<K: Kernel> Engine<K> {
             to_cancel: Vec::with_capacity(sockets),
             to_leave: Vec::new(),
             to_release: Vec::with_capacity(sockets),
+            streams: StreamSet::new(settings.streams as usize),
             backlog: VecDeque::with_capacity(settings.buffers as usize + BACKLOG_BESIDE),
             waker,
             counters: Counters::new(settings.buffers),
@@ -293,12 +302,12 @@ impl<K: Kernel> Driver for Engine<K> {
     }
 
     fn next(&mut self) -> Option<Event> {
-        loop {
-            let collected = self.backlog.pop_front()?;
+        while let Some(collected) = self.backlog.pop_front() {
             if let Some(event) = self.event(collected) {
                 return Some(event);
             }
         }
+        self.streams.next().map(Event::Stream)
     }
 
     fn blank(&mut self, bytes: usize) -> Option<Lease> {
@@ -321,5 +330,48 @@ impl<K: Kernel> Driver for Engine<K> {
 
     fn kernel_drops(&self, socket: SocketId) -> Option<u64> {
         sys::socket_drops(self.table.get(socket)?.socket.as_ref()?).ok()
+    }
+}
+
+impl<K: Kernel> Streams for Engine<K> {
+    fn accept(&mut self, listener: TcpListener) -> io::Result<AcceptorId> {
+        self.streams.accept(listener)
+    }
+
+    fn stop_accepting(&mut self, acceptor: AcceptorId) {
+        self.streams.stop_accepting(acceptor);
+    }
+
+    fn adopt(&mut self, socket: OwnedFd, reading: Receive) -> io::Result<StreamId> {
+        self.kernel.admit_stream(&socket)?;
+        self.streams.adopt(socket, reading)
+    }
+
+    fn connect(&mut self, remote: Remote<'_>) -> io::Result<StreamId> {
+        self.streams.connect(remote)
+    }
+
+    fn write(&mut self, stream: StreamId, buffer: BytesMut) {
+        self.streams.write(stream, buffer);
+    }
+
+    fn finish(&mut self, stream: StreamId) {
+        self.streams.finish(stream);
+    }
+
+    fn pause(&mut self, stream: StreamId) {
+        self.streams.set_paused(stream, true);
+    }
+
+    fn unpause(&mut self, stream: StreamId) {
+        self.streams.set_paused(stream, false);
+    }
+
+    fn hang_up(&mut self, stream: StreamId, how: HangUpHow) {
+        self.streams.hang_up(stream, how);
+    }
+
+    fn detach(&mut self, stream: StreamId) {
+        self.streams.detach(stream);
     }
 }

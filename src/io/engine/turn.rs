@@ -32,6 +32,7 @@ impl<K: Kernel> Engine<K> {
         self.submit_sends()?;
         self.cancel_closed()?;
         self.open_and_leave()?;
+        self.streams.prepare(&mut self.kernel)?;
         self.settle();
         Ok(())
     }
@@ -72,7 +73,8 @@ impl<K: Kernel> Engine<K> {
     /// wake up for. Only trains are looked at right away, since the kernel may refuse one and its
     /// datagrams then leave one by one.
     pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
-        let mut plan = self.unless_busy(WaitPlan::first(wait));
+        let plan = WaitPlan::first(wait).within(self.streams.longest_sleep());
+        let mut plan = self.unless_busy(plan);
         if !self.spins(plan)? {
             if plan.waits() && self.kernel.outbox().has_trains() {
                 self.enter(WaitPlan::NONE)?;
@@ -112,7 +114,11 @@ impl<K: Kernel> Engine<K> {
     /// sockets that nobody reads, for as long as nothing else happens.
     fn has_work(&self) -> bool {
         let has_buffers = self.kernel.may_arm() > 0 || self.kernel.outbox().in_flight() > 0;
-        !self.backlog.is_empty() || self.is_letting_go() || (!self.to_arm.is_empty() && has_buffers)
+        !self.backlog.is_empty()
+            || self.is_letting_go()
+            || (!self.to_arm.is_empty() && has_buffers)
+            || self.streams.has_work()
+            || self.streams.is_starved() && self.kernel.outbox().in_flight() > 0
     }
 
     /// Whether a socket is to be let go of.

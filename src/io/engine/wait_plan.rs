@@ -27,6 +27,12 @@ impl WaitPlan {
         }
     }
 
+    /// The same, but no longer than that, if it is given.
+    pub(in crate::io) fn within(self, longest: Option<Duration>) -> Self {
+        let limit = self.limit.into_iter().chain(longest).min();
+        Self { limit, ..self }
+    }
+
     /// Whether it waits at all.
     pub(in crate::io) fn waits(self) -> bool {
         self.completions > 0
@@ -49,5 +55,14 @@ mod tests {
     fn what_comes_at_once_is_not_waited_for_instead() {
         assert_eq!(WaitPlan::first(Wait::Forever).beside(5).completions, 6);
         assert_eq!(WaitPlan::NONE.beside(5), WaitPlan::NONE);
+    }
+
+    #[test]
+    fn the_shorter_of_two_limits_holds() {
+        let [short, long] = [1, 2].map(Duration::from_millis);
+        assert_eq!(WaitPlan::FIRST.within(None), WaitPlan::FIRST);
+        assert_eq!(WaitPlan::FIRST.within(Some(long)).limit, Some(long));
+        assert_eq!(WaitPlan::first(Wait::For(short)).within(Some(long)).limit, Some(short));
+        assert_eq!(WaitPlan::first(Wait::For(long)).within(Some(short)).limit, Some(short));
     }
 }

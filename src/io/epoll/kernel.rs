@@ -7,15 +7,19 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     io, mem,
-    net::{SocketAddr, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
+    os::fd::OwnedFd,
     rc::Rc,
     thread,
     time::Duration,
 };
 
+use socket2::SockAddr;
+
 use super::{
     mmsg::{self, MESSAGES_MAX, ReceiveBatch, SendBatch},
-    poll::{Epoll, Readable},
+    poll::{Epoll, Watched},
+    streams::StreamCalls,
 };
 use crate::io::{
     datagram::{
@@ -33,8 +37,9 @@ use crate::io::{
         wait_plan::WaitPlan,
     },
     event::{SocketId, Wait},
-    memory::pool::Pool,
+    memory::pool::{Incoming, Pool},
     settings::Settings,
+    stream::kernel::{Operation, StreamKernel, Write},
     waker::Waker,
 };
 
@@ -59,6 +64,7 @@ pub struct Kernel {
     /// Where the next look at what the last wait reported begins.
     next_ready: usize,
     reading: Option<Reading>,
+    streams: StreamCalls,
     /// Some socket had more than one turn takes.
     left_over: bool,
     calls: u64,
@@ -110,9 +116,14 @@ impl Kernel {
         if self.next_ready == self.epoll.ready() {
             return None;
         }
-        match self.epoll.readable(self.next_ready) {
-            Readable::Waker => self.ended.push_back(Step::Woken),
-            Readable::Socket(key) => self.reading = Some(Reading::begin(key)),
+        match self.epoll.reported(self.next_ready) {
+            (Watched::Waker, _) => self.ended.push_back(Step::Woken),
+            (Watched::Socket(key), _) => self.reading = Some(Reading::begin(key)),
+            (Watched::Listener(key), _) => self.streams.listener_is_ready(&self.epoll, key),
+            (Watched::Stream(key), ready) => {
+                let parts = (&self.epoll, &self.pool);
+                self.left_over |= self.streams.stream_is_ready(parts, key, ready);
+            }
         }
         self.next_ready += 1;
         Some(())
@@ -163,7 +174,7 @@ impl Kernel {
     }
 
     fn is_starved(&self) -> bool {
-        self.pool.free_receive() == 0 && self.incoming.held() == 0
+        self.pool.free(Incoming::Datagrams) == 0 && self.incoming.held() == 0
     }
 }
 
@@ -191,6 +202,7 @@ impl kernel::Kernel for Kernel {
             ended: VecDeque::with_capacity(TRAINS_MAX),
             next_ready: 0,
             reading: None,
+            streams: StreamCalls::new(),
             left_over: false,
             calls: 0,
         })
@@ -300,8 +312,10 @@ impl kernel::Kernel for Kernel {
 
     fn pop(&mut self, table: &Table) -> Option<Step<Self>> {
         loop {
-            if let Some(step) = self.ended.pop_front() {
-                return Some(step);
+            let step =
+                self.ended.pop_front().or_else(|| self.streams.next_step().map(Step::Stream));
+            if step.is_some() {
+                return step;
             }
             match self.reading.take() {
                 Some(reading) => {
@@ -336,8 +350,54 @@ impl kernel::Kernel for Kernel {
 
     fn count(&mut self, counters: &mut Counters) {
         counters.enters = self.calls;
-        let free = self.pool.free_receive() as usize + self.incoming.held();
+        let free = self.pool.free(Incoming::Datagrams) as usize + self.incoming.held();
         counters.note_free_buffers(free);
+    }
+}
+
+impl StreamKernel for Kernel {
+    /// Every call says that it does not wait, whatever the socket is set to.
+    fn admit_stream(&mut self, _: &OwnedFd) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn accept(&mut self, key: Key, listener: &Rc<TcpListener>) -> io::Result<()> {
+        self.streams.accept(&self.epoll, key, listener);
+        Ok(())
+    }
+
+    fn stop_accepts(&mut self, key: Key) -> io::Result<()> {
+        self.streams.stop_accepts(&self.epoll, key);
+        Ok(())
+    }
+
+    fn connect_stream(
+        &mut self,
+        key: Key,
+        socket: &Rc<OwnedFd>,
+        address: SockAddr,
+    ) -> io::Result<()> {
+        self.streams.connect(&self.epoll, key, socket, &address);
+        Ok(())
+    }
+
+    fn may_receive_streams(&mut self) -> bool {
+        self.streams.may_receive(&self.pool)
+    }
+
+    fn receive_stream(&mut self, key: Key, socket: &Rc<OwnedFd>) -> io::Result<()> {
+        self.streams.receive(&self.epoll, key, socket);
+        Ok(())
+    }
+
+    fn write_stream(&mut self, key: Key, socket: &Rc<OwnedFd>, write: Write) -> io::Result<()> {
+        self.streams.write(&self.epoll, key, socket, write);
+        Ok(())
+    }
+
+    fn stop(&mut self, key: Key, operation: Operation) -> io::Result<()> {
+        self.streams.stop(&self.epoll, key, operation);
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 //! with them. All never block.
 #![expect(unsafe_code, reason = "system calls on message headers that hold raw pointers")]
 
-use std::{io, net::UdpSocket, os::fd::AsRawFd, ptr, rc::Rc};
+use std::{net::UdpSocket, os::fd::AsRawFd, ptr, rc::Rc};
 
 use crate::io::{
     datagram::{
@@ -12,10 +12,10 @@ use crate::io::{
         outbox::Outbox,
     },
     engine::{counters::Counters, errno, kernel::Arrived},
-    memory::pool::{Lease, Pool},
+    memory::pool::{Incoming, Lease, Pool},
     room::HEADROOM,
     socket::address,
-    sys::{EMPTY_IOVEC, check, empty_message},
+    sys::{EMPTY_IOVEC, check, empty_message, last_errno},
 };
 
 /// Messages in one `sendmmsg` or `recvmmsg`.
@@ -49,11 +49,6 @@ pub(in crate::io) fn send_singly(
             Err(_) => counters.count_dropped(errno::of_send(last_errno(), false), 1),
         }
     }
-}
-
-/// The errno of the call that has just failed.
-pub(in crate::io) fn last_errno() -> i32 {
-    io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }
 
 /// Messages about to be sent through one socket.
@@ -167,7 +162,7 @@ impl ReceiveBatch {
     /// Points header `index` to a free buffer, if it has none. Whether there was one.
     fn make_ready(&mut self, index: usize, pool: &Rc<Pool>) -> bool {
         if self.leases[index].is_none() {
-            let lease = pool.receive_lease().or_else(|| self.spare_behind(index));
+            let lease = pool.lease(Incoming::Datagrams).or_else(|| self.spare_behind(index));
             self.leases[index] = lease;
             self.point(index);
         }

@@ -3,6 +3,7 @@
 mod kernel;
 pub(in crate::io) mod mmsg;
 mod poll;
+mod streams;
 
 pub(in crate::io) use kernel::Kernel;
 

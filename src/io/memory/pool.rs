@@ -1,7 +1,8 @@
 //! Buffers, and the leases that say who may touch them.
 //!
-//! One anonymous mapping holds every buffer of a driver: the ones the kernel receives into, and two
-//! small classes of private ones for datagrams the server writes itself. The kernel backs a page
+//! One anonymous mapping holds every buffer of a driver: those that the kernel receives datagrams
+//! into, those for the bytes of streams, and two small classes of private ones for datagrams the
+//! server writes itself. The kernel backs a page
 //! only when it is first written, and a page once written stays. Most datagrams and trains are
 //! small; so that a flood of large ones does not make every buffer resident for good, all buffers
 //! together keep no more than [`MOST_SPARE_BYTES`] beyond the first [`KEPT_BYTES`] of each:
@@ -35,11 +36,22 @@ use crate::io::room::{HEADROOM, PAD_MAX};
 /// Bytes of a receive buffer: the largest UDP payload behind the kernel's own header, name and
 /// control area. An odd number of cache lines, so that buffer starts spread over the cache's sets.
 pub(in crate::io) const RECEIVE_BYTES: usize = 1033 * 64;
+/// Where the bytes of a stream start in their buffer, and how many there are at most: a record of
+/// TLS.
+const STREAM_START: usize = 64;
+const STREAM_PAYLOAD_BYTES: usize = 16 * 1024;
+/// A stream buffer, with room behind the payload; an odd number of cache lines, as above.
+const STREAM_BYTES: usize = 259 * 64;
+/// Stream buffers, for all streams of a driver.
+const STREAM_COUNT: u32 = 256;
 const SMALL_BYTES: usize = 2048;
 const LARGE_BYTES: usize = RECEIVE_BYTES;
 /// Private buffers for replies the server originates.
 const SMALL_COUNT: u32 = 512;
 const LARGE_COUNT: u32 = 16;
+
+const _: () = assert!(STREAM_START >= HEADROOM);
+const _: () = assert!(STREAM_START + STREAM_PAYLOAD_BYTES + PAD_MAX <= STREAM_BYTES);
 
 /// The `refs` of a slot that the kernel may write to.
 const KERNEL: u32 = u32::MAX;
@@ -62,6 +74,38 @@ enum Class {
     Receive,
     Small,
     Large,
+    Stream,
+}
+
+/// What is received into a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::io) enum Incoming {
+    /// A datagram or a train, behind what the kernel writes in front of it: into a whole buffer.
+    Datagrams,
+    /// Bytes of a stream, behind the headroom.
+    Stream,
+}
+
+impl Incoming {
+    fn class(self) -> Class {
+        match self {
+            Self::Datagrams => Class::Receive,
+            Self::Stream => Class::Stream,
+        }
+    }
+
+    /// The part of a buffer that is received into.
+    fn room(self) -> Range<usize> {
+        match self {
+            Self::Datagrams => 0..RECEIVE_BYTES,
+            Self::Stream => STREAM_START..STREAM_START + STREAM_PAYLOAD_BYTES,
+        }
+    }
+
+    /// Bytes that one receive takes at most.
+    pub(in crate::io) fn bytes(self) -> usize {
+        self.room().len()
+    }
 }
 
 /// All buffers of one driver. Public for drivers outside of this floor.
@@ -70,7 +114,7 @@ pub struct Pool {
     mapped_bytes: usize,
     receive_count: u32,
     slots: Box<[Slot]>,
-    free: [FreeList; 3],
+    free: [FreeList; 4],
     /// What all buffers together have been written beyond their first [`KEPT_BYTES`].
     spare_bytes: Cell<usize>,
 }
@@ -95,16 +139,17 @@ impl Pool {
     /// # Errors
     /// When the process may not map so much memory.
     pub fn new(receive_count: u32) -> io::Result<Rc<Self>> {
-        let slot_count = receive_count + SMALL_COUNT + LARGE_COUNT;
+        let slot_count = receive_count + SMALL_COUNT + LARGE_COUNT + STREAM_COUNT;
         let mapped_bytes = (receive_count + LARGE_COUNT) as usize * RECEIVE_BYTES
-            + SMALL_COUNT as usize * SMALL_BYTES;
+            + SMALL_COUNT as usize * SMALL_BYTES
+            + STREAM_COUNT as usize * STREAM_BYTES;
         let base = map(mapped_bytes)?;
         let slots = (0..slot_count).map(|_| Slot {
             refs: Cell::new(0),
             next: Cell::new(END),
             spare_bytes: Cell::new(0),
         });
-        let free = [(); 3].map(|()| FreeList { head: Cell::new(END), count: Cell::new(0) });
+        let free = [(); 4].map(|()| FreeList { head: Cell::new(END), count: Cell::new(0) });
         let slots = slots.collect();
         let spare_bytes = Cell::new(0);
         let pool = Self { base, mapped_bytes, receive_count, slots, free, spare_bytes };
@@ -112,36 +157,79 @@ impl Pool {
         Ok(Rc::new(pool))
     }
 
-    /// Free receive buffers: neither the kernel's nor leased.
-    pub(in crate::io) fn free_receive(&self) -> u32 {
-        self.free[Class::Receive as usize].count.get()
+    /// Free buffers for what comes in: neither the kernel's nor leased.
+    pub(in crate::io) fn free(&self, incoming: Incoming) -> u32 {
+        self.free[incoming.class() as usize].count.get()
     }
 
-    /// Takes a free receive buffer for the kernel to write to: its slot, address and length.
+    /// All buffers there are for the bytes of streams.
+    pub(in crate::io) fn stream_buffers() -> u32 {
+        STREAM_COUNT
+    }
+
+    /// Takes a free buffer for the kernel to write to: its place among those of its kind, and the
+    /// address it is received into, of [as many bytes](Incoming::bytes) as there is room for.
     ///
     /// The buffer is out of safe code's reach until it is [claimed](Self::claim).
-    pub(in crate::io) fn publish(&self) -> Option<(u32, *mut u8)> {
-        let slot = self.take_free(Class::Receive)?;
+    pub(in crate::io) fn publish(&self, incoming: Incoming) -> Option<(u16, *mut u8)> {
+        let slot = self.take_free(incoming.class())?;
         self.slots[slot as usize].refs.set(KERNEL);
-        Some((slot, self.pointer(slot)))
+        // SAFETY: the room of a buffer begins within it.
+        let address = unsafe { self.pointer(slot).add(incoming.room().start) };
+        Some(((slot - self.first(incoming)) as u16, address))
     }
 
-    /// Makes a lease of a buffer that the kernel has filled and given back; `range` is its payload.
+    /// Makes a lease of a buffer that the kernel has filled with so many bytes and given back, by
+    /// its place.
     ///
     /// # Safety
     /// The kernel no longer reads or writes this buffer.
-    pub(in crate::io) unsafe fn claim(self: &Rc<Self>, slot: u32, range: Range<usize>) -> Lease {
+    pub(in crate::io) unsafe fn claim(
+        self: &Rc<Self>,
+        incoming: Incoming,
+        place: u16,
+        bytes: usize,
+    ) -> Lease {
+        let slot = self.first(incoming) + u32::from(place);
         let owner = &self.slots[slot as usize].refs;
         assert_eq!(owner.get(), KERNEL, "a buffer comes back from the kernel once");
         owner.set(1);
-        Lease::new(Rc::clone(self), slot, range)
+        let start = incoming.room().start;
+        Lease::new(Rc::clone(self), slot, start..start + bytes)
     }
 
-    /// A lease of a free receive buffer, for receiving without a ring.
-    pub(in crate::io) fn receive_lease(self: &Rc<Self>) -> Option<Lease> {
-        let slot = self.take_free(Class::Receive)?;
+    /// A lease of a free buffer, for receiving without a ring.
+    pub(in crate::io) fn lease(self: &Rc<Self>, incoming: Incoming) -> Option<Lease> {
+        let slot = self.take_free(incoming.class())?;
         self.slots[slot as usize].refs.set(1);
         Some(Lease::new(Rc::clone(self), slot, 0..0))
+    }
+
+    /// A lease of a free stream buffer that `read` has put some bytes into. `None` when there is no
+    /// buffer; otherwise what `read` says.
+    pub(in crate::io) fn fill_stream<E>(
+        self: &Rc<Self>,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Option<Result<Lease, E>> {
+        let mut lease = self.lease(Incoming::Stream)?;
+        let room = Incoming::Stream.room();
+        let buffer = lease.exclusive().expect("just taken");
+        let read = read(&mut buffer[room.clone()]);
+        Some(read.map(|bytes| {
+            lease.set_range(room.start..room.start + bytes);
+            lease
+        }))
+    }
+
+    /// A stream buffer that holds `bytes` as if they had arrived, with the headroom in front.
+    /// `None` when all of them are in use, or when there are more bytes than one holds.
+    #[must_use]
+    pub fn arrived(self: &Rc<Self>, bytes: &[u8]) -> Option<Lease> {
+        let filled = self.fill_stream(|room| {
+            room.get_mut(..bytes.len()).ok_or(())?.copy_from_slice(bytes);
+            Ok::<_, ()>(bytes.len())
+        });
+        filled?.ok()
     }
 
     /// A receive buffer that holds `bytes` as if they had arrived, with the headroom in front.
@@ -153,7 +241,7 @@ impl Pool {
         if payload.end > RECEIVE_BYTES {
             return None;
         }
-        let mut lease = self.receive_lease()?;
+        let mut lease = self.lease(Incoming::Datagrams)?;
         lease.exclusive()?[payload.clone()].copy_from_slice(bytes);
         lease.set_range(payload);
         Some(lease)
@@ -176,8 +264,18 @@ impl Pool {
             Class::Receive
         } else if slot < self.receive_count + LARGE_COUNT {
             Class::Large
-        } else {
+        } else if slot < self.first(Incoming::Stream) {
             Class::Small
+        } else {
+            Class::Stream
+        }
+    }
+
+    /// The first buffer of a kind.
+    fn first(&self, incoming: Incoming) -> u32 {
+        match incoming {
+            Incoming::Datagrams => 0,
+            Incoming::Stream => self.receive_count + LARGE_COUNT + SMALL_COUNT,
         }
     }
 
@@ -186,15 +284,20 @@ impl Pool {
             Class::Receive => RECEIVE_BYTES,
             Class::Large => LARGE_BYTES,
             Class::Small => SMALL_BYTES,
+            Class::Stream => STREAM_BYTES,
         }
     }
 
-    /// Receive and large buffers stand first, of one size; small ones behind them.
+    /// Receive and large buffers stand first, of one size; small ones behind them, and those of
+    /// streams at the end.
     fn pointer(&self, slot: u32) -> *mut u8 {
         assert!((slot as usize) < self.slots.len(), "slots come from this pool");
         let big = slot.min(self.receive_count + LARGE_COUNT);
-        let small = slot - big;
-        let offset = big as usize * RECEIVE_BYTES + small as usize * SMALL_BYTES;
+        let small = (slot - big).min(SMALL_COUNT);
+        let stream = slot - big - small;
+        let offset = big as usize * RECEIVE_BYTES
+            + small as usize * SMALL_BYTES
+            + stream as usize * STREAM_BYTES;
         // SAFETY: the slot exists (asserted above), so the offset lies within the mapping, whose
         // length `new` computed from the same counts and sizes.
         unsafe { self.base.as_ptr().add(offset) }
@@ -376,121 +479,4 @@ fn map(bytes: usize) -> io::Result<NonNull<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn filled(pool: &Rc<Pool>, range: Range<usize>) -> Lease {
-        let (slot, _) = pool.publish().expect("a free buffer");
-        // SAFETY: no kernel was told about this buffer.
-        unsafe { pool.claim(slot, range) }
-    }
-
-    #[test]
-    fn a_buffer_comes_back_when_its_last_lease_is_dropped() {
-        let pool = Pool::new(2).expect("memory");
-        let first = filled(&pool, 56..100);
-        let second = first.share();
-        assert_eq!(pool.free_receive(), 1);
-        drop(first);
-        assert_eq!(pool.free_receive(), 1);
-        drop(second);
-        assert_eq!(pool.free_receive(), 2);
-    }
-
-    #[test]
-    fn only_the_only_holder_can_write() {
-        let pool = Pool::new(1).expect("memory");
-        let mut lease = filled(&pool, 56..60);
-        lease.exclusive().expect("not shared")[56..60].copy_from_slice(b"abcd");
-        let reader = lease.share();
-        assert!(lease.exclusive().is_none());
-        assert_eq!(reader.payload(), b"abcd");
-        drop(reader);
-        assert!(lease.exclusive().is_some());
-    }
-
-    #[test]
-    fn buffers_do_not_overlap() {
-        let pool = Pool::new(3).expect("memory");
-        let mut leases: Vec<_> = (0..3).map(|_| filled(&pool, 0..RECEIVE_BYTES)).collect();
-        leases.extend((0..SMALL_COUNT).map(|_| pool.blank(100).expect("a small one")));
-        leases.extend((0..LARGE_COUNT).map(|_| pool.blank(60_000).expect("a large one")));
-        for (mark, lease) in leases.iter_mut().enumerate() {
-            lease.exclusive().expect("not shared").fill(mark as u8);
-        }
-        for (mark, lease) in leases.iter().enumerate() {
-            assert!(lease.buffer().iter().all(|byte| *byte == mark as u8), "buffer {mark}");
-        }
-        assert!(pool.publish().is_none());
-        assert!(pool.blank(100).is_none());
-    }
-
-    /// Twice as many whole buffers as may stay so.
-    const MANY: u32 = 256;
-
-    #[test]
-    fn few_bytes_stay_after_all_buffers_were_filled_and_all_can_be_filled_again() {
-        let pool = Pool::new(MANY).expect("memory");
-        for _ in 0..2 {
-            let fill = |mark: u32| {
-                let mut lease = filled(&pool, 0..RECEIVE_BYTES);
-                lease.exclusive().expect("not shared").fill(mark as u8);
-                lease
-            };
-            let leases: Vec<_> = (0..MANY).map(fill).collect();
-            assert_eq!(pool.spare_bytes.get(), MOST_SPARE_BYTES * 2);
-            for (mark, lease) in leases.iter().enumerate() {
-                assert!(lease.buffer().iter().all(|byte| *byte == mark as u8), "buffer {mark}");
-            }
-            drop(leases);
-            assert_eq!(pool.spare_bytes.get(), MOST_SPARE_BYTES);
-        }
-        // What is left of the buffers behind the pages that were given back is zero, and writable.
-        let lease = filled(&pool, 0..KEPT_BYTES);
-        assert_eq!(lease.buffer().len(), RECEIVE_BYTES);
-    }
-
-    #[test]
-    fn buffers_that_held_trains_of_ten_packets_all_stay() {
-        const TRAIN_BYTES: usize = 12_000;
-        let pool = Pool::new(1024).expect("memory");
-        let leases: Vec<_> = (0..1024).map(|_| filled(&pool, 0..TRAIN_BYTES)).collect();
-        drop(leases);
-        assert_eq!(pool.spare_bytes.get(), 1024 * (TRAIN_BYTES - KEPT_BYTES));
-    }
-
-    #[test]
-    fn a_buffer_that_held_a_small_datagram_is_never_given_back() {
-        let pool = Pool::new(MANY).expect("memory");
-        let leases: Vec<_> = (0..MANY).map(|_| filled(&pool, 56..1500)).collect();
-        drop(leases);
-        assert_eq!(pool.spare_bytes.get(), 0);
-    }
-
-    #[test]
-    fn small_requests_overflow_into_large_buffers() {
-        let pool = Pool::new(1).expect("memory");
-        let leases: Vec<_> = std::iter::from_fn(|| pool.blank(10)).collect();
-        assert_eq!(leases.len(), (SMALL_COUNT + LARGE_COUNT) as usize);
-        assert!(pool.blank(RECEIVE_BYTES).is_none());
-    }
-
-    #[test]
-    fn given_bytes_lie_in_a_receive_buffer_behind_the_headroom() {
-        let pool = Pool::new(1).expect("memory");
-        assert!(pool.received(&[0; RECEIVE_BYTES]).is_none());
-        let lease = pool.received(b"payload").expect("a free buffer");
-        assert_eq!((lease.payload(), lease.range().start), (b"payload".as_slice(), HEADROOM));
-        assert!(pool.received(b"payload").is_none());
-        drop(lease);
-        assert_eq!(pool.free_receive(), 1);
-    }
-
-    #[test]
-    fn a_lease_outlives_its_pool() {
-        let pool = Pool::new(1).expect("memory");
-        let lease = filled(&pool, 56..60);
-        drop(pool);
-        assert_eq!(lease.payload(), [0; 4]);
-    }
-}
+mod tests;

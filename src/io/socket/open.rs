@@ -112,6 +112,90 @@ pub fn serving(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Finds out whether a listening address is free for TCP, as [`ensure_free`] does for UDP.
+///
+/// # Errors
+/// What the kernel says to the address: forbidden, or still in use.
+pub fn ensure_stream_free(address: SocketAddr, patience: Duration) -> io::Result<()> {
+    patiently(patience, || stream_listener(address)?.bind(&address.into()))
+}
+
+/// Opens a worker's TCP listener for an address, which the machine need not have yet, shared with
+/// the other workers (SO_REUSEPORT). Connections inherit its settings. It blocks while the address
+/// is in use, but no longer than `patience`.
+///
+/// # Errors
+/// What the kernel says to the address: forbidden, or still in use.
+pub fn stream_listening(address: SocketAddr, patience: Duration) -> io::Result<TcpListener> {
+    let socket = patiently(patience, || {
+        let socket = stream_listener(address)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket)
+    })?;
+    Ok(socket.into())
+}
+
+/// An unbound TCP socket for listening on an address of whatever machine.
+fn stream_listener(address: SocketAddr) -> io::Result<Socket> {
+    let socket = stream(address)?;
+    set_free_bind(&socket, address)?;
+    Ok(socket)
+}
+
+/// Opens a TCP socket that is to connect, from an address that others may be bound to, too, if one
+/// is given.
+///
+/// # Errors
+/// What the kernel says to a new socket, or to its address.
+pub(in crate::io) fn connecting(from: Option<SocketAddr>, to: SocketAddr) -> io::Result<Socket> {
+    let socket = stream(to)?;
+    if let Some(from) = from {
+        socket.set_reuse_port(true)?;
+        socket.bind(&from.into())?;
+    }
+    Ok(socket)
+}
+
+/// Opens a unix stream socket that is to connect.
+///
+/// # Errors
+/// What the kernel says to a new socket.
+pub(in crate::io) fn connecting_unix() -> io::Result<Socket> {
+    Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None)
+}
+
+/// An unbound TCP socket with everything set: its address can be used again while connections of it
+/// linger, and connections are as a relay wants them.
+fn stream(address: SocketAddr) -> io::Result<Socket> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM.cloexec(), Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    STREAM_SETTINGS.iter().try_for_each(|setting| sys::set(&socket, setting))?;
+    Ok(socket)
+}
+
+/// What connections are set to, or inherit. A packet is not kept back for others. The kernel takes
+/// no more while 16 KiB of a connection wait unsent, so that what is late waits where it can still
+/// be dropped. A peer that is gone is found out within a minute, whether or not something is being
+/// sent: after 30 + 3 x 10 s of silence, or after 55 s without an acknowledgement.
+static STREAM_SETTINGS: [Setting; 7] = [
+    Setting::new(libc::IPPROTO_TCP, libc::TCP_NODELAY, 1),
+    Setting::new(libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, 16_384),
+    Setting::new(libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+    Setting::new(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 30),
+    Setting::new(libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 10),
+    Setting::new(libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 3),
+    Setting::new(libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 55_000),
+];
+
+/// Connections of a listener that wait to be accepted, as far as `net.core.somaxconn` allows.
+const BACKLOG: i32 = 4096;
+
 /// Opens a relay socket. Port 0 lets the kernel choose.
 ///
 /// # Errors
@@ -268,6 +352,22 @@ mod tests {
         let second = listening(shared, BufferSizes::LISTENING, BIND_PATIENCE).expect("shared");
         assert_eq!(second.socket.local_addr().expect("bound"), shared);
         assert!(first.granted.receive_bytes > 0 && first.granted.send_bytes > 0);
+    }
+
+    #[test]
+    fn workers_share_a_tcp_address_and_connections_inherit_their_settings() {
+        let first = stream_listening(address(ANY), BIND_PATIENCE).expect("loopback");
+        let shared = first.local_addr().expect("bound");
+        let _second = stream_listening(shared, BIND_PATIENCE).expect("shared");
+        assert!(ensure_stream_free(shared, Duration::ZERO).is_err_and(|error| in_use(&error)));
+        drop(_second);
+        let _client = std::net::TcpStream::connect(shared).expect("a listener");
+        let (accepted, _) = first.accept().expect("a client");
+        for Setting { level, name, value } in STREAM_SETTINGS {
+            assert_eq!(sys::option(&accepted, level, name).expect("an option"), value, "{name}");
+        }
+        drop((accepted, first));
+        ensure_stream_free(shared, Duration::ZERO).expect("nobody listens");
     }
 
     #[test]

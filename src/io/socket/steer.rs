@@ -41,8 +41,8 @@
 
 use std::{
     io,
-    net::{SocketAddr, UdpSocket},
-    os::fd::AsRawFd,
+    net::{SocketAddr, TcpListener, UdpSocket},
+    os::fd::{AsFd, AsRawFd},
 };
 
 use crate::io::sys::check;
@@ -121,14 +121,30 @@ impl Share<'_> {
 /// # Errors
 /// What the kernel says; every kernel since 4.5 takes the program.
 pub fn attach(socket: &UdpSocket, share: Share<'_>) -> io::Result<()> {
-    let mut program = program(share, socket.local_addr()?);
+    attach_program(socket, &mut program(share, socket.local_addr()?))
+}
+
+/// Has the connections of a reuse-port group of TCP listeners go to the worker that they belong to,
+/// as their first packet says. The kernel counts listeners in the order in which they began to
+/// listen; each worker has one.
+///
+/// # Errors
+/// What the kernel says; every kernel since 4.5 takes the program.
+pub fn attach_streams(listener: &TcpListener, share: Share<'_>) -> io::Result<()> {
+    let end = [plain(REMAINDER, share.workers()), plain(RETURN_A, 0)];
+    let mut program = worker(share, listener.local_addr()?);
+    program.extend(end);
+    attach_program(listener, &mut program)
+}
+
+fn attach_program(socket: impl AsFd, program: &mut [libc::sock_filter]) -> io::Result<()> {
     let attached = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     let bytes = size_of::<libc::sock_fprog>() as libc::socklen_t;
     // SAFETY: the option value is one sock_fprog, and the instructions it points to live in
     // `program`; the kernel copies both within the call.
     let result = unsafe {
         libc::setsockopt(
-            socket.as_raw_fd(),
+            socket.as_fd().as_raw_fd(),
             libc::SOL_SOCKET,
             libc::SO_ATTACH_REUSEPORT_CBPF,
             (&raw const attached).cast(),
@@ -139,19 +155,23 @@ pub fn attach(socket: &UdpSocket, share: Share<'_>) -> io::Result<()> {
 }
 
 fn program(share: Share<'_>, local: SocketAddr) -> Vec<libc::sock_filter> {
-    let worker = match share {
-        Share::Cores(cores) => by_core(cores),
-        Share::Hash { workers: 1, .. } => vec![plain(LOAD_NUMBER, 0)],
-        Share::Hash { secret, .. } if local.is_ipv4() => by_hash(&SOURCE_V4, secret),
-        Share::Hash { secret, .. } => by_hash(&SOURCE_V6, secret),
-    };
     let end = [
         plain(REMAINDER, share.workers()),
         plain(LOAD_X_SCRATCH, OFFSET),
         plain(ADD_X, 0),
         plain(RETURN_A, 0),
     ];
-    kind(share.workers()).into_iter().chain(worker).chain(end).collect()
+    kind(share.workers()).into_iter().chain(worker(share, local)).chain(end).collect()
+}
+
+/// Leaves the number of the worker, or one that is to be divided by how many there are.
+fn worker(share: Share<'_>, local: SocketAddr) -> Vec<libc::sock_filter> {
+    match share {
+        Share::Cores(cores) => by_core(cores),
+        Share::Hash { workers: 1, .. } => vec![plain(LOAD_NUMBER, 0)],
+        Share::Hash { secret, .. } if local.is_ipv4() => by_hash(&SOURCE_V4, secret),
+        Share::Hash { secret, .. } => by_hash(&SOURCE_V6, secret),
+    }
 }
 
 /// Leaves in the scratch memory how far the sockets for what a datagram is are from those for
@@ -216,6 +236,8 @@ fn jump(code: u16, [holds, fails]: [u8; 2], operand: u32) -> libc::sock_filter {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+
     use super::*;
     use crate::io::sockets::{self, BufferSizes};
 
@@ -345,6 +367,48 @@ mod tests {
             assert!(requests.iter().all(|request| heard(&client, request) == worker + WORKERS));
         }
         assert!(workers.iter().all(|clients| *clients > 0), "{workers:?}");
+    }
+
+    #[test]
+    fn the_kernel_gives_each_connection_to_a_worker_of_its_source() {
+        const WORKERS: usize = 3;
+        for any in ["127.0.0.1:0", "[::1]:0"] {
+            let open = |address| {
+                let listener =
+                    sockets::stream_listening(address, sockets::BIND_PATIENCE).expect("loopback");
+                listener.set_nonblocking(true).expect("a socket");
+                listener
+            };
+            let first = open(any.parse().expect("an address"));
+            let address = first.local_addr().expect("bound");
+            let group: Vec<_> =
+                std::iter::once(first).chain((1..WORKERS).map(|_| open(address))).collect();
+            let share = Share::Hash { workers: WORKERS, secret: 0x9E37_79B8 };
+            attach_streams(&group[0], share).expect("taken");
+            let program = [worker(share, address), vec![plain(REMAINDER, 3), plain(RETURN_A, 0)]];
+            let mut workers = [0; WORKERS];
+            for _ in 0..50 {
+                let client = TcpStream::connect(address).expect("a listener");
+                let taker = group.iter().position(|it| it.accept().is_ok()).expect("one takes it");
+                let network = segment(client.local_addr().expect("bound"), address);
+                let seen = Seen { core: 0, network: &network, payload: &[] };
+                assert_eq!(place(&program.concat(), seen) as usize, taker);
+                workers[taker] += 1;
+            }
+            assert!(workers.iter().all(|clients| *clients > 0), "{workers:?}");
+        }
+    }
+
+    /// The network header of a segment, and the ports behind it.
+    fn segment(from: SocketAddr, to: SocketAddr) -> Vec<u8> {
+        let address = |it: SocketAddr| match it {
+            SocketAddr::V4(it) => it.ip().octets().to_vec(),
+            SocketAddr::V6(it) => it.ip().octets().to_vec(),
+        };
+        let begin = if from.is_ipv4() { 12 } else { 8 };
+        let addresses = [address(from), address(to)].concat();
+        let ports = [from.port().to_be_bytes(), to.port().to_be_bytes()].concat();
+        [vec![0; begin], addresses, ports].concat()
     }
 
     #[test]

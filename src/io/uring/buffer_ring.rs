@@ -34,10 +34,11 @@ use std::{
 use io_uring::types::BufRingEntry;
 
 use super::ring::Ring;
-use crate::io::memory::pool::{Pool, RECEIVE_BYTES};
+use crate::io::memory::pool::{Incoming, Pool};
 
-/// The only buffer group of a ring.
+/// The buffer group of datagrams, and that of streams.
 pub(super) const GROUP: u16 = 0;
+pub(super) const STREAM_GROUP: u16 = 1;
 /// The most entries a buffer ring can have.
 const ENTRIES_MAX: u32 = 32_768;
 
@@ -49,21 +50,31 @@ pub(super) struct BufferRing {
     /// Entries between head and tail.
     published: u16,
     pool: Rc<Pool>,
+    incoming: Incoming,
 }
 
 impl BufferRing {
-    /// Registers a buffer ring that can hold the whole pool.
+    /// Registers a buffer ring that can hold so many buffers, all that the pool has of a kind.
     ///
     /// # Safety
     /// The caller drops this only after the ring has no receive under way any more, or never.
-    pub(super) unsafe fn register(ring: &Ring, pool: Rc<Pool>, buffers: u32) -> io::Result<Self> {
+    pub(super) unsafe fn register(
+        ring: &Ring,
+        pool: Rc<Pool>,
+        incoming: Incoming,
+        buffers: u32,
+    ) -> io::Result<Self> {
         let count = buffers.clamp(1, ENTRIES_MAX).next_power_of_two() as u16;
         let entries = map(usize::from(count) * size_of::<BufRingEntry>())?;
-        let buffers = Self { entries, count, tail: 0, published: 0, pool };
+        let buffers = Self { entries, count, tail: 0, published: 0, pool, incoming };
         let address = entries.as_ptr().addr() as u64;
+        let group = match incoming {
+            Incoming::Datagrams => GROUP,
+            Incoming::Stream => STREAM_GROUP,
+        };
         // SAFETY: the array is page-aligned, zeroed, `count` entries long, and unmapped only when
         // `buffers` is dropped, by which time the kernel takes nothing from it (caller's promise).
-        unsafe { ring.submitter().register_buf_ring_with_flags(address, count, GROUP, 0) }?;
+        unsafe { ring.submitter().register_buf_ring_with_flags(address, count, group, 0) }?;
         Ok(buffers)
     }
 
@@ -77,7 +88,7 @@ impl BufferRing {
     /// Only while every buffer that the kernel has taken is [returned](Self::returned), and outside
     /// of calls into it.
     pub(super) fn publish_first(&mut self) {
-        let added = self.pool.free_receive() as u16;
+        let added = self.pool.free(self.incoming) as u16;
         let (head, tail) = (self.tail.wrapping_sub(self.published), self.tail.wrapping_add(added));
         let moved = added.min(self.published);
         for position in 0..moved {
@@ -88,14 +99,15 @@ impl BufferRing {
 
     /// Gives all free receive buffers to the kernel, which takes them last.
     pub(super) fn publish_last(&mut self) {
-        self.write_free(self.tail, self.pool.free_receive() as u16);
+        self.write_free(self.tail, self.pool.free(self.incoming) as u16);
     }
 
     /// Writes `added` free buffers from `first` on, and moves the tail by as many.
     fn write_free(&mut self, first: u16, added: u16) {
         for position in 0..added {
-            let (slot, address) = self.pool.publish().expect("there are as many as were counted");
-            self.write(first.wrapping_add(position), slot as u16, address);
+            let free = self.pool.publish(self.incoming);
+            let (place, address) = free.expect("there are as many as were counted");
+            self.write(first.wrapping_add(position), place, address);
         }
         if added > 0 {
             self.move_tail(added);
@@ -107,20 +119,22 @@ impl BufferRing {
         self.published -= 1;
     }
 
-    fn write(&mut self, position: u16, slot: u16, address: *mut u8) {
+    fn write(&mut self, position: u16, place: u16, address: *mut u8) {
+        let bytes = self.incoming.bytes() as u32;
         let entry = self.entry(position);
         entry.set_addr(address.expose_provenance() as u64);
-        entry.set_len(RECEIVE_BYTES as u32);
-        entry.set_bid(slot);
+        entry.set_len(bytes);
+        entry.set_bid(place);
     }
 
     fn copy(&mut self, from: u16, to: u16) {
+        let bytes = self.incoming.bytes() as u32;
         let entry = self.entry(from);
-        let (address, slot) = (entry.addr(), entry.bid());
+        let (address, place) = (entry.addr(), entry.bid());
         let entry = self.entry(to);
         entry.set_addr(address);
-        entry.set_len(RECEIVE_BYTES as u32);
-        entry.set_bid(slot);
+        entry.set_len(bytes);
+        entry.set_bid(place);
     }
 
     fn entry(&mut self, position: u16) -> &mut BufRingEntry {

@@ -22,6 +22,7 @@ use io_uring::types::{Fd, Fixed};
 use super::{
     buffer_ring::{BufferRing, GROUP},
     ring::{Completion, Ring, Target},
+    stream_memory::StreamMemory,
     token::Token,
 };
 use crate::io::{
@@ -41,7 +42,7 @@ use crate::io::{
     },
     epoll::mmsg,
     event::{SocketId, Wait},
-    memory::pool::{Lease, Pool},
+    memory::pool::{Incoming, Lease, Pool},
     settings::Settings,
     socket::{address::Name, open},
     sys::{self, Setting},
@@ -56,9 +57,9 @@ const DRAIN_WAIT: Duration = Duration::from_millis(50);
 
 /// The ring and all memory its operations name.
 pub struct Kernel {
-    ring: Ring,
-    pool: Rc<Pool>,
-    shared: ManuallyDrop<Shared>,
+    pub(super) ring: Ring,
+    pub(super) pool: Rc<Pool>,
+    pub(super) shared: ManuallyDrop<Shared>,
     waker: Waker,
     watching: bool,
     /// Sockets are registered with the ring, under the numbers of their slots.
@@ -72,12 +73,13 @@ pub struct Kernel {
     overflows: u64,
 }
 
-struct Shared {
+pub(super) struct Shared {
     outbox: Outbox,
     buffers: BufferRing,
     templates: Templates,
     /// The addresses of binds under way, by slot.
     binding: HashMap<u32, Box<Name>>,
+    pub(super) streams: StreamMemory,
 }
 
 /// Message headers that only say how long the name and control areas are to be.
@@ -89,7 +91,7 @@ struct Templates {
 /// A buffer that the kernel has filled and given back. Only a completion makes one.
 #[derive(Debug)]
 pub struct Filled {
-    slot: u16,
+    place: u16,
     bytes: u32,
 }
 
@@ -113,11 +115,13 @@ impl Kernel {
     /// Gives free receive buffers to the kernel: for use before all others, unless it may have
     /// taken some that it has not told us of.
     fn publish_free(&mut self) {
-        if self.aside.is_empty() && self.ring.is_settled() {
+        let is_settled = self.aside.is_empty() && self.ring.is_settled();
+        if is_settled {
             self.shared.buffers.publish_first();
         } else {
             self.shared.buffers.publish_last();
         }
+        self.shared.streams.publish(is_settled);
     }
 
     fn watch_waker(&mut self) -> io::Result<()> {
@@ -133,9 +137,9 @@ impl Kernel {
         Some(match token {
             Token::Receive(key) => {
                 self.armed -= usize::from(!more);
-                let filled = buffer.map(|slot| {
+                let filled = buffer.map(|place| {
                     self.shared.buffers.returned();
-                    Filled { slot, bytes: result.max(0) as u32 }
+                    Filled { place, bytes: result.max(0) as u32 }
                 });
                 Step::Received { key, result, filled, more }
             }
@@ -155,6 +159,14 @@ impl Kernel {
             Token::Leave(key) => Step::Left { key },
             // Taken where it is waited for.
             Token::Descriptor => return None,
+            Token::Accept(_)
+            | Token::StreamConnect(_)
+            | Token::StreamReceive(_)
+            | Token::StreamWrite(_)
+            | Token::StopAccept(_)
+            | Token::StopStream(..) => {
+                Step::Stream(self.shared.streams.step(token, entry, &self.pool)?)
+            }
         })
     }
 
@@ -168,8 +180,9 @@ impl Kernel {
     }
 
     fn is_quiet(&self) -> bool {
-        let Shared { outbox, binding, .. } = &*self.shared;
-        self.armed == 0 && outbox.in_flight() == 0 && binding.is_empty()
+        let Shared { outbox, binding, streams, .. } = &*self.shared;
+        let has_datagrams = self.armed > 0 || outbox.in_flight() > 0 || !binding.is_empty();
+        !has_datagrams && streams.is_quiet()
     }
 
     /// Ends every operation and waits for it. Whether the kernel has let go of everything.
@@ -203,11 +216,14 @@ impl kernel::Kernel for Kernel {
         let ring = Ring::new()?;
         let pool = Pool::new(settings.buffers)?;
         // SAFETY: `drop` below lets go of the buffers only once no receive is under way.
-        let buffers = unsafe { BufferRing::register(&ring, Rc::clone(&pool), settings.buffers) }?;
+        let buffers = unsafe {
+            BufferRing::register(&ring, Rc::clone(&pool), Incoming::Datagrams, settings.buffers)
+        }?;
         let outbox = Outbox::new();
         let templates = Templates { v4: template(V4_NAME_BYTES), v6: template(V6_NAME_BYTES) };
         let binding = HashMap::new();
-        let shared = ManuallyDrop::new(Shared { outbox, buffers, templates, binding });
+        let streams = StreamMemory::default();
+        let shared = ManuallyDrop::new(Shared { outbox, buffers, templates, binding, streams });
         let registered = settings.registered_files;
         let mut kernel = Self {
             ring,
@@ -363,7 +379,7 @@ impl kernel::Kernel for Kernel {
     fn count(&mut self, counters: &mut Counters) {
         counters.enters = self.ring.calls();
         counters.ring_overflows = self.overflows;
-        let free = self.shared.buffers.published() + self.pool.free_receive();
+        let free = self.shared.buffers.published() + self.pool.free(Incoming::Datagrams);
         counters.note_free_buffers(free as usize);
     }
 }
@@ -426,7 +442,7 @@ impl Filled {
         let bytes = self.bytes as usize;
         // SAFETY: a completion said that the kernel is done with this buffer, and `self`, which is
         // made once per completion and used up here, is the proof.
-        let lease = unsafe { kernel.pool.claim(self.slot.into(), 0..bytes) };
+        let lease = unsafe { kernel.pool.claim(Incoming::Datagrams, self.place, bytes) };
         (lease, bytes)
     }
 }

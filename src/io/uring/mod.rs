@@ -6,6 +6,8 @@
 mod buffer_ring;
 mod kernel;
 mod ring;
+mod stream_memory;
+mod streams;
 mod token;
 
 pub(in crate::io) use kernel::Kernel;

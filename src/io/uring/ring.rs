@@ -7,7 +7,7 @@
 
 use std::{
     io,
-    net::UdpSocket,
+    net::{SocketAddr, UdpSocket},
     os::fd::{AsFd, AsRawFd},
 };
 
@@ -16,13 +16,15 @@ use io_uring::{
     types::{self, CancelBuilder, DestinationSlot, Fixed, Napi, SubmitArgs, Timespec},
 };
 
+use socket2::SockAddr;
+
 use crate::io::{
     engine::{
         errno::{self, WaitFate},
         wait_plan::WaitPlan,
     },
     event::SocketId,
-    socket::address::Name,
+    socket::address::{self, Name},
     sys::Setting,
 };
 
@@ -302,6 +304,44 @@ impl Target {
             Self::Plain(socket) => opcode::RecvMsgMulti::new(socket, template, group).build(),
         }
     }
+}
+
+/// Where an ACCEPT writes the address of who connects.
+#[derive(Debug, Default)]
+pub(super) struct NameRoom {
+    bytes: [u8; size_of::<libc::sockaddr_in6>()],
+    used: libc::socklen_t,
+}
+
+impl NameRoom {
+    /// What was written. `None` for what is no address of IP.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        address::decode(self.bytes.get(..self.used as usize)?)
+    }
+}
+
+/// An ACCEPT of one connection.
+pub(super) fn accept(listener: types::Fd, name: &mut NameRoom) -> squeue::Entry {
+    name.used = name.bytes.len() as libc::socklen_t;
+    let room = name.bytes.as_mut_ptr().cast();
+    opcode::Accept::new(listener, room, &raw mut name.used).flags(libc::SOCK_CLOEXEC).build()
+}
+
+/// A CONNECT.
+pub(super) fn connect(socket: types::Fd, address: &SockAddr) -> squeue::Entry {
+    opcode::Connect::new(socket, address.as_ptr().cast(), address.len()).build()
+}
+
+/// A multishot RECV into the buffers of `group`.
+pub(super) fn receive_stream(socket: types::Fd, group: u16) -> squeue::Entry {
+    opcode::RecvMulti::new(socket, group).build()
+}
+
+/// A SEND that ends when the kernel has all of it, however long that takes. It may still be cut
+/// short.
+pub(super) fn send_stream(socket: types::Fd, bytes: &[u8]) -> squeue::Entry {
+    let send = opcode::Send::new(socket, bytes.as_ptr(), bytes.len() as u32);
+    send.flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL).build()
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@
 //! kind 8 │ generation 24 │ slot or train 32
 //! ```
 
-use crate::io::engine::table::{GENERATION_MASK, Key};
+use crate::io::{
+    engine::table::{GENERATION_MASK, Key},
+    stream::kernel::Operation,
+};
 
 /// The subject of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +23,13 @@ pub(super) enum Token {
     Install(Key),
     /// A descriptor that the driver waits for.
     Descriptor,
+    /// An accept, by its number.
+    Accept(u32),
+    StreamConnect(Key),
+    StreamReceive(Key),
+    StreamWrite(Key),
+    StopAccept(Key),
+    StopStream(Key, Operation),
 }
 
 const RECEIVE: u8 = 1;
@@ -31,6 +41,14 @@ const BIND: u8 = 6;
 const LEAVE: u8 = 7;
 const DESCRIPTOR: u8 = 8;
 const INSTALL: u8 = 9;
+const ACCEPT: u8 = 10;
+const STREAM_CONNECT: u8 = 11;
+const STREAM_RECEIVE: u8 = 12;
+const STREAM_WRITE: u8 = 13;
+const STOP_ACCEPT: u8 = 14;
+const STOP_CONNECT: u8 = 15;
+const STOP_RECEIVE: u8 = 16;
+const STOP_WRITE: u8 = 17;
 
 impl Token {
     pub(super) fn pack(self) -> u64 {
@@ -44,6 +62,19 @@ impl Token {
             Self::Leave(key) => packed(LEAVE, key.generation, key.slot),
             Self::Install(key) => packed(INSTALL, key.generation, key.slot),
             Self::Descriptor => packed(DESCRIPTOR, 0, 0),
+            Self::Accept(number) => packed(ACCEPT, 0, number),
+            Self::StreamConnect(key) => packed(STREAM_CONNECT, key.generation, key.slot),
+            Self::StreamReceive(key) => packed(STREAM_RECEIVE, key.generation, key.slot),
+            Self::StreamWrite(key) => packed(STREAM_WRITE, key.generation, key.slot),
+            Self::StopAccept(key) => packed(STOP_ACCEPT, key.generation, key.slot),
+            Self::StopStream(key, operation) => {
+                let kind = match operation {
+                    Operation::Connect => STOP_CONNECT,
+                    Operation::Receive => STOP_RECEIVE,
+                    Operation::Write => STOP_WRITE,
+                };
+                packed(kind, key.generation, key.slot)
+            }
         }
     }
 
@@ -61,6 +92,14 @@ impl Token {
             LEAVE => Some(Self::Leave(key)),
             INSTALL => Some(Self::Install(key)),
             DESCRIPTOR => Some(Self::Descriptor),
+            ACCEPT => Some(Self::Accept(slot)),
+            STREAM_CONNECT => Some(Self::StreamConnect(key)),
+            STREAM_RECEIVE => Some(Self::StreamReceive(key)),
+            STREAM_WRITE => Some(Self::StreamWrite(key)),
+            STOP_ACCEPT => Some(Self::StopAccept(key)),
+            STOP_CONNECT => Some(Self::StopStream(key, Operation::Connect)),
+            STOP_RECEIVE => Some(Self::StopStream(key, Operation::Receive)),
+            STOP_WRITE => Some(Self::StopStream(key, Operation::Write)),
             _ => None,
         }
     }
@@ -77,10 +116,20 @@ mod tests {
     #[test]
     fn tokens_survive_the_ring() {
         let key = Key { slot: u32::MAX, generation: GENERATION_MASK };
-        let of_socket =
+        let of_socket: [fn(Key) -> Token; 6] =
             [Token::Receive, Token::Cancel, Token::Make, Token::Bind, Token::Leave, Token::Install];
-        let others = [Token::Send(7), Token::Wake, Token::Descriptor];
-        for token in of_socket.map(|token| token(key)).into_iter().chain(others) {
+        let of_stream: [fn(Key) -> Token; 7] = [
+            Token::StreamConnect,
+            Token::StreamReceive,
+            Token::StreamWrite,
+            Token::StopAccept,
+            |key| Token::StopStream(key, Operation::Connect),
+            |key| Token::StopStream(key, Operation::Receive),
+            |key| Token::StopStream(key, Operation::Write),
+        ];
+        let others = [Token::Send(7), Token::Accept(8), Token::Wake, Token::Descriptor];
+        let of_keys = of_socket.into_iter().chain(of_stream).map(|token| token(key));
+        for token in of_keys.chain(others) {
             assert_eq!(Token::unpack(token.pack()), Some(token));
         }
         assert_eq!(Token::unpack(0), None);

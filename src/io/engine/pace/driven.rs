@@ -51,7 +51,8 @@ fn turn(driver: &mut impl Driver) -> Vec<usize> {
         | Event::Taken(..)
         | Event::Broken(..)
         | Event::SegmentationOff
-        | Event::SegmentationOn => None,
+        | Event::SegmentationOn
+        | Event::Stream(_) => None,
     });
     received.collect()
 }
