@@ -15,7 +15,7 @@ pub(super) struct Acceptor {
     pub(super) listener: Rc<TcpListener>,
     /// Our end of every connection; `None` where the listener takes those of any address.
     local: Option<SocketAddr>,
-    pub(super) phase: Phase,
+    pub(super) phase: AcceptorPhase,
     /// Accepts with the kernel.
     pub(super) under_way: usize,
     /// The kernel has been told to end those.
@@ -23,7 +23,7 @@ pub(super) struct Acceptor {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum AcceptorPhase {
     Open,
     Broken,
     /// `stop_accepting` was called.
@@ -36,7 +36,7 @@ impl Acceptor {
         Ok(Self {
             listener: Rc::new(listener),
             local: (!local.ip().is_unspecified()).then_some(local),
-            phase: Phase::Open,
+            phase: AcceptorPhase::Open,
             under_way: 0,
             is_stopping: false,
         })

@@ -20,7 +20,7 @@ const BYTES_PER_TURN: usize = 64 * 1024;
 pub(super) struct Stream {
     /// A kernel shares it while something of the stream is under way.
     pub(super) socket: Rc<OwnedFd>,
-    pub(super) phase: Phase,
+    pub(super) phase: StreamPhase,
     /// Whom to connect to, until the kernel is told.
     pub(super) address: Option<SockAddr>,
     pub(super) is_paused: bool,
@@ -49,7 +49,7 @@ pub(super) struct Stream {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum StreamPhase {
     Connecting,
     Open,
     /// `detach` was called.
@@ -77,7 +77,7 @@ pub(super) enum Progress {
 }
 
 impl Stream {
-    pub(super) fn new(socket: OwnedFd, phase: Phase, reading: Receive) -> Self {
+    pub(super) fn new(socket: OwnedFd, phase: StreamPhase, reading: Receive) -> Self {
         Self {
             socket: Rc::new(socket),
             phase,
@@ -109,7 +109,7 @@ impl Stream {
 
     /// Whether it is to receive.
     pub(super) fn wants_bytes(&self) -> bool {
-        self.phase == Phase::Open && !self.is_paused && !self.peer_finished
+        self.phase == StreamPhase::Open && !self.is_paused && !self.peer_finished
     }
 
     /// Whether a receive is to be begun.
@@ -128,14 +128,14 @@ impl Stream {
 
     /// Nothing more is sent on it.
     pub(super) fn is_lost(&self) -> bool {
-        matches!(self.phase, Phase::Broken(_) | Phase::HungUp(..))
+        matches!(self.phase, StreamPhase::Broken(_) | StreamPhase::HungUp(..))
     }
 
     /// What is to be handed to the kernel now, if something is.
     pub(super) fn next_write(&mut self) -> Option<Write> {
         match self.phase {
-            Phase::Open | Phase::Detaching => self.write.take(),
-            Phase::Connecting | Phase::Broken(_) | Phase::HungUp(..) => None,
+            StreamPhase::Open | StreamPhase::Detaching => self.write.take(),
+            StreamPhase::Connecting | StreamPhase::Broken(_) | StreamPhase::HungUp(..) => None,
         }
     }
 
@@ -155,7 +155,8 @@ impl Stream {
 
     /// Whether it is ending and has nothing under way, for the first time.
     pub(super) fn ends(&mut self) -> bool {
-        let is_ending = self.phase == Phase::Detaching && !self.is_writing() || self.is_lost();
+        let is_ending =
+            self.phase == StreamPhase::Detaching && !self.is_writing() || self.is_lost();
         let idle = [self.connect, self.receive, self.sending] == [Progress::Idle; 3];
         let ends = is_ending && idle && !self.has_ended;
         self.has_ended |= ends;
@@ -165,20 +166,22 @@ impl Stream {
     /// It broke.
     pub(super) fn fail(&mut self, errno: i32) {
         match self.phase {
-            Phase::Connecting | Phase::Open => self.phase = Phase::Broken(errno),
-            Phase::Detaching => self.phase = Phase::HungUp(HangUpHow::Close, Some(errno)),
-            Phase::Broken(_) | Phase::HungUp(..) => {}
+            StreamPhase::Connecting | StreamPhase::Open => self.phase = StreamPhase::Broken(errno),
+            StreamPhase::Detaching => {
+                self.phase = StreamPhase::HungUp(HangUpHow::Close, Some(errno))
+            }
+            StreamPhase::Broken(_) | StreamPhase::HungUp(..) => {}
         }
         self.write = None;
     }
 
     pub(super) fn hang_up(&mut self, how: HangUpHow) {
         let errno = match self.phase {
-            Phase::Broken(errno) => Some(errno),
-            Phase::HungUp(_, errno) => errno,
-            Phase::Connecting | Phase::Open | Phase::Detaching => None,
+            StreamPhase::Broken(errno) => Some(errno),
+            StreamPhase::HungUp(_, errno) => errno,
+            StreamPhase::Connecting | StreamPhase::Open | StreamPhase::Detaching => None,
         };
-        self.phase = Phase::HungUp(how, errno);
+        self.phase = StreamPhase::HungUp(how, errno);
         (self.write, self.address) = (None, None);
     }
 

@@ -17,7 +17,7 @@
 //! kernel.rs       what a kernel has to do for streams, and the steps it tells
 //! entry.rs        one stream: what is asked of it, and what of it is with the kernel
 //! acceptor.rs     one listener
-//! slots.rs        both by number, with generations
+//! numbered.rs     both by number, with generations
 //! stream_set.rs   all of a driver's, each brought turn by turn to where it is to be
 //! steps.rs        what becomes of the kernel's steps
 //! news.rs         what is to be told, in order; next.rs tells it
@@ -29,7 +29,7 @@ pub(in crate::io) mod event;
 pub(in crate::io) mod kernel;
 mod news;
 mod next;
-mod slots;
+mod numbered;
 mod steps;
 pub(in crate::io) mod stream_set;
 pub(in crate::io) mod streams;

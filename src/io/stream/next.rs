@@ -4,8 +4,8 @@
 //! after, and what it brought before it was detached goes with it.
 
 use super::{
-    acceptor,
-    entry::{Phase, Stream},
+    acceptor::{Acceptor, AcceptorPhase},
+    entry::{Stream, StreamPhase},
     event::{AcceptorId, HangUpHow, StreamEvent, StreamId},
     news::News,
     stream_set::StreamSet,
@@ -55,13 +55,13 @@ impl StreamSet {
                 self.surfaces(key).then_some(StreamEvent::Finished(StreamId(key.slot)))
             }
             News::Written(key, buffer) => {
-                let detaching = |it: &mut Stream| it.phase == Phase::Detaching;
+                let detaching = |it: &mut Stream| it.phase == StreamPhase::Detaching;
                 let surfaces = self.surfaces(key) || self.streams.at(key).is_some_and(detaching);
                 surfaces.then_some(StreamEvent::Written(StreamId(key.slot), buffer))
             }
             News::Ended(key) => self.ended(key),
             News::AcceptorBroken(key, errno) => {
-                let is_broken = |it: &mut acceptor::Acceptor| it.phase == acceptor::Phase::Broken;
+                let is_broken = |it: &mut Acceptor| it.phase == AcceptorPhase::Broken;
                 let broken = StreamEvent::AcceptorBroken(AcceptorId(key.slot), errno);
                 self.acceptors.at(key).is_some_and(is_broken).then_some(broken)
             }
@@ -84,15 +84,15 @@ impl StreamSet {
     /// Whether what arrived on a stream surfaces.
     fn surfaces(&mut self, key: Key) -> bool {
         let surfaces = |stream: &mut Stream| match stream.phase {
-            Phase::Open | Phase::Broken(_) => true,
-            Phase::Connecting | Phase::Detaching | Phase::HungUp(..) => false,
+            StreamPhase::Open | StreamPhase::Broken(_) => true,
+            StreamPhase::Connecting | StreamPhase::Detaching | StreamPhase::HungUp(..) => false,
         };
         self.streams.at(key).is_some_and(surfaces)
     }
 
     /// Announces a stream, unless its acceptor was stopped meanwhile: then it goes, too.
     fn is_accepted(&mut self, acceptor: Key, stream: Key) -> bool {
-        let is_open = |it: &mut acceptor::Acceptor| it.phase != acceptor::Phase::Stopped;
+        let is_open = |it: &mut Acceptor| it.phase != AcceptorPhase::Stopped;
         let is_open = self.acceptors.at(acceptor).is_some_and(is_open);
         if let Some(stream) = self.streams.at(stream) {
             stream.is_announced = is_open;
@@ -109,7 +109,7 @@ impl StreamSet {
             return Some(StreamEvent::Bytes(StreamId(key.slot), lease));
         }
         let stream = self.streams.at(key)?;
-        if stream.phase == Phase::Detaching {
+        if stream.phase == StreamPhase::Detaching {
             stream.unread.extend_from_slice(lease.payload());
         }
         None
@@ -120,18 +120,18 @@ impl StreamSet {
         let mut stream = self.streams.remove(key)?;
         let (id, is_announced) = (StreamId(key.slot), stream.is_announced);
         let event = match stream.phase {
-            Phase::Detaching => {
+            StreamPhase::Detaching => {
                 let unread = std::mem::take(&mut stream.unread);
                 StreamEvent::Detached { stream: id, socket: stream.into_socket(), unread }
             }
-            Phase::HungUp(how, errno) => {
+            StreamPhase::HungUp(how, errno) => {
                 if how == HangUpHow::Reset {
                     stream.reset();
                 }
                 StreamEvent::Closed(id, errno)
             }
-            Phase::Broken(errno) => StreamEvent::Closed(id, Some(errno)),
-            Phase::Connecting | Phase::Open => unreachable!("only what is ending ends"),
+            StreamPhase::Broken(errno) => StreamEvent::Closed(id, Some(errno)),
+            StreamPhase::Connecting | StreamPhase::Open => unreachable!("only what is ending ends"),
         };
         is_announced.then_some(event)
     }

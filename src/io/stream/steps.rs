@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, os::fd::OwnedFd, time::Instant};
 
 use super::{
-    acceptor,
-    entry::{Phase, Progress, Stream},
+    acceptor::AcceptorPhase,
+    entry::{Progress, Stream, StreamPhase},
     kernel::{Operation, StreamStep, Write},
     news::News,
     stream_set::{REST, StreamSet},
@@ -51,9 +51,9 @@ impl StreamSet {
         let Some(acceptor) = self.acceptors.at(key) else { return };
         acceptor.under_way -= 1;
         match accepted {
-            Ok((socket, peer)) if acceptor.phase == acceptor::Phase::Open => {
+            Ok((socket, peer)) if acceptor.phase == AcceptorPhase::Open => {
                 let Some(local) = acceptor.local_of(&socket) else { return };
-                let mut stream = Stream::new(socket, Phase::Open, Receive::Now);
+                let mut stream = Stream::new(socket, StreamPhase::Open, Receive::Now);
                 stream.is_announced = false;
                 let stream =
                     self.streams.insert(stream).expect("each accept has a slot of its own");
@@ -76,8 +76,8 @@ impl StreamSet {
             }
             AcceptFate::Broken => {
                 let Some(acceptor) = self.acceptors.at(key) else { return };
-                if acceptor.phase == acceptor::Phase::Open {
-                    acceptor.phase = acceptor::Phase::Broken;
+                if acceptor.phase == AcceptorPhase::Open {
+                    acceptor.phase = AcceptorPhase::Broken;
                     self.news.push_back(News::AcceptorBroken(key, errno));
                 }
             }
@@ -88,8 +88,8 @@ impl StreamSet {
         let Some(stream) = self.streams.at(key) else { return };
         if result < 0 {
             stream.fail(-result);
-        } else if stream.phase == Phase::Connecting {
-            stream.phase = Phase::Open;
+        } else if stream.phase == StreamPhase::Connecting {
+            stream.phase = StreamPhase::Open;
             self.news.push_back(News::Connected(key));
         }
         self.operation_ended(key, Operation::Connect);

@@ -24,12 +24,12 @@ use bytes::BytesMut;
 use socket2::{SockAddr, Socket};
 
 use super::{
-    acceptor::{self, Acceptor},
-    entry::{Finish, Phase, Progress, Stream},
+    acceptor::{Acceptor, AcceptorPhase},
+    entry::{Finish, Progress, Stream, StreamPhase},
     event::{AcceptorId, HangUpHow, Remote, StreamId},
     kernel::{Operation, StreamKernel, Write},
     news::News,
-    slots::Slots,
+    numbered::Numbered,
 };
 use crate::io::{engine::table::Key, event::Receive, socket::open};
 
@@ -43,8 +43,8 @@ pub(super) const REST: Duration = Duration::from_millis(100);
 /// The streams of one driver.
 #[derive(Debug)]
 pub(in crate::io) struct StreamSet {
-    pub(super) acceptors: Slots<Acceptor>,
-    pub(super) streams: Slots<Stream>,
+    pub(super) acceptors: Numbered<Acceptor>,
+    pub(super) streams: Numbered<Stream>,
     /// Accepts under way; each may become a stream.
     pub(super) accepting: usize,
     /// Until when no connection is taken.
@@ -62,8 +62,8 @@ pub(in crate::io) struct StreamSet {
 impl StreamSet {
     pub(in crate::io) fn new(capacity: usize) -> Self {
         Self {
-            acceptors: Slots::new(ACCEPTORS_MAX),
-            streams: Slots::new(capacity),
+            acceptors: Numbered::new(ACCEPTORS_MAX),
+            streams: Numbered::new(capacity),
             accepting: 0,
             rest_until: None,
             work: Vec::new(),
@@ -127,7 +127,7 @@ impl StreamSet {
 
     fn bring_acceptor_on(&mut self, key: Key, kernel: &mut impl StreamKernel) -> io::Result<()> {
         let Some(acceptor) = self.acceptors.at(key) else { return Ok(()) };
-        if acceptor.phase == acceptor::Phase::Open {
+        if acceptor.phase == AcceptorPhase::Open {
             let free = self.streams.capacity() - self.streams.len() - self.accepting;
             let more = free.min(ACCEPTS - acceptor.under_way);
             for _ in 0..if self.rest_until.is_none() { more } else { 0 } {
@@ -145,7 +145,7 @@ impl StreamSet {
 
     /// Forgets a stopped acceptor that has nothing under way.
     pub(super) fn release_acceptor(&mut self, key: Key) {
-        let is_over = |it: &mut Acceptor| it.phase == acceptor::Phase::Stopped && it.under_way == 0;
+        let is_over = |it: &mut Acceptor| it.phase == AcceptorPhase::Stopped && it.under_way == 0;
         if self.acceptors.at(key).is_some_and(is_over) {
             self.acceptors.remove(key);
         }
@@ -207,7 +207,7 @@ impl StreamSet {
     pub(in crate::io) fn stop_accepting(&mut self, acceptor: AcceptorId) {
         let Some(key) = self.acceptors.key(acceptor.0) else { return };
         let Some(acceptor) = self.acceptors.at(key) else { return };
-        acceptor.phase = acceptor::Phase::Stopped;
+        acceptor.phase = AcceptorPhase::Stopped;
         self.release_acceptor(key);
     }
 
@@ -216,7 +216,7 @@ impl StreamSet {
         socket: OwnedFd,
         reading: Receive,
     ) -> io::Result<StreamId> {
-        self.add(Stream::new(socket, Phase::Open, reading))
+        self.add(Stream::new(socket, StreamPhase::Open, reading))
     }
 
     pub(in crate::io) fn connect(&mut self, remote: Remote<'_>) -> io::Result<StreamId> {
@@ -224,7 +224,7 @@ impl StreamSet {
             Remote::Tcp { from, to } => (open::connecting(from, to)?, to.into()),
             Remote::Unix(path) => (open::connecting_unix()?, SockAddr::unix(path)?),
         };
-        let mut stream = Stream::new(socket.into(), Phase::Connecting, Receive::Now);
+        let mut stream = Stream::new(socket.into(), StreamPhase::Connecting, Receive::Now);
         stream.address = Some(address);
         self.add(stream)
     }
@@ -266,13 +266,13 @@ impl StreamSet {
 
     pub(in crate::io) fn detach(&mut self, stream: StreamId) {
         let Some((key, stream)) = self.open_stream(stream) else { return };
-        stream.phase = Phase::Detaching;
+        stream.phase = StreamPhase::Detaching;
         self.list(key);
     }
 
     fn open_stream(&mut self, stream: StreamId) -> Option<(Key, &mut Stream)> {
         let key = self.streams.key(stream.0)?;
-        let stream = self.streams.at(key).filter(|stream| stream.phase == Phase::Open)?;
+        let stream = self.streams.at(key).filter(|stream| stream.phase == StreamPhase::Open)?;
         Some((key, stream))
     }
 }

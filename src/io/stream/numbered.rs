@@ -1,13 +1,13 @@
 //! Streams or acceptors by number.
 //!
-//! Slots are reused, so whatever is under way carries the slot's generation too, and is recognised
+//! Numbered are reused, so whatever is under way carries the slot's generation too, and is recognised
 //! as stale when the two differ.
 
 use crate::io::engine::table::{GENERATION_MASK, Key};
 
 /// Up to `capacity` values, each in a slot of its own.
 #[derive(Debug)]
-pub(super) struct Slots<T> {
+pub(super) struct Numbered<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
     capacity: usize,
@@ -19,17 +19,17 @@ struct Slot<T> {
     value: Option<T>,
 }
 
-impl<T> Slots<T> {
+impl<T> Numbered<T> {
     pub(super) fn new(capacity: usize) -> Self {
         Self { slots: Vec::new(), free: Vec::new(), capacity }
     }
 
-    /// Slots in use.
+    /// Numbered in use.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// Slots that have been in use: each key's is below.
+    /// Numbered that have been in use: each key's is below.
     pub(super) fn ever(&self) -> u32 {
         self.slots.len() as u32
     }
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_reused_slot_is_another_life() {
-        let mut slots = Slots::new(2);
+        let mut slots = Numbered::new(2);
         let first = slots.insert('a').expect("room");
         assert_eq!(slots.remove(first), Some('a'));
         assert_eq!(slots.remove(first), None);
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_full_table_takes_nothing_until_a_slot_is_free() {
-        let mut slots = Slots::new(2);
+        let mut slots = Numbered::new(2);
         let keys = ['a', 'b'].map(|value| slots.insert(value).expect("room"));
         assert_eq!((slots.insert('c'), slots.len()), (None, 2));
         slots.remove(keys[0]);
