@@ -1,6 +1,6 @@
 //! Streams or acceptors by number.
 //!
-//! Numbered are reused, so whatever is under way carries the slot's generation too, and is recognised
+//! Slots are reused, so whatever is under way carries the slot's generation too, and is recognised
 //! as stale when the two differ.
 
 use crate::io::engine::table::{GENERATION_MASK, Key};
