@@ -95,8 +95,9 @@ impl Server {
         }
     }
 
-    /// Judges a datagram that came to a listener, and with it all `frames` of a run that begins
-    /// with it ([`wire::run`](crate::wire::run())). STUN messages come alone.
+    /// Judges a datagram that came to a listener, or a frame of a stream, its padding included, and
+    /// with it all `frames` of a run that begins with it ([`wire::run`](crate::wire::run())). STUN
+    /// messages come alone.
     ///
     /// The datagram is only read, because it may be one segment of a train that others share; an
     /// answer goes into `reply`, which the caller keeps for all of them

@@ -1,6 +1,6 @@
 //! Whose each peer connection of a worker is, and their names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use foldhash::fast::FixedState;
 
@@ -32,8 +32,8 @@ impl ConnectionOwners {
         loop {
             let bits = rng.bits() as u32 >> 8;
             let id = ConnectionId(u32::from(self.worker.0) << 24 | bits);
-            if !self.owners.contains_key(&id) {
-                self.owners.insert(id, owner);
+            if let Entry::Vacant(place) = self.owners.entry(id) {
+                place.insert(owner);
                 return id;
             }
         }

@@ -45,7 +45,8 @@ reasons! {
     OwnSource => "own_source",
     /// The source's share of unauthenticated answers is used up.
     ReplyBudget => "reply_budget",
-    /// The connection has had as many answers as one gets without credentials that are good.
+    /// The connection has had as many answers as one gets without credentials that are good: it may
+    /// be closed.
     TooManyAnswers => "too_many_answers",
     /// The answer does not fit the buffer.
     NoRoom => "no_room",

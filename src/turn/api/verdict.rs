@@ -55,12 +55,13 @@ pub enum Verdict {
     /// An answer of so many bytes stands in the reply buffer and goes back where the request came
     /// from.
     Reply(usize),
-    /// The answer comes from [`crate::turn::Server::complete`], once an effect has been carried
-    /// out.
+    /// The answer comes later, once an effect has been carried out: that to an Allocate from
+    /// [`crate::turn::Server::complete`], that to a Connect as an
+    /// [`Effect::Tell`](crate::turn::Effect::Tell).
     Pending,
     /// A ConnectionBind for a connection of another worker: the client's connection is to be handed
     /// over to it as a whole, and this request judged there with
-    /// [`crate::turn::Server::from_moved_client`].
+    /// [`crate::turn::Server::from_moved_client`]. Where it cannot be handed over it is closed.
     Move(WorkerIndex),
     /// Nothing happens. Already counted.
     Drop(Reason),

@@ -39,17 +39,12 @@ impl Server {
             }
             return;
         }
-        let waiting = ConnectionStage::Waiting(now.mono_ms + BIND_MS);
         let Some(connection) = self.connection(owner, id) else { return };
-        match std::mem::replace(&mut connection.stage, waiting) {
-            ConnectionStage::Connecting(pending, _) => {
-                self.answer_connect(now, owner, &pending, &Answer::Connected(id));
-                self.rearm(now, owner);
-            }
-            before @ (ConnectionStage::Waiting(_) | ConnectionStage::Bound) => {
-                connection.stage = before
-            }
-        }
+        let ConnectionStage::Connecting(pending, _) = &connection.stage else { return };
+        let pending = pending.clone();
+        connection.stage = ConnectionStage::Waiting(now.mono_ms + BIND_MS);
+        self.answer_connect(now, owner, &pending, &Answer::Connected(id));
+        self.rearm(now, owner);
     }
 
     /// Takes a connection that a peer has made to a relay that listens; the client is told with an

@@ -8,6 +8,7 @@
 //!
 //! - the binding, the permission of the peer's address and the relayed address live: `until_ms` is
 //!   the earliest end of the three, and each refresh of one of them says it again;
+//! - the client sends datagrams: nobody below the worker knows frames on a connection;
 //! - the peer lies outside: relays of this server are reached through the hairpin;
 //! - no rate limit is set, because a forwarder counts only afterwards, with [`Server::credit`].
 //!
@@ -80,6 +81,9 @@ impl Server {
 impl Allocation {
     /// Every channel that may be forwarded now, in the order of their numbers.
     fn forwardable(&self, now_ms: u64) -> Vec<Told> {
+        if self.path.transport.is_stream() {
+            return Vec::new();
+        }
         let told = |(number, peer, left_ms): (_, SocketAddr, u64)| {
             let relayed = self.relayed.get(Family::of(peer.ip()))?;
             let (reach, permitted_until_ms) = self.permissions.live_until(peer.ip(), now_ms)?;

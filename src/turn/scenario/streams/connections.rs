@@ -57,6 +57,22 @@ fn padding_from_a_client_is_not_relayed() {
     world.says(ann, b"\x40\x01\0\x05hello\0\0\0").expect_to_peer(PEER, b"hello");
 }
 
+// A forwarder in the kernel sees datagrams, and no frames on a connection.
+#[test]
+fn nothing_of_a_client_on_a_stream_may_be_forwarded_without_asking() {
+    let mut world = World::with(1, 9, |settings| settings.forwarding = true);
+    for transport in STREAMS {
+        let ann = ann(transport);
+        world.allocate(ann).expect_success();
+        world.bind(ann, 0x4001, PEER).expect_success();
+        assert!(world.forwarded.is_empty());
+        world.disconnect(ann);
+    }
+    world.allocate(Client::ANN).expect_success();
+    world.bind(Client::ANN, 0x4001, PEER).expect_success();
+    assert_eq!(world.forwarded.len(), 1);
+}
+
 #[test]
 fn a_udp_client_and_a_stream_client_of_one_address_are_two() {
     let mut world = World::new();
