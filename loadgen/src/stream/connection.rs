@@ -21,6 +21,10 @@ use crate::socket::{self, Inbox};
 /// What one receive takes at most: more may be there.
 const RECEIVE_BYTES: usize = 65_536;
 
+/// The kernel's send buffer, which it doubles: room for a key frame, and no more. One that grows
+/// by itself would take seconds of media before anything is blocked.
+const SEND_BUFFER_BYTES: usize = 65_536;
+
 /// What a slow reader takes at most in one go.
 const SLOW_BYTES: usize = 4_096;
 
@@ -68,6 +72,7 @@ impl Connection {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
         if let Some(bytes) = options.receive_buffer_bytes {
             socket.set_recv_buffer_size(bytes)?;
         }
