@@ -25,7 +25,7 @@ use super::{
     egress::{Egress, FrameKind, Queued},
     hang_up::HangUp,
     limits::{FIRST_MS, PROXY_MS, StreamLimits},
-    tls::{Tls, TlsContext},
+    tls::{Handshake, Tls, TlsContext},
 };
 
 pub use outcome::{FillOutcome, Next, Then};
@@ -200,6 +200,11 @@ impl Connection {
     /// True when bytes of a TLS handshake wait for [`Connection::step`].
     pub fn wants_step(&self) -> bool {
         self.wants_step
+    }
+
+    /// What the TLS handshake came to; `None` until it is over, and for TCP.
+    pub fn handshake(&self) -> Option<Handshake> {
+        self.tls.as_ref()?.handshake()
     }
 
     /// Queues a frame for the client; the parts are written in a row and padded to 4 bytes.

@@ -11,10 +11,13 @@
 
 mod context;
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod peer;
 mod session;
 #[cfg(test)]
 mod tests;
 
 pub use context::{Pair, TlsContext, TlsError, TlsFault};
+pub use session::Handshake;
 pub(super) use session::{SEAL_BYTES, Tls, Unsealed};

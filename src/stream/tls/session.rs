@@ -8,7 +8,7 @@ use std::mem;
 
 use bytes::BytesMut;
 use rustls::{
-    Error,
+    Error, HandshakeKind, ProtocolVersion,
     server::{ServerConnectionData, UnbufferedServerConnection},
     unbuffered::{
         ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
@@ -39,6 +39,15 @@ pub(in crate::stream) struct Tls {
     is_established: bool,
     /// The client sends no more.
     is_closed: bool,
+}
+
+/// What a TLS handshake came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handshake {
+    /// TLS 1.3; otherwise 1.2.
+    pub is_tls13: bool,
+    /// With the ticket of an earlier session.
+    pub is_resumed: bool,
 }
 
 /// What opening records brought, besides their plaintext.
@@ -248,6 +257,13 @@ impl Tls {
 
     pub(in crate::stream) fn is_established(&self) -> bool {
         self.is_established
+    }
+
+    /// What the handshake came to, once it is over.
+    pub(in crate::stream) fn handshake(&self) -> Option<Handshake> {
+        let is_tls13 = self.connection.protocol_version()? == ProtocolVersion::TLSv1_3;
+        let is_resumed = self.connection.handshake_kind()? == HandshakeKind::Resumed;
+        self.is_established.then_some(Handshake { is_tls13, is_resumed })
     }
 
     /// True once the client has said that it sends no more.
