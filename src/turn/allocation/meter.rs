@@ -176,8 +176,10 @@ mod tests {
         assert_eq!(meter.charge(limits, 5_100, 50_000), 500);
         assert_eq!(meter.charge(OFF, 5_100, 50_000), 0);
         assert_eq!(meter.charge(limits, 5_100, 100_000), 0, "no limit leaves no debt");
-        let lower = RateLimits { bytes_per_s: 100, packets_per_s: 0 };
-        assert!(meter.charge(lower, 5_100, 0) <= 1_000 * 65_535 / 100);
+        let (higher, lower) =
+            [10_000_000, 100].map(|bytes_per_s| RateLimits { bytes_per_s, ..OFF }).into();
+        meter.charge(higher, 5_100, 20_000_000);
+        assert_eq!(meter.charge(lower, 5_100, 0), 655_350, "what two bursts owe to one");
     }
 
     #[test]

@@ -250,6 +250,20 @@ fn a_connection_that_nobody_binds_is_closed_after_30_seconds() {
     }
 }
 
+// The timers of allocations fire up to a second late; a connection is over on time.
+#[test]
+fn a_connection_is_not_bound_between_its_end_and_the_timer() {
+    let mut world = allocated();
+    world.permit(ANN, &[PEER]).expect_success();
+    let relayed = relayed(&world, 0);
+    let id = world.at_ms(500).peer_connects(relayed, PEER).unwrap();
+    world.at_ms(30_500);
+    assert!(world.streams.closed.is_empty());
+    world.bind_connection(super::DATA, id).expect_error(ErrorCode::BadRequest);
+    world.at(31);
+    assert_eq!(world.streams.closed, [(0, id)]);
+}
+
 #[test]
 fn a_waiting_connection_that_ends_is_forgotten() {
     let mut world = allocated();

@@ -5,8 +5,8 @@ use crate::turn::api::{
     connection::ConnectionId, identity::WorkerIndex, reason::Reason, verdict::Verdict,
 };
 use crate::turn::auth::stream_strangers::STRANGER_ANSWERS;
-use crate::turn::scenario::*;
-use crate::wire::{Class, ErrorCode, Method};
+use crate::turn::scenario::{stage::world::nonces, *};
+use crate::wire::{AttributeType, Class, ErrorCode, Method};
 
 /// A request to bind a connection, signed by a client or by nobody.
 fn bind(world: &mut World, who: Client, id: ConnectionId, is_signed: bool) -> Vec<u8> {
@@ -44,6 +44,11 @@ fn a_connection_does_not_move_before_it_was_challenged() {
     let id = world.waiting_connection(ANN.on(1));
     let request = bind(&mut world, DATA, id, false);
     world.says(DATA, &request).expect_error(ErrorCode::Unauthenticated);
+    let nonce = nonces().issue(world.now(), DATA.path().client());
+    let unsigned = world.write(Method::ConnectionBind, Class::Request, |writer| {
+        writer.connection_id(id.0).attribute(AttributeType::NONCE, &nonce);
+    });
+    world.says(DATA, &unsigned).expect_error(ErrorCode::Unauthenticated);
     let stale = bind(&mut world, DATA, id, true);
     world.at(5_000).says(DATA, &stale).expect_error(ErrorCode::StaleNonce);
 }
