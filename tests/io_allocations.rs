@@ -4,12 +4,14 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
-    net::{SocketAddr, UdpSocket},
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream, UdpSocket},
     time::Duration,
 };
 
+use bytes::BytesMut;
 use uturn::io::{
-    Driver, Event, Piece, PortableDriver, Settings, SocketId, UringDriver, Wait,
+    Driver, Event, Piece, PortableDriver, Settings, SocketId, StreamEvent, UringDriver, Wait,
     sockets::{self, BufferSizes},
 };
 
@@ -77,12 +79,53 @@ fn allocates_nothing<D: Driver>(mut driver: D) {
     assert_eq!(ALLOCATIONS.get() - before, 0);
 }
 
+/// What a client sends comes back to it.
+fn echo<D: Driver>(driver: &mut D, mut client: &TcpStream, buffer: &mut Option<BytesMut>) {
+    client.write_all(&[7; 700]).expect("written");
+    let mut arrived = 0;
+    while arrived < 700 || buffer.is_none() {
+        driver.turn(Wait::For(Duration::from_secs(1))).expect("turn");
+        while let Some(event) = driver.next() {
+            match event {
+                Event::Stream(StreamEvent::Bytes(stream, lease)) => {
+                    arrived += lease.payload().len();
+                    let mut out = buffer.take().expect("the bytes come in one piece");
+                    out.extend_from_slice(lease.payload());
+                    driver.write(stream, out);
+                }
+                Event::Stream(StreamEvent::Written(_, out)) => *buffer = Some(out),
+                _ => {}
+            }
+        }
+    }
+    client.read_exact(&mut [0; 700]).expect("the same");
+}
+
+fn a_stream_allocates_nothing<D: Driver>(mut driver: D) {
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let listener = sockets::stream_listening(any, Duration::ZERO).expect("loopback");
+    let address = listener.local_addr().expect("bound");
+    driver.accept(listener).expect("room");
+    let client = TcpStream::connect(address).expect("a listener");
+    let mut buffer = Some(BytesMut::with_capacity(16_384));
+    for _ in 0..10 {
+        echo(&mut driver, &client, &mut buffer);
+    }
+    let before = ALLOCATIONS.get();
+    for _ in 0..1000 {
+        echo(&mut driver, &client, &mut buffer);
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+}
+
 #[test]
 fn the_io_uring_driver_allocates_nothing() {
     allocates_nothing(UringDriver::new(&Settings::default()).expect("io_uring"));
+    a_stream_allocates_nothing(UringDriver::new(&Settings::default()).expect("io_uring"));
 }
 
 #[test]
 fn the_portable_driver_allocates_nothing() {
     allocates_nothing(PortableDriver::new(&Settings::default()).expect("epoll"));
+    a_stream_allocates_nothing(PortableDriver::new(&Settings::default()).expect("epoll"));
 }

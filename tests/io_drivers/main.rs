@@ -70,6 +70,7 @@ macro_rules! suite {
             a_peer_that_resets_closes_the_stream, a_write_behind_a_broken_stream_is_nothing,
             a_connect_under_way_can_be_hung_up, a_driver_ends_with_streams_under_way,
             another_stream_under_a_number_gets_nothing_of_the_first,
+            an_end_right_behind_bytes_is_never_missed,
         ],
         leave: [
             a_stream_goes_on_in_another_driver, bytes_behind_a_request_go_along,

@@ -335,6 +335,7 @@ impl<K: Kernel> Driver for Engine<K> {
 
 impl<K: Kernel> Streams for Engine<K> {
     fn accept(&mut self, listener: TcpListener) -> io::Result<AcceptorId> {
+        self.kernel.admit_listener(&listener)?;
         self.streams.accept(listener)
     }
 
@@ -348,6 +349,7 @@ impl<K: Kernel> Streams for Engine<K> {
     }
 
     fn connect(&mut self, remote: Remote<'_>) -> io::Result<StreamId> {
+        self.kernel.begin_streams()?;
         self.streams.connect(remote)
     }
 

@@ -39,7 +39,7 @@ use crate::io::{
     event::{SocketId, Wait},
     memory::pool::{Incoming, Pool},
     settings::Settings,
-    stream::kernel::{Operation, StreamKernel, Write},
+    stream::kernel::{Operation, Shots, StreamKernel, Write},
     waker::Waker,
 };
 
@@ -356,9 +356,17 @@ impl kernel::Kernel for Kernel {
 }
 
 impl StreamKernel for Kernel {
+    fn begin_streams(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Every call says that it does not wait, whatever the socket is set to.
     fn admit_stream(&mut self, _: &OwnedFd) -> io::Result<()> {
         Ok(())
+    }
+
+    fn admit_listener(&mut self, listener: &TcpListener) -> io::Result<()> {
+        listener.set_nonblocking(true)
     }
 
     fn accept(&mut self, key: Key, listener: &Rc<TcpListener>) -> io::Result<()> {
@@ -385,7 +393,7 @@ impl StreamKernel for Kernel {
         self.streams.may_receive(&self.pool)
     }
 
-    fn receive_stream(&mut self, key: Key, socket: &Rc<OwnedFd>) -> io::Result<()> {
+    fn receive_stream(&mut self, key: Key, socket: &Rc<OwnedFd>, _: Shots) -> io::Result<()> {
         self.streams.receive(&self.epoll, key, socket);
         Ok(())
     }

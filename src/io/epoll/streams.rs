@@ -87,9 +87,8 @@ impl StreamCalls {
         if place.listener.is_some() {
             return;
         }
-        let watched = listener.set_nonblocking(true).and_then(|()| {
-            epoll.set(listener, Watched::Listener(key), Readiness::NONE, Readiness::READS)
-        });
+        let watched =
+            epoll.set(listener, Watched::Listener(key), Readiness::NONE, Readiness::READS);
         match watched {
             Ok(()) => place.listener = Some(Rc::clone(listener)),
             Err(error) => {

@@ -7,7 +7,7 @@ use socket2::{SockAddr, SockRef};
 
 use super::{
     event::HangUpHow,
-    kernel::{Operation, Write},
+    kernel::{Operation, Shots, Write},
 };
 use crate::io::event::Receive;
 
@@ -21,6 +21,8 @@ pub(super) struct Stream {
     /// A kernel shares it while something of the stream is under way.
     pub(super) socket: Rc<OwnedFd>,
     pub(super) phase: StreamPhase,
+    /// How its receives go on.
+    pub(super) shots: Shots,
     /// Whom to connect to, until the kernel is told.
     pub(super) address: Option<SockAddr>,
     pub(super) is_paused: bool,
@@ -81,6 +83,7 @@ impl Stream {
         Self {
             socket: Rc::new(socket),
             phase,
+            shots: Shots::Many,
             address: None,
             is_paused: reading == Receive::Paused,
             peer_finished: false,

@@ -17,8 +17,14 @@ use crate::io::{engine::table::Key, memory::pool::Lease};
 
 /// Operations on plain descriptors, each named by the key of its stream or acceptor.
 pub trait StreamKernel {
+    /// Has what streams need beside their sockets. Asked before the first, and for each again.
+    fn begin_streams(&mut self) -> io::Result<()>;
+
     /// Sees that a socket from elsewhere can be used.
     fn admit_stream(&mut self, socket: &OwnedFd) -> io::Result<()>;
+
+    /// Sees that a listener can be used.
+    fn admit_listener(&mut self, listener: &TcpListener) -> io::Result<()>;
 
     /// Takes one connection: one [`StreamStep::Accepted`].
     fn accept(&mut self, key: Key, listener: &Rc<TcpListener>) -> io::Result<()>;
@@ -39,7 +45,7 @@ pub trait StreamKernel {
     fn may_receive_streams(&mut self) -> bool;
 
     /// Begins to receive: [`StreamStep::Received`] with `more`, until one without.
-    fn receive_stream(&mut self, key: Key, socket: &Rc<OwnedFd>) -> io::Result<()>;
+    fn receive_stream(&mut self, key: Key, socket: &Rc<OwnedFd>, shots: Shots) -> io::Result<()>;
 
     /// Writes what is left of a write, or a part of it: one [`StreamStep::Wrote`].
     fn write_stream(&mut self, key: Key, socket: &Rc<OwnedFd>, write: Write) -> io::Result<()>;
@@ -54,6 +60,16 @@ pub enum Operation {
     Connect,
     Receive,
     Write,
+}
+
+/// How long a receive of a stream may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shots {
+    /// Until it is stopped or has no buffer.
+    Many,
+    /// Until bytes have come. Kernels before some of 2026 lose the end of a unix stream that comes
+    /// right behind bytes where the receive goes on (liburing issue 1549).
+    One,
 }
 
 /// A buffer on its way out.

@@ -21,13 +21,13 @@ use std::{
 };
 
 use bytes::BytesMut;
-use socket2::{SockAddr, Socket};
+use socket2::{Domain, SockAddr, SockRef, Socket};
 
 use super::{
     acceptor::{Acceptor, AcceptorPhase},
     entry::{Finish, Progress, Stream, StreamPhase},
     event::{AcceptorId, HangUpHow, Remote, StreamId},
-    kernel::{Operation, StreamKernel, Write},
+    kernel::{Operation, Shots, StreamKernel, Write},
     news::News,
     numbered::Numbered,
 };
@@ -171,7 +171,7 @@ impl StreamSet {
         if stream.is_deaf() {
             if kernel.may_receive_streams() {
                 *stream.progress(Operation::Receive) = Progress::UnderWay;
-                kernel.receive_stream(key, &stream.socket)?;
+                kernel.receive_stream(key, &stream.socket, stream.shots)?;
             } else if !stream.is_starved {
                 stream.is_starved = true;
                 self.starved.push(key);
@@ -216,16 +216,19 @@ impl StreamSet {
         socket: OwnedFd,
         reading: Receive,
     ) -> io::Result<StreamId> {
-        self.add(Stream::new(socket, StreamPhase::Open, reading))
+        let is_unix = SockRef::from(&socket).local_addr()?.domain() == Domain::UNIX;
+        let mut stream = Stream::new(socket, StreamPhase::Open, reading);
+        stream.shots = if is_unix { Shots::One } else { Shots::Many };
+        self.add(stream)
     }
 
     pub(in crate::io) fn connect(&mut self, remote: Remote<'_>) -> io::Result<StreamId> {
-        let (socket, address): (Socket, SockAddr) = match remote {
-            Remote::Tcp { from, to } => (open::connecting(from, to)?, to.into()),
-            Remote::Unix(path) => (open::connecting_unix()?, SockAddr::unix(path)?),
+        let (socket, address, shots): (Socket, SockAddr, _) = match remote {
+            Remote::Tcp { from, to } => (open::connecting(from, to)?, to.into(), Shots::Many),
+            Remote::Unix(path) => (open::connecting_unix()?, SockAddr::unix(path)?, Shots::One),
         };
         let mut stream = Stream::new(socket.into(), StreamPhase::Connecting, Receive::Now);
-        stream.address = Some(address);
+        (stream.address, stream.shots) = (Some(address), shots);
         self.add(stream)
     }
 

@@ -18,7 +18,7 @@ pub trait Streams {
     /// wait in the listener's backlog.
     ///
     /// # Errors
-    /// When the listener has no address.
+    /// When there are too many listeners (`EMFILE`), or the kernel does not take the listener.
     fn accept(&mut self, listener: TcpListener) -> io::Result<AcceptorId>;
 
     /// Takes no more connections, and closes the listener. None of it surfaces after this call;
@@ -29,7 +29,7 @@ pub trait Streams {
     /// another driver.
     ///
     /// # Errors
-    /// When the table is full (`EMFILE`).
+    /// When the table is full (`EMFILE`), or the kernel does not take the socket.
     fn adopt(&mut self, socket: OwnedFd, reading: Receive) -> io::Result<StreamId>;
 
     /// Connects. [`Connected`](super::event::StreamEvent::Connected) or

@@ -337,6 +337,12 @@ pub(super) fn receive_stream(socket: types::Fd, group: u16) -> squeue::Entry {
     opcode::RecvMulti::new(socket, group).build()
 }
 
+/// A RECV of up to `bytes` into a buffer of `group`.
+pub(super) fn receive_once(socket: types::Fd, group: u16, bytes: usize) -> squeue::Entry {
+    let receive = opcode::Recv::new(socket, std::ptr::null_mut(), bytes as u32).buf_group(group);
+    receive.build().flags(squeue::Flags::BUFFER_SELECT)
+}
+
 /// A SEND that ends when the kernel has all of it, however long that takes. It may still be cut
 /// short.
 pub(super) fn send_stream(socket: types::Fd, bytes: &[u8]) -> squeue::Entry {

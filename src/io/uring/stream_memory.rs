@@ -28,6 +28,8 @@ pub(super) struct StreamMemory {
     /// Accepts by number, each of an acceptor, with a place for the address of who connects.
     pub(super) accepts: Vec<Accept>,
     free_accepts: Vec<u32>,
+    /// Whose receive is under way, by slot.
+    receives: Vec<Option<Key>>,
     /// Writes under way, by slot.
     pub(super) writes: Vec<Option<Write>>,
     /// Addresses of connects under way, by slot.
@@ -77,6 +79,16 @@ impl StreamMemory {
         !self.is_starved && buffers.published() > 0
     }
 
+    /// Notes that a receive is under way.
+    pub(super) fn receives(&mut self, key: Key) {
+        let slot = key.slot as usize;
+        if slot >= self.receives.len() {
+            self.receives.resize(slot + 1, None);
+        }
+        self.receives[slot] = Some(key);
+        self.under_way += 1;
+    }
+
     /// A place for an accept.
     pub(super) fn take_accept(&mut self, key: Key) -> u32 {
         let number = self.free_accepts.pop().unwrap_or_else(|| {
@@ -94,17 +106,17 @@ impl StreamMemory {
         entry: Completion,
         pool: &Rc<Pool>,
     ) -> Option<StreamStep> {
-        let Completion { result, more, .. } = entry;
-        let is_operation = !matches!(token, Token::StopStream(..) | Token::StopAccept(_));
-        self.under_way -= usize::from(is_operation && !more);
+        let result = entry.result;
         match token {
-            Token::StreamReceive(key) => Some(self.received(key, entry, pool)),
+            Token::StreamReceive(key) => self.received(key, entry, pool),
             Token::StreamWrite(key) => {
                 let write = self.writes.get_mut(key.slot as usize)?.take()?;
+                self.under_way -= 1;
                 Some(StreamStep::Wrote { key, result, write })
             }
             Token::StreamConnect(key) => {
-                self.connects.remove(&key.slot);
+                self.connects.remove(&key.slot)?;
+                self.under_way -= 1;
                 Some(StreamStep::Connected { key, result })
             }
             Token::Accept(number) => self.accepted(number, result),
@@ -123,9 +135,10 @@ impl StreamMemory {
         }
     }
 
-    fn received(&mut self, key: Key, entry: Completion, pool: &Rc<Pool>) -> StreamStep {
+    /// Some kernels tell more of a receive that has failed (liburing issue 1246). That is passed
+    /// over, but for the buffer.
+    fn received(&mut self, key: Key, entry: Completion, pool: &Rc<Pool>) -> Option<StreamStep> {
         let Completion { result, more, buffer, .. } = entry;
-        self.is_starved |= result == -libc::ENOBUFS;
         let lease = buffer.map(|place| {
             if let Some(buffers) = &mut self.buffers {
                 buffers.returned();
@@ -134,12 +147,20 @@ impl StreamMemory {
             // at once.
             unsafe { pool.claim(Incoming::Stream, place, result.max(0) as usize) }
         });
-        StreamStep::Received { key, result, lease, more }
+        let receives = self.receives.get_mut(key.slot as usize)?;
+        receives.filter(|of| *of == key)?;
+        if !more {
+            *receives = None;
+            self.under_way -= 1;
+        }
+        self.is_starved |= result == -libc::ENOBUFS;
+        Some(StreamStep::Received { key, result, lease, more })
     }
 
     fn accepted(&mut self, number: u32, result: i32) -> Option<StreamStep> {
         let accept = self.accepts.get_mut(number as usize)?;
         let key = accept.key.take()?;
+        self.under_way -= 1;
         self.free_accepts.push(number);
         let accepted = if result < 0 {
             Err(-result)

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! accept    eight of a listener under way, each with a place for an address
-//! receive   multishot, into the buffers of a group of its own
+//! receive   multishot but for unix sockets, into the buffers of a group of its own
 //! write     one, which waits in the kernel until all of it is taken
 //! ```
 //!
 //! A receive brings nothing that was not there when the kernel was called (DEFER_TASKRUN), so what
 //! arrives while a stream is paused or detached stays in its socket.
 //!
-//! The buffer group is registered when the first stream receives.
+//! The buffer group is registered for the first listener or stream.
 #![expect(unsafe_code, reason = "vouches for the memory that operations name")]
 
 use std::{
@@ -25,18 +25,27 @@ use socket2::{SockAddr, SockRef};
 use super::{buffer_ring::STREAM_GROUP, kernel::Kernel, ring, token::Token};
 use crate::io::{
     engine::table::Key,
-    stream::kernel::{Operation, StreamKernel, Write},
+    memory::pool::Incoming,
+    stream::kernel::{Operation, Shots, StreamKernel, Write},
 };
 
 impl StreamKernel for Kernel {
-    /// The ring waits for a socket that does not block as for one that does, but for older kernels'
-    /// accepts.
+    fn begin_streams(&mut self) -> io::Result<()> {
+        self.shared.streams.provide(&self.ring, &self.pool)
+    }
+
+    /// Of a socket that does not block, some kernels' operations do not wait.
     fn admit_stream(&mut self, socket: &OwnedFd) -> io::Result<()> {
-        SockRef::from(socket).set_nonblocking(false)
+        SockRef::from(socket).set_nonblocking(false)?;
+        self.begin_streams()
+    }
+
+    fn admit_listener(&mut self, listener: &TcpListener) -> io::Result<()> {
+        listener.set_nonblocking(false)?;
+        self.begin_streams()
     }
 
     fn accept(&mut self, key: Key, listener: &Rc<TcpListener>) -> io::Result<()> {
-        listener.set_nonblocking(false)?;
         let streams = &mut self.shared.streams;
         let number = streams.take_accept(key);
         let name = &mut streams.accepts[number as usize].name;
@@ -78,14 +87,16 @@ impl StreamKernel for Kernel {
         self.shared.streams.may_receive()
     }
 
-    fn receive_stream(&mut self, key: Key, socket: &Rc<OwnedFd>) -> io::Result<()> {
-        let streams = &mut self.shared.streams;
-        streams.provide(&self.ring, &self.pool)?;
-        let receive = ring::receive_stream(Fd(socket.as_raw_fd()), STREAM_GROUP);
+    fn receive_stream(&mut self, key: Key, socket: &Rc<OwnedFd>, shots: Shots) -> io::Result<()> {
+        let (streams, socket) = (&mut self.shared.streams, Fd(socket.as_raw_fd()));
+        let receive = match shots {
+            Shots::Many => ring::receive_stream(socket, STREAM_GROUP),
+            Shots::One => ring::receive_once(socket, STREAM_GROUP, Incoming::Stream.bytes()),
+        };
         // SAFETY: the buffer group lives in `shared`, which `drop` keeps until the receive has
         // ended. Published buffers are out of safe code's reach (see `Pool`).
         unsafe { self.ring.push(receive, Token::StreamReceive(key).pack()) }?;
-        streams.under_way += 1;
+        streams.receives(key);
         Ok(())
     }
 

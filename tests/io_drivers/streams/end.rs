@@ -3,14 +3,15 @@
 use std::{
     io::ErrorKind,
     net::{Shutdown, SocketAddr},
+    os::unix::net::UnixStream,
     time::Duration,
 };
 
 use bytes::BytesMut;
 use socket2::{Domain, SockRef, Socket, Type};
-use uturn::io::{Driver, Event, HangUpHow, Remote, Settings, StreamEvent, Wait, sockets};
+use uturn::io::{Driver, Event, HangUpHow, Receive, Remote, Settings, StreamEvent, Wait, sockets};
 
-use super::talk::{Talk, connected, fill, rest, write};
+use super::talk::{Talk, connected, fill, rest, until, write};
 use crate::node::V4;
 
 pub(crate) fn a_quiet_stream_closes_with_a_fin<D: Driver>(new: fn(&Settings) -> D) {
@@ -198,4 +199,39 @@ pub(crate) fn another_stream_under_a_number_gets_nothing_of_the_first<D: Driver>
         assert_eq!(talk.closed(stream), None);
         assert!(talk.driver.next().is_none_or(|event| !matches!(event, Event::Stream(_))));
     }
+}
+
+/// A kernel's multishot receive that has just taken bytes may miss the end of a unix stream that
+/// comes with them.
+pub(crate) fn an_end_right_behind_bytes_is_never_missed<D: Driver>(new: fn(&Settings) -> D) {
+    const ROUNDS: usize = 2_000;
+    let mut driver = new(&Settings::default());
+    let (to_writer, from_here) = std::sync::mpsc::channel::<UnixStream>();
+    let writing = std::thread::spawn(move || {
+        for stream in from_here {
+            write(&stream, &[7; 123]);
+            stream.shutdown(Shutdown::Write).expect("open");
+        }
+    });
+    for round in 0..ROUNDS {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let stream = driver.adopt(ours.into(), Receive::Now).expect("room");
+        if round % 2 == 0 {
+            driver.turn(Wait::None).expect("turn");
+        }
+        to_writer.send(theirs).expect("a thread");
+        let mut bytes = 0;
+        until(&mut driver, |driver, event| {
+            match event {
+                StreamEvent::Bytes(_, lease) => bytes += lease.payload().len(),
+                StreamEvent::Finished(_) => driver.hang_up(stream, HangUpHow::Close),
+                StreamEvent::Closed(..) => return true,
+                event => panic!("{event:?}"),
+            }
+            false
+        });
+        assert_eq!(bytes, 123, "round {round}");
+    }
+    drop(to_writer);
+    writing.join().expect("no panic");
 }
