@@ -30,4 +30,5 @@ mod usage;
 pub use command::cli::command_line;
 pub use command::credential::Credential;
 pub use command::credentials::CredentialsArgs;
+pub use command::import::import_coturn;
 pub use server::serve::serve;

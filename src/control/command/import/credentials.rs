@@ -23,6 +23,10 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     }
     let secrets = secrets(said, notes);
     draft.list(&schema::SECRET, secrets.iter().map(Secret::reveal));
+    if !secrets.is_empty() {
+        // Whoever makes the names may make them in any form that coturn takes.
+        draft.word(&schema::COTURN_NAMES, "on");
+    }
     let people = people(said, notes);
     draft.list(&schema::USER, people.iter().filter_map(Person::with_password));
     draft.keyed_users(people.iter().filter_map(Person::with_key).collect());

@@ -31,6 +31,7 @@ use clap::Args;
 use notes::Notes;
 
 use crate::control::config::schema;
+use crate::control::escape;
 
 /// Readable by its owner alone: there are passwords in it.
 const MODE: u32 = 0o600;
@@ -82,6 +83,13 @@ impl ImportArgs {
     pub(super) fn prints(&self) -> bool {
         self.output.is_none()
     }
+}
+
+/// Translates a configuration of coturn: a file of ours, and a line for each thing that a reader of
+/// it should know, fit to be shown.
+pub fn import_coturn(file: &[u8]) -> (String, String) {
+    let Translated { toml, notes, .. } = translated("turnserver.conf", file, None);
+    (toml, escape::lines(&notes).into_owned())
 }
 
 fn translated(shown: &str, bytes: &[u8], users_file: Option<&Path>) -> Translated {
@@ -252,6 +260,7 @@ mod tests {
                     static-auth-secret = through-the-looking-glass\n";
         let (config, notes) = settled(both);
         assert_eq!((config.values.user.len(), config.values.secret.len()), (0, 2));
+        assert!(config.values.coturn_names.0, "names such as id:expiry are taken on");
         assert!(notes.contains("conf:1: lost: user"), "{notes}");
         let (config, _) = settled("lt-cred-mech\nuser=alice:wonder:land\nrealm=example.org\n");
         assert_eq!(config.values.user[0].proof, Proof::Password(Secret::new("wonder:land".into())));
