@@ -1,17 +1,28 @@
-//! What every driver of `uturn::io` does, run for each of them over loopback.
+//! What every driver of `uturn::io` does, run for each of them over loopback; on a kernel that has
+//! io_uring, but not what a driver builds on, that driver is left out with a line.
+
+#![expect(
+    unreachable_pub,
+    reason = "a test binary exports nothing; `pub` marks what a module offers"
+)]
 
 mod buffers;
 mod flow;
 mod life;
+#[expect(dead_code, reason = "of the machine, only what it lacks")]
+#[path = "../rig/machine.rs"]
+mod machine;
 mod node;
 mod streams;
 mod take;
 
+use std::sync::OnceLock;
+
 use streams::{begin, carry, crowd, end, leave};
-use uturn::io::{PortableDriver, Settings, UringDriver};
+use uturn::io::{Facts, PortableDriver, Settings, UringDriver};
 
 macro_rules! suite {
-    ($($driver:ident: $new:expr;)*) => { $(suite!(@each $driver, $new,
+    ($($driver:ident: $new:expr, $lacking:expr;)*) => { $(suite!(@each $driver, $new, $lacking,
         flow: [
             echo_v4, echo_v6, extremes_of_length, a_train_leaves_as_one_send,
             a_train_arrives_as_one_receive, headers_and_pads_are_gathered,
@@ -81,14 +92,37 @@ macro_rules! suite {
             thousands_that_say_nothing_come_and_go, chatty_streams_take_no_buffer_of_datagrams,
         ],
     );)* };
-    (@each $driver:ident, $new:expr, $($module:ident: [$($test:ident,)*],)*) => {
+    (@each $driver:ident, $new:expr, $lacking:expr, $($module:ident: [$($test:ident,)*],)*) => {
         mod $driver {
             $($(#[test]
             fn $test() {
-                crate::$module::$test($new);
+                match $lacking(crate::facts()) {
+                    None => crate::$module::$test($new),
+                    Some(feature) => crate::machine::skip(stringify!($driver), feature),
+                }
             })*)*
         }
     };
+}
+
+/// What this kernel can do, tried once.
+fn facts() -> &'static Facts {
+    static FACTS: OnceLock<Facts> = OnceLock::new();
+    FACTS.get_or_init(Facts::probe)
+}
+
+fn nothing(_: &Facts) -> Option<&'static str> {
+    None
+}
+
+fn direct_sockets(facts: &Facts) -> Option<&'static str> {
+    let lacking = (!facts.direct_sockets).then_some("sockets that io_uring opens (kernel 6.13)");
+    lacking.filter(|_| facts.uring.is_ok())
+}
+
+fn registered_files(facts: &Facts) -> Option<&'static str> {
+    let lacking = (!facts.registered_files).then_some("a ring that releases files (kernel 6.13)");
+    lacking.filter(|_| facts.uring.is_ok())
 }
 
 fn uring(settings: &Settings) -> UringDriver {
@@ -112,8 +146,8 @@ fn portable(settings: &Settings) -> PortableDriver {
 }
 
 suite! {
-    io_uring: super::uring;
-    io_uring_of_descriptors: super::uring_of_descriptors;
-    io_uring_older: super::older_uring;
-    portable: super::portable;
+    io_uring: super::uring, crate::direct_sockets;
+    io_uring_of_descriptors: super::uring_of_descriptors, crate::registered_files;
+    io_uring_older: super::older_uring, crate::nothing;
+    portable: super::portable, crate::nothing;
 }
