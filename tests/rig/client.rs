@@ -6,11 +6,8 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use super::relay::{LOOPBACK4, LOOPBACK6, PASSWORD, REALM, Relay, USER};
+use super::relay::{LOOPBACK4, LOOPBACK6, PASSWORD, REALM, Relay, USER, patience};
 use super::stun::{Answer, Builder, Class, attribute, long_term_key, method};
-
-/// How long an answer may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long nothing must come before it counts as silence.
 const SILENCE: Duration = Duration::from_millis(250);
@@ -59,7 +56,7 @@ impl Client {
 
     /// The next datagram from the server, whatever it is.
     pub fn receive(&mut self) -> Vec<u8> {
-        self.aside.pop_front().unwrap_or_else(|| self.arrival(PATIENCE).expect("a datagram"))
+        self.aside.pop_front().unwrap_or_else(|| self.arrival(patience()).expect("a datagram"))
     }
 
     /// The next datagram, which must be a message.
@@ -100,7 +97,7 @@ impl Client {
         self.send(request);
         let transaction = &request[8..20];
         loop {
-            let arrival = self.arrival(PATIENCE).expect("silence is never an answer");
+            let arrival = self.arrival(patience()).expect("silence is never an answer");
             if arrival[0] < 0x40 && arrival[8..20] == *transaction {
                 return Answer::parse(&arrival);
             }
@@ -265,7 +262,7 @@ impl Peer {
 
     /// The next datagram and where it came from.
     pub fn receive(&self) -> (SocketAddr, Vec<u8>) {
-        self.arrival(PATIENCE).expect("a datagram for the peer")
+        self.arrival(patience()).expect("a datagram for the peer")
     }
 
     pub fn expect_silence(&self) {

@@ -15,8 +15,12 @@ pub const REALM: &str = "example.org";
 pub const USER: &str = "alice";
 pub const PASSWORD: &str = "wonderland";
 
-/// Longest time a relay may take to serve, and to stop.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest time a relay may take to serve, and to stop: 10 s, or what `UTURN_PATIENCE` says, which
+/// machines set that are slow because they are computed.
+pub fn patience() -> Duration {
+    let seconds = std::env::var("UTURN_PATIENCE").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(10))
+}
 
 pub const LOOPBACK4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub const LOOPBACK6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -214,7 +218,7 @@ impl Process {
 
     /// Asks until it is answered.
     pub fn wait_until_it_serves(&self, address: SocketAddr) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while !answers_binding(address) {
             let late = Instant::now() > deadline || self.has_ended();
             assert!(!late, "{address} never served:\n{}", self.output());
@@ -224,7 +228,7 @@ impl Process {
 
     /// Waits for words on stdout; they may come a moment after the first answer.
     pub fn wait_until_it_says(&self, words: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while !self.stdout().contains(words) {
             assert!(Instant::now() < deadline, "'{words}' was never said:\n{}", self.output());
             std::thread::sleep(Duration::from_millis(5));
@@ -234,7 +238,7 @@ impl Process {
 
     /// Waits until words stand in so many lines of the log.
     pub fn wait_until_it_logs(&self, words: &str, times: usize) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             let log = self.stderr();
             if log.lines().filter(|line| line.contains(words)).count() >= times {
@@ -270,7 +274,7 @@ impl Process {
 
     /// Waits for the end and for the last of the output.
     pub fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         let status = loop {
             if let Some(status) = self.status() {
                 break status;
