@@ -243,6 +243,13 @@ impl Connection {
         self.egress.shed(most_bytes)
     }
 
+    /// Bytes of buffers, used or not.
+    #[cfg(test)]
+    pub(in crate::stream) fn buffer_bytes(&self) -> usize {
+        let of_tls = self.tls.as_ref().map_or(0, |tls| tls.buffer_bytes());
+        of_tls + self.carry.capacity() + self.egress.buffer_bytes()
+    }
+
     /// Begins the end: answers that wait are still written, then TLS's close_notify, then
     /// [`Then::HangUp`]. A second reason changes nothing.
     pub fn drain(&mut self, now_ms: u64, reason: HangUp) {

@@ -143,7 +143,7 @@ fn frames_are_handed_on_whole_however_they_are_cut() {
             client.sends(0, piece).unwrap();
         }
         assert_eq!(client.seen, expected, "{bytes} at a time");
-        assert!(client.connection.carry.capacity() == 0);
+        assert_eq!(client.connection.buffer_bytes(), 0);
     }
 }
 

@@ -23,8 +23,9 @@ const RECORD_HEADER_BYTES: usize = 5;
 /// The longest record: 16 KiB and what TLS 1.2 may add (RFC 5246 §6.2.3).
 const MOST_CIPHERTEXT_BYTES: usize = 16_384 + 2_048;
 
-/// Bytes that may wait for a turn of the handshake.
-const MOST_DEFERRED_BYTES: usize = 65_536;
+/// Bytes that may wait, for a step of the handshake or for the rest of a record: a ClientHello and
+/// a read behind it, or the longest record.
+const MOST_DEFERRED_BYTES: usize = 2 * 16_384;
 
 /// Bytes that sealing adds to one record at most: header, explicit nonce, content type and tag.
 pub(in crate::stream) const SEAL_BYTES: usize = 64;
@@ -75,7 +76,8 @@ impl Tls {
     /// Keeps bytes for the next step of the handshake.
     pub(in crate::stream) fn defer(&mut self, bytes: &[u8]) -> Result<(), HangUp> {
         if self.inbound.len() + bytes.len() > MOST_DEFERRED_BYTES {
-            return Err(HangUp::HandshakeFailed);
+            let is_over = self.is_established;
+            return Err(if is_over { HangUp::BadRecord } else { HangUp::HandshakeFailed });
         }
         self.inbound.extend_from_slice(bytes);
         Ok(())
@@ -269,6 +271,12 @@ impl Tls {
     /// True once the client has said that it sends no more.
     pub(in crate::stream) fn is_closed(&self) -> bool {
         self.is_closed
+    }
+
+    /// Bytes of buffers, used or not.
+    #[cfg(test)]
+    pub(in crate::stream) fn buffer_bytes(&self) -> usize {
+        self.inbound.capacity() + self.outbound.capacity()
     }
 
     /// True while the beginning of a record waits for its rest.

@@ -9,6 +9,7 @@ use rustls::{ClientConfig, Error, ProtocolVersion, version};
 use super::{
     context::{Pair, TlsContext, TlsError, TlsFault},
     peer::{TlsClient, Wishes, context, pairs},
+    session::Tls,
 };
 use crate::stream::{
     Arrival, Connection, FillOutcome, FrameKind, Handshake, HangUp, Intake, Next, ProxyRule,
@@ -180,6 +181,20 @@ fn a_handshake_passes_byte_by_byte() {
         call.shakes_hands(1).unwrap();
         assert!(!call.client.is_handshaking());
     }
+}
+
+#[test]
+fn an_idle_connection_keeps_no_buffer() {
+    for version in [&version::TLS12, &version::TLS13] {
+        let mut call = established(&Wishes { version, ..Wishes::default() });
+        assert_eq!(call.connection.buffer_bytes(), 0);
+        let sealed = call.client.says(&REQUEST);
+        call.delivers(&sealed, 7);
+        call.connection.queue(0, FrameKind::Answer, [&REQUEST, &[], &[]]).unwrap();
+        call.writes(0);
+        assert_eq!((&call.seen[..], call.connection.buffer_bytes()), (&REQUEST[..], 0));
+    }
+    assert!(size_of::<Connection>() <= 512 && size_of::<Tls>() <= 1_600);
 }
 
 // X25519MLKEM768 makes a ClientHello longer than a segment.
