@@ -78,7 +78,8 @@ impl Page {
     /// Asks the browser; `None` when it is gone.
     fn call(&mut self, method: &str, params: Value) -> Option<Value> {
         self.last += 1;
-        let mut message = json!({ "id": self.last, "method": method, "params": params });
+        let mut message = json!({ "id": self.last, "method": method });
+        message["params"] = params;
         if !self.session.is_empty() {
             message["sessionId"] = json!(self.session);
         }

@@ -171,7 +171,7 @@ impl Stream {
         match self.phase {
             StreamPhase::Connecting | StreamPhase::Open => self.phase = StreamPhase::Broken(errno),
             StreamPhase::Detaching => {
-                self.phase = StreamPhase::HungUp(HangUpHow::Close, Some(errno))
+                self.phase = StreamPhase::HungUp(HangUpHow::Close, Some(errno));
             }
             StreamPhase::Broken(_) | StreamPhase::HungUp(..) => {}
         }

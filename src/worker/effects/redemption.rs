@@ -58,7 +58,8 @@ impl<D: Driver> Worker<D> {
     }
 
     fn answer(&mut self, redemption: Redemption, given: Option<GivenPort>) {
-        self.mailboxes.post(redemption.worker, Mail::Redeemed { redemption, given });
+        let worker = redemption.worker;
+        self.mailboxes.post(worker, Mail::Redeemed { redemption: Box::new(redemption), given });
     }
 
     /// Goes on with the Allocate that redeems.

@@ -55,7 +55,7 @@ pub(in crate::worker) enum Mail {
     /// The answer to a [`Mail::Redeem`].
     Redeemed {
         /// The question, as it was asked.
-        redemption: Redemption,
+        redemption: Box<Redemption>,
         /// The port, unless the token is not good.
         given: Option<GivenPort>,
     },

@@ -23,16 +23,16 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &TopState, palette: Palette, ar
     let [left, _, right] =
         Layout::horizontal([Constraint::Fill(1), Constraint::Length(2), Constraint::Fill(1)])
             .areas(area);
-    frame.render_widget(table("dropped because", state.drops(), palette), left);
-    frame.render_widget(table("refused because", state.refusals(), palette), right);
+    frame.render_widget(table("dropped because", &state.drops(), palette), left);
+    frame.render_widget(table("refused because", &state.refusals(), palette), right);
 }
 
-fn table(head: &'static str, counts: Vec<Count<'_>>, palette: Palette) -> Table<'static> {
+fn table(head: &'static str, counts: &[Count<'_>], palette: Palette) -> Table<'static> {
     let row = |count: &Count<'_>| {
         let row = Row::new([count.reason.to_owned(), short(count.per_s), count.total.to_string()]);
         if count.per_s >= 1.0 { row.style(palette.alarm()) } else { row }
     };
-    let rows: Vec<_> = match counts.as_slice() {
+    let rows: Vec<_> = match counts {
         [] => vec![Row::new(["nothing so far"])],
         counts => counts.iter().map(row).collect(),
     };

@@ -77,8 +77,8 @@ fn title_line(state: &TopState, now: &Top, palette: Palette) -> Line<'static> {
 
 fn draw_traces(frame: &mut Frame<'_>, state: &TopState, palette: Palette, area: Rect) {
     let rows: [_; 3] = Layout::vertical([Constraint::Length(1); 3]).areas(area);
-    let traces: [(&str, &Trace, fn(f64) -> String); 3] = [
-        ("packets/s", &state.packets, short),
+    let traces = [
+        ("packets/s", &state.packets, short as fn(f64) -> String),
         ("payload", &state.bits, bits),
         ("dropped/s", &state.dropped, short),
     ];

@@ -213,7 +213,7 @@ impl TopState {
         match (key, &self.overlay) {
             (KeyPress::Quit, _) => return After::Quit,
             (KeyPress::Back, Overlay::None) if self.is_about_workers => {
-                self.is_about_workers = false
+                self.is_about_workers = false;
             }
             (KeyPress::Back, Overlay::None) => return After::Quit,
             (KeyPress::Back, Overlay::Help | Overlay::Session(_)) => self.overlay = Overlay::None,
@@ -222,7 +222,7 @@ impl TopState {
             (KeyPress::Sort(sort), _) => self.sort = sort,
             (KeyPress::Workers, _) => self.is_about_workers = !self.is_about_workers,
             (KeyPress::Move(by), _) => {
-                self.select(|at, _| at.map_or(0, |at| at.saturating_add(by)))
+                self.select(|at, _| at.map_or(0, |at| at.saturating_add(by)));
             }
             (KeyPress::First, _) => self.select(|_, _| 0),
             (KeyPress::Last, _) => self.select(|_, last| last),
