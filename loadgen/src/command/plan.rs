@@ -20,7 +20,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<bool, Fault> {
     let fault = |text: String| Fault::file(&args.from, text);
     let sweep = Sweep::read(&args.from)?;
     let swept = one_of(&sweep, args.server.as_deref()).map_err(fault)?;
-    let measurement = measurement(swept, args.at_least).map_err(fault)?;
+    let measurement = measurement(swept, sweep.offered.transport, args.at_least).map_err(fault)?;
     let (demand, node) = asked(args)?;
     let capacity = capacity(&measurement, &demand, &node);
     if args.streams.is_some() && capacity.streams == 0 {

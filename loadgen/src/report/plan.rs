@@ -5,15 +5,23 @@ use super::{
     table::Table,
     text,
 };
-use crate::result::plan::{Plan, Resource};
+use crate::{
+    result::plan::{Plan, Resource},
+    stream::Transport,
+};
 
 /// A plan: what a node carries and why, and what was asked for.
 pub(crate) fn text(plan: &Plan) -> String {
     let (measured, demand, node) = (&plan.measurement, &plan.demand, &plan.node);
+    let sockets = match measured.transport {
+        Transport::Udp => "kernel socket included",
+        Transport::Tcp => "kernel sockets included, clients over TCP",
+        Transport::Tls => "kernel sockets included, clients over TLS",
+    };
     let percent = 100.0 * node.headroom;
     let mut text = text::head(&format!("plan from a sweep of {}", plan.server), &plan.about);
     text += &format!(
-        "\nmeasured: {} packets/s per core at {:.0} B, {} per allocation (kernel socket included)\n\
+        "\nmeasured: {} packets/s per core at {:.0} B, {} per allocation ({sockets})\n\
          stream:   {} kbit/s, {} packets/s, {} allocations\n\
          headroom: {percent:.0} % of every resource stays free\n\n",
         short(measured.pps_per_core),

@@ -9,13 +9,23 @@ use super::{
     about::About,
     sweep::{Answer, Sweep, Swept},
 };
+use crate::stream::Transport;
 
 /// Bytes a packet of payload has on the wire beside it: preamble, gap and Ethernet 38, IPv4 20, UDP
-/// 8, ChannelData 4.
-const OVERHEAD_BYTES: f64 = 70.0;
+/// 8 or TCP with its time stamps 32, ChannelData 4, a TLS record 22.
+fn overhead_bytes(transport: Transport) -> f64 {
+    match transport {
+        Transport::Udp => 70.0,
+        Transport::Tcp => 94.0,
+        Transport::Tls => 116.0,
+    }
+}
 
 /// Kernel memory of a relay socket (measured, Linux 6.18), on top of what the process shows.
 const SOCKET_BYTES: f64 = 3_277.0;
+
+/// The same of a client's idle TCP connection. What a client does not read comes on top.
+const CONNECTION_BYTES: f64 = 3_900.0;
 
 /// Packet sizes further apart than this factor have different costs.
 const SIMILAR_SIZE: f64 = 2.0;
@@ -33,6 +43,9 @@ pub(crate) struct Measurement {
     pub(crate) payload_bytes: f64,
     pub(crate) bytes_per_allocation: f64,
     pub(crate) base_bytes: f64,
+    /// Between clients and server.
+    #[serde(default)]
+    pub(crate) transport: Transport,
 }
 
 /// What one stream needs.
@@ -104,7 +117,11 @@ pub(crate) struct Plan {
 
 /// What a core carries: packets per second of CPU time at the highest step that held. `at_least`: a
 /// lower bound will do.
-pub(crate) fn measurement(swept: &Swept, at_least: bool) -> Result<Measurement, String> {
+pub(crate) fn measurement(
+    swept: &Swept,
+    transport: Transport,
+    at_least: bool,
+) -> Result<Measurement, String> {
     match swept.answer {
         Answer::Found { .. } => {}
         Answer::AtLeast { .. } if at_least => {}
@@ -130,11 +147,14 @@ pub(crate) fn measurement(swept: &Swept, at_least: bool) -> Result<Measurement, 
     let best = swept.best.as_ref().ok_or("no step of this sweep lies at its answer")?;
     let cpu_ns = best.cpu_ns_per_packet.filter(|cpu_ns| *cpu_ns > 0.0);
     let cpu_ns = cpu_ns.ok_or("this sweep was made without --pid: it has no CPU time")?;
+    let connection_bytes = if transport.is_stream() { CONNECTION_BYTES } else { 0.0 };
+    let kernel_bytes = SOCKET_BYTES + connection_bytes;
     let payload_bits = best.gbps * 1e9 / best.relayed_pps.max(1.0);
     Ok(Measurement {
         pps_per_core: 1e9 / cpu_ns,
         payload_bytes: payload_bits / 8.0,
-        bytes_per_allocation: swept.bytes_per_allocation.unwrap_or_default() + SOCKET_BYTES,
+        bytes_per_allocation: swept.bytes_per_allocation.unwrap_or_default() + kernel_bytes,
+        transport,
         base_bytes: swept.base_bytes.unwrap_or_default() as f64,
     })
 }
@@ -145,7 +165,7 @@ pub(crate) fn capacity(measured: &Measurement, demand: &Demand, node: &Node) -> 
     let memory_gib = demand.allocations * measured.bytes_per_allocation / GIB;
     let rows = [
         ("CPU", "cores", demand.pps / measured.pps_per_core, node.cores),
-        ("network, each way", "Gbit/s", wire_gbps(demand), node.nic_gbps),
+        ("network, each way", "Gbit/s", wire_gbps(demand, measured.transport), node.nic_gbps),
         ("relay ports", "ports", demand.allocations, node.ports),
         ("memory", "GiB", memory_gib, free_memory),
     ];
@@ -178,15 +198,16 @@ pub(crate) fn fleet(
         streams,
         nodes,
         cores: all * demand.pps / measured.pps_per_core,
-        nic_gbps: all * wire_gbps(demand),
+        nic_gbps: all * wire_gbps(demand, measured.transport),
         memory_gib: memory_bytes / GIB,
         ports: allocations.ceil() as u64,
     }
 }
 
-/// What a stream takes of a network port, each way: every packet comes in once and leaves once.
-fn wire_gbps(demand: &Demand) -> f64 {
-    (demand.kbps * 1e3 + demand.pps * OVERHEAD_BYTES * 8.0) * 1e-9
+/// What a stream takes of a network port, each way: every packet comes in once and leaves once, on
+/// one of its ways as the clients' transport has it, and here on both.
+fn wire_gbps(demand: &Demand, transport: Transport) -> f64 {
+    (demand.kbps * 1e3 + demand.pps * overhead_bytes(transport) * 8.0) * 1e-9
 }
 
 /// Everything that makes a plan say less than it seems to.
@@ -241,6 +262,7 @@ mod tests {
         payload_bytes: 1_250.0,
         bytes_per_allocation: 8_192.0,
         base_bytes: 0.0,
+        transport: Transport::Udp,
     };
     const STREAM: Demand = Demand { kbps: 1_500.0, pps: 150.0, allocations: 1.0 };
     const NODE: Node =
@@ -261,10 +283,22 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_over_tls_takes_more_of_the_network() {
+        let over = |transport| {
+            let measured = Measurement { transport, ..MEASURED };
+            capacity(&measured, &STREAM, &NODE).streams
+        };
+        let all = [Transport::Udp, Transport::Tcp, Transport::Tls].map(over);
+        assert!(all.is_sorted_by(|a, b| a > b), "{all:?}");
+    }
+
+    #[test]
     fn only_an_answer_is_planned_with() {
         let limit = |pps, is_at_least| Limit { pps, is_at_least };
         let swept = |runs: &[Limit]| Swept::new("a", Vec::new(), runs.to_vec());
-        let why = |runs: &[Limit], at_least| measurement(&swept(runs), at_least).unwrap_err();
+        let why = |runs: &[Limit], at_least| {
+            measurement(&swept(runs), Transport::Tcp, at_least).unwrap_err()
+        };
         assert!(why(&[limit(1e5, true)], false).contains("--at-least"));
         assert!(why(&[limit(1e5, true)], true).contains("no step of this sweep lies"));
         assert!(why(&[limit(1e5, false), limit(2e5, false)], true).contains("do not agree"));

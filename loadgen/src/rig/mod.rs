@@ -52,7 +52,8 @@ pub(crate) struct Rig {
     pub(crate) clock: Clock,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) set_up: SetUp,
-    /// Measurements so far; goes into every packet.
+    /// Goes up with every measurement, and into every packet. It begins anywhere: what a server still
+    /// has for a generator that has ended must not be counted by one that got its port.
     run: u16,
     server: Option<SocketAddr>,
 }
@@ -71,7 +72,7 @@ impl Rig {
         let clients = clients(spec, server, &peers, clock, &mut timings)?;
         let lanes = lanes(spec, clients, peers, clock)?;
         let set_up = SetUp { took_ns: clock.now() - begin_ns, timings };
-        Ok(Rig { spec: spec.clone(), clock, lanes, set_up, run: 0, server })
+        Ok(Rig { spec: spec.clone(), clock, lanes, set_up, run: seed() as u16, server })
     }
 
     /// Every socket it receives datagrams on.
@@ -330,4 +331,19 @@ fn inward(client: &Client, peer: &Arc<UdpSocket>) -> Result<(Outlet, Framing), F
         Client::Turn(member) => member.session.relayed().expect("set-up allocated every member"),
     };
     Ok((Outlet::Datagrams(peer.clone(), Some(to.into())), Framing::Raw))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offer::{options::parse, spec::Times};
+
+    #[test]
+    fn generators_beside_each_other_number_their_measurements_differently() {
+        let args = parse("voice -n 1 --direct").unwrap();
+        let spec = Spec::settle(&args, Times { duration_s: 1.0, warmup_s: 0.0 }).unwrap();
+        let number = |_| Rig::build(&spec, None, Clock::start()).unwrap().next_run();
+        let numbers: Vec<u16> = (0..4).map(number).collect();
+        assert!(numbers.iter().any(|number| *number != numbers[0]), "{numbers:?}");
+    }
 }
