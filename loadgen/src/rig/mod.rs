@@ -52,8 +52,8 @@ pub(crate) struct Rig {
     pub(crate) clock: Clock,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) set_up: SetUp,
-    /// Goes up with every measurement, and into every packet. It begins anywhere: what a server still
-    /// has for a generator that has ended must not be counted by one that got its port.
+    /// Goes up with every measurement, and into every packet. It begins anywhere: what a server
+    /// still has for a generator that has ended must not be counted by one that got its port.
     run: u16,
     server: Option<SocketAddr>,
 }
