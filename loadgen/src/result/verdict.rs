@@ -156,6 +156,12 @@ pub(crate) fn warnings(
     if measured.measured_ns < spec.duration_ns {
         warnings.push(format!("stopped after {took_s:.1} of {planned_s:.1} s"));
     }
+    if let (false, unsent @ 1..) = (spec.shape.has_packets(), generator.unsent) {
+        warnings.push(format!(
+            "{unsent} were due and never begun: all places were taken, or the generator had no time \
+             (more --window, more --threads)"
+        ));
+    }
     drop_warnings(ways, generator, &mut warnings);
     warnings.extend(unanswered(spec.shape, ways).map(str::to_owned));
     if let (count @ 1.., Some(text)) = &measured.failures {

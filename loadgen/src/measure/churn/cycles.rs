@@ -80,6 +80,8 @@ pub(super) struct Count {
     pub(super) finished: Way,
     pub(super) requests: Vec<(Request, Histogram<u64>)>,
     pub(super) lag: Histogram<u64>,
+    /// Cycles that were due and never began.
+    pub(super) unsent: u64,
     /// Cycles that failed, and the last in words.
     pub(super) failures: (u64, Option<String>),
 }
@@ -160,6 +162,7 @@ impl<'a> Churn<'a> {
             if now < self.end_ns() {
                 self.open_due(now)?;
             } else if self.free.len() == self.slots.len() {
+                self.count.unsent = never_begun(self.next_ns, self.interval_ns, self.end_ns());
                 return Ok(watch.stop(busy_ns));
             }
             let wait = Duration::from_nanos(self.wait_ns(now));
@@ -336,6 +339,12 @@ impl<'a> Churn<'a> {
     }
 }
 
+/// What was due before the end, at equal distances from `next_ns` on.
+pub(super) fn never_begun(next_ns: u64, interval_ns: u64, end_ns: u64) -> u64 {
+    let left_ns = end_ns.saturating_sub(next_ns);
+    if interval_ns == 0 { 0 } else { left_ns.div_ceil(interval_ns) }
+}
+
 /// The address of a client, where it can be chosen: on the IPv4 loopback, 127.0.0.0/8 is ours.
 pub(super) fn home(server: SocketAddr, client: u64) -> Option<IpAddr> {
     let network = (client % NETWORKS) as u8 + 1;
@@ -352,6 +361,7 @@ impl Count {
             finished: Way::new(),
             requests: cycle.requests.iter().map(|one| (*one, latency::empty())).collect(),
             lag: latency::empty(),
+            unsent: 0,
             failures: (0, None),
         }
     }
@@ -363,6 +373,7 @@ impl Count {
             latency::add(sum, histogram);
         }
         latency::add(&mut self.lag, &other.lag);
+        self.unsent += other.unsent;
         self.failures.0 += other.failures.0;
         self.failures.1 = other.failures.1.clone().or(self.failures.1.take());
     }
@@ -373,5 +384,16 @@ impl Count {
             self.finished.packets += 1;
             self.finished.latency.saturating_record(took_ns);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_at_the_end_is_no_more() {
+        assert_eq!([100, 99, 90, 89].map(|next_ns| never_begun(next_ns, 10, 100)), [0, 1, 1, 2]);
+        assert_eq!((never_begun(200, 10, 100), never_begun(0, 0, 100)), (0, 0));
     }
 }

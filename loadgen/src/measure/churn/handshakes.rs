@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::cycles::{Place, home};
+use super::cycles::{Place, home, never_begun};
 use crate::{
     clock::{MILLI_NS, SECOND_NS},
     count::latency,
@@ -46,6 +46,8 @@ pub(super) struct Count {
     pub(super) started: SentCount,
     pub(super) finished: Way,
     pub(super) lag: hdrhistogram::Histogram<u64>,
+    /// Those that were due and never began.
+    pub(super) unsent: u64,
     /// Of the measurement: finished ones that resumed a session.
     pub(super) resumed: u64,
     /// Why those that failed did, and how many each.
@@ -107,6 +109,7 @@ impl<'a> Handshakes<'a> {
             if now < self.end_ns() {
                 self.open_due(now)?;
             } else if self.free.len() == self.slots.len() {
+                self.count.unsent = never_begun(self.next_ns, self.interval_ns, self.end_ns());
                 return Ok(watch.stop(busy_ns));
             }
             let wait = Duration::from_nanos(self.wait_ns(now));
@@ -283,6 +286,7 @@ impl Count {
             started: SentCount::default(),
             finished: Way::new(),
             lag: latency::empty(),
+            unsent: 0,
             resumed: 0,
             failures: BTreeMap::new(),
             agreed: None,
@@ -293,6 +297,7 @@ impl Count {
         self.started.add(&other.started);
         self.finished.add(&other.finished);
         latency::add(&mut self.lag, &other.lag);
+        self.unsent += other.unsent;
         self.resumed += other.resumed;
         for (reason, count) in &other.failures {
             *self.failures.entry(reason.clone()).or_default() += count;

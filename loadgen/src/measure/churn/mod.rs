@@ -78,6 +78,7 @@ fn churn(
     churns.iter().for_each(|churn| sum.add(&churn.count));
     let measured = Measured {
         lag: sum.lag,
+        unsent: sum.unsent,
         failures: sum.failures,
         ..Measured::of_one_way(
             place,
@@ -119,6 +120,7 @@ fn shake(
     let way = WayTotal { sent: sum.started, received: sum.finished };
     Ok(Measured {
         lag: sum.lag,
+        unsent: sum.unsent,
         shaken: Some(shaken),
         ..Measured::of_one_way(place, way, observed)?
     })
