@@ -23,7 +23,7 @@ use uturn::{
         AttributeType, Class, IntegrityKey, Message, MessageWriter, Method, TRANSPORT_UDP,
         TransactionId,
     },
-    worker::{DriverKind, Limits, Plan, Steering, Workers, spawn},
+    worker::{DriverKind, Limits, Listen, Plan, Steering, Workers, spawn},
 };
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -140,7 +140,7 @@ fn workers(listen: SocketAddr, driver: DriverKind) -> Workers {
         PeerPolicy::new(&["127.0.0.0/8".parse().expect("a prefix")], &[], &[LOOPBACK.into()]);
     let authenticator = Authenticator::new(credentials, Nonces::new([1; 32], 3600));
     let plan = Plan {
-        listen: vec![listen],
+        listen: vec![Listen::datagrams(listen)],
         relay_addresses: vec![RelayAddress { local: LOOPBACK, advertised: LOOPBACK }],
         // Below the ports the kernel gives to the peers.
         ports: PortPlan::new(20_000, 20_999, 1),
@@ -151,6 +151,7 @@ fn workers(listen: SocketAddr, driver: DriverKind) -> Workers {
         driver,
         io: IoSettings::default(),
         reserved_sockets: 16,
+        stream_rules: Arc::default(),
     };
     spawn(&plan, &(Arc::new(|_, _| {}) as _)).expect("the workers start")
 }

@@ -22,6 +22,7 @@
 //! effects/     what the state machine needs the world to do, and the counts all workers share
 //! mail/        the doors between threads
 //! status/      what the control thread is told, and may ask
+//! stream/      connections of clients, from accept to close
 //! clock.rs     time, read once a turn
 //! ```
 
@@ -32,6 +33,7 @@ mod mail;
 mod reactor;
 mod start;
 mod status;
+mod stream;
 
 pub use clock::{Clock, VirtualTime};
 pub use data::sockets::Role;
@@ -39,8 +41,11 @@ pub use effects::{forwarder::Forwarder, quota::Limits};
 pub use reactor::Worker;
 pub use start::{
     assemble::{Stage, assemble},
-    listen::{GrantedSockets, ListenerSockets, OpenListeners, SOCKETS_OF_A_LISTENER},
-    plan::{DriverKind, Plan, SpawnError, Steering},
+    listen::{
+        DatagramSockets, GrantedSockets, ListenerSockets, MOST_STREAMS, OpenListeners,
+        SOCKETS_OF_A_LISTENER,
+    },
+    plan::{DriverKind, Listen, ListenKind, Plan, SpawnError, Steering},
     spawn::{Workers, spawn},
 };
 pub use status::{
@@ -48,3 +53,4 @@ pub use status::{
     report::{Report, Tell},
     snapshot::{Counters, Snapshot},
 };
+pub use stream::{counters::StreamCounters, rules::StreamRules};

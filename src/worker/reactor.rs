@@ -1,6 +1,6 @@
 //! The loop of one worker: reap a batch, act on it, submit once.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use crossbeam_channel::Receiver;
 
@@ -16,6 +16,7 @@ use super::{
     start::listen::ListenerSockets,
     status::report::{Report, Tell},
     status::snapshot::{Counters, Snapshot},
+    stream::{rules::StreamRules, table::StreamTable},
 };
 use crate::{
     io::{Driver, Event, Received, SocketId, Wait},
@@ -43,7 +44,10 @@ pub struct Worker<D> {
     pub(super) reply: Box<[u8; REPLY_BYTES]>,
     pub(super) counters: Counters,
     pub(super) forwarder: Box<dyn Forwarder>,
-    pub(super) stopping: bool,
+    pub(super) streams: StreamTable,
+    /// The end has been asked for: until when connections have for it.
+    pub(super) ends_at_ms: Option<u64>,
+    stopping: bool,
     /// What the kernel had dropped at listening sockets that are closed.
     closed_overflow: u64,
     clock: Clock,
@@ -62,6 +66,10 @@ pub(super) struct Parts<D> {
     pub listeners: Vec<Listener>,
     /// Sockets of reserved ports that it may hold at a time.
     pub reserved_sockets: u32,
+    /// What the operator decides about connections.
+    pub stream_rules: Arc<StreamRules>,
+    /// Connections that it may hold at a time.
+    pub most_streams: u32,
     /// The clock all workers share.
     pub clock: Clock,
     /// Where its mail arrives.
@@ -97,6 +105,8 @@ impl<D: Driver> Worker<D> {
             reply: Box::new([0; REPLY_BYTES]),
             counters: Counters::default(),
             forwarder: Box::new(NoForwarder),
+            streams: StreamTable::new(parts.stream_rules, parts.most_streams),
+            ends_at_ms: None,
             stopping: false,
             closed_overflow: 0,
             clock: parts.clock,
@@ -150,6 +160,10 @@ impl<D: Driver> Worker<D> {
         while let Some(event) = self.driver.next() {
             self.on_event(now, event);
         }
+        self.step_handshakes(now);
+        self.flush_streams(now);
+        let may_end = |ends_at_ms| self.streams.is_empty() || ends_at_ms <= now.mono_ms;
+        self.stopping = self.ends_at_ms.is_some_and(may_end);
         self.batches.flush(&self.mailboxes);
         self.mailboxes.retry();
         Ok(())
@@ -165,6 +179,7 @@ impl<D: Driver> Worker<D> {
             worker: self.counters(),
             ports: self.server.port_use(),
             listener_overflow: self.listener_overflow(),
+            streams: self.streams.counters,
         }
     }
 
@@ -194,7 +209,12 @@ impl<D: Driver> Worker<D> {
         if self.mailboxes.has_waiting() || self.batches.has_open() {
             return Wait::For(RETRY);
         }
-        match self.server.next_deadline() {
+        if self.has_steps() {
+            return Wait::None;
+        }
+        let streams_ms = self.streams.next_deadline_ms();
+        let deadlines = [self.server.next_deadline(), streams_ms, self.ends_at_ms];
+        match deadlines.into_iter().flatten().min() {
             Some(deadline_ms) => Wait::For(self.clock.until(deadline_ms)),
             None => Wait::Forever,
         }
@@ -205,6 +225,7 @@ impl<D: Driver> Worker<D> {
             self.server.advance(now);
             self.carry_out(now);
         }
+        self.expire_streams(now);
     }
 
     fn on_event(&mut self, now: Now, event: Event) {
@@ -218,7 +239,7 @@ impl<D: Driver> Worker<D> {
             Event::Broken(socket, errno) => self.on_broken(socket, errno),
             Event::SegmentationOff => self.report(Report::SegmentationOff),
             Event::SegmentationOn => self.report(Report::SegmentationOn),
-            Event::Stream(event) => debug_assert!(false, "nobody asked for a stream: {event:?}"),
+            Event::Stream(event) => self.on_stream(now, event),
         }
     }
 
@@ -279,9 +300,13 @@ impl<D: Driver> Worker<D> {
 
     /// Listens on an address no more.
     pub(super) fn stop_listening(&mut self, id: ListenerId) {
-        for socket in self.sockets.stop_listening(id).iter().flat_map(Listener::sockets) {
+        let Some(listener) = self.sockets.stop_listening(id) else { return };
+        for socket in listener.sockets() {
             self.closed_overflow += self.driver.kernel_drops(socket).unwrap_or_default();
             self.driver.close(socket);
+        }
+        if let Listener::Streams(acceptor, _) = listener {
+            self.driver.stop_accepting(acceptor);
         }
     }
 

@@ -11,7 +11,7 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
-use rig::{client, machine, namespace, relay, stun};
+use rig::{client, link, machine, namespace, relay, stun};
 
 mod allocate;
 mod auth;
@@ -48,6 +48,7 @@ mod start;
 mod steer;
 mod stop;
 mod strangers;
+mod streams;
 mod time_limited;
 mod top;
 mod usage;

@@ -4,8 +4,10 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Mutex;
 use std::time::Duration;
 
+use super::link::Link;
 use super::relay::{LOOPBACK4, LOOPBACK6, PASSWORD, REALM, Relay, USER, patience};
 use super::stun::{Answer, Builder, Class, attribute, long_term_key, method};
 
@@ -14,6 +16,8 @@ const SILENCE: Duration = Duration::from_millis(250);
 
 pub struct Client {
     pub socket: UdpSocket,
+    /// What it uses instead of the socket, if it comes on TCP.
+    pub link: Option<Mutex<Link>>,
     pub server: SocketAddr,
     pub user: String,
     pub key: Vec<u8>,
@@ -37,6 +41,7 @@ impl Client {
     pub fn on(socket: UdpSocket, server: SocketAddr, user: &str, password: &str) -> Self {
         Self {
             socket,
+            link: None,
             server,
             user: user.to_owned(),
             key: long_term_key(user, REALM, password).to_vec(),
@@ -46,11 +51,31 @@ impl Client {
         }
     }
 
+    /// One that comes on TCP.
+    pub fn over_tcp(server: SocketAddr) -> Self {
+        Self::over(Link::to(server), server)
+    }
+
+    /// One that comes on a connection of its own.
+    pub fn over(link: Link, server: SocketAddr) -> Self {
+        Self { link: Some(Mutex::new(link)), ..Self::new(server) }
+    }
+
     pub fn address(&self) -> SocketAddr {
-        self.socket.local_addr().expect("it is bound")
+        let of_link =
+            self.link.as_ref().map(|link| link.lock().expect("not poisoned").stream.local_addr());
+        of_link.unwrap_or_else(|| self.socket.local_addr()).expect("it is bound")
+    }
+
+    /// Its connection; it comes on one.
+    pub fn link(&mut self) -> &mut Link {
+        self.link.as_mut().expect("it comes on TCP").get_mut().expect("not poisoned")
     }
 
     pub fn send(&self, bytes: &[u8]) {
+        if let Some(link) = &self.link {
+            return link.lock().expect("not poisoned").send(bytes);
+        }
         self.socket.send_to(bytes, self.server).expect("the datagram leaves");
     }
 
@@ -77,6 +102,9 @@ impl Client {
     }
 
     fn arrival(&self, patience: Duration) -> Option<Vec<u8>> {
+        if let Some(link) = &self.link {
+            return link.lock().expect("not poisoned").receive(patience);
+        }
         self.socket.set_read_timeout(Some(patience)).expect("a timeout");
         let mut buffer = vec![0; 65_536];
         match self.socket.recv_from(&mut buffer) {

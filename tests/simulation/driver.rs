@@ -14,7 +14,7 @@ use uturn::{
         AcceptorId, Counters, Driver, Event, HangUpHow, HoldTimes, Lease, Piece, Pool, Receive,
         Received, Remote, SocketId, StreamId, Streams, Wait, Waker,
     },
-    worker::{ListenerSockets, OpenListeners, SpawnError},
+    worker::{DatagramSockets, Listen, ListenKind, ListenerSockets, OpenListeners, SpawnError},
 };
 
 use super::machine::{Deed, Kind, News, Sent, Shared, Side, Socket, State};
@@ -257,17 +257,18 @@ pub(crate) struct SimListeners {
 }
 
 impl OpenListeners for SimListeners {
-    fn open(&self, address: SocketAddr) -> Result<Vec<ListenerSockets>, SpawnError> {
+    fn open(&self, listen: Listen) -> Result<Vec<ListenerSockets>, SpawnError> {
+        assert_eq!(listen.kind, ListenKind::Datagrams, "there are no connections here yet");
         let mut machine = self.machine.lock();
         let workers = machine.sides.len();
         let mut open = |kind| {
             let socket = UdpSocket::from(stand_in());
-            machine.loose.insert(socket.as_raw_fd(), (address, kind));
+            machine.loose.insert(socket.as_raw_fd(), (listen.address, kind));
             socket
         };
         let sockets =
-            |_| ListenerSockets { payload: open(Kind::Payload), requests: open(Kind::Requests) };
-        Ok((0..workers).map(sockets).collect())
+            |_| DatagramSockets { payload: open(Kind::Payload), requests: open(Kind::Requests) };
+        Ok((0..workers).map(sockets).map(ListenerSockets::Datagrams).collect())
     }
 }
 

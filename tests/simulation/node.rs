@@ -10,7 +10,9 @@ use std::{
 use uturn::{
     io::Wait,
     turn::Now,
-    worker::{self, Clock, Limits, Plan, Stage, Tell, VirtualTime, Worker, Workers, assemble},
+    worker::{
+        self, Clock, Limits, Listen, Plan, Stage, Tell, VirtualTime, Worker, Workers, assemble,
+    },
 };
 
 use super::{
@@ -78,7 +80,10 @@ impl Node {
         let machine = Shared::new(scenario.workers, scenario.foreign_ports.clone(), rng);
         let time = Arc::new(VirtualTime::default());
         let plan = Plan {
-            listen: scenario.listeners()[..scenario.listening_from_the_start()].to_vec(),
+            listen: scenario.listeners()[..scenario.listening_from_the_start()]
+                .iter()
+                .map(|address| Listen::datagrams(*address))
+                .collect(),
             relay_addresses: scenario.relay_addresses(),
             ports: scenario.plan(),
             cores: (0..scenario.workers.into()).collect(),
@@ -88,6 +93,7 @@ impl Node {
             driver: worker::DriverKind::Portable,
             io: uturn::io::Settings::default(),
             reserved_sockets: 1000,
+            stream_rules: Arc::default(),
         };
         let listening = SimListeners { machine: machine.clone() };
         let made = machine.clone();

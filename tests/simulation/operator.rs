@@ -8,7 +8,7 @@ use std::{
 
 use uturn::{
     turn::{Alternates, Cause, ListenerId, SessionId, Traffic, WorkerIndex},
-    worker::{AnswerTo, Question},
+    worker::{AnswerTo, Listen, Question},
 };
 
 use super::{
@@ -193,7 +193,7 @@ impl Story {
             return self.node.mail.command(&Mail::StopListening(index));
         }
         let address = self.model.scenario.listeners()[index];
-        self.node.control.listen(listener, address).expect("it is free");
+        self.node.control.listen(listener, Listen::datagrams(address)).expect("it is free");
         self.node.mail.command(&Mail::Listen(index));
         self.listens[index] = true;
         self.tally.listeners_opened += 1;

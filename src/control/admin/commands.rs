@@ -99,7 +99,7 @@ impl ServerStatus {
             allocations_limit: config.values.total_quota,
             listen: config.listen.clone(),
             relays: config.relays.iter().map(|relay| relay.advertised).collect(),
-            listeners: config.listen.clone(),
+            listeners: config.listeners().into_iter().map(|it| it.address).collect(),
             lacking: Vec::new(),
         }
     }

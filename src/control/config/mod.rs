@@ -22,6 +22,7 @@ mod change;
 mod derived;
 mod families;
 mod file;
+mod listeners;
 mod load;
 mod machine;
 mod render;

@@ -7,6 +7,7 @@ use tracing::info;
 
 use super::rate::{LineAdmission, Rate};
 use crate::turn::{Closed, FiveTuple, ListenerId, Opened, PerFamily, WorkerIndex};
+use crate::worker::Listen;
 
 /// Lines about allocations that are logged each second; the rest is one more line.
 const ALLOCATION_LINES_PER_SECOND: u32 = 50;
@@ -15,17 +16,17 @@ const ALLOCATION_LINES_PER_SECOND: u32 = 50;
 #[derive(Debug)]
 pub(in crate::control) struct AllocationLog {
     rate: Rate,
-    listen: Vec<SocketAddr>,
+    listen: Vec<Listen>,
 }
 
 impl AllocationLog {
     /// Starts with a full budget; the addresses are those of the listeners, in their order.
-    pub(in crate::control) fn new(now: Instant, listen: Vec<SocketAddr>) -> Self {
+    pub(in crate::control) fn new(now: Instant, listen: Vec<Listen>) -> Self {
         Self { rate: Rate::new(ALLOCATION_LINES_PER_SECOND, now), listen }
     }
 
     /// Takes over the addresses of the listeners, in the order of their names.
-    pub(in crate::control) fn follow(&mut self, listen: &[SocketAddr]) {
+    pub(in crate::control) fn follow(&mut self, listen: &[Listen]) {
         self.listen = listen.to_vec();
     }
 
@@ -99,13 +100,13 @@ impl AllocationLog {
         self.rate.admit(now)
     }
 
-    /// The address of a listener.
-    pub(super) fn listener(&self, listener: ListenerId) -> Option<SocketAddr> {
+    /// A listener by its name.
+    pub(super) fn listener(&self, listener: ListenerId) -> Option<Listen> {
         self.listen.get(usize::from(listener.0)).copied()
     }
 
     fn server(&self, flow: FiveTuple) -> Option<String> {
-        self.listener(flow.listener).map(|address| address.to_string())
+        self.listener(flow.listener).map(|listen| listen.address.to_string())
     }
 }
 
@@ -161,7 +162,8 @@ mod tests {
     }
 
     fn allocations(now: Instant) -> AllocationLog {
-        let listen = ["127.0.0.1:3478", "[::1]:3478"].map(|text| text.parse().unwrap());
+        let listen =
+            ["127.0.0.1:3478", "[::1]:3478"].map(|text| Listen::datagrams(text.parse().unwrap()));
         AllocationLog::new(now, listen.into())
     }
 

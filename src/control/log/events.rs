@@ -1,7 +1,6 @@
 //! Everything that workers report, as log lines and usage records: all of it noted, none of it in a
 //! flood.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use tracing::{error, info, warn};
@@ -13,7 +12,7 @@ use super::strangers::Strangers;
 use super::totals::Totals;
 use crate::control::usage::UsageRecords;
 use crate::turn::{self, WorkerIndex};
-use crate::worker::{Report, Role};
+use crate::worker::{Listen, ListenKind, Report, Role};
 
 /// Logs reports.
 #[derive(Debug)]
@@ -34,20 +33,16 @@ pub(in crate::control) enum Liveness {
 }
 
 impl EventLog {
-    /// Starts empty; the addresses are those of the workers' listeners, in their order.
-    pub(in crate::control) fn new(
-        now: Instant,
-        listen: Vec<SocketAddr>,
-        usage: UsageRecords,
-    ) -> Self {
+    /// Starts empty, with the workers' listeners in their order.
+    pub(in crate::control) fn new(now: Instant, listen: Vec<Listen>, usage: UsageRecords) -> Self {
         let (allocations, sockets) = (AllocationLog::new(now, listen), SocketLog::new(now));
         let (strangers, refusals) = (Strangers::new(now), Refusals::new(now));
         let totals = Totals::default();
         Self { allocations, sockets, strangers, refusals, usage, totals }
     }
 
-    /// Takes over the addresses of the listeners, in the order of their names.
-    pub(in crate::control) fn follow(&mut self, listen: &[SocketAddr]) {
+    /// Takes over the listeners, in the order of their names.
+    pub(in crate::control) fn follow(&mut self, listen: &[Listen]) {
         self.allocations.follow(listen);
     }
 
@@ -83,10 +78,13 @@ impl EventLog {
             ),
             Report::SocketBroken { role, local, errno } => {
                 let socket = match role {
-                    Role::Listener(listener) => NamedSocket {
-                        kind: "listener",
-                        address: self.allocations.listener(listener),
-                    },
+                    Role::Listener(listener) => {
+                        let listen = self.allocations.listener(listener);
+                        NamedSocket {
+                            kind: listen.map_or("listener", |listen| kind(listen.kind)),
+                            address: listen.map(|listen| listen.address),
+                        }
+                    }
                     Role::Relay(_) => NamedSocket { kind: "relay", address: local },
                 };
                 self.sockets.note(now, worker, socket, errno);
@@ -134,5 +132,14 @@ impl EventLog {
         if lost_reports > 0 {
             warn!(reports = lost_reports, "reports of workers were lost");
         }
+    }
+}
+
+/// A listener, as an operator knows it.
+fn kind(listen: ListenKind) -> &'static str {
+    match listen {
+        ListenKind::Datagrams => "listener",
+        ListenKind::Streams => "TCP listener",
+        ListenKind::TlsStreams => "TLS listener",
     }
 }

@@ -48,10 +48,14 @@ fn add(sum: &mut Load, more: Load) {
 /// Every reason a worker drops datagrams for, and how many it has dropped for it so far.
 pub(in crate::control) fn drops(snapshot: &Snapshot) -> impl Iterator<Item = (&'static str, u64)> {
     let (turn, io, worker) = (&snapshot.turn, &snapshot.io, &snapshot.worker);
+    let streams = &snapshot.streams;
     let rules = Reason::ALL.iter().map(|reason| (reason.name(), turn.drops(*reason)));
     let means = [
         ("hand_over_full", worker.hand_over_dropped),
         ("no_buffer", worker.no_buffer),
+        ("stream_late", streams.dropped_late),
+        ("stream_full", streams.dropped_full),
+        ("stream_gone", streams.dropped_gone),
         ("send_full", io.dropped_full),
         ("send_forbidden", io.dropped_forbidden),
         ("send_unreachable", io.dropped_unreachable),

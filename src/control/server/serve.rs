@@ -1,7 +1,6 @@
 //! Brings a server up: the log, the workers, the banner, and then its supervisor.
 
 use std::io;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -44,7 +43,7 @@ use crate::control::usage::{
 use crate::io::{BufferSizes, Facts};
 use crate::turn::{Alternates, ListenerId, RelayAddress, Settings, WorkerIndex};
 use crate::worker::{
-    self, DriverKind, GrantedSockets, Limits, Snapshot, SpawnError, Tell, Workers,
+    self, DriverKind, GrantedSockets, Limits, Listen, Snapshot, SpawnError, Tell, Workers,
 };
 
 /// How long the log's reader has for the last lines, once everything else has ended.
@@ -97,7 +96,7 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     answer(&runtime, metrics, control.as_ref(), handler)?;
     banner::print(&config, name);
     log_start(&config, name, workers.granted());
-    let events = EventLog::new(Instant::now(), config.listen.clone(), records.unwrap_or_default());
+    let events = EventLog::new(Instant::now(), config.listeners(), records.unwrap_or_default());
     let alive = config.workers.len();
     let interim = interim(&config, &workers, names);
     let writing = writer.map(|writer| writer.run(interim));
@@ -312,8 +311,8 @@ impl supervisor::WorkerControl for Arc<Workers> {
         Workers::drain(self, alternates);
     }
 
-    fn listen(&self, listener: ListenerId, address: SocketAddr) -> Result<(), SpawnError> {
-        Workers::listen(self, listener, address)
+    fn listen(&self, listener: ListenerId, listen: Listen) -> Result<(), SpawnError> {
+        Workers::listen(self, listener, listen)
     }
 
     fn relay_on(&self, relays: &[RelayAddress]) {

@@ -5,7 +5,6 @@
 //!                                  second signal: leave at once
 //! ```
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +30,7 @@ use crate::control::metrics::Readiness;
 use crate::control::network::watch::Watch;
 use crate::control::usage::LAST_RECORDS_WITHIN;
 use crate::turn::{Alternates, ListenerId, RelayAddress, Settings, WorkerIndex};
-use crate::worker::{Limits, Report, Role, Snapshot, SpawnError};
+use crate::worker::{Limits, Listen, Report, Role, Snapshot, SpawnError};
 
 /// Time that workers get to end after the first signal; they only close sockets.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -67,7 +66,7 @@ pub(in crate::control) trait WorkerControl {
     fn drain(&self, alternates: Option<Alternates>);
 
     /// Has every worker listen on one more address, or again on one.
-    fn listen(&self, listener: ListenerId, address: SocketAddr) -> Result<(), SpawnError>;
+    fn listen(&self, listener: ListenerId, listen: Listen) -> Result<(), SpawnError>;
 
     /// Has every worker open relays on these addresses from now on, and on no others.
     fn relay_on(&self, relays: &[RelayAddress]);

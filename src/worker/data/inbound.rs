@@ -18,11 +18,11 @@ use crate::{
 // The two numbers floors 0 and 1 must agree on without knowing each other.
 const _: () = assert!(Prefix::MAX_BYTES <= HEADROOM && MAX_PADDING <= PAD_MAX);
 
-/// A run of equal datagrams in one buffer; only the last may be shorter.
-struct Train {
-    lease: Lease,
-    payload: Range<usize>,
-    segment_bytes: usize,
+/// A run of equal datagrams or frames in one buffer; only the last may be shorter.
+pub(in crate::worker) struct LeasedTrain {
+    pub(in crate::worker) lease: Lease,
+    pub(in crate::worker) payload: Range<usize>,
+    pub(in crate::worker) segment_bytes: usize,
 }
 
 /// Datagrams of a client that are judged as one: a single one, or frames of a train that have the
@@ -47,22 +47,27 @@ impl<D: Driver> Worker<D> {
         if let Some(owner) = self.owners.owner(flow) {
             return self.hand_over(owner, flow, &received);
         }
-        let path = Path::udp(flow);
-        let payload = received.lease.range();
-        let step = received.segment_bytes.max(1);
+        let (payload, segment_bytes) = (received.lease.range(), received.segment_bytes);
+        let train = LeasedTrain { lease: received.lease, payload, segment_bytes };
+        self.receive_train(now, Path::udp(flow), train);
+    }
+
+    /// Judges what a client sent, each segment by itself or many of them as one.
+    pub(in crate::worker) fn receive_train(&mut self, now: Now, path: Path, train: LeasedTrain) {
+        let LeasedTrain { lease: whole, payload, segment_bytes } = train;
+        let step = segment_bytes.max(1);
         let mut begin = payload.start;
         loop {
-            let frames = wire::run(&received.lease.buffer()[begin..payload.end], step);
+            let frames = wire::run(&whole.buffer()[begin..payload.end], step);
             let first = begin..payload.end.min(begin + step);
             begin += frames * step;
             if begin >= payload.end {
-                self.receive_run(now, path, Run { lease: received.lease, first, frames });
+                self.receive_run(now, path, Run { lease: whole, first, frames });
                 return;
             }
-            let lease = received.lease.share();
-            let dropped = self.receive_run(now, path, Run { lease, first, frames });
-            if dropped == Some(Reason::ReplyBudget) {
-                let rest = &received.lease.buffer()[begin..payload.end];
+            let run = Run { lease: whole.share(), first, frames };
+            if self.receive_run(now, path, run) == Some(Reason::ReplyBudget) {
+                let rest = &whole.buffer()[begin..payload.end];
                 begin += self.server.refuse_alike(now, path, rest, step) * step;
                 self.carry_out(now);
                 if begin >= payload.end {
@@ -116,7 +121,7 @@ impl<D: Driver> Worker<D> {
             }
             Verdict::ToClient { to, payload, frames } => {
                 let piece = Piece::single(lease, shifted(payload, first.start));
-                self.frame(to, piece.repeated(frames, stride));
+                self.frame(now, to, piece.repeated(frames, stride));
             }
             Verdict::HandOver { worker, from, to, payload, frames } => {
                 for frame in lease.buffer()[first.start..].chunks(stride.max(1)).take(frames) {
@@ -124,7 +129,7 @@ impl<D: Driver> Worker<D> {
                     self.batches.pack(&self.mailboxes, worker, handoff, &frame[payload.clone()]);
                 }
             }
-            Verdict::Reply(bytes) => self.reply_in(lease, path, bytes),
+            Verdict::Reply(bytes) => self.reply_in(now, lease, path, bytes),
             Verdict::Pending => {}
             Verdict::Move(_) => debug_assert!(false, "no connection is bound"),
             Verdict::Drop(reason) => dropped = Some(reason),
@@ -147,26 +152,32 @@ impl<D: Driver> Worker<D> {
         if let Ok(delivered) = self.server.from_peer(now, relay, received.from, train) {
             let payload = payload.start..payload.start + delivered.train.bytes;
             self.train_to_client(
+                now,
                 delivered.to,
-                Train { lease: received.lease, payload, segment_bytes },
+                LeasedTrain { lease: received.lease, payload, segment_bytes },
             );
         }
     }
 
     /// Delivers a payload another worker has handed over, from a buffer of this worker.
-    pub(in crate::worker) fn receive_from_worker(&mut self, to: ToClient, payload: &[u8]) {
+    pub(in crate::worker) fn receive_from_worker(
+        &mut self,
+        now: Now,
+        to: ToClient,
+        payload: &[u8],
+    ) {
         match self.copied(payload) {
             Some(lease) => {
                 let range = lease.range();
                 let segment_bytes = payload.len();
-                self.train_to_client(to, Train { lease, payload: range, segment_bytes });
+                self.train_to_client(now, to, LeasedTrain { lease, payload: range, segment_bytes });
             }
             None => self.counters.no_buffer += 1,
         }
     }
 
     /// The same bytes in a buffer of the driver's.
-    fn copied(&mut self, bytes: &[u8]) -> Option<Lease> {
+    pub(in crate::worker) fn copied(&mut self, bytes: &[u8]) -> Option<Lease> {
         let mut lease = self.driver.blank(bytes.len())?;
         let range = lease.range();
         lease.exclusive()?[range].copy_from_slice(bytes);
@@ -174,21 +185,27 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Sends an answer from a buffer of the server's own.
-    pub(in crate::worker) fn reply(&mut self, path: Path, bytes: usize) {
+    pub(in crate::worker) fn reply(&mut self, now: Now, path: Path, bytes: usize) {
+        if path.transport.is_stream() {
+            return self.answer_stream(now, path.flow, bytes);
+        }
         match self.driver.blank(bytes) {
-            Some(lease) => self.reply_in(lease, path, bytes),
+            Some(lease) => self.reply_in(now, lease, path, bytes),
             None => self.counters.no_buffer += 1,
         }
     }
 
     /// Sends an answer from the buffer its request came in, unless others still read that one.
-    fn reply_in(&mut self, mut lease: Lease, path: Path, bytes: usize) {
+    fn reply_in(&mut self, now: Now, mut lease: Lease, path: Path, bytes: usize) {
+        if path.transport.is_stream() {
+            return self.answer_stream(now, path.flow, bytes);
+        }
         let start = lease.range().start;
         let Some(room) = lease.exclusive().and_then(|b| b.get_mut(start..start + bytes)) else {
-            return self.reply(path, bytes);
+            return self.reply(now, path, bytes);
         };
         room.copy_from_slice(&self.reply[..bytes]);
-        self.send_to_client(path, Piece::single(lease, start..start + bytes));
+        self.send_to_client(now, path, Piece::single(lease, start..start + bytes));
     }
 
     fn send_to_peer(&mut self, relay: RelayId, peer: SocketAddr, piece: Piece<'_>) {
@@ -198,34 +215,35 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Frames the equal segments of a train with one prefix, and a shorter last one with its own.
-    fn train_to_client(&mut self, to: ToClient, train: Train) {
-        let Train { lease, payload, segment_bytes } = train;
+    fn train_to_client(&mut self, now: Now, to: ToClient, train: LeasedTrain) {
+        let LeasedTrain { lease, payload, segment_bytes } = train;
         // An empty payload is one datagram too.
         let equal = (payload.len() / segment_bytes.max(1)).max(1);
         let first = payload.start..payload.start + segment_bytes;
         let rest = payload.start + equal * segment_bytes..payload.end;
         if rest.is_empty() {
-            self.frame(to, Piece::single(lease, first).repeated(equal, segment_bytes));
+            self.frame(now, to, Piece::single(lease, first).repeated(equal, segment_bytes));
         } else {
-            self.frame(to, Piece::single(lease.share(), first).repeated(equal, segment_bytes));
-            self.frame(to, Piece::single(lease, rest));
+            let equal = Piece::single(lease.share(), first).repeated(equal, segment_bytes);
+            self.frame(now, to, equal);
+            self.frame(now, to, Piece::single(lease, rest));
         }
     }
 
     /// Puts the prefix in front of every body of a piece. The driver writes it into the headroom
     /// where the buffer has one reader, and gathers it where others share the buffer.
-    fn frame(&mut self, to: ToClient, piece: Piece<'_>) {
+    fn frame(&mut self, now: Now, to: ToClient, piece: Piece<'_>) {
         let mut header = [0; Prefix::MAX_BYTES];
         let Ok(bytes) = to.prefix.write(piece.body.len(), &mut header) else {
             self.counters.too_long += piece.segments as u64;
             return;
         };
         let pad = to.trailing_bytes(piece.body.len()) as u8;
-        self.send_to_client(to.path, piece.with_header(&header[..bytes]).with_pad(pad));
+        self.send_to_client(now, to.path, piece.with_header(&header[..bytes]).with_pad(pad));
     }
 
     /// The one way to a client, for answers, payload and hairpins, whatever the transport.
-    fn send_to_client(&mut self, path: Path, piece: Piece<'_>) {
+    fn send_to_client(&mut self, now: Now, path: Path, piece: Piece<'_>) {
         let Path { flow, transport } = path;
         match transport {
             Transport::Udp => {
@@ -233,9 +251,7 @@ impl<D: Driver> Worker<D> {
                     self.driver.send(socket, flow.client, piece);
                 }
             }
-            Transport::Tcp | Transport::Tls => {
-                debug_assert!(false, "no listener takes streams");
-            }
+            Transport::Tcp | Transport::Tls => self.send_to_stream(now, flow, &piece),
         }
     }
 }

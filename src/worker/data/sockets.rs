@@ -3,9 +3,10 @@
 use std::io;
 
 use crate::{
-    io::{Driver, SocketId},
+    io::{AcceptorId, Driver, SocketId},
     turn::{ListenerId, RelayId},
-    worker::start::listen::ListenerSockets,
+    worker::start::listen::{DatagramSockets, ListenerSockets},
+    worker::start::plan::ListenKind,
 };
 
 /// What a socket is for.
@@ -17,24 +18,41 @@ pub enum Role {
     Relay(RelayId),
 }
 
-/// The sockets of a listening address.
+/// What the driver has of a listening address.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::worker) struct Listener {
-    /// For payload, and answered from.
-    payload: SocketId,
-    /// For requests.
-    requests: SocketId,
+pub(in crate::worker) enum Listener {
+    /// Sockets for datagrams.
+    Datagrams {
+        /// For payload, and answered from.
+        payload: SocketId,
+        /// For requests.
+        requests: SocketId,
+    },
+    /// Connections are taken.
+    Streams(AcceptorId, ListenKind),
 }
 
 impl Listener {
-    /// Gives both sockets to a driver, or neither.
+    /// Gives everything to a driver, or nothing.
     pub(in crate::worker) fn open<D: Driver>(
         driver: &mut D,
         sockets: ListenerSockets,
     ) -> io::Result<Listener> {
+        match sockets {
+            ListenerSockets::Datagrams(sockets) => Self::open_datagrams(driver, sockets),
+            ListenerSockets::Streams(listener) => {
+                Ok(Self::Streams(driver.accept(listener)?, ListenKind::Streams))
+            }
+            ListenerSockets::TlsStreams(listener) => {
+                Ok(Self::Streams(driver.accept(listener)?, ListenKind::TlsStreams))
+            }
+        }
+    }
+
+    fn open_datagrams<D: Driver>(driver: &mut D, sockets: DatagramSockets) -> io::Result<Listener> {
         let payload = driver.open(sockets.payload)?;
         match driver.open(sockets.requests) {
-            Ok(requests) => Ok(Listener { payload, requests }),
+            Ok(requests) => Ok(Self::Datagrams { payload, requests }),
             Err(error) => {
                 driver.close(payload);
                 Err(error)
@@ -42,9 +60,13 @@ impl Listener {
         }
     }
 
-    /// Both of them.
-    pub(in crate::worker) fn sockets(&self) -> [SocketId; 2] {
-        [self.payload, self.requests]
+    /// The sockets for datagrams.
+    pub(in crate::worker) fn sockets(&self) -> impl Iterator<Item = SocketId> + use<> {
+        let both = match *self {
+            Self::Datagrams { payload, requests } => Some([payload, requests]),
+            Self::Streams(..) => None,
+        };
+        both.into_iter().flatten()
     }
 }
 
@@ -65,6 +87,8 @@ pub(in crate::worker) struct Sockets {
     roles: Vec<Option<Role>>,
     /// `None` for an address that nobody listens on any more.
     listeners: Vec<Option<Listener>>,
+    /// Whose connections an acceptor takes.
+    acceptors: Vec<Option<ListenerId>>,
     relays: Vec<Option<RelaySocket>>,
     /// Sockets of ports that are or were reserved, those that the driver still opens included. A
     /// redeemed one may have come from another worker, as a descriptor of the process whatever the
@@ -79,6 +103,7 @@ impl Sockets {
         Sockets {
             roles: Vec::new(),
             listeners: Vec::new(),
+            acceptors: Vec::new(),
             relays: Vec::new(),
             reserved: 0,
             most_reserved,
@@ -95,14 +120,21 @@ impl Sockets {
         if self.listeners.len() <= index {
             self.listeners.resize(index + 1, None);
         }
-        listener.sockets().into_iter().for_each(|it| self.set_role(it, Role::Listener(id)));
+        listener.sockets().for_each(|it| self.set_role(it, Role::Listener(id)));
+        if let Listener::Streams(acceptor, _) = listener {
+            put(&mut self.acceptors, acceptor.index(), id);
+        }
         self.listeners[index].replace(listener)
     }
 
     /// Notes that a listener is closed, and says what it was. The role of its sockets stays until
     /// they are forgotten.
     pub(in crate::worker) fn stop_listening(&mut self, id: ListenerId) -> Option<Listener> {
-        self.listeners.get_mut(usize::from(id.0)).and_then(Option::take)
+        let listener = self.listeners.get_mut(usize::from(id.0)).and_then(Option::take)?;
+        if let Listener::Streams(acceptor, _) = listener {
+            self.acceptors[acceptor.index()] = None;
+        }
+        Some(listener)
     }
 
     /// What a socket is for.
@@ -115,9 +147,24 @@ impl Sockets {
         self.listeners.iter().flatten().flat_map(Listener::sockets)
     }
 
-    /// The socket clients of a listener are answered from.
+    /// The socket UDP clients of a listener are answered from.
     pub(in crate::worker) fn listener(&self, listener: ListenerId) -> Option<SocketId> {
-        self.listeners.get(usize::from(listener.0))?.map(|listener| listener.payload)
+        match (*self.listeners.get(usize::from(listener.0))?)? {
+            Listener::Datagrams { payload, .. } => Some(payload),
+            Listener::Streams(..) => None,
+        }
+    }
+
+    /// The listener whose connections an acceptor takes, and what they are.
+    pub(in crate::worker) fn acceptor(
+        &self,
+        acceptor: AcceptorId,
+    ) -> Option<(ListenerId, ListenKind)> {
+        let id = (*self.acceptors.get(acceptor.index())?)?;
+        match (*self.listeners.get(usize::from(id.0))?)? {
+            Listener::Streams(_, kind) => Some((id, kind)),
+            Listener::Datagrams { .. } => None,
+        }
     }
 
     /// The socket a relay sends from, if it relays.
@@ -209,12 +256,15 @@ impl Sockets {
     }
 
     fn set_role(&mut self, socket: SocketId, role: Role) {
-        let index = socket.index();
-        if self.roles.len() <= index {
-            self.roles.resize(index + 1, None);
-        }
-        self.roles[index] = Some(role);
+        put(&mut self.roles, socket.index(), role);
     }
+}
+
+fn put<T: Copy>(table: &mut Vec<Option<T>>, index: usize, value: T) {
+    if table.len() <= index {
+        table.resize(index + 1, None);
+    }
+    table[index] = Some(value);
 }
 
 #[cfg(test)]

@@ -43,16 +43,29 @@ impl<D: Driver> Worker<D> {
         }
         while let Some(report) = self.server.next_report() {
             match &report {
-                turn::Report::Opened(opened) if self.owners.owner(opened.path.flow).is_none() => {
-                    self.owners.claim(&mut self.mailboxes, opened.path.flow);
-                }
-                turn::Report::Opened(_) => {}
-                turn::Report::Closed(closed) => {
-                    self.owners.release(&mut self.mailboxes, closed.path.flow);
-                }
+                turn::Report::Opened(opened) => self.begin_session(opened.path),
+                turn::Report::Closed(closed) => self.end_session(now, closed.path),
                 turn::Report::StrangersRefused(_) | turn::Report::RequestRefused(_) => {}
             }
             self.report(Report::Turn(report));
+        }
+    }
+
+    /// A client has an allocation. The packets of one on UDP may come to another worker, which is
+    /// told; a connection stays where it is.
+    fn begin_session(&mut self, path: Path) {
+        if path.transport.is_stream() {
+            self.stream_allocated(path.flow);
+        } else if self.owners.owner(path.flow).is_none() {
+            self.owners.claim(&mut self.mailboxes, path.flow);
+        }
+    }
+
+    fn end_session(&mut self, now: Now, path: Path) {
+        if path.transport.is_stream() {
+            self.stream_deallocated(now, path.flow);
+        } else {
+            self.owners.release(&mut self.mailboxes, path.flow);
         }
     }
 
@@ -150,7 +163,7 @@ impl<D: Driver> Worker<D> {
             Verdict::Reply(_) if self.owners.owner(path.flow).is_some() => {
                 self.server.cede(now, path.flow);
             }
-            Verdict::Reply(bytes) => self.reply(path, bytes),
+            Verdict::Reply(bytes) => self.reply(now, path, bytes),
             Verdict::Pending | Verdict::Drop(_) => {}
             Verdict::ToPeer { .. }
             | Verdict::ToClient { .. }

@@ -62,13 +62,13 @@ impl<D: Driver> Worker<D> {
     /// A payload that finds no client has been counted.
     fn deliver(&mut self, now: Now, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
         if let Ok(to) = self.server.from_worker(now, from, to, payload.len()) {
-            self.receive_from_worker(to, payload);
+            self.receive_from_worker(now, to, payload);
         }
     }
 
     fn stop(&mut self, now: Now) {
         self.server.shut_down(now);
         self.carry_out(now);
-        self.stopping = true;
+        self.ends_at_ms = Some(self.drain_streams(now));
     }
 }

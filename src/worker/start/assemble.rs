@@ -41,8 +41,8 @@ pub fn assemble<D: Driver>(
 ) -> Result<(Workers, Vec<Worker<D>>), SpawnError> {
     let Stage { listening, clock, seed, mut driver } = stage;
     let mut sockets: Vec<Vec<_>> = plan.cores.iter().map(|_| Vec::new()).collect();
-    for address in &plan.listen {
-        let opened = listening.open(*address)?;
+    for listen in &plan.listen {
+        let opened = listening.open(*listen)?;
         sockets.iter_mut().zip(opened).for_each(|(worker, opened)| worker.push(opened));
     }
     let mut drawn = 0;

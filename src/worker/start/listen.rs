@@ -1,23 +1,39 @@
-//! The sockets of listening addresses: two for each worker, opened by whoever starts them, because
-//! the order in which they are bound says which worker gets what.
+//! The sockets of listening addresses, for each worker two for datagrams or one for connections,
+//! opened by whoever starts them, because the order in which those for datagrams are bound says
+//! which worker gets what. The kernel spreads connections by a hash of their addresses; each stays
+//! with the worker that took it.
 
 use std::{
     fmt, io,
-    net::{SocketAddr, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     time::Duration,
 };
 
 use crate::{
     io::{BufferSizes, sockets, steer, steer::Share},
-    worker::start::plan::{Plan, SpawnError, Steering},
+    worker::start::plan::{Listen, ListenKind, Plan, SpawnError, Steering},
 };
 
-/// Sockets of each worker on each listening address: one for payload, one for requests.
+/// Sockets of each worker on each UDP address: one for payload, one for requests.
 pub const SOCKETS_OF_A_LISTENER: usize = 2;
 
-/// The sockets of one worker on one listening address.
+/// Connections of one worker at a time, where the process may have descriptors for so many.
+pub const MOST_STREAMS: u32 = 16_384;
+
+/// What one worker has of one listening address.
 #[derive(Debug)]
-pub struct ListenerSockets {
+pub enum ListenerSockets {
+    /// Of [`ListenKind::Datagrams`].
+    Datagrams(DatagramSockets),
+    /// Of [`ListenKind::Streams`].
+    Streams(TcpListener),
+    /// Of [`ListenKind::TlsStreams`].
+    TlsStreams(TcpListener),
+}
+
+/// The UDP sockets of one worker on one listening address.
+#[derive(Debug)]
+pub struct DatagramSockets {
     /// Payload comes in here, and every answer leaves from here.
     pub payload: UdpSocket,
     /// Requests come in here.
@@ -39,7 +55,7 @@ pub trait OpenListeners: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// The address cannot be opened.
-    fn open(&self, address: SocketAddr) -> Result<Vec<ListenerSockets>, SpawnError>;
+    fn open(&self, listen: Listen) -> Result<Vec<ListenerSockets>, SpawnError>;
 }
 
 /// How the kernel is asked for listening sockets.
@@ -66,16 +82,16 @@ impl Listening {
     /// addresses. All are found to be free before the first is taken.
     pub(super) fn open_all(
         &self,
-        addresses: &[SocketAddr],
+        addresses: &[Listen],
     ) -> Result<(Vec<Vec<ListenerSockets>>, GrantedSockets), SpawnError> {
         let patience = sockets::BIND_PATIENCE;
-        for address in addresses {
-            ensure_free(*address, patience)?;
+        for listen in addresses {
+            ensure_free(*listen, patience)?;
         }
         let mut workers: Vec<Vec<ListenerSockets>> = self.cores.iter().map(|_| vec![]).collect();
         let mut granted = GrantedSockets { buffers: None, requests_apart: true };
-        for address in addresses {
-            let sockets = self.open_on(*address, patience, &mut granted)?;
+        for listen in addresses {
+            let sockets = self.open_on(*listen, patience, &mut granted)?;
             workers.iter_mut().zip(sockets).for_each(|(worker, sockets)| worker.push(sockets));
         }
         Ok((workers, granted))
@@ -83,13 +99,22 @@ impl Listening {
 
     fn open_on(
         &self,
-        address: SocketAddr,
+        listen: Listen,
         patience: Duration,
         granted: &mut GrantedSockets,
     ) -> Result<Vec<ListenerSockets>, SpawnError> {
-        let failed = |error| SpawnError::Listen(address, error);
+        let failed = |error| SpawnError::Listen(listen, error);
+        let streams = |made: fn(TcpListener) -> ListenerSockets| {
+            let open = |_| sockets::stream_listening(listen.address, patience).map(made);
+            self.cores.iter().map(open).collect::<io::Result<_>>().map_err(failed)
+        };
+        match listen.kind {
+            ListenKind::Streams => return streams(ListenerSockets::Streams),
+            ListenKind::TlsStreams => return streams(ListenerSockets::TlsStreams),
+            ListenKind::Datagrams => {}
+        }
         let mut open = || {
-            let listening = sockets::listening(address, BufferSizes::LISTENING, patience)?;
+            let listening = sockets::listening(listen.address, BufferSizes::LISTENING, patience)?;
             let so_far = granted.buffers.unwrap_or(listening.granted);
             granted.buffers = Some(so_far.min(listening.granted));
             Ok(listening.socket)
@@ -100,10 +125,11 @@ impl Listening {
         let requests: Vec<UdpSocket> =
             self.cores.iter().map(|_| open()).collect::<io::Result<_>>().map_err(failed)?;
         if let Some(first) = payload.first() {
-            granted.requests_apart &= self.steer(first, address)?;
+            granted.requests_apart &= self.steer(first, listen.address)?;
         }
         let pairs = payload.into_iter().zip(requests);
-        Ok(pairs.map(|(payload, requests)| ListenerSockets { payload, requests }).collect())
+        let pairs = pairs.map(|(payload, requests)| DatagramSockets { payload, requests });
+        Ok(pairs.map(ListenerSockets::Datagrams).collect())
     }
 
     /// Tells the kernel how to choose among the sockets of an address. They stand in their group in
@@ -126,15 +152,21 @@ impl Listening {
 }
 
 impl OpenListeners for Listening {
-    fn open(&self, address: SocketAddr) -> Result<Vec<ListenerSockets>, SpawnError> {
-        ensure_free(address, Duration::ZERO)?;
+    fn open(&self, listen: Listen) -> Result<Vec<ListenerSockets>, SpawnError> {
+        ensure_free(listen, Duration::ZERO)?;
         let mut granted = GrantedSockets { buffers: None, requests_apart: true };
-        self.open_on(address, Duration::ZERO, &mut granted)
+        self.open_on(listen, Duration::ZERO, &mut granted)
     }
 }
 
 /// A first socket without SO_REUSEPORT finds out whether another process has an address: with it,
 /// two servers would share the clients silently.
-fn ensure_free(address: SocketAddr, patience: Duration) -> Result<(), SpawnError> {
-    sockets::ensure_free(address, patience).map_err(|error| SpawnError::Listen(address, error))
+fn ensure_free(listen: Listen, patience: Duration) -> Result<(), SpawnError> {
+    let free = match listen.kind {
+        ListenKind::Datagrams => sockets::ensure_free(listen.address, patience),
+        ListenKind::Streams | ListenKind::TlsStreams => {
+            sockets::ensure_stream_free(listen.address, patience)
+        }
+    };
+    free.map_err(|error| SpawnError::Listen(listen, error))
 }

@@ -1,11 +1,12 @@
 //! What workers are made from, and why they cannot be made.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use crate::{
     io as net,
     turn::{PortPlan, RelayAddress, Settings},
     worker::effects::quota::Limits,
+    worker::stream::rules::StreamRules,
 };
 
 /// Which driver moves the packets.
@@ -27,10 +28,63 @@ pub enum Steering {
     Cpu,
 }
 
+/// A listening address and what comes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Listen {
+    /// Where.
+    pub address: SocketAddr,
+    /// What.
+    pub kind: ListenKind,
+}
+
+/// What comes to a listening address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ListenKind {
+    /// UDP.
+    Datagrams,
+    /// TCP connections; their first bytes say whether they are TLS.
+    Streams,
+    /// TCP connections that begin with a TLS handshake, or are of no use.
+    TlsStreams,
+}
+
+impl Listen {
+    /// UDP on an address.
+    pub const fn datagrams(address: SocketAddr) -> Listen {
+        Listen { address, kind: ListenKind::Datagrams }
+    }
+
+    /// TCP on an address.
+    pub const fn streams(address: SocketAddr) -> Listen {
+        Listen { address, kind: ListenKind::Streams }
+    }
+}
+
+impl ListenKind {
+    /// One word for it, in logs and lists.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ListenKind::Datagrams => "udp",
+            ListenKind::Streams => "tcp",
+            ListenKind::TlsStreams => "tls",
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            ListenKind::Datagrams => write!(f, "{}", self.address),
+            ListenKind::Streams => write!(f, "{} for TCP", self.address),
+            ListenKind::TlsStreams => write!(f, "{} for TLS", self.address),
+        }
+    }
+}
+
 /// Everything the workers are made from.
 pub struct Plan {
     /// Addresses clients talk to; the listener ids count along this list.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listen>,
     /// Addresses relay ports are opened on.
     pub relay_addresses: Vec<RelayAddress>,
     /// How the relay ports are shared out.
@@ -50,13 +104,15 @@ pub struct Plan {
     /// Sockets of reserved ports that one worker may hold at a time, its own and those that it has
     /// from other workers.
     pub reserved_sockets: u32,
+    /// The rules for connections, the same for all.
+    pub stream_rules: Arc<StreamRules>,
 }
 
 /// Why the workers did not come up.
 #[derive(Debug)]
 pub enum SpawnError {
     /// A listening address cannot be opened.
-    Listen(SocketAddr, io::Error),
+    Listen(Listen, io::Error),
     /// A listening address cannot be steered by core.
     Steer(SocketAddr, io::Error),
     /// A worker cannot make its driver.
@@ -65,10 +121,10 @@ pub enum SpawnError {
     Start(io::Error),
 }
 
-impl std::fmt::Display for SpawnError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SpawnError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            SpawnError::Listen(listen, error) => write!(f, "cannot listen on {listen}: {error}"),
             SpawnError::Steer(address, error) => {
                 write!(f, "cannot steer {address} by core, use steer = \"hash\": {error}")
             }

@@ -6,7 +6,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
 };
@@ -19,7 +18,7 @@ use crate::worker::{
     mail::mailbox::{Address, Mail, Mailboxes},
     start::init::{Prepared, WorkerInit, World, addresses, prepare},
     start::listen::{GrantedSockets, Listening, OpenListeners},
-    start::plan::{DriverKind, Plan, SpawnError},
+    start::plan::{DriverKind, Listen, Plan, SpawnError},
     status::questions::Question,
     status::report::{Report, Tell},
     status::snapshot::Snapshot,
@@ -136,8 +135,8 @@ impl Workers {
     ///
     /// # Errors
     /// The address cannot be opened; nobody listens on it then.
-    pub fn listen(&self, listener: ListenerId, address: SocketAddr) -> Result<(), SpawnError> {
-        let sockets = self.listening.open(address)?;
+    pub fn listen(&self, listener: ListenerId, listen: Listen) -> Result<(), SpawnError> {
+        let sockets = self.listening.open(listen)?;
         let mut mailboxes = self.mailboxes();
         for (worker, sockets) in mailboxes.workers().zip(sockets) {
             mailboxes.post(worker, Mail::Listen { listener, sockets });
@@ -271,7 +270,7 @@ mod tests {
             Authenticator::new(Credentials::new("realm"), Nonces::new([1; 32], 3600));
         let settings = Settings::new(authenticator, PeerPolicy::new(&[], &[], &[]));
         let plan = Plan {
-            listen: vec![free.expect("loopback")],
+            listen: vec![Listen::datagrams(free.expect("loopback"))],
             relay_addresses: vec![RelayAddress { local: LOOPBACK, advertised: LOOPBACK }],
             ports: PortPlan::new(20_000, 20_099, 1),
             cores: vec![0],
@@ -281,6 +280,7 @@ mod tests {
             driver: DriverKind::Portable,
             io: net::Settings::default(),
             reserved_sockets: 1,
+            stream_rules: Arc::default(),
         };
         let (told, reports) = bounded(8);
         let tell: Tell = Arc::new(move |_, report| drop(told.send(report)));

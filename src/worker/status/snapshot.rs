@@ -7,6 +7,7 @@
 use crate::{
     io,
     turn::{self, PortUse, WorkerIndex},
+    worker::stream::counters::StreamCounters,
 };
 
 /// The state of one worker at one turn of its loop.
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub ports: Vec<PortUse>,
     /// Datagrams the kernel dropped because the buffer of one of its listening sockets was full.
     pub listener_overflow: u64,
+    /// Connections of clients, and what became of them.
+    pub streams: StreamCounters,
 }
 
 impl Snapshot {
@@ -40,6 +43,7 @@ impl Snapshot {
             worker: Counters::default(),
             ports: Vec::new(),
             listener_overflow: 0,
+            streams: StreamCounters::default(),
         }
     }
 }

@@ -7,12 +7,14 @@
 //! ```text
 //! server.rs   the program and its state, what the control thread loses
 //! clients.rs  traffic, allocations, ports, logins, requests, drops
+//! streams.rs  connections of clients on TCP and TLS
 //! driver.rs   datagrams in and out, trains, buffers, the time they are held
 //! ```
 
 mod clients;
 mod driver;
 mod server;
+mod streams;
 
 use super::About;
 use super::sampler::Sample;
@@ -34,6 +36,7 @@ pub(super) fn text(moment: &Moment<'_>) -> String {
     let mut text = Text::default();
     server::tell(&mut text, moment);
     clients::tell(&mut text, moment);
+    streams::tell(&mut text, moment);
     driver::tell(&mut text, &moment.sample.answered);
     text.finish()
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::control::config::{Config, ServedFamilies};
 use crate::turn::ListenerId;
+use crate::worker::{Listen, ListenKind};
 
 /// How soon an address that could not be listened on is tried again; twice as late every time. One
 /// that went and came at once is in use for a moment: workers let go of its sockets when they get
@@ -21,7 +22,7 @@ pub(in crate::control) const SAY_EVERY: Duration = Duration::from_secs(60);
 /// An address that is or was listened on.
 #[derive(Debug)]
 pub(in crate::control) struct FollowedListener {
-    pub(in crate::control) address: SocketAddr,
+    pub(in crate::control) listen: Listen,
     pub(in crate::control) is_open: bool,
     /// Why its sockets failed, until it is open again.
     broken: Option<String>,
@@ -47,8 +48,8 @@ pub(in crate::control) struct Followed {
 }
 
 impl FollowedListener {
-    pub(in crate::control) fn open(address: SocketAddr) -> Self {
-        Self { address, is_open: true, broken: None }
+    pub(in crate::control) fn open(listen: Listen) -> Self {
+        Self { listen, is_open: true, broken: None }
     }
 }
 
@@ -66,11 +67,7 @@ impl Followed {
     /// Begins with what is listened on from the start.
     pub(in crate::control) fn new(config: &Config) -> Self {
         Self {
-            listeners: config
-                .listen
-                .iter()
-                .map(|address| FollowedListener::open(*address))
-                .collect(),
+            listeners: config.listeners().into_iter().map(FollowedListener::open).collect(),
             promised: config.promised_families().with(config.served_families(&config.listen)),
             next_word: Instant::now() + SAY_EVERY,
             retry: None,
@@ -85,23 +82,24 @@ impl Followed {
         self.retry.filter(|_| self.look == Look::None)
     }
 
-    /// The addresses of the listeners, by name.
-    pub(in crate::control) fn names(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listeners.iter().map(|listener| listener.address)
+    /// The listeners, by name.
+    pub(in crate::control) fn names(&self) -> impl Iterator<Item = Listen> {
+        self.listeners.iter().map(|listener| listener.listen)
     }
 
-    /// Those that are listened on.
+    /// The addresses that are listened on for UDP: those of connections follow them.
     pub(in crate::control) fn open(&self) -> Vec<SocketAddr> {
         let open = self.listeners.iter().filter(|listener| listener.is_open);
-        open.map(|listener| listener.address).collect()
+        let open = open.filter(|listener| listener.listen.kind == ListenKind::Datagrams);
+        open.map(|listener| listener.listen.address).collect()
     }
 
     /// What should be served and is not.
     pub(in crate::control) fn lacking(&self, config: &Config) -> Vec<String> {
         let broken =
-            self.listeners.iter().filter_map(|FollowedListener { address, broken, .. }| {
-                let error = broken.as_ref().filter(|_| config.listen.contains(address))?;
-                Some(format!("{address} cannot be listened on: {error}"))
+            self.listeners.iter().filter_map(|FollowedListener { listen, broken, .. }| {
+                let error = broken.as_ref().filter(|_| config.listen.contains(&listen.address))?;
+                Some(format!("{listen} cannot be listened on: {error}"))
             });
         let families = self.promised.without(config.served_families(&self.open())).named();
         families.into_iter().chain(broken).collect()
@@ -118,8 +116,8 @@ impl Followed {
     }
 
     /// Arranges for another try if an address that should be listened on is not.
-    pub(in crate::control) fn try_again(&mut self, asked: &[SocketAddr]) {
-        let is_closed = |it: &FollowedListener| !it.is_open && asked.contains(&it.address);
+    pub(in crate::control) fn try_again(&mut self, asked: &[Listen]) {
+        let is_closed = |it: &FollowedListener| !it.is_open && asked.contains(&it.listen);
         if !self.listeners.iter().any(is_closed) {
             self.retry = None;
             return;
@@ -134,12 +132,12 @@ impl Followed {
         self.patience = (self.patience * 2).min(SAY_EVERY);
     }
 
-    /// The name that an address has, or gets; `None` when there are no names left.
-    pub(in crate::control) fn name(&mut self, address: SocketAddr) -> Option<ListenerId> {
-        let known = self.listeners.iter().position(|known| known.address == address);
+    /// The name that a listener has, or gets; `None` when there are no names left.
+    pub(in crate::control) fn name(&mut self, listen: Listen) -> Option<ListenerId> {
+        let known = self.listeners.iter().position(|known| known.listen == listen);
         let place = known.unwrap_or_else(|| {
             self.listeners
-                .push(FollowedListener { is_open: false, ..FollowedListener::open(address) });
+                .push(FollowedListener { is_open: false, ..FollowedListener::open(listen) });
             self.listeners.len() - 1
         });
         u16::try_from(place).ok().map(ListenerId)

@@ -1,7 +1,6 @@
 //! The supervisor follows the machine's addresses.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use ipnet::IpNet;
@@ -13,6 +12,7 @@ use crate::control::config::Machine;
 use crate::control::server::background::{BackgroundOutcome, RulesCause};
 use crate::control::server::supervisor::{Supervisor, WorkerControl};
 use crate::turn::ListenerId;
+use crate::worker::Listen;
 
 impl<W: WorkerControl> Supervisor<W> {
     /// Asks for the machine's addresses, on a thread: the kernel may be busy with others' networks.
@@ -41,11 +41,11 @@ impl<W: WorkerControl> Supervisor<W> {
             Ok(looked) => self.follow(&looked),
             Err(Problem::Unread(error)) => {
                 warn!(error, "the machine's addresses cannot be read: the last ones known hold");
-                self.followed.try_again(&self.reload.config().listen);
+                self.followed.try_again(&self.reload.config().listeners());
             }
             Err(Problem::Unfit(problem)) => {
                 error!("the addresses stay as they were: {problem}");
-                self.followed.try_again(&self.reload.config().listen);
+                self.followed.try_again(&self.reload.config().listeners());
             }
         }
         if is_stale {
@@ -88,23 +88,29 @@ impl<W: WorkerControl> Supervisor<W> {
             return;
         }
         self.workers.stop_listening(listener);
-        self.followed.try_again(&self.reload.config().listen);
+        self.followed.try_again(&self.reload.config().listeners());
         self.tell_what_is_served();
     }
 
     /// Opens listeners on addresses that have come, and closes those whose address has gone.
     fn listen_as_asked(&mut self) {
-        let asked = self.reload.config().listen.clone();
+        let asked = self.reload.config().listeners();
         for (place, listener) in self.followed.listeners.iter_mut().enumerate() {
-            let address = listener.address;
-            if listener.is_open && !asked.contains(&address) {
+            let Listen { address, kind } = listener.listen;
+            if listener.is_open && !asked.contains(&listener.listen) {
                 listener.is_open = false;
                 self.workers.stop_listening(ListenerId(place as u16));
-                warn!(%address, "not listened on any more: the machine has lost the address");
+                let transport = kind.name();
+                warn!(
+                    %address,
+                    transport,
+                    "not listened on any more: the machine has lost the address"
+                );
             }
         }
-        for &address in &asked {
-            let Some(name) = self.followed.name(address) else {
+        for &listen in &asked {
+            let Listen { address, kind } = listen;
+            let Some(name) = self.followed.name(listen) else {
                 error!(%address, "cannot be listened on: there have been too many before it");
                 continue;
             };
@@ -112,10 +118,10 @@ impl<W: WorkerControl> Supervisor<W> {
             if listener.is_open {
                 continue;
             }
-            match self.workers.listen(name, address) {
+            match self.workers.listen(name, listen) {
                 Ok(()) => {
-                    *listener = FollowedListener::open(address);
-                    info!(%address, "listened on from now on");
+                    *listener = FollowedListener::open(listen);
+                    info!(%address, transport = kind.name(), "listened on from now on");
                 }
                 // In use for a moment is no news.
                 Err(error) if Instant::now() >= self.followed.next_word => error!("{error}"),
@@ -136,7 +142,7 @@ impl<W: WorkerControl> Supervisor<W> {
                 warn!(%address, "not an address of this machine yet");
             });
         }
-        let names: Vec<SocketAddr> = followed.names().collect();
+        let names: Vec<Listen> = followed.names().collect();
         self.events.follow(&names);
         self.status.send_if_modified(|status| {
             if status.lacking != lacking {
@@ -147,7 +153,7 @@ impl<W: WorkerControl> Supervisor<W> {
             }
             let before = status.clone();
             status.follow(config);
-            status.listeners = names;
+            status.listeners = names.iter().map(|listen| listen.address).collect();
             status.lacking = lacking;
             *status != before
         });

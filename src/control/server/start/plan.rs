@@ -12,7 +12,7 @@ use crate::turn::{
     Authenticator, Credentials, DEFAULT_NONCE_LIFETIME_S, Nonces, PeerPolicy, PortPlan, RateLimits,
     Settings,
 };
-use crate::worker::{DriverKind, Limits, Plan, SOCKETS_OF_A_LISTENER};
+use crate::worker::{DriverKind, Limits, ListenKind, MOST_STREAMS, Plan, SOCKETS_OF_A_LISTENER};
 
 /// What SOFTWARE says, where it is not switched off: a name, never a version.
 const SOFTWARE: &str = "uturn";
@@ -30,6 +30,8 @@ const CONTROL_DESCRIPTORS: u64 = 64;
 const MOST_RESERVED: u32 = 1024;
 /// Of too few descriptors of a worker, reserved ports get one in so many.
 const RESERVED_PART: u32 = 4;
+/// And connections get as many.
+const STREAMS_PART: u32 = 4;
 
 /// Makes the plan of a server, with the rules and with sizes for a driver, in a process that may
 /// have so many open files.
@@ -44,7 +46,7 @@ pub(in crate::control) fn plan(
     let share = Share::of(config, Holder::of(driver, facts), file_limit);
     let workers = u8::try_from(config.workers.len()).expect("the schema has 128 workers at most");
     Plan {
-        listen: config.listen.clone(),
+        listen: config.listeners(),
         relay_addresses: config.relays.clone(),
         ports: PortPlan::new(ports.low, ports.high, workers),
         cores: config.workers.iter().map(|place| place.core).collect(),
@@ -52,14 +54,16 @@ pub(in crate::control) fn plan(
         limits: limits(config),
         driver,
         steering: config.values.steer,
-        io: facts.adapt(io_settings(config, share.sockets)),
+        io: facts.adapt(io_settings(config, share)),
         reserved_sockets: share.reserved,
+        stream_rules: Arc::default(),
     }
 }
 
-fn io_settings(config: &Config, sockets: u32) -> net::Settings {
+fn io_settings(config: &Config, share: Share) -> net::Settings {
+    let Share { sockets, streams, .. } = share;
     let Values { batch_wait_us: hold_us, spin_us, busy_poll_us, .. } = config.values;
-    net::Settings { sockets, hold_us, spin_us, busy_poll_us, ..net::Settings::default() }
+    net::Settings { sockets, streams, hold_us, spin_us, busy_poll_us, ..net::Settings::default() }
 }
 
 /// How many allocations there may be.
@@ -93,7 +97,7 @@ pub(in crate::control) fn open_files(config: &Config, holder: Holder) -> u64 {
     let workers = config.workers.len() as u64;
     let (relays, reserved) = (u64::from(relay_ports(config)), u64::from(reserved(config)));
     let listening = listening(config) as u64;
-    let always = listening * workers + kept(config);
+    let always = (listening + u64::from(MOST_STREAMS)) * workers + kept(config);
     match holder {
         Holder::Process => relays + always,
         Holder::Rings => (relays + listening).max(relays.min(reserved * workers) + always),
@@ -107,6 +111,8 @@ struct Share {
     sockets: u32,
     /// Reserved ports, whose descriptors the process holds with either driver.
     reserved: u32,
+    /// Connections, whose descriptors the process holds likewise.
+    streams: u32,
 }
 
 impl Share {
@@ -116,35 +122,40 @@ impl Share {
     /// answers 508, and its health checks are answered.
     fn of(config: &Config, holder: Holder, file_limit: u64) -> Self {
         if file_limit >= open_files(config, holder) {
-            return Self { sockets: sockets(config), reserved: reserved(config) };
+            let (sockets, reserved) = (sockets(config), reserved(config));
+            return Self { sockets, reserved, streams: MOST_STREAMS };
         }
         let for_workers = file_limit - kept(config).min(file_limit / 2);
         let each = for_workers / config.workers.len() as u64;
         let each = u32::try_from(each).unwrap_or(u32::MAX);
         let (sockets, reserved) = (sockets(config), reserved(config));
+        let streams = MOST_STREAMS.min(each / STREAMS_PART);
         match holder {
             Holder::Process => {
                 let reserved = reserved.min(each / RESERVED_PART);
-                Self { sockets: sockets.min(each - reserved), reserved }
+                Self { sockets: sockets.min(each - reserved - streams), reserved, streams }
             }
             Holder::Rings => {
-                let reserved = reserved.min(each.saturating_sub(size(listening(config))));
-                Self { sockets, reserved }
+                let taken = size(listening(config)).saturating_add(streams);
+                Self { sockets, reserved: reserved.min(each.saturating_sub(taken)), streams }
             }
         }
     }
 }
 
-/// Descriptors that are no client's: the control thread's, and those that every worker begins with.
+/// Descriptors that are no client's: the control thread's, and those that every worker begins with,
+/// the listeners for connections among them.
 fn kept(config: &Config) -> u64 {
+    let acceptors = config.listeners_for(|kind| kind != ListenKind::Datagrams) as u64;
     let listeners = config.metrics.len() + usize::from(config.values.control.is_some());
     let connections = listeners * (PLACES + 1);
-    CONTROL_DESCRIPTORS + connections as u64 + config.workers.len() as u64 * BESIDE_SOCKETS
+    let of_a_worker = BESIDE_SOCKETS + acceptors;
+    CONTROL_DESCRIPTORS + connections as u64 + config.workers.len() as u64 * of_a_worker
 }
 
-/// Listening sockets of one worker.
+/// Listening sockets of one worker for datagrams.
 fn listening(config: &Config) -> usize {
-    config.listen.len() * SOCKETS_OF_A_LISTENER
+    config.listeners_for(|kind| kind == ListenKind::Datagrams) * SOCKETS_OF_A_LISTENER
 }
 
 /// Sockets one worker may have open at once: all clients may come to it, so that it has every relay
@@ -247,8 +258,8 @@ mod tests {
     use clap::Parser;
 
     use super::{
-        Holder, MOST_RESERVED, SOCKETS_OF_A_LISTENER, Share, kept, nonces, open_files, relay_ports,
-        settings,
+        Holder, MOST_RESERVED, MOST_STREAMS, SOCKETS_OF_A_LISTENER, Share, kept, nonces,
+        open_files, relay_ports, settings,
     };
     use crate::control::config::{Config, Machine, Options};
     use crate::turn::Judgement;
@@ -266,8 +277,10 @@ mod tests {
     fn a_ring_has_room_for_every_port_and_a_process_for_what_all_workers_have() {
         let config = four_workers();
         let all = open_files(&config, Holder::Process);
-        assert_eq!(all, 16_384 + 4 * LISTENING + kept(&config));
-        assert_eq!(open_files(&config, Holder::Rings), 16_384 + LISTENING);
+        let always = 4 * (LISTENING + u64::from(MOST_STREAMS)) + kept(&config);
+        assert_eq!(all, 16_384 + always);
+        let reserved = 4 * u64::from(MOST_RESERVED);
+        assert_eq!(open_files(&config, Holder::Rings), reserved + always);
     }
 
     #[test]
@@ -276,11 +289,11 @@ mod tests {
         let kept = kept(&config);
         assert!(kept > 64, "the places of the metrics address are among them");
         for limit in [256, 1024, 4096, 16_384, open_files(&config, Holder::Process) - 1] {
-            let Share { sockets, reserved } = Share::of(&config, Holder::Process, limit);
-            let taken = 4 * u64::from(sockets + reserved);
+            let Share { sockets, reserved, streams } = Share::of(&config, Holder::Process, limit);
+            let taken = 4 * u64::from(sockets + reserved + streams);
             assert!(taken + kept.min(limit / 2) <= limit, "{taken} of {limit}");
-            let Share { reserved, .. } = Share::of(&config, Holder::Rings, limit);
-            let taken = 4 * (LISTENING + u64::from(reserved));
+            let Share { reserved, streams, .. } = Share::of(&config, Holder::Rings, limit);
+            let taken = 4 * (LISTENING + u64::from(reserved + streams));
             assert!(taken + kept.min(limit / 2) <= limit, "{taken} of {limit}");
         }
     }
@@ -291,7 +304,8 @@ mod tests {
         for holder in [Holder::Process, Holder::Rings] {
             let share = Share::of(&config, holder, open_files(&config, holder));
             let all = 16_384 + SOCKETS_OF_A_LISTENER as u32;
-            assert_eq!(share, Share { sockets: all, reserved: MOST_RESERVED }, "{holder:?}");
+            let whole = Share { sockets: all, reserved: MOST_RESERVED, streams: MOST_STREAMS };
+            assert_eq!(share, whole, "{holder:?}");
         }
     }
 

@@ -17,7 +17,7 @@ use crate::control::usage::{self, QUEUE_LINES, UsageRecords, counts::RecordCount
 use crate::turn::{
     self, Cause, Closed, FiveTuple, ListenerId, Path, PeerLog, PerFamily, SessionId, Traffic,
 };
-use crate::worker::Tell;
+use crate::worker::{Listen, Tell};
 
 /// So many workers, which end when they are told to, each having made one allocation; so many of
 /// them answer a question, and the others hang.
@@ -56,7 +56,7 @@ impl WorkerControl for Obedient {
 
     fn drain(&self, _: Option<Alternates>) {}
 
-    fn listen(&self, _: ListenerId, _: SocketAddr) -> Result<(), SpawnError> {
+    fn listen(&self, _: ListenerId, _: Listen) -> Result<(), SpawnError> {
         Ok(())
     }
 

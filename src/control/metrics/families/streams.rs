@@ -1,0 +1,35 @@
+//! Clients on TCP and TLS: their connections, and how those end.
+
+use super::{Moment, each};
+use crate::control::metrics::text::{MetricKind, Text};
+use crate::stream::HangUp;
+use crate::worker::Snapshot;
+
+pub(super) fn tell(text: &mut Text, moment: &Moment<'_>) {
+    let (answered, known) = (&moment.sample.answered, &moment.sample.known);
+    let help = "Connections of clients now.";
+    let head = ("uturn_streams", MetricKind::Gauge, help);
+    each(text, head, answered, |it| it.streams.open);
+    let help = "Of these, those that have shown no credentials that were good.";
+    let head = ("uturn_streams_unauthenticated", MetricKind::Gauge, help);
+    each(text, head, answered, |it| it.streams.strangers);
+    let help = "Plaintext bytes that wait for clients on TCP or TLS to read.";
+    let head = ("uturn_stream_queued_bytes", MetricKind::Gauge, help);
+    each(text, head, answered, |it| it.streams.queued_bytes);
+    let help = "Connections taken.";
+    let head = ("uturn_streams_accepted_total", MetricKind::Counter, help);
+    each(text, head, answered, |it| it.streams.accepted);
+    let help = "TLS handshakes that led to a client. Those that failed are closed connections.";
+    let head = ("uturn_tls_handshakes_total", MetricKind::Counter, help);
+    each(text, head, answered, |it| it.streams.handshakes);
+    closed(text, known);
+}
+
+fn closed(text: &mut Text, workers: &[Snapshot]) {
+    let help = "Connections closed, or refused when they came, by reason.";
+    let mut family = text.family("uturn_streams_closed_total", MetricKind::Counter, help);
+    for reason in HangUp::ALL {
+        let sum: u64 = workers.iter().map(|it| it.streams.hang_ups(*reason)).sum();
+        family.sample(&[("reason", reason.name())], sum);
+    }
+}

@@ -1,0 +1,94 @@
+//! How connections end: by their client, by a deadline, by the server.
+
+use crate::worker::reactor::Worker;
+use crate::{
+    io::{Driver, HangUpHow, StreamId},
+    stream::{HangUp, limits::DRAINING_MS},
+    turn::{FiveTuple, Now},
+};
+
+impl<D: Driver> Worker<D> {
+    /// Ends a connection at once, and its client's allocation with it.
+    pub(super) fn hang_up(&mut self, now: Now, stream: StreamId, reason: HangUp, how: HangUpHow) {
+        self.leave(now, stream);
+        if self.streams.take(now.mono_ms, stream).is_some() {
+            self.streams.counters.count(reason);
+            self.driver.hang_up(stream, how);
+        }
+    }
+
+    /// Tells the state machine that the client of a connection is gone.
+    pub(super) fn leave(&mut self, now: Now, stream: StreamId) {
+        if let Some(flow) = self.streams.unname(stream) {
+            self.server.disconnected(now, flow);
+            self.carry_out(now);
+        }
+    }
+
+    /// The client sends no more; what it was answered is still written.
+    pub(super) fn on_finished(&mut self, now: Now, stream: StreamId) {
+        let Some(client) = self.streams.client(stream) else { return };
+        let Some(reason) = client.connection.finished() else { return };
+        if client.is_lingering {
+            return self.hang_up(now, stream, reason, HangUpHow::Close);
+        }
+        client.connection.drain(now.mono_ms, reason);
+        self.leave(now, stream);
+        self.streams.settle(stream);
+    }
+
+    /// The driver has let go of a connection: as it was told to, or because it broke.
+    pub(super) fn on_stream_closed(&mut self, now: Now, stream: StreamId) {
+        self.leave(now, stream);
+        if self.streams.take(now.mono_ms, stream).is_some() {
+            self.streams.counters.count(HangUp::Broke);
+        }
+        self.streams.forget(stream);
+    }
+
+    /// Ends connections whose deadline has passed.
+    pub(in crate::worker) fn expire_streams(&mut self, now: Now) {
+        while let Some(stream) = self.streams.next_due(now.mono_ms) {
+            let Some(client) = self.streams.client(stream) else { continue };
+            match client.connection.expire(now.mono_ms) {
+                Some(reason) => {
+                    // What the kernel still has of it is dropped, or it would live on there.
+                    let reset = matches!(reason, HangUp::WriteTimeout);
+                    let how = if reset { HangUpHow::Reset } else { HangUpHow::Close };
+                    self.hang_up(now, stream, reason, how);
+                }
+                None => self.streams.settle(stream),
+            }
+        }
+    }
+
+    /// Notes that a client has an allocation, and so has shown credentials.
+    pub(in crate::worker) fn stream_allocated(&mut self, flow: FiveTuple) {
+        let Some(stream) = self.streams.of(flow) else { return };
+        self.streams.authenticated(stream);
+        if let Some(client) = self.streams.client(stream) {
+            client.connection.allocated();
+        }
+        self.streams.settle(stream);
+    }
+
+    /// Notes that its allocation has ended: it has a while to make another.
+    pub(in crate::worker) fn stream_deallocated(&mut self, now: Now, flow: FiveTuple) {
+        let Some(stream) = self.streams.of(flow) else { return };
+        if let Some(client) = self.streams.client(stream) {
+            client.connection.deallocated(now.mono_ms);
+        }
+        self.streams.settle(stream);
+    }
+
+    /// Ends every connection: what was answered is still written. Says until when that may take.
+    pub(in crate::worker) fn drain_streams(&mut self, now: Now) -> u64 {
+        for stream in self.streams.clients() {
+            if let Some(client) = self.streams.client(stream) {
+                client.connection.drain(now.mono_ms, HangUp::ServerEnds);
+            }
+            self.streams.settle(stream);
+        }
+        now.mono_ms + DRAINING_MS
+    }
+}

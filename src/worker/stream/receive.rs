@@ -1,0 +1,157 @@
+//! From a connection's bytes through the state machine.
+//!
+//! Frames in clear text are judged where the kernel put them and leave for the peer from there.
+//! Those that were decrypted are copied back into the buffer they came in, and one that came in
+//! pieces into a buffer of its own.
+
+use std::{mem, ops::Range};
+
+use crate::worker::{data::inbound::LeasedTrain, reactor::Worker};
+use crate::{
+    io::{Driver, HangUpHow, Lease, StreamId},
+    stream::{Arrival, HangUp, Intake, Span, StreamKind},
+    turn::{Now, Path},
+};
+
+/// Steps of TLS handshakes in a turn. Each takes as long as relaying some hundred packets, and a
+/// storm of connections must not be heard in calls.
+const STEPS_A_TURN: usize = 4;
+
+impl<D: Driver> Worker<D> {
+    /// Takes what arrived on a connection.
+    pub(super) fn on_bytes(&mut self, now: Now, stream: StreamId, mut lease: Lease) {
+        if self.streams.client(stream).is_none() {
+            return;
+        }
+        let payload = lease.range();
+        let Some(buffer) = lease.exclusive() else {
+            debug_assert!(false, "what has just arrived has one holder");
+            return;
+        };
+        // It is given back below.
+        let mut intake = mem::take(&mut self.streams.intake);
+        let client = self.streams.client(stream).expect("it was there a moment ago");
+        let outcome = client.connection.receive(now.mono_ms, &mut buffer[payload], &mut intake);
+        self.take_intake(now, stream, intake, Some(lease), outcome);
+    }
+
+    /// Takes waiting handshakes a step on, as many as a turn has time for.
+    pub(in crate::worker) fn step_handshakes(&mut self, now: Now) {
+        for _ in 0..STEPS_A_TURN {
+            let Some(stream) = self.streams.steps.pop_front() else { return };
+            let mut intake = mem::take(&mut self.streams.intake);
+            let Some(client) = self.streams.client(stream) else {
+                self.streams.intake = intake;
+                continue;
+            };
+            client.waits_for_step = false;
+            let outcome = client.connection.step(now.mono_ms, &mut intake);
+            self.take_intake(now, stream, intake, None, outcome);
+        }
+    }
+
+    /// Whether a handshake waits for the next turn.
+    pub(in crate::worker) fn has_steps(&self) -> bool {
+        !self.streams.steps.is_empty()
+    }
+
+    /// Does what an intake says, gives it back, and then takes the outcome.
+    fn take_intake(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        mut intake: Intake,
+        mut lease: Option<Lease>,
+        outcome: Result<(), HangUp>,
+    ) {
+        let outcome = self.admit_behind_proxy(now, stream).and(outcome);
+        let moved = lease.as_mut().is_some_and(|lease| move_into(&intake, lease));
+        for arrival in intake.arrivals() {
+            match arrival {
+                Arrival::Frames { place, frame_bytes } => {
+                    let Some(path) = self.path(now, stream) else { break };
+                    let found = self.found(&intake, place, lease.as_ref(), moved);
+                    if let Some((lease, payload)) = found {
+                        let train = LeasedTrain { lease, payload, segment_bytes: *frame_bytes };
+                        self.receive_train(now, path, train);
+                    }
+                }
+                Arrival::Bind(_) | Arrival::Web(_) | Arrival::Data(_) | Arrival::Finished => {
+                    debug_assert!(false, "nobody asked for it");
+                }
+            }
+        }
+        intake.clear();
+        self.streams.intake = intake;
+        match outcome {
+            Ok(()) => self.streams.settle(stream),
+            Err(reason) => self.hang_up(now, stream, reason, HangUpHow::Close),
+        }
+    }
+
+    /// How the state machine knows a connection. Of two that say they are one client's the older
+    /// one goes.
+    fn path(&mut self, now: Now, stream: StreamId) -> Option<Path> {
+        let client = self.streams.client(stream)?;
+        let path = client.path();
+        if client.flow.is_none() {
+            let is_tls = client.connection.transport() == StreamKind::Tls;
+            self.streams.counters.handshakes += u64::from(is_tls);
+            let former = self.streams.of(path.flow);
+            if let Some(former) = former {
+                self.hang_up(now, former, HangUp::Displaced, HangUpHow::Reset);
+            }
+            self.streams.name(stream, path.flow);
+        }
+        Some(path)
+    }
+
+    /// A buffer with the bytes of a place in it, and where.
+    fn found(
+        &mut self,
+        intake: &Intake,
+        place: &Span,
+        lease: Option<&Lease>,
+        moved: bool,
+    ) -> Option<(Lease, Range<usize>)> {
+        match (place, lease) {
+            (Span::Here(range), Some(lease)) => {
+                let begin = lease.range().start;
+                Some((lease.share(), begin + range.start..begin + range.end))
+            }
+            (Span::Elsewhere(range), Some(lease)) if moved => Some((lease.share(), range.clone())),
+            (Span::Elsewhere(_), _) => {
+                let Some(copy) = self.copied(intake.bytes(place, &[])) else {
+                    self.counters.no_buffer += 1;
+                    return None;
+                };
+                let payload = copy.range();
+                Some((copy, payload))
+            }
+            (Span::Here(_), None) => None,
+        }
+    }
+}
+
+/// Copies what an intake has put together into the front of a buffer, if nothing of it stands there
+/// and there is room.
+fn move_into(intake: &Intake, lease: &mut Lease) -> bool {
+    let ends = intake.arrivals().iter().map(|arrival| match arrival {
+        Arrival::Frames { place, .. }
+        | Arrival::Bind(place)
+        | Arrival::Web(place)
+        | Arrival::Data(place) => match place {
+            Span::Elsewhere(range) => Some(range.end),
+            Span::Here(_) => None,
+        },
+        Arrival::Finished => Some(0),
+    });
+    let Some(end) = ends.reduce(|one, other| Some(one?.max(other?))).flatten() else {
+        return false;
+    };
+    let Some(room) = lease.exclusive().and_then(|buffer| buffer.get_mut(..end)) else {
+        return false;
+    };
+    room.copy_from_slice(intake.bytes(&Span::Elsewhere(0..end), &[]));
+    true
+}

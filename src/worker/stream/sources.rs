@@ -1,0 +1,178 @@
+//! How many connections one source has, and how fast it opens them.
+//!
+//! A source is an IPv4 address or an IPv6 /64: what one subscriber has. Behind one address there
+//! may be a thousand of them (carrier NAT), so what is bounded tightly is what has not shown
+//! credentials.
+//!
+//! Something is remembered of a source for as long as it has a connection, and for the few seconds
+//! after until its rate is forgotten. The kernel has proved its return path, so that nobody can
+//! make up sources here.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::IpAddr,
+};
+
+use crate::stream::HangUp;
+
+/// Connections of one source.
+const MOST_OF_A_SOURCE: u32 = 1_000;
+/// Of these, without credentials that were good.
+const MOST_STRANGERS_OF_A_SOURCE: u32 = 32;
+/// What a new connection costs its source in time: 50 a second.
+const COST_MS: u64 = 20;
+/// How much of it a source may owe: 200 connections at once. After as long it owes nothing.
+const DEBT_MS: u64 = 200 * COST_MS;
+
+/// Who opens connections: bits of an IPv4 address, or of the first half of an IPv6 one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum SourceKey {
+    V4(u32),
+    V6(u64),
+}
+
+impl SourceKey {
+    pub(super) fn of(ip: IpAddr) -> SourceKey {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => SourceKey::V4(ip.to_bits()),
+            IpAddr::V6(ip) => SourceKey::V6((ip.to_bits() >> 64) as u64),
+        }
+    }
+}
+
+/// What is known of one source.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    streams: u32,
+    strangers: u32,
+    /// When it will have paid for all it opened.
+    paid_ms: u64,
+}
+
+/// All sources that have connections, or had some a moment ago.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    known: HashMap<SourceKey, Known, foldhash::quality::RandomState>,
+    /// Sources whose last connection has ended, and when they may be forgotten.
+    leaving: VecDeque<(u64, SourceKey)>,
+}
+
+impl Sources {
+    /// Notes one more connection, which has shown no credentials.
+    ///
+    /// # Errors
+    /// Why it is one too many.
+    pub(super) fn admit(&mut self, now_ms: u64, source: SourceKey) -> Result<(), HangUp> {
+        self.forget(now_ms);
+        let known = self.known.entry(source).or_default();
+        let paid_ms = known.paid_ms.max(now_ms) + COST_MS;
+        if paid_ms > now_ms + DEBT_MS {
+            return Err(HangUp::SourceRate);
+        }
+        if known.streams >= MOST_OF_A_SOURCE || known.strangers >= MOST_STRANGERS_OF_A_SOURCE {
+            return Err(HangUp::SourceStreams);
+        }
+        known.paid_ms = paid_ms;
+        known.streams += 1;
+        known.strangers += 1;
+        Ok(())
+    }
+
+    /// Notes that a connection is a stranger's no more.
+    pub(super) fn authenticated(&mut self, source: SourceKey) {
+        if let Some(known) = self.known.get_mut(&source) {
+            known.strangers = known.strangers.saturating_sub(1);
+        }
+    }
+
+    /// Notes that a connection has ended.
+    pub(super) fn leave(&mut self, now_ms: u64, source: SourceKey, was_stranger: bool) {
+        let Some(known) = self.known.get_mut(&source) else { return };
+        known.streams = known.streams.saturating_sub(1);
+        if was_stranger {
+            known.strangers = known.strangers.saturating_sub(1);
+        }
+        if known.streams == 0 {
+            self.leaving.push_back((now_ms + DEBT_MS, source));
+        }
+    }
+
+    fn forget(&mut self, now_ms: u64) {
+        while let Some((_, source)) = self.leaving.pop_front_if(|(due_ms, _)| *due_ms <= now_ms) {
+            let has_gone = |known: &Known| known.streams == 0 && known.paid_ms <= now_ms;
+            if self.known.get(&source).is_some_and(has_gone) {
+                self.known.remove(&source);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> SourceKey {
+        SourceKey::of(text.parse().unwrap())
+    }
+
+    #[test]
+    fn an_ipv6_source_is_a_64_and_a_mapped_one_is_ipv4() {
+        assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:2"));
+        assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
+        assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
+    }
+
+    #[test]
+    fn a_source_has_so_many_strangers_and_each_that_logs_in_makes_room() {
+        let (mut sources, at) = (Sources::default(), source("192.0.2.1"));
+        (0..MOST_STRANGERS_OF_A_SOURCE).for_each(|_| sources.admit(0, at).unwrap());
+        assert_eq!(sources.admit(0, at), Err(HangUp::SourceStreams));
+        sources.admit(0, source("192.0.2.2")).expect("another source");
+        sources.authenticated(at);
+        sources.admit(0, at).expect("one has logged in");
+        sources.leave(0, at, false);
+        assert_eq!(sources.admit(0, at), Err(HangUp::SourceStreams), "it was no stranger");
+        sources.leave(0, at, true);
+        sources.admit(0, at).expect("a stranger left");
+    }
+
+    #[test]
+    fn a_source_has_so_many_connections_in_all() {
+        let (mut sources, at) = (Sources::default(), source("192.0.2.1"));
+        for n in 0..u64::from(MOST_OF_A_SOURCE) {
+            sources.admit(n * 1_000, at).unwrap();
+            sources.authenticated(at);
+        }
+        assert_eq!(sources.admit(2_000_000, at), Err(HangUp::SourceStreams));
+    }
+
+    #[test]
+    fn a_source_opens_a_burst_and_then_fifty_a_second() {
+        let (mut sources, at) = (Sources::default(), source("192.0.2.1"));
+        let mut open = |now_ms| {
+            let admitted = sources.admit(now_ms, at);
+            if admitted.is_ok() {
+                sources.leave(now_ms, at, true);
+            }
+            admitted
+        };
+        (0..DEBT_MS / COST_MS).for_each(|_| open(10_000).unwrap());
+        assert_eq!(open(10_000), Err(HangUp::SourceRate));
+        assert_eq!(open(10_019), Err(HangUp::SourceRate));
+        assert_eq!(open(10_020), Ok(()));
+        assert_eq!((0..100).filter(|_| open(11_020).is_ok()).count(), 50);
+    }
+
+    #[test]
+    fn a_source_that_has_gone_is_forgotten() {
+        let mut sources = Sources::default();
+        for n in 0..1_000 {
+            let at = SourceKey::V4(n);
+            sources.admit(0, at).unwrap();
+            sources.leave(0, at, true);
+        }
+        sources.admit(DEBT_MS, source("192.0.2.1")).unwrap();
+        assert_eq!(sources.known.len(), 1);
+        assert!(sources.leaving.is_empty());
+    }
+}

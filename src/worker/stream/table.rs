@@ -1,0 +1,309 @@
+//! The connections of one worker, by the driver's number and by five-tuple.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use crate::worker::stream::{
+    buffers::WriteBuffers,
+    counters::StreamCounters,
+    deadlines::{Armed, Deadlines},
+    rules::StreamRules,
+    sources::{SourceKey, Sources},
+};
+use crate::{
+    io::StreamId,
+    stream::{Connection, Intake, Queued, StreamKind, Then},
+    turn::{FiveTuple, ListenerId, Path, Transport},
+};
+
+/// Connections of a worker that have shown no credentials: one in so many of all there may be.
+const STRANGERS_PART: u32 = 4;
+
+/// One client's connection.
+pub(super) struct Client {
+    pub(super) connection: Connection,
+    pub(super) listener: ListenerId,
+    /// Who connected, perhaps a balancer.
+    pub(super) peer: SocketAddr,
+    /// Whose it is; `None` for a balancer's until it has said.
+    pub(super) source: Option<SourceKey>,
+    /// Tells it from others that had its number.
+    serial: u64,
+    /// It has shown no credentials that were good.
+    pub(super) is_stranger: bool,
+    /// Its name for the state machine, from its first frame on.
+    pub(super) flow: Option<FiveTuple>,
+    /// It is listed among those that have something to write.
+    is_dirty: bool,
+    /// It is listed among those whose handshake waits.
+    pub(super) waits_for_step: bool,
+    /// What follows the write that is under way.
+    pub(super) writing: Option<Then>,
+    /// All is said and our FIN is on its way: the client's is waited for.
+    pub(super) is_lingering: bool,
+    armed: Armed,
+    /// What it has of the bytes that wait in all queues.
+    waiting_bytes: usize,
+}
+
+/// What the driver's number stands for.
+enum Entry {
+    Client(Box<Client>),
+    /// It is hung up and the driver has not let go of it; a write may be under way.
+    Leaving {
+        is_writing: bool,
+    },
+}
+
+/// All connections of a worker.
+pub(in crate::worker) struct StreamTable {
+    pub(in crate::worker) rules: Arc<StreamRules>,
+    entries: Vec<Option<Entry>>,
+    by_flow: HashMap<FiveTuple, StreamId, foldhash::quality::RandomState>,
+    pub(super) sources: Sources,
+    pub(super) deadlines: Deadlines,
+    /// Those without credentials, the oldest first; entries of others stand among them.
+    strangers: VecDeque<(StreamId, u64)>,
+    most_strangers: u32,
+    last_serial: u64,
+    /// Those that have something to write.
+    pub(super) dirty: Vec<StreamId>,
+    /// Those whose handshake waits, first in, first out.
+    pub(super) steps: VecDeque<StreamId>,
+    pub(super) buffers: WriteBuffers,
+    pub(super) intake: Intake,
+    pub(in crate::worker) counters: StreamCounters,
+}
+
+impl Client {
+    pub(super) fn new(connection: Connection, listener: ListenerId, peer: SocketAddr) -> Client {
+        Client {
+            connection,
+            listener,
+            peer,
+            source: None,
+            serial: 0,
+            is_stranger: true,
+            flow: None,
+            is_dirty: false,
+            waits_for_step: false,
+            writing: None,
+            is_lingering: false,
+            armed: Armed::NO,
+            waiting_bytes: 0,
+        }
+    }
+
+    /// How the state machine knows it, once its first frame is there.
+    pub(super) fn path(&self) -> Path {
+        let flow = FiveTuple { listener: self.listener, client: self.connection.client() };
+        let transport = match self.connection.transport() {
+            StreamKind::Tcp => Transport::Tcp,
+            StreamKind::Tls => Transport::Tls,
+        };
+        Path { flow, transport }
+    }
+}
+
+impl StreamTable {
+    /// Begins with no connection; there may be so many.
+    pub(in crate::worker) fn new(rules: Arc<StreamRules>, most: u32) -> StreamTable {
+        StreamTable {
+            rules,
+            entries: Vec::new(),
+            by_flow: HashMap::default(),
+            sources: Sources::default(),
+            deadlines: Deadlines::default(),
+            strangers: VecDeque::new(),
+            most_strangers: (most / STRANGERS_PART).max(1),
+            last_serial: 0,
+            dirty: Vec::new(),
+            steps: VecDeque::new(),
+            buffers: WriteBuffers::default(),
+            intake: Intake::default(),
+            counters: StreamCounters::default(),
+        }
+    }
+
+    /// Notes a new connection.
+    pub(super) fn insert(&mut self, stream: StreamId, mut client: Client) {
+        self.last_serial += 1;
+        client.serial = self.last_serial;
+        self.strangers.push_back((stream, client.serial));
+        self.counters.open += 1;
+        self.counters.strangers += 1;
+        self.put(stream, Entry::Client(Box::new(client)));
+        self.forget_former_strangers();
+    }
+
+    /// Notes a connection that is refused.
+    pub(super) fn refuse(&mut self, stream: StreamId) {
+        self.put(stream, Entry::Leaving { is_writing: false });
+    }
+
+    fn put(&mut self, stream: StreamId, entry: Entry) {
+        let index = stream.index();
+        if self.entries.len() <= index {
+            self.entries.resize_with(index + 1, || None);
+        }
+        debug_assert!(self.entries[index].is_none(), "a number is used again when it is free");
+        self.entries[index] = Some(entry);
+    }
+
+    pub(super) fn client(&mut self, stream: StreamId) -> Option<&mut Client> {
+        match self.entries.get_mut(stream.index())?.as_mut()? {
+            Entry::Client(client) => Some(client),
+            Entry::Leaving { .. } => None,
+        }
+    }
+
+    /// Every client there is.
+    pub(super) fn clients(&self) -> Vec<StreamId> {
+        let is_client = |entry: &Option<Entry>| matches!(entry, Some(Entry::Client(_)));
+        let indices = self.entries.iter().enumerate().filter(|(_, entry)| is_client(entry));
+        indices.map(|(index, _)| StreamId::new(index as u32)).collect()
+    }
+
+    /// The connection of a five-tuple.
+    pub(super) fn of(&self, flow: FiveTuple) -> Option<StreamId> {
+        self.by_flow.get(&flow).copied()
+    }
+
+    /// Gives a connection its five-tuple; says which other one had it.
+    pub(super) fn name(&mut self, stream: StreamId, flow: FiveTuple) -> Option<StreamId> {
+        if let Some(client) = self.client(stream) {
+            client.flow = Some(flow);
+        }
+        self.by_flow.insert(flow, stream).filter(|former| *former != stream)
+    }
+
+    /// Takes a connection's five-tuple away.
+    pub(super) fn unname(&mut self, stream: StreamId) -> Option<FiveTuple> {
+        let flow = self.client(stream)?.flow.take()?;
+        if self.by_flow.get(&flow) == Some(&stream) {
+            self.by_flow.remove(&flow);
+        }
+        Some(flow)
+    }
+
+    /// Takes a client out; its number is the driver's until that lets go of it.
+    pub(super) fn take(&mut self, now_ms: u64, stream: StreamId) -> Option<Box<Client>> {
+        let place = self.entries.get_mut(stream.index())?;
+        let Some(Entry::Client(client)) = place.take_if(|it| matches!(it, Entry::Client(_))) else {
+            return None;
+        };
+        *place = Some(Entry::Leaving { is_writing: client.writing.is_some() });
+        self.counters.open -= 1;
+        self.counters.strangers -= u64::from(client.is_stranger);
+        self.counters.queued_bytes -= client.waiting_bytes as u64;
+        if let Some(source) = client.source {
+            self.sources.leave(now_ms, source, client.is_stranger);
+        }
+        Some(client)
+    }
+
+    /// Frees a number that the driver has let go of.
+    pub(super) fn forget(&mut self, stream: StreamId) {
+        let place = self.entries.get_mut(stream.index());
+        if let Some(Entry::Leaving { is_writing: true }) = place.and_then(Option::take) {
+            self.buffers.lose();
+        }
+    }
+
+    /// Notes that a connection has shown credentials.
+    pub(super) fn authenticated(&mut self, stream: StreamId) {
+        let Some(client) = self.client(stream) else { return };
+        let (source, was_stranger) = (client.source, client.is_stranger);
+        client.is_stranger = false;
+        if was_stranger {
+            self.counters.strangers -= 1;
+            source.into_iter().for_each(|source| self.sources.authenticated(source));
+        }
+    }
+
+    /// The oldest connection without credentials, if there are more of them than there may be.
+    pub(super) fn stranger_too_many(&mut self) -> Option<StreamId> {
+        if self.counters.strangers <= u64::from(self.most_strangers) {
+            return None;
+        }
+        while let Some((stream, serial)) = self.strangers.pop_front() {
+            if self.is_stranger(stream, serial) {
+                return Some(stream);
+            }
+        }
+        None
+    }
+
+    fn is_stranger(&mut self, stream: StreamId, serial: u64) -> bool {
+        self.client(stream).is_some_and(|client| client.is_stranger && client.serial == serial)
+    }
+
+    /// Keeps the list of strangers at twice as many as there are.
+    fn forget_former_strangers(&mut self) {
+        if self.strangers.len() as u64 <= 2 * self.counters.strangers + 64 {
+            return;
+        }
+        let mut strangers = std::mem::take(&mut self.strangers);
+        strangers.retain(|(stream, serial)| self.is_stranger(*stream, *serial));
+        self.strangers = strangers;
+    }
+
+    /// Lists what a connection has come to want: to write, a step of its handshake, to be looked at
+    /// in time.
+    pub(super) fn settle(&mut self, stream: StreamId) {
+        let Some(Some(Entry::Client(client))) = self.entries.get_mut(stream.index()) else {
+            return;
+        };
+        let waiting_bytes = client.connection.waiting_bytes();
+        self.counters.queued_bytes += waiting_bytes as u64;
+        self.counters.queued_bytes -= client.waiting_bytes as u64;
+        client.waiting_bytes = waiting_bytes;
+        let may_write = client.writing.is_none() && !client.is_lingering;
+        if may_write && !client.is_dirty && client.connection.has_output() {
+            client.is_dirty = true;
+            self.dirty.push(stream);
+        }
+        if client.connection.wants_step() && !client.waits_for_step {
+            client.waits_for_step = true;
+            self.steps.push_back(stream);
+        }
+        self.deadlines.arm(stream, client.connection.deadline_ms(), &mut client.armed);
+    }
+
+    /// Counts what queueing dropped.
+    pub(super) fn note_queued(&mut self, stream: StreamId, queued: Queued) {
+        self.counters.dropped_full += u64::from(queued.dropped_full);
+        self.settle(stream);
+    }
+
+    /// Takes a connection off the list of those that have something to write.
+    pub(super) fn take_dirty(&mut self, stream: StreamId) -> Option<&mut Client> {
+        let client = self.client(stream)?;
+        std::mem::take(&mut client.is_dirty).then_some(client)
+    }
+
+    /// Takes a connection whose deadline may have passed.
+    pub(super) fn next_due(&mut self, now_ms: u64) -> Option<StreamId> {
+        while let Some((stream, due)) = self.deadlines.pop(now_ms) {
+            let Some(client) = self.client(stream) else { continue };
+            if client.armed == due {
+                client.armed = Armed::NO;
+                return Some(stream);
+            }
+        }
+        None
+    }
+
+    /// When some connection is to be looked at.
+    pub(in crate::worker) fn next_deadline_ms(&self) -> Option<u64> {
+        self.deadlines.next_ms()
+    }
+
+    /// No client is connected.
+    pub(in crate::worker) fn is_empty(&self) -> bool {
+        self.counters.open == 0
+    }
+}
