@@ -105,7 +105,7 @@ counters! {
     blank_exhausted,
     /// Stream connections accepted.
     accepted,
-    /// Times that no connection could be accepted for want of descriptors or memory.
+    /// Connections not accepted for want of descriptors, memory or a place in the table.
     accepts_refused,
     /// Bytes that arrived on streams.
     stream_bytes_in,

@@ -55,8 +55,11 @@ impl StreamSet {
                 let Some(local) = acceptor.local_of(&socket) else { return };
                 let mut stream = Stream::new(socket, StreamPhase::Open, Receive::Now);
                 stream.is_announced = false;
-                let stream =
-                    self.streams.insert(stream).expect("each accept has a slot of its own");
+                // What was adopted or connected since the accept began may have taken its place.
+                let Some(stream) = self.streams.insert(stream) else {
+                    counters.accepts_refused += 1;
+                    return;
+                };
                 counters.accepted += 1;
                 self.news.push_back(News::Accepted { acceptor: key, stream, peer, local });
                 self.list(stream);

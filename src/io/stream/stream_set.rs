@@ -128,7 +128,8 @@ impl StreamSet {
     fn bring_acceptor_on(&mut self, key: Key, kernel: &mut impl StreamKernel) -> io::Result<()> {
         let Some(acceptor) = self.acceptors.at(key) else { return Ok(()) };
         if acceptor.phase == AcceptorPhase::Open {
-            let free = self.streams.capacity() - self.streams.len() - self.accepting;
+            let taken = self.streams.len() + self.accepting;
+            let free = self.streams.capacity().saturating_sub(taken);
             let more = free.min(ACCEPTS - acceptor.under_way);
             for _ in 0..if self.rest_until.is_none() { more } else { 0 } {
                 kernel.accept(key, &acceptor.listener)?;

@@ -3,13 +3,18 @@
 use std::{
     io::ErrorKind,
     net::{SocketAddr, TcpListener},
-    os::{fd::OwnedFd, unix::net::UnixListener},
+    os::{
+        fd::OwnedFd,
+        unix::net::{UnixListener, UnixStream},
+    },
     thread,
     time::Duration,
 };
 
 use bytes::BytesMut;
-use uturn::io::{Driver, Receive, Remote, Settings, StreamEvent, StreamId, Wait, sockets};
+use uturn::io::{
+    Driver, HangUpHow, Receive, Remote, Settings, StreamEvent, StreamId, Wait, sockets,
+};
 
 use super::talk::{Talk, connected, is_written, read, rest, write};
 use crate::node::{PATIENCE, V4, V6};
@@ -61,10 +66,36 @@ pub(crate) fn a_full_table_waits_and_goes_on<D: Driver>(new: fn(&Settings) -> D)
     assert!(talk.driver.adopt(spare, Receive::Now).is_err_and(full));
     let remote = Remote::Tcp { from: None, to: talk.address };
     assert!(talk.driver.connect(remote).is_err_and(full));
-    talk.driver.hang_up(first, uturn::io::HangUpHow::Close);
+    talk.driver.hang_up(first, HangUpHow::Close);
     assert_eq!(talk.closed(first), None);
     assert_eq!(talk.accepted(), first, "the number is used again");
     drop(clients);
+}
+
+/// Accepts that are under way have no place of their own when others come in between.
+pub(crate) fn a_place_that_was_taken_meanwhile_costs_one_connection<D: Driver>(
+    new: fn(&Settings) -> D,
+) {
+    let mut talk = Talk::new(new(&Settings { streams: 2, ..Settings::default() }));
+    talk.driver.turn(Wait::None).expect("turn");
+    let pairs = [(); 2].map(|()| UnixStream::pair().expect("a pair"));
+    let adopted = pairs.map(|(ours, theirs)| {
+        (talk.driver.adopt(ours.into(), Receive::Now).expect("room"), theirs)
+    });
+    let first = connected(talk.address);
+    let second = connected(talk.address);
+    talk.driver.turn(Wait::For(Duration::from_millis(50))).expect("turn");
+    for client in [first, second] {
+        assert!(!matches!(rest(client), Ok(bytes) if !bytes.is_empty()), "nobody speaks to it");
+    }
+    assert_eq!(talk.driver.counters().accepts_refused, 2);
+    let waiting = connected(talk.address);
+    talk.sleeps(Duration::from_millis(50));
+    talk.driver.hang_up(adopted[1].0, HangUpHow::Close);
+    assert_eq!(talk.closed(adopted[1].0), None);
+    let stream = talk.accepted();
+    talk.write(stream, b"welcome");
+    assert_eq!(read(&waiting, 7), b"welcome");
 }
 
 pub(crate) fn a_listener_that_is_stopped_takes_nobody<D: Driver>(new: fn(&Settings) -> D) {
@@ -169,7 +200,7 @@ pub(crate) fn a_unix_socket_is_a_stream_too<D: Driver>(new: fn(&Settings) -> D) 
 
 pub(crate) fn an_adopted_stream_reads_when_it_is_to<D: Driver>(new: fn(&Settings) -> D) {
     let mut driver = new(&Settings::default());
-    let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let (ours, mut theirs) = UnixStream::pair().expect("a pair");
     ours.set_nonblocking(true).expect("a socket");
     write(&theirs, b"early");
     let stream = driver.adopt(ours.into(), Receive::Paused).expect("room");
