@@ -18,7 +18,7 @@ mod take;
 
 use std::sync::OnceLock;
 
-use streams::{begin, carry, crowd, end, leave};
+use streams::{begin, carry, crowd, end, leave, torture};
 use uturn::io::{Facts, PortableDriver, Settings, UringDriver};
 
 macro_rules! suite {
@@ -92,6 +92,7 @@ macro_rules! suite {
         crowd: [
             thousands_that_say_nothing_come_and_go, chatty_streams_take_no_buffer_of_datagrams,
         ],
+        torture: [any_order_of_calls_keeps_the_order_of_bytes,],
     );)* };
     (@each $driver:ident, $new:expr, $lacking:expr, $($module:ident: [$($test:ident,)*],)*) => {
         mod $driver {

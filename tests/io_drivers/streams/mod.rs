@@ -6,3 +6,4 @@ pub(super) mod crowd;
 pub(super) mod end;
 pub(super) mod leave;
 mod talk;
+pub(super) mod torture;
