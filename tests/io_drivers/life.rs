@@ -1,6 +1,7 @@
 //! How sockets, buffers and waits begin and end.
 
 use std::{
+    sync::atomic::{AtomicU8, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -45,10 +46,17 @@ pub(super) fn a_closed_socket_is_silent_and_its_port_free<D: Driver>(new: fn(&Se
     assert_eq!(node.driver.counters().dropped_error, 50);
 }
 
+/// An address on which no other test draws ports, so that one that was free stays so.
+fn own_address() -> String {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    format!("127.44.{}.{}:0", std::process::id() % 250, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 pub(super) fn many_sockets_close_at_once<D: Driver>(new: fn(&Settings) -> D) {
     let mut node = Node::new(new(&Settings::default()));
+    let own = own_address();
     for _ in 0..3 {
-        let opened: Vec<_> = (0..300).map(|_| open(&mut node.driver, V4)).collect();
+        let opened: Vec<_> = (0..300).map(|_| open(&mut node.driver, &own)).collect();
         node.turn();
         opened.iter().for_each(|(socket, _)| node.driver.close(*socket));
         let mut closed = 0;
@@ -299,4 +307,18 @@ pub(super) fn a_driver_ends_with_everything_under_way<D: Driver>(new: fn(&Settin
         let again = sockets::listening(address, BufferSizes::RELAY, sockets::BIND_PATIENCE);
         again.expect("the ports of a driver that is gone are free in a moment");
     }
+}
+
+pub(super) fn thousands_of_sockets_end_with_their_driver_at_once<D: Driver>(
+    new: fn(&Settings) -> D,
+) {
+    const SOCKETS: usize = 3_000;
+    let mut node = Node::new(new(&Settings { sockets: 4_000, ..Settings::default() }));
+    let opened: Vec<_> = (0..SOCKETS).map(|_| open(&mut node.driver, V4).0).collect();
+    node.turn();
+    opened.iter().for_each(|socket| node.driver.close(*socket));
+    let begun = Instant::now();
+    drop(node);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(600), "{took:?} for {SOCKETS} sockets");
 }

@@ -48,6 +48,7 @@ macro_rules! suite {
             a_refused_train_goes_out_singly,
             drops_of_a_full_socket_are_known,
             a_driver_ends_with_everything_under_way,
+            thousands_of_sockets_end_with_their_driver_at_once,
         ],
         take: [
             a_taken_socket_serves_in_another_driver,
