@@ -15,6 +15,9 @@ pub const REALM: &str = "example.org";
 pub const USER: &str = "alice";
 pub const PASSWORD: &str = "wonderland";
 
+/// Lines of a relay's output that a failure shows.
+const LAST_LINES: usize = 30;
+
 /// Longest time a relay may take to serve, and to stop: 10 s, or what `UTURN_PATIENCE` says, which
 /// machines set that are slow because they are computed.
 pub fn patience() -> Duration {
@@ -221,7 +224,7 @@ impl Process {
         let deadline = Instant::now() + patience();
         while !answers_binding(address) {
             let late = Instant::now() > deadline || self.has_ended();
-            assert!(!late, "{address} never served:\n{}", self.output());
+            assert!(!late, "{address} never served:\n{}", self.last_lines());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -230,7 +233,7 @@ impl Process {
     pub fn wait_until_it_says(&self, words: &str) -> String {
         let deadline = Instant::now() + patience();
         while !self.stdout().contains(words) {
-            assert!(Instant::now() < deadline, "'{words}' was never said:\n{}", self.output());
+            assert!(Instant::now() < deadline, "'{words}' was never said:\n{}", self.last_lines());
             std::thread::sleep(Duration::from_millis(5));
         }
         self.output()
@@ -244,7 +247,11 @@ impl Process {
             if log.lines().filter(|line| line.contains(words)).count() >= times {
                 return log;
             }
-            assert!(Instant::now() < deadline, "'{words}' not {times} times in:\n{log}");
+            assert!(
+                Instant::now() < deadline,
+                "'{words}' not {times} times: {}",
+                self.last_lines()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -261,12 +268,21 @@ impl Process {
         self.stdout() + &self.stderr()
     }
 
+    /// The last of what it said, for whoever reads of a failure.
+    pub fn last_lines(&self) -> String {
+        let output = self.output();
+        let lines: Vec<_> = output.lines().collect();
+        let left_out = lines.len().saturating_sub(LAST_LINES);
+        let head = if left_out > 0 { format!("({left_out} lines more)\n") } else { String::new() };
+        head + &lines[left_out..].join("\n")
+    }
+
     pub fn has_ended(&self) -> bool {
         self.status().is_some()
     }
 
     pub fn signal(&self, signal: libc::c_int) {
-        assert!(!self.has_ended(), "it ended by itself:\n{}", self.output());
+        assert!(!self.has_ended(), "it ended by itself:\n{}", self.last_lines());
         let kill = format!("kill -{signal} {}", self.pid);
         let status = Command::new("sh").args(["-c", &kill]).status();
         assert!(status.expect("a shell runs").success(), "signal {signal}");
@@ -279,7 +295,7 @@ impl Process {
             if let Some(status) = self.status() {
                 break status;
             }
-            assert!(Instant::now() < deadline, "it does not end:\n{}", self.output());
+            assert!(Instant::now() < deadline, "it does not end:\n{}", self.last_lines());
             std::thread::sleep(Duration::from_millis(5));
         };
         for reader in self.readers.drain(..) {
@@ -297,11 +313,11 @@ impl Drop for Process {
     /// Stops it; if the test has not failed already, anything but a quiet, clean end fails it now.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- the relay said\n{}", self.output());
+            eprintln!("--- the relay said\n{}", self.last_lines());
         } else if !self.has_ended() {
             self.signal(libc::SIGTERM);
             let status = self.wait();
-            assert!(status.success(), "{status} after SIGTERM:\n{}", self.output());
+            assert!(status.success(), "{status} after SIGTERM:\n{}", self.last_lines());
         }
         let mut child = self.child.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         child.kill().and_then(|()| child.wait()).expect("our child can be killed");
