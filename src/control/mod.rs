@@ -11,6 +11,7 @@
 //! log/       what the log says
 //! network/   what the kernel says of this machine's addresses
 //! metrics/   numbers for Prometheus, and whether the server is ready, over HTTP
+//! tls/       certificates: read, checked, watched
 //! usage/     records of allocations, one JSON line each
 //! escape.rs  characters that others chose, made fit to be shown
 //! ```
@@ -25,6 +26,7 @@ mod log;
 mod metrics;
 mod network;
 mod server;
+mod tls;
 mod usage;
 
 pub use command::cli::command_line;

@@ -42,8 +42,7 @@ pub use reactor::Worker;
 pub use start::{
     assemble::{Stage, assemble},
     listen::{
-        DatagramSockets, GrantedSockets, ListenerSockets, MOST_STREAMS, OpenListeners,
-        SOCKETS_OF_A_LISTENER,
+        DatagramSockets, GrantedSockets, ListenerSockets, OpenListeners, SOCKETS_OF_A_LISTENER,
     },
     plan::{DriverKind, Listen, ListenKind, Plan, SpawnError, Steering},
     spawn::{Workers, spawn},

@@ -50,6 +50,7 @@ mod stop;
 mod strangers;
 mod streams;
 mod time_limited;
+mod tls;
 mod top;
 mod usage;
 mod workers;

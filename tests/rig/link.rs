@@ -1,11 +1,16 @@
-//! A client's TCP connection, cut into messages as RFC 8656 §12.5 says.
+//! A client's TCP or TLS connection, cut into messages as RFC 8656 §12.5 says.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 pub struct Link {
     pub stream: TcpStream,
+    tls: Option<Box<ClientConnection>>,
     arrived: Vec<u8>,
 }
 
@@ -17,7 +22,23 @@ impl Link {
 
     pub fn of(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("an option of TCP");
-        Self { stream, arrived: Vec::new() }
+        Self { stream, tls: None, arrived: Vec::new() }
+    }
+
+    /// Over TLS, to a server that must prove this name with this certificate (DER); an error says
+    /// that it did not.
+    pub fn over_tls(server: SocketAddr, name: &str, trusted: &[u8]) -> std::io::Result<Self> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(trusted.to_vec())).expect("a certificate");
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let name = ServerName::try_from(name.to_owned()).expect("a host name");
+        let mut tls = ClientConnection::new(Arc::new(config), name).expect("a client");
+        let mut link = Self::to(server);
+        link.stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut link.stream)?;
+        }
+        Ok(Self { tls: Some(Box::new(tls)), ..link })
     }
 
     /// Sends a message with its padding.
@@ -29,7 +50,11 @@ impl Link {
 
     /// Sends bytes as they are.
     pub fn write(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("the server reads");
+        let written = match &mut self.tls {
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.stream).write_all(bytes),
+            None => self.stream.write_all(bytes),
+        };
+        written.expect("the server reads");
     }
 
     /// The next message with its padding, if it comes in time.
@@ -57,7 +82,7 @@ impl Link {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "the server never ended it after {bytes:?}");
             self.stream.set_read_timeout(Some(left)).expect("a timeout");
-            match self.stream.read(&mut buffer) {
+            match self.read_some(&mut buffer) {
                 Ok(0) => return bytes,
                 Ok(count) => bytes.extend_from_slice(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return bytes,
@@ -67,11 +92,18 @@ impl Link {
         }
     }
 
+    fn read_some(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match &mut self.tls {
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.stream).read(buffer),
+            None => self.stream.read(buffer),
+        }
+    }
+
     /// Reads once; false when nothing came, or the end.
     fn read(&mut self, patience: Duration) -> bool {
         self.stream.set_read_timeout(Some(patience)).expect("a timeout");
         let mut buffer = [0; 65_536];
-        match self.stream.read(&mut buffer) {
+        match self.read_some(&mut buffer) {
             Ok(count) => {
                 self.arrived.extend_from_slice(&buffer[..count]);
                 count > 0

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::control::config::{Change, Config};
+use crate::control::tls::certificate::CertificateFacts;
 use crate::turn::ListenerId;
 
 /// Commands that may wait.
@@ -88,6 +89,19 @@ pub(in crate::control) struct ServerStatus {
     pub(in crate::control) listeners: Vec<SocketAddr>,
     /// What should be served and cannot be, one line each.
     pub(in crate::control) lacking: Vec<String>,
+    /// What clients on TLS are shown.
+    pub(in crate::control) certificates: Vec<CertificateFacts>,
+    /// How often certificates were replaced.
+    pub(in crate::control) certificate_reloads: CertificateReloads,
+}
+
+/// How often certificates were read again to replace those that held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::control) struct CertificateReloads {
+    /// Others hold since.
+    pub(in crate::control) succeeded: u64,
+    /// Something was wrong with them.
+    pub(in crate::control) failed: u64,
 }
 
 impl ServerStatus {
@@ -101,6 +115,8 @@ impl ServerStatus {
             relays: config.relays.iter().map(|relay| relay.advertised).collect(),
             listeners: config.listeners().into_iter().map(|it| it.address).collect(),
             lacking: Vec::new(),
+            certificates: Vec::new(),
+            certificate_reloads: CertificateReloads::default(),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::commands::{CommandSender, DrainRequest, Progress, ServerStatus, State};
 use super::line_writer::{BrokenOff, LineWriter};
 use super::protocol::{
-    BoundChannel, ControlRequest, Draining, Held, Line, PermittedPeer, SessionDetail, SessionRow,
-    Status, seconds,
+    BoundChannel, CertificateRow, ControlRequest, Draining, Held, Line, PermittedPeer,
+    SessionDetail, SessionRow, Status, seconds,
 };
 use crate::control::config::{Config, Origin};
 use crate::control::log::totals::{Totals, held};
@@ -94,6 +94,7 @@ impl Handler {
             between_clients: totals.between_clients.into(),
             dropped: totals.dropped,
             held: Held::of(&held(&sample.known)),
+            certificates: server.certificates.into_iter().map(CertificateRow::from).collect(),
         }
     }
 

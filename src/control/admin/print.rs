@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::protocol::{Held, Line, LoadRow, SessionDetail, SessionRow, Status};
+use super::protocol::{CertificateRow, Held, Line, LoadRow, SessionDetail, SessionRow, Status};
 use crate::control::config::Change;
 use crate::control::escape;
 
@@ -59,6 +59,10 @@ fn status_words(status: &Status) -> String {
         "relaying",
         format!("{} ports {}", joined(&status.relays), status.relay_ports),
     );
+    for CertificateRow { name, not_after, .. } in &status.certificates {
+        let until = format!("{} until {not_after}", escape::text(name));
+        field(&mut text, "certificate", until);
+    }
     field(&mut text, "allocations", allocations);
     field(&mut text, "to peers", load(status.to_peers));
     field(&mut text, "to clients", load(status.to_clients));
@@ -121,13 +125,16 @@ pub(super) fn detail_words(detail: &SessionDetail) -> String {
 }
 
 fn change_words(change: &Change) -> String {
-    let Change { applied, restart } = change;
+    let Change { applied, restart, certificates } = change;
     let mut text = match applied.as_slice() {
         [] => "nothing has changed\n".to_owned(),
         [..] => format!("holds from now on: {}\n", applied.join(", ")),
     };
     if !restart.is_empty() {
         text += &format!("needs a restart: {}\n", restart.join(", "));
+    }
+    if let Some(problem) = certificates {
+        text += &format!("the certificates stay as they were: {}\n", escape::text(problem));
     }
     text
 }
@@ -200,7 +207,11 @@ mod tests {
 
     #[test]
     fn a_reload_says_what_holds_and_what_does_not() {
-        let change = Change { applied: vec!["user".into()], restart: vec!["listen".into()] };
+        let change = Change {
+            applied: vec!["user".into()],
+            restart: vec!["listen".into()],
+            certificates: None,
+        };
         assert_eq!(change_words(&change), "holds from now on: user\nneeds a restart: listen\n");
         assert_eq!(change_words(&Change::default()), "nothing has changed\n");
     }

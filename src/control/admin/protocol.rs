@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::control::config::Change;
+use crate::control::tls::certificate::CertificateFacts;
 use crate::{io, turn};
 
 /// What is asked for.
@@ -107,6 +108,27 @@ pub(super) struct Status {
     pub(super) dropped: u64,
     /// Since the start; nothing before the first sample.
     pub(super) held: Option<Held>,
+    /// What clients on TLS are shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) certificates: Vec<CertificateRow>,
+}
+
+/// A certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CertificateRow {
+    /// Its first name.
+    pub(super) name: String,
+    /// Last second that it holds, since the Unix epoch.
+    pub(super) not_after_s: i64,
+    /// The day of that, in UTC.
+    pub(super) not_after: String,
+}
+
+impl From<CertificateFacts> for CertificateRow {
+    fn from(facts: CertificateFacts) -> Self {
+        let CertificateFacts { name, not_after_s, not_after, .. } = facts;
+        Self { name, not_after_s, not_after }
+    }
 }
 
 /// One session of a list.

@@ -6,6 +6,7 @@
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -17,6 +18,7 @@ use super::import::{self, ImportArgs};
 use super::manual::{self, CompletionsArgs};
 use crate::control::config::{Config, ConfigError, Options, Origin, example_file};
 use crate::control::server::start::{memory, wait};
+use crate::control::tls;
 use crate::control::{admin, escape};
 
 /// The command line or the configuration is wrong.
@@ -88,7 +90,11 @@ fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
                 for exposure in &config.exposed {
                     eprintln!("uturn: {}", escape::text(&exposure.to_string()));
                 }
-                say(&escape::lines(&config.summary()))
+                let said = say(&escape::lines(&config.summary()));
+                match tls::load::load(&config.tls_files(), SystemTime::now()) {
+                    Ok(_) => said,
+                    Err(unfit) => misuse(&unfit.to_string()),
+                }
             })
         }
         Some(Command::Check(args)) => check(&args),

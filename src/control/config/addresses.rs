@@ -10,7 +10,7 @@ use super::file::source::{Remedy, WrittenAt};
 use super::machine::Machine;
 use super::schema::{self, Key, Options};
 use super::value::Value;
-use super::value::address::ExternalIp;
+use super::value::address::{ExternalIp, TLS_PORT};
 use super::value::raw::Given;
 use crate::turn::RelayAddress;
 use crate::wire::Family;
@@ -28,6 +28,8 @@ pub struct Asked {
     /// Where relay ports are to be; `None` for wherever the machine is reached.
     pub(super) relay_ips: Option<Vec<IpAddr>>,
     pub(super) external_ips: Vec<ExternalIp>,
+    /// Where TLS clients are to be heard; none without a certificate.
+    pub(super) listen_tls: Vec<SocketAddr>,
     /// Where numbers are to be shown.
     pub(super) metrics: Vec<SocketAddr>,
 }
@@ -37,6 +39,8 @@ pub struct Asked {
 pub struct Addresses {
     /// Concrete, sorted, each once; those that are missing, too.
     pub listen: Vec<SocketAddr>,
+    /// Those for TLS alone, likewise; none of `listen`.
+    pub listen_tls: Vec<SocketAddr>,
     /// Of one family the first is preferred.
     pub relays: Vec<RelayAddress>,
     /// Addresses that were written down and that the machine does not have now; each once.
@@ -71,10 +75,14 @@ impl Unfit {
 impl Asked {
     fn of(options: &Options) -> Self {
         let default = || DEFAULT_LISTEN.into_iter().filter_map(|any| SocketAddr::read(any).ok());
-        let listen = options.listen.as_ref().map(|given| given.iter().map(|it| it.value).collect());
+        let listen: Vec<SocketAddr> = match &options.listen {
+            Some(given) => given.iter().map(|it| it.value).collect(),
+            None => default().collect(),
+        };
         let relay_ips = options.relay_ip.as_ref();
         Self {
-            listen: listen.unwrap_or_else(|| default().collect()),
+            listen_tls: listen_tls(options, &listen),
+            listen,
             relay_ips: relay_ips.map(|given| given.iter().map(|it| it.value).collect()),
             external_ips: options.external_ip.iter().flatten().map(|it| it.value).collect(),
             metrics: options.metrics.iter().flatten().map(|it| it.value.0).collect(),
@@ -85,7 +93,9 @@ impl Asked {
     /// those stay that are in use.
     pub(super) fn on(&self, machine: &Machine, in_use: &Addresses) -> Result<Addresses, Unfit> {
         let mut addresses = Addresses { missing: self.missing(machine), ..Addresses::default() };
-        addresses.listen = self.listen_on(machine, in_use)?;
+        addresses.listen = listen_on(&schema::LISTEN, &self.listen, machine, &in_use.listen)?;
+        addresses.listen_tls =
+            listen_on(&schema::LISTEN_TLS, &self.listen_tls, machine, &in_use.listen_tls)?;
         let locals = match &self.relay_ips {
             Some(given) if given.is_empty() => {
                 return written(
@@ -122,7 +132,7 @@ impl Asked {
 
     /// Addresses that were written down and cannot be bound.
     fn missing(&self, machine: &Machine) -> Vec<IpAddr> {
-        let listen = self.listen.iter().map(SocketAddr::ip);
+        let listen = self.listen.iter().chain(&self.listen_tls).map(SocketAddr::ip);
         let privates = self.external_ips.iter().filter_map(|external| external.private);
         let relays = self.relay_ips.iter().flatten().copied();
         let metrics = self.metrics.iter().map(SocketAddr::ip);
@@ -134,31 +144,6 @@ impl Asked {
             }
         }
         missing
-    }
-
-    fn listen_on(&self, machine: &Machine, in_use: &Addresses) -> Result<Vec<SocketAddr>, Unfit> {
-        let mut listen: Vec<SocketAddr> = Vec::new();
-        for asked in &self.listen {
-            if !asked.ip().is_unspecified() {
-                listen.push(*asked);
-                continue;
-            }
-            let fits = |ip: &IpAddr| ip.is_ipv4() == asked.ip().is_ipv4();
-            let is_kept = |at: &&SocketAddr| {
-                at.port() == asked.port() && fits(&at.ip()) && machine.present.contains(&at.ip())
-            };
-            let own = machine.addresses.iter().copied().filter(fits);
-            listen.extend(own.map(|own| SocketAddr::new(own, asked.port())));
-            listen.extend(in_use.listen.iter().filter(is_kept));
-        }
-        listen.sort();
-        listen.dedup();
-        if listen.len() > LISTEN_MAX {
-            let problem =
-                format!("that makes {} addresses: write {LISTEN_MAX} at most", listen.len());
-            return written(&schema::LISTEN, None, problem);
-        }
-        Ok(listen)
     }
 
     /// Takes one address of each family, or those that `external-ip` names as private.
@@ -276,6 +261,48 @@ impl Addresses {
         let here = self.listen.iter().filter(|address| !self.missing.contains(&address.ip()));
         here.copied().collect()
     }
+}
+
+/// Where TLS clients are to be heard: by default where all others are, at the port that is meant
+/// for it.
+fn listen_tls(options: &Options, listen: &[SocketAddr]) -> Vec<SocketAddr> {
+    match (&options.tls_certificate, &options.listen_tls) {
+        (None, _) => Vec::new(),
+        (Some(certificates), _) if certificates.is_empty() => Vec::new(),
+        (Some(_), Some(given)) => given.iter().map(|it| it.value.0).collect(),
+        (Some(_), None) => listen.iter().map(|at| SocketAddr::new(at.ip(), TLS_PORT)).collect(),
+    }
+}
+
+/// The sockets of what was asked for: one on each address of a family where that was. Those in use
+/// stay as long as their address does.
+fn listen_on(
+    key: &'static Key,
+    asked: &[SocketAddr],
+    machine: &Machine,
+    in_use: &[SocketAddr],
+) -> Result<Vec<SocketAddr>, Unfit> {
+    let mut listen: Vec<SocketAddr> = Vec::new();
+    for asked in asked {
+        if !asked.ip().is_unspecified() {
+            listen.push(*asked);
+            continue;
+        }
+        let fits = |ip: &IpAddr| ip.is_ipv4() == asked.ip().is_ipv4();
+        let is_kept = |at: &&SocketAddr| {
+            at.port() == asked.port() && fits(&at.ip()) && machine.present.contains(&at.ip())
+        };
+        let own = machine.addresses.iter().copied().filter(fits);
+        listen.extend(own.map(|own| SocketAddr::new(own, asked.port())));
+        listen.extend(in_use.iter().filter(is_kept));
+    }
+    listen.sort();
+    listen.dedup();
+    if listen.len() > LISTEN_MAX {
+        let problem = format!("that makes {} addresses: write {LISTEN_MAX} at most", listen.len());
+        return written(key, None, problem);
+    }
+    Ok(listen)
 }
 
 /// Prefers the default route's source among the addresses listened on, and one that stays to one

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use ipnet::IpNet;
 
-use super::addresses::Addresses;
+use super::addresses::{Addresses, Asked};
 use super::derived;
 use super::schema::{FIELDS, When};
 use super::settled::Config;
@@ -20,6 +20,9 @@ pub struct Change {
     pub applied: Vec<String>,
     /// They hold after a restart: sockets, threads and rings are made once.
     pub restart: Vec<String>,
+    /// Why the certificates stay as they were, although they were to be read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<String>,
 }
 
 impl Config {
@@ -35,7 +38,8 @@ impl Config {
         let mut former_realms = self.former_realms.clone();
         former_realms.insert(0, self.values.realm.0.clone());
         let mut held = Config {
-            asked: self.asked.clone(),
+            // Workers open and close listeners for TLS while they run.
+            asked: Asked { listen_tls: new.asked.listen_tls, ..self.asked.clone() },
             listen: self.listen.clone(),
             missing: self.missing.clone(),
             relays: self.relays.clone(),
@@ -58,15 +62,20 @@ impl Config {
             let differing = fields.filter(|field| !derived::same(self, new, field));
             differing.map(|field| field.key.name.to_owned()).collect()
         };
-        Change { applied: differing(When::Live), restart: differing(When::Restart) }
+        Change {
+            applied: differing(When::Live),
+            restart: differing(When::Restart),
+            certificates: None,
+        }
     }
 
     /// Takes over other addresses. A limit of allocations that was as high as the relay ports goes
     /// with them.
     pub(in crate::control) fn take(&mut self, addresses: Addresses, local: Vec<IpNet>) {
         let is_all = self.values.total_quota == self.most_allocations();
-        let Addresses { listen, relays, missing } = addresses;
-        (self.listen, self.relays, self.missing, self.local) = (listen, relays, missing, local);
+        let Addresses { listen, listen_tls, relays, missing } = addresses;
+        (self.listen, self.listen_tls) = (listen, listen_tls);
+        (self.relays, self.missing, self.local) = (relays, missing, local);
         if is_all {
             self.values.total_quota = self.most_allocations();
         }
@@ -124,6 +133,17 @@ mod tests {
         assert_eq!(held.values.log, tracing::level_filters::LevelFilter::WARN);
         assert_eq!(held.values.log_format, crate::control::config::LogFormat::Text);
         assert_eq!(held.values.total_quota, 50);
+    }
+
+    #[test]
+    fn a_first_certificate_brings_its_listeners_without_a_restart() {
+        let pair = format!("{BASE}tls-certificate = ['/a']\ntls-key = ['/b']");
+        let (mut held, change) = config(BASE).adopt(config(&pair));
+        assert_eq!(change.applied, ["tls-certificate", "tls-key", "listen-tls"]);
+        assert_eq!(change.restart, [""; 0]);
+        let machine = crate::control::config::Machine::with(&["10.0.0.5"]);
+        held.take(held.addresses_on(&machine).unwrap(), Vec::new());
+        assert_eq!(held.listen_tls, ["10.0.0.5:5349".parse().unwrap()]);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //!
 //! A key without an entry here is shown and compared by its field of the settled values.
 
-use super::schema::{self, EXTERNAL_IP, Field, LISTEN, METRICS, RELAY_IP, USERS_FILE, WORKERS};
+use super::schema::{
+    self, EXTERNAL_IP, Field, LISTEN, LISTEN_TLS, METRICS, RELAY_IP, USERS_FILE, WORKERS,
+};
 use super::settled::Config;
 
 /// How such a key is shown and compared.
@@ -15,11 +17,16 @@ struct Derived {
     same: fn(&Config, &Config) -> bool,
 }
 
-const DERIVED: [Derived; 6] = [
+const DERIVED: [Derived; 7] = [
     Derived {
         key: &LISTEN,
         shown: |config| list(&config.listen),
         same: |one, other| one.asked.listen == other.asked.listen,
+    },
+    Derived {
+        key: &LISTEN_TLS,
+        shown: |config| list(&config.listen_tls),
+        same: |one, other| one.asked.listen_tls == other.asked.listen_tls,
     },
     Derived {
         key: &RELAY_IP,

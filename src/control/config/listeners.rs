@@ -1,14 +1,18 @@
-//! What clients are heard on: each address for UDP and for TCP.
+//! What clients are heard on: each address for UDP and, if that is wanted, for TCP; and those for
+//! TLS alone.
 
 use super::settled::Config;
 use crate::worker::{Listen, ListenKind};
 
 impl Config {
-    /// Every listener, in the order of its name at the start: those for UDP first.
+    /// Every listener, in the order of its name at the start: those for UDP first, so that they
+    /// are named as their addresses are.
     pub(in crate::control) fn listeners(&self) -> Vec<Listen> {
         let datagrams = self.listen.iter().copied().map(Listen::datagrams);
-        let streams = self.listen.iter().copied().map(Listen::streams);
-        datagrams.chain(streams).collect()
+        let streams = self.listen.iter().filter(|_| self.values.tcp.0);
+        let streams = streams.copied().map(Listen::streams);
+        let tls = self.listen_tls.iter().copied().map(Listen::tls_streams);
+        datagrams.chain(streams).chain(tls).collect()
     }
 
     /// How many listeners a worker has of a kind.

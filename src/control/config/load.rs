@@ -52,7 +52,9 @@ impl Config {
         let content = content(&in_file);
         let mut config = Settling { source: &source, machine }.settle(&flags.over(in_file))?;
         let users = config.users_file.as_ref().map(|users| (&*users.path, Content::Secret));
-        let files = file.map(|file| (file, content)).into_iter().chain(users);
+        let pairs = config.tls_files();
+        let keys = pairs.iter().map(|pair| (&*pair.key, Content::PrivateKey));
+        let files = file.map(|file| (file, content)).into_iter().chain(users).chain(keys);
         config.exposed = files.flat_map(|(file, content)| exposure::of(file, content)).collect();
         Ok(config)
     }

@@ -35,7 +35,7 @@ impl Settling<'_> {
             let error = self.source.error(unfit.place(options), unfit.key.name, unfit.problem);
             ConfigError { remedy: unfit.remedy, ..error }
         };
-        let (asked, Addresses { listen, relays, missing }) =
+        let (asked, Addresses { listen, listen_tls, relays, missing }) =
             addresses::addresses(options, self.machine).map_err(unfit)?;
         let mut values = options.settle(self.source)?;
         let most_allocations = values.relay_ports.count() * size(relays.len());
@@ -45,6 +45,7 @@ impl Settling<'_> {
         };
         self.check_alternates(options, &listen)?;
         self.check_usage(options)?;
+        self.check_tls(options, &values, (&listen, &listen_tls))?;
         self.check_users(options)?;
         self.check_secrets(options)?;
         let users_file = self.users_file(options, &values.user)?;
@@ -56,6 +57,7 @@ impl Settling<'_> {
         Ok(Config {
             asked,
             listen,
+            listen_tls,
             relays,
             missing,
             former_realms: Vec::new(),
@@ -97,6 +99,38 @@ impl Settling<'_> {
                 self.fail(&schema::USAGE_INTERVAL, Some(*place), problem)
             }
             (Some(_), _) | (None, Some(Given { value: 0, .. }) | None) => Ok(()),
+        }
+    }
+
+    /// Certificates and keys are pairs, and TLS without one is nothing.
+    fn check_tls(
+        &self,
+        options: &Options,
+        values: &Values,
+        (listen, listen_tls): (&[SocketAddr], &[SocketAddr]),
+    ) -> Result<(), ConfigError> {
+        let place = |given: Option<&Given<FilePath>>| given.map(|given| given.place);
+        let certificates = options.tls_certificate.as_deref().unwrap_or_default();
+        let keys = options.tls_key.as_deref().unwrap_or_default();
+        if let Some(alone) = certificates.get(keys.len()) {
+            let problem = "there is no key for it: write tls-key, too".to_owned();
+            return self.fail(&schema::TLS_CERTIFICATE, place(Some(alone)), problem);
+        }
+        if let Some(alone) = keys.get(certificates.len()) {
+            let problem = "there is no certificate for it: write tls-certificate, too".to_owned();
+            return self.fail(&schema::TLS_KEY, place(Some(alone)), problem);
+        }
+        let given = options.listen_tls.iter().flatten().next();
+        if let Some(given) = given.filter(|_| certificates.is_empty()) {
+            let problem = "there is no certificate: write tls-certificate and tls-key, too";
+            return self.fail(&schema::LISTEN_TLS, Some(given.place), problem.to_owned());
+        }
+        match listen_tls.iter().find(|at| values.tcp.0 && listen.contains(at)) {
+            Some(at) => {
+                let problem = format!("{at} is in listen, which takes TLS, too: leave it out");
+                self.fail(&schema::LISTEN_TLS, given.map(|given| given.place), problem)
+            }
+            None => Ok(()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The settled configuration, and what the rest of the program asks it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -12,6 +12,7 @@ use super::file::users::UsersFile;
 use super::machine::Machine;
 use super::schema::Values;
 use super::value::credential::User;
+use super::value::path::FilePath;
 use crate::turn::RelayAddress;
 
 /// Everything the server was told, resolved.
@@ -22,6 +23,8 @@ pub struct Config {
     /// Addresses the STUN port is opened on; concrete, sorted, each once, at least one of them
     /// here.
     pub listen: Vec<SocketAddr>,
+    /// Addresses that TLS clients alone are heard on, likewise; none without a certificate.
+    pub listen_tls: Vec<SocketAddr>,
     /// Addresses relay ports are opened on, at least one; of one family the first is preferred.
     pub relays: Vec<RelayAddress>,
     /// Addresses that were asked for by name and that this machine does not have yet.
@@ -44,6 +47,15 @@ pub struct Config {
     pub metrics: Vec<SocketAddr>,
     /// Files that others on this machine may read or change and should not.
     pub exposed: Vec<Exposure>,
+}
+
+/// Where a certificate and its key are; it may be one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairFiles {
+    /// The certificate, and what leads from it to a root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// Where a worker runs.
@@ -76,6 +88,17 @@ impl Config {
     pub(super) fn most_allocations(&self) -> u32 {
         let relays = u32::try_from(self.relays.len()).unwrap_or(u32::MAX);
         self.values.relay_ports.count().saturating_mul(relays)
+    }
+
+    /// The files of each certificate and of its key.
+    pub(in crate::control) fn tls_files(&self) -> Vec<PairFiles> {
+        let Values { tls_certificate, tls_key, .. } = &self.values;
+        let pairs = tls_certificate.iter().zip(tls_key);
+        let paths = |(certificate, key): (&FilePath, &FilePath)| PairFiles {
+            certificate: certificate.0.clone(),
+            key: key.0.clone(),
+        };
+        pairs.map(paths).collect()
     }
 
     /// Names everything that leads to this machine: its own addresses, what it listens on even if
@@ -115,6 +138,7 @@ impl Config {
     pub(in crate::control) fn addresses_on(&self, machine: &Machine) -> Result<Addresses, String> {
         let in_use = Addresses {
             listen: self.listen.clone(),
+            listen_tls: self.listen_tls.clone(),
             relays: self.relays.clone(),
             missing: self.missing.clone(),
         };

@@ -1,5 +1,7 @@
 //! The rules of the configuration, on a machine that never changes.
 
+mod faults;
+
 use std::net::{IpAddr, SocketAddr};
 
 use clap::{CommandFactory, Parser};
@@ -43,6 +45,9 @@ pub(super) fn settle(file: &str, words: &[&str]) -> Result<Config, ConfigError> 
     Settling { source: &source, machine: &machine() }.settle(&options)
 }
 
+/// Settling reads no certificate.
+const PAIR: &str = "tls-certificate = ['/a']\ntls-key = ['/b']";
+
 fn from_file(file: &str) -> Config {
     settle(file, &[]).unwrap()
 }
@@ -68,8 +73,10 @@ fn binds(config: &Config) -> Vec<IpAddr> {
 #[test]
 fn every_key_can_be_written_in_the_file() {
     for key in KEYS {
-        settle(&line(key), &["--relay-ip", "127.0.0.1", "--usage-records", "/usage"])
-            .unwrap_or_else(|e| panic!("{e}"));
+        let beside =
+            "--relay-ip=127.0.0.1 --usage-records=/usage --tls-certificate=/a --tls-key=/b";
+        let beside: Vec<&str> = beside.split(' ').collect();
+        settle(&line(key), &beside).unwrap_or_else(|e| panic!("{e}"));
     }
 }
 
@@ -152,6 +159,22 @@ fn the_command_line_wins_for_every_key() {
         ("log = 'info'", "--log=warn", "log = \"warn\""),
         ("log-format = 'text'", "--log-format=json", "log-format = \"json\""),
         ("core-dumps = false", "--core-dumps=on", "core-dumps = \"on\""),
+        ("tcp = true", "--tcp=off", "tcp = \"off\""),
+        (
+            "proxy-from = ['10.0.0.0/8']",
+            "--proxy-from=10.1.0.0/16",
+            "proxy-from = [\"10.1.0.0/16\"]",
+        ),
+        ("streams = 16", "--streams=17", "streams = 17"),
+        ("streams-per-source = 1", "--streams-per-source=2", "streams-per-source = 2"),
+        ("stream-delay = 50", "--stream-delay=60", "stream-delay = 60"),
+        (
+            &format!("{PAIR}\nlisten-tls = ['10.0.0.5']"),
+            "--listen-tls=10.0.0.6:443",
+            "listen-tls = [\"10.0.0.6:443\"]",
+        ),
+        (PAIR, "--tls-certificate=/c", "tls-certificate = [\"/c\"]"),
+        (PAIR, "--tls-key=/c", "tls-key = [\"/c\"]"),
     ];
     for (file, flag, holds) in wins {
         let summary = settle(file, &[flag]).unwrap().summary();
@@ -166,122 +189,6 @@ fn the_command_line_wins_for_every_key() {
         let is_tried =
             wins.iter().any(|(_, flag, _)| flag.starts_with(&format!("--{}=", key.name)));
         assert!(is_tried, "{}", key.name);
-    }
-}
-
-/// Each file, the line that is named, the key, and a part of the problem.
-const BAD_FILES: [(&str, usize, &str, &str); 40] = [
-    ("relay-ports = '6000-5000'", 1, "relay-ports", "6000-5000 is reversed: write 5000-6000"),
-    ("relay-ports = '5000'", 1, "relay-ports", "write LOW-HIGH"),
-    ("relay-ports = '80-5000'", 1, "relay-ports", "begins below 1024"),
-    ("relay-ports = '5000-70000'", 1, "relay-ports", "not a port range"),
-    ("relay-ports = 5000", 1, "relay-ports", "not a port range"),
-    ("\nrelay-ip = ['192.0.2.9']", 2, "relay-ip", "not an address of this machine"),
-    ("relay-ip = ['0.0.0.0']", 1, "relay-ip", "write the address itself"),
-    ("relay-ip = ['224.0.0.1']", 1, "relay-ip", "group address"),
-    ("relay-ip = ['::ffff:10.0.0.5']", 1, "relay-ip", "write it as 10.0.0.5"),
-    ("relay-ip = ['node-1']", 1, "relay-ip", "not an IP address"),
-    (
-        "external-ip = ['2001:db8::9']\nrelay-ip = ['10.0.0.5']",
-        1,
-        "external-ip",
-        "no relay address of the family",
-    ),
-    (
-        "external-ip = ['198.51.100.1']\nrelay-ip = ['10.0.0.5', '10.0.0.6']",
-        1,
-        "external-ip",
-        "several relay addresses",
-    ),
-    (
-        "external-ip = ['198.51.100.1/10.0.0.6']\nrelay-ip = ['10.0.0.5']",
-        1,
-        "external-ip",
-        "10.0.0.6 is not a relay address",
-    ),
-    ("external-ip = ['198.51.100.1/2001:db8::5']", 1, "external-ip", "mixes IPv4 with IPv6"),
-    (
-        "external-ip = ['198.51.100.1',\n '198.51.100.2']",
-        2,
-        "external-ip",
-        "second external address",
-    ),
-    ("user = ['alice:a',\n  'bob:b',\n  'alice:c']", 3, "user", "'alice' is there twice"),
-    ("user = ['alice:']", 1, "user", "the password is empty"),
-    ("user = [':secret']", 1, "user", "the name is empty"),
-    ("user = ['alice']", 1, "user", "write NAME:PASSWORD"),
-    ("user = \"alice:a\"", 1, "user", "expected a sequence"),
-    ("secret = ['short']", 1, "secret", "has 5 bytes"),
-    ("secret = ['']", 1, "secret", "empty"),
-    ("realm = ''", 1, "realm", "it has 0 characters: write 1 to 127"),
-    ("workers = 0", 1, "workers", "0 is out of bounds: write 1-128"),
-    ("workers = 129", 1, "workers", "out of bounds"),
-    ("workers = -1", 1, "workers", "not a whole number"),
-    ("workers = 1.5", 1, "workers", "expected one value"),
-    ("max-lifetime = 0", 1, "max-lifetime", "write 1-86400"),
-    ("allow-peers = ['10.0.0.0/33']", 1, "allow-peers", "not a network"),
-    ("deny-peers = ['everything']", 1, "deny-peers", "not a network"),
-    ("listen = ['127.0.0.1:0']", 1, "listen", "port 0"),
-    ("listen = ['192.0.2.9:3478']", 1, "listen", "not an address of this machine"),
-    ("metrics = ['127.0.0.1']", 1, "metrics", "write 9641 or"),
-    ("metrics = [0]", 1, "metrics", "port 0"),
-    ("\nusage-interval = 60", 2, "usage-interval", "write usage-records, too"),
-    ("usage-records = ''", 1, "usage-records", "no path"),
-    ("log = 'loud'", 1, "log", "write one of off, error"),
-    ("realm = 'a'\nrealm = 'b'", 2, "realm", "duplicate key"),
-    ("realm = 'a'\nrelam = 'b'", 2, "relam", "unknown field"),
-    ("realm = 'a'\nworkers 4", 2, "workers", "="),
-];
-
-#[test]
-fn a_bad_value_in_the_file_names_file_line_and_key() {
-    for (file, line, key, problem) in BAD_FILES {
-        let error = settle(file, &[]).expect_err(file);
-        assert_eq!(error.origin, format!("uturn.toml:{line}"), "{file}: {error}");
-        assert_eq!(error.key, key, "{file}: {error}");
-        assert!(error.problem.contains(problem), "{file}: {error}");
-        assert_eq!(error.to_string().lines().count(), 1, "{file}: {error}");
-    }
-}
-
-// One line of the log, whatever somebody put into the file.
-#[test]
-fn an_error_shows_little_of_a_long_line() {
-    let long = "long words ".repeat(10_000);
-    let one = "x".repeat(100_000);
-    let most = 400 + KEYS.iter().map(|key| key.name.len() + 4).sum::<usize>();
-    for file in [
-        long.clone(),
-        one.clone(),
-        format!("{one} = 1"),
-        format!("'{long}' = 1"),
-        format!("realm = '{long}"),
-        format!("log = '{long}'"),
-        format!("workers = '{one}'"),
-        format!("allow-peers = ['{long}']"),
-        format!("realm = 1\nrealm = {one}"),
-    ] {
-        let start = &file[..20];
-        let error = settle(&file, &[]).expect_err(start).to_string();
-        assert!(error.len() <= most, "{} bytes for {start}…: {error:.600}", error.len());
-    }
-    let error = settle(&format!("log = '{long}'"), &[]).unwrap_err();
-    assert!(error.problem.contains("write one of off, error"), "{error}");
-}
-
-#[test]
-fn a_bad_value_on_the_command_line_is_named_after_its_flag() {
-    let bad = [
-        (["--workers", "300"], "command line: workers: 300 is out of bounds"),
-        (["--relay-ip", "192.0.2.9"], "command line: relay-ip: 192.0.2.9 is not an address"),
-        (
-            ["--external-ip", "2001:db8::9/::1"],
-            "command line: external-ip: ::1 is not a relay address",
-        ),
-    ];
-    for (words, start) in bad {
-        let error = settle("relay-ip = ['10.0.0.5']", &words).unwrap_err().to_string();
-        assert!(error.starts_with(start), "{error}");
     }
 }
 
@@ -313,6 +220,21 @@ fn listening_everywhere_means_a_socket_on_every_address() {
         v4,
         everywhere[..3].iter().map(|a| (a.ip(), 5000).into()).collect::<Vec<SocketAddr>>()
     );
+}
+
+#[test]
+fn tls_clients_are_heard_at_their_port_of_every_listening_address_once_there_is_a_certificate() {
+    let heard = |words: &[&str]| {
+        let pair = ["--tls-certificate=/a", "--tls-key=/b"];
+        let tls = from_flags(&[&pair[..], words].concat()).listen_tls;
+        tls.iter().map(SocketAddr::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(from_flags(&[]).listen_tls, []);
+    assert_eq!(heard(&["--listen=10.0.0.5:5000", "--listen=10.0.0.5"]), ["10.0.0.5:5349"]);
+    assert_eq!(heard(&["--listen-tls=[::]:443"]), ["[::1]:443", "[2001:db8::5]:443"]);
+    assert_eq!(heard(&["--listen-tls=10.0.0.6"]), ["10.0.0.6:5349"]);
+    let shared = ["--listen=10.0.0.5:443", "--listen-tls=10.0.0.5:443"];
+    assert_eq!(heard(&[&shared[..], &["--tcp=off"]].concat()), ["10.0.0.5:443"], "UDP and TLS");
 }
 
 #[test]

@@ -146,6 +146,15 @@ fn status() -> ServerStatus {
         relays: Vec::new(),
         listeners: Vec::new(),
         lacking: Vec::new(),
+        certificates: vec![super::tls::certificate::CertificateFacts {
+            name: "turn.example.org".to_owned(),
+            names: vec!["turn.example.org".to_owned()],
+            path: "/etc/uturn/fullchain.pem".into(),
+            not_after_s: 4_102_444_800,
+            not_after: "2100-01-01".to_owned(),
+            is_rsa: false,
+        }],
+        certificate_reloads: super::admin::commands::CertificateReloads::default(),
     }
 }
 

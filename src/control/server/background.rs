@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::answers::gather;
 use super::change::follow::Problem;
 use super::change::reload::{Looked, Reread};
+use super::change::renewal::Renewed;
 use crate::control::config::Change;
 use crate::worker::Snapshot;
 
@@ -29,6 +30,8 @@ pub(in crate::control) enum BackgroundOutcome {
     Drops(Vec<Snapshot>),
     /// The files were read again, or an error names what is wrong with them.
     Reread(Result<Box<Reread>, String>),
+    /// The certificates were read again.
+    Renewed(Box<Renewed>),
     /// The machine's addresses were looked at, or it could not be done.
     Looked(Result<Box<Looked>, Problem>),
     /// So many workers have the other rules, in time; and why they were given them.

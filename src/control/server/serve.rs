@@ -12,11 +12,12 @@ use tracing::{error, info, warn};
 use super::background::Background;
 use super::change::follow::Followed;
 use super::change::reload::Reload;
+use super::change::renewal::Renewal;
 use super::change::rules::Rules;
 use super::reports::reports;
 use super::service::Service;
 use super::signals::Signals;
-use super::start::plan::{Holder, nonces, open_files, plan, settings};
+use super::start::plan::{Holder, StartRules, nonces, open_files, plan};
 use super::start::runtime::Runtime;
 use super::start::{banner, files, memory};
 use super::supervisor::{self, Supervisor};
@@ -43,7 +44,8 @@ use crate::control::usage::{
 use crate::io::{BufferSizes, Facts};
 use crate::turn::{Alternates, ListenerId, RelayAddress, Settings, WorkerIndex};
 use crate::worker::{
-    self, DriverKind, GrantedSockets, Limits, Listen, Snapshot, SpawnError, Tell, Workers,
+    self, DriverKind, GrantedSockets, Limits, Listen, Snapshot, SpawnError, StreamRules, Tell,
+    Workers,
 };
 
 /// How long the log's reader has for the last lines, once everything else has ended.
@@ -84,8 +86,9 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let (records, writer) = open_records(&config, &runtime, &names, &counts)?;
     let (tell, reports) = reports();
     let nonces = nonces()?;
-    let settings = Arc::new(settings(&config, nonces.clone()));
-    let (workers, driver) = spawn(&config, &settings, &tell).map_err(io::Error::other)?;
+    let renewal = renewal(&config, &runtime, &status)?;
+    let rules = StartRules::of(&config, &nonces, &renewal.holds);
+    let (workers, driver) = spawn(&config, &rules, &tell).map_err(io::Error::other)?;
     drop(tell);
     let (workers, name) = (Arc::new(workers), driver_name(driver));
     let readiness = Readiness::new();
@@ -115,12 +118,13 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
         drops: Drops::default(),
         readiness,
         reload,
-        rules: Rules::new(settings),
+        rules: Rules::new(rules.settings),
         commands,
         status,
         service,
         watch,
         followed,
+        renewal,
         drain: None,
         next_beat,
         reading: None,
@@ -128,6 +132,18 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let status = runtime.block_on(usage::beside(supervisor.run(), writing));
     runtime.leave();
     Ok(status)
+}
+
+/// Reads the certificates and begins to watch their files.
+fn renewal(
+    config: &Config,
+    runtime: &Runtime,
+    status: &watch::Sender<ServerStatus>,
+) -> io::Result<Renewal> {
+    let renewal = runtime.block_on(async { Renewal::begin(&config.tls_files()) });
+    let renewal = renewal.map_err(|unfit| io::Error::other(unfit.to_string()))?;
+    status.send_modify(|status| status.certificates.clone_from(&renewal.holds.facts));
+    Ok(renewal)
 }
 
 /// Opens the file of usage records, if one is configured, with what writes to it.
@@ -198,7 +214,7 @@ fn node(
 /// Takes io_uring if it is wanted and works, else the portable driver.
 fn spawn(
     config: &Config,
-    settings: &Arc<Settings>,
+    rules: &StartRules,
     tell: &Tell,
 ) -> Result<(Workers, DriverKind), SpawnError> {
     let facts = facts(config.values.io);
@@ -210,7 +226,7 @@ fn spawn(
     }
     let with = |driver| {
         let limit = files::raise_limit(open_files(config, Holder::of(driver, &facts)));
-        let workers = worker::spawn(&plan(config, settings, driver, &facts, limit), tell);
+        let workers = worker::spawn(&plan(config, rules, driver, &facts, limit), tell);
         workers.map(|workers| (workers, driver))
     };
     match (config.values.io, facts.uring) {
@@ -313,6 +329,10 @@ impl supervisor::WorkerControl for Arc<Workers> {
 
     fn listen(&self, listener: ListenerId, listen: Listen) -> Result<(), SpawnError> {
         Workers::listen(self, listener, listen)
+    }
+
+    fn set_stream_rules(&self, rules: &Arc<StreamRules>) {
+        Workers::set_stream_rules(self, rules);
     }
 
     fn relay_on(&self, relays: &[RelayAddress]) {

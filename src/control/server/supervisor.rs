@@ -17,6 +17,7 @@ use super::background::{Background, BackgroundOutcome};
 use super::change::drain::{Drain, Left};
 use super::change::follow::Followed;
 use super::change::reload::{Reading, Reload};
+use super::change::renewal::Renewal;
 use super::change::rules::Rules;
 use super::reports::Reports;
 use super::service::Service;
@@ -30,7 +31,7 @@ use crate::control::metrics::Readiness;
 use crate::control::network::watch::Watch;
 use crate::control::usage::LAST_RECORDS_WITHIN;
 use crate::turn::{Alternates, ListenerId, RelayAddress, Settings, WorkerIndex};
-use crate::worker::{Limits, Listen, Report, Role, Snapshot, SpawnError};
+use crate::worker::{Limits, Listen, Report, Role, Snapshot, SpawnError, StreamRules};
 
 /// Time that workers get to end after the first signal; they only close sockets.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -68,6 +69,9 @@ pub(in crate::control) trait WorkerControl {
     /// Has every worker listen on one more address, or again on one.
     fn listen(&self, listener: ListenerId, listen: Listen) -> Result<(), SpawnError>;
 
+    /// Gives every worker other rules for connections that come from now on.
+    fn set_stream_rules(&self, rules: &Arc<StreamRules>);
+
     /// Has every worker open relays on these addresses from now on, and on no others.
     fn relay_on(&self, relays: &[RelayAddress]);
 
@@ -100,6 +104,7 @@ pub(in crate::control) struct Supervisor<W> {
     pub(in crate::control) service: Service,
     pub(in crate::control) watch: Watch,
     pub(in crate::control) followed: Followed,
+    pub(in crate::control) renewal: Renewal,
     /// The drain under way.
     pub(in crate::control) drain: Option<Drain>,
     /// When the workers are asked how they are; `None` while they are, or nobody wants to know.
@@ -183,6 +188,7 @@ impl<W: WorkerControl> Supervisor<W> {
                 () = until(self.next_beat) => self.beat(),
                 () = until(self.events.due()) => self.settle(),
                 () = self.watch.changed() => self.look(),
+                () = self.renewal.watch.changed() => self.renew(),
                 () = until(self.followed.due()) => self.look(),
                 () = until(late_at) => self.reading_is_late(),
                 () = until(Some(next_drops)) => {
@@ -207,6 +213,7 @@ impl<W: WorkerControl> Supervisor<W> {
                 self.settle();
             }
             BackgroundOutcome::Reread(reread) => self.on_reread(reread),
+            BackgroundOutcome::Renewed(renewed) => self.on_renewed(*renewed),
             BackgroundOutcome::Looked(looked) => self.on_looked(looked),
             BackgroundOutcome::Ruled(cause, answered) => self.on_ruled(cause, answered),
         }

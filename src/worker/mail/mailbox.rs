@@ -13,6 +13,7 @@ use crate::worker::{
     start::listen::ListenerSockets,
     status::questions::Question,
     status::snapshot::Snapshot,
+    stream::rules::StreamRules,
 };
 use crate::{
     io::Waker,
@@ -65,6 +66,8 @@ pub(in crate::worker) enum Mail {
     Question(Question),
     /// Other rules from now on; the answer says that they hold.
     Settings(Arc<Settings>, Sender<WorkerIndex>),
+    /// Other rules for connections that come from now on.
+    StreamRules(Arc<StreamRules>),
     /// Listen on one more address, or again on one.
     Listen {
         /// How it is named from now on.

@@ -30,6 +30,7 @@ impl<D: Driver> Worker<D> {
                 self.server.reconfigure(settings);
                 answer.try_send(self.index).unwrap_or_default();
             }
+            Mail::StreamRules(rules) => self.streams.rules = rules,
             Mail::Listen { listener, sockets } => self.listen(listener, sockets),
             Mail::Relays(relays) => self.server.relay_on(&relays),
             Mail::StopListening(listener) => self.stop_listening(listener),

@@ -17,9 +17,6 @@ use crate::{
 /// Sockets of each worker on each UDP address: one for payload, one for requests.
 pub const SOCKETS_OF_A_LISTENER: usize = 2;
 
-/// Connections of one worker at a time, where the process may have descriptors for so many.
-pub const MOST_STREAMS: u32 = 16_384;
-
 /// What one worker has of one listening address.
 #[derive(Debug)]
 pub enum ListenerSockets {

@@ -58,6 +58,11 @@ impl Listen {
     pub const fn streams(address: SocketAddr) -> Listen {
         Listen { address, kind: ListenKind::Streams }
     }
+
+    /// TLS on an address.
+    pub const fn tls_streams(address: SocketAddr) -> Listen {
+        Listen { address, kind: ListenKind::TlsStreams }
+    }
 }
 
 impl ListenKind {

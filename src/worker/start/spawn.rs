@@ -22,6 +22,7 @@ use crate::worker::{
     status::questions::Question,
     status::report::{Report, Tell},
     status::snapshot::Snapshot,
+    stream::rules::StreamRules,
 };
 use crate::{
     io::{self as net, Driver, PortableDriver, UringDriver, Waker},
@@ -124,6 +125,12 @@ impl Workers {
         let (answer, answers) = bounded(self.mailboxes().workers().count());
         self.command(|| Mail::Settings(Arc::clone(settings), answer.clone()));
         answers
+    }
+
+    /// Gives every worker other rules for connections that come from now on; those that live keep
+    /// what they have.
+    pub fn set_stream_rules(&self, rules: &Arc<StreamRules>) {
+        self.command(|| Mail::StreamRules(Arc::clone(rules)));
     }
 
     /// Has every worker take no new clients and send them there, or take them again.

@@ -51,6 +51,7 @@ impl<D: Driver> Worker<D> {
     ) -> Result<Client, HangUp> {
         let Accepted { peer, local, .. } = accepted;
         let rules = &self.streams.rules;
+        let most = rules.most_of_a_source;
         let proxy = rules.proxy(peer.ip());
         let connection = Connection::new(
             now.mono_ms,
@@ -67,7 +68,7 @@ impl<D: Driver> Worker<D> {
         let mut client = Client::new(connection, listener, peer);
         if proxy == ProxyRule::Refused {
             let source = SourceKey::of(peer.ip());
-            self.streams.sources.admit(now.mono_ms, source)?;
+            self.streams.sources.admit(now.mono_ms, source, most)?;
             client.source = Some(source);
         }
         Ok(client)
@@ -84,7 +85,8 @@ impl<D: Driver> Worker<D> {
         }
         let source = SourceKey::of(claimed.ip());
         client.source = Some(source);
-        let admitted = self.streams.sources.admit(now.mono_ms, source);
+        let most = self.streams.rules.most_of_a_source;
+        let admitted = self.streams.sources.admit(now.mono_ms, source, most);
         if admitted.is_err()
             && let Some(client) = self.streams.client(stream)
         {

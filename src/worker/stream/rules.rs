@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use crate::stream::{ProxyRule, StreamLimits, TlsContext, WebNames};
 
 /// Rules for connections, the same for every worker.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct StreamRules {
     /// Certificates; without them clients on TLS are refused.
     pub tls: Option<Arc<TlsContext>>,
@@ -17,6 +17,21 @@ pub struct StreamRules {
     pub proxies: Vec<IpNet>,
     /// Delay and bytes of what waits for a client.
     pub limits: StreamLimits,
+    /// Connections of one source: an IPv4 address, or an IPv6 /64.
+    pub most_of_a_source: u32,
+}
+
+impl Default for StreamRules {
+    /// No certificate, no web backend, no balancer; a thousand subscribers may share an address.
+    fn default() -> StreamRules {
+        StreamRules {
+            tls: None,
+            web: None,
+            proxies: Vec::new(),
+            limits: StreamLimits::default(),
+            most_of_a_source: 1_000,
+        }
+    }
 }
 
 impl StreamRules {

@@ -15,9 +15,7 @@ use std::{
 
 use crate::stream::HangUp;
 
-/// Connections of one source.
-const MOST_OF_A_SOURCE: u32 = 1_000;
-/// Of these, without credentials that were good.
+/// Connections of one source without credentials that were good.
 const MOST_STRANGERS_OF_A_SOURCE: u32 = 32;
 /// What a new connection costs its source in time: 50 a second.
 const COST_MS: u64 = 20;
@@ -58,18 +56,23 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Notes one more connection, which has shown no credentials.
+    /// Notes one more connection, which has shown no credentials; the source may have so many.
     ///
     /// # Errors
     /// Why it is one too many.
-    pub(super) fn admit(&mut self, now_ms: u64, source: SourceKey) -> Result<(), HangUp> {
+    pub(super) fn admit(
+        &mut self,
+        now_ms: u64,
+        source: SourceKey,
+        most: u32,
+    ) -> Result<(), HangUp> {
         self.forget(now_ms);
         let known = self.known.entry(source).or_default();
         let paid_ms = known.paid_ms.max(now_ms) + COST_MS;
         if paid_ms > now_ms + DEBT_MS {
             return Err(HangUp::SourceRate);
         }
-        if known.streams >= MOST_OF_A_SOURCE || known.strangers >= MOST_STRANGERS_OF_A_SOURCE {
+        if known.streams >= most || known.strangers >= MOST_STRANGERS_OF_A_SOURCE {
             return Err(HangUp::SourceStreams);
         }
         known.paid_ms = paid_ms;
@@ -111,6 +114,8 @@ impl Sources {
 mod tests {
     use super::*;
 
+    const MOST: u32 = 1_000;
+
     fn source(text: &str) -> SourceKey {
         SourceKey::of(text.parse().unwrap())
     }
@@ -125,32 +130,32 @@ mod tests {
     #[test]
     fn a_source_has_so_many_strangers_and_each_that_logs_in_makes_room() {
         let (mut sources, at) = (Sources::default(), source("192.0.2.1"));
-        (0..MOST_STRANGERS_OF_A_SOURCE).for_each(|_| sources.admit(0, at).unwrap());
-        assert_eq!(sources.admit(0, at), Err(HangUp::SourceStreams));
-        sources.admit(0, source("192.0.2.2")).expect("another source");
+        (0..MOST_STRANGERS_OF_A_SOURCE).for_each(|_| sources.admit(0, at, MOST).unwrap());
+        assert_eq!(sources.admit(0, at, MOST), Err(HangUp::SourceStreams));
+        sources.admit(0, source("192.0.2.2"), MOST).expect("another source");
         sources.authenticated(at);
-        sources.admit(0, at).expect("one has logged in");
+        sources.admit(0, at, MOST).expect("one has logged in");
         sources.leave(0, at, false);
-        assert_eq!(sources.admit(0, at), Err(HangUp::SourceStreams), "it was no stranger");
+        assert_eq!(sources.admit(0, at, MOST), Err(HangUp::SourceStreams), "it was no stranger");
         sources.leave(0, at, true);
-        sources.admit(0, at).expect("a stranger left");
+        sources.admit(0, at, MOST).expect("a stranger left");
     }
 
     #[test]
     fn a_source_has_so_many_connections_in_all() {
         let (mut sources, at) = (Sources::default(), source("192.0.2.1"));
-        for n in 0..u64::from(MOST_OF_A_SOURCE) {
-            sources.admit(n * 1_000, at).unwrap();
+        for n in 0..u64::from(MOST) {
+            sources.admit(n * 1_000, at, MOST).unwrap();
             sources.authenticated(at);
         }
-        assert_eq!(sources.admit(2_000_000, at), Err(HangUp::SourceStreams));
+        assert_eq!(sources.admit(2_000_000, at, MOST), Err(HangUp::SourceStreams));
     }
 
     #[test]
     fn a_source_opens_a_burst_and_then_fifty_a_second() {
         let (mut sources, at) = (Sources::default(), source("192.0.2.1"));
         let mut open = |now_ms| {
-            let admitted = sources.admit(now_ms, at);
+            let admitted = sources.admit(now_ms, at, MOST);
             if admitted.is_ok() {
                 sources.leave(now_ms, at, true);
             }
@@ -168,10 +173,10 @@ mod tests {
         let mut sources = Sources::default();
         for n in 0..1_000 {
             let at = SourceKey::V4(n);
-            sources.admit(0, at).unwrap();
+            sources.admit(0, at, MOST).unwrap();
             sources.leave(0, at, true);
         }
-        sources.admit(DEBT_MS, source("192.0.2.1")).unwrap();
+        sources.admit(DEBT_MS, source("192.0.2.1"), MOST).unwrap();
         assert_eq!(sources.known.len(), 1);
         assert!(sources.leaving.is_empty());
     }

@@ -19,11 +19,13 @@ mod tests;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use clap::Args;
 
 use crate::control::config::{Config, ConfigError, IoChoice, Origin};
 use crate::control::server::start::plan::{Holder, open_files};
+use crate::control::tls::load::{facts as facts_of, load};
 use crate::io::Facts;
 use crate::worker::DriverKind;
 use checks::CHECKS;
@@ -82,6 +84,7 @@ impl Need {
             (IoChoice::Portable, _) | (IoChoice::Auto, Err(_)) => DriverKind::Portable,
             (IoChoice::Uring, _) | (IoChoice::Auto, Ok(())) => DriverKind::Uring,
         };
+        let files = config.tls_files();
         Self {
             io: config.values.io,
             listen: config.listen.clone(),
@@ -91,6 +94,12 @@ impl Need {
             descriptors: open_files(config, Holder::of(driver, facts)),
             allocations: config.values.total_quota,
             exposed: config.exposed.clone(),
+            certificates: facts_of(&files).unwrap_or_default(),
+            unfit_certificate: load(&files, SystemTime::now())
+                .err()
+                .filter(|unfit| !unfit.is_old())
+                .map(|unfit| unfit.to_string()),
+            now: SystemTime::now(),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What a server with its configuration wants of a machine.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::SystemTime;
 
 use crate::control::config::{Exposure, IoChoice};
+use crate::control::tls::certificate::CertificateFacts;
 use crate::turn::RelayAddress;
 
 /// The configuration, as far as a machine can fail it.
@@ -24,6 +26,12 @@ pub(super) struct Need {
     pub(super) allocations: u32,
     /// Files that others may read or change and should not.
     pub(super) exposed: Vec<Exposure>,
+    /// What clients on TLS would be shown.
+    pub(super) certificates: Vec<CertificateFacts>,
+    /// Why they would not; an expired certificate apart.
+    pub(super) unfit_certificate: Option<String>,
+    /// The time now.
+    pub(super) now: SystemTime,
 }
 
 impl Need {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
 
 use super::facts::machine::{Device, MachineFacts};
 use super::facts::tree::Tree;
@@ -10,6 +11,7 @@ use super::finding::{Finding, Severity};
 use super::need::Need;
 use super::{findings, report};
 use crate::control::config::IoChoice;
+use crate::control::tls::certificate::CertificateFacts;
 use crate::io::{Facts, Obstacle};
 use crate::turn::RelayAddress;
 
@@ -117,6 +119,9 @@ fn need() -> Need {
         descriptors: 20_000,
         allocations: 16_384,
         exposed: Vec::new(),
+        certificates: Vec::new(),
+        unfit_certificate: None,
+        now: SystemTime::UNIX_EPOCH,
     }
 }
 
@@ -435,4 +440,34 @@ fn the_files_that_findings_name_are_there() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tuning").join(file);
         assert!(path.exists(), "tuning/{file}");
     }
+}
+
+#[test]
+fn a_certificate_is_looked_at_before_it_ends_and_rsa_alone_costs_more() {
+    let day = |days: i64| 1_000_000_000 + days * 86_400;
+    let certificate = |not_after_s: i64, is_rsa: bool| CertificateFacts {
+        name: "turn.example.org".to_owned(),
+        names: vec!["turn.example.org".to_owned()],
+        path: "/etc/uturn/fullchain.pem".into(),
+        not_after_s,
+        not_after: "2001-09-23".to_owned(),
+        is_rsa,
+    };
+    let found = |certificates: Vec<CertificateFacts>| {
+        let machine = Machine::new().needing(|need| {
+            need.now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+            need.certificates = certificates;
+        });
+        machine.found()
+    };
+    assert_eq!(found(vec![certificate(day(15), false)]), []);
+    assert_eq!(found(vec![certificate(day(13), false)]), warning("certificate-expiry"));
+    let expired = found(vec![certificate(day(-1), false)]);
+    assert_eq!(expired, [("certificate-expiry", Severity::Error)]);
+    assert_eq!(found(vec![certificate(day(90), true)]), [("certificate-rsa", Severity::Hint)]);
+    assert_eq!(found(vec![certificate(day(90), true), certificate(day(90), false)]), []);
+    let unfit = Machine::new().needing(|need| {
+        need.unfit_certificate = Some("/a: there is no certificate in it".to_owned());
+    });
+    assert_eq!(unfit.found(), [("certificate", Severity::Error)]);
 }

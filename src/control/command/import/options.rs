@@ -82,9 +82,13 @@ const fn flag(known: Known) -> Known {
     Known { is_flag: true, ..known }
 }
 
-const TLS: &str = "there is no TLS and no DTLS: clients need a turn: URL with transport=udp";
-const NO_TLS: &str = "there is no TLS and no DTLS";
-const UDP_ONLY: &str = "clients are served over UDP alone";
+const TLS: &str = "write tls-certificate, tls-key and listen-tls by hand; there is no DTLS";
+const NO_TLS: &str = "TLS is 1.2 or 1.3";
+const NO_TCP: &str = "write tcp = \"off\" by hand";
+const NO_PAIR: &str = "there is no TLS without tls-certificate";
+const NO_DTLS: &str = "there is no DTLS";
+const PROXY: &str = "write proxy-from by hand: every listening port takes the header";
+const NO_WEB: &str = "nothing but STUN and TURN is answered";
 const DATABASE: &str = "there is no database: write each user under `user`, each secret under \
                         `secret`";
 const NO_DATABASE: &str = "there is no database whose answers could change";
@@ -116,7 +120,7 @@ pub(super) const KNOWN: &[Known] = &[
     lost("tls-listening-port", TLS),
     not_needed("alt-listening-port", DISCOVERY),
     not_needed("alt-tls-listening-port", DISCOVERY),
-    lost("tcp-proxy-port", UDP_ONLY),
+    lost("tcp-proxy-port", PROXY),
     carried("listening-ip", CoturnSetting::ListeningIp),
     carried("aux-server", CoturnSetting::AuxServer),
     flag(not_needed("udp-self-balance", "the kernel spreads clients over the workers")),
@@ -186,9 +190,9 @@ pub(super) const KNOWN: &[Known] = &[
     flag(lost("tlsv1_1", TLS)),
     flag(lost("dtls", TLS)),
     flag(lost("no-udp", "UDP is the one way there is to reach this server")),
-    flag(not_needed("no-tcp", UDP_ONLY)),
-    flag(not_needed("no-tls", UDP_ONLY)),
-    flag(not_needed("no-dtls", UDP_ONLY)),
+    flag(lost("no-tcp", NO_TCP)),
+    flag(not_needed("no-tls", NO_PAIR)),
+    flag(not_needed("no-dtls", NO_DTLS)),
     flag(lost("no-udp-relay", "relaying over UDP is what this server does")),
     flag(not_needed("no-tcp-relay", "there is no relaying over TCP (RFC 6062)")),
     not_needed("log-file", LOG),
@@ -245,8 +249,8 @@ pub(super) const KNOWN: &[Known] = &[
     carried("allowed-peer-ip", CoturnSetting::AllowedPeer),
     carried("denied-peer-ip", CoturnSetting::DeniedPeer),
     not_needed("pidfile", SERVICE),
-    lost("acme-redirect", UDP_ONLY),
-    flag(lost("respond-http-unsupported", UDP_ONLY)),
+    lost("acme-redirect", NO_WEB),
+    flag(lost("respond-http-unsupported", NO_WEB)),
     flag(lost(
         "secure-stun",
         "Binding requests are answered without credentials, so many a second",

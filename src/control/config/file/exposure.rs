@@ -28,8 +28,10 @@ pub struct Exposure {
 /// Whether others may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::control) enum Content {
-    /// It holds passwords, keys or secrets.
+    /// It holds passwords or secrets.
     Secret,
+    /// It holds the private key of a certificate.
+    PrivateKey,
     /// It holds none.
     Public,
 }
@@ -86,7 +88,7 @@ fn access(path: &Path) -> Option<Access> {
 fn of_file(path: &Path, access: Access, content: Content, identity: &Identity) -> Option<Exposure> {
     let Access { mode, group } = access;
     let harmful = match content {
-        Content::Secret => 0o6,
+        Content::Secret | Content::PrivateKey => 0o6,
         Content::Public => 0o2,
     };
     let of_others = mode & harmful;
@@ -96,14 +98,15 @@ fn of_file(path: &Path, access: Access, content: Content, identity: &Identity) -
         (0, _) => format!("group {group}"),
         (_, _) => "every user of this machine".to_owned(),
     };
+    let what = if content == Content::PrivateKey { "key" } else { "passwords" };
     let deed = match of_others | of_group {
-        0o2 => "may change it",
-        0o4 => "may read the passwords in it",
-        _ => "may read the passwords in it and change it",
+        0o2 => "may change it".to_owned(),
+        0o4 => format!("may read the {what} in it"),
+        _ => format!("may read the {what} in it and change it"),
     };
     let mended = mode & !(of_others | of_group << 3);
     // Whoever may not read a file has no use for the right to write to it, either.
-    let mended = if content == Content::Secret { mended & !0o7 } else { mended };
+    let mended = if content == Content::Public { mended } else { mended & !0o7 };
     Some(Exposure { path: path.to_owned(), mode, mended, fault: format!("{who} {deed}") })
 }
 
@@ -171,6 +174,14 @@ mod tests {
             let expected = Some((fault.to_owned(), mended));
             assert_eq!(judge(mode, group, Content::Secret), expected, "{mode:o}");
         }
+    }
+
+    #[test]
+    fn a_private_key_is_closed_as_passwords_are() {
+        let key = |mode| judge(mode, OTHER, Content::PrivateKey);
+        assert_eq!(key(0o600), None);
+        let fault = "every user of this machine may read the key in it".to_owned();
+        assert_eq!(key(0o604), Some((fault, 0o600)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! The files a configuration is read from: the one with options and the one of further users.
+//! The files a configuration is read from: the one with options, the one of further users, and what
+//! they name.
 
 pub(super) mod exposure;
 pub(super) mod source;
-mod text;
+pub(super) mod text;
 pub(super) mod users;

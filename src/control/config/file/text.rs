@@ -1,4 +1,4 @@
-//! Reads the configuration, or the file of users, as text.
+//! Reads the configuration, the file of users, certificates and keys.
 //!
 //! Law: a reload never waits for somebody who writes. A pipe is refused, and so is whatever else is
 //! neither a file nor, as `/dev/null`, a character device.
@@ -13,9 +13,19 @@ use zeroize::Zeroizing;
 /// Longest file that is read: a million users and more.
 const MOST_BYTES: u64 = 64 << 20;
 
+/// Reads a file of text; an error says what is wrong with the file.
+pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, String> {
+    let mut bytes = read_bytes(path)?;
+    let text = String::from_utf8(std::mem::take(&mut *bytes));
+    text.map(Zeroizing::new).map_err(|error| {
+        drop(Zeroizing::new(error.into_bytes()));
+        "it is not UTF-8 text".to_owned()
+    })
+}
+
 /// Reads a file into memory that is overwritten when it is dropped; memory that had to grow would
 /// leave copies behind. An error says what is wrong with the file.
-pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, String> {
+pub(in crate::control) fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
     let file = file.map_err(|error| error.to_string())?;
     let found = file.metadata().map_err(|error| error.to_string())?;
@@ -28,11 +38,7 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, String> {
     if bytes.len() as u64 > MOST_BYTES {
         return Err(format!("it has more than {} MiB", MOST_BYTES >> 20));
     }
-    let text = String::from_utf8(std::mem::take(&mut *bytes));
-    text.map(Zeroizing::new).map_err(|error| {
-        drop(Zeroizing::new(error.into_bytes()));
-        "it is not UTF-8 text".to_owned()
-    })
+    Ok(bytes)
 }
 
 /// Reading a directory fails at once, with words of its own.

@@ -10,6 +10,7 @@
 //! Law: no default and no bound of an option stands anywhere else in the program.
 
 pub(super) mod key;
+mod streams;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -20,9 +21,10 @@ use tracing::level_filters::LevelFilter;
 pub use key::{Bounds, Key, Preset, When};
 
 use key::keys;
+use streams::with_stream_keys;
 
 use super::file::source::{ConfigError, ConfigText};
-use super::value::address::{ExternalIp, MetricsAddress, PortRange, ServerAddress};
+use super::value::address::{ExternalIp, MetricsAddress, PortRange, ServerAddress, TlsAddress};
 use super::value::choice::{IoChoice, LogFormat, Switch};
 use super::value::credential::{Realm, Secret, User};
 use super::value::path::{FilePath, SocketPath};
@@ -42,7 +44,7 @@ pub(super) struct Field {
     pub(super) keep: fn(&mut Values, &Values),
 }
 
-keys! {
+with_stream_keys! {
     "listen" LISTEN listen: Many<SocketAddr>, Restart {
         unit: "ADDR:PORT",
         default: Preset::Words("every address, port 3478"),

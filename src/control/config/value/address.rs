@@ -9,6 +9,8 @@ use super::Value;
 
 /// Port of STUN and TURN over UDP (RFC 8489 §18.6).
 const STUN_PORT: u16 = 3478;
+/// Port of STUN and TURN over TLS (RFC 8489 §18.6).
+pub(in crate::control::config) const TLS_PORT: u16 = 5349;
 /// Ports below are for well-known services and need a capability to bind.
 const LOWEST_RELAY_PORT: u16 = 1024;
 
@@ -43,19 +45,38 @@ pub(crate) struct ExternalIp {
 
 impl Value for SocketAddr {
     fn read(text: &str) -> Result<Self, String> {
-        let bare = || text.parse::<IpAddr>().map(|ip| Self::new(ip, STUN_PORT));
-        let wrong = || format!("'{text}' is not an address: write 192.0.2.1:3478 or [::1]:3478");
-        let address = text.parse::<Self>().or_else(|_| bare()).map_err(|_| wrong())?;
-        if address.port() == 0 {
-            return Err(format!("'{text}' has port 0: clients need a port between 1 and 65535"));
-        }
-        plain_unicast_or_any(address.ip(), text)?;
-        Ok(address)
+        listening(text, STUN_PORT)
     }
 
     fn written(&self) -> toml::Value {
         self.to_string().into()
     }
+}
+
+/// Where TLS clients are heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TlsAddress(pub(crate) SocketAddr);
+
+impl Value for TlsAddress {
+    fn read(text: &str) -> Result<Self, String> {
+        listening(text, TLS_PORT).map(Self)
+    }
+
+    fn written(&self) -> toml::Value {
+        self.0.to_string().into()
+    }
+}
+
+/// Reads an address that clients talk to; one without a port has this one.
+fn listening(text: &str, port: u16) -> Result<SocketAddr, String> {
+    let bare = || text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, port));
+    let wrong = || format!("'{text}' is not an address: write 192.0.2.1:{port} or [::1]:{port}");
+    let address = text.parse::<SocketAddr>().or_else(|_| bare()).map_err(|_| wrong())?;
+    if address.port() == 0 {
+        return Err(format!("'{text}' has port 0: clients need a port between 1 and 65535"));
+    }
+    plain_unicast_or_any(address.ip(), text)?;
+    Ok(address)
 }
 
 /// Another server, as clients reach it.

@@ -131,6 +131,9 @@ mod tests {
         assert_eq!(value("uturn_worker_cpu_seconds_total", &[("worker", "1")]), Some("1.5"));
         assert!(value("process_resident_memory_bytes", &[]).is_some());
         assert_eq!(value("uturn_listener_overflow_total", &[("worker", "1")]), Some("11"));
+        let first = [("place", "1"), ("name", "turn.example.org")];
+        let ends = value("uturn_certificate_not_after_seconds", &first);
+        assert_eq!(ends, Some("4102444800"));
         let accepted = [("result", "accepted")];
         assert_eq!(value("uturn_authentications_total", &accepted), Some("2"));
         let hairpin = [("worker", "1"), ("direction", "hairpin")];

@@ -50,9 +50,28 @@ fn state(text: &mut Text, moment: &Moment<'_>) {
     .sample(&[], moment.sample.answered.len());
     let help = "1 while clients should be sent here, as /ready says.";
     text.family("uturn_ready", MetricKind::Gauge, help).sample(&[], u8::from(moment.is_ready));
+    certificates(text, moment);
     let help = "1 while the server takes no new clients and waits for the last to go.";
     let is_draining = u8::from(moment.status.is_draining());
     text.family("uturn_draining", MetricKind::Gauge, help).sample(&[], is_draining);
+}
+
+/// A label is a name in the operator's own certificates.
+fn certificates(text: &mut Text, moment: &Moment<'_>) {
+    let status = moment.status;
+    let help = "Last second that a certificate holds, since the Unix epoch.";
+    let mut family = text.family("uturn_certificate_not_after_seconds", MetricKind::Gauge, help);
+    for (at, facts) in status.certificates.iter().enumerate() {
+        // An ECDSA and an RSA certificate may have one name.
+        let place = (at + 1).to_string();
+        family.sample(&[("place", &place), ("name", &facts.name)], facts.not_after_s);
+    }
+    let help = "Certificates read again: succeeded, and others hold; failed, and those that held \
+                go on.";
+    let name = "uturn_certificate_reloads_total";
+    let mut family = text.family(name, MetricKind::Counter, help);
+    family.sample(&[("result", "succeeded")], status.certificate_reloads.succeeded);
+    family.sample(&[("result", "failed")], status.certificate_reloads.failed);
 }
 
 /// Under the names that every Prometheus client library has for them; what the kernel does not tell

@@ -92,8 +92,9 @@ impl<W: WorkerControl> Supervisor<W> {
         self.tell_what_is_served();
     }
 
-    /// Opens listeners on addresses that have come, and closes those whose address has gone.
-    fn listen_as_asked(&mut self) {
+    /// Opens listeners on addresses that have come or are asked for now, and closes those whose
+    /// address has gone or is asked for no more.
+    pub(in crate::control) fn listen_as_asked(&mut self) {
         let asked = self.reload.config().listeners();
         for (place, listener) in self.followed.listeners.iter_mut().enumerate() {
             let Listen { address, kind } = listener.listen;
@@ -104,7 +105,7 @@ impl<W: WorkerControl> Supervisor<W> {
                 warn!(
                     %address,
                     transport,
-                    "not listened on any more: the machine has lost the address"
+                    "not listened on any more"
                 );
             }
         }
@@ -132,7 +133,7 @@ impl<W: WorkerControl> Supervisor<W> {
     }
 
     /// Tells everybody who names addresses, and says in the log what is missing.
-    fn tell_what_is_served(&mut self) {
+    pub(in crate::control) fn tell_what_is_served(&mut self) {
         let (config, followed) = (self.reload.config(), &mut self.followed);
         followed.promised = followed.promised.with(config.served_families(&followed.open()));
         let lacking = followed.lacking(config);

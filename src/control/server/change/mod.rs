@@ -3,8 +3,9 @@
 //! ```text
 //! reload   the configuration, read again      rules    those that hold, and those still in use
 //! follow   the machine's addresses            drain    no new clients, and the end with the last
+//! renewal  certificates that are replaced
 //!
-//! draining, following, reloading              what the supervisor does with drain, follow, reload
+//! draining, following, reloading, renewing    what the supervisor does with each
 //! ```
 
 pub(in crate::control) mod drain;
@@ -13,4 +14,6 @@ pub(in crate::control) mod follow;
 mod following;
 pub(in crate::control) mod reload;
 mod reloading;
+pub(in crate::control) mod renewal;
+mod renewing;
 pub(in crate::control) mod rules;

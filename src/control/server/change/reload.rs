@@ -13,6 +13,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use super::renewal::Renewed;
 use crate::control::config::{Change, Config, Machine, Origin, Secret};
 use crate::control::log::output::Level;
 use crate::control::server::start::plan::{policy, settings};
@@ -38,6 +39,8 @@ pub(in crate::control) struct Reread {
     pub(in crate::control) holds: Arc<Config>,
     pub(in crate::control) settings: Arc<Settings>,
     pub(in crate::control) change: Change,
+    /// The certificates it names, until they are taken.
+    pub(in crate::control) certificates: Option<Renewed>,
 }
 
 /// What holds on the machine as it is now.
@@ -86,14 +89,18 @@ impl Reload {
     /// # Errors
     /// One line that names the place and the key.
     pub(in crate::control) fn read(&self) -> Result<Reread, String> {
-        if self.origin.file.is_none() && self.holds.users_file.is_none() {
+        let Config { users_file, values, .. } = &*self.holds;
+        let has_files = users_file.is_some() || !values.tls_certificate.is_empty();
+        if self.origin.file.is_none() && !has_files {
             return Err("there is no file to read again: start with --config FILE".to_owned());
         }
         let read = self.origin.load_again().map_err(|error| error.to_string())?;
         read.exposed.iter().for_each(|exposure| warn!("{exposure}"));
         let (holds, change) = self.holds.adopt(with_own_secret(read, &self.holds)?);
         let settings = Arc::new(settings(&holds, self.nonces.clone()));
-        Ok(Reread { base: Arc::clone(&self.holds), holds: Arc::new(holds), settings, change })
+        let certificates = Some(Renewed::read(holds.tls_files()));
+        let base = Arc::clone(&self.holds);
+        Ok(Reread { base, holds: Arc::new(holds), settings, change, certificates })
     }
 
     /// Makes what was read hold; gives it back where something else has come to hold meanwhile. The

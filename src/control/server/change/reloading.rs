@@ -62,7 +62,7 @@ impl<W: WorkerControl> Supervisor<W> {
     /// Hands what was read to the workers. What goes wrong is logged, and everything stays as it
     /// was.
     pub(in crate::control) fn on_reread(&mut self, reread: Result<Box<Reread>, String>) {
-        let reread = match reread {
+        let mut reread = match reread {
             Ok(reread) => reread,
             Err(problem) => return self.reloaded(&Err(problem)),
         };
@@ -70,6 +70,10 @@ impl<W: WorkerControl> Supervisor<W> {
             if let Some(reading) = &mut self.reading {
                 (reading.late_at, reading.is_late) = (None, false);
             }
+            let certificates = reread.certificates.take();
+            let taken = certificates.map(|renewed| self.take_certificates(renewed));
+            reread.change.certificates = taken.and_then(Result::err);
+            self.hand_out_streams();
             self.hand_out(RulesCause::Reload(reread.change.clone()), &reread.settings);
             // The users that held until now are in it.
             return self.background.free(reread);
@@ -86,6 +90,8 @@ impl<W: WorkerControl> Supervisor<W> {
                 let config = self.reload.config();
                 self.status.send_modify(|status| status.follow(config));
                 log_change(change);
+                self.listen_as_asked();
+                self.tell_what_is_served();
             }
             Err(problem) => error!("the configuration stays as it was: {problem}"),
         }
@@ -133,7 +139,7 @@ fn answer(asker: Asker, outcome: Result<Change, String>) {
 }
 
 fn log_change(change: &Change) {
-    let Change { applied, restart } = change;
+    let Change { applied, restart, certificates: _ } = change;
     info!(applied = applied.join(", "), "configuration read again");
     if !restart.is_empty() {
         warn!(keys = restart.join(", "), "changed in the file, and held after a restart only");

@@ -4,6 +4,7 @@
 //! wait      until the machine has addresses   plan      what workers are made from
 //! files     the limit of open files           memory    what core dumps would hold
 //! runtime   tokio-uring, or plain tokio       banner    what a person sees first
+//! streams   the rules for connections
 //! ```
 
 pub(in crate::control) mod banner;
@@ -11,4 +12,5 @@ pub(in crate::control) mod files;
 pub(in crate::control) mod memory;
 pub(in crate::control) mod plan;
 pub(in crate::control) mod runtime;
+pub(in crate::control) mod streams;
 pub(in crate::control) mod wait;

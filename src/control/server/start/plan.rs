@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::streams::stream_rules;
 use crate::control::config::{Config, Proof, User, Values};
 use crate::control::server::connections::PLACES;
+use crate::control::tls::load::Certificates;
 use crate::io::{self as net, Facts};
 use crate::turn::{
     Authenticator, Credentials, DEFAULT_NONCE_LIFETIME_S, Nonces, PeerPolicy, PortPlan, RateLimits,
     Settings,
 };
-use crate::worker::{DriverKind, Limits, ListenKind, MOST_STREAMS, Plan, SOCKETS_OF_A_LISTENER};
+use crate::worker::{DriverKind, Limits, ListenKind, Plan, SOCKETS_OF_A_LISTENER, StreamRules};
 
 /// What SOFTWARE says, where it is not switched off: a name, never a version.
 const SOFTWARE: &str = "uturn";
@@ -33,11 +35,31 @@ const RESERVED_PART: u32 = 4;
 /// And connections get as many.
 const STREAMS_PART: u32 = 4;
 
+/// The rules that workers begin with.
+pub(in crate::control) struct StartRules {
+    /// For requests and packets.
+    pub(in crate::control) settings: Arc<Settings>,
+    /// For connections.
+    pub(in crate::control) streams: Arc<StreamRules>,
+}
+
+impl StartRules {
+    /// Makes those of a configuration.
+    pub(in crate::control) fn of(
+        config: &Config,
+        nonces: &Nonces,
+        certificates: &Certificates,
+    ) -> Self {
+        let settings = Arc::new(settings(config, nonces.clone()));
+        Self { settings, streams: stream_rules(config, certificates) }
+    }
+}
+
 /// Makes the plan of a server, with the rules and with sizes for a driver, in a process that may
 /// have so many open files.
 pub(in crate::control) fn plan(
     config: &Config,
-    settings: &Arc<Settings>,
+    rules: &StartRules,
     driver: DriverKind,
     facts: &Facts,
     file_limit: u64,
@@ -50,13 +72,13 @@ pub(in crate::control) fn plan(
         relay_addresses: config.relays.clone(),
         ports: PortPlan::new(ports.low, ports.high, workers),
         cores: config.workers.iter().map(|place| place.core).collect(),
-        settings: Arc::clone(settings),
+        settings: Arc::clone(&rules.settings),
         limits: limits(config),
         driver,
         steering: config.values.steer,
         io: facts.adapt(io_settings(config, share)),
         reserved_sockets: share.reserved,
-        stream_rules: Arc::default(),
+        stream_rules: Arc::clone(&rules.streams),
     }
 }
 
@@ -97,7 +119,7 @@ pub(in crate::control) fn open_files(config: &Config, holder: Holder) -> u64 {
     let workers = config.workers.len() as u64;
     let (relays, reserved) = (u64::from(relay_ports(config)), u64::from(reserved(config)));
     let listening = listening(config) as u64;
-    let always = (listening + u64::from(MOST_STREAMS)) * workers + kept(config);
+    let always = (listening + u64::from(config.values.streams)) * workers + kept(config);
     match holder {
         Holder::Process => relays + always,
         Holder::Rings => (relays + listening).max(relays.min(reserved * workers) + always),
@@ -123,13 +145,13 @@ impl Share {
     fn of(config: &Config, holder: Holder, file_limit: u64) -> Self {
         if file_limit >= open_files(config, holder) {
             let (sockets, reserved) = (sockets(config), reserved(config));
-            return Self { sockets, reserved, streams: MOST_STREAMS };
+            return Self { sockets, reserved, streams: config.values.streams };
         }
         let for_workers = file_limit - kept(config).min(file_limit / 2);
         let each = for_workers / config.workers.len() as u64;
         let each = u32::try_from(each).unwrap_or(u32::MAX);
         let (sockets, reserved) = (sockets(config), reserved(config));
-        let streams = MOST_STREAMS.min(each / STREAMS_PART);
+        let streams = config.values.streams.min(each / STREAMS_PART);
         match holder {
             Holder::Process => {
                 let reserved = reserved.min(each / RESERVED_PART);
@@ -258,8 +280,8 @@ mod tests {
     use clap::Parser;
 
     use super::{
-        Holder, MOST_RESERVED, MOST_STREAMS, SOCKETS_OF_A_LISTENER, Share, kept, nonces,
-        open_files, relay_ports, settings,
+        Holder, MOST_RESERVED, SOCKETS_OF_A_LISTENER, Share, kept, nonces, open_files, relay_ports,
+        settings,
     };
     use crate::control::config::{Config, Machine, Options};
     use crate::turn::Judgement;
@@ -277,7 +299,7 @@ mod tests {
     fn a_ring_has_room_for_every_port_and_a_process_for_what_all_workers_have() {
         let config = four_workers();
         let all = open_files(&config, Holder::Process);
-        let always = 4 * (LISTENING + u64::from(MOST_STREAMS)) + kept(&config);
+        let always = 4 * (LISTENING + u64::from(config.values.streams)) + kept(&config);
         assert_eq!(all, 16_384 + always);
         let reserved = 4 * u64::from(MOST_RESERVED);
         assert_eq!(open_files(&config, Holder::Rings), reserved + always);
@@ -304,7 +326,8 @@ mod tests {
         for holder in [Holder::Process, Holder::Rings] {
             let share = Share::of(&config, holder, open_files(&config, holder));
             let all = 16_384 + SOCKETS_OF_A_LISTENER as u32;
-            let whole = Share { sockets: all, reserved: MOST_RESERVED, streams: MOST_STREAMS };
+            let whole =
+                Share { sockets: all, reserved: MOST_RESERVED, streams: config.values.streams };
             assert_eq!(share, whole, "{holder:?}");
         }
     }

@@ -17,7 +17,7 @@ use crate::control::usage::{self, QUEUE_LINES, UsageRecords, counts::RecordCount
 use crate::turn::{
     self, Cause, Closed, FiveTuple, ListenerId, Path, PeerLog, PerFamily, SessionId, Traffic,
 };
-use crate::worker::{Listen, Tell};
+use crate::worker::{Listen, StreamRules, Tell};
 
 /// So many workers, which end when they are told to, each having made one allocation; so many of
 /// them answer a question, and the others hang.
@@ -61,6 +61,8 @@ impl WorkerControl for Obedient {
     }
 
     fn stop_listening(&self, _: ListenerId) {}
+
+    fn set_stream_rules(&self, _: &Arc<StreamRules>) {}
 
     fn relay_on(&self, _: &[RelayAddress]) {}
 
@@ -111,6 +113,7 @@ fn supervisor(workers: Obedient, reports: Reports) -> Supervisor<Obedient> {
         service: Service::heard(),
         watch: Watch::begin(),
         followed: Followed::new(no_file().config()),
+        renewal: Renewal::begin(&[]).expect("there is no certificate"),
         drain: None,
         next_beat: None,
         reading: None,

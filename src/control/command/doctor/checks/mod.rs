@@ -1,6 +1,7 @@
 //! Every check there is.
 
 mod addresses;
+mod certificates;
 mod conntrack;
 mod cpu;
 mod interfaces;
@@ -59,4 +60,7 @@ pub(super) const CHECKS: &[Check] = &[
     check("card", "rings", offloads::rings),
     check("card", "ethtool", offloads::looked_at),
     check("secrets", "file-modes", secrets::file_modes),
+    check("certificates", "certificate", certificates::usable),
+    check("certificates", "certificate-expiry", certificates::expiry),
+    check("certificates", "certificate-rsa", certificates::rsa),
 ];

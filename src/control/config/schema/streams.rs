@@ -1,0 +1,94 @@
+//! The keys of clients over TCP and TLS; [`super`] adds them to its own.
+
+/// Adds these entries to those given, and makes the schema of them all.
+macro_rules! with_stream_keys {
+    ($($entries:tt)*) => {
+        keys! {
+            $($entries)*
+
+            "tcp" TCP tcp: One<Switch>, Live {
+                unit: "on|off",
+                default: Preset::Value("on"),
+                bounds: Bounds::Words("on, off"),
+                doc: "Whether clients may come over TCP to the addresses of `listen`, too, and \
+                       with a certificate over TLS: what it is, a connection shows with its \
+                       first bytes.",
+                example: "off",
+            }
+
+            "tls-certificate" TLS_CERTIFICATE tls_certificate: Many<FilePath>, Live {
+                unit: "FILE",
+                default: Preset::Words("none"),
+                bounds: Bounds::Words("as many as `tls-key`; PEM, valid today"),
+                doc: "Certificate for TLS, with what leads from it to a root behind it \
+                       (`fullchain.pem`). Of several, that is shown whose name a client asks \
+                       for, the first to all others. Read again on reload and whenever the file \
+                       is replaced; where the new one is of no use, the old one stays.",
+                example: "/etc/uturn/fullchain.pem",
+            }
+
+            "tls-key" TLS_KEY tls_key: Many<FilePath>, Live {
+                unit: "FILE",
+                default: Preset::Words("none"),
+                bounds: Bounds::Words("as many as `tls-certificate`; PEM, not encrypted"),
+                doc: "Private key of the certificate at the same place: ECDSA, which costs a \
+                       third of RSA's handshakes, Ed25519 or RSA.",
+                example: "/etc/uturn/privkey.pem",
+            }
+
+            "listen-tls" LISTEN_TLS listen_tls: Many<TlsAddress>, Live {
+                unit: "ADDR:PORT",
+                default: Preset::Words(
+                    "the addresses of `listen` with port 5349, where there is a certificate",
+                ),
+                bounds: Bounds::Words(
+                    "an address of this machine; port 1-65535; none of `listen` while `tcp` is on",
+                ),
+                doc: "Address that takes nothing but TLS. 0.0.0.0 and `[::]` stand for every \
+                       address of that family. Needs `tls-certificate`.",
+                example: "127.0.0.1:443",
+            }
+
+            "proxy-from" PROXY_FROM proxy_from: Many<IpNet>, Live {
+                unit: "CIDR",
+                default: Preset::Words("none"),
+                bounds: Bounds::Words("an IP network"),
+                doc: "Load balancers: a connection from there has to begin with a PROXY header \
+                       (v1 or v2), which says who the client is. From elsewhere such a header \
+                       ends the connection.",
+                example: "10.0.0.0/24",
+            }
+
+            "streams" STREAMS streams: One<u32>, Restart {
+                unit: "N",
+                default: Preset::Number(16_384),
+                bounds: Bounds::Numbers(16..=1_000_000, ""),
+                doc: "Connections of clients over TCP and TLS that one worker holds at a time, \
+                       fewer where the limit of open files is too low. A fourth of them may be \
+                       without credentials yet; of these the oldest makes room for a new one.",
+                example: "50000",
+            }
+
+            "streams-per-source" STREAMS_PER_SOURCE streams_per_source: One<u32>, Live {
+                unit: "N",
+                default: Preset::Number(1000),
+                bounds: Bounds::Numbers(1..=1_000_000, ""),
+                doc: "Connections of one IPv4 address, or of one IPv6 /64, that one worker holds \
+                       at a time: thousands of subscribers may share an address (carrier NAT).",
+                example: "100",
+            }
+
+            "stream-delay" STREAM_DELAY stream_delay: One<u32>, Live {
+                unit: "MILLISECONDS",
+                default: Preset::Number(250),
+                bounds: Bounds::Numbers(50..=5000, ""),
+                doc: "How long payload may wait for a client on TCP or TLS that reads slowly; \
+                       what has waited longer is dropped, so that the client gets what is new. \
+                       Answers are never dropped.",
+                example: "500",
+            }
+        }
+    };
+}
+
+pub(super) use with_stream_keys;
