@@ -267,6 +267,7 @@ fn log_start(config: &Config, driver: &str, granted: GrantedSockets) {
     info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = ?config.listen,
+        listen_tls = ?config.listen_tls,
         relay_ports = %config.values.relay_ports,
         workers = config.workers.len(),
         driver,

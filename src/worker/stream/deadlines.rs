@@ -34,8 +34,8 @@ impl Deadlines {
         }
     }
 
-    /// Takes a connection whose entry is due. What it waits for is to be asked with
-    /// [`Deadlines::is_due`], since the entry may be a former one.
+    /// Takes a connection whose entry is due. The connection says whether it really is: the entry
+    /// may be a former one.
     pub(super) fn pop(&mut self, now_ms: u64) -> Option<(StreamId, Armed)> {
         let Reverse((due_ms, stream)) = *self.0.peek()?;
         if due_ms > now_ms {

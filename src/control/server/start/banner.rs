@@ -38,6 +38,7 @@ fn banner(config: &Config, driver: &str, style: Style) -> String {
     let mut text = format!("\n  {name}uturn {version}{end}  a TURN/STUN relay on {driver}\n\n");
     field(&mut text, style, "listening", &columns(&config.listen));
     field(&mut text, style, "over", &["UDP and TCP".to_owned()]);
+    field(&mut text, style, "TLS alone", &columns(&config.listen_tls));
     field(&mut text, style, "relaying", &relaying(config));
     field(&mut text, style, "realm", &[escape::text(&config.values.realm.0).into_owned()]);
     field(&mut text, style, "workers", &[workers(config)]);
