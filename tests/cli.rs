@@ -71,7 +71,8 @@ fn check_config_prints_what_would_hold_without_secrets() {
 
 #[test]
 fn what_check_config_prints_is_a_file_again() {
-    let file = File::with("first", "listen = ['127.0.0.1:3478']\nrealm = 'say \"hello\"'\n");
+    let text = "listen = ['127.0.0.1:3478']\nrealm = 'say \"hello\"'\nsecret = 'generate'\n";
+    let file = File::with("first", text);
     let first = stdout(&uturn(&["check-config", file.path()]));
     let again = File::with("again", &first);
     assert_eq!(stdout(&uturn(&["check-config", again.path()])), first);
@@ -155,6 +156,65 @@ fn help_names_every_option() {
 }
 
 #[test]
+fn the_short_help_fits_a_screen_and_the_long_one_is_by_subject() {
+    let short = stdout(&uturn(&["-h"]));
+    assert!(short.lines().count() <= 48, "{} lines:\n{short}", short.lines().count());
+    for part in ["--listen", "--secret", "--config", "drain", "uturn --help"] {
+        assert!(short.contains(part), "{part} is not in:\n{short}");
+    }
+    assert!(!short.contains("--busy-poll-us"));
+    let long = stdout(&uturn(&["--help"]));
+    let heads = ["Addresses:", "Users:", "Performance:", "Limits:", "Operation:", "Examples:"];
+    let places = heads.map(|head| long.lines().position(|line| line == head).expect(head));
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+// A server that lasts must not have another secret after each start without a word.
+#[test]
+fn a_file_that_lets_nobody_in_is_refused_unless_it_asks_for_a_secret() {
+    let file = File::with("nobody", "realm = 'a'\n");
+    for words in [["check-config", file.path()], ["--config", file.path()]] {
+        let line = refused(&words);
+        assert!(line.contains("secret: there is neither a user nor a secret"), "{line}");
+    }
+    let file = File::with("generate", "realm = 'a'\nsecret = 'generate'\n");
+    let output = uturn(&["check-config", file.path()]);
+    let printed = stdout(&output);
+    assert!(
+        printed.contains("\nsecret = [\"generate\"] # one is made at every start\n"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn the_environment_stands_between_the_file_and_the_command_line() {
+    let file = File::with("environment", "realm = 'file'\nuser-quota = 7\n");
+    let with = |variables: &[(&str, &str)], words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_uturn"));
+        command.args(words).envs(variables.iter().copied());
+        command.output().expect("it runs")
+    };
+    let variables = [
+        ("UTURN_REALM", "variable"),
+        ("UTURN_SECRET", "one-secret two-secrets"),
+        ("UTURN_USER", ""),
+    ];
+    let output = with(&variables, &["check-config", file.path()]);
+    let printed = stdout(&output);
+    for line in [
+        "realm = \"variable\" # from UTURN_REALM",
+        "secret = [\"***\", \"***\"] # from UTURN_SECRET",
+        "user = []",
+        "user-quota = 7",
+    ] {
+        assert!(printed.lines().any(|printed| printed == line), "{line} is not in:\n{printed}");
+    }
+    let output = with(&[("UTURN_SECRET", "short")], &["check-config", file.path()]);
+    let problem = "uturn: UTURN_SECRET: secret: the secret has 5 bytes: write 8 to 512\n";
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(2), problem));
+}
+
+#[test]
 fn the_doctor_says_in_its_status_whether_it_found_anything_of_weight() {
     let output = uturn(&["doctor", "--json"]);
     let found: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
@@ -169,7 +229,7 @@ fn the_doctor_says_in_its_status_whether_it_found_anything_of_weight() {
 #[test]
 fn the_doctor_finds_what_the_configuration_asks_for_in_vain() {
     let text = "listen = ['127.0.0.1:50000']\nrelay-ip = ['127.0.0.1']\n\
-                relay-ports = '50000-50999'\n";
+                relay-ports = '50000-50999'\nuser = 'alice:wonderland'\n";
     let file = File::with("doctor", text);
     let output = uturn(&["doctor", "--config", file.path()]);
     assert_eq!(output.status.code(), Some(1));
@@ -182,7 +242,10 @@ fn the_doctor_finds_what_the_configuration_asks_for_in_vain() {
 
 #[test]
 fn the_example_is_a_configuration() {
-    let file = File::with("example", &stdout(&uturn(&["example-config"])));
+    let example = stdout(&uturn(&["example-config"]));
+    let file = File::with("untouched", &example);
+    assert!(refused(&["check-config", file.path()]).contains("neither a user nor a secret"));
+    let file = File::with("example", &format!("secret = 'generate'\n{example}"));
     let output = uturn(&["check-config", file.path()]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }

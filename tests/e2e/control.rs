@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Output, Stdio};
 
 use crate::client::{Client, Peer, allocate};
-use crate::machine::Folder;
+use crate::machine::{Folder, skip};
 use crate::relay::{PASSWORD, REALM, Relay, Setup, USER, command};
 use crate::time_limited::{NEW, credential};
 
@@ -97,6 +97,51 @@ fn a_live_socket_is_an_error_and_a_stale_one_is_replaced() {
     let setup = Setup::new().with(&["--control", &stale]);
     let relay = setup.start();
     assert!(UnixStream::connect(&stale).is_ok(), "{}", relay.process.output());
+}
+
+// The server's user may not make /run/uturn, and has nothing said about a socket.
+#[test]
+fn a_users_server_has_a_socket_by_default_and_a_second_one_leaves_it_alone() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("the default control socket", "the right to become another user");
+    }
+    let folder = Folder::new();
+    let runtime = folder.path("");
+    let all = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(&runtime, all).expect("the folder is ours");
+    let start = || {
+        let setup = Setup::new().environment("XDG_RUNTIME_DIR", &runtime);
+        setup.through(&["setpriv", "--reuid=65534", "--clear-groups"]).start()
+    };
+    let ask = || {
+        let mut status = command();
+        status.args(["status", "--json"]).env("XDG_RUNTIME_DIR", &runtime);
+        let output = status.output().expect("it runs");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("JSON")["pid"].clone()
+    };
+    let first = start();
+    let place = folder.path("uturn/control");
+    first.process.wait_until_it_logs(&format!("control={place}"), 1);
+    if UnixStream::connect("/run/uturn/control").is_err() {
+        assert_eq!(ask(), first.process.pid);
+    }
+    let second = start();
+    let said = format!("no control socket: another server has {place}");
+    second.process.wait_until_it_logs(&said, 1);
+    drop(second);
+    assert!(UnixStream::connect(&place).is_ok(), "the first one's is still there");
+    drop(first);
+    assert!(!std::path::Path::new(&place).exists());
+}
+
+#[test]
+fn where_no_server_answers_the_option_is_named() {
+    let mut status = command();
+    status.args(["status", "--control", "/nowhere/control"]);
+    let output = status.output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("/nowhere/control") && said.contains("`--control PATH`"), "{said}");
 }
 
 #[test]

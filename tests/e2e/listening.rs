@@ -103,7 +103,9 @@ fn several_relay_ips_of_one_family_are_all_used() {
 fn sighup_while_a_start_waits_for_its_address_reads_everything_again_and_ends_nothing() {
     let folder = machine::Folder::new();
     let file = |listen: &str, port: u16| {
-        format!("listen = ['{listen}:{port}']\nrelay-ip = ['127.0.0.1']\nrealm = '{REALM}'\n")
+        format!(
+            "listen = ['{listen}:{port}']\nrelay-ip = ['127.0.0.1']\nrealm = '{REALM}'\nuser = 'a:b'\ncontrol = 'off'\n"
+        )
     };
     let ports = machine::Ports::claim();
     let path = folder.write("uturn.toml", &file("192.0.2.77", ports.listening()));

@@ -175,7 +175,7 @@ fn a_file_with_an_unknown_key_is_refused_by_name() {
         let text = failure(&arguments);
         assert!(text.contains("listne"), "{text}");
     }
-    std::fs::write(&file, "realm = \"example.org\"\n").expect("written");
+    std::fs::write(&file, "realm = \"example.org\"\nuser = \"a:b\"\n").expect("written");
     assert!(run(&["check-config", path]).succeeded);
     std::fs::remove_dir_all(&folder).expect("removed");
 }

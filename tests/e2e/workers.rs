@@ -88,7 +88,8 @@ fn a_container_with_little_of_the_cpu_gets_one_worker_unless_it_asks_for_more() 
     };
     let folder = Folder::new();
     let says_workers = |text: &str, workers: &str| {
-        let file = folder.write("uturn.toml", &format!("listen = ['127.0.0.1:3478']\n{text}"));
+        let file =
+            folder.write("uturn.toml", &format!("user = 'a:b'\nlisten = '127.0.0.1:3478'\n{text}"));
         let settled = group.says(command().args(["check-config", &file]));
         let line = settled.lines().find(|line| line.starts_with("workers ="));
         assert!(line.is_some_and(|line| line.starts_with(workers)), "{settled}");

@@ -120,6 +120,11 @@ impl Setup {
         if !self.arguments.iter().any(|argument| argument == "--workers") {
             self = self.with(&["--workers", "1"]);
         }
+        // The machine's default place is one, and the tests are many.
+        let has_place = self.environment.iter().any(|(name, _)| name == "XDG_RUNTIME_DIR");
+        if !has_place && !self.arguments.iter().any(|argument| argument == "--control") {
+            self = self.with(&["--control", "off"]);
+        }
         if let Ok(io) = std::env::var("UTURN_TEST_IO")
             && !self.arguments.iter().any(|argument| argument == "--io")
         {

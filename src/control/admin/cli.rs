@@ -9,7 +9,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::client::{Conversation, default_path};
+use super::client::Conversation;
+use super::places::default_path;
 use super::protocol::{ControlRequest, Line};
 use super::{print, progress, top};
 use crate::control::config::ServerAddress;
@@ -47,8 +48,9 @@ pub(in crate::control) enum AdminCommand {
         #[command(flatten)]
         at: At,
     },
-    /// Shows the running server on the terminal, once a second: load, workers, drops, refusals,
-    /// the busiest sessions; `?` explains
+    /// Shows the running server on the terminal, once a second; `?` explains
+    ///
+    /// Load of the last five minutes, workers, drops and refusals by reason, the busiest sessions.
     Top {
         #[command(flatten)]
         at: At,
@@ -60,8 +62,9 @@ pub(in crate::control) enum AdminCommand {
         #[command(flatten)]
         at: At,
     },
-    /// Has the running server take no new clients, watches until the last has gone, and ends it
+    /// Takes the running server out of service without ending a call
     ///
+    /// It takes no new clients; this command watches until the last has gone, and the server ends.
     /// Interrupting this command does not end the drain.
     Drain {
         /// How long it may take; what is left then is ended; 0 for as long as it takes
@@ -87,8 +90,8 @@ pub(in crate::control) enum AdminCommand {
 /// Which server is asked.
 #[derive(Args, Clone, Debug)]
 pub(in crate::control) struct At {
-    /// Control socket of the server [default: /run/uturn/control, or where there is none
-    /// $XDG_RUNTIME_DIR/uturn.control]
+    /// Control socket of the server [default: /run/uturn/control, or where no server is there
+    /// $XDG_RUNTIME_DIR/uturn/control]
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
 }

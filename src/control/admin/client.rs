@@ -1,15 +1,10 @@
 //! The other side of the control socket: connects, asks, and reads lines.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use super::protocol::{ControlRequest, Line};
-
-/// Where a server under a service manager has its control socket.
-const SYSTEM: &str = "/run/uturn/control";
-/// The same for a server that a user runs, below `$XDG_RUNTIME_DIR`.
-const OWN: &str = "uturn.control";
 
 /// An answer that is being read.
 #[derive(Debug)]
@@ -22,7 +17,13 @@ impl Conversation {
     /// Asks the server at a control socket.
     pub(super) fn begin(path: &Path, request: &ControlRequest) -> Result<Self, String> {
         let at = path.display();
-        let unreachable = |error| format!("no server can be asked at {at}: {error}");
+        let unreachable = |error: std::io::Error| {
+            let advice = match error.kind() {
+                ErrorKind::PermissionDenied => "ask as the server's user, or as root",
+                _ => "is one running? `--control PATH` names the socket of another",
+            };
+            format!("no server can be asked at {at}: {error}: {advice}")
+        };
         let mut stream = UnixStream::connect(path).map_err(unreachable)?;
         let mut line = serde_json::to_string(request).expect("a request is always JSON");
         line.push('\n');
@@ -44,16 +45,5 @@ impl Conversation {
             Line::Error(problem) => Err(problem),
             line => Ok(Some(line)),
         }
-    }
-}
-
-/// Where a server is asked that nothing is said about: the one of the service manager, or, where
-/// there is none, one's own.
-pub(super) fn default_path() -> PathBuf {
-    let system = PathBuf::from(SYSTEM);
-    let own = std::env::var_os("XDG_RUNTIME_DIR").map(|folder| PathBuf::from(folder).join(OWN));
-    match own {
-        Some(own) if !system.exists() && own.exists() => own,
-        Some(_) | None => system,
     }
 }

@@ -12,6 +12,7 @@
 //! line_writer.rs  what answers are written with
 //! ask.rs        questions for workers
 //! commands.rs   what the handler has the supervisor do
+//! places.rs     where the socket is when nobody says
 //! client.rs     the other side: connects and reads lines
 //! cli.rs        `uturn status` and the others
 //! print.rs      lines for people
@@ -27,6 +28,7 @@ pub(super) mod commands;
 mod figures;
 pub(super) mod handler;
 mod line_writer;
+pub(super) mod places;
 mod print;
 mod progress;
 mod protocol;

@@ -32,14 +32,27 @@ impl ControlSocket {
     /// # Errors
     /// One line that names the path.
     pub(in crate::control) fn bind(path: &Path) -> io::Result<Self> {
-        Self::try_bind(path).map_err(|error| {
+        Self::bind_beside_others(path).map_err(|obstacle| {
             let path = path.display();
-            io::Error::new(error.kind(), format!("no control socket at {path}: {error}"))
+            match obstacle {
+                NoSocket::AnotherServer => io::Error::other(format!(
+                    "no control socket at {path}: another server listens there: stop it, or write \
+                     another path"
+                )),
+                NoSocket::Other(error) => {
+                    io::Error::new(error.kind(), format!("no control socket at {path}: {error}"))
+                }
+            }
         })
     }
 
-    fn try_bind(path: &Path) -> io::Result<Self> {
+    /// The same for who can do without it.
+    pub(super) fn bind_beside_others(path: &Path) -> Result<Self, NoSocket> {
         ensure_replaceable(path)?;
+        Ok(Self::place(path)?)
+    }
+
+    fn place(path: &Path) -> io::Result<Self> {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{}", std::process::id()));
         let made = PathBuf::from(name);
@@ -56,6 +69,11 @@ impl ControlSocket {
         }
         let inode = fs::symlink_metadata(path)?.ino();
         Ok(Self { path: path.to_owned(), inode, listener: OwnedFd::from(socket).into() })
+    }
+
+    /// Where it is.
+    pub(in crate::control) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// A second handle to listen with; the socket stays for as long as the socket.
@@ -75,17 +93,33 @@ impl Drop for ControlSocket {
     }
 }
 
-fn ensure_replaceable(path: &Path) -> io::Result<()> {
+/// Why there can be no socket at a path.
+#[derive(Debug)]
+pub(super) enum NoSocket {
+    /// A server listens there.
+    AnotherServer,
+    Other(io::Error),
+}
+
+impl From<io::Error> for NoSocket {
+    fn from(error: io::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// A socket that cannot be connected to for want of permission is somebody else's.
+fn ensure_replaceable(path: &Path) -> Result<(), NoSocket> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            Err(io::Error::other("there is a file of another kind: write another path"))
+            Err(io::Error::other("there is a file of another kind: write another path").into())
         }
-        Ok(_) if UnixStream::connect(path).is_ok() => {
-            Err(io::Error::other("another server listens there: stop it, or write another path"))
-        }
-        Ok(_) => Ok(()),
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => Err(NoSocket::AnotherServer),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error.into()),
+            Err(_) => Ok(()),
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 

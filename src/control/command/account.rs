@@ -65,8 +65,10 @@ impl SecretArgs {
     fn secret(&self, config: Option<&Config>) -> Result<Option<Secret>, String> {
         match (&self.secret, config) {
             (Some(secret), _) => Ok(Some(secret.clone())),
-            (None, Some(config)) if config.secret_is_generated => Ok(None),
-            (None, Some(config)) => Ok(config.values.secret.first().cloned()),
+            (None, Some(config)) => {
+                let made_now = usize::from(config.secret_is_generated);
+                Ok(config.values.secret.get(made_now).cloned())
+            }
             (None, None) => variable(SECRET_VARIABLE, Secret::read_flag),
         }
     }

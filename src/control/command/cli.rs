@@ -16,7 +16,9 @@ use super::credentials::{self, CredentialsArgs};
 use super::doctor::{self, DoctorArgs};
 use super::import::{self, ImportArgs};
 use super::manual::{self, CompletionsArgs};
-use crate::control::config::{Config, ConfigError, Options, Origin, example_file};
+use crate::control::config::{
+    Config, ConfigError, Options, Origin, environment, example_file, variable_name,
+};
 use crate::control::server::start::{memory, wait};
 use crate::control::tls;
 use crate::control::{admin, escape};
@@ -24,12 +26,33 @@ use crate::control::{admin, escape};
 /// The command line or the configuration is wrong.
 const MISUSE: u8 = 2;
 
+/// What stands under `-h`.
+const MORE: &str = "\
+`uturn --help` shows every option, with examples; `uturn example-config` explains each in a file.";
+
+/// What stands under `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  uturn                                       serve, with a secret made for this run
+  uturn --config /etc/uturn/uturn.toml        serve as the file says
+  UTURN_SECRET=… uturn --external-ip 203.0.113.5
+                                              behind 1:1 NAT, the secret from the environment
+  uturn check --server turn.example.org --config /etc/uturn/uturn.toml
+                                              try a server as a client would
+  uturn credentials --config /etc/uturn/uturn.toml --host turn.example.org
+                                              a login for a browser
+  uturn doctor --config /etc/uturn/uturn.toml what this machine lacks
+  uturn status, uturn top                     how the running server is
+  uturn drain --deadline 3600                 take it out of service without ending a call";
+
 /// A TURN/STUN relay for Linux, on io_uring.
 ///
 /// Without a command it serves. Every option but --config can stand in the file, too, under the
-/// same name; what the command line says wins.
+/// same name, and in the environment as UTURN_ and its name in capitals (UTURN_RELAY_PORTS). The
+/// command line wins, then the environment, then the file.
 #[derive(Parser, Debug)]
 #[command(name = "uturn", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = MORE, after_long_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -51,11 +74,13 @@ enum Command {
     },
     /// Tries a server as a client would: Binding, an allocation, packets both ways
     Check(CheckArgs),
-    /// Prints a time-limited username, its password, and the iceServers value for a browser
+    /// Prints a time-limited login, and the iceServers of a browser
+    ///
+    /// A username, its password, and the value for a web page to use.
     Credentials(CredentialsArgs),
-    /// Reads coturn's configuration, writes one for uturn, and says what it could not carry over
+    /// Translates coturn's configuration, and names what it could not carry over
     ImportCoturn(ImportArgs),
-    /// Looks for what keeps this machine from being a good relay node, and says what to change
+    /// Looks for what this machine lacks as a relay node, and says what to change
     Doctor(DoctorArgs),
     /// Prints a configuration file with every key, explained and commented out
     ExampleConfig,
@@ -81,16 +106,18 @@ pub fn command_line(serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode 
 fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
     match cli.command {
         None => {
-            let origin = Origin { flags: cli.options, file: cli.config };
-            told(wait::settled(&origin), |config| serve(config, origin.clone()))
+            let flags = environment::options().map(|below| cli.options.over(below));
+            let origin = flags.map(|flags| Origin { flags, file: cli.config });
+            let settled = origin.and_then(|origin| Ok((wait::settled(&origin)?, origin)));
+            told(settled, |(config, origin)| serve(config, origin))
         }
         Some(Command::CheckConfig { file }) => {
-            let origin = Origin { file: Some(file), ..Origin::default() };
-            told(origin.load(), |config| {
+            let origin = environment::options().map(|flags| Origin { flags, file: Some(file) });
+            told(origin.and_then(|origin| origin.load()), |config| {
                 for exposure in &config.exposed {
                     eprintln!("uturn: {}", escape::text(&exposure.to_string()));
                 }
-                let said = say(&escape::lines(&config.summary()));
+                let said = say(&escape::lines(&with_sources(&config.summary())));
                 match tls::load::load(&config.tls_files(), SystemTime::now()) {
                     Ok(_) => said,
                     Err(unfit) => misuse(&unfit.to_string()),
@@ -147,7 +174,21 @@ fn doctor(args: &DoctorArgs) -> ExitCode {
     }
 }
 
-fn told(config: Result<Config, ConfigError>, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+/// Says behind each line of a summary which variable it comes from, if from one.
+fn with_sources(summary: &str) -> String {
+    let from: Vec<&str> = environment::keys().map(|key| key.name).collect();
+    let line = |line: &str| match from.iter().find(|key| is_of(line, key)) {
+        Some(key) => format!("{line} # from {}\n", variable_name(key)),
+        None => format!("{line}\n"),
+    };
+    summary.lines().map(line).collect()
+}
+
+fn is_of(line: &str, key: &str) -> bool {
+    line.strip_prefix(key).is_some_and(|rest| rest.starts_with(" = "))
+}
+
+fn told<T>(config: Result<T, ConfigError>, then: impl FnOnce(T) -> ExitCode) -> ExitCode {
     match config {
         Ok(config) => then(config),
         Err(error) => misuse(&error.to_string()),

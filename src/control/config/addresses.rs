@@ -11,7 +11,7 @@ use super::machine::Machine;
 use super::schema::{self, Key, Options};
 use super::value::Value;
 use super::value::address::{ExternalIp, TLS_PORT};
-use super::value::raw::Given;
+use super::value::raw::GivenList;
 use crate::turn::RelayAddress;
 use crate::wire::Family;
 
@@ -334,7 +334,7 @@ fn loopback(family: Family) -> IpAddr {
 
 /// Where a value of one of the keys above was written.
 fn place_of(options: &Options, key: &Key, nth: usize) -> Option<WrittenAt> {
-    fn nth_of<T>(given: Option<&Vec<Given<T>>>, nth: usize) -> Option<WrittenAt> {
+    fn nth_of<T>(given: Option<&GivenList<T>>, nth: usize) -> Option<WrittenAt> {
         given.and_then(|given| given.get(nth)).map(|given| given.place)
     }
     if key.name == schema::LISTEN.name {

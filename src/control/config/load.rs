@@ -3,16 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use super::file::exposure::{self, Content};
-use super::file::source::{ConfigError, ConfigText};
+use super::file::source::{ConfigError, ConfigText, Remedy};
 use super::machine::Machine;
-use super::schema::Options;
+use super::schema::{Options, SECRET};
 use super::settle::Settling;
 use super::settled::Config;
+
+const NOBODY: &str = "there is neither a user nor a secret: write one, or secret = \"generate\" for \
+                      a new one at each start";
 
 /// Where a configuration came from, so that it can be read again.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
-    /// What the command line says.
+    /// What the command line says, and below it the environment.
     pub flags: Options,
     /// The file below it, if there is one.
     pub file: Option<PathBuf>,
@@ -22,19 +25,35 @@ impl Origin {
     /// Reads and settles everything, on the machine as it is now.
     ///
     /// # Errors
-    /// As [`Config::load`].
+    /// As [`Config::load`], and when a file lets nobody in.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        Config::load(self.flags.clone(), self.file.as_deref(), &Machine::this())
+        self.load_on(&Machine::this())
     }
 
     /// Reads and settles everything for a server that runs: whether the machine has its addresses
     /// at the moment is no matter.
     ///
     /// # Errors
-    /// As [`Config::load`].
+    /// As [`Origin::load`].
     pub fn load_again(&self) -> Result<Config, ConfigError> {
-        let machine = Machine { binds: |_| true, ..Machine::this() };
-        Config::load(self.flags.clone(), self.file.as_deref(), &machine)
+        self.load_on(&Machine { binds: |_| true, ..Machine::this() })
+    }
+
+    /// A server with a file is meant to last: a secret that is another one after each start would
+    /// lock everybody out, and say so nowhere.
+    fn load_on(&self, machine: &Machine) -> Result<Config, ConfigError> {
+        let config = Config::load(self.flags.clone(), self.file.as_deref(), machine)?;
+        match &self.file {
+            Some(file) if config.secret_is_generated && !config.secret_is_asked_for => {
+                Err(ConfigError {
+                    origin: file.display().to_string(),
+                    key: SECRET.name.to_owned(),
+                    problem: NOBODY.to_owned(),
+                    remedy: Remedy::Operator,
+                })
+            }
+            Some(_) | None => Ok(config),
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! command line ─┐
-//!               ├─ raw: typed, with places ── settle: defaults, bounds, this machine ── Config
-//! TOML file ────┘   (command line wins)
+//! environment ──┼─ raw: typed, with places ── settle: defaults, bounds, this machine ── Config
+//! TOML file ────┘   (the command line wins, then the environment)
 //! ```
 //!
 //! A [`Config`] is concrete and final: every address is one to open a socket on, every number is
@@ -20,6 +20,7 @@
 mod addresses;
 mod change;
 mod derived;
+pub(super) mod environment;
 mod families;
 mod file;
 mod listeners;
@@ -37,6 +38,7 @@ pub use addresses::{Addresses, Asked};
 pub use change::Change;
 pub(super) use families::ServedFamilies;
 pub use file::exposure::Exposure;
+pub(super) use file::source::variable_name;
 pub use file::source::{ConfigError, Remedy};
 pub(super) use file::text::read_bytes;
 pub use file::users::UsersFile;
@@ -53,3 +55,4 @@ pub(crate) use value::address::{ExternalIp, MetricsAddress, ServerAddress};
 pub use value::choice::{IoChoice, LogFormat};
 pub(crate) use value::credential::Realm;
 pub use value::credential::{Proof, Secret, User, UserKey};
+pub(super) use value::path::ControlPath;

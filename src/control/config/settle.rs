@@ -50,9 +50,11 @@ impl Settling<'_> {
         self.check_secrets(options)?;
         let users_file = self.users_file(options, &values.user)?;
         let has_users = !values.user.is_empty() || users_file.is_some();
-        let secret_is_generated = !has_users && values.secret.is_empty();
+        let secret_is_asked_for = values.secret.iter().any(Secret::asks_for_one);
+        values.secret.retain(|secret| !secret.asks_for_one());
+        let secret_is_generated = secret_is_asked_for || (!has_users && values.secret.is_empty());
         if secret_is_generated {
-            values.secret.push(self.generate_secret()?);
+            values.secret.insert(0, self.generate_secret()?);
         }
         Ok(Config {
             asked,
@@ -63,6 +65,7 @@ impl Settling<'_> {
             former_realms: Vec::new(),
             users_file,
             secret_is_generated,
+            secret_is_asked_for,
             workers: self.workers(&values, most_allocations),
             local: self.machine.local.clone(),
             metrics: metrics(&values),

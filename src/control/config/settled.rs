@@ -1,7 +1,7 @@
 //! The settled configuration, and what the rest of the program asks it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -36,8 +36,11 @@ pub struct Config {
     pub former_realms: Vec<String>,
     /// The file of further users, if there is one; shared, because it may have a million of them.
     pub users_file: Option<Arc<UsersFile>>,
-    /// True when there was no user and no secret, and the only secret was made for this run.
+    /// True when the first secret was made for this run: there was no user and no secret, or it
+    /// was asked for.
     pub secret_is_generated: bool,
+    /// True when one was asked for: `secret = "generate"`.
+    pub secret_is_asked_for: bool,
     /// Where each worker runs, by worker index; at least one.
     pub workers: Vec<WorkerPlace>,
     /// What is routed to this machine, and so closed to clients; empty if the kernel does not say.
@@ -66,11 +69,6 @@ pub struct WorkerPlace {
 }
 
 impl Values {
-    /// Where the control socket is, if there is one.
-    pub(in crate::control) fn control_path(&self) -> Option<&Path> {
-        self.control.as_ref().map(|path| path.0.as_path())
-    }
-
     /// Where new clients are sent while draining; one of each family at most, none an own one.
     pub(in crate::control) fn alternates(&self) -> Vec<SocketAddr> {
         self.alternate_server.iter().map(|server| server.0).collect()

@@ -1,6 +1,7 @@
 //! Brings a server up: the log, the workers, the banner, and then its supervisor.
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -24,9 +25,10 @@ use super::supervisor::{self, Supervisor};
 use crate::control::admin::{
     commands::{ServerStatus, command_channel},
     handler::{FixedStatus, Handler},
+    places::bind_first,
     socket::ControlSocket,
 };
-use crate::control::config::{Config, IoChoice, Origin};
+use crate::control::config::{Config, ControlPath, IoChoice, Origin};
 use crate::control::log::drops::Drops;
 use crate::control::log::events::EventLog;
 use crate::control::log::output;
@@ -79,7 +81,7 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     // Handlers are in place before there is anything that a signal could leave half done.
     let signals = runtime.block_on(async { Signals::new() })?;
     let metrics = MetricsListeners::bind(&config.metrics)?;
-    let control = config.values.control_path().map(ControlSocket::bind).transpose()?;
+    let control = control_socket(&config)?;
     let (handler, commands, status) = command_channel(ServerStatus::serving(&config));
     let names = Names { status: status.subscribe() };
     let counts = Arc::new(RecordCounts::default());
@@ -97,8 +99,9 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let place = FixedStatus::of(&config, &origin);
     let handler = Handler { workers: Arc::clone(&workers), node, commands: handler, place };
     answer(&runtime, metrics, control.as_ref(), handler)?;
-    banner::print(&config, name);
-    log_start(&config, name, workers.granted());
+    let control_path = control.as_ref().map(ControlSocket::path);
+    banner::print(&config, name, control_path);
+    log_start(&config, name, control_path, workers.granted());
     let events = EventLog::new(Instant::now(), config.listeners(), records.unwrap_or_default());
     let alive = config.workers.len();
     let interim = interim(&config, &workers, names);
@@ -144,6 +147,22 @@ fn renewal(
     let renewal = renewal.map_err(|unfit| io::Error::other(unfit.to_string()))?;
     status.send_modify(|status| status.certificates.clone_from(&renewal.holds.facts));
     Ok(renewal)
+}
+
+/// Binds the control socket: where the configuration says, or else where it can be. A server that
+/// was told no place serves without one, too.
+fn control_socket(config: &Config) -> io::Result<Option<ControlSocket>> {
+    match &config.values.control {
+        Some(ControlPath::Off) => Ok(None),
+        Some(ControlPath::At(path)) => ControlSocket::bind(path).map(Some),
+        None => match bind_first() {
+            Ok(socket) => Ok(Some(socket)),
+            Err(why) => {
+                info!("no control socket: {why}; `control` names another place, or is \"off\"");
+                Ok(None)
+            }
+        },
+    }
 }
 
 /// Opens the file of usage records, if one is configured, with what writes to it.
@@ -263,7 +282,7 @@ fn driver_name(driver: DriverKind) -> &'static str {
     }
 }
 
-fn log_start(config: &Config, driver: &str, granted: GrantedSockets) {
+fn log_start(config: &Config, driver: &str, control: Option<&Path>, granted: GrantedSockets) {
     info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = ?config.listen,
@@ -272,7 +291,7 @@ fn log_start(config: &Config, driver: &str, granted: GrantedSockets) {
         workers = config.workers.len(),
         driver,
         metrics = ?config.metrics,
-        control = config.values.control_path().map(|path| tracing::field::display(path.display())),
+        control = control.map(|path| tracing::field::display(path.display())),
         "started"
     );
     if config.local.is_empty() {

@@ -23,7 +23,7 @@ use std::time::SystemTime;
 
 use clap::Args;
 
-use crate::control::config::{Config, ConfigError, IoChoice, Origin};
+use crate::control::config::{Config, ConfigError, IoChoice, Origin, environment};
 use crate::control::server::start::plan::{Holder, open_files};
 use crate::control::tls::load::{facts as facts_of, load};
 use crate::io::Facts;
@@ -57,7 +57,7 @@ pub(super) struct Diagnosis {
 /// # Errors
 /// The configuration cannot be settled.
 pub(super) fn diagnose(args: &DoctorArgs) -> Result<Diagnosis, ConfigError> {
-    let config = Origin { file: args.config.clone(), ..Origin::default() }.load()?;
+    let config = Origin { flags: environment::options()?, file: args.config.clone() }.load()?;
     let facts = Facts::probe();
     let need = Need::of(&config, &facts);
     let findings = findings(&MachineFacts::read(Path::new("/"), facts), &need);

@@ -39,8 +39,8 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
 /// Without users and secrets coturn lets everybody in, and with no-auth it does so beside them. We
 /// let nobody in who has not read the banner.
 fn anonymous(said: &Said<'_>, is_nobody: bool, notes: &mut Notes) {
-    let why = "there is no anonymous access: write a user or a secret, or each start makes a secret \
-               of its own";
+    let why = "there is no anonymous access: write a user or a secret, without which the file is \
+               refused";
     match said.last(CoturnSetting::NoAuth, notes) {
         Some(word) => notes.add(word.line, Fate::Lost, &word.name, why),
         None if is_nobody => notes.differs("no user and no secret", why),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use super::nearest::nearest;
 use super::text;
 
 /// Bytes that an error shows of what stands where a key should.
@@ -22,6 +23,8 @@ const MESSAGE_SIDE: usize = 100;
 pub(crate) enum WrittenAt {
     /// On the command line.
     Flag,
+    /// In the environment.
+    Variable,
     /// In the file, at this byte.
     File(usize),
 }
@@ -56,7 +59,8 @@ impl ConfigText {
     pub(crate) fn options<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         toml::from_str(&self.text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
-            let problem = bounded(&error.message().replace('\n', " "));
+            let message = error.message().replace('\n', " ");
+            let problem = unknown_key(&message).unwrap_or_else(|| bounded(&message));
             self.error(Some(WrittenAt::File(offset)), self.key_at(offset), problem)
         })
     }
@@ -73,6 +77,7 @@ impl ConfigText {
                 format!("{}:{}", self.path.display(), self.line_at(offset))
             }
             Some(WrittenAt::Flag) => "command line".to_owned(),
+            Some(WrittenAt::Variable) => variable_name(key),
             None => "default".to_owned(),
         };
         ConfigError { origin, key: key.to_owned(), problem, remedy: Remedy::Operator }
@@ -99,6 +104,24 @@ impl ConfigText {
     }
 }
 
+/// The variable of the environment that a key can stand in.
+pub(in crate::control) fn variable_name(key: &str) -> String {
+    format!("UTURN_{}", key.to_uppercase().replace('-', "_"))
+}
+
+/// What is said of a key that there is not, if that is the problem: the one that was meant, not the
+/// list of all.
+fn unknown_key(message: &str) -> Option<String> {
+    let (word, list) =
+        message.strip_prefix("unknown field `")?.split_once("`, expected one of `")?;
+    let names = list.trim_end_matches('`').split("`, `");
+    let advice = match nearest(word, names) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "`uturn example-config` shows every key".to_owned(),
+    };
+    Some(bounded(&format!("unknown field `{word}`: {advice}")))
+}
+
 /// A line of a longer array begins with a quote or a bracket, one with a key begins with the key.
 fn key_of(line: &str) -> Option<&str> {
     let line = line.trim_start();
@@ -108,23 +131,21 @@ fn key_of(line: &str) -> Option<&str> {
 }
 
 /// Leaves out the middle of a long message, which is what somebody wrote; what is wrong with it
-/// stands before or behind, and which keys there are, in the end.
-pub(super) fn bounded(message: &str) -> String {
-    let list = message.rfind(", expected one of `");
-    let (said, list) = message.split_at(list.unwrap_or(message.len()));
+/// stands before or behind.
+pub(super) fn bounded(said: &str) -> String {
     let letters = said.chars().count();
     if letters <= 2 * MESSAGE_SIDE + 1 {
-        return message.to_owned();
+        return said.to_owned();
     }
     let begin = said.chars().take(MESSAGE_SIDE);
     let end = said.chars().skip(letters - MESSAGE_SIDE);
-    begin.chain(['…']).chain(end).collect::<String>() + list
+    begin.chain(['…']).chain(end).collect()
 }
 
 /// What is wrong with the configuration, in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// `FILE:LINE`, `command line`, or `default`.
+    /// `FILE:LINE`, `command line`, a variable of the environment, or `default`.
     pub origin: String,
     /// Name of the key.
     pub key: String,

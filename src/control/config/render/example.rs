@@ -11,7 +11,8 @@ const HEAD: &str = "\
 # Configuration of uturn. Every key stands here with its default in words and an example; take away
 # the '#' in front of a key to set it. `uturn check-config FILE` prints what would hold.
 #
-# With neither user nor secret each start makes a secret of its own, and prints it.
+# Write a user or a secret: a file with neither is refused. secret = 'generate' makes one at each
+# start, and prints it.
 ";
 
 /// Writes the file: each key with what it does, its default, its bounds and an example.

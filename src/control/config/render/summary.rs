@@ -12,7 +12,7 @@ impl Config {
     pub fn summary(&self) -> String {
         let lines = FIELDS.iter().map(|field| match derived::shown(self, field) {
             Some(_) if self.secret_is_generated && field.key.name == SECRET.name => {
-                "# made at every start: there is neither a user nor a secret\n".to_owned()
+                format!("{} = [\"generate\"] # one is made at every start\n", SECRET.name)
             }
             Some(value) => format!("{} = {value}\n", field.key.name),
             None => format!("# {}: none\n", field.key.name),

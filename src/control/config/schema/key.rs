@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 
 use clap::{Arg, ArgAction};
 
+use super::subjects::{is_common, subject};
+
 /// One option: `--name` on the command line, `name = …` in the file.
 #[derive(Clone, Debug)]
 pub struct Key {
@@ -83,7 +85,19 @@ impl Key {
     /// The option as the command line takes it.
     pub(in crate::control) fn arg(&self) -> Arg {
         let action = if self.is_list { ArgAction::Append } else { ArgAction::Set };
-        Arg::new(self.name).long(self.name).value_name(self.unit).help(self.help()).action(action)
+        Arg::new(self.name)
+            .long(self.name)
+            .value_name(self.unit)
+            .help(self.short_help())
+            .long_help(self.help())
+            .help_heading(subject(self.name))
+            .hide_short_help(!is_common(self.name))
+            .action(action)
+    }
+
+    /// The first sentence of what the option does.
+    fn short_help(&self) -> &'static str {
+        self.doc.split_once(". ").map_or(self.doc, |(first, _)| first).trim_end_matches('.')
     }
 
     /// The number within the bounds that is closest to one.
@@ -168,6 +182,21 @@ macro_rules! keys {
             /// Lays these options over others: what is given here wins, lists as a whole.
             pub(crate) fn over(self, below: Self) -> Self {
                 Self { $($field: self.$field.or(below.$field),)* }
+            }
+
+            /// Reads each option from the text that `text` has of its key, if it has any.
+            pub(in crate::control) fn worded(
+                text: &dyn Fn(&Key) -> Option<Result<String, ConfigError>>,
+            ) -> Result<Self, ConfigError> {
+                let nowhere = ConfigText::default();
+                Ok(Self {
+                    $($field: match text(&$constant) {
+                        None => None,
+                        Some(text) => <$how<$value> as How>::worded(&text?).map_err(|problem| {
+                            nowhere.error(Some(WrittenAt::Variable), $name, problem)
+                        })?,
+                    },)*
+                })
             }
 
             /// Settles each option by itself.

@@ -11,6 +11,7 @@
 
 pub(super) mod key;
 mod streams;
+mod subjects;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -23,11 +24,11 @@ pub use key::{Bounds, Key, Preset, When};
 use key::keys;
 use streams::with_stream_keys;
 
-use super::file::source::{ConfigError, ConfigText};
+use super::file::source::{ConfigError, ConfigText, WrittenAt};
 use super::value::address::{ExternalIp, MetricsAddress, PortRange, ServerAddress, TlsAddress};
 use super::value::choice::{IoChoice, LogFormat, Switch};
 use super::value::credential::{Realm, Secret, User};
-use super::value::path::{FilePath, SocketPath};
+use super::value::path::{ControlPath, FilePath};
 use super::value::raw::{How, Many, Maybe, One, flag};
 use crate::turn::{OnReallocate, Settings};
 use crate::wire::ChannelRange;
@@ -112,10 +113,12 @@ with_stream_keys! {
 
     "secret" SECRET secret: Many<Secret>, Live {
         unit: "SECRET",
-        default: Preset::Words("generated for this run if there is no user either"),
-        bounds: Bounds::Words("8-512 bytes; 16 secrets at most"),
+        default: Preset::Words("generated for this run if there is no user and no file either"),
+        bounds: Bounds::Words("8-512 bytes, or `generate`; 16 secrets at most"),
         doc: "Secret shared with the service that hands out time-limited credentials (`uturn \
-               credentials`). Several at once let you rotate: each of them is accepted.",
+               credentials`). Several at once let you rotate: each of them is accepted. \
+               `generate` makes one at each start and shows it; a file with neither a user nor a \
+               secret is refused.",
         example: "a-long-shared-secret",
     }
 
@@ -330,19 +333,22 @@ with_stream_keys! {
         unit: "[ADDR:]PORT",
         default: Preset::Words("none"),
         bounds: Bounds::Words("an address of this machine; port 1-65535"),
-        doc: "Address on which `/metrics` (for Prometheus), `/live` and `/ready` are served \
-               over HTTP. A port alone is on 127.0.0.1; 0.0.0.0 and `[::]` stand for every \
+        doc: "Address on which a status page (`/`), `/metrics` (for Prometheus), `/live` and \
+               `/ready` are served over HTTP. A port alone is on 127.0.0.1; 0.0.0.0 and `[::]` stand for every \
                address of that family at start. No client can name it as a peer.",
         example: "127.0.0.1:9641",
     }
 
-    "control" CONTROL control: Maybe<SocketPath>, Restart {
-        unit: "PATH",
-        default: Preset::Words("none"),
-        bounds: Bounds::Words("a path of 90 bytes at most, in a folder that exists"),
+    "control" CONTROL control: Maybe<ControlPath>, Restart {
+        unit: "PATH|off",
+        default: Preset::Words(
+            "/run/uturn/control, or $XDG_RUNTIME_DIR/uturn/control where that cannot be made",
+        ),
+        bounds: Bounds::Words("off, or a path of 90 bytes at most, in a folder that exists"),
         doc: "Unix socket, open to the server's own user alone, on which `uturn status`, \
                `sessions`, `kill`, `reload` and others ask the running server. They look for it \
-               at /run/uturn/control, then at $XDG_RUNTIME_DIR/uturn.control.",
+               where it is by default. The first server of a machine has that place; others \
+               serve without a socket unless they name one.",
         example: "/run/uturn/control",
     }
 

@@ -4,7 +4,7 @@ use super::settle;
 use crate::control::config::schema::KEYS;
 
 /// Each file, the line that is named, the key, and a part of the problem.
-const BAD_FILES: [(&str, usize, &str, &str); 46] = [
+const BAD_FILES: [(&str, usize, &str, &str); 48] = [
     ("relay-ports = '6000-5000'", 1, "relay-ports", "6000-5000 is reversed: write 5000-6000"),
     ("relay-ports = '5000'", 1, "relay-ports", "write LOW-HIGH"),
     ("relay-ports = '80-5000'", 1, "relay-ports", "begins below 1024"),
@@ -44,7 +44,7 @@ const BAD_FILES: [(&str, usize, &str, &str); 46] = [
     ("user = ['alice:']", 1, "user", "the password is empty"),
     ("user = [':secret']", 1, "user", "the name is empty"),
     ("user = ['alice']", 1, "user", "write NAME:PASSWORD"),
-    ("user = \"alice:a\"", 1, "user", "expected a sequence"),
+    ("user = { alice = 'a' }", 1, "user", "one value or an array of them"),
     ("secret = ['short']", 1, "secret", "has 5 bytes"),
     ("secret = ['']", 1, "secret", "empty"),
     ("realm = ''", 1, "realm", "it has 0 characters: write 1 to 127"),
@@ -75,7 +75,9 @@ const BAD_FILES: [(&str, usize, &str, &str); 46] = [
     ),
     ("stream-delay = 49", 1, "stream-delay", "write 50-5000"),
     ("realm = 'a'\nrealm = 'b'", 2, "realm", "duplicate key"),
-    ("realm = 'a'\nrelam = 'b'", 2, "relam", "unknown field"),
+    ("realm = 'a'\nrelam = 'b'", 2, "relam", "did you mean `realm`?"),
+    ("relay_ports = '5000-6000'", 1, "relay_ports", "did you mean `relay-ports`?"),
+    ("\ncolour = 'red'", 2, "colour", "`uturn example-config` shows every key"),
     ("realm = 'a'\nworkers 4", 2, "workers", "="),
 ];
 

@@ -13,6 +13,8 @@ const CREDENTIAL_MAX_BYTES: usize = 508;
 /// Shortest shared secret; below this it could be guessed offline from one credential.
 const SECRET_MIN_BYTES: usize = 8;
 const SECRET_MAX_BYTES: usize = 512;
+/// Stands in place of a secret that each start makes for itself.
+const GENERATE: &str = "generate";
 /// Longest realm: fewer than 128 characters (RFC 8489 §14.9).
 const REALM_MAX_CHARS: usize = 127;
 
@@ -30,6 +32,11 @@ impl Secret {
     /// Reads a shared secret from the command line; 8-512 bytes.
     pub(crate) fn read_flag(text: &str) -> Result<Self, String> {
         Self::read(text)
+    }
+
+    /// Says whether it is no secret but asks for one.
+    pub(in crate::control) fn asks_for_one(&self) -> bool {
+        self.reveal() == GENERATE
     }
 
     /// Shows the word, to make keys from or to print at the operator's own request.

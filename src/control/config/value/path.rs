@@ -24,22 +24,34 @@ impl Value for FilePath {
     }
 }
 
-/// Where a Unix socket is made. A socket's name has 108 bytes, and the longer one it is made under
-/// must fit, too.
+/// Where the control socket is made, or that there is none. A socket's name has 108 bytes, and the
+/// longer one it is made under must fit, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SocketPath(pub(crate) PathBuf);
+pub(crate) enum ControlPath {
+    Off,
+    At(PathBuf),
+}
 
-impl Value for SocketPath {
+/// Stands in place of a path.
+const OFF: &str = "off";
+
+impl Value for ControlPath {
     fn read(text: &str) -> Result<Self, String> {
+        if text == OFF {
+            return Ok(Self::Off);
+        }
         let FilePath(path) = FilePath::read(text)?;
         let bytes = text.len();
         if bytes > SOCKET_PATH_MAX_BYTES {
             return Err(format!("it has {bytes} bytes: write {SOCKET_PATH_MAX_BYTES} at most"));
         }
-        Ok(Self(path))
+        Ok(Self::At(path))
     }
 
     fn written(&self) -> toml::Value {
-        self.0.display().to_string().into()
+        match self {
+            Self::Off => OFF.into(),
+            Self::At(path) => path.display().to_string().into(),
+        }
     }
 }

@@ -61,6 +61,101 @@ impl<T: Value> Visitor<'_> for Scalar<T> {
     }
 }
 
+/// What a list has: in the file an array, or one value by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct GivenList<T>(Vec<Given<T>>);
+
+impl<T> std::ops::Deref for GivenList<T> {
+    type Target = [Given<T>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<'a, T> IntoIterator for &'a GivenList<T> {
+    type Item = &'a Given<T>;
+    type IntoIter = std::slice::Iter<'a, Given<T>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl<'de, T: Value> Deserialize<'de> for GivenList<T> {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<ScalarOrArray<T>>::deserialize(source)?;
+        let place = WrittenAt::File(spanned.span().start);
+        Ok(Self(match spanned.into_inner() {
+            ScalarOrArray::Scalar(value) => vec![Given { value, place }],
+            ScalarOrArray::Array(values) => values,
+        }))
+    }
+}
+
+enum ScalarOrArray<T> {
+    Scalar(T),
+    Array(Vec<Given<T>>),
+}
+
+impl<'de, T: Value> Deserialize<'de> for ScalarOrArray<T> {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_any(Values(PhantomData))
+    }
+}
+
+struct Values<T>(PhantomData<T>);
+
+impl<'de, T: Value> Visitor<'de> for Values<T> {
+    type Value = ScalarOrArray<T>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("one value or an array of them")
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = array.next_element()? {
+            values.push(value);
+        }
+        Ok(ScalarOrArray::Array(values))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Scalar(PhantomData).visit_str(text).map(ScalarOrArray::Scalar)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        Scalar(PhantomData).visit_i64(number).map(ScalarOrArray::Scalar)
+    }
+
+    fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Self::Value, E> {
+        Scalar(PhantomData).visit_bool(truth).map(ScalarOrArray::Scalar)
+    }
+}
+
+/// Reads the text of a variable that has one value.
+fn variable<T: Value>(text: &str) -> Result<Given<T>, String> {
+    T::read(text).map(|value| Given { value, place: WrittenAt::Variable })
+}
+
+/// Reads the text of a variable that has a list: words, or a TOML array of strings. An IPv6
+/// address begins with a bracket, too.
+fn variables<T: Value>(text: &str) -> Result<GivenList<T>, String> {
+    let is_array = text.starts_with("[\"") || text.starts_with("['");
+    if !is_array {
+        return text.split_whitespace().map(variable).collect::<Result<_, _>>().map(GivenList);
+    }
+    #[derive(serde::Deserialize)]
+    struct Line {
+        values: Vec<String>,
+    }
+    // What toml says of a fault may repeat a secret.
+    let line: Result<Line, _> = toml::from_str(&format!("values = {text}"));
+    let Line { values } = line.map_err(|_| "it is no TOML array of strings".to_owned())?;
+    values.iter().map(|text| variable(text)).collect::<Result<_, _>>().map(GivenList)
+}
+
 /// Reads a value of the command line.
 pub(in crate::control) fn flag<T: Value>(text: &str) -> Result<Given<T>, String> {
     T::read(text).map(|value| Given { value, place: WrittenAt::Flag })
@@ -77,6 +172,9 @@ pub(crate) trait How {
 
     /// What the command line says of it.
     fn flagged(matches: &ArgMatches, name: &str) -> Self::Given;
+
+    /// What a variable of the environment says of it.
+    fn worded(text: &str) -> Result<Self::Given, String>;
 
     /// Holds it to its bounds, and gives the default where it was not given.
     fn settle(
@@ -105,6 +203,10 @@ impl<T: Value> How for One<T> {
         matches.get_one(name).cloned()
     }
 
+    fn worded(text: &str) -> Result<Self::Given, String> {
+        variable(text).map(Some)
+    }
+
     fn settle(source: &ConfigText, key: &Key, given: &Self::Given) -> Result<T, ConfigError> {
         let Some(given) = given else {
             let default = match key.default {
@@ -131,6 +233,10 @@ impl<T: Value> How for Maybe<T> {
         matches.get_one(name).cloned()
     }
 
+    fn worded(text: &str) -> Result<Self::Given, String> {
+        variable(text).map(Some)
+    }
+
     fn settle(
         source: &ConfigText,
         key: &Key,
@@ -145,12 +251,16 @@ impl<T: Value> How for Maybe<T> {
 }
 
 impl<T: Value> How for Many<T> {
-    type Given = Option<Vec<Given<T>>>;
+    type Given = Option<GivenList<T>>;
     type Settled = Vec<T>;
     const IS_LIST: bool = true;
 
     fn flagged(matches: &ArgMatches, name: &str) -> Self::Given {
-        matches.get_many(name).map(|given| given.cloned().collect())
+        matches.get_many(name).map(|given| GivenList(given.cloned().collect()))
+    }
+
+    fn worded(text: &str) -> Result<Self::Given, String> {
+        variables(text).map(Some)
     }
 
     fn settle(source: &ConfigText, key: &Key, given: &Self::Given) -> Result<Vec<T>, ConfigError> {

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::renewal::Renewed;
-use crate::control::config::{Change, Config, Machine, Origin, Secret};
+use crate::control::config::{Change, Config, Machine, Origin};
 use crate::control::log::output::Level;
 use crate::control::server::start::plan::{policy, settings};
 use crate::turn::{Nonces, Settings};
@@ -138,14 +138,14 @@ impl Reload {
     }
 }
 
-/// A secret made for this run goes on for as long as nobody else is let in. One made now would be
-/// known to nobody.
+/// A secret made for this run, the first of all, goes on for as long as it is asked for or nobody
+/// else is let in. One made now would be known to nobody.
 fn with_own_secret(mut read: Config, holds: &Config) -> Result<Config, String> {
     if read.secret_is_generated {
-        let own: Option<Vec<Secret>> =
-            holds.secret_is_generated.then(|| holds.values.secret.clone());
-        let nobody = || "there is neither a user nor a secret: nobody could log in".to_owned();
-        read.values.secret = own.ok_or_else(nobody)?;
+        let own = holds.values.secret.first().filter(|_| holds.secret_is_generated).cloned();
+        let unknown = || "a secret that is generated now would be known to nobody".to_owned();
+        let first = read.values.secret.first_mut().expect("what was generated is the first");
+        *first = own.ok_or_else(unknown)?;
     }
     Ok(read)
 }
@@ -155,7 +155,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::control::config::Options;
+    use crate::control::config::{Options, Secret};
     use crate::control::server::start::plan::nonces;
     use crate::turn::Judgement;
 
@@ -197,13 +197,21 @@ mod tests {
 
     #[test]
     fn the_secret_of_this_run_goes_on() {
-        let (mut reload, path) = reload("secret", HEAD);
+        let asked = format!("{HEAD}secret = 'generate'\n");
+        let (mut reload, path) = reload("secret", &asked);
         let own = reload.config().values.secret.clone();
-        fs::write(&path, format!("{HEAD}max-lifetime = 900\n")).unwrap();
+        fs::write(&path, format!("{asked}max-lifetime = 900\n")).unwrap();
         let reread = reload.read().unwrap();
         assert_eq!(reread.change.applied, ["max-lifetime"]);
         assert!(reload.adopt(&reread));
         assert_eq!(reload.config().values.secret, own);
+        fs::write(&path, format!("{HEAD}secret = ['generate', 'another-secret']\n")).unwrap();
+        let reread = reload.read().unwrap();
+        assert!(reload.adopt(&reread));
+        let now: Vec<_> = reload.config().values.secret.iter().map(Secret::reveal).collect();
+        assert_eq!(now, [own[0].reveal(), "another-secret"]);
+        fs::write(&path, HEAD).unwrap();
+        assert!(reload.read().unwrap_err().contains("neither a user nor a secret"));
         fs::remove_file(&path).unwrap();
     }
 

@@ -3,19 +3,31 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _, stdout};
 use std::net::SocketAddr;
+use std::path::Path;
+
+use ipnet::IpNet;
+use tracing::warn;
 
 use crate::control::command::credential::Credential;
-use crate::control::config::{Config, Secret};
+use crate::control::config::{Config, LogFormat, Secret};
 use crate::control::escape;
 use crate::turn::RelayAddress;
 
 const INDENT: usize = 12;
 
-/// Prints the banner to standard output. That nobody reads it is no fault.
-pub(in crate::control) fn print(config: &Config, driver: &str) {
+/// Prints the banner to standard output, unless the log is for programs: where both go to one place
+/// every line should be JSON. A secret of this run is shown nowhere then. That nobody reads the
+/// banner is no fault.
+pub(in crate::control) fn print(config: &Config, driver: &str, control: Option<&Path>) {
+    if config.values.log_format == LogFormat::Json {
+        if config.secret_is_generated {
+            warn!("a secret was made for this run, and with log-format json it is not shown");
+        }
+        return;
+    }
     let style = if stdout().is_terminal() { COLOUR } else { PLAIN };
     let mut out = stdout().lock();
-    let written = out.write_all(banner(config, driver, style).as_bytes());
+    let written = out.write_all(banner(config, driver, control, style).as_bytes());
     written.and_then(|()| out.flush()).unwrap_or_default();
 }
 
@@ -32,7 +44,7 @@ const PLAIN: Style = Style { name: "", label: "", warning: "", end: "" };
 const COLOUR: Style =
     Style { name: "\x1b[1;36m", label: "\x1b[2m", warning: "\x1b[1;33m", end: "\x1b[0m" };
 
-fn banner(config: &Config, driver: &str, style: Style) -> String {
+fn banner(config: &Config, driver: &str, control: Option<&Path>, style: Style) -> String {
     let Style { name, end, .. } = style;
     let version = env!("CARGO_PKG_VERSION");
     let mut text = format!("\n  {name}uturn {version}{end}  a TURN/STUN relay on {driver}\n\n");
@@ -42,7 +54,11 @@ fn banner(config: &Config, driver: &str, style: Style) -> String {
     field(&mut text, style, "relaying", &relaying(config));
     field(&mut text, style, "realm", &[escape::text(&config.values.realm.0).into_owned()]);
     field(&mut text, style, "workers", &[workers(config)]);
+    field(&mut text, style, "logins", &[logins(config)]);
+    field(&mut text, style, "peers", &peers(config));
     field(&mut text, style, "metrics", &columns(&config.metrics));
+    let control = control.map_or("none".to_owned(), |path| path.display().to_string());
+    field(&mut text, style, "control", &[escape::text(&control).into_owned()]);
     if let Some(secret) = generated(config) {
         text.push_str(&invitation(config, secret, style));
     }
@@ -77,7 +93,7 @@ fn relaying(config: &Config) -> Vec<String> {
     let ports = format!("ports {}", config.values.relay_ports);
     let mut lines: Vec<String> = config.relays.iter().map(relay).collect();
     if let Some(first) = lines.first_mut() {
-        *first = format!("{first:<24}{ports}");
+        *first = format!("{first:<22}  {ports}");
     }
     lines
 }
@@ -87,6 +103,26 @@ fn relay(relay: &RelayAddress) -> String {
         return relay.local.to_string();
     }
     format!("{} as {}", relay.local, relay.advertised)
+}
+
+fn logins(config: &Config) -> String {
+    let counted = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
+    let (users, secrets) = (config.users().count(), config.values.secret.len());
+    format!("{}, {}", counted(users, "user"), counted(secrets, "secret"))
+}
+
+/// What differs from the built-in rules about peers.
+fn peers(config: &Config) -> Vec<String> {
+    let networks = |word: &str, networks: &[IpNet]| {
+        let list: Vec<String> = networks.iter().map(ToString::to_string).collect();
+        (!list.is_empty()).then(|| format!("{word} {}", list.join(" ")))
+    };
+    let allowed = networks("also", &config.values.allow_peers);
+    let denied = networks("never", &config.values.deny_peers);
+    allowed.into_iter().chain(denied).collect()
 }
 
 fn workers(config: &Config) -> String {
@@ -101,8 +137,7 @@ fn generated(config: &Config) -> Option<&Secret> {
 /// The secret, a credential made with it, and what a web page needs to use it.
 fn invitation(config: &Config, secret: &Secret, style: Style) -> String {
     let credential = Credential::for_a_guest(secret);
-    let mut text =
-        String::from("\n  No user and no secret is configured, so this run has its own:\n\n");
+    let mut text = String::from("\n  This run has a secret of its own:\n\n");
     field(&mut text, style, "secret", &[secret.reveal().to_owned()]);
     field(&mut text, style, "username", std::slice::from_ref(&credential.username));
     field(&mut text, style, "password", &[format!("{}  (valid for a day)", credential.password)]);
@@ -133,6 +168,8 @@ fn private_warning(relayed: &str, style: Style) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::{PLAIN, banner};
     use crate::control::config::{Config, Machine, Options};
 
@@ -145,7 +182,8 @@ mod tests {
     #[test]
     fn a_newcomer_can_use_what_is_printed() {
         let config = config();
-        let text = banner(&config, "io_uring", PLAIN);
+        let control = Some(Path::new("/run/uturn/control"));
+        let text = banner(&config, "io_uring", control, PLAIN);
         let secret = config.values.secret[0].reveal();
         for part in [
             "on io_uring",
@@ -153,6 +191,8 @@ mod tests {
             "127.0.0.1:3478",
             "49152-65535",
             "2, on cores 0 1",
+            "0 users, 1 secret",
+            "control     /run/uturn/control",
             secret,
             "turn:10.0.0.5:3478?transport=udp",
             "told 10.0.0.5: private",
@@ -165,6 +205,8 @@ mod tests {
     fn a_configured_secret_is_not_printed() {
         let mut config = config();
         config.secret_is_generated = false;
-        assert!(!banner(&config, "io_uring", PLAIN).contains(config.values.secret[0].reveal()));
+        assert!(
+            !banner(&config, "io_uring", None, PLAIN).contains(config.values.secret[0].reveal())
+        );
     }
 }

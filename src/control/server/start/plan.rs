@@ -6,7 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::streams::stream_rules;
-use crate::control::config::{Config, Proof, User, Values};
+use crate::control::config::{Config, ControlPath, Proof, User, Values};
 use crate::control::server::connections::PLACES;
 use crate::control::tls::load::Certificates;
 use crate::io::{self as net, Facts};
@@ -169,7 +169,8 @@ impl Share {
 /// the listeners for connections among them.
 fn kept(config: &Config) -> u64 {
     let acceptors = config.listeners_for(|kind| kind != ListenKind::Datagrams) as u64;
-    let listeners = config.metrics.len() + usize::from(config.values.control.is_some());
+    let listeners =
+        config.metrics.len() + usize::from(config.values.control != Some(ControlPath::Off));
     let connections = listeners * (PLACES + 1);
     let of_a_worker = BESIDE_SOCKETS + acceptors;
     CONTROL_DESCRIPTORS + connections as u64 + config.workers.len() as u64 * of_a_worker
