@@ -58,7 +58,11 @@ fn samples_come_out_as_they_stand_beside_them() {
         let toml = folder.file(name);
         fs::write(&toml, &output.stdout).unwrap();
         let checked = uturn(&["check-config", &toml]);
-        assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+        // Certificates of a sample are not on this machine.
+        let (code, said) = (checked.status.code(), text(&checked.stderr));
+        let has_no_file = said.contains(": No such file");
+        assert_eq!(code, Some(if has_no_file { 2 } else { 0 }), "{said}");
+        assert_eq!(has_no_file, text(&output.stdout).contains("tls-certificate"), "{said}");
     }
 }
 

@@ -19,6 +19,7 @@ mod operation;
 mod options;
 mod peers;
 mod said;
+mod tls;
 mod translate;
 
 use std::fs::{File, OpenOptions};

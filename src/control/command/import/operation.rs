@@ -29,7 +29,6 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     log(said, draft, notes);
     channel_numbers(said, draft, notes);
     default_family(said, notes);
-    notes.differs("TCP", "coturn listens on TCP, too, unless no-tcp is set; uturn is UDP alone");
 }
 
 /// Zero threads are coturn's word for one thread that does everything.

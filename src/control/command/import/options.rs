@@ -17,6 +17,11 @@ pub(super) enum Meaning {
 /// What is carried over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CoturnSetting {
+    Certificate,
+    NoTcp,
+    NoTls,
+    PrivateKey,
+    TlsListeningPort,
     AllowedPeer,
     AllowLoopbackPeers,
     AuxServer,
@@ -82,10 +87,10 @@ const fn flag(known: Known) -> Known {
     Known { is_flag: true, ..known }
 }
 
-const TLS: &str = "write tls-certificate, tls-key and listen-tls by hand; there is no DTLS";
+const TLS: &str =
+    "TLS is 1.2 or 1.3 with ciphers and groups of today; nothing of it is to be chosen";
+const CLEAR_KEY: &str = "the key has to be a file without a password";
 const NO_TLS: &str = "TLS is 1.2 or 1.3";
-const NO_TCP: &str = "write tcp = \"off\" by hand";
-const NO_PAIR: &str = "there is no TLS without tls-certificate";
 const NO_DTLS: &str = "there is no DTLS";
 const PROXY: &str = "write proxy-from by hand: every listening port takes the header";
 const NO_WEB: &str = "nothing but STUN and TURN is answered";
@@ -117,7 +122,7 @@ const ELSEWHERE: &str =
 pub(super) const KNOWN: &[Known] = &[
     lost("listening-device", DEVICE),
     carried("listening-port", CoturnSetting::ListeningPort),
-    lost("tls-listening-port", TLS),
+    carried("tls-listening-port", CoturnSetting::TlsListeningPort),
     not_needed("alt-listening-port", DISCOVERY),
     not_needed("alt-tls-listening-port", DISCOVERY),
     lost("tcp-proxy-port", PROXY),
@@ -170,9 +175,9 @@ pub(super) const KNOWN: &[Known] = &[
     flag(not_needed("no-dynamic-realms", NO_DATABASE)),
     lost("server-name", OAUTH),
     flag(lost("oauth", OAUTH)),
-    lost("cert", TLS),
-    lost("pkey", TLS),
-    lost("pkey-pwd", TLS),
+    carried("cert", CoturnSetting::Certificate),
+    carried("pkey", CoturnSetting::PrivateKey),
+    lost("pkey-pwd", CLEAR_KEY),
     lost("cipher-list", TLS),
     lost("CA-file", TLS),
     lost("ec-curve-name", TLS),
@@ -188,10 +193,10 @@ pub(super) const KNOWN: &[Known] = &[
     flag(not_needed("no-tlsv1_2", NO_TLS)),
     flag(lost("tlsv1", TLS)),
     flag(lost("tlsv1_1", TLS)),
-    flag(lost("dtls", TLS)),
+    flag(lost("dtls", NO_DTLS)),
     flag(lost("no-udp", "UDP is the one way there is to reach this server")),
-    flag(lost("no-tcp", NO_TCP)),
-    flag(not_needed("no-tls", NO_PAIR)),
+    flag(carried("no-tcp", CoturnSetting::NoTcp)),
+    flag(carried("no-tls", CoturnSetting::NoTls)),
     flag(not_needed("no-dtls", NO_DTLS)),
     flag(lost("no-udp-relay", "relaying over UDP is what this server does")),
     flag(not_needed("no-tcp-relay", "there is no relaying over TCP (RFC 6062)")),

@@ -6,6 +6,9 @@ use super::options::CoturnSetting;
 use crate::control::config::Value;
 use crate::control::config::schema::Key;
 
+/// What stands for every address, by family.
+pub(super) const EVERYWHERE: [&str; 2] = ["0.0.0.0", "::"];
+
 /// Everything that is carried over, in the order of the file.
 #[derive(Debug)]
 pub(super) struct Said<'a>(pub(super) Vec<(CoturnSetting, &'a Word)>);
@@ -68,4 +71,31 @@ pub(super) fn number(key: &Key, word: &Word, notes: &mut Notes) -> Option<u32> {
         return None;
     }
     Some(value)
+}
+
+/// What coturn hears on an address: one of IPv6 that stands for all has those of IPv4, too, and
+/// none at all stands for all of IPv4.
+pub(super) fn everywhere(word: &Word) -> Vec<&str> {
+    match word.value.as_str() {
+        "" => vec![EVERYWHERE[0]],
+        "::" => EVERYWHERE.to_vec(),
+        ip => vec![ip],
+    }
+}
+
+/// Writes an address and a port.
+pub(super) fn at(ip: &str, port: u16) -> String {
+    if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
+}
+
+/// What coturn hears at a port: all its addresses, or those that it was told.
+pub(super) fn heard_at(said: &Said<'_>, port: u16) -> Vec<String> {
+    let mut heard: Vec<String> = Vec::new();
+    for ip in said.all(CoturnSetting::ListeningIp).flat_map(everywhere) {
+        let address = at(ip, port);
+        if !heard.contains(&address) {
+            heard.push(address);
+        }
+    }
+    if heard.is_empty() { EVERYWHERE.iter().map(|ip| at(ip, port)).collect() } else { heard }
 }

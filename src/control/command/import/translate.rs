@@ -10,13 +10,13 @@ use super::notes::{Fate, Notes};
 use super::operation;
 use super::options::{CoturnSetting, Meaning, known};
 use super::peers;
-use super::said::{Said, port, read};
+use super::said::{EVERYWHERE, Said, at, everywhere, port, read};
+use super::tls;
 use crate::control::config::schema;
 use crate::control::config::{ExternalIp, PortRange, Value};
 
 use std::net::{IpAddr, SocketAddr};
 
-const EVERYWHERE: [&str; 2] = ["0.0.0.0", "::"];
 const STUN_PORT: u16 = 3478;
 /// coturn's own range, and the lowest port that ours may have.
 const LOW_PORT: u16 = 49_152;
@@ -33,6 +33,7 @@ pub(super) fn translate(words: &[Word], notes: &mut Notes) -> Draft {
     relay_ports(&said, &mut draft, notes);
     credentials::carry(&said, &mut draft, notes);
     peers::carry(&said, &mut draft, notes);
+    tls::carry(&said, &mut draft, notes);
     operation::carry(&said, &mut draft, notes);
     draft
 }
@@ -77,20 +78,6 @@ fn listen(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     }
     listen.extend(auxiliary);
     draft.list(&schema::LISTEN, once(listen));
-}
-
-/// What coturn hears on an address: one of IPv6 that stands for all has those of IPv4, too, and
-/// none at all stands for all of IPv4.
-fn everywhere(word: &Word) -> Vec<&str> {
-    match word.value.as_str() {
-        "" => vec![EVERYWHERE[0]],
-        "::" => EVERYWHERE.to_vec(),
-        ip => vec![ip],
-    }
-}
-
-fn at(ip: &str, port: u16) -> String {
-    if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
 }
 
 /// An external address, and the relay address behind it if it is said.
