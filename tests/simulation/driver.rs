@@ -159,7 +159,11 @@ impl Driver for SimDriver {
             let pad = [0; 3];
             let bytes = [piece.header, body, &pad[..piece.pad.into()]].concat();
             let (from, kind, dont_fragment) = (known.local, known.kind, piece.dont_fragment);
-            self.record(Deed::Sent(Sent { from, kind, to, bytes, dont_fragment }));
+            let mut machine = self.machine.lock();
+            let unsent = machine.faults.unsent;
+            let side = &mut machine.sides[self.worker];
+            let leaves = !side.rng.percent(unsent);
+            side.deeds.push_back(Deed::Sent(Sent { from, kind, to, bytes, dont_fragment, leaves }));
         }
     }
 
@@ -195,6 +199,7 @@ impl Driver for SimDriver {
                 Event::Taken(id, descriptor)
             }
             News::SegmentationOff => Event::SegmentationOff,
+            News::SegmentationOn => Event::SegmentationOn,
         })
     }
 

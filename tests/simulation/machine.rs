@@ -88,6 +88,7 @@ pub(crate) enum News {
     Broken(i32),
     Taken,
     SegmentationOff,
+    SegmentationOn,
 }
 
 #[derive(Debug)]
@@ -135,6 +136,9 @@ pub(crate) struct Sent {
     pub(crate) to: SocketAddr,
     pub(crate) bytes: Vec<u8>,
     pub(crate) dont_fragment: bool,
+    /// False where the kernel refused to take it (a full queue, ENOBUFS, EPERM): no worker hears of
+    /// that, and nothing but this datagram is lost.
+    pub(crate) leaves: bool,
 }
 
 /// What goes wrong on the machine, in percent.
@@ -146,6 +150,8 @@ pub(crate) struct Faults {
     pub(crate) no_buffer: u64,
     /// Relay sockets that break.
     pub(crate) broken: u64,
+    /// Datagrams that the kernel refuses to send.
+    pub(crate) unsent: u64,
 }
 
 /// One worker's part of the machine.
@@ -355,7 +361,10 @@ impl Side {
                             socket.state = socket.then;
                         }
                     }
-                    News::Broken(_) | News::Received(..) | News::SegmentationOff => {}
+                    News::Broken(_)
+                    | News::Received(..)
+                    | News::SegmentationOff
+                    | News::SegmentationOn => {}
                 }
             }
             return Some((id, before, news));

@@ -39,6 +39,8 @@ pub(crate) struct Attempt {
 pub(crate) struct Schedule {
     /// It is away until then.
     pub(crate) away_until_ms: u64,
+    /// It hears of what others have posted only then.
+    pub(crate) deaf_until_ms: u64,
     /// Something waits for it, and it looks then.
     looks_at_ms: Option<u64>,
     /// A timer of its own.
@@ -148,7 +150,8 @@ impl Node {
         let mut turns = Vec::new();
         for worker in (0..self.workers.len()).filter(|it| self.workers[*it].is_some()) {
             let (side, schedule) = (&mut machine.sides[worker], &mut self.schedules[worker]);
-            let waits_from_ms = if side.is_woken() { Some(now_ms) } else { side.next_ms() };
+            let woken_ms = side.is_woken().then_some(now_ms.max(schedule.deaf_until_ms));
+            let waits_from_ms = woken_ms.into_iter().chain(side.next_ms()).min();
             match (waits_from_ms, schedule.looks_at_ms) {
                 (Some(from_ms), None) => {
                     schedule.looks_at_ms = Some(from_ms.max(now_ms) + rng.below(4) / 2);

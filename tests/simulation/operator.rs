@@ -51,7 +51,9 @@ impl Story {
             let question = Question::Session(session, AnswerTo::new(|_| {}));
             self.ask(worker, question, Mail::Nothing);
         }
-        self.network.schedule(self.now_ms + 1, Event::RetryCommands);
+        // The control thread may be busy with something else.
+        let rest_ms = self.rng.within(1..2_000);
+        self.network.schedule(self.now_ms + rest_ms, Event::RetryCommands);
     }
 
     /// The control thread posts again what found an inbox full, until nothing waits.

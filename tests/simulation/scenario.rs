@@ -117,7 +117,7 @@ impl Scenario {
             faults: *rng.pick(&[
                 Faults::default(),
                 Faults::default(),
-                Faults { refused: 5, no_buffer: 2, broken: 50 },
+                Faults { refused: 5, no_buffer: 2, broken: 50, unsent: 5 },
             ]),
             has_trouble: rng.percent(60),
         }

@@ -23,7 +23,10 @@ pub(crate) struct Tally {
     pub(crate) refused: u64,
     pub(crate) no_buffer: u64,
     pub(crate) broken: u64,
+    pub(crate) unsent: u64,
     pub(crate) stalls: u64,
+    pub(crate) late_wakes: u64,
+    pub(crate) idle_wakes: u64,
     pub(crate) clock_jumps: u64,
     pub(crate) closed: u64,
     pub(crate) listed: u64,
@@ -39,7 +42,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    fn counts(&mut self) -> [&mut u64; 28] {
+    fn counts(&mut self) -> [&mut u64; 31] {
         [
             &mut self.steps,
             &mut self.turns,
@@ -59,7 +62,10 @@ impl Tally {
             &mut self.refused,
             &mut self.no_buffer,
             &mut self.broken,
+            &mut self.unsent,
             &mut self.stalls,
+            &mut self.late_wakes,
+            &mut self.idle_wakes,
             &mut self.clock_jumps,
             &mut self.closed,
             &mut self.listed,

@@ -9,20 +9,29 @@ use super::{
 };
 
 impl Story {
-    /// A worker is away for a while, a relay's socket breaks, the wall clock is set, or the network
-    /// card spreads its flows anew.
+    /// A worker is away for a while, or is woken late or for nothing, a relay's socket breaks, the
+    /// wall clock is set, or the network card spreads its flows anew.
     pub(crate) fn trouble(&mut self) {
         if self.now_ms >= self.model.scenario.active_ms {
             return;
         }
         let rest_ms = self.rng.within(500..20_000);
         self.network.schedule(self.now_ms + rest_ms, Event::Trouble);
-        match self.rng.below(5) {
+        let worker = self.rng.below(self.model.scenario.workers.into()) as usize;
+        match self.rng.below(7) {
             0 => {
                 let until_ms = self.now_ms + self.rng.within(5..STALL_MS);
-                let worker = self.rng.below(self.model.scenario.workers.into()) as usize;
                 self.node.schedules[worker].away_until_ms = until_ms;
                 self.tally.stalls += 1;
+            }
+            5 => {
+                let until_ms = self.now_ms + self.rng.within(5..STALL_MS);
+                self.node.schedules[worker].deaf_until_ms = until_ms;
+                self.tally.late_wakes += 1;
+            }
+            6 => {
+                self.node.machine.lock().sides[worker].waker.wake();
+                self.tally.idle_wakes += 1;
             }
             1 => {
                 let is_far = self.rng.percent(20);
@@ -36,12 +45,14 @@ impl Story {
         }
     }
 
-    /// The kernel takes no trains any more, of which the log is told.
+    /// The kernel takes no trains any more, or takes them again, of which the log is told.
     fn refuse_segmentation(&mut self) {
         let worker = self.rng.below(self.model.scenario.workers.into()) as usize;
+        let (off, on) = (machine::News::SegmentationOff, machine::News::SegmentationOn);
+        let news = if self.rng.percent(50) { off } else { on };
         let mut machine = self.node.machine.lock();
         let at_ms = machine.now_ms;
-        machine.tell(worker, at_ms, SocketId::new(0), machine::News::SegmentationOff);
+        machine.tell(worker, at_ms, SocketId::new(0), news);
     }
 
     fn break_relay(&mut self) {

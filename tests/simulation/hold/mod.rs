@@ -98,6 +98,10 @@ impl Story {
                 let deed = self.deeds.pop_front();
                 assert!(matches!(deed, Some(Deed::Report(Report::SegmentationOff))), "{deed:?}");
             }
+            machine::News::SegmentationOn => {
+                let deed = self.deeds.pop_front();
+                assert!(matches!(deed, Some(Deed::Report(Report::SegmentationOn))), "{deed:?}");
+            }
         }
         self.settle_news(worker, None);
     }

@@ -67,13 +67,22 @@ impl Story {
             self.has_buffer(buffer, why);
             return None;
         }
-        let Sent { from, kind, to, bytes, dont_fragment } = self.take_sent(buffer, why)?;
+        let sent = self.take_sent(buffer, why)?;
+        let Sent { from, kind, to, bytes, dont_fragment, leaves } = sent;
         let listener = self.model.scenario.listener(client);
         let expected = (listener, Kind::Payload, client, false);
         assert_eq!((from, kind, to, dont_fragment), expected, "{why:?}");
-        let event = Event::ToClient { to, bytes: bytes.clone() };
-        self.network.send(self.now_ms, &mut self.rng, event);
+        self.leave(leaves, Event::ToClient { to, bytes: bytes.clone() });
         Some(bytes)
+    }
+
+    /// A datagram is on its way, unless the kernel has refused it.
+    fn leave(&mut self, leaves: bool, event: Event) {
+        if leaves {
+            self.network.send(self.now_ms, &mut self.rng, event);
+        } else {
+            self.tally.unsent += 1;
+        }
     }
 
     /// Datagrams of a client reach a worker: it judges them, or hands them to the worker that knows
@@ -134,11 +143,11 @@ impl Story {
                     to: peer,
                     bytes: packet.payload().to_vec(),
                     dont_fragment,
+                    leaves: sent.leaves,
                 };
                 assert_eq!(sent, expected, "{fate:?} {client} at {worker}: {packet:?}");
                 self.tally.to_peers += 1;
-                let event = Event::ToPeer { relayed, peer };
-                self.network.send(self.now_ms, &mut self.rng, event);
+                self.leave(sent.leaves, Event::ToPeer { relayed, peer });
             }
             Fate::ToClient { .. } => {
                 self.tally.hairpins += 1;
