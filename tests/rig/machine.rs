@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::{Ipv6Addr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 /// Ports that no other test uses while this value lives.
 ///
@@ -57,6 +58,13 @@ pub fn skip(test: &str, missing: &str) {
     let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
     let written = file.and_then(|mut file| writeln!(file, "{note}"));
     written.expect("the list of skipped tests can be written");
+}
+
+/// What a time is on this machine: so many times as long as `UTURN_SLOW` says, for a machine that is
+/// computed by another.
+pub fn slowed(time: Duration) -> Duration {
+    let times = std::env::var("UTURN_SLOW").ok().and_then(|text| text.parse().ok());
+    time * times.unwrap_or(1)
 }
 
 /// A folder of a test's own, gone when the test is over.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::machine::Ports;
+use super::machine::{Ports, slowed};
 use super::stun::{Builder, method};
 
 pub const REALM: &str = "example.org";
@@ -18,11 +18,9 @@ pub const PASSWORD: &str = "wonderland";
 /// Lines of a relay's output that a failure shows.
 const LAST_LINES: usize = 30;
 
-/// Longest time a relay may take to serve, and to stop: 10 s, or what `UTURN_PATIENCE` says, which
-/// machines set that are slow because they are computed.
+/// Longest time a relay may take to serve, and to stop.
 pub fn patience() -> Duration {
-    let seconds = std::env::var("UTURN_PATIENCE").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(10))
+    slowed(Duration::from_secs(10))
 }
 
 pub const LOOPBACK4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

@@ -9,7 +9,10 @@ use std::{
 use bytes::BytesMut;
 use uturn::io::{AcceptorId, Driver, Event, StreamEvent, StreamId, Wait, sockets};
 
-use crate::node::{PATIENCE, V4};
+use crate::{
+    machine::slowed,
+    node::{PATIENCE, V4},
+};
 
 /// Bytes of each write.
 pub(super) const CHUNK: usize = 16 * 1024;
@@ -178,7 +181,7 @@ pub(super) fn fill<D: Driver>(talk: &mut Talk<D>, stream: StreamId) -> usize {
     let mut written = 0;
     loop {
         talk.driver.write(stream, BytesMut::from(&content(CHUNK)[..]));
-        let give_up = Instant::now() + Duration::from_millis(200);
+        let give_up = Instant::now() + slowed(Duration::from_millis(200));
         let before = written;
         while written == before && Instant::now() < give_up {
             talk.driver.turn(Wait::For(Duration::from_millis(50))).expect("turn");
