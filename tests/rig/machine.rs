@@ -60,8 +60,8 @@ pub fn skip(test: &str, missing: &str) {
     written.expect("the list of skipped tests can be written");
 }
 
-/// What a time is on this machine: so many times as long as `UTURN_SLOW` says, for a machine that is
-/// computed by another.
+/// What a time is on this machine: so many times as long as `UTURN_SLOW` says, for a machine that
+/// is computed by another.
 pub fn slowed(time: Duration) -> Duration {
     let times = std::env::var("UTURN_SLOW").ok().and_then(|text| text.parse().ok());
     time * times.unwrap_or(1)
