@@ -64,5 +64,6 @@ pub use stream::{
     event::{AcceptorId, HangUpHow, Remote, StreamEvent, StreamId},
     streams::Streams,
 };
+pub use sys::give_memory_back;
 pub use uring::UringDriver;
 pub use waker::Waker;

@@ -1,7 +1,10 @@
-//! What a stranger's floods of the largest datagrams make resident, and that it stays bounded.
+//! What a stranger's floods of the largest datagrams make resident, and that it stays bounded; and
+//! what a reload leaves resident.
 
 use std::net::UdpSocket;
+use std::time::{Duration, Instant};
 
+use crate::machine::Folder;
 use crate::memory::{peak_resident_bytes, resident_bytes};
 use crate::relay::Setup;
 
@@ -38,4 +41,35 @@ fn a_flood_of_the_largest_datagrams_leaves_little_resident() {
         assert!(growth < GROWTH_MAX_BYTES, "{driver}: {growth} bytes became resident");
         assert!(peak < PEAK_MAX_BYTES, "{driver}: {peak} bytes were resident at a time");
     }
+}
+
+const USERS: usize = 200_000;
+/// Two sets of so many users take 80 MiB each.
+const RELOAD_GROWTH_MAX_BYTES: u64 = 24 << 20;
+
+/// Everybody, with passwords that are others each time.
+fn users(time: usize) -> String {
+    (0..USERS).map(|user| format!("user{user}:password{}\n", user + time)).collect()
+}
+
+#[test]
+fn a_reload_of_many_users_gives_the_memory_of_the_former_back() {
+    let folder = Folder::new();
+    let path = folder.write("users", &users(0));
+    let setup = Setup::of_nobody().with(&["--users-file", &path]);
+    let relay = setup.start();
+    let before = resident_bytes(relay.process.pid);
+    for time in 1..=2 {
+        folder.write("users", &users(time));
+        relay.process.signal(libc::SIGHUP);
+        relay.process.wait_until_it_logs("configuration read again", time);
+    }
+    let give_up = Instant::now() + Duration::from_secs(10);
+    let mut growth = u64::MAX;
+    while growth > RELOAD_GROWTH_MAX_BYTES && Instant::now() < give_up {
+        std::thread::sleep(Duration::from_millis(100));
+        growth = resident_bytes(relay.process.pid).saturating_sub(before);
+    }
+    eprintln!("{} KiB more than {} KiB", growth >> 10, before >> 10);
+    assert!(growth < RELOAD_GROWTH_MAX_BYTES, "{growth} bytes more than {before}");
 }

