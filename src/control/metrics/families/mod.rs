@@ -166,6 +166,7 @@ mod tests {
             include_str!("../../../../docs/operating.md"),
             include_str!("../../../../docs/capacity.md"),
             include_str!("../../../../tuning/grafana.json"),
+            include_str!("../../../../tuning/alerts.yml"),
         ] {
             assert_ne!(names(text).count(), 0);
             for name in names(text) {
