@@ -52,4 +52,7 @@ pub use status::{
     report::{Report, Tell},
     snapshot::{Counters, Snapshot},
 };
-pub use stream::{counters::StreamCounters, rules::StreamRules};
+pub use stream::{
+    counters::StreamCounters,
+    rules::{StreamRules, WebBackend, WebGreeting, WebPlace},
+};

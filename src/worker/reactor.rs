@@ -316,6 +316,10 @@ impl<D: Driver> Worker<D> {
 
     /// Closes whatever socket a relay has, which is gone when the kernel says so.
     pub(super) fn close_relay(&mut self, relay: crate::turn::RelayId) {
+        if let Some(acceptor) = self.sockets.take_acceptor(relay) {
+            self.driver.stop_accepting(acceptor);
+            return self.server.released(relay);
+        }
         match self.sockets.take(relay) {
             Some(socket) => self.driver.close(socket),
             None => self.server.released(relay),

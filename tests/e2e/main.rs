@@ -49,6 +49,7 @@ mod steer;
 mod stop;
 mod strangers;
 mod streams;
+mod tcp_relay;
 mod time_limited;
 mod tls;
 mod top;

@@ -175,6 +175,7 @@ fn the_command_line_wins_for_every_key() {
             "--proxy-from=10.1.0.0/16",
             "proxy-from = [\"10.1.0.0/16\"]",
         ),
+        ("tcp-relay = false", "--tcp-relay=on", "tcp-relay = \"on\""),
         ("streams = 16", "--streams=17", "streams = 17"),
         ("streams-per-source = 1", "--streams-per-source=2", "streams-per-source = 2"),
         ("stream-delay = 50", "--stream-delay=60", "stream-delay = 60"),

@@ -79,6 +79,17 @@ enum RelaySocket {
     Reserved(SocketId),
     /// It relays on a port that was reserved.
     OpenReserved(SocketId),
+    /// It takes connections of peers.
+    Listening(AcceptorId),
+}
+
+/// Whose connections are taken.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::worker) enum Acceptor {
+    /// Clients come to it.
+    Listener(ListenerId, ListenKind),
+    /// Peers come to it.
+    Relay(RelayId),
 }
 
 /// The two tables. Both indices are small and dense, so both ways are one look.
@@ -88,7 +99,7 @@ pub(in crate::worker) struct Sockets {
     /// `None` for an address that nobody listens on any more.
     listeners: Vec<Option<Listener>>,
     /// Whose connections an acceptor takes.
-    acceptors: Vec<Option<ListenerId>>,
+    acceptors: Vec<Option<Acceptor>>,
     relays: Vec<Option<RelaySocket>>,
     /// Sockets of ports that are or were reserved, those that the driver still opens included. A
     /// redeemed one may have come from another worker, as a descriptor of the process whatever the
@@ -121,8 +132,8 @@ impl Sockets {
             self.listeners.resize(index + 1, None);
         }
         listener.sockets().for_each(|it| self.set_role(it, Role::Listener(id)));
-        if let Listener::Streams(acceptor, _) = listener {
-            put(&mut self.acceptors, acceptor.index(), id);
+        if let Listener::Streams(acceptor, kind) = listener {
+            put(&mut self.acceptors, acceptor.index(), Acceptor::Listener(id, kind));
         }
         self.listeners[index].replace(listener)
     }
@@ -155,23 +166,31 @@ impl Sockets {
         }
     }
 
-    /// The listener whose connections an acceptor takes, and what they are.
-    pub(in crate::worker) fn acceptor(
-        &self,
-        acceptor: AcceptorId,
-    ) -> Option<(ListenerId, ListenKind)> {
-        let id = (*self.acceptors.get(acceptor.index())?)?;
-        match (*self.listeners.get(usize::from(id.0))?)? {
-            Listener::Streams(_, kind) => Some((id, kind)),
-            Listener::Datagrams { .. } => None,
-        }
+    /// Whose connections an acceptor takes.
+    pub(in crate::worker) fn acceptor(&self, acceptor: AcceptorId) -> Option<Acceptor> {
+        self.acceptors.get(acceptor.index()).copied().flatten()
+    }
+
+    /// Notes that a relay takes connections.
+    pub(in crate::worker) fn listen_for_peers(&mut self, relay: RelayId, acceptor: AcceptorId) {
+        put(&mut self.relays, relay.0 as usize, RelaySocket::Listening(acceptor));
+        put(&mut self.acceptors, acceptor.index(), Acceptor::Relay(relay));
+    }
+
+    /// Takes what a relay takes connections with.
+    pub(in crate::worker) fn take_acceptor(&mut self, relay: RelayId) -> Option<AcceptorId> {
+        let place = self.relays.get_mut(relay.0 as usize)?;
+        let Some(RelaySocket::Listening(acceptor)) = *place else { return None };
+        *place = None;
+        self.acceptors[acceptor.index()] = None;
+        Some(acceptor)
     }
 
     /// The socket a relay sends from, if it relays.
     pub(in crate::worker) fn relay(&self, relay: RelayId) -> Option<SocketId> {
         match (*self.relays.get(relay.0 as usize)?)? {
             RelaySocket::Open(socket) | RelaySocket::OpenReserved(socket) => Some(socket),
-            RelaySocket::Reserved(_) => None,
+            RelaySocket::Reserved(_) | RelaySocket::Listening(_) => None,
         }
     }
 
@@ -226,6 +245,10 @@ impl Sockets {
                 self.reserved -= 1;
                 Some(socket)
             }
+            RelaySocket::Listening(acceptor) => {
+                self.acceptors[acceptor.index()] = None;
+                None
+            }
         }
     }
 
@@ -245,14 +268,13 @@ impl Sockets {
     }
 
     fn set_relay(&mut self, relay: RelayId, socket: RelaySocket) {
-        let index = relay.0 as usize;
-        if self.relays.len() <= index {
-            self.relays.resize(index + 1, None);
+        put(&mut self.relays, relay.0 as usize, socket);
+        match socket {
+            RelaySocket::Open(id) | RelaySocket::Reserved(id) | RelaySocket::OpenReserved(id) => {
+                self.set_role(id, Role::Relay(relay));
+            }
+            RelaySocket::Listening(_) => {}
         }
-        self.relays[index] = Some(socket);
-        let (RelaySocket::Open(id) | RelaySocket::Reserved(id) | RelaySocket::OpenReserved(id)) =
-            socket;
-        self.set_role(id, Role::Relay(relay));
     }
 
     fn set_role(&mut self, socket: SocketId, role: Role) {

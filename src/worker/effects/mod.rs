@@ -6,7 +6,7 @@ pub(super) mod pending;
 pub(super) mod quota;
 pub(super) mod redemption;
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use crate::worker::{
     data::sockets::Role,
@@ -15,7 +15,7 @@ use crate::worker::{
     status::report::Report,
 };
 use crate::{
-    io::{Driver, Receive, SocketId},
+    io::{Driver, Receive, SocketId, sockets},
     turn::{
         self, Bind, Effect, Now, Open, Outcome, Path, PendingId, Purpose, RelayId, Socket, Verdict,
     },
@@ -33,12 +33,10 @@ impl<D: Driver> Worker<D> {
                 Effect::Redeem(redeem) => self.redeem(now, redeem),
                 Effect::Forward { channel, until_ms } => self.forwarder.forward(channel, until_ms),
                 Effect::Unforward(channel) => self.forwarder.unforward(channel),
-                Effect::Connect(_)
-                | Effect::Tell { .. }
-                | Effect::Join { .. }
-                | Effect::CloseConnection(_) => {
-                    debug_assert!(false, "no rule lets a client have TCP relayed addresses");
-                }
+                Effect::Connect(connect) => self.connect_peer(now, &connect),
+                Effect::Tell { path, message } => self.tell_client(now, path, &message),
+                Effect::Join { id, path } => self.join(now, id, path),
+                Effect::CloseConnection(id) => self.close_connection(now, id),
             }
         }
         while let Some(report) = self.server.next_report() {
@@ -72,6 +70,10 @@ impl<D: Driver> Worker<D> {
     fn open(&mut self, now: Now, open: &Open) {
         let mut answers = SocketAnswers::new(open.pending, open.path, open.sockets.len());
         for (place, socket) in open.sockets.iter().enumerate() {
+            if socket.purpose == Purpose::Listen {
+                answers.record(place, self.listen_for_peers(*socket));
+                continue;
+            }
             match self.bind(*socket) {
                 Ok(id) => self.pending_sockets.expect(&mut answers, place, *socket, id),
                 Err(error) => answers.record(place, self.failed(socket.relay, &error)),
@@ -81,6 +83,21 @@ impl<D: Driver> Worker<D> {
             self.opened(now, &answers);
         } else {
             self.pending_sockets.wait(answers);
+        }
+    }
+
+    /// Listens on a relayed address for peers.
+    fn listen_for_peers(&mut self, wanted: Socket) -> Bind {
+        let Socket { relay, local, .. } = wanted;
+        let opened = sockets::ensure_stream_free(local, Duration::ZERO)
+            .and_then(|()| sockets::stream_listening(local, Duration::ZERO))
+            .and_then(|listener| self.driver.accept(listener));
+        match opened {
+            Ok(acceptor) => {
+                self.sockets.listen_for_peers(relay, acceptor);
+                Bind::Bound
+            }
+            Err(error) => self.failed(relay, &error),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::worker::{
     start::listen::ListenerSockets,
     status::questions::Question,
     status::snapshot::Snapshot,
-    stream::rules::StreamRules,
+    stream::{entry::MovedClient, rules::StreamRules},
 };
 use crate::{
     io::Waker,
@@ -60,6 +60,8 @@ pub(in crate::worker) enum Mail {
         /// The port, unless the token is not good.
         given: Option<GivenPort>,
     },
+    /// A client's connection that asks for a peer connection of this worker.
+    Client(Box<MovedClient>),
     /// The control thread wants to see the counters.
     Snapshot(Sender<Snapshot>),
     /// The control thread asks about sessions.

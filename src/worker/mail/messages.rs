@@ -21,6 +21,7 @@ impl<D: Driver> Worker<D> {
             }
             Mail::FlowOwned { flow, owner } => self.on_claim(now, flow, owner),
             Mail::FlowReleased { flow, owner } => self.owners.released(flow, owner),
+            Mail::Client(moved) => self.on_moved_client(now, *moved),
             Mail::Redeem(redemption) => self.on_redeem(now, redemption),
             Mail::Redeemed { redemption, given } => self.on_redeemed(now, &redemption, given),
             // Who asked may have gone away; then nobody misses the answer.

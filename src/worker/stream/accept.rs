@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use crate::worker::{
+    data::sockets::Acceptor,
     reactor::Worker,
     start::plan::ListenKind,
-    stream::{sources::SourceKey, table::Client},
+    stream::{entry::Client, sources::SourceKey},
 };
 use crate::{
     io::{AcceptorId, Driver, HangUpHow, StreamId},
@@ -25,8 +26,12 @@ impl<D: Driver> Worker<D> {
     /// Takes a connection, unless its source has too many. Of those without credentials the oldest
     /// makes room for it.
     pub(super) fn on_accepted(&mut self, now: Now, stream: StreamId, accepted: Accepted) {
-        let Some((listener, kind)) = self.sockets.acceptor(accepted.acceptor) else {
-            return self.refuse(stream, HangUp::ServerEnds);
+        let (listener, kind) = match self.sockets.acceptor(accepted.acceptor) {
+            Some(Acceptor::Listener(listener, kind)) => (listener, kind),
+            Some(Acceptor::Relay(relay)) => {
+                return self.on_peer_accepted(now, stream, relay, accepted.peer);
+            }
+            None => return self.refuse(stream, HangUp::ServerEnds),
         };
         let client = self.admitted(now, accepted, listener, kind);
         match client {

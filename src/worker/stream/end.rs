@@ -11,9 +11,10 @@ impl<D: Driver> Worker<D> {
     /// Ends a connection at once, and its client's allocation with it.
     pub(super) fn hang_up(&mut self, now: Now, stream: StreamId, reason: HangUp, how: HangUpHow) {
         self.leave(now, stream);
-        if self.streams.take(now.mono_ms, stream).is_some() {
+        if let Some(client) = self.streams.take(now.mono_ms, stream) {
             self.streams.counters.count(reason);
             self.driver.hang_up(stream, how);
+            client.far.into_iter().for_each(|far| self.drop_far(now, far));
         }
     }
 
@@ -27,8 +28,12 @@ impl<D: Driver> Worker<D> {
 
     /// The client sends no more; what it was answered is still written.
     pub(super) fn on_finished(&mut self, now: Now, stream: StreamId) {
-        let Some(client) = self.streams.client(stream) else { return };
-        let Some(reason) = client.connection.finished() else { return };
+        let Some(client) = self.streams.client(stream) else {
+            return self.far_finished(now, stream);
+        };
+        let Some(reason) = client.connection.finished() else {
+            return self.client_finished(now, stream);
+        };
         if client.is_lingering {
             return self.hang_up(now, stream, reason, HangUpHow::Close);
         }
@@ -40,16 +45,26 @@ impl<D: Driver> Worker<D> {
     /// The driver has let go of a connection: as it was told to, or because it broke.
     pub(super) fn on_stream_closed(&mut self, now: Now, stream: StreamId) {
         self.leave(now, stream);
-        if self.streams.take(now.mono_ms, stream).is_some() {
+        if let Some(client) = self.streams.take(now.mono_ms, stream) {
             self.streams.counters.count(HangUp::Broke);
+            client.far.into_iter().for_each(|far| self.drop_far(now, far));
         }
+        let far = self.streams.take_far(stream);
         self.streams.forget(stream);
+        far.into_iter().for_each(|far| self.on_far_closed(now, &far));
     }
 
     /// Ends connections whose deadline has passed.
     pub(in crate::worker) fn expire_streams(&mut self, now: Now) {
         while let Some(stream) = self.streams.next_due(now.mono_ms) {
-            let Some(client) = self.streams.client(stream) else { continue };
+            self.resume(now, stream);
+            if self.streams.far(stream).is_some_and(|far| far.connect_by_ms <= now.mono_ms) {
+                self.give_up_far(now, stream);
+            }
+            let Some(client) = self.streams.client(stream) else {
+                self.streams.settle(stream);
+                continue;
+            };
             match client.connection.expire(now.mono_ms) {
                 Some(reason) => {
                     // What the kernel still has of it is dropped, or it would live on there.

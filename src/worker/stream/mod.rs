@@ -13,6 +13,11 @@
 //! buffers.rs    where writes stand until the kernel has them
 //! deadlines.rs  when a connection is looked at again
 //! end.rs        how connections end
+//! entry.rs      what one of the driver's numbers stands for
+//! pipe.rs       bytes that pass as they are, between a client and a peer or the web backend
+//! peers.rs      connections to peers (RFC 6062)
+//! moved.rs      a connection that goes to the worker that has what it asks for
+//! web.rs        browsers that have come to this port
 //! rules.rs      what the operator decides
 //! counters.rs   what is counted
 //! ```
@@ -22,13 +27,21 @@ mod buffers;
 pub(super) mod counters;
 mod deadlines;
 mod end;
+pub(super) mod entry;
+mod moved;
+mod peers;
+mod pipe;
 mod receive;
 pub(super) mod rules;
 mod send;
 mod sources;
 pub(super) mod table;
+mod web;
 
-use crate::worker::{data::sockets::Role, reactor::Worker};
+use crate::worker::{
+    data::sockets::{Acceptor, Role},
+    reactor::Worker,
+};
 use crate::{
     io::{AcceptorId, Driver, StreamEvent},
     turn::Now,
@@ -47,8 +60,9 @@ impl<D: Driver> Worker<D> {
             StreamEvent::Written(stream, buffer) => self.on_written(now, stream, buffer),
             StreamEvent::Finished(stream) => self.on_finished(now, stream),
             StreamEvent::Closed(stream, _) => self.on_stream_closed(now, stream),
-            StreamEvent::Connected(_) | StreamEvent::Detached { .. } => {
-                debug_assert!(false, "nobody asked for it");
+            StreamEvent::Connected(stream) => self.on_connected(now, stream),
+            StreamEvent::Detached { stream, socket, unread } => {
+                self.on_detached(stream, socket, unread);
             }
             StreamEvent::AcceptorBroken(acceptor, errno) => {
                 self.on_acceptor_broken(acceptor, errno);
@@ -57,8 +71,15 @@ impl<D: Driver> Worker<D> {
     }
 
     fn on_acceptor_broken(&mut self, acceptor: AcceptorId, errno: i32) {
-        if let Some((listener, _)) = self.sockets.acceptor(acceptor) {
-            self.report_broken(Role::Listener(listener), errno);
+        match self.sockets.acceptor(acceptor) {
+            Some(Acceptor::Listener(listener, _)) => {
+                self.report_broken(Role::Listener(listener), errno);
+            }
+            Some(Acceptor::Relay(relay)) => {
+                self.counters.relays_broken += 1;
+                self.report_broken(Role::Relay(relay), errno);
+            }
+            None => {}
         }
     }
 }

@@ -6,11 +6,11 @@
 
 use std::{mem, ops::Range};
 
-use crate::worker::{data::inbound::LeasedTrain, reactor::Worker};
+use crate::worker::{data::inbound::LeasedTrain, reactor::Worker, stream::moved::Hops};
 use crate::{
     io::{Driver, HangUpHow, Lease, StreamId},
-    stream::{Arrival, HangUp, Intake, Span, StreamKind},
-    turn::{Now, Path},
+    stream::{Arrival, HangUp, Intake, Next, Span, StreamKind},
+    turn::{Now, Path, Verdict},
 };
 
 /// Steps of TLS handshakes in a turn. Each takes as long as relaying some hundred packets, and a
@@ -21,7 +21,7 @@ impl<D: Driver> Worker<D> {
     /// Takes what arrived on a connection.
     pub(super) fn on_bytes(&mut self, now: Now, stream: StreamId, mut lease: Lease) {
         if self.streams.client(stream).is_none() {
-            return;
+            return self.pass_to_client(now, stream, lease.payload());
         }
         let payload = lease.range();
         let Some(buffer) = lease.exclusive() else {
@@ -56,7 +56,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Does what an intake says, gives it back, and then takes the outcome.
-    fn take_intake(
+    pub(super) fn take_intake(
         &mut self,
         now: Now,
         stream: StreamId,
@@ -64,21 +64,15 @@ impl<D: Driver> Worker<D> {
         mut lease: Option<Lease>,
         outcome: Result<(), HangUp>,
     ) {
-        let outcome = self.admit_behind_proxy(now, stream).and(outcome);
-        let moved = lease.as_mut().is_some_and(|lease| move_into(&intake, lease));
-        for arrival in intake.arrivals() {
-            match arrival {
-                Arrival::Frames { place, frame_bytes } => {
-                    let Some(path) = self.path(now, stream) else { break };
-                    let found = self.found(&intake, place, lease.as_ref(), moved);
-                    if let Some((lease, payload)) = found {
-                        let train = LeasedTrain { lease, payload, segment_bytes: *frame_bytes };
-                        self.receive_train(now, path, train);
-                    }
-                }
-                Arrival::Bind(_) | Arrival::Web(_) | Arrival::Data(_) | Arrival::Finished => {
-                    debug_assert!(false, "nobody asked for it");
-                }
+        let mut outcome = self.admit_behind_proxy(now, stream).and(outcome);
+        self.act(now, stream, &intake, lease.as_mut());
+        while let Some(next) = self.next_of(stream) {
+            intake.clear();
+            let Some(client) = self.streams.client(stream) else { break };
+            outcome = outcome.and(client.connection.go_on(now.mono_ms, next, &mut intake));
+            self.act(now, stream, &intake, None);
+            if next == Next::Data {
+                self.begin_pipe(now, stream);
             }
         }
         intake.clear();
@@ -87,6 +81,58 @@ impl<D: Driver> Worker<D> {
             Ok(()) => self.streams.settle(stream),
             Err(reason) => self.hang_up(now, stream, reason, HangUpHow::Close),
         }
+    }
+
+    /// What follows a ConnectionBind that has been judged.
+    fn next_of(&mut self, stream: StreamId) -> Option<Next> {
+        let client = self.streams.client(stream).filter(|client| client.connection.is_held())?;
+        Some(if client.far.is_some() { Next::Data } else { Next::Frames })
+    }
+
+    /// Does what an intake says.
+    fn act(&mut self, now: Now, stream: StreamId, intake: &Intake, mut lease: Option<&mut Lease>) {
+        let moved = lease.as_mut().is_some_and(|lease| move_into(intake, lease));
+        let lease = lease.as_deref();
+        let here = lease.map_or(&[][..], Lease::payload);
+        for arrival in intake.arrivals() {
+            match arrival {
+                Arrival::Frames { place, frame_bytes } => {
+                    let Some(path) = self.path(now, stream) else { return };
+                    let found = self.found(intake, place, lease, moved);
+                    if let Some((lease, payload)) = found {
+                        let train = LeasedTrain { lease, payload, segment_bytes: *frame_bytes };
+                        self.receive_train(now, path, train);
+                    }
+                }
+                Arrival::Bind(place) => {
+                    self.receive_bind(now, stream, intake.bytes(place, here), Hops::None);
+                }
+                Arrival::Web(place) => self.open_web(now, stream, intake.bytes(place, here)),
+                Arrival::Data(place) => {
+                    self.pass_to_far(now, stream, intake.bytes(place, here));
+                }
+                Arrival::Finished => self.client_finished(now, stream),
+            }
+        }
+    }
+
+    /// Judges a ConnectionBind. If it succeeds, the connection has a far side from then on.
+    pub(super) fn receive_bind(&mut self, now: Now, stream: StreamId, request: &[u8], hops: Hops) {
+        let Some(path) = self.path(now, stream) else { return };
+        let reply = &mut self.reply[..];
+        let verdict = match hops {
+            Hops::None => self.server.from_client(now, path, request, 1, reply),
+            Hops::One => self.server.from_moved_client(now, path, request, reply),
+        };
+        match verdict {
+            Verdict::Reply(bytes) => self.answer_stream(now, path.flow, bytes),
+            Verdict::Move(worker) => self.move_client(now, stream, worker, request),
+            Verdict::Pending | Verdict::Drop(_) => {}
+            Verdict::ToPeer { .. } | Verdict::ToClient { .. } | Verdict::HandOver { .. } => {
+                debug_assert!(false, "a ConnectionBind relays nothing");
+            }
+        }
+        self.carry_out(now);
     }
 
     /// How the state machine knows a connection. Of two that say they are one client's the older

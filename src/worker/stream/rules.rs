@@ -1,6 +1,10 @@
 //! What the operator decides about connections.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 
@@ -13,6 +17,8 @@ pub struct StreamRules {
     pub tls: Option<Arc<TlsContext>>,
     /// Names of hosts whose TLS clients are the web backend's, where there is one.
     pub web: Option<Arc<WebNames>>,
+    /// Where they go; there is one wherever there are names, be they none.
+    pub web_backend: Option<Arc<WebBackend>>,
     /// Networks of balancers, whose connections begin with a PROXY header.
     pub proxies: Vec<IpNet>,
     /// Delay and bytes of what waits for a client.
@@ -21,12 +27,40 @@ pub struct StreamRules {
     pub most_of_a_source: u32,
 }
 
+/// The server that browsers are passed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebBackend {
+    /// Where it is.
+    pub place: WebPlace,
+    /// What is said in front of a browser's bytes.
+    pub greeting: WebGreeting,
+}
+
+/// Where a web backend is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WebPlace {
+    /// At a TCP address.
+    Tcp(SocketAddr),
+    /// At a unix stream socket.
+    Unix(PathBuf),
+}
+
+/// What a web backend is told of a browser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebGreeting {
+    /// Nothing.
+    None,
+    /// Its address, in a PROXY header of version 2.
+    Proxy,
+}
+
 impl Default for StreamRules {
     /// No certificate, no web backend, no balancer; a thousand subscribers may share an address.
     fn default() -> StreamRules {
         StreamRules {
             tls: None,
             web: None,
+            web_backend: None,
             proxies: Vec::new(),
             limits: StreamLimits::default(),
             most_of_a_source: 1_000,

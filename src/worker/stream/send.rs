@@ -1,7 +1,7 @@
 //! Back to the client: frames wait as plaintext and are written at the end of the turn, one write
 //! of a connection at a time.
 
-use crate::worker::reactor::Worker;
+use crate::worker::{reactor::Worker, stream::entry::Client};
 use crate::{
     io::{Driver, HangUpHow, Piece, StreamId},
     stream::{FillOutcome, FrameKind, HangUp, Then},
@@ -69,7 +69,9 @@ impl<D: Driver> Worker<D> {
         let mut dirty = std::mem::take(&mut self.streams.dirty);
         let mut flushed = 0;
         for stream in &dirty {
-            if !self.flush_stream(now, *stream) {
+            if self.streams.far(*stream).is_some() {
+                self.write_far(now, *stream);
+            } else if !self.flush_stream(now, *stream) {
                 break;
             }
             flushed += 1;
@@ -81,7 +83,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Begins a write; false when no buffer is left for it.
-    fn flush_stream(&mut self, now: Now, stream: StreamId) -> bool {
+    pub(super) fn flush_stream(&mut self, now: Now, stream: StreamId) -> bool {
         if self.streams.client(stream).is_none() {
             return true;
         }
@@ -115,16 +117,21 @@ impl<D: Driver> Worker<D> {
     /// All of a write is with the kernel.
     pub(super) fn on_written(&mut self, now: Now, stream: StreamId, buffer: bytes::BytesMut) {
         self.streams.buffers.put(buffer);
-        let Some(client) = self.streams.client(stream) else { return };
+        let Some(client) = self.streams.client(stream) else {
+            self.streams.moving_has_written(now.mono_ms, stream);
+            return self.on_far_written(now, stream);
+        };
         client.connection.written(now.mono_ms);
         let then = client.writing.take().unwrap_or(Then::More);
+        let far = client.far;
         self.after_write(now, stream, then);
+        far.into_iter().for_each(|far| self.resume(now, far));
     }
 
     fn after_write(&mut self, now: Now, stream: StreamId, then: Then) {
         match then {
             Then::More => self.streams.settle(stream),
-            Then::Finish => self.driver.finish(stream),
+            Then::Finish => self.client_told(now, stream),
             Then::HangUp(reason) => self.part(now, stream, reason),
         }
     }
@@ -145,7 +152,7 @@ impl<D: Driver> Worker<D> {
     }
 }
 
-fn client_writes(client: Option<&mut super::table::Client>, then: Then) {
+fn client_writes(client: Option<&mut Client>, then: Then) {
     if let Some(client) = client {
         client.writing = Some(then);
     }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    net::SocketAddr,
     sync::Arc,
 };
 
@@ -10,59 +9,26 @@ use crate::worker::stream::{
     buffers::WriteBuffers,
     counters::StreamCounters,
     deadlines::{Armed, Deadlines},
+    entry::{Client, Entry, Far, FarPurpose, Moving, Reading},
     rules::StreamRules,
-    sources::{SourceKey, Sources},
+    sources::Sources,
 };
 use crate::{
     io::StreamId,
-    stream::{Connection, Intake, Queued, StreamKind, Then},
-    turn::{FiveTuple, ListenerId, Path, Transport},
+    stream::{Intake, Queued, limits::MOST_RAW_BYTES},
+    turn::{ConnectionId, FiveTuple},
 };
 
 /// Connections of a worker that have shown no credentials: one in so many of all there may be.
 const STRANGERS_PART: u32 = 4;
-
-/// One client's connection.
-pub(super) struct Client {
-    pub(super) connection: Connection,
-    pub(super) listener: ListenerId,
-    /// Who connected, perhaps a balancer.
-    pub(super) peer: SocketAddr,
-    /// Whose it is; `None` for a balancer's until it has said.
-    pub(super) source: Option<SourceKey>,
-    /// Tells it from others that had its number.
-    serial: u64,
-    /// It has shown no credentials that were good.
-    pub(super) is_stranger: bool,
-    /// Its name for the state machine, from its first frame on.
-    pub(super) flow: Option<FiveTuple>,
-    /// It is listed among those that have something to write.
-    is_dirty: bool,
-    /// It is listed among those whose handshake waits.
-    pub(super) waits_for_step: bool,
-    /// What follows the write that is under way.
-    pub(super) writing: Option<Then>,
-    /// All is said and our FIN is on its way: the client's is waited for.
-    pub(super) is_lingering: bool,
-    armed: Armed,
-    /// What it has of the bytes that wait in all queues.
-    waiting_bytes: usize,
-}
-
-/// What the driver's number stands for.
-enum Entry {
-    Client(Box<Client>),
-    /// It is hung up and the driver has not let go of it; a write may be under way.
-    Leaving {
-        is_writing: bool,
-    },
-}
 
 /// All connections of a worker.
 pub(in crate::worker) struct StreamTable {
     pub(in crate::worker) rules: Arc<StreamRules>,
     entries: Vec<Option<Entry>>,
     by_flow: HashMap<FiveTuple, StreamId, foldhash::quality::RandomState>,
+    /// Connections to peers.
+    connections: HashMap<ConnectionId, StreamId, foldhash::quality::RandomState>,
     pub(super) sources: Sources,
     pub(super) deadlines: Deadlines,
     /// Those without credentials, the oldest first; entries of others stand among them.
@@ -78,36 +44,6 @@ pub(in crate::worker) struct StreamTable {
     pub(in crate::worker) counters: StreamCounters,
 }
 
-impl Client {
-    pub(super) fn new(connection: Connection, listener: ListenerId, peer: SocketAddr) -> Client {
-        Client {
-            connection,
-            listener,
-            peer,
-            source: None,
-            serial: 0,
-            is_stranger: true,
-            flow: None,
-            is_dirty: false,
-            waits_for_step: false,
-            writing: None,
-            is_lingering: false,
-            armed: Armed::NO,
-            waiting_bytes: 0,
-        }
-    }
-
-    /// How the state machine knows it, once its first frame is there.
-    pub(super) fn path(&self) -> Path {
-        let flow = FiveTuple { listener: self.listener, client: self.connection.client() };
-        let transport = match self.connection.transport() {
-            StreamKind::Tcp => Transport::Tcp,
-            StreamKind::Tls => Transport::Tls,
-        };
-        Path { flow, transport }
-    }
-}
-
 impl StreamTable {
     /// Begins with no connection; there may be so many.
     pub(in crate::worker) fn new(rules: Arc<StreamRules>, most: u32) -> StreamTable {
@@ -115,6 +51,7 @@ impl StreamTable {
             rules,
             entries: Vec::new(),
             by_flow: HashMap::default(),
+            connections: HashMap::default(),
             sources: Sources::default(),
             deadlines: Deadlines::default(),
             strangers: VecDeque::new(),
@@ -156,7 +93,88 @@ impl StreamTable {
     pub(super) fn client(&mut self, stream: StreamId) -> Option<&mut Client> {
         match self.entries.get_mut(stream.index())?.as_mut()? {
             Entry::Client(client) => Some(client),
-            Entry::Leaving { .. } => None,
+            Entry::Far(_) | Entry::Moving(_) | Entry::Leaving { .. } => None,
+        }
+    }
+
+    pub(super) fn far(&mut self, stream: StreamId) -> Option<&mut Far> {
+        match self.entries.get_mut(stream.index())?.as_mut()? {
+            Entry::Far(far) => Some(far),
+            Entry::Client(_) | Entry::Moving(_) | Entry::Leaving { .. } => None,
+        }
+    }
+
+    /// Whether a connection is read.
+    pub(super) fn reading(&mut self, stream: StreamId) -> Option<&mut Reading> {
+        match self.entries.get_mut(stream.index())?.as_mut()? {
+            Entry::Client(client) => Some(&mut client.reading),
+            Entry::Far(far) => Some(&mut far.reading),
+            Entry::Moving(_) | Entry::Leaving { .. } => None,
+        }
+    }
+
+    /// Whether there is room for what a connection sends, where that goes; not before it goes
+    /// anywhere.
+    pub(super) fn has_room_beyond(&mut self, stream: StreamId) -> bool {
+        if let Some(client) = self.client(stream) {
+            let far = client.far;
+            let far = far.and_then(|far| self.far(far));
+            return far.is_none_or(|far| far.waiting.len() <= MOST_RAW_BYTES);
+        }
+        let client = self.far(stream).and_then(|far| far.client);
+        let client = client.and_then(|client| self.client(client));
+        client.is_some_and(|client| client.connection.waiting_bytes() <= MOST_RAW_BYTES)
+    }
+
+    /// Notes the other side of a client.
+    pub(super) fn insert_far(&mut self, stream: StreamId, far: Far) {
+        if let FarPurpose::Peer(id) = far.purpose {
+            self.connections.insert(id, stream);
+        }
+        self.put(stream, Entry::Far(Box::new(far)));
+        self.settle(stream);
+    }
+
+    /// The connection to a peer that has a name.
+    pub(super) fn connection(&self, id: ConnectionId) -> Option<StreamId> {
+        self.connections.get(&id).copied()
+    }
+
+    /// Takes the other side of a client out.
+    pub(super) fn take_far(&mut self, stream: StreamId) -> Option<Box<Far>> {
+        let place = self.entries.get_mut(stream.index())?;
+        let Some(Entry::Far(far)) = place.take_if(|it| matches!(it, Entry::Far(_))) else {
+            return None;
+        };
+        *place = Some(Entry::Leaving { is_writing: far.is_writing });
+        if let FarPurpose::Peer(id) = far.purpose {
+            self.connections.remove(&id);
+        }
+        Some(far)
+    }
+
+    /// Notes that a client that was taken out goes to another worker.
+    pub(super) fn moves(&mut self, stream: StreamId, moving: Moving) {
+        if let Some(place) = self.entries.get_mut(stream.index()) {
+            *place = Some(Entry::Moving(moving));
+        }
+    }
+
+    /// Notes that a write of a client that goes to another worker is over.
+    pub(super) fn moving_has_written(&mut self, now_ms: u64, stream: StreamId) {
+        let place = self.entries.get_mut(stream.index()).and_then(Option::as_mut);
+        if let Some(Entry::Moving(moving)) = place {
+            moving.client.writing = None;
+            moving.client.connection.written(now_ms);
+        }
+    }
+
+    /// Takes a client that goes to another worker; its number is free.
+    pub(super) fn take_moving(&mut self, stream: StreamId) -> Option<Moving> {
+        let place = self.entries.get_mut(stream.index())?;
+        match place.take_if(|it| matches!(it, Entry::Moving(_)))? {
+            Entry::Moving(moving) => Some(moving),
+            Entry::Client(_) | Entry::Far(_) | Entry::Leaving { .. } => None,
         }
     }
 
@@ -208,7 +226,12 @@ impl StreamTable {
     /// Frees a number that the driver has let go of.
     pub(super) fn forget(&mut self, stream: StreamId) {
         let place = self.entries.get_mut(stream.index());
-        if let Some(Entry::Leaving { is_writing: true }) = place.and_then(Option::take) {
+        let had_a_buffer = match place.and_then(Option::take) {
+            Some(Entry::Leaving { is_writing }) => is_writing,
+            Some(Entry::Moving(moving)) => moving.client.writing.is_some(),
+            Some(Entry::Client(_) | Entry::Far(_)) | None => false,
+        };
+        if had_a_buffer {
             self.buffers.lose();
         }
     }
@@ -254,8 +277,13 @@ impl StreamTable {
     /// Lists what a connection has come to want: to write, a step of its handshake, to be looked at
     /// in time.
     pub(super) fn settle(&mut self, stream: StreamId) {
-        let Some(Some(Entry::Client(client))) = self.entries.get_mut(stream.index()) else {
-            return;
+        let client = match self.entries.get_mut(stream.index()) {
+            Some(Some(Entry::Client(client))) => client,
+            Some(Some(Entry::Far(far))) => {
+                let due_ms = far.connect_by_ms.min(resumes_at_ms(far.reading));
+                return self.deadlines.arm(stream, due_ms, &mut far.armed);
+            }
+            _ => return,
         };
         let waiting_bytes = client.connection.waiting_bytes();
         self.counters.queued_bytes += waiting_bytes as u64;
@@ -270,7 +298,8 @@ impl StreamTable {
             client.waits_for_step = true;
             self.steps.push_back(stream);
         }
-        self.deadlines.arm(stream, client.connection.deadline_ms(), &mut client.armed);
+        let due_ms = client.connection.deadline_ms().min(resumes_at_ms(client.reading));
+        self.deadlines.arm(stream, due_ms, &mut client.armed);
     }
 
     /// Counts what queueing dropped.
@@ -288,9 +317,13 @@ impl StreamTable {
     /// Takes a connection whose deadline may have passed.
     pub(super) fn next_due(&mut self, now_ms: u64) -> Option<StreamId> {
         while let Some((stream, due)) = self.deadlines.pop(now_ms) {
-            let Some(client) = self.client(stream) else { continue };
-            if client.armed == due {
-                client.armed = Armed::NO;
+            let armed = match self.entries.get_mut(stream.index()) {
+                Some(Some(Entry::Client(client))) => &mut client.armed,
+                Some(Some(Entry::Far(far))) => &mut far.armed,
+                Some(Some(Entry::Moving(_) | Entry::Leaving { .. }) | None) | None => continue,
+            };
+            if *armed == due {
+                *armed = Armed::NO;
                 return Some(stream);
             }
         }
@@ -305,5 +338,13 @@ impl StreamTable {
     /// No client is connected.
     pub(in crate::worker) fn is_empty(&self) -> bool {
         self.counters.open == 0
+    }
+}
+
+/// When a connection that is paused for a time is to be read again.
+fn resumes_at_ms(reading: Reading) -> u64 {
+    match reading {
+        Reading { is_paused: true, until_ms } if until_ms > 0 => until_ms,
+        Reading { .. } => u64::MAX,
     }
 }

@@ -59,6 +59,16 @@ macro_rules! with_stream_keys {
                 example: "10.0.0.0/24",
             }
 
+            "tcp-relay" TCP_RELAY tcp_relay: One<Switch>, Live {
+                unit: "on|off",
+                default: Preset::Value("off"),
+                bounds: Bounds::Words("on, off"),
+                doc: "Whether clients that come over TCP or TLS may have a relayed address for TCP \
+                       (RFC 6062): connections to peers and from them, as `allow-peers` and \
+                       `deny-peers` have it.",
+                example: "on",
+            }
+
             "streams" STREAMS streams: One<u32>, Restart {
                 unit: "N",
                 default: Preset::Number(16_384),

@@ -1,0 +1,78 @@
+//! A client's connection that goes to another worker, because that one has the peer connection it
+//! asks for with its ConnectionBind.
+//!
+//! ```text
+//! this worker                               the worker that has the allocation
+//!   Verdict::Move ─▶ driver.detach
+//!   Detached ─▶ Mail::Client ──────────────▶ driver.adopt, the request is judged, bytes pass
+//! ```
+//!
+//! What was read travels with it, TLS and all, and what was not read waits in the socket.
+
+use std::os::fd::OwnedFd;
+
+use bytes::BytesMut;
+
+use crate::worker::{
+    mail::mailbox::Mail,
+    reactor::Worker,
+    stream::entry::{Client, MovedClient, Moving},
+};
+use crate::{
+    io::{Driver, HangUpHow, Receive, StreamId},
+    stream::Intake,
+    turn::{Now, WorkerIndex},
+};
+
+/// How often a connection has been handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hops {
+    None,
+    One,
+}
+
+impl<D: Driver> Worker<D> {
+    /// Has a connection leave the driver.
+    pub(super) fn move_client(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        worker: WorkerIndex,
+        request: &[u8],
+    ) {
+        self.leave(now, stream);
+        let Some(client) = self.streams.take(now.mono_ms, stream) else { return };
+        self.streams.moves(stream, Moving { client, worker, request: request.into() });
+        self.driver.detach(stream);
+    }
+
+    /// A connection has left the driver. Where the other worker has no room for it, it ends here.
+    pub(super) fn on_detached(&mut self, stream: StreamId, socket: OwnedFd, unread: BytesMut) {
+        let Some(moving) = self.streams.take_moving(stream) else { return };
+        let Moving { client, worker, request } = moving;
+        let moved = MovedClient { socket, unread, client, request };
+        if self.mailboxes.try_post(worker, Mail::Client(Box::new(moved))).is_err() {
+            self.counters.hand_over_dropped += 1;
+        }
+    }
+
+    /// Takes a connection over and judges what it asks for.
+    pub(in crate::worker) fn on_moved_client(&mut self, now: Now, moved: MovedClient) {
+        let MovedClient { socket, mut unread, client, request } = moved;
+        let Ok(stream) = self.driver.adopt(socket, Receive::Now) else { return };
+        let Client { connection, listener, peer, source, .. } = *client;
+        let mut client = Client::new(connection, listener, peer);
+        let mut intake = Intake::default();
+        // It waits behind the request.
+        let outcome = client.connection.receive(now.mono_ms, &mut unread, &mut intake);
+        let most = u32::MAX;
+        client.source =
+            source.filter(|source| self.streams.sources.admit(now.mono_ms, *source, most).is_ok());
+        self.streams.insert(stream, client);
+        if let Err(reason) = outcome {
+            return self.hang_up(now, stream, reason, HangUpHow::Close);
+        }
+        self.receive_bind(now, stream, &request, Hops::One);
+        self.take_intake(now, stream, intake, None, Ok(()));
+    }
+}

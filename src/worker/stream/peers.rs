@@ -1,0 +1,102 @@
+//! Connections to peers (RFC 6062), as the state machine orders them.
+
+use std::net::SocketAddr;
+
+use crate::worker::{
+    reactor::Worker,
+    stream::entry::{Far, FarPurpose},
+};
+use crate::{
+    io::{Driver, HangUpHow, Remote, StreamId},
+    stream::FrameKind,
+    turn::{Connect, ConnectionId, NotConnected, Now, Path, RelayId},
+};
+
+impl<D: Driver> Worker<D> {
+    /// Connects to a peer from a relayed address.
+    pub(in crate::worker) fn connect_peer(&mut self, now: Now, connect: &Connect) {
+        let Connect { id, local, peer, .. } = *connect;
+        let remote = Remote::Tcp { from: Some(local), to: peer };
+        match self.driver.connect(remote) {
+            // The state machine has a clock of its own for it.
+            Ok(stream) => {
+                let far = Far::new(FarPurpose::Peer(id), u64::MAX);
+                self.streams.insert_far(stream, far);
+            }
+            Err(_) => self.server.connected(now, id, Err(NotConnected)),
+        }
+    }
+
+    /// A connection that was asked for is there.
+    pub(super) fn on_connected(&mut self, now: Now, stream: StreamId) {
+        let Some(far) = self.streams.far(stream) else { return };
+        far.is_connected = true;
+        far.connect_by_ms = u64::MAX;
+        match far.purpose {
+            FarPurpose::Peer(id) => {
+                self.pause(stream, None);
+                self.server.connected(now, id, Ok(()));
+                self.carry_out(now);
+            }
+            FarPurpose::Web => self.write_far(now, stream),
+        }
+    }
+
+    /// A peer has connected to a relayed address. It is not read before it has a client.
+    pub(super) fn on_peer_accepted(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        relay: RelayId,
+        peer: SocketAddr,
+    ) {
+        match self.server.peer_connected(now, relay, peer) {
+            Ok(id) => {
+                let far = Far::connected(FarPurpose::Peer(id));
+                self.streams.insert_far(stream, far);
+                self.pause(stream, None);
+            }
+            Err(_) => {
+                self.streams.refuse(stream);
+                self.driver.hang_up(stream, HangUpHow::Reset);
+            }
+        }
+        self.carry_out(now);
+    }
+
+    /// Sends a whole message to a client.
+    pub(in crate::worker) fn tell_client(&mut self, now: Now, path: Path, message: &[u8]) {
+        let Some(stream) = self.streams.of(path.flow) else { return };
+        let Some(client) = self.streams.client(stream) else { return };
+        let queued = client.connection.queue(now.mono_ms, FrameKind::Answer, [message, &[], &[]]);
+        match queued {
+            Ok(queued) => self.streams.note_queued(stream, queued),
+            Err(reason) => self.hang_up(now, stream, reason, HangUpHow::Reset),
+        }
+    }
+
+    /// Has a client's connection and a peer's belong together. Bytes pass once the client has its
+    /// answer.
+    pub(in crate::worker) fn join(&mut self, now: Now, id: ConnectionId, path: Path) {
+        let far = self.streams.connection(id);
+        let client = self.streams.of(path.flow);
+        match (client, far) {
+            (Some(client), Some(far)) => {
+                self.streams.authenticated(client);
+                if let Some(client) = self.streams.client(client) {
+                    client.far = Some(far);
+                }
+            }
+            (_, Some(far)) => self.drop_far(now, far),
+            (_, None) => self.server.connection_closed(now, id),
+        }
+    }
+
+    /// Ends a connection to a peer, and that of its client.
+    pub(in crate::worker) fn close_connection(&mut self, now: Now, id: ConnectionId) {
+        let Some(stream) = self.streams.connection(id) else { return };
+        let Some(far) = self.streams.take_far(stream) else { return };
+        self.driver.hang_up(stream, HangUpHow::Close);
+        self.part_from(now, &far);
+    }
+}

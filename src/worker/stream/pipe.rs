@@ -1,0 +1,228 @@
+//! Bytes that pass as they are, between a client and a peer (RFC 6062) or the web backend.
+//!
+//! ```text
+//! client ──▶ Connection ──▶ waiting ──▶ far side       64 KiB wait: the client is not read
+//! client ◀── Connection ◀── queue_data ◀── far side    64 KiB wait: the far side is not read
+//! ```
+//!
+//! Nothing is dropped here. Either side may end its direction while the other goes on; when both
+//! have, or one breaks, both are closed.
+
+use bytes::{Buf, BytesMut};
+
+use crate::worker::{
+    reactor::Worker,
+    stream::entry::{Ends, Far, FarPurpose},
+};
+use crate::{
+    io::{Driver, HangUpHow, StreamId},
+    stream::{
+        HangUp,
+        limits::{MOST_RAW_BYTES, MOST_WRITE_BYTES},
+    },
+    turn::{NotConnected, Now, Way},
+};
+
+impl<D: Driver> Worker<D> {
+    /// Passes bytes of a client on.
+    pub(super) fn pass_to_far(&mut self, now: Now, client: StreamId, bytes: &[u8]) {
+        let Some(stream) = self.streams.client(client).and_then(|client| client.far) else {
+            return;
+        };
+        let Some(far) = self.streams.far(stream) else { return };
+        far.waiting.extend_from_slice(bytes);
+        let is_full = far.waiting.len() > MOST_RAW_BYTES;
+        let purpose = far.purpose;
+        let until_ms = self.charge(now, purpose, Way::ToPeers, bytes.len());
+        if is_full || until_ms.is_some() {
+            self.pause(client, until_ms);
+        }
+        self.write_far(now, stream);
+    }
+
+    /// Passes bytes of the far side on, or keeps them until it has a client.
+    pub(super) fn pass_to_client(&mut self, now: Now, stream: StreamId, bytes: &[u8]) {
+        let Some(far) = self.streams.far(stream) else { return };
+        let purpose = far.purpose;
+        let Some(id) = far.client else { return far.early.extend_from_slice(bytes) };
+        let Some(client) = self.streams.client(id) else { return };
+        let is_full = client.connection.queue_data(bytes).is_full;
+        let until_ms = self.charge(now, purpose, Way::ToClient, bytes.len());
+        if is_full || until_ms.is_some() {
+            self.pause(stream, until_ms);
+        }
+        self.streams.settle(id);
+    }
+
+    /// Counts what a peer connection relays; says until when its sender is to wait.
+    fn charge(&mut self, now: Now, purpose: FarPurpose, way: Way, bytes: usize) -> Option<u64> {
+        match purpose {
+            FarPurpose::Peer(id) => self.server.relayed(now, id, way, bytes),
+            FarPurpose::Web => None,
+        }
+    }
+
+    /// Has two connections begin to pass bytes, with those of the far side that came before.
+    pub(super) fn begin_pipe(&mut self, now: Now, client: StreamId) {
+        let Some(stream) = self.streams.client(client).and_then(|client| client.far) else {
+            return;
+        };
+        let Some(far) = self.streams.far(stream) else { return };
+        far.client = Some(client);
+        let (early, has_finished) = (std::mem::take(&mut far.early), far.ends.heard);
+        if !early.is_empty() {
+            self.pass_to_client(now, stream, &early);
+        }
+        if has_finished {
+            self.finish_client(now, client);
+        }
+        self.resume(now, stream);
+    }
+
+    /// Stops reading a connection: until there is room again, and not before a time.
+    pub(super) fn pause(&mut self, stream: StreamId, until_ms: Option<u64>) {
+        let Some(reading) = self.streams.reading(stream) else { return };
+        reading.until_ms = until_ms.unwrap_or(0).max(reading.until_ms);
+        if !std::mem::replace(&mut reading.is_paused, true) {
+            self.driver.pause(stream);
+        }
+        self.streams.settle(stream);
+    }
+
+    /// Reads a connection again, if there is room for what it sends and its time has come.
+    pub(super) fn resume(&mut self, now: Now, stream: StreamId) {
+        let has_room = self.streams.has_room_beyond(stream);
+        let Some(reading) = self.streams.reading(stream) else { return };
+        if reading.is_paused && has_room && reading.until_ms <= now.mono_ms {
+            reading.is_paused = false;
+            self.driver.unpause(stream);
+        }
+    }
+
+    /// Begins a write to a far side that has none under way, or says the end.
+    pub(super) fn write_far(&mut self, now: Now, stream: StreamId) {
+        let Some(far) = self.streams.far(stream) else { return };
+        if !far.is_connected || far.is_writing {
+            return;
+        }
+        if far.waiting.is_empty() {
+            if far.wants_finish && !std::mem::replace(&mut far.ends.said, true) {
+                self.driver.finish(stream);
+                self.end_finished(now, stream);
+            }
+            return;
+        }
+        let Some(mut buffer) = self.streams.buffers.take() else {
+            return self.streams.dirty.push(stream);
+        };
+        let far = self.streams.far(stream).expect("it was there a moment ago");
+        let count = far.waiting.len().min(MOST_WRITE_BYTES);
+        buffer.extend_from_slice(&far.waiting[..count]);
+        far.waiting.advance(count);
+        if far.waiting.is_empty() {
+            far.waiting = BytesMut::new();
+        }
+        far.is_writing = true;
+        self.driver.write(stream, buffer);
+    }
+
+    /// A write to a far side is with the kernel.
+    pub(super) fn on_far_written(&mut self, now: Now, stream: StreamId) {
+        let Some(far) = self.streams.far(stream) else { return };
+        far.is_writing = false;
+        let client = far.client;
+        self.write_far(now, stream);
+        client.into_iter().for_each(|client| self.resume(now, client));
+    }
+
+    /// The client sends no more: the far side is told behind what waits for it.
+    pub(super) fn client_finished(&mut self, now: Now, stream: StreamId) {
+        let Some(client) = self.streams.client(stream) else { return };
+        client.ends.heard = true;
+        let Some(far) = client.far else { return };
+        if let Some(far) = self.streams.far(far) {
+            far.wants_finish = true;
+        }
+        self.write_far(now, far);
+        self.end_finished(now, far);
+    }
+
+    /// The far side sends no more: the client is told behind what waits for it.
+    pub(super) fn far_finished(&mut self, now: Now, stream: StreamId) {
+        let Some(far) = self.streams.far(stream) else { return };
+        far.ends.heard = true;
+        if let Some(client) = far.client {
+            self.finish_client(now, client);
+            self.end_finished(now, stream);
+        }
+    }
+
+    fn finish_client(&mut self, now: Now, stream: StreamId) {
+        let Some(client) = self.streams.client(stream) else { return };
+        client.connection.finish();
+        self.streams.settle(stream);
+        self.flush_stream(now, stream);
+    }
+
+    /// Our FIN to a client is on its way.
+    pub(super) fn client_told(&mut self, now: Now, stream: StreamId) {
+        self.driver.finish(stream);
+        let Some(client) = self.streams.client(stream) else { return };
+        client.ends.said = true;
+        client.far.into_iter().for_each(|far| self.end_finished(now, far));
+    }
+
+    /// Closes both connections once both directions are over.
+    fn end_finished(&mut self, now: Now, stream: StreamId) {
+        let Some(far) = self.streams.far(stream) else { return };
+        let (Some(id), true) = (far.client, far.ends.are_both()) else { return };
+        let ends = self.streams.client(id).map(|client| client.ends);
+        if ends.is_some_and(Ends::are_both) {
+            self.hang_up(now, id, HangUp::Left, HangUpHow::Close);
+        }
+    }
+
+    /// Ends a far side whose client is gone.
+    pub(super) fn drop_far(&mut self, now: Now, stream: StreamId) {
+        let Some(far) = self.streams.take_far(stream) else { return };
+        self.driver.hang_up(stream, HangUpHow::Close);
+        self.far_is_gone(now, &far);
+    }
+
+    /// Ends a far side that is not reached in time.
+    pub(super) fn give_up_far(&mut self, now: Now, stream: StreamId) {
+        let Some(far) = self.streams.take_far(stream) else { return };
+        self.driver.hang_up(stream, HangUpHow::Close);
+        self.on_far_closed(now, &far);
+    }
+
+    /// A far side has broken, or could not be reached: its client goes, once all that came before
+    /// is written.
+    pub(super) fn on_far_closed(&mut self, now: Now, far: &Far) {
+        self.far_is_gone(now, far);
+        self.part_from(now, far);
+    }
+
+    /// Has the client of a far side that is gone go, too.
+    pub(super) fn part_from(&mut self, now: Now, far: &Far) {
+        let Some(id) = far.client else { return };
+        let Some(client) = self.streams.client(id) else { return };
+        client.far = None;
+        let reason = match far.purpose {
+            FarPurpose::Peer(_) => HangUp::PeerLeft,
+            FarPurpose::Web => HangUp::WebBackend,
+        };
+        client.connection.drain(now.mono_ms, reason);
+        self.streams.settle(id);
+    }
+
+    fn far_is_gone(&mut self, now: Now, far: &Far) {
+        let FarPurpose::Peer(id) = far.purpose else { return };
+        if far.is_connected {
+            self.server.connection_closed(now, id);
+        } else {
+            self.server.connected(now, id, Err(NotConnected));
+        }
+        self.carry_out(now);
+    }
+}

@@ -1,0 +1,46 @@
+//! Browsers that have come to this port: their bytes go to the web backend as they are.
+
+use crate::worker::{
+    reactor::Worker,
+    stream::entry::{Far, FarPurpose},
+    stream::rules::{WebGreeting, WebPlace},
+};
+use crate::{
+    io::{Driver, Remote, StreamId},
+    stream::HangUp,
+    turn::Now,
+    wire::{WRITTEN_PROXY_BYTES, write_proxy},
+};
+
+/// How long the backend may take to be reached.
+const CONNECT_MS: u64 = 5_000;
+
+impl<D: Driver> Worker<D> {
+    /// Connects a browser to the backend, where all that it has sent so far goes first.
+    pub(super) fn open_web(&mut self, now: Now, stream: StreamId, first: &[u8]) {
+        let Some(client) = self.streams.client(stream) else { return };
+        let (peer, server) = (client.connection.client(), client.connection.server());
+        let backend = self.streams.rules.web_backend.clone();
+        let opened = backend.as_deref().map(|backend| match &backend.place {
+            WebPlace::Tcp(to) => self.driver.connect(Remote::Tcp { from: None, to: *to }),
+            WebPlace::Unix(path) => self.driver.connect(Remote::Unix(path)),
+        });
+        let (Some(backend), Some(Ok(id))) = (backend, opened) else {
+            if let Some(client) = self.streams.client(stream) {
+                client.connection.drain(now.mono_ms, HangUp::WebBackend);
+            }
+            return;
+        };
+        let mut far = Far::new(FarPurpose::Web, now.mono_ms + CONNECT_MS);
+        far.client = Some(stream);
+        if backend.greeting == WebGreeting::Proxy {
+            let mut header = [0; WRITTEN_PROXY_BYTES];
+            far.waiting.extend_from_slice(write_proxy(&mut header, peer, server));
+        }
+        far.waiting.extend_from_slice(first);
+        self.streams.insert_far(id, far);
+        if let Some(client) = self.streams.client(stream) {
+            client.far = Some(id);
+        }
+    }
+}
