@@ -4,6 +4,7 @@
 //! Law: no user, no client, no peer. Whoever may see `/metrics` may see this.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -12,6 +13,7 @@ use super::super::history::Point;
 use super::super::process::Process;
 use super::super::refusals::refusals;
 use crate::control::log::totals::{drops, held};
+use crate::control::tls::certificate::CertificateFacts;
 use crate::io::HoldTimes;
 use crate::worker::Snapshot;
 
@@ -34,11 +36,19 @@ pub(super) struct Report<'a> {
     drops: BTreeMap<&'static str, u64>,
     refusals: BTreeMap<&'static str, u64>,
     ports: Vec<Ports>,
+    certificates: Vec<Certificate<'a>>,
     /// Microseconds, and the datagrams that were held for so long at most.
     held: Vec<(u64, u64)>,
     resident_bytes: Option<u64>,
     open_fds: Option<u64>,
     max_fds: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Certificate<'a> {
+    name: &'a str,
+    /// Seconds until it expires; below zero once it has.
+    left_s: i64,
 }
 
 #[derive(Debug, Serialize)]
@@ -77,6 +87,7 @@ impl<'a> Report<'a> {
             drops: sums(sample.known.iter().flat_map(drops)),
             refusals: sums(sample.known.iter().flat_map(refusals)),
             ports: ports(&sample.known),
+            certificates: certificates(&status.certificates),
             held: held_buckets(&held(&sample.known)),
             resident_bytes: process.resident_bytes,
             open_fds: process.open_fds,
@@ -115,6 +126,13 @@ fn ports(snapshots: &[Snapshot]) -> Vec<Ports> {
     sums.into_iter().map(row).collect()
 }
 
+fn certificates(facts: &[CertificateFacts]) -> Vec<Certificate<'_>> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let left_s = |it: &CertificateFacts| it.not_after_s.saturating_sub(now_s);
+    facts.iter().map(|it| Certificate { name: &it.name, left_s: left_s(it) }).collect()
+}
+
 fn held_buckets(held: &HoldTimes) -> Vec<(u64, u64)> {
     let bounds = (0..HELD_BOUNDS).map(|step| (5.0 * 1.25_f64.powi(step as i32)).round() as u64);
     bounds.map(|bound| (bound, held.up_to(bound))).collect()
@@ -136,5 +154,21 @@ mod tests {
         assert!(buckets.is_sorted(), "{buckets:?}");
         let ends = (buckets[0], buckets[HELD_BOUNDS - 1]);
         assert!(ends.0 == (5, 0) && (400_000..500_000).contains(&ends.1.0), "{ends:?}");
+    }
+
+    #[test]
+    fn a_certificate_is_told_by_its_name_and_the_time_it_has_left() {
+        let facts = |not_after_s| CertificateFacts {
+            name: "turn.example.org".to_owned(),
+            names: Vec::new(),
+            path: "/etc/uturn/fullchain.pem".into(),
+            not_after_s,
+            not_after: String::new(),
+            is_rsa: false,
+        };
+        let facts = [facts(0), facts(i64::MAX)];
+        let told = certificates(&facts);
+        assert!(told[0].left_s < 0 && told[1].left_s > 1_000_000, "{told:?}");
+        assert_eq!(told[0].name, "turn.example.org");
     }
 }
