@@ -29,6 +29,7 @@ mod server;
 mod tls;
 mod usage;
 
+pub use admin::control_request;
 pub use command::cli::command_line;
 pub use command::credential::Credential;
 pub use command::credentials::CredentialsArgs;

@@ -7,7 +7,7 @@ pub(crate) struct Rng(u64);
 const MOST_BYTES: usize = 4096;
 
 /// Numbers and words that mean something to somebody.
-const WORDS: [&[u8]; 40] = [
+const WORDS: [&[u8]; 44] = [
     &[0x21, 0x12, 0xA4, 0x42],
     &[0, 1, 0, 0],
     &[0, 3, 0, 8],
@@ -44,6 +44,10 @@ const WORDS: [&[u8]; 40] = [
     b"static-auth-secret=",
     b"denied-peer-ip=10.0.0.0-10.255.255.255\n",
     b"{\"command\":\"",
+    b"\",\"id\":\"0-1\"}",
+    b",\"alternate\":[\"[::1]:1\"]",
+    b"\\ud800",
+    b"-1e400",
     b"user=",
     b"listening-ip=",
     &[0xFF; 4],

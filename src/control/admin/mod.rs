@@ -36,4 +36,6 @@ mod serve;
 pub(super) mod socket;
 mod top;
 
+pub use protocol::control_request;
+
 pub(super) use cli::{AdminCommand, run};

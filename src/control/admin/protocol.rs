@@ -49,6 +49,13 @@ pub(super) enum ControlRequest {
     Top {},
 }
 
+/// Reads a request of the control protocol, a line of JSON, and writes it as `uturn` would; `None`
+/// where it is none.
+pub fn control_request(line: &str) -> Option<String> {
+    let request: ControlRequest = serde_json::from_str(line).ok()?;
+    serde_json::to_string(&request).ok()
+}
+
 /// One line of an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
