@@ -37,6 +37,7 @@ mod own;
 mod permission;
 mod policy;
 mod ports;
+mod proxy;
 mod quota;
 mod refresh;
 mod reload;
