@@ -53,6 +53,6 @@ pub use status::{
     snapshot::{Counters, Snapshot},
 };
 pub use stream::{
-    counters::StreamCounters,
+    counters::{HANDSHAKES, StreamCounters},
     rules::{StreamRules, WebBackend, WebGreeting, WebPlace},
 };

@@ -164,6 +164,11 @@ impl<D: Driver> Worker<D> {
         self.flush_streams(now);
         let may_end = |ends_at_ms| self.streams.is_empty() || ends_at_ms <= now.mono_ms;
         self.stopping = self.ends_at_ms.is_some_and(may_end);
+        if self.stopping {
+            // Whoever has allocated while connections were closed is told of, too.
+            self.server.shut_down(now);
+            self.carry_out(now);
+        }
         self.batches.flush(&self.mailboxes);
         self.mailboxes.retry();
         Ok(())

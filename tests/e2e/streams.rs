@@ -1,11 +1,15 @@
 //! Clients on TCP (RFC 8656 §2.1): what they get, how their bytes are cut, how connections end.
 
 use std::io::Write;
-use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit};
+use socket2::{Domain, Socket, Type};
 
 use crate::client::{CHANNEL, Call, Client, Peer, allocate, channel_bind, channel_data};
 use crate::link::Link;
+use crate::metrics::{scrape, showing};
 use crate::relay::{Relay, Setup};
 use crate::stun::{Builder, Class, attribute, method};
 
@@ -199,6 +203,37 @@ fn connections_that_say_nothing_go_and_none_is_left() {
         assert_eq!(link.rest(Duration::from_secs(10)), b"");
     }
     assert!(begun.elapsed() >= Duration::from_secs(4), "they had time: {:?}", begun.elapsed());
+    Client::over_tcp(relay.v4()).allocate();
+}
+
+/// Connects from an address of the loopback network.
+fn connect_from(ip: Ipv4Addr, to: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((ip, 0)).into()).expect("all of 127.0.0.0/8 is local");
+    socket.connect(&to.into()).expect("it is taken");
+    socket.into()
+}
+
+// Slow loris: each of 128 sources opens as many connections as one may have, and says nothing.
+#[test]
+fn thousands_that_say_nothing_are_closed_in_time_and_none_is_left() {
+    let (relay, metrics) = showing(Setup::new());
+    let files = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit").0;
+    let count = files.saturating_sub(300).min(4096) as u16;
+    let from = |n: u16| Ipv4Addr::new(127, 1, (n / 32 / 250) as u8, (n / 32 % 250 + 1) as u8);
+    let silent: Vec<TcpStream> = (0..count).map(|n| connect_from(from(n), relay.v4())).collect();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let samples = scrape(metrics);
+        let timeouts = samples[r#"uturn_streams_closed_total{reason="first_timeout"}"#];
+        if timeouts as u64 >= count.into() {
+            assert_eq!(samples[r#"uturn_streams{worker="0"}"#], 0.0);
+            break;
+        }
+        assert!(Instant::now() < deadline, "{timeouts} of {count}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(silent);
     Client::over_tcp(relay.v4()).allocate();
 }
 

@@ -89,6 +89,8 @@ impl Handler {
             allocations: sample.known.iter().map(|snapshot| snapshot.turn.live).sum(),
             allocations_limit: server.allocations_limit,
             allocations_opened: totals.allocations,
+            connections: sample.known.iter().map(|it| it.streams.open).sum(),
+            connections_unauthenticated: sample.known.iter().map(|it| it.streams.strangers).sum(),
             to_peers: totals.to_peers.into(),
             to_clients: totals.to_clients.into(),
             between_clients: totals.between_clients.into(),

@@ -64,6 +64,11 @@ fn status_words(status: &Status) -> String {
         field(&mut text, "certificate", until);
     }
     field(&mut text, "allocations", allocations);
+    let connections = format!(
+        "{}, {} without credentials",
+        status.connections, status.connections_unauthenticated
+    );
+    field(&mut text, "connections", connections);
     field(&mut text, "to peers", load(status.to_peers));
     field(&mut text, "to clients", load(status.to_clients));
     field(&mut text, "between them", load(status.between_clients));

@@ -108,6 +108,12 @@ pub(super) struct Status {
     pub(super) allocations: u64,
     pub(super) allocations_limit: u32,
     pub(super) allocations_opened: u64,
+    /// Of clients on TCP and TLS.
+    #[serde(default)]
+    pub(super) connections: u64,
+    /// Of these, those without credentials that were good.
+    #[serde(default)]
+    pub(super) connections_unauthenticated: u64,
     pub(super) to_peers: LoadRow,
     pub(super) to_clients: LoadRow,
     pub(super) between_clients: LoadRow,

@@ -26,6 +26,9 @@ impl<D: Driver> Worker<D> {
     /// Takes a connection, unless its source has too many. Of those without credentials the oldest
     /// makes room for it.
     pub(super) fn on_accepted(&mut self, now: Now, stream: StreamId, accepted: Accepted) {
+        if self.ends_at_ms.is_some() {
+            return self.refuse(stream, HangUp::ServerEnds);
+        }
         let (listener, kind) = match self.sockets.acceptor(accepted.acceptor) {
             Some(Acceptor::Listener(listener, kind)) => (listener, kind),
             Some(Acceptor::Relay(relay)) => {

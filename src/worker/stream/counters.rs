@@ -1,6 +1,6 @@
 //! What a worker counts of its connections.
 
-use crate::stream::HangUp;
+use crate::stream::{Handshake, HangUp};
 
 /// Connections, by what became of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,16 +13,23 @@ pub struct StreamCounters {
     pub queued_bytes: u64,
     /// Connections taken.
     pub accepted: u64,
-    /// TLS handshakes that came to an end.
-    pub handshakes: u64,
     /// Media dropped because its client reads too slowly: it had waited too long.
     pub dropped_late: u64,
     /// The same: too many bytes waited.
     pub dropped_full: u64,
     /// Payload for a client whose connection is gone.
     pub dropped_gone: u64,
+    handshakes: [u64; HANDSHAKES.len()],
     hang_ups: [u64; HangUp::ALL.len()],
 }
+
+/// What a TLS handshake that led to a client can have come to, in the order of the counters.
+pub const HANDSHAKES: [Handshake; 4] = [
+    Handshake { is_tls13: false, is_resumed: false },
+    Handshake { is_tls13: false, is_resumed: true },
+    Handshake { is_tls13: true, is_resumed: false },
+    Handshake { is_tls13: true, is_resumed: true },
+];
 
 impl Default for StreamCounters {
     fn default() -> StreamCounters {
@@ -31,10 +38,10 @@ impl Default for StreamCounters {
             strangers: 0,
             queued_bytes: 0,
             accepted: 0,
-            handshakes: 0,
             dropped_late: 0,
             dropped_full: 0,
             dropped_gone: 0,
+            handshakes: [0; HANDSHAKES.len()],
             hang_ups: [0; HangUp::ALL.len()],
         }
     }
@@ -46,7 +53,32 @@ impl StreamCounters {
         self.hang_ups[reason as usize]
     }
 
+    /// TLS handshakes that led to a client and came to this.
+    pub fn handshakes(&self, handshake: Handshake) -> u64 {
+        self.handshakes[place(handshake)]
+    }
+
+    pub(super) fn count_handshake(&mut self, handshake: Handshake) {
+        self.handshakes[place(handshake)] += 1;
+    }
+
     pub(super) fn count(&mut self, reason: HangUp) {
         self.hang_ups[reason as usize] += 1;
+    }
+}
+
+const fn place(handshake: Handshake) -> usize {
+    let Handshake { is_tls13, is_resumed } = handshake;
+    2 * is_tls13 as usize + is_resumed as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_handshake_has_its_own_place() {
+        let places = HANDSHAKES.map(place);
+        assert_eq!(places, [0, 1, 2, 3]);
     }
 }

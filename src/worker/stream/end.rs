@@ -99,9 +99,12 @@ impl<D: Driver> Worker<D> {
     /// Ends every connection: what was answered is still written. Says until when that may take.
     pub(in crate::worker) fn drain_streams(&mut self, now: Now) -> u64 {
         for stream in self.streams.clients() {
-            if let Some(client) = self.streams.client(stream) {
-                client.connection.drain(now.mono_ms, HangUp::ServerEnds);
+            let Some(client) = self.streams.client(stream) else { continue };
+            if client.is_lingering {
+                self.hang_up(now, stream, HangUp::ServerEnds, HangUpHow::Close);
+                continue;
             }
+            client.connection.drain(now.mono_ms, HangUp::ServerEnds);
             self.streams.settle(stream);
         }
         now.mono_ms + DRAINING_MS

@@ -9,7 +9,7 @@ use std::{mem, ops::Range};
 use crate::worker::{data::inbound::LeasedTrain, reactor::Worker, stream::moved::Hops};
 use crate::{
     io::{Driver, HangUpHow, Lease, StreamId},
-    stream::{Arrival, HangUp, Intake, Next, Span, StreamKind},
+    stream::{Arrival, HangUp, Intake, Next, Span},
     turn::{Now, Path, Verdict},
 };
 
@@ -141,8 +141,8 @@ impl<D: Driver> Worker<D> {
         let client = self.streams.client(stream)?;
         let path = client.path();
         if client.flow.is_none() {
-            let is_tls = client.connection.transport() == StreamKind::Tls;
-            self.streams.counters.handshakes += u64::from(is_tls);
+            let handshake = client.connection.handshake();
+            handshake.into_iter().for_each(|it| self.streams.counters.count_handshake(it));
             let former = self.streams.of(path.flow);
             if let Some(former) = former {
                 self.hang_up(now, former, HangUp::Displaced, HangUpHow::Reset);

@@ -3,7 +3,7 @@
 use super::{Moment, each};
 use crate::control::metrics::text::{MetricKind, Text};
 use crate::stream::HangUp;
-use crate::worker::Snapshot;
+use crate::worker::{HANDSHAKES, Snapshot};
 
 pub(super) fn tell(text: &mut Text, moment: &Moment<'_>) {
     let (answered, known) = (&moment.sample.answered, &moment.sample.known);
@@ -19,10 +19,20 @@ pub(super) fn tell(text: &mut Text, moment: &Moment<'_>) {
     let help = "Connections taken.";
     let head = ("uturn_streams_accepted_total", MetricKind::Counter, help);
     each(text, head, answered, |it| it.streams.accepted);
-    let help = "TLS handshakes that led to a client. Those that failed are closed connections.";
-    let head = ("uturn_tls_handshakes_total", MetricKind::Counter, help);
-    each(text, head, answered, |it| it.streams.handshakes);
+    handshakes(text, known);
     closed(text, known);
+}
+
+fn handshakes(text: &mut Text, workers: &[Snapshot]) {
+    let help = "TLS handshakes that led to a client, by version and by whether it resumed an earlier \
+                session. Those that failed are closed connections.";
+    let mut family = text.family("uturn_tls_handshakes_total", MetricKind::Counter, help);
+    for handshake in HANDSHAKES {
+        let version = if handshake.is_tls13 { "1.3" } else { "1.2" };
+        let resumed = if handshake.is_resumed { "yes" } else { "no" };
+        let sum: u64 = workers.iter().map(|it| it.streams.handshakes(handshake)).sum();
+        family.sample(&[("version", version), ("resumed", resumed)], sum);
+    }
 }
 
 fn closed(text: &mut Text, workers: &[Snapshot]) {
