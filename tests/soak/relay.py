@@ -15,7 +15,9 @@ from pathlib import Path
 
 from bounds import Round
 
-LISTEN, METRICS = ("127.0.0.1:13778", "127.0.0.1:13741")
+# An address of loopback that nothing else uses, and how /proc/net writes it.
+HOST, HOST_WORD = "127.0.77.1", "014D007F"
+LISTEN, METRICS = f"{HOST}:13778", f"{HOST}:13741"
 PORTS = (14_000, 16_999)
 # What clients leave behind is gone after so many seconds.
 LIFETIME_S = 3
@@ -36,7 +38,7 @@ class Relay:
     def __enter__(self):
         self.write_users(0)
         command = [
-            self.uturn, "--listen", LISTEN, "--relay-ip", "127.0.0.1", "--realm", "example.org",
+            self.uturn, "--listen", LISTEN, "--relay-ip", HOST, "--realm", "example.org",
             "--relay-ports", f"{PORTS[0]}-{PORTS[1]}", "--users-file", self.users, "--workers", "2",
             "--allow-peers", "127.0.0.0/8", "--metrics", METRICS, "--user-quota", "0",
             "--max-lifetime", str(LIFETIME_S), "--usage-records", self.usage,
@@ -104,7 +106,7 @@ class Relay:
     def call(self, words, seconds, *more):
         """Starts a load, which ends by itself."""
         command = [
-            self.loadgen, "run", *words.split(), "--server", LISTEN, "--peer-ip", "127.0.0.1",
+            self.loadgen, "run", *words.split(), "--server", LISTEN,
             "--duration", str(seconds), "--warmup", "0", "--max-loss", "100", "-q", *more,
         ]  # fmt: skip
         nothing = subprocess.DEVNULL
@@ -168,10 +170,12 @@ class Log:
 
 
 def relay_sockets():
-    """UDP sockets on the relay ports: io_uring's own ones are no descriptors."""
-    lines = Path("/proc/net/udp").read_text().splitlines()[1:]
-    ports = [int(line.split()[1].split(":")[1], 16) for line in lines]
-    return sum(PORTS[0] <= port <= PORTS[1] for port in ports)
+    """Sockets on the relay ports and connections of clients: io_uring's own ones are no descriptors."""
+    local = rf"^ *\d+: {HOST_WORD}:([0-9A-F]{{4}}) \S+ "
+    ports = re.findall(local, Path("/proc/net/udp").read_text(), re.M)
+    relays = sum(PORTS[0] <= int(port, 16) <= PORTS[1] for port in ports)
+    established = re.findall(local + "01 ", Path("/proc/net/tcp").read_text(), re.M)
+    return relays + sum(int(port, 16) == address()[1] for port in established)
 
 
 def slab_bytes():

@@ -3,6 +3,7 @@
 import random
 import socket
 import time
+from collections import deque
 
 from relay import CALLS, address, outcome
 
@@ -17,8 +18,15 @@ LOADS = [
     f"{CALLS} --user calls:pass",
     "video -n 4 --trains --c2c --wait sleep --user calls:pass",
     f"churn --rate {CHURN_PER_S} --user guests:pass",
+    "voice -n 20 --transport tcp --wait sleep --user calls:pass",
+    "handshakes --transport tcp --rate 50 --user guests:pass",
 ]
 TICK_S = 0.02
+# Connections that say something hostile, each tick, and how many of them stay at a time.
+CONNECTIONS, CONNECTIONS_HELD = 2, 60
+
+# Where strangers connect from: what one address may have of connections, calls must not share with them.
+STRANGER = ("127.0.66.1", 0)
 
 COOKIE = b"\x21\x12\xa4\x42"
 
@@ -38,7 +46,7 @@ class Trouble:
         ghosts = self.relay.call(f"voice -n {GHOSTS} --user ghosts:pass --wait sleep", 2 * seconds)
         loads = [self.relay.call(words, seconds) for words in LOADS]
         sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(HOSTILE_SOCKETS)]
-        reloads = []
+        reloads, connections = [], deque(maxlen=CONNECTIONS_HELD)
         while (now := time.monotonic() - begun) < seconds:
             if len(reloads) < len(USERS) and now > seconds * (len(reloads) + 0.5) / len(USERS):
                 reloads.append(self.relay.reload(USERS[len(reloads)]))
@@ -47,16 +55,29 @@ class Trouble:
                 ghosts.communicate()
                 ghosts = None
             self.bombard(sockets)
+            connections.extend(self.connect() for _ in range(CONNECTIONS))
             time.sleep(TICK_S)
         self.problems += filter(None, (outcome(load, seconds) for load in loads))
         self.problems += filter(None, map(outcome, reloads))
-        for each in sockets:
+        for each in [*sockets, *connections]:
             each.close()
 
     def bombard(self, sockets):
         for _ in range(int(HOSTILE_PPS * TICK_S)):
             self.random.choice(sockets).sendto(self.datagram(), address())
             self.sent += 1
+
+    def connect(self):
+        """A connection with something hostile on it; the relay may end it at any moment."""
+        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(1)
+            connection.bind(STRANGER)
+            connection.connect(address())
+            connection.sendall(self.datagram())
+        except OSError:
+            pass
+        return connection
 
     def datagram(self):
         """Anything: noise, a frame of some channel, a message that lies about itself."""
