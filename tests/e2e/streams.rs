@@ -251,6 +251,18 @@ fn a_source_has_so_many_connections_without_credentials() {
     }
 }
 
+// Behind a carrier's NAT, or a neighbour's: whoever says nothing does not keep others out.
+#[test]
+fn of_a_source_full_of_silent_connections_the_oldest_makes_room_once_it_had_its_time() {
+    let relay = Relay::start();
+    let mut silent: Vec<Link> = (0..32).map(|_| Link::to(relay.v4())).collect();
+    std::thread::sleep(Duration::from_millis(1100));
+    Client::over_tcp(relay.v4()).allocate();
+    assert_eq!(silent[0].rest(SOON), b"", "the oldest");
+    silent[1].write(&Builder::request(method::BINDING).bytes());
+    assert!(silent[1].receive(SOON).is_some(), "no more than one");
+}
+
 #[test]
 fn the_end_of_an_allocation_leaves_its_connection_open() {
     let relay = Relay::start();

@@ -59,7 +59,6 @@ impl<D: Driver> Worker<D> {
     ) -> Result<Client, HangUp> {
         let Accepted { peer, local, .. } = accepted;
         let rules = &self.streams.rules;
-        let most = rules.most_of_a_source;
         let proxy = rules.proxy(peer.ip());
         let connection = Connection::new(
             now.mono_ms,
@@ -73,10 +72,10 @@ impl<D: Driver> Worker<D> {
                 limits: rules.limits,
             },
         );
-        let mut client = Client::new(connection, listener, peer);
+        let mut client = Client::new(connection, listener, peer, now.mono_ms);
         if proxy == ProxyRule::Refused {
             let source = SourceKey::of(peer.ip());
-            self.streams.sources.admit(now.mono_ms, source, most)?;
+            self.admit_source(now, source)?;
             client.source = Some(source);
         }
         Ok(client)
@@ -92,15 +91,27 @@ impl<D: Driver> Worker<D> {
             return Ok(());
         }
         let source = SourceKey::of(claimed.ip());
-        client.source = Some(source);
-        let most = self.streams.rules.most_of_a_source;
-        let admitted = self.streams.sources.admit(now.mono_ms, source, most);
-        if admitted.is_err()
-            && let Some(client) = self.streams.client(stream)
-        {
-            client.source = None;
+        self.admit_source(now, source)?;
+        if let Some(client) = self.streams.client(stream) {
+            client.source = Some(source);
         }
-        admitted
+        Ok(())
+    }
+
+    /// Counts one more connection of a source. Where that has as many without credentials as it
+    /// may have, one that has had time to show some makes room: whoever opens connections and says
+    /// nothing does not keep his neighbours behind the same address out.
+    fn admit_source(&mut self, now: Now, source: SourceKey) -> Result<(), HangUp> {
+        let most = self.streams.rules.most_of_a_source;
+        self.streams.sources.admit(now.mono_ms, source, most)?;
+        if self.streams.sources.has_too_many_strangers(source) {
+            let Some(overdue) = self.streams.overdue_stranger(now.mono_ms, source) else {
+                self.streams.sources.leave(now.mono_ms, source, true);
+                return Err(HangUp::SourceStreams);
+            };
+            self.hang_up(now, overdue, HangUp::Displaced, HangUpHow::Reset);
+        }
+        Ok(())
     }
 
     fn refuse(&mut self, stream: StreamId, reason: HangUp) {

@@ -22,6 +22,8 @@ pub(in crate::worker) struct Client {
     pub(super) source: Option<SourceKey>,
     /// Tells it from others that had its number.
     pub(super) serial: u64,
+    /// When it came.
+    pub(super) since_ms: u64,
     /// It has shown no credentials that were good.
     pub(super) is_stranger: bool,
     /// Its name for the state machine, from its first frame on.
@@ -129,13 +131,19 @@ impl Ends {
 }
 
 impl Client {
-    pub(super) fn new(connection: Connection, listener: ListenerId, peer: SocketAddr) -> Client {
+    pub(super) fn new(
+        connection: Connection,
+        listener: ListenerId,
+        peer: SocketAddr,
+        since_ms: u64,
+    ) -> Client {
         Client {
             connection,
             listener,
             peer,
             source: None,
             serial: 0,
+            since_ms,
             is_stranger: true,
             flow: None,
             is_dirty: false,

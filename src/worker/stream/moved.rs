@@ -61,7 +61,7 @@ impl<D: Driver> Worker<D> {
         let MovedClient { socket, mut unread, client, request } = moved;
         let Ok(stream) = self.driver.adopt(socket, Receive::Now) else { return };
         let Client { connection, listener, peer, source, .. } = *client;
-        let mut client = Client::new(connection, listener, peer);
+        let mut client = Client::new(connection, listener, peer, now.mono_ms);
         let mut intake = Intake::default();
         // It waits behind the request.
         let outcome = client.connection.receive(now.mono_ms, &mut unread, &mut intake);

@@ -56,6 +56,12 @@ pub(super) struct Sources {
 }
 
 impl Sources {
+    /// Whether a source has more connections without credentials than it may have.
+    pub(super) fn has_too_many_strangers(&self, source: SourceKey) -> bool {
+        let strangers = self.known.get(&source).map_or(0, |known| known.strangers);
+        strangers > MOST_STRANGERS_OF_A_SOURCE
+    }
+
     /// Notes one more connection, which has shown no credentials; the source may have so many.
     ///
     /// # Errors
@@ -72,7 +78,7 @@ impl Sources {
         if paid_ms > now_ms + DEBT_MS {
             return Err(HangUp::SourceRate);
         }
-        if known.streams >= most || known.strangers >= MOST_STRANGERS_OF_A_SOURCE {
+        if known.streams >= most {
             return Err(HangUp::SourceStreams);
         }
         known.paid_ms = paid_ms;
@@ -128,17 +134,21 @@ mod tests {
     }
 
     #[test]
-    fn a_source_has_so_many_strangers_and_each_that_logs_in_makes_room() {
+    fn a_source_has_too_many_strangers_until_one_logs_in_or_leaves() {
         let (mut sources, at) = (Sources::default(), source("192.0.2.1"));
-        (0..MOST_STRANGERS_OF_A_SOURCE).for_each(|_| sources.admit(0, at, MOST).unwrap());
-        assert_eq!(sources.admit(0, at, MOST), Err(HangUp::SourceStreams));
-        sources.admit(0, source("192.0.2.2"), MOST).expect("another source");
+        for _ in 0..=MOST_STRANGERS_OF_A_SOURCE {
+            assert!(!sources.has_too_many_strangers(at));
+            sources.admit(0, at, MOST).unwrap();
+        }
+        assert!(sources.has_too_many_strangers(at));
+        assert!(!sources.has_too_many_strangers(source("192.0.2.2")), "another source");
         sources.authenticated(at);
-        sources.admit(0, at, MOST).expect("one has logged in");
+        assert!(!sources.has_too_many_strangers(at), "one has logged in");
+        sources.admit(0, at, MOST).unwrap();
         sources.leave(0, at, false);
-        assert_eq!(sources.admit(0, at, MOST), Err(HangUp::SourceStreams), "it was no stranger");
+        assert!(sources.has_too_many_strangers(at), "who left was no stranger");
         sources.leave(0, at, true);
-        sources.admit(0, at, MOST).expect("a stranger left");
+        assert!(!sources.has_too_many_strangers(at), "a stranger left");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::worker::stream::{
     deadlines::{Armed, Deadlines},
     entry::{Client, Entry, Far, FarPurpose, Moving, Reading},
     rules::StreamRules,
-    sources::Sources,
+    sources::{SourceKey, Sources},
 };
 use crate::{
     io::StreamId,
@@ -21,6 +21,10 @@ use crate::{
 
 /// Connections of a worker that have shown no credentials: one in so many of all there may be.
 const STRANGERS_PART: u32 = 4;
+
+/// How long a connection keeps its place from others of its source without having shown
+/// credentials: some round trips of TLS and TURN on a slow path.
+const STRANGER_KEEPS_MS: u64 = 1_000;
 
 /// All connections of a worker.
 pub(in crate::worker) struct StreamTable {
@@ -254,6 +258,25 @@ impl StreamTable {
         }
         while let Some((stream, serial)) = self.strangers.pop_front() {
             if self.is_stranger(stream, serial) {
+                return Some(stream);
+            }
+        }
+        None
+    }
+
+    /// The oldest connection of a source that has had its time to show credentials. The search ends
+    /// with the first connection that has its time still, which in a storm of them comes soon.
+    pub(super) fn overdue_stranger(&mut self, now_ms: u64, source: SourceKey) -> Option<StreamId> {
+        for place in 0..self.strangers.len() {
+            let (stream, serial) = self.strangers[place];
+            if !self.is_stranger(stream, serial) {
+                continue;
+            }
+            let client = self.client(stream)?;
+            if client.since_ms + STRANGER_KEEPS_MS > now_ms {
+                return None;
+            }
+            if client.source == Some(source) {
                 return Some(stream);
             }
         }
