@@ -41,7 +41,7 @@ use mimalloc::MiMalloc;
 use crate::{
     command::{
         args::{Cli, Command},
-        compare, overload, plan, run, sweep,
+        compare, manual, overload, plan, run, sweep,
     },
     fault::Fault,
 };
@@ -60,6 +60,9 @@ fn main() -> ExitCode {
         Command::Overload(args) => overload::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Man => {
+            manual::print().map(|()| true).map_err(|error| Fault::io("print the page", error))
+        }
     };
     match held {
         Ok(_) if stop::is_asked() => ExitCode::from(stop::STATUS),

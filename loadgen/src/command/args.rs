@@ -29,6 +29,9 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// What a measured sweep says about relay nodes
     Plan(PlanArgs),
+    /// Prints the manual page, in roff
+    #[command(hide = true)]
+    Man,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 pub(crate) mod compare;
+pub(crate) mod manual;
 mod outputs;
 pub(crate) mod overload;
 pub(crate) mod plan;
