@@ -23,6 +23,7 @@ mod control;
 mod data;
 mod drain;
 mod dual;
+mod external;
 mod families;
 mod faults;
 mod hairpin;

@@ -34,7 +34,7 @@ impl SecretArgs {
     pub(super) fn config(&self) -> Result<Option<Config>, String> {
         let Some(file) = self.config.clone() else { return Ok(None) };
         let origin = Origin { file: Some(file), ..Origin::default() };
-        origin.load().map(Some).map_err(|error| error.to_string())
+        origin.load_again().map(Some).map_err(|error| error.to_string())
     }
 
     /// The secret that a command cannot do without.

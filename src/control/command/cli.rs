@@ -114,6 +114,9 @@ fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
         Some(Command::CheckConfig { file }) => {
             let origin = environment::options().map(|flags| Origin { flags, file: Some(file) });
             told(origin.and_then(|origin| origin.load()), |config| {
+                for unknown in environment::unknown() {
+                    eprintln!("uturn: {}", escape::text(&unknown));
+                }
                 for exposure in &config.exposed {
                     eprintln!("uturn: {}", escape::text(&exposure.to_string()));
                 }

@@ -10,7 +10,8 @@ use super::file::source::{Remedy, WrittenAt};
 use super::machine::Machine;
 use super::schema::{self, Key, Options};
 use super::value::Value;
-use super::value::address::{ExternalIp, TLS_PORT};
+use super::value::address::{ExternalIp, TLS_PORT, is_private};
+use super::value::external::{ExternalAddress, StunServer};
 use super::value::raw::GivenList;
 use crate::turn::RelayAddress;
 use crate::wire::Family;
@@ -27,7 +28,7 @@ pub struct Asked {
     pub(super) listen: Vec<SocketAddr>,
     /// Where relay ports are to be; `None` for wherever the machine is reached.
     pub(super) relay_ips: Option<Vec<IpAddr>>,
-    pub(super) external_ips: Vec<ExternalIp>,
+    pub(super) external_ips: Vec<ExternalAddress>,
     /// Where TLS clients are to be heard; none without a certificate.
     pub(super) listen_tls: Vec<SocketAddr>,
     /// Where numbers are to be shown.
@@ -84,7 +85,7 @@ impl Asked {
             listen_tls: listen_tls(options, &listen),
             listen,
             relay_ips: relay_ips.map(|given| given.iter().map(|it| it.value).collect()),
-            external_ips: options.external_ip.iter().flatten().map(|it| it.value).collect(),
+            external_ips: options.external_ip.iter().flatten().map(|it| it.value.clone()).collect(),
             metrics: options.metrics.iter().flatten().map(|it| it.value.0).collect(),
         }
     }
@@ -114,6 +115,7 @@ impl Asked {
             }
         }
         self.advertise(&mut addresses)?;
+        self.ask(&mut addresses, machine, in_use)?;
         Ok(addresses)
     }
 
@@ -123,7 +125,7 @@ impl Asked {
             return given.len();
         }
         let most = |is_v4: bool| {
-            let privates = self.external_ips.iter().filter_map(|external| external.private);
+            let privates = self.told().filter_map(|(_, external)| external.private);
             let named = privates.filter(|ip| ip.is_ipv4() == is_v4).count();
             named.max(usize::from(self.listen.iter().any(|at| at.is_ipv4() == is_v4)))
         };
@@ -133,7 +135,7 @@ impl Asked {
     /// Addresses that were written down and cannot be bound.
     fn missing(&self, machine: &Machine) -> Vec<IpAddr> {
         let listen = self.listen.iter().chain(&self.listen_tls).map(SocketAddr::ip);
-        let privates = self.external_ips.iter().filter_map(|external| external.private);
+        let privates = self.told().filter_map(|(_, external)| external.private);
         let relays = self.relay_ips.iter().flatten().copied();
         let metrics = self.metrics.iter().map(SocketAddr::ip);
         let mut missing: Vec<IpAddr> = Vec::new();
@@ -156,7 +158,7 @@ impl Asked {
         let here = addresses.listen_here();
         let mut relays = Vec::new();
         for family in [Family::V4, Family::V6] {
-            let privates = self.external_ips.iter().filter_map(|external| external.private);
+            let privates = self.told().filter_map(|(_, external)| external.private);
             let mut named = privates.filter(|ip| Family::of(*ip) == family).peekable();
             match named.peek() {
                 Some(_) => relays.extend(named),
@@ -171,8 +173,8 @@ impl Asked {
 
     fn advertise(&self, addresses: &mut Addresses) -> Result<(), Unfit> {
         let (relays, missing) = (&mut addresses.relays, &addresses.missing);
-        for (nth, external) in self.external_ips.iter().enumerate() {
-            let ExternalIp { public, private } = *external;
+        for (nth, external) in self.told() {
+            let ExternalIp { public, private } = external;
             let fits = |relay: &&mut RelayAddress| match private {
                 Some(private) => relay.local == private,
                 None => Family::of(relay.local) == Family::of(public),
@@ -187,8 +189,8 @@ impl Asked {
                     "{public} would be the second external address of {}: write one",
                     relay.local
                 ),
-                [] if self.may_come(*external, missing) => continue,
-                [] => no_relay_for(*external),
+                [] if self.may_come(external, missing) => continue,
+                [] => no_relay_for(external),
                 [..] => {
                     format!(
                         "{public} could stand for several relay addresses: write {public}/PRIVATE"
@@ -198,6 +200,54 @@ impl Asked {
             return written(&schema::EXTERNAL_IP, Some(nth), problem);
         }
         Ok(())
+    }
+
+    /// Has a STUN server say what those private relay addresses are called that nobody has told of.
+    /// Of one that it does not answer, the last answer holds.
+    fn ask(
+        &self,
+        addresses: &mut Addresses,
+        machine: &Machine,
+        in_use: &Addresses,
+    ) -> Result<(), Unfit> {
+        let mut servers = self.asked_servers();
+        let Some((nth, server)) = servers.next() else { return Ok(()) };
+        if let Some((nth, other)) = servers.next() {
+            let problem = format!("{server} and {other} are two: write one STUN server");
+            return written(&schema::EXTERNAL_IP, Some(nth), problem);
+        }
+        let is_unknown =
+            |relay: &&mut RelayAddress| relay.advertised == relay.local && is_private(relay.local);
+        for relay in addresses.relays.iter_mut().filter(is_unknown) {
+            let known = in_use.relays.iter().find(|known| known.local == relay.local);
+            relay.advertised = match (machine.asks)(server, relay.local) {
+                Ok(public) => public.unwrap_or(relay.local),
+                Err(problem) => match known {
+                    Some(known) => known.advertised,
+                    None => {
+                        let key = &schema::EXTERNAL_IP;
+                        let problem = format!("{server}: {problem}");
+                        return Err(Unfit { nth: Some(nth), ..lacking(key, problem) });
+                    }
+                },
+            };
+        }
+        Ok(())
+    }
+
+    /// The external addresses that were written down, and where among all.
+    pub(super) fn told(&self) -> impl Iterator<Item = (usize, ExternalIp)> {
+        self.external_ips.iter().enumerate().filter_map(|(nth, external)| match external {
+            ExternalAddress::Told(told) => Some((nth, *told)),
+            ExternalAddress::Asked(_) => None,
+        })
+    }
+
+    fn asked_servers(&self) -> impl Iterator<Item = (usize, &StunServer)> {
+        self.external_ips.iter().enumerate().filter_map(|(nth, external)| match external {
+            ExternalAddress::Told(_) => None,
+            ExternalAddress::Asked(server) => Some((nth, server)),
+        })
     }
 
     /// True when the machine lacks the relay address of an external one, and what was written does
@@ -233,7 +283,10 @@ impl Asked {
             return Err(not_here(&schema::RELAY_IP, nth, ip, machine, &hint));
         }
         let unnamed = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let mut privates = self.external_ips.iter().map(|it| it.private.unwrap_or(unnamed));
+        let mut privates = self.external_ips.iter().map(|external| match external {
+            ExternalAddress::Told(told) => told.private.unwrap_or(unnamed),
+            ExternalAddress::Asked(_) => unnamed,
+        });
         Err(match nth_missing(&mut privates) {
             Some((nth, ip)) => not_here(&schema::EXTERNAL_IP, nth, ip, machine, ""),
             None => {

@@ -6,8 +6,28 @@
 
 use std::env;
 
+use super::file::nearest::nearest;
 use super::file::source::{ConfigError, Remedy, variable_name};
 use super::schema::{KEYS, Key, Options};
+
+/// What every variable of ours begins with.
+const PREFIX: &str = "UTURN_";
+/// What the tests, the fuzzer and the scripts of the repository are told with.
+const OF_TESTS: [&str; 13] = [
+    "UTURN_BINARY",
+    "UTURN_DOCS",
+    "UTURN_FUZZ_",
+    "UTURN_KUBERNETES",
+    "UTURN_PACKAGES",
+    "UTURN_PICTURES",
+    "UTURN_SEED",
+    "UTURN_SKIPPED",
+    "UTURN_SLOW",
+    "UTURN_TEST_",
+    "UTURN_TRACE",
+    "UTURN_VM_",
+    "UTURN_WALKTHROUGH",
+];
 
 /// Reads the variables of this process.
 ///
@@ -20,6 +40,35 @@ pub(in crate::control) fn options() -> Result<Options, ConfigError> {
 /// The keys that have a variable.
 pub(in crate::control) fn keys() -> impl Iterator<Item = &'static Key> {
     KEYS.iter().filter(|key| text(key).is_ok_and(|text| text.is_some()))
+}
+
+/// Variables of this process that look like options and are none, a line each: whoever misspelt one
+/// would wait for its effect.
+pub(in crate::control) fn unknown() -> Vec<String> {
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    unknown_among(names)
+}
+
+fn unknown_among(names: impl Iterator<Item = String>) -> Vec<String> {
+    let known: Vec<String> = KEYS.iter().map(|key| variable_name(key.name)).collect();
+    // Measured by what comes behind it, or every word would be near a short one.
+    let bare = || known.iter().filter_map(|name| name.strip_prefix(PREFIX));
+    let mut said: Vec<String> = names
+        .filter(|name| name.starts_with(PREFIX) && !known.contains(name))
+        .filter(|name| !OF_TESTS.iter().any(|ours| name.starts_with(ours)))
+        .map(|name| match nearest_variable(&name[PREFIX.len()..], bare()) {
+            Some(meant) => format!("{name}: there is no such option: did you mean {meant}?"),
+            None => format!("{name}: there is no such option: it changes nothing"),
+        })
+        .collect();
+    said.sort();
+    said
+}
+
+fn nearest_variable<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let keys: Vec<String> = names.map(|name| name.replace('_', "-")).collect();
+    let meant = nearest(word, keys.iter().map(String::as_str))?;
+    Some(variable_name(meant))
 }
 
 fn text(key: &Key) -> Result<Option<String>, ConfigError> {
@@ -66,6 +115,28 @@ mod tests {
             let source = ConfigText::default();
             let settling = Settling { source: &source, machine: &machine() };
             settling.settle(&flags(&words).over(options)).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_no_option_is_said_with_the_nearest_that_is() {
+        let said = |name: &str| unknown_among([name.to_owned()].into_iter());
+        let none = " there is no such option: it changes nothing";
+        for (name, words) in [
+            ("UTURN_RELAM", " there is no such option: did you mean UTURN_REALM?"),
+            ("UTURN_RELAY_PORT", " there is no such option: did you mean UTURN_RELAY_PORTS?"),
+            ("UTURN_EXTERNALIP", " there is no such option: did you mean UTURN_EXTERNAL_IP?"),
+            ("UTURN_Realm", none),
+            ("UTURN_COLOUR", none),
+            ("UTURN_", none),
+        ] {
+            assert_eq!(said(name), [format!("{name}:{words}")]);
+        }
+        for key in KEYS {
+            assert_eq!(said(&variable_name(key.name)), [""; 0]);
+        }
+        for name in ["UTURN_TEST_IO", "UTURN_SEEDS", "UTURNS_REALM", "uturn_relam", "PATH"] {
+            assert_eq!(said(name), [""; 0], "{name}");
         }
     }
 

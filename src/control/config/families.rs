@@ -50,7 +50,7 @@ impl Config {
     /// Families of which an address was asked for by name.
     pub(in crate::control) fn promised_families(&self) -> ServedFamilies {
         let asked = &self.asked;
-        let externals = asked.external_ips.iter().map(|external| external.public);
+        let externals = asked.told().map(|(_, external)| external.public);
         let relay = asked.relay_ips.iter().flatten().copied().chain(externals);
         ServedFamilies::of(asked.listen.iter().map(SocketAddr::ip), relay)
     }

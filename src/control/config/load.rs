@@ -31,12 +31,12 @@ impl Origin {
     }
 
     /// Reads and settles everything for a server that runs: whether the machine has its addresses
-    /// at the moment is no matter.
+    /// at the moment, and what a NAT makes of them, is no matter.
     ///
     /// # Errors
     /// As [`Origin::load`].
     pub fn load_again(&self) -> Result<Config, ConfigError> {
-        self.load_on(&Machine { binds: |_| true, ..Machine::this() })
+        self.load_on(&Machine { binds: |_| true, asks: |_, _| Ok(None), ..Machine::this() })
     }
 
     /// A server with a file is meant to last: a secret that is another one after each start would

@@ -8,11 +8,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use ipnet::IpNet;
 
+use super::value::external::StunServer;
 use crate::control::network::{self, kernel::InterfaceAddress};
 
 /// Public addresses that a route is asked for; nothing is ever sent to them.
 const FAR_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1));
 const FAR_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111));
+
+pub(in crate::control) type Asks = fn(&StunServer, IpAddr) -> Result<Option<IpAddr>, String>;
 
 /// Addresses and cores of a machine.
 #[derive(Clone, Debug)]
@@ -34,6 +37,9 @@ pub struct Machine {
     pub cpus: usize,
     /// Says whether a socket can be bound to an address here.
     pub binds: fn(SocketAddr) -> bool,
+    /// Has a STUN server say what an address here is called on the other side of a NAT; `None`
+    /// where it has no address of that family, and an error of one line where it does not say.
+    pub(in crate::control) asks: Asks,
 }
 
 impl Machine {
@@ -51,6 +57,7 @@ impl Machine {
             cpus: cpus(&cores),
             cores,
             binds,
+            asks,
         };
         Self::look().unwrap_or_else(|_| blank(cores()))
     }
@@ -77,6 +84,7 @@ impl Machine {
             cpus: cpus(&cores),
             cores,
             binds,
+            asks,
         })
     }
 
@@ -93,6 +101,7 @@ impl Machine {
             cores: vec![0],
             cpus: 1,
             binds: |_| true,
+            asks: |_, _| Ok(None),
         }
     }
 }
@@ -189,6 +198,10 @@ fn binds(mut address: SocketAddr) -> bool {
     let refusal = UdpSocket::bind(address).err().map(|error| error.kind());
     // Whatever else is lacking, descriptors for example, says nothing about the address.
     refusal != Some(io::ErrorKind::AddrNotAvailable)
+}
+
+fn asks(server: &StunServer, local: IpAddr) -> Result<Option<IpAddr>, String> {
+    network::stun::public_address(&server.host, server.port, local)
 }
 
 #[cfg(test)]

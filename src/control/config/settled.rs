@@ -11,6 +11,7 @@ use super::file::exposure::Exposure;
 use super::file::users::UsersFile;
 use super::machine::Machine;
 use super::schema::Values;
+use super::value::address::is_private;
 use super::value::credential::User;
 use super::value::path::FilePath;
 use crate::turn::RelayAddress;
@@ -142,17 +143,5 @@ impl Config {
         };
         let unfit = |unfit: Unfit| format!("{}: {}", unfit.key.name, unfit.problem);
         self.asked.on(machine, &in_use).map_err(unfit)
-    }
-}
-
-/// Says whether an address means something on its own network only.
-pub(in crate::control) fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
-            let is_shared = first == 100 && second & 0xC0 == 64;
-            v4.is_private() || v4.is_loopback() || v4.is_link_local() || is_shared
-        }
-        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local(),
     }
 }

@@ -28,7 +28,7 @@ use crate::control::admin::{
     places::bind_first,
     socket::ControlSocket,
 };
-use crate::control::config::{Config, ControlPath, IoChoice, Origin};
+use crate::control::config::{Config, ControlPath, IoChoice, Origin, environment};
 use crate::control::log::drops::Drops;
 use crate::control::log::events::EventLog;
 use crate::control::log::output;
@@ -68,6 +68,7 @@ pub fn serve(config: Config, origin: Origin) -> ExitCode {
     };
     memory::settle(config.values.core_dumps.0);
     config.exposed.iter().for_each(|exposure| warn!("{exposure}"));
+    environment::unknown().iter().for_each(|unknown| warn!("{unknown}"));
     let status = try_serve(config, origin, level).unwrap_or_else(|error| {
         error!("the server cannot start: {error}");
         ExitCode::FAILURE

@@ -2,7 +2,7 @@
 //! they name.
 
 pub(super) mod exposure;
-mod nearest;
+pub(super) mod nearest;
 pub(super) mod source;
 pub(super) mod text;
 pub(super) mod users;

@@ -25,9 +25,10 @@ use key::keys;
 use streams::with_stream_keys;
 
 use super::file::source::{ConfigError, ConfigText, WrittenAt};
-use super::value::address::{ExternalIp, MetricsAddress, PortRange, ServerAddress, TlsAddress};
+use super::value::address::{MetricsAddress, PortRange, ServerAddress, TlsAddress};
 use super::value::choice::{IoChoice, LogFormat, Switch};
 use super::value::credential::{Realm, Secret, User};
+use super::value::external::ExternalAddress;
 use super::value::path::{ControlPath, FilePath};
 use super::value::raw::{How, Many, Maybe, One, flag};
 use crate::turn::{OnReallocate, Settings};
@@ -66,12 +67,14 @@ with_stream_keys! {
         example: "127.0.0.1",
     }
 
-    "external-ip" EXTERNAL_IP external_ip: Many<ExternalIp>, Restart {
-        unit: "PUBLIC[/PRIVATE]",
+    "external-ip" EXTERNAL_IP external_ip: Many<ExternalAddress>, Restart {
+        unit: "PUBLIC[/PRIVATE]|stun:HOST[:PORT]",
         default: Preset::Words("none"),
-        bounds: Bounds::Words("one per relay address; both of one family"),
+        bounds: Bounds::Words("one per relay address; both of one family; one STUN server"),
         doc: "Behind 1:1 NAT: the public address that clients are told in place of the relay \
-               address PRIVATE (or the only relay address of that family).",
+               address PRIVATE (or the only relay address of that family). `stun:` and a STUN \
+               server: the address which that server sees behind each private relay address that \
+               has no other; it is asked at start and once a minute.",
         example: "198.51.100.7/127.0.0.1",
     }
 

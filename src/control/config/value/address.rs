@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::Value;
 
 /// Port of STUN and TURN over UDP (RFC 8489 §18.6).
-const STUN_PORT: u16 = 3478;
+pub(super) const STUN_PORT: u16 = 3478;
 /// Port of STUN and TURN over TLS (RFC 8489 §18.6).
 pub(in crate::control::config) const TLS_PORT: u16 = 5349;
 /// Ports below are for well-known services and need a capability to bind.
@@ -209,5 +209,17 @@ impl Value for IpNet {
 
     fn written(&self) -> toml::Value {
         self.to_string().into()
+    }
+}
+
+/// Says whether an address means something on its own network only.
+pub(in crate::control) fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            let is_shared = first == 100 && second & 0xC0 == 64;
+            v4.is_private() || v4.is_loopback() || v4.is_link_local() || is_shared
+        }
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local(),
     }
 }

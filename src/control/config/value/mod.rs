@@ -7,6 +7,7 @@
 pub(super) mod address;
 pub(super) mod choice;
 pub(super) mod credential;
+pub(super) mod external;
 pub(super) mod path;
 pub(super) mod raw;
 
