@@ -30,6 +30,10 @@ pub(crate) struct Client {
     permitted: Vec<SocketAddr>,
     channels: Vec<(u16, SocketAddr)>,
     waiting: BTreeMap<[u8; 12], Waiting>,
+    /// It talks over TCP.
+    is_stream: bool,
+    /// It says nothing more on its connection.
+    pub(crate) is_silent: bool,
 }
 
 impl Client {
@@ -47,6 +51,8 @@ impl Client {
             permitted: Vec::new(),
             channels: Vec::new(),
             waiting: BTreeMap::new(),
+            is_stream: rng.percent(35),
+            is_silent: false,
         }
     }
 
@@ -54,7 +60,15 @@ impl Client {
         self.address
     }
 
-    fn forget(&mut self) {
+    /// It connects from another port; where it is then.
+    pub(crate) fn move_to(&mut self, port: u16) -> SocketAddr {
+        self.forget();
+        self.is_silent = false;
+        self.address.set_port(port);
+        self.address
+    }
+
+    pub(crate) fn forget(&mut self) {
         self.relayed.clear();
         self.permitted.clear();
         self.channels.clear();
@@ -74,6 +88,17 @@ impl Story {
             _ => self.rng.within(100_000..1_000_000),
         };
         self.network.schedule(self.now_ms + rest_ms, Event::Act(at));
+        if self.clients[at].is_stream {
+            let Some(line) = self.lines.get(&self.clients[at].address) else {
+                return self.connect(at);
+            };
+            if line.has_finished || self.clients[at].is_silent {
+                return;
+            }
+            if self.rng.below(300) == 0 {
+                return self.hang_up(at);
+            }
+        }
         if self.clients[at].relayed.is_empty() {
             return match self.rng.below(10) {
                 0 => self.request(at, Ask::Binding),
@@ -93,6 +118,7 @@ impl Story {
             }
             930..935 => self.allocate(at),
             935..940 => self.clients[at].forget(),
+            940..945 if self.clients[at].is_stream => self.hang_up(at),
             940..945 => {
                 // The NAT gives another port: same belief, another five-tuple.
                 let address = &mut self.clients[at].address;
@@ -159,6 +185,9 @@ impl Story {
             wish = Wish { token: Some(*token), lifetime_s, ..Wish::default() };
         }
         self.request(at, Ask::Allocate(wish));
+        if self.clients[at].is_stream && self.rng.percent(4) {
+            self.hang_up(at);
+        }
     }
 
     fn any_ask(&mut self, at: usize) -> Ask {
@@ -296,6 +325,9 @@ impl Story {
         let waiting = Waiting { packet: packet.clone(), tries: 0 };
         self.clients[at].waiting.insert(transaction.0, waiting);
         self.transmit(at, packet);
+        if self.clients[at].is_stream {
+            return;
+        }
         let retry = Event::Retry { client: at, transaction: transaction.0 };
         self.network.schedule(self.now_ms + FIRST_RETRY_MS, retry);
     }
@@ -305,6 +337,12 @@ impl Story {
     }
 
     fn transmit_train(&mut self, at: usize, packets: Vec<Packet>) {
+        if self.clients[at].is_silent {
+            return;
+        }
+        if self.clients[at].is_stream {
+            return self.say_on_line(self.clients[at].address, packets);
+        }
         let event = Event::ToServer { from: self.clients[at].address, packets };
         self.network.send(self.now_ms, &mut self.rng, event);
     }

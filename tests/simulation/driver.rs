@@ -12,12 +12,15 @@ use bytes::BytesMut;
 use uturn::{
     io::{
         AcceptorId, Counters, Driver, Event, HangUpHow, HoldTimes, Lease, Piece, Pool, Receive,
-        Received, Remote, SocketId, StreamId, Streams, Wait, Waker,
+        Received, Remote, SocketId, StreamEvent, StreamId, Streams, Wait, Waker,
     },
     worker::{DatagramSockets, Listen, ListenKind, ListenerSockets, OpenListeners, SpawnError},
 };
 
-use super::machine::{Deed, Kind, News, Sent, Shared, Side, Socket, State};
+use super::{
+    machine::{Deed, Kind, News, Sent, Shared, Side, Socket, State},
+    wires::{self, StreamNews, Surfaced},
+};
 
 /// Receive buffers of a driver.
 const BUFFERS: u32 = 256;
@@ -77,10 +80,13 @@ impl SimDriver {
     }
 }
 
-/// The machine has no streams: none can be made, so that nothing is asked of one.
+/// Nobody asks to adopt, connect or detach yet, nor to read no further.
 impl Streams for SimDriver {
-    fn accept(&mut self, _: TcpListener) -> io::Result<AcceptorId> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn accept(&mut self, listener: TcpListener) -> io::Result<AcceptorId> {
+        let mut machine = self.machine.lock();
+        let place = machine.loose.remove(&listener.as_raw_fd());
+        let (local, _) = place.expect("a socket of this machine");
+        Ok(machine.sides[self.worker].wires.listen(local))
     }
 
     fn stop_accepting(&mut self, _: AcceptorId) {}
@@ -93,7 +99,16 @@ impl Streams for SimDriver {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn write(&mut self, _: StreamId, _: BytesMut) {}
+    fn write(&mut self, stream: StreamId, buffer: BytesMut) {
+        let mut machine = self.machine.lock();
+        let now_ms = machine.now_ms;
+        let side = &mut machine.sides[self.worker];
+        let bytes = buffer.to_vec();
+        let Some(client) = side.wires.write(stream, buffer) else { return };
+        side.deeds.push_back(Deed::Wrote(client, bytes));
+        let at_ms = now_ms + side.rng.below(3);
+        side.tell_stream(at_ms, client, StreamNews::Room(0));
+    }
 
     fn finish(&mut self, _: StreamId) {}
 
@@ -101,7 +116,13 @@ impl Streams for SimDriver {
 
     fn unpause(&mut self, _: StreamId) {}
 
-    fn hang_up(&mut self, _: StreamId, _: HangUpHow) {}
+    fn hang_up(&mut self, stream: StreamId, how: HangUpHow) {
+        let mut machine = self.machine.lock();
+        let now_ms = machine.now_ms;
+        let side = &mut machine.sides[self.worker];
+        let client = side.hang_up(now_ms, stream, how);
+        side.deeds.push_back(Deed::HungUp(client, how));
+    }
 
     fn detach(&mut self, _: StreamId) {}
 }
@@ -180,7 +201,16 @@ impl Driver for SimDriver {
             self.record(Deed::Woken);
             return Some(Event::Woken);
         }
-        let (id, before, news) = self.with(Side::next)?;
+        let (id, before, news) = loop {
+            match self.with(Side::next)? {
+                (_, _, News::Stream(client, news)) => {
+                    if let Some(event) = self.next_of_stream(client, news) {
+                        return Some(Event::Stream(event));
+                    }
+                }
+                other => break other,
+            }
+        };
         self.record(Deed::Took(before, news.clone()));
         Some(match news {
             News::Received(from, arrival) => {
@@ -200,6 +230,12 @@ impl Driver for SimDriver {
             }
             News::SegmentationOff => Event::SegmentationOff,
             News::SegmentationOn => Event::SegmentationOn,
+            News::AcceptorBroken(listener) => {
+                let acceptor = self.with(|side| side.break_acceptor(listener));
+                let acceptor = acceptor.expect("it breaks once");
+                Event::Stream(StreamEvent::AcceptorBroken(acceptor, libc::ENETDOWN))
+            }
+            News::Stream(..) => unreachable!("taken above"),
         })
     }
 
@@ -230,6 +266,24 @@ impl Driver for SimDriver {
 }
 
 impl SimDriver {
+    fn next_of_stream(&mut self, client: SocketAddr, news: StreamNews) -> Option<StreamEvent> {
+        let now_ms = self.machine.lock().now_ms;
+        let surfaced = self.with(|side| side.surface(now_ms, client, news))?;
+        self.record(Deed::Took(None, wires::told(client, &surfaced)));
+        Some(match surfaced {
+            Surfaced::Accepted(acceptor, stream, local) => {
+                StreamEvent::Accepted { acceptor, stream, peer: client, local }
+            }
+            Surfaced::Bytes(stream, bytes) => {
+                let lease = self.pool.arrived(&bytes).expect("a worker keeps no buffer");
+                StreamEvent::Bytes(stream, lease)
+            }
+            Surfaced::Written(stream, buffer) => StreamEvent::Written(stream, buffer),
+            Surfaced::Finished(stream) => StreamEvent::Finished(stream),
+            Surfaced::Closed(stream, errno) => StreamEvent::Closed(stream, errno),
+        })
+    }
+
     fn bind_for(&mut self, local: SocketAddr, then: State) -> io::Result<SocketId> {
         let mut machine = self.machine.lock();
         let (now_ms, refused) = (machine.now_ms, machine.faults.refused);
@@ -263,9 +317,16 @@ pub(crate) struct SimListeners {
 
 impl OpenListeners for SimListeners {
     fn open(&self, listen: Listen) -> Result<Vec<ListenerSockets>, SpawnError> {
-        assert_eq!(listen.kind, ListenKind::Datagrams, "there are no connections here yet");
         let mut machine = self.machine.lock();
         let workers = machine.sides.len();
+        if listen.kind != ListenKind::Datagrams {
+            let open = |_| {
+                let listener = TcpListener::from(stand_in());
+                machine.loose.insert(listener.as_raw_fd(), (listen.address, Kind::Streams));
+                ListenerSockets::Streams(listener)
+            };
+            return Ok((0..workers).map(open).collect());
+        }
         let mut open = |kind| {
             let socket = UdpSocket::from(stand_in());
             machine.loose.insert(socket.as_raw_fd(), (listen.address, kind));

@@ -8,12 +8,16 @@ use std::{
 };
 
 use uturn::{
-    io::{SocketId, Waker},
+    io::{HangUpHow, SocketId, Waker},
     turn::{Detail, ForwardedChannel, Page, Session},
     worker::Report,
 };
 
-use super::{packet::Packet, rng::Rng};
+use super::{
+    packet::Packet,
+    rng::Rng,
+    wires::{StreamNews, Wires},
+};
 
 /// Arrivals that fit into the buffer of a socket.
 const BUFFER_ARRIVALS: usize = 4;
@@ -27,6 +31,8 @@ pub(crate) enum Kind {
     Requests,
     /// A relay.
     Relay,
+    /// Clients connect to it.
+    Streams,
 }
 
 /// What a driver does with a socket.
@@ -89,6 +95,10 @@ pub(crate) enum News {
     Taken,
     SegmentationOff,
     SegmentationOn,
+    /// Of a client's connection.
+    Stream(SocketAddr, StreamNews),
+    /// A listener takes no more connections.
+    AcceptorBroken(SocketAddr),
 }
 
 #[derive(Debug)]
@@ -107,6 +117,10 @@ pub(crate) enum Deed {
     Woken,
     /// A datagram left.
     Sent(Sent),
+    /// It began a write on a client's connection.
+    Wrote(SocketAddr, Vec<u8>),
+    /// It hung a client's connection up.
+    HungUp(SocketAddr, HangUpHow),
     /// It asked for a buffer and got one, or none.
     Blank(bool),
     /// It asked for a relay socket; an errno if that failed at once.
@@ -164,6 +178,7 @@ pub(crate) struct Side {
     pub(crate) overflow: u64,
     /// What the driver is woken by.
     pub(crate) waker: Waker,
+    pub(crate) wires: Wires,
     is_woken: bool,
     items: Vec<Item>,
     ready: VecDeque<Item>,
@@ -194,6 +209,7 @@ impl Shared {
             rng: Rng::new(rng.bits()),
             overflow: 0,
             waker: Waker::new().expect("a descriptor"),
+            wires: Wires::default(),
             is_woken: false,
             items: Vec::new(),
             ready: VecDeque::new(),
@@ -286,7 +302,22 @@ impl Machine {
     }
 }
 
+/// The slot of news that no socket has.
+const NO_SOCKET: u32 = u32::MAX;
+
 impl Side {
+    /// Tells the driver of a connection at a time to come.
+    pub(crate) fn tell_stream(&mut self, at_ms: u64, client: SocketAddr, news: StreamNews) {
+        let news = News::Stream(client, news);
+        self.items.push(Item { at_ms, socket: SocketId::new(NO_SOCKET), birth: 0, news });
+    }
+
+    /// The same of a listener.
+    pub(crate) fn tell_acceptor(&mut self, at_ms: u64, listener: SocketAddr) {
+        let news = News::AcceptorBroken(listener);
+        self.items.push(Item { at_ms, socket: SocketId::new(NO_SOCKET), birth: 0, news });
+    }
+
     /// Arrivals that wait at a socket.
     fn unread(&self, id: SocketId) -> usize {
         let waits = |it: &&Item| it.socket == id && matches!(it.news, News::Received(..));
@@ -364,7 +395,9 @@ impl Side {
                     News::Broken(_)
                     | News::Received(..)
                     | News::SegmentationOff
-                    | News::SegmentationOn => {}
+                    | News::SegmentationOn
+                    | News::Stream(..)
+                    | News::AcceptorBroken(_) => {}
                 }
             }
             return Some((id, before, news));

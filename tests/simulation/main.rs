@@ -7,7 +7,9 @@
 //! network.rs    packets on their way, in the order of their arrival
 //! packet.rs     what a client means to say, and the bytes it says it in
 //! client.rs     clients that allocate, refresh, permit, bind, send, move, crash
+//! connecting.rs clients that connect, and read slowly, and fall silent
 //! machine.rs    sockets without a kernel, and a log of what each worker does
+//! wires.rs      connections without a kernel
 //! driver.rs     the workers' driver on that machine
 //! node.rs       the process under test: real workers, and when each takes its turn
 //! mail.rs       what is in the workers' mailboxes, as far as one can know from outside
@@ -26,6 +28,7 @@
 //! `UTURN_SEEDS=1000..2000` others.
 
 mod client;
+mod connecting;
 mod driver;
 mod forwarder;
 mod hold;
@@ -42,6 +45,7 @@ mod scenario;
 mod tally;
 mod torn;
 mod trouble;
+mod wires;
 
 use std::{env, panic};
 

@@ -10,9 +10,7 @@ use std::{
 use uturn::{
     io::Wait,
     turn::Now,
-    worker::{
-        self, Clock, Limits, Listen, Plan, Stage, Tell, VirtualTime, Worker, Workers, assemble,
-    },
+    worker::{self, Clock, Limits, Plan, Stage, Tell, VirtualTime, Worker, Workers, assemble},
 };
 
 use super::{
@@ -82,10 +80,7 @@ impl Node {
         let machine = Shared::new(scenario.workers, scenario.foreign_ports.clone(), rng);
         let time = Arc::new(VirtualTime::default());
         let plan = Plan {
-            listen: scenario.listeners()[..scenario.listening_from_the_start()]
-                .iter()
-                .map(|address| Listen::datagrams(*address))
-                .collect(),
+            listen: scenario.listens_from_the_start(),
             relay_addresses: scenario.relay_addresses(),
             ports: scenario.plan(),
             cores: (0..scenario.workers.into()).collect(),
@@ -93,7 +88,7 @@ impl Node {
             limits: scenario.limits(),
             steering: scenario.steering,
             driver: worker::DriverKind::Portable,
-            io: uturn::io::Settings::default(),
+            io: uturn::io::Settings { streams: scenario.streams, ..Default::default() },
             reserved_sockets: 1000,
             stream_rules: Arc::default(),
         };
@@ -115,7 +110,10 @@ impl Node {
         for (worker, it) in workers.iter_mut().enumerate() {
             it.set_forwarder(Box::new(Told { worker, machine: machine.clone() }));
         }
-        machine.lock().sides.iter_mut().for_each(|side| side.deeds.clear());
+        for side in &mut machine.lock().sides {
+            side.deeds.clear();
+            side.wires.set_capacity(scenario.streams as usize);
+        }
         let count = usize::from(scenario.workers);
         Node {
             machine,
@@ -240,6 +238,7 @@ impl Node {
         let mut relays = relays.filter(|it| it.kind == Kind::Relay);
         assert!(relays.all(|it| it.state != State::Open || self.unsettled.contains(&it.local)));
         machine.sides[index].sockets.clear();
+        machine.sides[index].wires.end();
         drop(machine);
         self.mail.stop(index as u8);
         snapshot

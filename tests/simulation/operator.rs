@@ -33,6 +33,7 @@ impl Story {
         if self.rng.percent(5) {
             self.pester();
         }
+        self.check_streams();
         self.look_at_sessions();
         self.node.check_holders(&self.model.holders);
         match self.rng.below(5) {

@@ -78,6 +78,15 @@ impl Packet {
         }
     }
 
+    /// As part of a stream (RFC 8656 §12.5): padded to four bytes, but for what is no frame.
+    pub(crate) fn stream_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.bytes();
+        if !matches!(self, Packet::Junk(_)) {
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+        bytes
+    }
+
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut out = vec![0; 4096];
         let end = match self {

@@ -21,6 +21,7 @@ use super::{
     rng::Rng,
     scenario::{BEGIN_S, Scenario},
     tally::Tally,
+    wires::{Down, Lines, StreamNews},
 };
 
 /// Something that happens.
@@ -43,6 +44,12 @@ pub(crate) enum Event {
         relayed: SocketAddr,
         segments: Vec<Vec<u8>>,
     },
+    /// What a client's connection brings to the machine.
+    Up(SocketAddr, StreamNews),
+    /// What it brings to the client.
+    Down(SocketAddr, Down),
+    /// A client that reads slowly reads on.
+    Read(SocketAddr),
     /// Something goes wrong on the machine.
     Trouble,
     /// The operator does something.
@@ -73,6 +80,9 @@ pub(crate) struct Story {
     pub(crate) node: Node,
     pub(crate) model: Model,
     pub(crate) clients: Vec<Client>,
+    /// Clients' ends of their connections, and the ports they have had.
+    pub(crate) lines: Lines,
+    pub(crate) ports_used: u16,
     /// Which worker the packets of a client come to, if not to the one its address says.
     pub(crate) steered: BTreeMap<SocketAddr, u8>,
     /// Relayed addresses clients have told each other.
@@ -122,6 +132,7 @@ pub(crate) fn play(seed: u64) -> Tally {
     if !story.is_torn {
         story.check_end();
     }
+    story.tally.hang_ups = std::mem::take(&mut story.model.streams.hang_ups);
     story.tally
 }
 
@@ -151,12 +162,14 @@ impl Story {
             node,
             model: Model::new(scenario),
             clients,
+            lines: Lines::new(),
+            ports_used: 0,
             steered: BTreeMap::new(),
             known: Vec::new(),
             tokens: Vec::new(),
             deeds: Deeds::new(),
             sessions: Vec::new(),
-            listens: vec![false; 4],
+            listens: vec![false; 6],
             wanted: Default::default(),
             reconfigured: Vec::new(),
             broken: Vec::new(),
@@ -206,6 +219,9 @@ impl Story {
             Event::ToRelay { peer, relayed, segments } => {
                 self.reach_address(peer, relayed, segments);
             }
+            Event::Up(client, news) => self.bring_up(client, news),
+            Event::Down(client, down) => self.reach_down(client, down),
+            Event::Read(client) => self.read_on(client),
             Event::Operate => self.operate(),
             Event::RetryCommands => self.retry_commands(),
             Event::Trouble => self.trouble(),
@@ -306,6 +322,11 @@ impl Story {
         for answers in &self.reconfigured {
             let workers = answers.try_iter().count();
             assert_eq!(workers, usize::from(self.model.scenario.workers), "all have new rules");
+        }
+        self.check_streams();
+        for side in &self.node.machine.lock().sides {
+            assert!(side.wires.is_empty());
+            self.tally.streams_waited += side.wires.waited;
         }
         self.model.check_empty();
         self.node.check_holders(&self.model.holders);

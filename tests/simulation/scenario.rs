@@ -9,7 +9,7 @@ use uturn::{
         Settings,
     },
     wire::time_limited_password,
-    worker::Steering,
+    worker::{Listen, Steering},
 };
 
 use super::{machine::Faults, model::Operated, network::Weather, operator::DENIED, rng::Rng};
@@ -33,6 +33,9 @@ pub(crate) struct User {
     pub(crate) password: String,
     pub(crate) expires_s: Option<u64>,
 }
+
+/// Ports of clients that connect are these and above, those of others below.
+pub(crate) const STREAM_PORTS: u16 = 40_000;
 
 /// Everything that is settled before the clock starts.
 #[derive(Debug, Clone)]
@@ -64,6 +67,8 @@ pub(crate) struct Scenario {
     /// How clients are spread over workers.
     pub(crate) steering: Steering,
     pub(crate) faults: Faults,
+    /// Connections that a worker may have.
+    pub(crate) streams: u32,
     /// Whether workers stall, clocks jump and flows are spread anew.
     pub(crate) has_trouble: bool,
 }
@@ -119,6 +124,7 @@ impl Scenario {
                 Faults::default(),
                 Faults { refused: 5, no_buffer: 2, broken: 50, unsent: 5 },
             ]),
+            streams: *rng.pick(&[2, 8, 1000]),
             has_trouble: rng.percent(60),
         }
     }
@@ -178,20 +184,34 @@ impl Scenario {
         (hash % u64::from(self.workers)) as u8
     }
 
-    /// The STUN sockets: two addresses of each family, of which the second is opened and closed.
+    /// The STUN sockets: two addresses of each family, of which the second is opened and closed,
+    /// and clients can connect to the first.
     pub(crate) fn listeners(&self) -> Vec<SocketAddr> {
-        ["9.9.9.9:3478", "[2a00:1::9]:3478", "9.9.9.9:5349", "[2a00:1::9]:5349"].map(parse).to_vec()
+        let [v4, v6] = ["9.9.9.9:3478", "[2a00:1::9]:3478"].map(parse);
+        let second = ["9.9.9.9:5349", "[2a00:1::9]:5349"].map(parse);
+        [v4, v6, v4, v6].into_iter().chain(second).collect()
     }
 
     pub(crate) fn listening_from_the_start(&self) -> usize {
-        2
+        4
+    }
+
+    pub(crate) fn listens_from_the_start(&self) -> Vec<Listen> {
+        let listeners = self.listeners();
+        let datagrams = listeners[..2].iter().map(|address| Listen::datagrams(*address));
+        datagrams.chain(listeners[2..4].iter().map(|address| Listen::streams(*address))).collect()
     }
 
     /// The place of the STUN socket that a client talks to: one in four has found out the other
     /// one.
     pub(crate) fn listener_index(&self, client: SocketAddr) -> usize {
         let talks_to_second = client.port() % 4 == 3;
-        usize::from(client.is_ipv6()) + 2 * usize::from(talks_to_second)
+        let first = match (client.port() >= STREAM_PORTS, talks_to_second) {
+            (true, _) => 2,
+            (false, false) => 0,
+            (false, true) => 4,
+        };
+        first + usize::from(client.is_ipv6())
     }
 
     /// The STUN socket that a client talks to.
@@ -202,7 +222,7 @@ impl Scenario {
     /// The longest anything lives after the last packet: an allocation, or the guard time of a
     /// channel within it, a reservation, and the second a timer may be late.
     pub(crate) fn afterlife_ms(&self) -> u64 {
-        u64::from(self.max_lifetime_s.max(self.default_lifetime_s)) * 1000 + 40_000
+        u64::from(self.max_lifetime_s.max(self.default_lifetime_s)) * 1000 + 140_000
     }
 }
 

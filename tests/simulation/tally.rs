@@ -2,6 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use uturn::stream::HangUp;
+
+/// What ends connections in a story.
+const HANG_UPS: [HangUp; 10] = [
+    HangUp::Left,
+    HangUp::Broke,
+    HangUp::ServerEnds,
+    HangUp::Displaced,
+    HangUp::UnknownProtocol,
+    HangUp::FirstTimeout,
+    HangUp::BadFrame,
+    HangUp::FrameTimeout,
+    HangUp::NoAllocation,
+    HangUp::WriteTimeout,
+];
+
 /// What a story has seen: a story in which nothing happened proves nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -36,13 +52,27 @@ pub(crate) struct Tally {
     pub(crate) drained: u64,
     pub(crate) found_full: u64,
     pub(crate) overflows: u64,
+    pub(crate) streams: u64,
+    pub(crate) streams_reset: u64,
+    pub(crate) streams_expired: u64,
+    pub(crate) streams_waited: u64,
+    pub(crate) acceptors_broken: u64,
+    pub(crate) stream_frames: u64,
+    pub(crate) frames_cut: u64,
+    pub(crate) to_streams: u64,
+    pub(crate) media_late: u64,
+    pub(crate) disconnected: u64,
+    pub(crate) abandoned: u64,
+    pub(crate) unheard: u64,
     pub(crate) codes: BTreeMap<u16, u64>,
+    /// Why connections were closed.
+    pub(crate) hang_ups: BTreeMap<HangUp, u64>,
     stories: u64,
     pub(crate) torn: u64,
 }
 
 impl Tally {
-    fn counts(&mut self) -> [&mut u64; 31] {
+    fn counts(&mut self) -> [&mut u64; 43] {
         [
             &mut self.steps,
             &mut self.turns,
@@ -75,6 +105,18 @@ impl Tally {
             &mut self.drained,
             &mut self.found_full,
             &mut self.overflows,
+            &mut self.streams,
+            &mut self.streams_reset,
+            &mut self.streams_expired,
+            &mut self.streams_waited,
+            &mut self.acceptors_broken,
+            &mut self.stream_frames,
+            &mut self.frames_cut,
+            &mut self.to_streams,
+            &mut self.media_late,
+            &mut self.disconnected,
+            &mut self.abandoned,
+            &mut self.unheard,
         ]
     }
 
@@ -86,6 +128,9 @@ impl Tally {
         for (code, count) in &other.codes {
             *self.codes.entry(*code).or_default() += count;
         }
+        for (reason, count) in &other.hang_ups {
+            *self.hang_ups.entry(*reason).or_default() += count;
+        }
     }
 
     /// Every path was taken by some story.
@@ -95,6 +140,9 @@ impl Tally {
         assert!(self.torn * 20 <= self.stories, "too few are told to their end: {self:?}");
         for code in [300, 400, 401, 403, 437, 438, 440, 441, 443, 486, 508] {
             assert!(self.codes.contains_key(&code), "no {code} in any story");
+        }
+        for reason in HANG_UPS {
+            assert!(self.hang_ups.contains_key(&reason), "{reason:?} in no story");
         }
     }
 }

@@ -18,7 +18,7 @@ impl Story {
         let rest_ms = self.rng.within(500..20_000);
         self.network.schedule(self.now_ms + rest_ms, Event::Trouble);
         let worker = self.rng.below(self.model.scenario.workers.into()) as usize;
-        match self.rng.below(7) {
+        match self.rng.below(8) {
             0 => {
                 let until_ms = self.now_ms + self.rng.within(5..STALL_MS);
                 self.node.schedules[worker].away_until_ms = until_ms;
@@ -41,6 +41,7 @@ impl Story {
             }
             2 => self.break_relay(),
             3 => self.refuse_segmentation(),
+            7 => self.break_acceptor(),
             _ => self.spread_anew(),
         }
     }
@@ -53,6 +54,17 @@ impl Story {
         let mut machine = self.node.machine.lock();
         let at_ms = machine.now_ms;
         machine.tell(worker, at_ms, SocketId::new(0), news);
+    }
+
+    /// A listener takes no more connections, where sockets break.
+    fn break_acceptor(&mut self) {
+        let mut machine = self.node.machine.lock();
+        let (broken, now_ms) = (machine.faults.broken, machine.now_ms);
+        let worker = self.rng.below(self.model.scenario.workers.into()) as usize;
+        let listener = machine.sides[worker].wires.open_acceptor();
+        if let Some(listener) = listener.filter(|_| self.rng.percent(broken / 20)) {
+            machine.sides[worker].tell_acceptor(now_ms, listener);
+        }
     }
 
     fn break_relay(&mut self) {

@@ -7,7 +7,7 @@ use uturn::wire::{Class, Family, Fingerprint, Message};
 use super::payload::Buffer;
 use crate::{
     mail::{Mail, Redemption},
-    model::{Arrival as Asked, Expect},
+    model::{Arrival as Asked, Expect, Model},
     packet::{Ask, Request},
     run::Story,
 };
@@ -22,7 +22,14 @@ impl Story {
             self.is_torn = true;
             return;
         }
-        match self.model.judge(asked) {
+        if self.model.is_heard_no_more(client) {
+            self.model.sums.dropped += 1;
+            self.tally.unheard += 1;
+            return;
+        }
+        let expect = self.model.judge(asked);
+        self.model.note_stranger(client, request, expect);
+        match expect {
             Expect::Later => self.later(asked),
             Expect::Silence(_) => {
                 self.model.sums.dropped += 1;
@@ -60,7 +67,8 @@ impl Story {
             Some(attempt) if attempt.awaited.is_empty() => self.conclude(worker, client, true),
             Some(_) => {}
             None => {
-                assert!(!self.model.listens(worker, client), "it asked for no socket");
+                let is_unheard = Model::is_stream(client) || !self.model.listens(worker, client);
+                assert!(is_unheard, "it asked for no socket");
                 self.there_is_no_port(asked);
             }
         }
@@ -135,9 +143,26 @@ impl Story {
             }
             None => self.model.sums.successes += 1,
         }
+        if Model::is_stream(client) {
+            self.owe(asked, expect);
+            return None;
+        }
         let answer =
             self.take_sent_to_client(asked.worker, (buffer, client), &(expect, request))?;
-        let message = Message::parse(&answer).expect("answers are well-formed");
+        self.check_answer(asked, (expect, self.model.unix_s), &answer);
+        Some(answer)
+    }
+
+    /// What every answer must have; what it teaches is learnt.
+    pub(super) fn check_answer(
+        &mut self,
+        asked: Asked<'_>,
+        (expect, unix_s): (Expect, u64),
+        answer: &[u8],
+    ) {
+        let Asked { client, request, .. } = asked;
+        let code = if let Expect::Code(code) = expect { Some(code) } else { None };
+        let message = Message::parse(answer).expect("answers are well-formed");
         let what = format!("{expect:?} {client} at {} {request:?}", asked.worker);
         assert_eq!(message.error_code().expect("well-formed"), code, "{what}");
         let is_error = message.class() == Class::Error;
@@ -154,13 +179,12 @@ impl Story {
         }
         if matches!(code, Some(401 | 438)) {
             let nonce = message.nonce().expect("a challenge has a nonce").to_vec();
-            self.model.nonces.insert(nonce, (client, self.model.unix_s));
+            self.model.nonces.insert(nonce, (client, unix_s));
         }
         if expect == Expect::Again {
             let allocation = self.model.allocations.get_mut(&client).expect("it is there");
-            let before = allocation.answer.get_or_insert_with(|| answer.clone());
+            let before = allocation.answer.get_or_insert_with(|| answer.to_vec());
             assert_eq!(*before, answer);
         }
-        Some(answer)
     }
 }

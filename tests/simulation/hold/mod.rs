@@ -4,6 +4,7 @@ mod answers;
 mod payload;
 mod post;
 mod sockets;
+mod streams;
 
 use std::{collections::VecDeque, net::SocketAddr};
 
@@ -15,6 +16,7 @@ use uturn::{
 use crate::{
     machine::{self, Arrival, Deed, Kind, Socket, State},
     mail::Mail,
+    model::Model,
     run::{Story, sums},
 };
 
@@ -28,6 +30,7 @@ impl Story {
             eprintln!("{} ms, worker {worker}: {:#?}", self.now_ms, self.deeds);
         }
         self.replay(worker);
+        self.bring_down(index);
         if is_over && !self.is_torn {
             self.ended(worker);
         }
@@ -39,8 +42,15 @@ impl Story {
         self.check();
     }
 
+    /// What a worker has written goes to its clients.
+    fn bring_down(&mut self, worker: usize) {
+        let down = std::mem::take(&mut self.node.machine.lock().sides[worker].wires.down);
+        down.into_iter().for_each(|(client, down)| self.send_down(client, down));
+    }
+
     fn replay(&mut self, worker: u8) {
         self.settle_news(worker, None);
+        self.expire_streams(worker);
         if std::mem::take(&mut self.node.reviews[usize::from(worker)]) {
             self.model.review(worker);
             self.settle_news(worker, None);
@@ -53,10 +63,18 @@ impl Story {
             match deed {
                 Deed::Woken => {}
                 Deed::Took(socket, news) => self.took(worker, socket, news),
+                deed @ (Deed::Wrote(..) | Deed::HungUp(..)) => {
+                    self.deeds.push_front(deed);
+                    break;
+                }
                 deed => panic!("{deed:?}, for no reason, then {:?}", self.deeds),
             }
             let to_close = &self.model.to_close;
             assert!(to_close.is_empty(), "{to_close:?} was not reported");
+        }
+        if !self.is_torn {
+            self.flush_streams(worker);
+            self.settle_news(worker, None);
         }
         self.node.mail.flush(worker);
         self.node.mail.retry(worker);
@@ -64,6 +82,18 @@ impl Story {
 
     /// The driver told the worker something.
     fn took(&mut self, worker: u8, socket: Option<Socket>, news: machine::News) {
+        let news = match news {
+            machine::News::Stream(client, news) => {
+                self.took_of_stream(worker, client, &news);
+                return self.settle_news(worker, None);
+            }
+            machine::News::AcceptorBroken(listener) => {
+                self.broken.push(listener);
+                self.tally.acceptors_broken += 1;
+                return self.settle_news(worker, None);
+            }
+            news => news,
+        };
         let socket = socket.expect("news of a socket that is there");
         match news {
             machine::News::Received(from, Arrival::FromClient(packets)) => {
@@ -102,6 +132,7 @@ impl Story {
                 let deed = self.deeds.pop_front();
                 assert!(matches!(deed, Some(Deed::Report(Report::SegmentationOn))), "{deed:?}");
             }
+            machine::News::Stream(..) | machine::News::AcceptorBroken(_) => {}
         }
         self.settle_news(worker, None);
     }
@@ -141,14 +172,17 @@ impl Story {
                 let allocation = self.model.allocations.get(&opened.path.client());
                 allocation.is_some_and(|it| it.session.is_none())
             }
-            Deed::Report(Report::SocketBroken { local, .. }) => {
-                self.broken.iter().any(|it| Some(*it) == *local)
+            Deed::Report(Report::SocketBroken { role, local, .. }) => {
+                let local = local.or_else(|| self.listener_of(*role));
+                self.broken.iter().any(|it| Some(*it) == local)
             }
             Deed::Report(Report::Turn(News::StrangersRefused(_) | News::RequestRefused(_))) => true,
             Deed::Report(_)
             | Deed::Took(..)
             | Deed::Woken
             | Deed::Sent(_)
+            | Deed::Wrote(..)
+            | Deed::HungUp(..)
             | Deed::Blank(_)
             | Deed::TookOut(_)
             | Deed::Adopted(..)
@@ -179,18 +213,32 @@ impl Story {
                 let client = closed.path.client();
                 self.model.closed(self.now_ms, &closed);
                 self.sessions.retain(|session| *session != closed.session);
+                if let Some(stream) = self.model.streams.open.get_mut(&client) {
+                    return stream.deallocated(self.now_ms);
+                }
+                if Model::is_stream(client) {
+                    return;
+                }
                 if self.model.scenario.is_steered() {
                     let mail = Mail::FlowReleased { client, owner: worker };
                     self.node.mail.post_others(worker, &mail);
                 }
             }
             Report::SocketBroken { role, local, .. } => {
-                assert!(matches!(role, Role::Relay(_)), "{role:?} is broken");
+                let local = local.or_else(|| self.listener_of(role));
                 let place = self.broken.iter().position(|it| Some(*it) == local);
                 self.broken.remove(place.expect("somebody broke it"));
             }
             Report::Turn(News::StrangersRefused(_) | News::RequestRefused(_)) => {}
             report => panic!("{report:?} is no news"),
+        }
+    }
+
+    /// The address of a broken listener.
+    fn listener_of(&self, role: Role) -> Option<SocketAddr> {
+        match role {
+            Role::Listener(id) => Some(self.model.scenario.listeners()[usize::from(id.0)]),
+            Role::Relay(_) => None,
         }
     }
 
@@ -204,6 +252,9 @@ impl Story {
         assert_eq!(told, ends);
         allocation.session = Some(opened.session);
         self.sessions.push(opened.session);
+        if let Some(stream) = self.model.streams.open.get_mut(&client) {
+            return stream.allocated();
+        }
         if self.model.scenario.is_steered() {
             let mail = Mail::FlowOwned { client, owner: worker };
             self.node.mail.post_others(worker, &mail);
@@ -229,7 +280,11 @@ impl Story {
         let before = self.sums_of(usize::from(worker));
         let snapshot = self.node.end(usize::from(worker));
         assert_eq!(sums(&snapshot.turn, &snapshot.worker), before);
+        self.bring_down(usize::from(worker));
         self.gone.push(snapshot);
+        self.model.streams.open.retain(|_, stream| stream.worker != worker);
+        let abandoned = std::mem::take(&mut self.model.abandoned);
+        self.model.openings.extend(abandoned);
         self.model.openings.retain(|client, opening| {
             let stays = opening.worker != worker;
             if !stays {

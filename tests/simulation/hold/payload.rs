@@ -7,7 +7,7 @@ use uturn::wire::{Class, Message, Method};
 use crate::{
     machine::{Deed, Kind, Sent},
     mail::Entry,
-    model::{Arrival as Asked, Fate},
+    model::{Arrival as Asked, Fate, Model},
     packet::Packet,
     run::{Event, Story},
 };
@@ -123,10 +123,16 @@ impl Story {
 
     pub(super) fn hold_payload(&mut self, worker: u8, client: SocketAddr, packet: &Packet) {
         let fate = self.model.client_sent(self.now_ms, client, packet);
+        // Nobody serves a connection without asking.
         if let (Packet::Channel { number, .. }, true) = (packet, self.model.scenario.forwarding) {
             let left = match fate {
-                Fate::ToPeer { relayed, peer, .. } => Some((self.model.local(relayed), peer)),
-                Fate::ToClient { .. } | Fate::HandOver { .. } | Fate::Dropped => None,
+                Fate::ToPeer { relayed, peer, .. } if !Model::is_stream(client) => {
+                    Some((self.model.local(relayed), peer))
+                }
+                Fate::ToPeer { .. }
+                | Fate::ToClient { .. }
+                | Fate::HandOver { .. }
+                | Fate::Dropped => None,
             };
             let forwarder = &self.node.forwarders[usize::from(worker)];
             let forwards = forwarder.agree_to_peer(self.now_ms, (client, *number), left);
@@ -164,6 +170,13 @@ impl Story {
     /// A payload reaches a client: framed as it must be, its bytes exact.
     pub(super) fn deliver(&mut self, worker: u8, buffer: Buffer, fate: Fate, payload: &[u8]) {
         let Fate::ToClient { client, sender, channel } = fate else { panic!("{fate:?}") };
+        if Model::is_stream(client) {
+            if self.has_buffer(buffer, &fate) {
+                self.queue((client, sender, channel), payload);
+                self.tally.to_streams += 1;
+            }
+            return;
+        }
         let Some(frame) = self.take_sent_to_client(worker, (buffer, client), &fate) else { return };
         self.tally.to_clients += 1;
         let Some(number) = channel else { return check_indication(&frame, sender, payload) };
@@ -185,8 +198,13 @@ impl Story {
         let fate = self.model.peer_sent(self.now_ms, (peer, relayed), (segments.len(), bytes));
         if self.model.scenario.forwarding {
             let told = match fate {
-                Fate::ToClient { client, channel, .. } => Some((client, channel)),
-                Fate::ToPeer { .. } | Fate::HandOver { .. } | Fate::Dropped => None,
+                Fate::ToClient { client, channel, .. } if !Model::is_stream(client) => {
+                    Some((client, channel))
+                }
+                Fate::ToClient { .. }
+                | Fate::ToPeer { .. }
+                | Fate::HandOver { .. }
+                | Fate::Dropped => None,
             };
             let forwarder = &self.node.forwarders[usize::from(worker)];
             let forwards = forwarder.agree_to_client(self.now_ms, (local, peer), told);
@@ -207,7 +225,7 @@ impl Story {
 }
 
 /// A Data indication with nothing in it but the sender and the payload (RFC 8656 §11.6).
-fn check_indication(frame: &[u8], sender: SocketAddr, payload: &[u8]) {
+pub(super) fn check_indication(frame: &[u8], sender: SocketAddr, payload: &[u8]) {
     let message = Message::parse(frame).expect("a message");
     assert_eq!((message.class(), message.method()), (Class::Indication, Method::Data));
     assert_eq!((message.peer(), message.data()), (Ok(Some(sender)), Some(payload)));

@@ -60,6 +60,8 @@ impl Story {
                 self.settle_news(worker, None);
                 let mut left = self.model.allocations.values();
                 assert!(left.all(|allocation| allocation.worker != worker), "not shut down");
+                self.model.operated[index].drains = Some(false);
+                self.drain_streams(worker);
             }
         }
     }

@@ -27,7 +27,8 @@ impl Story {
         let slice = self.model.scenario.plan().slice(WorkerIndex(worker));
         self.tally.drawn_elsewhere += u64::from(!slice.contains(&local.port()));
         self.node.drawn.entry(client).or_default().insert(local);
-        let is_alone = self.model.openings.get(&client).is_some_and(Opening::is_for_one_socket);
+        let is_alone = self.model.openings.get(&client);
+        let is_alone = is_alone.is_some_and(Opening::is_for_one_socket);
         let attempt = self.node.attempts.entry(client).or_default();
         // Another try, after one that failed.
         attempt.failed &= !is_alone;
@@ -72,6 +73,9 @@ impl Story {
     /// All sockets of an Allocate are there, or it tries others, or gives up. After a failure it
     /// may have found others.
     pub(super) fn conclude(&mut self, worker: u8, client: SocketAddr, failed: bool) {
+        if self.model.abandoned.contains_key(&client) {
+            return self.conclude_abandoned(worker, client);
+        }
         self.settle_news(worker, Some(client));
         let attempt = self.node.attempts.get(&client);
         if attempt.is_some_and(|attempt| !attempt.awaited.is_empty()) {

@@ -56,7 +56,8 @@ impl Model {
     fn places(&self) -> Vec<(&str, u32)> {
         let allocations = self.allocations.values().map(|a| (&*a.account, 1));
         let reservations = self.reservations.values().map(|r| (&*r.account, 1));
-        let openings = self.openings.values().map(|o| (&*o.account, o.places));
+        let openings = self.openings.values().chain(self.abandoned.values());
+        let openings = openings.map(|o| (&*o.account, o.places));
         let moving = self.moving.values().map(|account| (&**account, 1));
         allocations.chain(reservations).chain(openings).chain(moving).collect()
     }
@@ -158,6 +159,8 @@ impl Model {
         assert!(self.allocations.is_empty(), "{:?}", self.allocations);
         assert!(self.reservations.is_empty(), "{:?}", self.reservations);
         assert!(self.openings.is_empty(), "{:?}", self.openings);
+        assert!(self.abandoned.is_empty(), "{:?}", self.abandoned);
+        assert!(self.streams.open.is_empty(), "{:?}", self.streams.open);
         assert!(self.holders.is_empty() && self.moving.is_empty());
     }
 }

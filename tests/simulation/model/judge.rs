@@ -8,7 +8,8 @@ use uturn::{
 };
 
 use super::{
-    Allocation, CHANNEL_MS, Channel, End, Model, Opening, PERMISSION_MS, Permission, Reservation,
+    Allocation, CHANNEL_MS, Channel, End, Granted, Model, Opening, PERMISSION_MS, Permission,
+    Reservation,
 };
 use crate::{
     operator::DENIED,
@@ -291,8 +292,22 @@ impl Model {
         peer == ip(ADVERTISED_V4) || (self.scenario.has_v6 && peer == ip(LOCAL_V6))
     }
 
+    /// What an answer to an Allocate says beside the relayed addresses; its token.
+    pub(crate) fn check_granted(
+        &self,
+        client: SocketAddr,
+        wish: &Wish,
+        granted: &Granted,
+        answer: &Message<'_>,
+    ) -> Option<[u8; 8]> {
+        wish.check(&granted.relayed, answer);
+        assert_eq!(answer.lifetime_s(), Ok(Some((granted.lifetime_ms / 1000) as u32)));
+        assert_eq!(answer.xor_address(AttributeType::XOR_MAPPED_ADDRESS), Ok(Some(client)));
+        answer.reservation_token().expect("well-formed")
+    }
+
     /// An Allocate was answered with a success: checks what the answer says, unless it was lost on
-    /// its way, and believes it.
+    /// its way or has not left yet, and believes it.
     pub(crate) fn opened(
         &mut self,
         arrival: Arrival<'_>,
@@ -312,15 +327,15 @@ impl Model {
         }
         let (user, account) = (signature.user.name.clone(), signature.user.account.clone());
         // Nobody redeems a reservation that nobody was told of.
-        let mut token = Some((u64::MAX - self.sums.reserved).to_be_bytes());
+        let unknown_token = (u64::MAX - self.sums.reserved).to_be_bytes();
+        let granted = Granted { relayed: relayed.to_vec(), lifetime_ms, unknown_token };
+        let mut token = Some(unknown_token);
         if let Some(answer) = answer {
             let answer = Message::parse(answer).expect("answers are well-formed");
             assert_eq!(relayed_addresses(&answer), relayed);
-            wish.check(relayed, &answer);
-            assert_eq!(answer.lifetime_s(), Ok(Some((lifetime_ms / 1000) as u32)));
-            assert_eq!(answer.xor_address(AttributeType::XOR_MAPPED_ADDRESS), Ok(Some(client)));
-            token = answer.reservation_token().expect("well-formed");
+            token = self.check_granted(client, wish, &granted, &answer);
         }
+        self.owe_granted(client, granted);
         if let (Some(token), Some(true)) = (token, wish.even) {
             let relayed = SocketAddr::new(relayed[0].ip(), relayed[0].port() + 1);
             let expires_ms = now_ms + RESERVATION_MS;

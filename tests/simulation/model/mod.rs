@@ -4,6 +4,7 @@
 //! judge.rs    what a request must be answered, and what is so afterwards
 //! flow.rs     where a payload must go
 //! books.rs    quotas, sockets and counters, added up
+//! streams.rs  connections, from accept to close
 //! ```
 //!
 //! Nothing here reads a byte the server reads or shares a line with it.
@@ -11,6 +12,7 @@
 mod books;
 mod flow;
 mod judge;
+mod streams;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,6 +23,7 @@ use uturn::turn::{Cause, SessionId, Traffic};
 
 pub(crate) use flow::Fate;
 pub(crate) use judge::{Arrival, Expect, relayed_addresses};
+pub(crate) use streams::{Granted, MOST_ANSWERS, Media, Owed, Stage, Stream, Streams};
 
 use super::{
     operator::DENIED,
@@ -161,6 +164,9 @@ pub(crate) struct Model {
     pub(crate) allocations: BTreeMap<SocketAddr, Allocation>,
     pub(crate) reservations: BTreeMap<[u8; 8], Reservation>,
     pub(crate) openings: BTreeMap<SocketAddr, Opening>,
+    /// The same of clients that have gone before there was an answer.
+    pub(crate) abandoned: BTreeMap<SocketAddr, Opening>,
+    pub(crate) streams: Streams,
     /// Who was given a nonce, and when.
     pub(crate) nonces: HashMap<Vec<u8>, (SocketAddr, u64)>,
     /// Reserved ports on their way to another worker, and whose quota they count against.
@@ -214,10 +220,11 @@ impl Model {
         let listening = (0..scenario.listeners().len()).map(is_open).collect();
         let listening = vec![listening; usize::from(workers)];
         Model {
-            scenario,
             allocations: BTreeMap::new(),
             reservations: BTreeMap::new(),
             openings: BTreeMap::new(),
+            abandoned: BTreeMap::new(),
+            streams: Streams { most: scenario.streams as usize, ..Streams::default() },
             nonces: HashMap::new(),
             moving: BTreeMap::new(),
             holders: BTreeMap::new(),
@@ -226,6 +233,7 @@ impl Model {
             operated: vec![Operated::default(); usize::from(workers)],
             listening,
             unix_s: BEGIN_S,
+            scenario,
         }
     }
 
