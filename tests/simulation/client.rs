@@ -337,10 +337,11 @@ impl Story {
     }
 
     fn transmit_train(&mut self, at: usize, packets: Vec<Packet>) {
-        if self.clients[at].is_silent {
-            return;
-        }
         if self.clients[at].is_stream {
+            let is_over = self.now_ms >= self.model.scenario.active_ms;
+            if is_over || self.clients[at].is_silent {
+                return;
+            }
             return self.say_on_line(self.clients[at].address, packets);
         }
         let event = Event::ToServer { from: self.clients[at].address, packets };

@@ -111,6 +111,12 @@ impl Story {
 
     /// What a worker sends arrives in order, as long as the client listens.
     pub(crate) fn send_down(&mut self, client: SocketAddr, down: Down) {
+        let never_accepted = |it: &Stream| it.serial.is_none();
+        if let Down::Over = down
+            && self.model.streams.open.get(&client).is_some_and(never_accepted)
+        {
+            self.model.streams.open.remove(&client);
+        }
         let delay_ms = self.rng.within(1..20);
         let Some(line) = self.lines.get_mut(&client) else { return };
         line.down_ms = line.down_ms.max(self.now_ms + delay_ms);
@@ -128,10 +134,6 @@ impl Story {
             }
             Down::Over => {
                 self.lines.remove(&client);
-                let never_accepted = |it: &Stream| it.serial.is_none();
-                if self.model.streams.open.get(&client).is_some_and(never_accepted) {
-                    self.model.streams.open.remove(&client);
-                }
                 if let Some(at) = self.clients.iter().position(|it| it.address() == client) {
                     self.clients[at].forget();
                 }

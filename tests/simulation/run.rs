@@ -324,8 +324,10 @@ impl Story {
             assert_eq!(workers, usize::from(self.model.scenario.workers), "all have new rules");
         }
         self.check_streams();
+        let open = &self.model.streams.open;
+        assert!(open.is_empty(), "{open:?}");
         for side in &self.node.machine.lock().sides {
-            assert!(side.wires.is_empty());
+            assert!(side.wires.is_empty(), "{:?}", side.wires);
             self.tally.streams_waited += side.wires.waited;
         }
         self.model.check_empty();

@@ -220,9 +220,10 @@ impl Scenario {
     }
 
     /// The longest anything lives after the last packet: an allocation, or the guard time of a
-    /// channel within it, a reservation, and the second a timer may be late.
+    /// channel within it, a reservation, and the second a timer may be late; and connections that
+    /// wait for each other's slots.
     pub(crate) fn afterlife_ms(&self) -> u64 {
-        u64::from(self.max_lifetime_s.max(self.default_lifetime_s)) * 1000 + 140_000
+        u64::from(self.max_lifetime_s.max(self.default_lifetime_s)) * 1000 + 400_000
     }
 }
 

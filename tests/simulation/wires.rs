@@ -231,6 +231,13 @@ impl Side {
     pub(crate) fn break_acceptor(&mut self, listener: SocketAddr) -> Option<AcceptorId> {
         let acceptor = self.wires.acceptors.iter().position(|it| *it == (listener, true))?;
         self.wires.acceptors[acceptor].1 = false;
+        let waits_there = |(_, early): &(SocketAddr, Vec<StreamNews>)| matches!(early[..], [StreamNews::Syn(it, _), ..] if it == listener);
+        let (lost, others) = std::mem::take(&mut self.wires.backlog)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(waits_there);
+        self.wires.backlog = others;
+        let over = lost.into_iter().map(|(client, _)| (client, Down::Over));
+        self.wires.down.extend(over);
         Some(AcceptorId::new(acceptor as u32))
     }
 }
