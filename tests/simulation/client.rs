@@ -51,7 +51,7 @@ impl Client {
             permitted: Vec::new(),
             channels: Vec::new(),
             waiting: BTreeMap::new(),
-            is_stream: rng.percent(35),
+            is_stream: rng.percent(25),
             is_silent: false,
         }
     }
@@ -79,7 +79,7 @@ impl Client {
 impl Story {
     /// A client does something, and will again.
     pub(crate) fn act(&mut self, at: usize) {
-        if self.now_ms >= self.model.scenario.active_ms {
+        if self.now_ms >= self.model.scenario.asleep_ms() {
             return;
         }
         let rest_ms = match self.rng.below(100) {
@@ -134,7 +134,7 @@ impl Story {
 
     /// A client keeps its allocation, as it should, and goes on.
     pub(crate) fn keep(&mut self, at: usize) {
-        if self.now_ms >= self.model.scenario.active_ms {
+        if self.now_ms >= self.model.scenario.asleep_ms() {
             return;
         }
         if !self.clients[at].relayed.is_empty() {
@@ -153,7 +153,7 @@ impl Story {
     }
 
     pub(crate) fn probe(&mut self, at: usize, packet: Packet) {
-        if self.now_ms < self.model.scenario.active_ms {
+        if self.now_ms < self.model.scenario.asleep_ms() {
             self.transmit(at, packet);
         }
     }
@@ -338,7 +338,7 @@ impl Story {
 
     fn transmit_train(&mut self, at: usize, packets: Vec<Packet>) {
         if self.clients[at].is_stream {
-            let is_over = self.now_ms >= self.model.scenario.active_ms;
+            let is_over = self.now_ms >= self.model.scenario.asleep_ms();
             if is_over || self.clients[at].is_silent {
                 return;
             }

@@ -25,11 +25,11 @@ impl Story {
         let worker = self.model.scenario.steer(client);
         let rng = &mut self.rng;
         let reads = match rng.below(10) {
-            0 => Some((0, 1_000)),
+            0 => Some((0, 0)),
             1..4 => Some((rng.within(4..200) as usize, rng.within(20..3_000))),
             _ => None,
         };
-        let room = reads.map_or(AMPLE_BYTES, |_| rng.within(0..1_000) as usize);
+        let room = reads.map_or(AMPLE_BYTES, |_| rng.within(0..300) as usize);
         let (cut, unread) = (Cut::of(rng), Vec::new());
         let (up_ms, down_ms, has_finished) = (0, 0, false);
         let line = Line { worker: worker.into(), cut, reads, up_ms, down_ms, unread, has_finished };
@@ -37,7 +37,7 @@ impl Story {
         self.model.streams.open.insert(client, Stream::new(worker));
         let listener = self.model.scenario.listener(client);
         self.send_up(client, StreamNews::Syn(listener, room));
-        if let Some((_, every_ms)) = reads {
+        if let Some((1.., every_ms)) = reads {
             self.network.schedule(self.now_ms + every_ms, Event::Read(client));
         }
         match self.rng.below(20) {
@@ -77,7 +77,7 @@ impl Story {
 
     /// What a client sends arrives in order, sooner or later.
     fn send_up(&mut self, client: SocketAddr, news: StreamNews) {
-        let most_ms = if self.rng.percent(10) { 100 } else { 3 };
+        let most_ms = *self.rng.pick(&[1, 1, 1, 1, 1, 1, 3, 100]);
         let delay_ms = self.rng.below(most_ms);
         let Some(line) = self.lines.get_mut(&client) else { return };
         line.up_ms = line.up_ms.max(self.now_ms + delay_ms);
@@ -149,9 +149,8 @@ impl Story {
         };
         let (worker, bytes, every_ms) = (*worker, *bytes, *every_ms);
         let now_ms = self.now_ms;
-        if bytes > 0 && self.node.workers[worker].is_some() {
-            let mut machine = self.node.machine.lock();
-            machine.sides[worker].tell_stream(now_ms, client, StreamNews::Room(bytes));
+        if self.node.workers[worker].is_some() {
+            self.node.machine.lock().sides[worker].widen(now_ms, client, bytes);
         }
         self.network.schedule(now_ms + every_ms, Event::Read(client));
     }

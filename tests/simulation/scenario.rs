@@ -219,6 +219,11 @@ impl Scenario {
         self.listeners()[self.listener_index(client)]
     }
 
+    /// When clients cease: a while after whoever shuts the process down.
+    pub(crate) fn asleep_ms(&self) -> u64 {
+        self.active_ms + if self.is_shut_down { 3_000 } else { 0 }
+    }
+
     /// The longest anything lives after the last packet: an allocation, or the guard time of a
     /// channel within it, a reservation, and the second a timer may be late; and connections that
     /// wait for each other's slots.

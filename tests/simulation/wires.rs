@@ -220,6 +220,17 @@ impl Side {
         Some(surfaced)
     }
 
+    /// A client's window has room for more. Its driver hears of that where a write waits for it.
+    pub(crate) fn widen(&mut self, now_ms: u64, client: SocketAddr, bytes: usize) {
+        match self.wires.find(client) {
+            Some((_, stream)) if stream.write.is_some() => {
+                self.tell_stream(now_ms, client, StreamNews::Room(bytes));
+            }
+            Some((_, stream)) => stream.room += bytes,
+            None => {}
+        }
+    }
+
     pub(crate) fn hang_up(&mut self, now_ms: u64, id: StreamId, _: HangUpHow) -> SocketAddr {
         let client = self.wires.hang_up(id);
         let at_ms = now_ms + self.rng.below(50);
@@ -252,7 +263,11 @@ pub(crate) enum Cut {
 
 impl Cut {
     pub(crate) fn of(rng: &mut Rng) -> Cut {
-        *rng.pick(&[Cut::Bytewise, Cut::Anywhere, Cut::Anywhere, Cut::Nowhere, Cut::Nowhere])
+        match rng.below(8) {
+            0 => Cut::Bytewise,
+            1..5 => Cut::Anywhere,
+            _ => Cut::Nowhere,
+        }
     }
 
     pub(crate) fn parts(self, rng: &mut Rng, bytes: &[u8]) -> Vec<Vec<u8>> {
