@@ -47,6 +47,7 @@ pub use driver::Driver;
 pub use engine::{
     counters::{Counters, TrainSizes, TurnSizes},
     hold_times::HoldTimes,
+    pace::{Hold, Pace},
     size_histogram::SizeHistogram,
 };
 pub use epoll::PortableDriver;

@@ -19,6 +19,7 @@
 //! operator.rs   somebody who changes the rules, drains, ends sessions
 //! trouble.rs    what goes wrong beside the network
 //! tally.rs      what stories have seen, added up
+//! holding.rs    packets that are held for company, on a clock of microseconds
 //! torn.rs       requests that reach two workers
 //! run.rs        the loop, and what holds after every step
 //! ```
@@ -32,6 +33,7 @@ mod connecting;
 mod driver;
 mod forwarder;
 mod hold;
+mod holding;
 mod machine;
 mod mail;
 mod model;

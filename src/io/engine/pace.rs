@@ -60,9 +60,10 @@ const AMPLE_BELOW: u32 = 45;
 const BEGINS_AT: u32 = 125;
 const GOES_ON_AT: u32 = 50;
 
-/// Decides, turn by turn, whether what has arrived is held.
+/// Decides, turn by turn, whether what has arrived is held. Public for drivers outside of this
+/// floor.
 #[derive(Debug)]
-pub(in crate::io) struct Pace {
+pub struct Pace {
     /// The longest that any packet is held; zero for never.
     longest: Duration,
     cpu: Cpu,
@@ -114,8 +115,10 @@ enum Turn {
 /// How long to hold: until so many more arrivals, but no longer than this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hold {
-    pub(in crate::io) arrivals: u32,
-    pub(in crate::io) longest: Duration,
+    /// Arrivals that end it, beside those that have come already.
+    pub arrivals: u32,
+    /// The longest it lasts.
+    pub longest: Duration,
 }
 
 /// Arrivals and joins, the latest with the most weight.
@@ -127,7 +130,8 @@ struct Joins {
 
 impl Pace {
     /// Holds no packet for longer than this; for no time at all if it is zero.
-    pub(in crate::io) fn new(longest: Duration) -> Self {
+    #[must_use]
+    pub fn new(longest: Duration) -> Self {
         Self {
             longest,
             cpu: Cpu::Plenty,
@@ -143,7 +147,7 @@ impl Pace {
     }
 
     /// Counts a receive of this turn: a datagram, or a train the kernel joined.
-    pub(in crate::io) fn arrived(&mut self) {
+    pub fn arrived(&mut self) {
         self.arrivals += 1;
     }
 
@@ -158,7 +162,7 @@ impl Pace {
     }
 
     /// Takes note of how much of its core the worker uses, in percent.
-    pub(in crate::io) fn uses(&mut self, percent: u32) {
+    pub fn uses(&mut self, percent: u32) {
         self.cpu = match self.cpu {
             Cpu::Plenty | Cpu::Ample if percent >= SHORT_FROM => Cpu::Short,
             Cpu::Plenty if percent >= BUSY_FROM => Cpu::Ample,
@@ -173,7 +177,7 @@ impl Pace {
     }
 
     /// Decides about the turn under way, once its first packets have arrived.
-    pub(in crate::io) fn hold(&mut self) -> Option<Hold> {
+    pub fn hold(&mut self) -> Option<Hold> {
         if self.arrivals == 0 || self.arrivals >= CROWD {
             return None;
         }
@@ -201,7 +205,7 @@ impl Pace {
 
     /// Ends the turn under way: all it brought has been queued to be sent, with so many joins since
     /// the driver was made.
-    pub(in crate::io) fn end_turn(&mut self, joined: u64) {
+    pub fn end_turn(&mut self, joined: u64) {
         let arrivals = mem::take(&mut self.arrivals);
         let joined_now = joined - mem::replace(&mut self.joined_before, joined);
         // Frames of one train may be joined with each other.
