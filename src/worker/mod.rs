@@ -53,6 +53,6 @@ pub use status::{
     snapshot::{Counters, Snapshot},
 };
 pub use stream::{
-    counters::{HANDSHAKES, StreamCounters},
+    counters::{HANDSHAKES, PipeCounters, StreamCounters},
     rules::{StreamRules, WebBackend, WebGreeting, WebPlace},
 };

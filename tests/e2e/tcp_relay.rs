@@ -106,8 +106,7 @@ fn a_peer_connects_and_the_client_takes_it() {
     assert_eq!(attempt.address(attribute::XOR_PEER_ADDRESS), local);
     peer.write(b"before");
     let mut data = bind(&relay, &id(&attempt), b"");
-    data.stream.set_read_timeout(Some(SOON)).expect("a timeout");
-    assert_eq!(read(&mut data.stream, 6), b"before");
+    assert_eq!(data.raw(6, SOON), b"before");
     data.write(b"after");
     assert_eq!(read(&mut peer.stream, 5), b"after");
     drop(data);

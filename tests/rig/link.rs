@@ -73,6 +73,17 @@ impl Link {
         }
     }
 
+    /// Reads so many bytes as they are, which must come in time.
+    pub fn raw(&mut self, bytes: usize, patience: Duration) -> Vec<u8> {
+        let deadline = Instant::now() + patience;
+        while self.arrived.len() < bytes {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let came = !left.is_zero() && self.read(left);
+            assert!(came, "{} of {bytes} bytes came", self.arrived.len());
+        }
+        self.arrived.drain(..bytes).collect()
+    }
+
     /// Reads whatever comes until the server sends no more, which must be in time.
     pub fn rest(&mut self, patience: Duration) -> Vec<u8> {
         let deadline = Instant::now() + patience;
@@ -80,7 +91,7 @@ impl Link {
         let mut buffer = [0; 65_536];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "the server never ended it after {bytes:?}");
+            assert!(!left.is_zero(), "the server never ended it after {} bytes", bytes.len());
             self.stream.set_read_timeout(Some(left)).expect("a timeout");
             match self.read_some(&mut buffer) {
                 Ok(0) => return bytes,

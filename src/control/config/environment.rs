@@ -109,8 +109,8 @@ mod tests {
             let name = variable_name(key.name);
             let options =
                 variables(&[(&name, key.example)]).unwrap_or_else(|error| panic!("{error}"));
-            let words =
-                "--relay-ip=127.0.0.1 --usage-records=/usage --tls-certificate=/a --tls-key=/b";
+            let words = "--relay-ip=127.0.0.1 --usage-records=/usage --tls-certificate=/a --tls-key=/b \
+                 --web-backend=unix:/w";
             let words: Vec<&str> = words.split(' ').collect();
             let source = ConfigText::default();
             let settling = Settling { source: &source, machine: &machine() };

@@ -56,3 +56,4 @@ pub use value::choice::{IoChoice, LogFormat};
 pub(crate) use value::credential::Realm;
 pub use value::credential::{Proof, Secret, User, UserKey};
 pub(super) use value::path::ControlPath;
+pub(super) use value::web::{HostPattern, WebAddress};

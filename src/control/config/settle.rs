@@ -46,6 +46,7 @@ impl Settling<'_> {
         self.check_alternates(options, &listen)?;
         self.check_usage(options)?;
         self.check_tls(options, &values, (&listen, &listen_tls))?;
+        self.check_web(options)?;
         self.check_users(options)?;
         self.check_secrets(options)?;
         let users_file = self.users_file(options, &values.user)?;
@@ -133,6 +134,21 @@ impl Settling<'_> {
                 let problem = format!("{at} is in listen, which takes TLS, too: leave it out");
                 self.fail(&schema::LISTEN_TLS, given.map(|given| given.place), problem)
             }
+            None => Ok(()),
+        }
+    }
+
+    /// Names and a header for a web backend are nothing without one.
+    fn check_web(&self, options: &Options) -> Result<(), ConfigError> {
+        if options.web_backend.is_some() {
+            return Ok(());
+        }
+        let problem = || "there is no web backend: write web-backend, too".to_owned();
+        if let Some(given) = options.web_names.iter().flatten().next() {
+            return self.fail(&schema::WEB_NAMES, Some(given.place), problem());
+        }
+        match options.web_proxy.as_ref().filter(|given| given.value.0) {
+            Some(given) => self.fail(&schema::WEB_PROXY, Some(given.place), problem()),
             None => Ok(()),
         }
     }

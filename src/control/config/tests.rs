@@ -74,8 +74,8 @@ fn binds(config: &Config) -> Vec<IpAddr> {
 #[test]
 fn every_key_can_be_written_in_the_file() {
     for key in KEYS {
-        let beside =
-            "--relay-ip=127.0.0.1 --usage-records=/usage --tls-certificate=/a --tls-key=/b";
+        let beside = "--relay-ip=127.0.0.1 --usage-records=/usage --tls-certificate=/a --tls-key=/b \
+             --web-backend=unix:/w";
         let beside: Vec<&str> = beside.split(' ').collect();
         settle(&line(key), &beside).unwrap_or_else(|e| panic!("{e}"));
     }
@@ -179,6 +179,17 @@ fn the_command_line_wins_for_every_key() {
         ("tcp-relay = false", "--tcp-relay=on", "tcp-relay = \"on\""),
         ("streams = 16", "--streams=17", "streams = 17"),
         ("streams-per-source = 1", "--streams-per-source=2", "streams-per-source = 2"),
+        (
+            "web-backend = '127.0.0.1:80'",
+            "--web-backend=unix:/run/web",
+            "web-backend = \"unix:/run/web\"",
+        ),
+        (
+            "web-backend = '[::1]:1'\nweb-names = ['a.example']",
+            "--web-names=*.b.example",
+            "web-names = [\"*.b.example\"]",
+        ),
+        ("web-backend = '[::1]:1'\nweb-proxy = false", "--web-proxy=on", "web-proxy = \"on\""),
         ("stream-delay = 50", "--stream-delay=60", "stream-delay = 60"),
         (
             &format!("{PAIR}\nlisten-tls = ['10.0.0.5']"),

@@ -89,6 +89,9 @@ impl EventLog {
                 };
                 self.sockets.note(now, worker, socket, errno);
             }
+            Report::WebBackendFailed { errno } => {
+                self.sockets.note_web_backend(now, worker, errno);
+            }
             Report::Failed(error) => {
                 error!(worker = worker.0, %error, "a worker failed");
                 return Liveness::Gone;

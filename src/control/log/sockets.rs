@@ -51,6 +51,15 @@ impl SocketLog {
         }
     }
 
+    /// Logs that the web backend cannot be reached, or counts it.
+    pub(super) fn note_web_backend(&mut self, now: Instant, worker: WorkerIndex, errno: i32) {
+        self.settle(now);
+        if self.rate.admit(now) == LineAdmission::Log {
+            let error = io::Error::from_raw_os_error(errno);
+            warn!(worker = worker.0, %error, "the web backend cannot be reached");
+        }
+    }
+
     /// Logs how many lines were left out, if a second with such lines is over.
     pub(in crate::control) fn settle(&mut self, now: Instant) {
         if let Some(lines) = self.rate.left_out(now) {

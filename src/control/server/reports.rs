@@ -73,7 +73,8 @@ fn is_of_the_end(report: &Report) -> bool {
         )
         | Report::SegmentationOff
         | Report::SegmentationOn
-        | Report::SocketBroken { .. } => false,
+        | Report::SocketBroken { .. }
+        | Report::WebBackendFailed { .. } => false,
     }
 }
 

@@ -306,6 +306,7 @@ fn lost_listener(report: &Report) -> Option<(ListenerId, i32)> {
         | Report::Turn(_)
         | Report::SegmentationOff
         | Report::SegmentationOn
+        | Report::WebBackendFailed { .. }
         | Report::Stopped(_)
         | Report::Failed(_) => None,
     }

@@ -15,7 +15,7 @@
 use std::{
     collections::VecDeque,
     io,
-    net::TcpListener,
+    net::{Shutdown, TcpListener},
     os::fd::OwnedFd,
     time::{Duration, Instant},
 };
@@ -36,7 +36,7 @@ use crate::io::{engine::table::Key, event::Receive, socket::open};
 /// Accepts of one listener that are under way at a time.
 const ACCEPTS: usize = 8;
 /// Listeners of a driver.
-const ACCEPTORS_MAX: usize = 256;
+const ACCEPTORS_MAX: usize = 4096;
 /// How long no connection is taken when the process can have no more descriptors.
 pub(super) const REST: Duration = Duration::from_millis(100);
 
@@ -209,6 +209,8 @@ impl StreamSet {
         let Some(key) = self.acceptors.key(acceptor.0) else { return };
         let Some(acceptor) = self.acceptors.at(key) else { return };
         acceptor.phase = AcceptorPhase::Stopped;
+        // Accepts that are under way hold the listener; its address is free from now on.
+        let _ = SockRef::from(&*acceptor.listener).shutdown(Shutdown::Read);
         self.release_acceptor(key);
     }
 

@@ -21,8 +21,9 @@ pub trait Streams {
     /// When there are too many listeners (`EMFILE`), or the kernel does not take the listener.
     fn accept(&mut self, listener: TcpListener) -> io::Result<AcceptorId>;
 
-    /// Takes no more connections, and closes the listener. None of it surfaces after this call;
-    /// those that wait in the backlog are reset by the kernel. The id must not be used any more.
+    /// Takes no more connections, and closes the listener: its address is free when this returns.
+    /// None of it surfaces after this call; those that wait in the backlog are reset by the kernel.
+    /// The id must not be used any more.
     fn stop_accepting(&mut self, acceptor: AcceptorId);
 
     /// Takes over a connected TCP or unix stream. It may have been [detached](Self::detach) from

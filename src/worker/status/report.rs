@@ -23,6 +23,11 @@ pub enum Report {
         /// Why.
         errno: i32,
     },
+    /// A client of the web backend was closed, because the backend could not be reached.
+    WebBackendFailed {
+        /// Why.
+        errno: i32,
+    },
     /// The worker ended as it was told to; its last report.
     Stopped(Box<Snapshot>),
     /// The worker cannot go on; its last report.

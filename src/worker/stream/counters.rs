@@ -19,6 +19,8 @@ pub struct StreamCounters {
     pub dropped_full: u64,
     /// Payload for a client whose connection is gone.
     pub dropped_gone: u64,
+    /// Connections whose bytes pass as they are.
+    pub pipes: PipeCounters,
     handshakes: [u64; HANDSHAKES.len()],
     hang_ups: [u64; HangUp::ALL.len()],
 }
@@ -31,6 +33,29 @@ pub const HANDSHAKES: [Handshake; 4] = [
     Handshake { is_tls13: true, is_resumed: true },
 ];
 
+/// Connections to peers and to the web backend, and pairs of them with those of clients.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PipeCounters {
+    /// Pairs whose bytes pass as they are, now.
+    pub open: u64,
+    /// Connections made to peers (RFC 6062).
+    pub connects_made: u64,
+    /// Connections to peers that could not be made.
+    pub connects_failed: u64,
+    /// Connections of peers that were taken.
+    pub peers_taken: u64,
+    /// Connections of peers that were closed at once.
+    pub peers_refused: u64,
+    /// Connections made to the web backend.
+    pub web_made: u64,
+    /// Connections to the web backend that could not be made.
+    pub web_failed: u64,
+    /// Connections of clients that went to another worker.
+    pub moved: u64,
+    /// Connections of clients that were to go to another worker, and were closed.
+    pub moves_failed: u64,
+}
+
 impl Default for StreamCounters {
     fn default() -> StreamCounters {
         StreamCounters {
@@ -42,6 +67,7 @@ impl Default for StreamCounters {
             dropped_full: 0,
             dropped_gone: 0,
             handshakes: [0; HANDSHAKES.len()],
+            pipes: PipeCounters::default(),
             hang_ups: [0; HangUp::ALL.len()],
         }
     }

@@ -43,7 +43,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// The driver has let go of a connection: as it was told to, or because it broke.
-    pub(super) fn on_stream_closed(&mut self, now: Now, stream: StreamId) {
+    pub(super) fn on_stream_closed(&mut self, now: Now, stream: StreamId, errno: Option<i32>) {
         self.leave(now, stream);
         if let Some(client) = self.streams.take(now.mono_ms, stream) {
             self.streams.counters.count(HangUp::Broke);
@@ -51,14 +51,14 @@ impl<D: Driver> Worker<D> {
         }
         let far = self.streams.take_far(stream);
         self.streams.forget(stream);
-        far.into_iter().for_each(|far| self.on_far_closed(now, &far));
+        far.into_iter().for_each(|far| self.on_far_closed(now, &far, errno));
     }
 
     /// Ends connections whose deadline has passed.
     pub(in crate::worker) fn expire_streams(&mut self, now: Now) {
         while let Some(stream) = self.streams.next_due(now.mono_ms) {
             self.resume(now, stream);
-            if self.streams.far(stream).is_some_and(|far| far.connect_by_ms <= now.mono_ms) {
+            if self.streams.far(stream).is_some_and(|far| far.deadline_ms() <= now.mono_ms) {
                 self.give_up_far(now, stream);
             }
             let Some(client) = self.streams.client(stream) else {

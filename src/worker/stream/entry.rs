@@ -61,8 +61,12 @@ pub(super) struct Far {
     pub(super) wants_finish: bool,
     pub(super) ends: Ends,
     pub(super) reading: Reading,
-    /// Until when it has to be connected.
-    pub(super) connect_by_ms: u64,
+    /// Its client is gone, and had said all: that is still written.
+    pub(super) is_parting: bool,
+    /// Until when it has to be connected, or to have parted.
+    pub(super) due_ms: u64,
+    /// Until when the write under way has to end.
+    pub(super) write_by_ms: u64,
     pub(super) armed: Armed,
 }
 
@@ -170,7 +174,7 @@ impl Client {
 }
 
 impl Far {
-    pub(super) fn new(purpose: FarPurpose, connect_by_ms: u64) -> Far {
+    pub(super) fn new(purpose: FarPurpose, due_ms: u64) -> Far {
         Far {
             purpose,
             client: None,
@@ -181,7 +185,9 @@ impl Far {
             wants_finish: false,
             ends: Ends::default(),
             reading: Reading::default(),
-            connect_by_ms,
+            is_parting: false,
+            due_ms,
+            write_by_ms: u64::MAX,
             armed: Armed::NO,
         }
     }
@@ -189,5 +195,10 @@ impl Far {
     /// One that came by itself.
     pub(super) fn connected(purpose: FarPurpose) -> Far {
         Far { is_connected: true, ..Far::new(purpose, u64::MAX) }
+    }
+
+    /// Until when something of it has to come to its end.
+    pub(super) fn deadline_ms(&self) -> u64 {
+        self.due_ms.min(self.write_by_ms)
     }
 }

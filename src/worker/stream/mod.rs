@@ -59,7 +59,7 @@ impl<D: Driver> Worker<D> {
             StreamEvent::Bytes(stream, lease) => self.on_bytes(now, stream, lease),
             StreamEvent::Written(stream, buffer) => self.on_written(now, stream, buffer),
             StreamEvent::Finished(stream) => self.on_finished(now, stream),
-            StreamEvent::Closed(stream, _) => self.on_stream_closed(now, stream),
+            StreamEvent::Closed(stream, errno) => self.on_stream_closed(now, stream, errno),
             StreamEvent::Connected(stream) => self.on_connected(now, stream),
             StreamEvent::Detached { stream, socket, unread } => {
                 self.on_detached(stream, socket, unread);

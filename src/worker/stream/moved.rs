@@ -20,9 +20,12 @@ use crate::worker::{
 };
 use crate::{
     io::{Driver, HangUpHow, Receive, StreamId},
-    stream::Intake,
+    stream::HangUp,
     turn::{Now, WorkerIndex},
 };
+
+/// What had arrived and was not read is taken in parts of this size.
+const UNREAD_BYTES: usize = 16_384;
 
 /// How often a connection has been handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,28 +54,38 @@ impl<D: Driver> Worker<D> {
         let Some(moving) = self.streams.take_moving(stream) else { return };
         let Moving { client, worker, request } = moving;
         let moved = MovedClient { socket, unread, client, request };
-        if self.mailboxes.try_post(worker, Mail::Client(Box::new(moved))).is_err() {
-            self.counters.hand_over_dropped += 1;
+        let counters = &mut self.streams.counters.pipes;
+        match self.mailboxes.try_post(worker, Mail::Client(Box::new(moved))) {
+            Ok(()) => counters.moved += 1,
+            Err(_) => counters.moves_failed += 1,
         }
     }
 
     /// Takes a connection over and judges what it asks for.
     pub(in crate::worker) fn on_moved_client(&mut self, now: Now, moved: MovedClient) {
-        let MovedClient { socket, mut unread, client, request } = moved;
-        let Ok(stream) = self.driver.adopt(socket, Receive::Now) else { return };
+        let MovedClient { socket, unread, client, request } = moved;
+        let Ok(stream) = self.driver.adopt(socket, Receive::Now) else {
+            self.streams.counters.pipes.moves_failed += 1;
+            return;
+        };
         let Client { connection, listener, peer, source, .. } = *client;
         let mut client = Client::new(connection, listener, peer, now.mono_ms);
-        let mut intake = Intake::default();
-        // It waits behind the request.
-        let outcome = client.connection.receive(now.mono_ms, &mut unread, &mut intake);
         let most = u32::MAX;
         client.source =
             source.filter(|source| self.streams.sources.admit(now.mono_ms, *source, most).is_ok());
         self.streams.insert(stream, client);
-        if let Err(reason) = outcome {
-            return self.hang_up(now, stream, reason, HangUpHow::Close);
-        }
         self.receive_bind(now, stream, &request, Hops::One);
+        let intake = std::mem::take(&mut self.streams.intake);
         self.take_intake(now, stream, intake, None, Ok(()));
+        // There may be more of it than is held behind a request.
+        for part in unread.chunks(UNREAD_BYTES) {
+            match self.copied(part) {
+                Some(lease) => self.on_bytes(now, stream, lease),
+                None => {
+                    self.counters.no_buffer += 1;
+                    return self.hang_up(now, stream, HangUp::ServerEnds, HangUpHow::Reset);
+                }
+            }
+        }
     }
 }

@@ -23,7 +23,10 @@ impl<D: Driver> Worker<D> {
                 let far = Far::new(FarPurpose::Peer(id), u64::MAX);
                 self.streams.insert_far(stream, far);
             }
-            Err(_) => self.server.connected(now, id, Err(NotConnected)),
+            Err(_) => {
+                self.streams.counters.pipes.connects_failed += 1;
+                self.server.connected(now, id, Err(NotConnected));
+            }
         }
     }
 
@@ -31,14 +34,21 @@ impl<D: Driver> Worker<D> {
     pub(super) fn on_connected(&mut self, now: Now, stream: StreamId) {
         let Some(far) = self.streams.far(stream) else { return };
         far.is_connected = true;
-        far.connect_by_ms = u64::MAX;
+        far.due_ms = u64::MAX;
+        let client = far.client;
         match far.purpose {
             FarPurpose::Peer(id) => {
+                self.streams.counters.pipes.connects_made += 1;
                 self.pause(stream, None);
                 self.server.connected(now, id, Ok(()));
                 self.carry_out(now);
             }
-            FarPurpose::Web => self.write_far(now, stream),
+            FarPurpose::Web => {
+                self.streams.counters.pipes.web_made += 1;
+                // Whom it lets in is the backend's to say: he is no stranger here.
+                client.into_iter().for_each(|client| self.streams.authenticated(client));
+                self.write_far(now, stream);
+            }
         }
     }
 
@@ -52,11 +62,13 @@ impl<D: Driver> Worker<D> {
     ) {
         match self.server.peer_connected(now, relay, peer) {
             Ok(id) => {
+                self.streams.counters.pipes.peers_taken += 1;
                 let far = Far::connected(FarPurpose::Peer(id));
                 self.streams.insert_far(stream, far);
                 self.pause(stream, None);
             }
             Err(_) => {
+                self.streams.counters.pipes.peers_refused += 1;
                 self.streams.refuse(stream);
                 self.driver.hang_up(stream, HangUpHow::Reset);
             }

@@ -12,13 +12,14 @@ use bytes::{Buf, BytesMut};
 
 use crate::worker::{
     reactor::Worker,
+    status::report::Report,
     stream::entry::{Ends, Far, FarPurpose},
 };
 use crate::{
     io::{Driver, HangUpHow, StreamId},
     stream::{
         HangUp,
-        limits::{MOST_RAW_BYTES, MOST_WRITE_BYTES},
+        limits::{DRAINING_MS, MOST_RAW_BYTES, MOST_WRITE_BYTES, WRITE_MS},
     },
     turn::{NotConnected, Now, Way},
 };
@@ -42,7 +43,7 @@ impl<D: Driver> Worker<D> {
 
     /// Passes bytes of the far side on, or keeps them until it has a client.
     pub(super) fn pass_to_client(&mut self, now: Now, stream: StreamId, bytes: &[u8]) {
-        let Some(far) = self.streams.far(stream) else { return };
+        let Some(far) = self.streams.far(stream).filter(|far| !far.is_parting) else { return };
         let purpose = far.purpose;
         let Some(id) = far.client else { return far.early.extend_from_slice(bytes) };
         let Some(client) = self.streams.client(id) else { return };
@@ -68,8 +69,8 @@ impl<D: Driver> Worker<D> {
             return;
         };
         let Some(far) = self.streams.far(stream) else { return };
-        far.client = Some(client);
         let (early, has_finished) = (std::mem::take(&mut far.early), far.ends.heard);
+        self.streams.pair(client, stream);
         if !early.is_empty() {
             self.pass_to_client(now, stream, &early);
         }
@@ -93,7 +94,12 @@ impl<D: Driver> Worker<D> {
     pub(super) fn resume(&mut self, now: Now, stream: StreamId) {
         let has_room = self.streams.has_room_beyond(stream);
         let Some(reading) = self.streams.reading(stream) else { return };
-        if reading.is_paused && has_room && reading.until_ms <= now.mono_ms {
+        if reading.until_ms > now.mono_ms {
+            return;
+        }
+        // A time that is over is no deadline any more: it would be due again at once.
+        reading.until_ms = 0;
+        if reading.is_paused && has_room {
             reading.is_paused = false;
             self.driver.unpause(stream);
         }
@@ -110,7 +116,7 @@ impl<D: Driver> Worker<D> {
                 self.driver.finish(stream);
                 self.end_finished(now, stream);
             }
-            return;
+            return self.end_parting(stream);
         }
         let Some(mut buffer) = self.streams.buffers.take() else {
             return self.streams.dirty.push(stream);
@@ -123,13 +129,24 @@ impl<D: Driver> Worker<D> {
             far.waiting = BytesMut::new();
         }
         far.is_writing = true;
+        far.write_by_ms = now.mono_ms + WRITE_MS;
         self.driver.write(stream, buffer);
+        self.streams.settle(stream);
+    }
+
+    /// Closes a far side that has all its client had said.
+    fn end_parting(&mut self, stream: StreamId) {
+        if self.streams.far(stream).is_some_and(|far| far.is_parting && far.ends.said) {
+            self.streams.take_far(stream);
+            self.driver.hang_up(stream, HangUpHow::Close);
+        }
     }
 
     /// A write to a far side is with the kernel.
     pub(super) fn on_far_written(&mut self, now: Now, stream: StreamId) {
         let Some(far) = self.streams.far(stream) else { return };
         far.is_writing = false;
+        far.write_by_ms = u64::MAX;
         let client = far.client;
         self.write_far(now, stream);
         client.into_iter().for_each(|client| self.resume(now, client));
@@ -182,25 +199,47 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// Ends a far side whose client is gone.
+    /// Ends a far side whose client is gone. Where that had said all, it is still written;
+    /// otherwise the far side learns that it was cut off.
     pub(super) fn drop_far(&mut self, now: Now, stream: StreamId) {
-        let Some(far) = self.streams.take_far(stream) else { return };
-        self.driver.hang_up(stream, HangUpHow::Close);
-        self.far_is_gone(now, &far);
+        let Some(far) = self.streams.far(stream) else { return };
+        let (purpose, is_connected) = (far.purpose, far.is_connected);
+        if is_connected && far.wants_finish && !far.ends.said {
+            self.streams.part(stream, now.mono_ms + DRAINING_MS);
+        } else {
+            let how = if far.ends.said { HangUpHow::Close } else { HangUpHow::Reset };
+            self.streams.take_far(stream);
+            self.driver.hang_up(stream, how);
+        }
+        self.far_is_gone(now, purpose, is_connected);
     }
 
-    /// Ends a far side that is not reached in time.
+    /// Ends a far side that is not reached in time, or that reads nothing.
     pub(super) fn give_up_far(&mut self, now: Now, stream: StreamId) {
         let Some(far) = self.streams.take_far(stream) else { return };
-        self.driver.hang_up(stream, HangUpHow::Close);
-        self.on_far_closed(now, &far);
+        self.driver.hang_up(stream, HangUpHow::Reset);
+        self.on_far_closed(now, &far, Some(libc::ETIMEDOUT));
     }
 
     /// A far side has broken, or could not be reached: its client goes, once all that came before
     /// is written.
-    pub(super) fn on_far_closed(&mut self, now: Now, far: &Far) {
-        self.far_is_gone(now, far);
+    pub(super) fn on_far_closed(&mut self, now: Now, far: &Far, errno: Option<i32>) {
+        if !far.is_connected {
+            self.note_unreached(far.purpose, errno);
+        }
+        self.far_is_gone(now, far.purpose, far.is_connected);
         self.part_from(now, far);
+    }
+
+    /// Counts a far side that could not be reached; whose it was hears of it by other ways.
+    pub(super) fn note_unreached(&mut self, purpose: FarPurpose, errno: Option<i32>) {
+        match purpose {
+            FarPurpose::Peer(_) => self.streams.counters.pipes.connects_failed += 1,
+            FarPurpose::Web => {
+                self.streams.counters.pipes.web_failed += 1;
+                self.report(Report::WebBackendFailed { errno: errno.unwrap_or_default() });
+            }
+        }
     }
 
     /// Has the client of a far side that is gone go, too.
@@ -213,12 +252,15 @@ impl<D: Driver> Worker<D> {
             FarPurpose::Web => HangUp::WebBackend,
         };
         client.connection.drain(now.mono_ms, reason);
+        // Its end is waited for.
+        client.reading.until_ms = 0;
+        self.resume(now, id);
         self.streams.settle(id);
     }
 
-    fn far_is_gone(&mut self, now: Now, far: &Far) {
-        let FarPurpose::Peer(id) = far.purpose else { return };
-        if far.is_connected {
+    fn far_is_gone(&mut self, now: Now, purpose: FarPurpose, is_connected: bool) {
+        let FarPurpose::Peer(id) = purpose else { return };
+        if is_connected {
             self.server.connection_closed(now, id);
         } else {
             self.server.connected(now, id, Err(NotConnected));

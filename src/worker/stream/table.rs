@@ -144,6 +144,29 @@ impl StreamTable {
         self.connections.get(&id).copied()
     }
 
+    /// Makes a pair of a client and its other side.
+    pub(super) fn pair(&mut self, client: StreamId, stream: StreamId) {
+        let Some(far) = self.far(stream) else { return };
+        far.client = Some(client);
+        self.counters.pipes.open += 1;
+        if let Some(client) = self.client(client) {
+            client.far = Some(stream);
+        }
+    }
+
+    /// Has the other side of a client that is gone write what waits for it, until a time.
+    pub(super) fn part(&mut self, stream: StreamId, until_ms: u64) {
+        let Some(far) = self.far(stream) else { return };
+        far.is_parting = true;
+        far.due_ms = until_ms;
+        let (purpose, had_client) = (far.purpose, far.client.take().is_some());
+        self.counters.pipes.open -= u64::from(had_client);
+        if let FarPurpose::Peer(id) = purpose {
+            self.connections.remove(&id);
+        }
+        self.settle(stream);
+    }
+
     /// Takes the other side of a client out.
     pub(super) fn take_far(&mut self, stream: StreamId) -> Option<Box<Far>> {
         let place = self.entries.get_mut(stream.index())?;
@@ -154,6 +177,7 @@ impl StreamTable {
         if let FarPurpose::Peer(id) = far.purpose {
             self.connections.remove(&id);
         }
+        self.counters.pipes.open -= u64::from(far.client.is_some());
         Some(far)
     }
 
@@ -303,7 +327,7 @@ impl StreamTable {
         let client = match self.entries.get_mut(stream.index()) {
             Some(Some(Entry::Client(client))) => client,
             Some(Some(Entry::Far(far))) => {
-                let due_ms = far.connect_by_ms.min(resumes_at_ms(far.reading));
+                let due_ms = far.deadline_ms().min(resumes_at_ms(far.reading));
                 return self.deadlines.arm(stream, due_ms, &mut far.armed);
             }
             _ => return,

@@ -25,22 +25,21 @@ impl<D: Driver> Worker<D> {
             WebPlace::Tcp(to) => self.driver.connect(Remote::Tcp { from: None, to: *to }),
             WebPlace::Unix(path) => self.driver.connect(Remote::Unix(path)),
         });
-        let (Some(backend), Some(Ok(id))) = (backend, opened) else {
+        let (Some(backend), Some(Ok(id))) = (backend, &opened) else {
+            let error = opened.and_then(Result::err);
+            self.note_unreached(FarPurpose::Web, error.and_then(|error| error.raw_os_error()));
             if let Some(client) = self.streams.client(stream) {
                 client.connection.drain(now.mono_ms, HangUp::WebBackend);
             }
             return;
         };
         let mut far = Far::new(FarPurpose::Web, now.mono_ms + CONNECT_MS);
-        far.client = Some(stream);
         if backend.greeting == WebGreeting::Proxy {
             let mut header = [0; WRITTEN_PROXY_BYTES];
             far.waiting.extend_from_slice(write_proxy(&mut header, peer, server));
         }
         far.waiting.extend_from_slice(first);
-        self.streams.insert_far(id, far);
-        if let Some(client) = self.streams.client(stream) {
-            client.far = Some(id);
-        }
+        self.streams.insert_far(*id, far);
+        self.streams.pair(stream, *id);
     }
 }

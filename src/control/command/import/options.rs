@@ -199,7 +199,7 @@ pub(super) const KNOWN: &[Known] = &[
     flag(carried("no-tls", CoturnSetting::NoTls)),
     flag(not_needed("no-dtls", NO_DTLS)),
     flag(lost("no-udp-relay", "relaying over UDP is what this server does")),
-    flag(not_needed("no-tcp-relay", "there is no relaying over TCP (RFC 6062)")),
+    flag(not_needed("no-tcp-relay", "TCP relaying (RFC 6062) is off unless tcp-relay = on")),
     not_needed("log-file", LOG),
     flag(not_needed("no-stdout-log", LOG)),
     flag(not_needed("syslog", LOG)),

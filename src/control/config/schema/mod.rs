@@ -31,6 +31,7 @@ use super::value::credential::{Realm, Secret, User};
 use super::value::external::ExternalAddress;
 use super::value::path::{ControlPath, FilePath};
 use super::value::raw::{How, Many, Maybe, One, flag};
+use super::value::web::{HostPattern, WebAddress};
 use crate::turn::{OnReallocate, Settings};
 use crate::wire::ChannelRange;
 use crate::worker::Steering;

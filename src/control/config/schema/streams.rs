@@ -69,6 +69,34 @@ macro_rules! with_stream_keys {
                 example: "on",
             }
 
+            "web-backend" WEB_BACKEND web_backend: Maybe<WebAddress>, Live {
+                unit: "ADDR:PORT|unix:PATH",
+                default: Preset::Words("none"),
+                bounds: Bounds::Words("an address with a port, or the path of a unix socket"),
+                doc: "Web server that shares the ports for TCP and TLS: clients that speak HTTP \
+                       or offer it (ALPN), and those that ask for one of `web-names`, are passed \
+                       on to it as they come, TLS unopened.",
+                example: "127.0.0.1:8443",
+            }
+
+            "web-names" WEB_NAMES web_names: Many<HostPattern>, Live {
+                unit: "HOST",
+                default: Preset::Words("none"),
+                bounds: Bounds::Words("a host name, `*.` in front for one label"),
+                doc: "Host whose TLS clients are the web backend's, also when they do not offer \
+                       HTTP. Needs `web-backend`.",
+                example: "www.example.org",
+            }
+
+            "web-proxy" WEB_PROXY web_proxy: One<Switch>, Live {
+                unit: "on|off",
+                default: Preset::Value("off"),
+                bounds: Bounds::Words("on, off"),
+                doc: "Whether a PROXY header (v2) tells the web backend who each client is. Needs \
+                       `web-backend`.",
+                example: "on",
+            }
+
             "streams" STREAMS streams: One<u32>, Restart {
                 unit: "N",
                 default: Preset::Number(16_384),

@@ -4,7 +4,7 @@ use super::settle;
 use crate::control::config::schema::KEYS;
 
 /// Each file, the line that is named, the key, and a part of the problem.
-const BAD_FILES: [(&str, usize, &str, &str); 48] = [
+const BAD_FILES: [(&str, usize, &str, &str); 54] = [
     ("relay-ports = '6000-5000'", 1, "relay-ports", "6000-5000 is reversed: write 5000-6000"),
     ("relay-ports = '5000'", 1, "relay-ports", "write LOW-HIGH"),
     ("relay-ports = '80-5000'", 1, "relay-ports", "begins below 1024"),
@@ -73,6 +73,12 @@ const BAD_FILES: [(&str, usize, &str, &str); 48] = [
         "listen-tls",
         "10.0.0.5:443 is in listen, which takes TLS, too",
     ),
+    ("web-backend = '127.0.0.1'", 1, "web-backend", "write 127.0.0.1:8443"),
+    ("web-backend = 'unix:'", 1, "web-backend", "it is no path"),
+    ("web-backend = '0.0.0.0:80'", 1, "web-backend", "is not a place"),
+    ("web-names = ['a.example']", 1, "web-names", "there is no web backend"),
+    ("web-backend = '[::1]:1'\nweb-names = ['a..b']", 2, "web-names", "is no host"),
+    ("\nweb-proxy = true", 2, "web-proxy", "there is no web backend"),
     ("stream-delay = 49", 1, "stream-delay", "write 50-5000"),
     ("realm = 'a'\nrealm = 'b'", 2, "realm", "duplicate key"),
     ("realm = 'a'\nrelam = 'b'", 2, "relam", "did you mean `realm`?"),

@@ -3,7 +3,10 @@
 use super::{Moment, each};
 use crate::control::metrics::text::{MetricKind, Text};
 use crate::stream::HangUp;
-use crate::worker::{HANDSHAKES, Snapshot};
+use crate::worker::{HANDSHAKES, PipeCounters, Snapshot};
+
+/// One count of a worker's pipes.
+type Count = fn(&PipeCounters) -> u64;
 
 pub(super) fn tell(text: &mut Text, moment: &Moment<'_>) {
     let (answered, known) = (&moment.sample.answered, &moment.sample.known);
@@ -20,6 +23,7 @@ pub(super) fn tell(text: &mut Text, moment: &Moment<'_>) {
     let head = ("uturn_streams_accepted_total", MetricKind::Counter, help);
     each(text, head, answered, |it| it.streams.accepted);
     handshakes(text, known);
+    pipes(text, moment);
     closed(text, known);
 }
 
@@ -32,6 +36,36 @@ fn handshakes(text: &mut Text, workers: &[Snapshot]) {
         let resumed = if handshake.is_resumed { "yes" } else { "no" };
         let sum: u64 = workers.iter().map(|it| it.streams.handshakes(handshake)).sum();
         family.sample(&[("version", version), ("resumed", resumed)], sum);
+    }
+}
+
+fn pipes(text: &mut Text, moment: &Moment<'_>) {
+    let (answered, known) = (&moment.sample.answered, &moment.sample.known);
+    let help = "Pairs of connections whose bytes pass through now: to peers of TCP allocations, and \
+                to the web backend.";
+    let head = ("uturn_pipes", MetricKind::Gauge, help);
+    each(text, head, answered, |it| it.streams.pipes.open);
+    let help = "Connections to peers, from peers, and to the web backend, by what became of them.";
+    let mut family = text.family("uturn_pipe_ends_total", MetricKind::Counter, help);
+    let results: [(&str, &str, Count); 6] = [
+        ("to_peer", "made", |it| it.connects_made),
+        ("to_peer", "failed", |it| it.connects_failed),
+        ("from_peer", "made", |it| it.peers_taken),
+        ("from_peer", "refused", |it| it.peers_refused),
+        ("to_web", "made", |it| it.web_made),
+        ("to_web", "failed", |it| it.web_failed),
+    ];
+    for (end, result, count) in results {
+        let sum: u64 = known.iter().map(|it| count(&it.streams.pipes)).sum();
+        family.sample(&[("end", end), ("result", result)], sum);
+    }
+    let help =
+        "Connections of clients that went to the worker whose peer connection they asked for.";
+    let mut family = text.family("uturn_streams_moved_total", MetricKind::Counter, help);
+    let results: [(&str, Count); 2] = [("moved", |it| it.moved), ("failed", |it| it.moves_failed)];
+    for (result, count) in results {
+        let sum: u64 = known.iter().map(|it| count(&it.streams.pipes)).sum();
+        family.sample(&[("result", result)], sum);
     }
 }
 

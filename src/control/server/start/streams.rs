@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::control::config::Config;
+use crate::control::config::{Config, HostPattern, WebAddress};
 use crate::control::tls::load::Certificates;
-use crate::stream::StreamLimits;
-use crate::worker::StreamRules;
+use crate::stream::{StreamLimits, WebNames};
+use crate::worker::{StreamRules, WebBackend, WebGreeting};
 
 /// Makes the rules for connections over TCP and TLS.
 pub(in crate::control) fn stream_rules(
@@ -14,11 +14,16 @@ pub(in crate::control) fn stream_rules(
 ) -> Arc<StreamRules> {
     let values = &config.values;
     let limits = StreamLimits { delay_ms: values.stream_delay, ..StreamLimits::default() };
+    let web_names = values.web_names.iter().map(|HostPattern(name)| name.clone());
+    let greeting = if values.web_proxy.0 { WebGreeting::Proxy } else { WebGreeting::None };
+    let backend = |WebAddress(place)| Arc::new(WebBackend { place, greeting });
+    let web_backend = values.web_backend.clone().map(backend);
     Arc::new(StreamRules {
         tls: certificates.context.clone(),
         proxies: values.proxy_from.clone(),
         limits,
+        web: web_backend.as_ref().map(|_| Arc::new(WebNames::new(web_names))),
+        web_backend,
         most_of_a_source: values.streams_per_source,
-        ..StreamRules::default()
     })
 }
