@@ -90,6 +90,18 @@ fn new_clients_are_sent_to_the_alternate_of_their_family() {
     watcher.kill().and_then(|()| watcher.wait()).expect("our child can be killed");
 }
 
+#[test]
+fn the_name_of_an_alternate_is_looked_up() {
+    let controlled = start(&["--alternate-server", "localhost:3479"]);
+    let mut call = Call::on(&controlled.relay);
+    controlled.relay.process.signal(libc::SIGUSR1);
+    controlled.relay.process.wait_until_it_logs("draining", 1);
+    let answer = Client::new(controlled.relay.v4()).authenticated(allocate());
+    assert_eq!(answer.code(), Some(300));
+    assert_eq!(answer.get(ALTERNATE_SERVER), Some(&[0, 1, 0x0D, 0x97, 127, 0, 0, 1][..]));
+    call.talk();
+}
+
 const ALTERNATE_SERVER: u16 = 0x8023;
 
 #[test]

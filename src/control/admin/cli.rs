@@ -72,7 +72,7 @@ pub(in crate::control) enum AdminCommand {
         #[arg(value_parser = clap::value_parser!(u32).range(0..=604_800))]
         deadline: Option<u32>,
         /// Server that new clients are sent to; one of each family
-        #[arg(long, value_name = "ADDR:PORT", conflicts_with = "cancel", value_parser = server)]
+        #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "cancel", value_parser = server)]
         alternate: Vec<SocketAddr>,
         /// Calls it off: new clients are taken again
         #[arg(long)]

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use ipnet::IpNet;
 
 use super::value::external::StunServer;
+use super::value::server::look_up;
 use crate::control::network::{self, kernel::InterfaceAddress};
 
 /// Public addresses that a route is asked for; nothing is ever sent to them.
@@ -16,6 +17,8 @@ const FAR_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1));
 const FAR_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111));
 
 pub(in crate::control) type Asks = fn(&StunServer, IpAddr) -> Result<Option<IpAddr>, String>;
+
+pub(in crate::control) type LooksUp = fn(&str, u16) -> Result<Vec<SocketAddr>, String>;
 
 /// Addresses and cores of a machine.
 #[derive(Clone, Debug)]
@@ -40,6 +43,8 @@ pub struct Machine {
     /// Has a STUN server say what an address here is called on the other side of a NAT; `None`
     /// where it has no address of that family, and an error of one line where it does not say.
     pub(in crate::control) asks: Asks,
+    /// Looks up every address of a name; an error is one line.
+    pub(in crate::control) looks_up: LooksUp,
 }
 
 impl Machine {
@@ -58,6 +63,7 @@ impl Machine {
             cores,
             binds,
             asks,
+            looks_up: look_up,
         };
         Self::look().unwrap_or_else(|_| blank(cores()))
     }
@@ -85,6 +91,7 @@ impl Machine {
             cores,
             binds,
             asks,
+            looks_up: look_up,
         })
     }
 
@@ -102,6 +109,7 @@ impl Machine {
             cpus: 1,
             binds: |_| true,
             asks: |_, _| Ok(None),
+            looks_up: |_, _| Ok(Vec::new()),
         }
     }
 }

@@ -18,6 +18,7 @@
 //! ```
 
 mod addresses;
+mod alternates;
 mod change;
 mod derived;
 pub(super) mod environment;
@@ -51,9 +52,10 @@ pub use settled::{Config, PairFiles, WorkerPlace};
 pub(crate) use value::Value;
 pub use value::address::PortRange;
 pub(super) use value::address::is_private;
-pub(crate) use value::address::{ExternalIp, MetricsAddress, ServerAddress};
+pub(crate) use value::address::{ExternalIp, MetricsAddress};
 pub use value::choice::{IoChoice, LogFormat};
 pub(crate) use value::credential::Realm;
 pub use value::credential::{Proof, Secret, User, UserKey};
 pub(super) use value::path::ControlPath;
+pub(crate) use value::server::ServerAddress;
 pub(super) use value::web::{HostPattern, WebAddress};

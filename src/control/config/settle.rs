@@ -10,15 +10,17 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::addresses::{self, Addresses, Unfit};
+use super::alternates;
 use super::file::source::{ConfigError, ConfigText, WrittenAt};
 use super::file::users::{Fault, UsersFile};
 use super::machine::Machine;
 use super::schema::{self, Key, Options, Values};
 use super::settled::{Config, WorkerPlace};
-use super::value::address::{MetricsAddress, ServerAddress};
+use super::value::address::MetricsAddress;
 use super::value::credential::{Secret, User};
 use super::value::path::FilePath;
 use super::value::raw::Given;
+use super::value::server::ServerAddress;
 use crate::turn::MAX_SECRETS;
 
 const GENERATED_SECRET_BYTES: usize = 16;
@@ -57,8 +59,10 @@ impl Settling<'_> {
         if secret_is_generated {
             values.secret.insert(0, self.generate_secret()?);
         }
+        let alternates = alternates::find(&values.alternate_server, &listen, self.machine, &[]);
         Ok(Config {
             asked,
+            alternates: alternates.servers,
             listen,
             listen_tls,
             relays,
@@ -188,9 +192,9 @@ impl Settling<'_> {
     ) -> Result<(), ConfigError> {
         let key = &schema::ALTERNATE_SERVER;
         let mut servers: Vec<SocketAddr> = Vec::new();
-        for &Given { value: ServerAddress(server), place } in
-            options.alternate_server.iter().flatten()
-        {
+        for Given { value, place } in options.alternate_server.iter().flatten() {
+            let (ServerAddress::At(server), place) = (value, *place) else { continue };
+            let server = *server;
             if listen.contains(&server) {
                 let problem = format!("{server} is this server itself: write another one");
                 return self.fail(key, Some(place), problem);

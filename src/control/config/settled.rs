@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::addresses::{Addresses, Asked, Unfit};
+use super::alternates::{self, FoundAlternates};
 use super::file::exposure::Exposure;
 use super::file::users::UsersFile;
 use super::machine::Machine;
@@ -30,6 +31,9 @@ pub struct Config {
     pub relays: Vec<RelayAddress>,
     /// Addresses that were asked for by name and that this machine does not have yet.
     pub missing: Vec<IpAddr>,
+    /// Where new clients are sent while draining, as far as names could be looked up; one of each
+    /// family at most, none an own one.
+    pub alternates: Vec<SocketAddr>,
     /// The value of every key; of total-quota no more than there are relay ports, of secret the one
     /// that was made for this run, too.
     pub values: Values,
@@ -67,13 +71,6 @@ pub struct PairFiles {
 pub struct WorkerPlace {
     /// Index of the core that the worker is pinned to.
     pub core: usize,
-}
-
-impl Values {
-    /// Where new clients are sent while draining; one of each family at most, none an own one.
-    pub(in crate::control) fn alternates(&self) -> Vec<SocketAddr> {
-        self.alternate_server.iter().map(|server| server.0).collect()
-    }
 }
 
 impl Config {
@@ -128,6 +125,11 @@ impl Config {
     /// How many relay addresses there may be at a time, now or later.
     pub(in crate::control) fn most_relays(&self) -> usize {
         self.asked.most_relays().max(self.relays.len())
+    }
+
+    /// What the servers that clients are sent to while draining come to now.
+    pub(in crate::control) fn find_alternates(&self, machine: &Machine) -> FoundAlternates {
+        alternates::find(&self.values.alternate_server, &self.listen, machine, &self.alternates)
     }
 
     /// What the addresses that were asked for come to on a machine that may have changed.

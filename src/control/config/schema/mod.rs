@@ -25,12 +25,13 @@ use key::keys;
 use streams::with_stream_keys;
 
 use super::file::source::{ConfigError, ConfigText, WrittenAt};
-use super::value::address::{MetricsAddress, PortRange, ServerAddress, TlsAddress};
+use super::value::address::{MetricsAddress, PortRange, TlsAddress};
 use super::value::choice::{IoChoice, LogFormat, Switch};
 use super::value::credential::{Realm, Secret, User};
 use super::value::external::ExternalAddress;
 use super::value::path::{ControlPath, FilePath};
 use super::value::raw::{How, Many, Maybe, One, flag};
+use super::value::server::ServerAddress;
 use super::value::web::{HostPattern, WebAddress};
 use crate::turn::{OnReallocate, Settings};
 use crate::wire::ChannelRange;
@@ -267,11 +268,12 @@ with_stream_keys! {
     }
 
     "alternate-server" ALTERNATE_SERVER alternate_server: Many<ServerAddress>, Live {
-        unit: "ADDR:PORT",
+        unit: "HOST[:PORT]",
         default: Preset::Words("none"),
         bounds: Bounds::Words("one of each family; none of `listen`"),
         doc: "Server that new clients are sent to while this one drains (300 Try Alternate). \
-               Clients of a family without one are told 508.",
+               A name is looked up again once a minute. Clients of a family without one are told \
+               508.",
         example: "198.51.100.2:3478",
     }
 

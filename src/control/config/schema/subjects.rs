@@ -9,6 +9,7 @@ const SUBJECTS: [(&str, &[&str]); 9] = [
         "Connections (TCP and TLS)",
         &[
             "tcp",
+            "tcp-relay",
             "tls-certificate",
             "tls-key",
             "listen-tls",

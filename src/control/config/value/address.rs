@@ -79,31 +79,6 @@ fn listening(text: &str, port: u16) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
-/// Another server, as clients reach it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ServerAddress(pub(crate) SocketAddr);
-
-impl ServerAddress {
-    /// Reads the address of a server from the command line.
-    pub(crate) fn read_flag(text: &str) -> Result<SocketAddr, String> {
-        Self::read(text).map(|server| server.0)
-    }
-}
-
-impl Value for ServerAddress {
-    fn read(text: &str) -> Result<Self, String> {
-        let address = SocketAddr::read(text)?;
-        if address.ip().is_unspecified() {
-            return Err(format!("'{text}' stands for no single address: write the address itself"));
-        }
-        Ok(Self(address))
-    }
-
-    fn written(&self) -> toml::Value {
-        self.0.to_string().into()
-    }
-}
-
 /// Where numbers are shown; a port alone is on loopback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MetricsAddress(pub(crate) SocketAddr);

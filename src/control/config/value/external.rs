@@ -59,13 +59,19 @@ fn stun_server(text: &str) -> Result<StunServer, String> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Ok(StunServer { host: ip.to_string(), port: STUN_PORT });
     }
+    let (host, port) = host_and_port(text).ok_or_else(wrong)?;
+    Ok(StunServer { host, port })
+}
+
+/// Reads `HOST[:PORT]`, the host by name.
+pub(super) fn host_and_port(text: &str) -> Option<(String, u16)> {
     let (host, port) = match text.split_once(':') {
-        Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
+        Some((host, port)) => (host, port.parse().ok()?),
         None => (text, STUN_PORT),
     };
     let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let is_name = (1..=HOST_BYTES).contains(&host.len()) && host.bytes().all(is_of_a_name);
-    if is_name && port != 0 { Ok(StunServer { host: host.to_owned(), port }) } else { Err(wrong()) }
+    (is_name && port != 0).then(|| (host.to_owned(), port))
 }
 
 #[cfg(test)]

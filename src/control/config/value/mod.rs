@@ -10,6 +10,7 @@ pub(super) mod credential;
 pub(super) mod external;
 pub(super) mod path;
 pub(super) mod raw;
+pub(super) mod server;
 pub(super) mod web;
 
 use super::schema::key::Key;

@@ -29,7 +29,7 @@ impl<W: WorkerControl> Supervisor<W> {
         let config = self.reload.config();
         let (servers, deadline) = match &self.drain {
             Some(drain) => (drain.servers.clone(), drain.deadline),
-            None => (config.values.alternates(), from_now(config.values.drain_deadline)),
+            None => (config.alternates.clone(), from_now(config.values.drain_deadline)),
         };
         let servers = if request.alternate.is_empty() { servers } else { request.alternate };
         if let Some(own) = servers.iter().find(|server| config.listen.contains(server)) {

@@ -121,6 +121,9 @@ impl Reload {
     pub(in crate::control) fn look(&self, machine: Machine) -> Result<Looked, String> {
         let addresses = self.holds.addresses_on(&machine)?;
         let mut holds = (*self.holds).clone();
+        let alternates = self.holds.find_alternates(&machine);
+        alternates.problems.iter().for_each(|problem| warn!("alternate-server: {problem}"));
+        holds.alternates = alternates.servers;
         holds.take(addresses, machine.local);
         let rules = |config: &Config| (policy(config), config.own_sockets());
         let differs = rules(&holds) != rules(&self.holds);
