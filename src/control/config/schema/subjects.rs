@@ -9,7 +9,6 @@ const SUBJECTS: [(&str, &[&str]); 9] = [
         "Connections (TCP and TLS)",
         &[
             "tcp",
-            "tcp-relay",
             "tls-certificate",
             "tls-key",
             "listen-tls",
