@@ -19,7 +19,8 @@
 //! operator.rs   somebody who changes the rules, drains, ends sessions
 //! trouble.rs    what goes wrong beside the network
 //! tally.rs      what stories have seen, added up
-//! holding.rs    packets that are held for company, on a clock of microseconds
+//! holding.rs    packets that are held for company, on a clock of nanoseconds
+//! ending.rs     the end of the process beside a slow reader
 //! torn.rs       requests that reach two workers
 //! run.rs        the loop, and what holds after every step
 //! ```
@@ -31,6 +32,7 @@
 mod client;
 mod connecting;
 mod driver;
+mod ending;
 mod forwarder;
 mod hold;
 mod holding;

@@ -45,8 +45,10 @@ impl Server {
         self.tell_refused_strangers(now.mono_ms);
     }
 
-    /// Ends every allocation and reservation, for the log's sake, before the process ends.
+    /// Ends every allocation and reservation, for the log's sake, before the process ends. No new
+    /// ones are made from now on, as if it [drained](Self::drain).
     pub fn shut_down(&mut self, now: Now) {
+        self.draining.get_or_insert_default();
         for id in self.allocations.ids() {
             self.end_allocation(now, id, Cause::Shutdown);
         }

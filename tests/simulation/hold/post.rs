@@ -60,7 +60,8 @@ impl Story {
                 self.settle_news(worker, None);
                 let mut left = self.model.allocations.values();
                 assert!(left.all(|allocation| allocation.worker != worker), "not shut down");
-                self.model.operated[index].drains = Some(false);
+                self.model.operated[index].drains.get_or_insert(false);
+                self.model.streams.refusing.insert(worker);
                 self.drain_streams(worker);
             }
         }

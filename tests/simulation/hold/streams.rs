@@ -46,6 +46,13 @@ impl Story {
     }
 
     fn accepted(&mut self, worker: u8, client: SocketAddr) {
+        if self.model.streams.refusing.contains(&worker) {
+            let deed = self.deeds.pop_front();
+            let is_refused =
+                matches!(deed, Some(Deed::HungUp(it, HangUpHow::Reset)) if it == client);
+            assert!(is_refused, "{client} is taken by a worker that ends: {deed:?}");
+            return self.model.streams.end(client, HangUp::ServerEnds);
+        }
         self.model.streams.accepted += 1;
         let (now_ms, serial) = (self.now_ms, self.model.streams.accepted);
         self.stream(client).accepted(now_ms, serial);

@@ -2,7 +2,7 @@
 //! before, and what waits for a client to read.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
 };
 
@@ -240,6 +240,8 @@ pub(crate) struct Streams {
     pub(crate) skipped_early: u64,
     /// Media that waited for clients whose connections ended.
     pub(crate) lost: u64,
+    /// Workers that are about to end, and take nobody.
+    pub(crate) refusing: BTreeSet<u8>,
     /// Connections of a worker at a time.
     pub(crate) most: usize,
 }
