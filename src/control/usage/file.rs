@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
+#[cfg(not(target_env = "musl"))]
 use tokio_uring::buf::BoundedBuf;
 use tracing::{info, warn};
 
@@ -31,6 +32,7 @@ pub(super) struct File {
 }
 
 enum Handle {
+    #[cfg(not(target_env = "musl"))]
     Ring(tokio_uring::fs::File),
     Pool(Arc<std::fs::File>),
     /// A pipe that cannot be opened before it has a reader.
@@ -104,6 +106,7 @@ impl File {
         match &self.handle {
             Handle::NoReader => (Err(io::Error::from_raw_os_error(libc::ENXIO)), bytes),
             // Where a file is appended to, the place named here does not count.
+            #[cfg(not(target_env = "musl"))]
             Handle::Ring(file) => {
                 let (written, rest) = file.write_at(bytes.slice(from..), 0).submit().await;
                 (written, rest.into_inner())
@@ -120,11 +123,13 @@ impl File {
     }
 }
 
+#[cfg_attr(target_env = "musl", expect(unused_variables, reason = "there is no ring for files"))]
 fn open(path: &Path, has_ring: bool) -> io::Result<Handle> {
     let mut options = OpenOptions::new();
     // To a file on a disk O_NONBLOCK means nothing.
     options.append(true).create(true).mode(MODE).custom_flags(libc::O_NONBLOCK);
     match options.open(path) {
+        #[cfg(not(target_env = "musl"))]
         // A ring would wait for the reader of a full pipe, O_NONBLOCK or not, and end with it.
         Ok(file) if has_ring && !file.metadata()?.file_type().is_fifo() => {
             Ok(Handle::Ring(tokio_uring::fs::File::from_std(file)))

@@ -98,7 +98,9 @@ impl Gather {
     ) -> impl Iterator<Item = &[libc::iovec]> {
         let header = &self.messages[index].header;
         let first = self.position(header.msg_iov);
-        let mut rest = &self.iovecs[first..first + header.msg_iovlen];
+        // Its type differs from one C library to the other.
+        let entries: usize = header.msg_iovlen as _;
+        let mut rest = &self.iovecs[first..first + entries];
         std::iter::from_fn(move || {
             let (datagram, behind) = rest.split_at(one_datagram(rest, segment_bytes)?);
             rest = behind;

@@ -196,7 +196,9 @@ impl ReceiveBatch {
         lease.set_range(PAYLOAD_START..PAYLOAD_START + payload_bytes);
         let name = self.names[index].get(..header.msg_hdr.msg_namelen as usize)?;
         let from = address::decode(name)?;
-        let control = self.controls[index].0.get(..header.msg_hdr.msg_controllen)?;
+        // Its type differs from one C library to the other.
+        let control_bytes: usize = header.msg_hdr.msg_controllen as _;
+        let control = self.controls[index].0.get(..control_bytes)?;
         let segment_bytes = segment_bytes(control).unwrap_or(payload_bytes);
         let cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         (!cut).then_some(Arrived { from, segment_bytes, lease })

@@ -9,9 +9,11 @@ use std::io;
 use crate::control::config::IoChoice;
 
 /// Submission entries of the control thread's ring; a few files at a time are all it moves.
+#[cfg(not(target_env = "musl"))]
 const RING_ENTRIES: u32 = 64;
 
 pub(in crate::control) enum Runtime {
+    #[cfg(not(target_env = "musl"))]
     Uring(tokio_uring::Runtime),
     Plain(tokio::runtime::Runtime),
 }
@@ -22,18 +24,13 @@ impl Runtime {
         if choice == IoChoice::Portable {
             return plain();
         }
-        match tokio_uring::Runtime::new(tokio_uring::builder().entries(RING_ENTRIES)) {
-            Ok(runtime) => Ok(Self::Uring(runtime)),
-            Err(error) => {
-                tracing::debug!(%error, "the control thread goes without io_uring");
-                plain()
-            }
-        }
+        with_ring()
     }
 
     /// Whether files go through a ring.
     pub(in crate::control) fn has_ring(&self) -> bool {
         match self {
+            #[cfg(not(target_env = "musl"))]
             Self::Uring(_) => true,
             Self::Plain(_) => false,
         }
@@ -41,6 +38,7 @@ impl Runtime {
 
     pub(in crate::control) fn block_on<F: Future>(&self, future: F) -> F::Output {
         match self {
+            #[cfg(not(target_env = "musl"))]
             Self::Uring(runtime) => runtime.block_on(future),
             Self::Plain(runtime) => runtime.block_on(future),
         }
@@ -50,10 +48,28 @@ impl Runtime {
     /// for a write to a disk that never answers.
     pub(in crate::control) fn leave(self) {
         match self {
+            #[cfg(not(target_env = "musl"))]
             Self::Uring(runtime) => std::mem::forget(runtime),
             Self::Plain(runtime) => runtime.shutdown_background(),
         }
     }
+}
+
+#[cfg(not(target_env = "musl"))]
+fn with_ring() -> io::Result<Runtime> {
+    match tokio_uring::Runtime::new(tokio_uring::builder().entries(RING_ENTRIES)) {
+        Ok(runtime) => Ok(Runtime::Uring(runtime)),
+        Err(error) => {
+            tracing::debug!(%error, "the control thread goes without io_uring");
+            plain()
+        }
+    }
+}
+
+/// tokio-uring does not build for musl.
+#[cfg(target_env = "musl")]
+fn with_ring() -> io::Result<Runtime> {
+    plain()
 }
 
 fn plain() -> io::Result<Runtime> {
