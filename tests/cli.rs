@@ -137,11 +137,27 @@ fn credentials_can_be_used_as_they_are_printed() {
     assert!((0..=60).contains(&(expiry.parse::<i64>().unwrap() - now.as_secs().cast_signed())));
     assert_eq!(user, "alice");
     let ice: serde_json::Value = serde_json::from_str(&value("iceServers: ")).unwrap();
-    assert_eq!(ice[0]["urls"][1], "turn:h:3478?transport=udp");
+    let urls = serde_json::json!(["stun:h:3478", "turn:h:3478", "turn:h:3478?transport=tcp"]);
+    assert_eq!(ice[0]["urls"], urls);
     assert_eq!(ice[0]["username"], username);
     assert_eq!(ice[0]["credential"], password);
     let expected = uturn::wire::time_limited_password(b"looking-glass", username.as_bytes());
     assert_eq!(password, expected.as_str());
+}
+
+#[test]
+fn credentials_name_the_transports_of_the_servers_file() {
+    let file =
+        File::with("ice", "listen = ['127.0.0.1:3400']\ntcp = 'off'\nsecret = ['a-secret']\n");
+    let urls = |more: &[&str]| {
+        let words = [&["credentials", "--config", file.path()], more].concat();
+        let printed = stdout(&uturn(&words));
+        let ice = printed.lines().find_map(|line| line.strip_prefix("iceServers: "));
+        let ice: serde_json::Value = serde_json::from_str(ice.expect("a line")).expect("JSON");
+        ice[0]["urls"].clone()
+    };
+    assert_eq!(urls(&["--host", "h"]), serde_json::json!(["stun:h:3400", "turn:h:3400"]));
+    assert_eq!(urls(&[]), serde_json::json!(["stun:127.0.0.1:3400", "turn:127.0.0.1:3400"]));
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn a_first_start_says_all_that_is_needed_to_use_it() {
     let listen = free();
     let (status, _, banner) = Server::start(listen, &[]).end("TERM");
     assert_eq!(status, Some(0));
-    let url = format!("turn:{listen}?transport=udp");
+    let url = format!("turn:{listen}");
     for part in ["secret", "username", "password", &listen.to_string(), &url, "on cores", "private"]
     {
         assert!(banner.contains(part), "{part} is not in:\n{banner}");

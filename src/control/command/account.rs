@@ -38,9 +38,8 @@ impl SecretArgs {
     }
 
     /// The secret that a command cannot do without.
-    pub(super) fn needed_secret(&self) -> Result<Secret, String> {
-        let config = self.config()?;
-        self.secret(config.as_ref())?.ok_or_else(|| match &self.config {
+    pub(super) fn needed_secret(&self, config: Option<&Config>) -> Result<Secret, String> {
+        self.secret(config)?.ok_or_else(|| match &self.config {
             Some(file) => format!("{}: secret: the file has none", file.display()),
             None => {
                 format!("no secret: name the server's file with --config, or set {SECRET_VARIABLE}")

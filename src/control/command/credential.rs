@@ -37,19 +37,15 @@ impl Credential {
     }
 
     /// Writes the `iceServers` value of an `RTCConfiguration`, as JSON in one line.
-    pub fn ice_servers(&self, endpoint: &str) -> String {
-        let server = IceServer {
-            urls: [format!("stun:{endpoint}"), format!("turn:{endpoint}?transport=udp")],
-            username: &self.username,
-            credential: &self.password,
-        };
+    pub fn ice_servers(&self, urls: &[String]) -> String {
+        let server = IceServer { urls, username: &self.username, credential: &self.password };
         serde_json::to_string(&[server]).expect("strings are always JSON")
     }
 }
 
 #[derive(Serialize)]
 struct IceServer<'a> {
-    urls: [String; 2],
+    urls: &'a [String],
     username: &'a str,
     credential: &'a str,
 }

@@ -3,20 +3,16 @@
 //! The username says until when it is valid, the password proves that it was made with the shared
 //! secret; the server keeps nothing.
 
-use std::net::{IpAddr, SocketAddr};
-
 use clap::Args;
 
 use super::account::SecretArgs;
 use super::credential::{Credential, DEFAULT_TTL_S, DEFAULT_USER, now_s};
-use crate::control::config::Machine;
+use super::ice;
 
 /// Ten years; beyond this a credential is no longer time-limited.
 const MAX_TTL_S: u32 = 315_360_000;
 /// USERNAME has fewer than 509 bytes (RFC 8489 §14.3), of which the time and ':' take 21 at most.
 const USER_MAX_BYTES: usize = 487;
-/// Where STUN is, when nothing else is said (RFC 8489 §8.6).
-pub(super) const STUN_PORT: u16 = 3478;
 
 /// Arguments of `uturn credentials`.
 #[derive(Args, Clone, Debug)]
@@ -30,8 +26,8 @@ pub struct CredentialsArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TTL_S)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_TTL_S)))]
     ttl: u32,
-    /// Name or address, and port if it is not 3478, that clients reach the server at [default: the
-    /// address of this machine]
+    /// Name or address, and port if it is not that of --config or 3478, that clients reach the
+    /// server at [default: the address that it gives its clients]
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
 }
@@ -41,27 +37,14 @@ pub struct CredentialsArgs {
 /// # Errors
 /// No secret was given, or the file that should hold it cannot be read.
 pub(in crate::control) fn printed(args: &CredentialsArgs) -> Result<String, String> {
-    let secret = args.secret.needed_secret()?;
+    let config = args.secret.config()?;
+    let secret = args.secret.needed_secret(config.as_ref())?;
     let expiry_s = now_s() + u64::from(args.ttl);
     let credential = Credential::until(expiry_s, &args.user, &secret);
-    let host = args.host.clone().unwrap_or_else(own_host);
-    let ice_servers = credential.ice_servers(&endpoint(&host));
+    let urls = ice::urls(config.as_ref(), args.host.as_deref());
+    let ice_servers = credential.ice_servers(&urls);
     let Credential { username, password } = credential;
     Ok(format!("username: {username}\npassword: {password}\niceServers: {ice_servers}\n"))
-}
-
-/// Adds the port to a name or address without one, and brackets to an IPv6 address.
-pub(super) fn endpoint(host: &str) -> String {
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return SocketAddr::new(ip, STUN_PORT).to_string();
-    }
-    let has_port = host.contains(':');
-    if has_port { host.to_owned() } else { format!("{host}:{STUN_PORT}") }
-}
-
-fn own_host() -> String {
-    let routed = Machine::this().routed;
-    routed.first().map_or_else(|| "localhost".to_owned(), IpAddr::to_string)
 }
 
 fn user(text: &str) -> Result<String, String> {
@@ -73,7 +56,7 @@ fn user(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Credential, endpoint};
+    use super::{Credential, ice};
     use crate::control::config::Secret;
 
     fn credential() -> Credential {
@@ -89,23 +72,10 @@ mod tests {
 
     #[test]
     fn a_browser_can_take_the_ice_servers_as_they_are() {
-        let json = credential().ice_servers("turn.example.org:3478");
+        let json = credential().ice_servers(&ice::urls(None, Some("turn.example.org")));
         let [server]: [serde_json::Value; 1] = serde_json::from_str(&json).unwrap();
-        assert_eq!(server["urls"][1], "turn:turn.example.org:3478?transport=udp");
+        assert_eq!(server["urls"][1], "turn:turn.example.org:3478");
         assert_eq!(server["username"], credential().username);
         assert_eq!(server["credential"], credential().password);
-    }
-
-    #[test]
-    fn hosts_become_endpoints() {
-        for (host, expected) in [
-            ("turn.example.org", "turn.example.org:3478"),
-            ("turn.example.org:5000", "turn.example.org:5000"),
-            ("192.0.2.1", "192.0.2.1:3478"),
-            ("2001:db8::1", "[2001:db8::1]:3478"),
-            ("[2001:db8::1]:5000", "[2001:db8::1]:5000"),
-        ] {
-            assert_eq!(endpoint(host), expected);
-        }
     }
 }

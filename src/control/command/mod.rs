@@ -1,7 +1,7 @@
 //! The command line and the commands that need no server: [`cli`] parses, [`account`] is who a
 //! command is, [`check`] tries a server as a client, [`credentials`] makes time-limited ones,
-//! [`doctor`] looks at the machine, [`import`] reads coturn's configuration, [`manual`] writes the
-//! manual page and completions.
+//! [`doctor`] looks at the machine, [`ice`] says by which URLs clients come, [`import`] reads
+//! coturn's configuration, [`manual`] writes the manual page and completions.
 
 mod account;
 mod check;
@@ -9,5 +9,6 @@ pub(super) mod cli;
 pub(super) mod credential;
 pub(super) mod credentials;
 pub(super) mod doctor;
+pub(super) mod ice;
 pub(super) mod import;
 pub(super) mod manual;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::account::{self, SecretArgs};
-use super::credentials;
+use super::ice::{self, STUN_PORT};
 use crate::control::config::{Config, User};
 use steps::{Target, try_all};
 
@@ -77,9 +77,10 @@ pub(super) fn check(args: &CheckArgs) -> Result<Checked, String> {
 fn server(args: &CheckArgs, config: Option<&Config>) -> Result<SocketAddr, String> {
     let Some(host) = &args.server else {
         let listening = config.and_then(|config| config.listen.first().copied());
-        return Ok(listening.unwrap_or(SocketAddr::new(LOOPBACK, credentials::STUN_PORT)));
+        return Ok(listening.unwrap_or(SocketAddr::new(LOOPBACK, STUN_PORT)));
     };
-    let endpoint = credentials::endpoint(host);
+    let (name, port) = ice::split(host);
+    let endpoint = format!("{name}:{}", port.unwrap_or(STUN_PORT));
     let mut addresses =
         endpoint.to_socket_addrs().map_err(|error| format!("server: {host}: {error}"))?;
     addresses.next().ok_or_else(|| format!("server: {host}: the name has no address"))

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use tracing::warn;
 
 use crate::control::command::credential::Credential;
+use crate::control::command::ice;
 use crate::control::config::{Config, LogFormat, Secret};
 use crate::control::escape;
 use crate::turn::RelayAddress;
@@ -49,7 +50,7 @@ fn banner(config: &Config, driver: &str, control: Option<&Path>, style: Style) -
     let version = env!("CARGO_PKG_VERSION");
     let mut text = format!("\n  {name}uturn {version}{end}  a TURN/STUN relay on {driver}\n\n");
     field(&mut text, style, "listening", &columns(&config.listen));
-    field(&mut text, style, "over", &["UDP and TCP".to_owned()]);
+    field(&mut text, style, "over", &[transports(config).to_owned()]);
     field(&mut text, style, "TLS alone", &columns(&config.listen_tls));
     field(&mut text, style, "relaying", &relaying(config));
     field(&mut text, style, "realm", &[escape::text(&config.values.realm.0).into_owned()]);
@@ -75,6 +76,15 @@ fn field(text: &mut String, style: Style, label: &str, lines: &[String]) {
     for (index, line) in lines.iter().enumerate() {
         let label = if index == 0 { label } else { "" };
         text.push_str(&format!("  {dim}{label:<INDENT$}{end}{line}\n"));
+    }
+}
+
+/// What the addresses above are heard on.
+fn transports(config: &Config) -> &'static str {
+    match (config.values.tcp.0, config.listen_tls.is_empty()) {
+        (false, _) => "UDP",
+        (true, true) => "UDP and TCP",
+        (true, false) => "UDP, TCP and TLS",
     }
 }
 
@@ -141,21 +151,9 @@ fn invitation(config: &Config, secret: &Secret, style: Style) -> String {
     field(&mut text, style, "secret", &[secret.reveal().to_owned()]);
     field(&mut text, style, "username", std::slice::from_ref(&credential.username));
     field(&mut text, style, "password", &[format!("{}  (valid for a day)", credential.password)]);
-    let ice_servers = credential.ice_servers(&endpoint(config));
+    let ice_servers = credential.ice_servers(&ice::urls(Some(config), None));
     text.push_str(&format!("\n  new RTCPeerConnection({{ iceServers: {ice_servers} }})\n"));
     text
-}
-
-/// The address a client is most likely to reach: the public one behind NAT, else one listened on.
-fn endpoint(config: &Config) -> String {
-    let port = config.listen.first().map_or(0, SocketAddr::port);
-    let heard = |relay: &&RelayAddress| {
-        relay.local != relay.advertised
-            || config.listen.iter().any(|address| address.ip() == relay.local)
-    };
-    let relay =
-        config.relays.iter().find(heard).map(|relay| SocketAddr::new(relay.advertised, port));
-    relay.or(config.listen.first().copied()).map_or_else(String::new, |at| at.to_string())
 }
 
 fn private_warning(relayed: &str, style: Style) -> String {
@@ -194,11 +192,26 @@ mod tests {
             "0 users, 1 secret",
             "control     /run/uturn/control",
             secret,
-            "turn:10.0.0.5:3478?transport=udp",
+            "UDP and TCP",
+            r#""turn:10.0.0.5:3478","turn:10.0.0.5:3478?transport=tcp"]"#,
             "told 10.0.0.5: private",
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
+    }
+
+    #[test]
+    fn every_transport_is_named_and_has_its_url() {
+        let mut config = config();
+        config.listen_tls = vec!["10.0.0.5:5349".parse().unwrap()];
+        let text = banner(&config, "io_uring", None, PLAIN);
+        for part in ["UDP, TCP and TLS\n", r#""turns:10.0.0.5:5349?transport=tcp"]"#] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+        config.values.tcp.0 = false;
+        let text = banner(&config, "io_uring", None, PLAIN);
+        assert!(text.contains("over        UDP\n"), "{text}");
+        assert!(!text.contains("turn:10.0.0.5:3478?transport=tcp"), "{text}");
     }
 
     #[test]
