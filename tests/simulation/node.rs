@@ -9,8 +9,11 @@ use std::{
 
 use uturn::{
     io::Wait,
+    stream::StreamLimits,
     turn::Now,
-    worker::{self, Clock, Limits, Plan, Stage, Tell, VirtualTime, Worker, Workers, assemble},
+    worker::{
+        self, Clock, Limits, Plan, Stage, StreamRules, Tell, VirtualTime, Worker, Workers, assemble,
+    },
 };
 
 use super::{
@@ -90,7 +93,7 @@ impl Node {
             driver: worker::DriverKind::Portable,
             io: uturn::io::Settings { streams: scenario.streams, ..Default::default() },
             reserved_sockets: 1000,
-            stream_rules: Arc::default(),
+            stream_rules: Arc::new(scenario.stream_rules()),
         };
         let listening = SimListeners { machine: machine.clone() };
         let made = machine.clone();
@@ -246,6 +249,12 @@ impl Node {
 }
 
 impl Scenario {
+    fn stream_rules(&self) -> StreamRules {
+        let queued_bytes = self.queued_bytes;
+        let limits = StreamLimits { queued_bytes, ..Default::default() };
+        StreamRules { limits, ..Default::default() }
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         Limits { per_user: Some(self.user_quota), total: Some(self.total_quota) }
     }

@@ -69,6 +69,8 @@ pub(crate) struct Scenario {
     pub(crate) faults: Faults,
     /// Connections that a worker may have.
     pub(crate) streams: u32,
+    /// Bytes that may wait for a client that connects.
+    pub(crate) queued_bytes: u32,
     /// Whether workers stall, clocks jump and flows are spread anew.
     pub(crate) has_trouble: bool,
 }
@@ -125,6 +127,7 @@ impl Scenario {
                 Faults { refused: 5, no_buffer: 2, broken: 50, unsent: 5 },
             ]),
             streams: *rng.pick(&[2, 8, 1000]),
+            queued_bytes: *rng.pick(&[100, 512 * 1_024]),
             has_trouble: rng.percent(60),
         }
     }

@@ -61,6 +61,7 @@ pub(crate) struct Tally {
     pub(crate) frames_cut: u64,
     pub(crate) to_streams: u64,
     pub(crate) media_late: u64,
+    pub(crate) media_full: u64,
     pub(crate) disconnected: u64,
     pub(crate) abandoned: u64,
     pub(crate) unheard: u64,
@@ -72,7 +73,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    fn counts(&mut self) -> [&mut u64; 43] {
+    fn counts(&mut self) -> [&mut u64; 44] {
         [
             &mut self.steps,
             &mut self.turns,
@@ -114,6 +115,7 @@ impl Tally {
             &mut self.frames_cut,
             &mut self.to_streams,
             &mut self.media_late,
+            &mut self.media_full,
             &mut self.disconnected,
             &mut self.abandoned,
             &mut self.unheard,

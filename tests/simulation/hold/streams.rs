@@ -251,7 +251,7 @@ impl Story {
     }
 
     /// Workers have counted what has become of connections as the model has.
-    pub(crate) fn check_streams(&self) {
+    pub(crate) fn check_streams(&mut self) {
         let workers = self.node.workers.iter().flatten().map(|it| it.snapshot().streams);
         let all: Vec<_> = workers.chain(self.gone.iter().map(|it| it.streams)).collect();
         let sum = |of: fn(&uturn::worker::StreamCounters) -> u64| all.iter().map(of).sum::<u64>();
@@ -264,8 +264,9 @@ impl Story {
         }
         let dropped = sum(|it| it.dropped_late) + sum(|it| it.dropped_full);
         assert!(streams.skipped_early <= sum(|it| it.dropped_full));
-        assert!((streams.skipped..=streams.skipped + streams.lost).contains(&dropped));
+        assert!((streams.skipped..=streams.skipped + streams.unshown()).contains(&dropped));
         assert_eq!(sum(|it| it.dropped_gone), 0);
+        self.tally.media_full = sum(|it| it.dropped_full);
         if !self.is_shut_down {
             let open = streams.open.values().filter(|it| it.serial.is_some());
             let strangers = open.clone().filter(|it| it.is_stranger);

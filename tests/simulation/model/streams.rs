@@ -98,6 +98,8 @@ pub(crate) struct Stream {
     carried: usize,
     pub(crate) answers: VecDeque<Owed>,
     pub(crate) media: VecDeque<Media>,
+    /// Media that waited when it began to drain.
+    lost: u64,
     /// A write is under way; what comes after it.
     pub(crate) writing: Option<Option<HangUp>>,
 }
@@ -118,6 +120,7 @@ impl Stream {
             carried: 0,
             answers: VecDeque::new(),
             media: VecDeque::new(),
+            lost: 0,
             writing: None,
         }
     }
@@ -189,7 +192,7 @@ impl Stream {
         }
         self.stage = Stage::Draining(reason);
         (self.stage_ms, self.frame_ms) = (now_ms + DRAINING_MS, u64::MAX);
-        self.media.clear();
+        self.lost += self.media.drain(..).count() as u64;
     }
 
     pub(crate) fn writes(&mut self, now_ms: u64) {
@@ -262,8 +265,14 @@ impl Streams {
 
     pub(crate) fn end(&mut self, client: SocketAddr, reason: HangUp) {
         let stream = self.open.remove(&client).expect("one that is there");
-        self.lost += stream.media.len() as u64;
+        self.lost += stream.lost + stream.media.len() as u64;
         *self.hang_ups.entry(reason).or_default() += 1;
+    }
+
+    /// Media that may have been dropped and that no write has shown to be.
+    pub(crate) fn unshown(&self) -> u64 {
+        let waiting = self.open.values().map(|it| it.lost + it.media.len() as u64);
+        self.lost + waiting.sum::<u64>()
     }
 
     /// Those of a worker that have something to say.
