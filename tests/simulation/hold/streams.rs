@@ -214,7 +214,7 @@ impl Story {
             assert!(!media.is_late(now_ms), "{media:?} is late for {client}");
             check_frame(media, frame);
         }
-        self.tally.media_late += skipped as u64;
+        self.tally.media_skipped += skipped as u64;
     }
 
     /// An answer is written to its client.
