@@ -79,6 +79,8 @@ reasons! {
     FrameTimeout => "frame_timeout",
     /// More was sent behind a ConnectionBind request than waits for its answer.
     TooMuchHeld => "too_much_held",
+    /// It was to go to the worker that has what it asks for, which had no room.
+    MoveFailed => "move_failed",
     /// No allocation was made in time, or none after the last one ended.
     NoAllocation => "no_allocation",
     /// More answers wait than a client that reads would let wait.

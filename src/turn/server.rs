@@ -211,7 +211,7 @@ impl Server {
         admitted: Option<Admitted>,
         reply: &mut [u8],
     ) -> Verdict {
-        if !self.is_answered(message.method()) {
+        if !self.is_answered(message.method()) && !self.is_refused_connect(now, path, message) {
             return Verdict::Drop(Reason::UnknownMethod);
         }
         if let Err(reason) = self.may_answer(path) {
@@ -253,6 +253,17 @@ impl Server {
             Method::Connect | Method::ConnectionBind => self.settings.tcp_relay,
             Method::Send | Method::Data | Method::ConnectionAttempt | Method::Unknown(_) => false,
         }
+    }
+
+    /// Whether somebody asks an allocation for a connection that has had some, and gets none since
+    /// the settings have changed: its client hears 403 instead of nothing.
+    fn is_refused_connect(&mut self, now: Now, path: Path, message: &Message<'_>) -> bool {
+        if message.method() != Method::Connect {
+            return false;
+        }
+        let known = self.live_allocation(now, path.flow);
+        let allocation = known.and_then(|id| self.allocations.at(id));
+        allocation.is_some_and(|allocation| allocation.connections.is_some())
     }
 
     /// Two servers must not be able to send each other answers for ever, and nobody can be answered

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::link::Link;
+use crate::metrics::{scrape, showing};
 use crate::relay::{LOOPBACK4, Relay, Setup};
 use crate::stun::{Answer, Builder, Class, attribute, method};
 
@@ -26,8 +27,12 @@ fn client(relay: &Relay) -> (Client, SocketAddr) {
     (client, relayed)
 }
 
+fn to(peer: SocketAddr) -> Builder {
+    Builder::request(method::CONNECT).peer(peer)
+}
+
 fn connect(client: &mut Client, peer: SocketAddr) -> Answer {
-    client.authenticated(Builder::request(method::CONNECT).peer(peer))
+    client.authenticated(to(peer))
 }
 
 fn id(message: &Answer) -> Vec<u8> {
@@ -185,4 +190,54 @@ fn it_is_off_unless_it_is_asked_for() {
     client.send(&request);
     client.expect_silence();
     client.allocate();
+}
+
+#[test]
+fn nobody_connects_to_the_metrics_or_to_the_server_itself_whatever_is_allowed() {
+    let (relay, metrics) = showing(Setup::new().with(&["--tcp-relay", "on"]));
+    let (mut client, _) = client(&relay);
+    for peer in [metrics, relay.v4()] {
+        assert_eq!(client.fail(to(peer)), 403, "{peer}");
+    }
+}
+
+// Far sides have half of the places.
+#[test]
+fn whoever_takes_all_connections_to_peers_leaves_room_for_clients() {
+    let words = ["--tcp-relay", "on", "--workers", "1", "--streams", "16"];
+    let (relay, metrics) = showing(Setup::new().with(&words));
+    let (mut greedy, relayed) = client(&relay);
+    let listeners: Vec<_> = (0..8).map(|_| listener()).collect();
+    for (_, peer) in &listeners {
+        assert_eq!(connect(&mut greedy, *peer).class, Class::Success);
+    }
+    let (_one_more, peer) = listener();
+    assert_eq!(greedy.fail(to(peer)), 447);
+    greedy.succeed(Builder::request(method::CREATE_PERMISSION).peer(peer));
+    let mut refused = TcpStream::connect(relayed).expect("the kernel takes it");
+    refused.set_read_timeout(Some(SOON)).expect("a timeout");
+    assert!(matches!(refused.read(&mut [0; 1]), Ok(0) | Err(_)), "it is closed");
+    let others: Vec<_> = (0..3).map(|_| client(&relay)).collect();
+    let numbers = scrape(metrics);
+    assert_eq!(numbers[r#"uturn_far_sides{worker="0"}"#], 8.0);
+    assert_eq!(numbers["uturn_far_sides_refused_total"], 2.0);
+    drop(others);
+}
+
+// Its end is no reason to wait for its end.
+#[test]
+fn a_data_client_that_has_said_all_is_gone_with_its_allocation() {
+    let (relay, metrics) = showing(Setup::new().with(&["--tcp-relay", "on", "--workers", "1"]));
+    let (mut control, _) = client(&relay);
+    let (listener, peer) = listener();
+    let answer = connect(&mut control, peer);
+    let (mut stream, _) = accept(&listener);
+    let data = bind(&relay, &id(&answer), b"");
+    data.stream.shutdown(Shutdown::Write).expect("it is open");
+    assert_eq!(stream.read(&mut [0; 1]).expect("the client's end"), 0);
+    drop(control);
+    let since = std::time::Instant::now();
+    while scrape(metrics)[r#"uturn_streams{worker="0"}"#] > 0.0 {
+        assert!(since.elapsed() < Duration::from_secs(1), "it lingers");
+    }
 }

@@ -89,6 +89,10 @@ impl Streams for SimDriver {
         Ok(machine.sides[self.worker].wires.listen(local))
     }
 
+    fn accept_leftovers(&mut self, _: TcpListener) -> io::Result<AcceptorId> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn stop_accepting(&mut self, _: AcceptorId) {}
 
     fn adopt(&mut self, _: OwnedFd, _: Receive) -> io::Result<StreamId> {

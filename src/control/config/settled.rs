@@ -1,6 +1,6 @@
 //! The settled configuration, and what the rest of the program asks it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -115,6 +115,25 @@ impl Config {
             sockets.extend(here.map(|socket| SocketAddr::new(relay.advertised, socket.port())));
         }
         sockets
+    }
+
+    /// Names where this process serves numbers: one that listens on all addresses is at every one
+    /// of this machine.
+    pub fn own_services(&self) -> Vec<(IpNet, u16)> {
+        let mut services = Vec::new();
+        for socket in &self.metrics {
+            if !socket.ip().is_unspecified() {
+                services.push((IpNet::from(socket.ip()), socket.port()));
+                continue;
+            }
+            let loopback = [
+                IpNet::new_assert(Ipv4Addr::new(127, 0, 0, 0).into(), 8),
+                IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST)),
+            ];
+            let own = self.own().into_iter().chain(loopback);
+            services.extend(own.map(|net| (net, socket.port())));
+        }
+        services
     }
 
     /// Names the advertised relay addresses that no peer on the Internet can reach.

@@ -33,6 +33,7 @@ use super::{
     settings::Settings,
     socket::open::{self as sockets, BufferSizes},
     stream::{
+        acceptor::Claim,
         event::{AcceptorId, HangUpHow, Remote, StreamId},
         stream_set::StreamSet,
         streams::Streams,
@@ -336,7 +337,12 @@ impl<K: Kernel> Driver for Engine<K> {
 impl<K: Kernel> Streams for Engine<K> {
     fn accept(&mut self, listener: TcpListener) -> io::Result<AcceptorId> {
         self.kernel.admit_listener(&listener)?;
-        self.streams.accept(listener)
+        self.streams.accept(listener, Claim::Places)
+    }
+
+    fn accept_leftovers(&mut self, listener: TcpListener) -> io::Result<AcceptorId> {
+        self.kernel.admit_listener(&listener)?;
+        self.streams.accept(listener, Claim::Leftovers)
     }
 
     fn stop_accepting(&mut self, acceptor: AcceptorId) {

@@ -127,11 +127,28 @@ pub fn ensure_stream_free(address: SocketAddr, patience: Duration) -> io::Result
 /// # Errors
 /// What the kernel says to the address: forbidden, or still in use.
 pub fn stream_listening(address: SocketAddr, patience: Duration) -> io::Result<TcpListener> {
+    stream_waiting(address, patience, BACKLOG)
+}
+
+/// Opens a TCP listener for the peers of one client, at an address that no other socket has. Few
+/// connections wait in it.
+///
+/// # Errors
+/// What the kernel says to the address: forbidden, or in use.
+pub fn peers_listening(address: SocketAddr) -> io::Result<TcpListener> {
+    stream_waiting(address, Duration::ZERO, PEERS_BACKLOG)
+}
+
+fn stream_waiting(
+    address: SocketAddr,
+    patience: Duration,
+    backlog: i32,
+) -> io::Result<TcpListener> {
     let socket = patiently(patience, || {
         let socket = stream_listener(address)?;
         socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
+        socket.listen(backlog)?;
         Ok(socket)
     })?;
     Ok(socket.into())
@@ -195,6 +212,8 @@ static STREAM_SETTINGS: [Setting; 7] = [
 
 /// Connections of a listener that wait to be accepted, as far as `net.core.somaxconn` allows.
 const BACKLOG: i32 = 4096;
+/// The same in the listener of one client, for its peers.
+const PEERS_BACKLOG: i32 = 32;
 
 /// Opens a relay socket. Port 0 lets the kernel choose.
 ///

@@ -23,7 +23,7 @@
 //! news.rs         what is to be told, in order; next.rs tells it
 //! ```
 
-mod acceptor;
+pub(in crate::io) mod acceptor;
 mod entry;
 pub(in crate::io) mod event;
 pub(in crate::io) mod kernel;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, os::fd::OwnedFd, time::Instant};
 
 use super::{
-    acceptor::AcceptorPhase,
+    acceptor::{AcceptorPhase, Claim},
     entry::{Progress, Stream, StreamPhase},
     kernel::{Operation, StreamStep, Write},
     news::News,
@@ -47,16 +47,24 @@ impl StreamSet {
         accepted: Result<(OwnedFd, SocketAddr), i32>,
         counters: &mut Counters,
     ) {
-        self.accepting -= 1;
         let Some(acceptor) = self.acceptors.at(key) else { return };
         acceptor.under_way -= 1;
+        let places = match acceptor.claim {
+            Claim::Places => {
+                self.claimed -= 1;
+                self.streams.capacity()
+            }
+            Claim::Leftovers => self.streams.capacity().saturating_sub(self.claimed),
+        };
+        let has_place = self.streams.len() < places;
         match accepted {
             Ok((socket, peer)) if acceptor.phase == AcceptorPhase::Open => {
                 let Some(local) = acceptor.local_of(&socket) else { return };
                 let mut stream = Stream::new(socket, StreamPhase::Open, Receive::Now);
                 stream.is_announced = false;
                 // What was adopted or connected since the accept began may have taken its place.
-                let Some(stream) = self.streams.insert(stream) else {
+                let stream = has_place.then(|| self.streams.insert(stream));
+                let Some(stream) = stream.flatten() else {
                     counters.accepts_refused += 1;
                     return;
                 };

@@ -24,7 +24,7 @@ use bytes::BytesMut;
 use socket2::{Domain, SockAddr, SockRef, Socket};
 
 use super::{
-    acceptor::{Acceptor, AcceptorPhase},
+    acceptor::{Acceptor, AcceptorPhase, Claim},
     entry::{Finish, Progress, Stream, StreamPhase},
     event::{AcceptorId, HangUpHow, Remote, StreamId},
     kernel::{Operation, Shots, StreamKernel, Write},
@@ -33,8 +33,6 @@ use super::{
 };
 use crate::io::{engine::table::Key, event::Receive, socket::open};
 
-/// Accepts of one listener that are under way at a time.
-const ACCEPTS: usize = 8;
 /// Listeners of a driver.
 const ACCEPTORS_MAX: usize = 4096;
 /// How long no connection is taken when the process can have no more descriptors.
@@ -45,8 +43,8 @@ pub(super) const REST: Duration = Duration::from_millis(100);
 pub(in crate::io) struct StreamSet {
     pub(super) acceptors: Numbered<Acceptor>,
     pub(super) streams: Numbered<Stream>,
-    /// Accepts under way; each may become a stream.
-    pub(super) accepting: usize,
+    /// Accepts under way that have a place each.
+    pub(super) claimed: usize,
     /// Until when no connection is taken.
     pub(super) rest_until: Option<Instant>,
     /// Streams whose next step is due.
@@ -64,7 +62,7 @@ impl StreamSet {
         Self {
             acceptors: Numbered::new(ACCEPTORS_MAX),
             streams: Numbered::new(capacity),
-            accepting: 0,
+            claimed: 0,
             rest_until: None,
             work: Vec::new(),
             starved: Vec::new(),
@@ -128,13 +126,12 @@ impl StreamSet {
     fn bring_acceptor_on(&mut self, key: Key, kernel: &mut impl StreamKernel) -> io::Result<()> {
         let Some(acceptor) = self.acceptors.at(key) else { return Ok(()) };
         if acceptor.phase == AcceptorPhase::Open {
-            let taken = self.streams.len() + self.accepting;
-            let free = self.streams.capacity().saturating_sub(taken);
-            let more = free.min(ACCEPTS - acceptor.under_way);
+            let free = self.streams.capacity().saturating_sub(self.streams.len() + self.claimed);
+            let more = free.min(acceptor.claim.accepts() - acceptor.under_way);
             for _ in 0..if self.rest_until.is_none() { more } else { 0 } {
                 kernel.accept(key, &acceptor.listener)?;
                 acceptor.under_way += 1;
-                self.accepting += 1;
+                self.claimed += usize::from(acceptor.claim == Claim::Places);
             }
         } else if acceptor.under_way > 0 && !acceptor.is_stopping {
             acceptor.is_stopping = true;
@@ -200,8 +197,12 @@ impl StreamSet {
         }
     }
 
-    pub(in crate::io) fn accept(&mut self, listener: TcpListener) -> io::Result<AcceptorId> {
-        let key = self.acceptors.insert(Acceptor::new(listener)?).ok_or_else(full)?;
+    pub(in crate::io) fn accept(
+        &mut self,
+        listener: TcpListener,
+        claim: Claim,
+    ) -> io::Result<AcceptorId> {
+        let key = self.acceptors.insert(Acceptor::new(listener, claim)?).ok_or_else(full)?;
         Ok(AcceptorId(key.slot))
     }
 

@@ -21,6 +21,14 @@ pub trait Streams {
     /// When there are too many listeners (`EMFILE`), or the kernel does not take the listener.
     fn accept(&mut self, listener: TcpListener) -> io::Result<AcceptorId>;
 
+    /// The same for a listener of which there may be many, and whose connections are of less worth:
+    /// they are taken one at a time, into places that no accept of another listener waits for.
+    /// Where none is left they are closed at once.
+    ///
+    /// # Errors
+    /// Those of [`accept`](Self::accept).
+    fn accept_leftovers(&mut self, listener: TcpListener) -> io::Result<AcceptorId>;
+
     /// Takes no more connections, and closes the listener: its address is free when this returns.
     /// None of it surfaces after this call; those that wait in the backlog are reset by the kernel.
     /// The id must not be used any more.

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
+
 use crate::turn::{
     allocation::meter::RateLimits, auth::authenticator::Authenticator, policy::PeerPolicy,
 };
@@ -37,6 +39,9 @@ pub struct Settings {
     /// The listening sockets of this process, wildcards spelt out and under every name the machine
     /// has. Nothing that comes from one of them is answered.
     pub own_sockets: Vec<SocketAddr>,
+    /// What else this process serves on TCP, such as metrics: networks and ports. Nobody connects
+    /// to them, nor to [`Settings::own_sockets`], from a relayed address.
+    pub own_services: Vec<(IpNet, u16)>,
     /// Who may come in.
     pub authenticator: Authenticator,
     /// Which peers may be reached.
@@ -69,10 +74,18 @@ impl Settings {
             tcp_relay: false,
             on_reallocate: OnReallocate::Refuse,
             own_sockets: Vec::new(),
+            own_services: Vec::new(),
             authenticator,
             policy,
             stranger_bytes_per_s: Self::STRANGER_BYTES_PER_S,
         }
+    }
+
+    /// Whether this process serves something at an address.
+    pub(in crate::turn) fn is_own_service(&self, peer: SocketAddr) -> bool {
+        let is_there =
+            |(net, port): &(IpNet, u16)| *port == peer.port() && net.contains(&peer.ip());
+        self.own_sockets.contains(&peer) || self.own_services.iter().any(is_there)
     }
 
     /// The lifetime granted for one asked for, seconds: more than the maximum becomes the maximum,

@@ -34,6 +34,9 @@ impl Server {
     /// Answers a Connect request that cannot succeed, or lets it wait for its connection.
     pub(in crate::turn) fn connect(&mut self, request: &Request<'_>) -> Result<Answer, Refused> {
         let owner = self.own_allocation(request)?;
+        if !self.settings.tcp_relay {
+            return Err(Refused(ErrorCode::Forbidden));
+        }
         let peer = peer(request.message)?;
         let relay = self.connecting_relay(owner, peer, request.now)?;
         let to = self.permit_connection(peer, relay)?;
@@ -73,9 +76,13 @@ impl Server {
         Ok(relay)
     }
 
-    /// Where a connection to a peer goes: 403 unless it may be made, and for one to oneself.
+    /// Where a connection to a peer goes: 403 unless it may be made, and for one to oneself
+    /// or to what this process serves, whatever the operator allows.
     fn permit_connection(&self, peer: SocketAddr, from: RelayId) -> Result<SocketAddr, Refused> {
         let reach = self.permit(peer.ip())?;
+        if self.settings.is_own_service(peer) {
+            return Err(Refused(ErrorCode::Forbidden));
+        }
         let ours = self.relays.tcp_relay(peer).map(|relay| relay.local);
         match (reach, ours) {
             (Reach::Outside, _) | (Reach::Neighbours, None) => Ok(peer),

@@ -90,8 +90,8 @@ impl<D: Driver> Worker<D> {
     fn listen_for_peers(&mut self, wanted: Socket) -> Bind {
         let Socket { relay, local, .. } = wanted;
         let opened = sockets::ensure_stream_free(local, Duration::ZERO)
-            .and_then(|()| sockets::stream_listening(local, Duration::ZERO))
-            .and_then(|listener| self.driver.accept(listener));
+            .and_then(|()| sockets::peers_listening(local))
+            .and_then(|listener| self.driver.accept_leftovers(listener));
         match opened {
             Ok(acceptor) => {
                 self.sockets.listen_for_peers(relay, acceptor);

@@ -38,6 +38,10 @@ pub const HANDSHAKES: [Handshake; 4] = [
 pub struct PipeCounters {
     /// Pairs whose bytes pass as they are, now.
     pub open: u64,
+    /// Connections to and from peers and to the web backend, now.
+    pub far_sides: u64,
+    /// Those that were not made or taken because there were as many as there may be.
+    pub far_sides_refused: u64,
     /// Connections made to peers (RFC 6062).
     pub connects_made: u64,
     /// Connections to peers that could not be made.

@@ -57,7 +57,10 @@ impl<D: Driver> Worker<D> {
         let counters = &mut self.streams.counters.pipes;
         match self.mailboxes.try_post(worker, Mail::Client(Box::new(moved))) {
             Ok(()) => counters.moved += 1,
-            Err(_) => counters.moves_failed += 1,
+            Err(_) => {
+                counters.moves_failed += 1;
+                self.streams.counters.count(HangUp::MoveFailed);
+            }
         }
     }
 
@@ -66,13 +69,12 @@ impl<D: Driver> Worker<D> {
         let MovedClient { socket, unread, client, request } = moved;
         let Ok(stream) = self.driver.adopt(socket, Receive::Now) else {
             self.streams.counters.pipes.moves_failed += 1;
-            return;
+            return self.streams.counters.count(HangUp::MoveFailed);
         };
         let Client { connection, listener, peer, source, .. } = *client;
         let mut client = Client::new(connection, listener, peer, now.mono_ms);
-        let most = u32::MAX;
-        client.source =
-            source.filter(|source| self.streams.sources.admit(now.mono_ms, *source, most).is_ok());
+        client.source = source;
+        source.into_iter().for_each(|source| self.streams.sources.take_over(source));
         self.streams.insert(stream, client);
         self.receive_bind(now, stream, &request, Hops::One);
         let intake = std::mem::take(&mut self.streams.intake);

@@ -1,6 +1,6 @@
 //! Connections to peers (RFC 6062), as the state machine orders them.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use crate::worker::{
     reactor::Worker,
@@ -16,8 +16,7 @@ impl<D: Driver> Worker<D> {
     /// Connects to a peer from a relayed address.
     pub(in crate::worker) fn connect_peer(&mut self, now: Now, connect: &Connect) {
         let Connect { id, local, peer, .. } = *connect;
-        let remote = Remote::Tcp { from: Some(local), to: peer };
-        match self.driver.connect(remote) {
+        match self.connect_far(Remote::Tcp { from: Some(local), to: peer }) {
             // The state machine has a clock of its own for it.
             Ok(stream) => {
                 let far = Far::new(FarPurpose::Peer(id), u64::MAX);
@@ -28,6 +27,14 @@ impl<D: Driver> Worker<D> {
                 self.server.connected(now, id, Err(NotConnected));
             }
         }
+    }
+
+    /// Connects a far side, if there may be one more.
+    pub(super) fn connect_far(&mut self, remote: Remote<'_>) -> io::Result<StreamId> {
+        if !self.streams.has_far_place() {
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
+        self.driver.connect(remote)
     }
 
     /// A connection that was asked for is there.
@@ -60,14 +67,16 @@ impl<D: Driver> Worker<D> {
         relay: RelayId,
         peer: SocketAddr,
     ) {
-        match self.server.peer_connected(now, relay, peer) {
-            Ok(id) => {
+        let named =
+            self.streams.has_far_place().then(|| self.server.peer_connected(now, relay, peer));
+        match named {
+            Some(Ok(id)) => {
                 self.streams.counters.pipes.peers_taken += 1;
                 let far = Far::connected(FarPurpose::Peer(id));
                 self.streams.insert_far(stream, far);
                 self.pause(stream, None);
             }
-            Err(_) => {
+            Some(Err(_)) | None => {
                 self.streams.counters.pipes.peers_refused += 1;
                 self.streams.refuse(stream);
                 self.driver.hang_up(stream, HangUpHow::Reset);

@@ -137,10 +137,11 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Ends a connection on which all is said. Where the client may still be sending, the kernel
-    /// would answer with a reset that overtakes our last words: its FIN is waited for, for as long
-    /// as the connection drains.
+    /// would answer with a reset that overtakes our last words: its FIN is waited for, unless it is
+    /// there already, for as long as the connection drains.
     fn part(&mut self, now: Now, stream: StreamId, reason: HangUp) {
-        if matches!(reason, HangUp::Left | HangUp::ServerEnds) {
+        let has_finished = self.streams.client(stream).is_some_and(|client| client.ends.heard);
+        if has_finished || matches!(reason, HangUp::Left | HangUp::ServerEnds) {
             return self.hang_up(now, stream, reason, HangUpHow::Close);
         }
         self.leave(now, stream);

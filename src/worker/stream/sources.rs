@@ -87,6 +87,14 @@ impl Sources {
         Ok(())
     }
 
+    /// Notes a connection that another worker has admitted and passed on. It is not judged again,
+    /// and costs its source nothing more.
+    pub(super) fn take_over(&mut self, source: SourceKey) {
+        let known = self.known.entry(source).or_default();
+        known.streams += 1;
+        known.strangers += 1;
+    }
+
     /// Notes that a connection is a stranger's no more.
     pub(super) fn authenticated(&mut self, source: SourceKey) {
         if let Some(known) = self.known.get_mut(&source) {
@@ -189,5 +197,17 @@ mod tests {
         sources.admit(DEBT_MS, source("192.0.2.1"), MOST).unwrap();
         assert_eq!(sources.known.len(), 1);
         assert!(sources.leaving.is_empty());
+    }
+
+    #[test]
+    fn a_connection_that_is_taken_over_is_counted_and_never_judged() {
+        let (mut sources, at) = (Sources::default(), source("192.0.2.1"));
+        while sources.admit(0, at, MOST).is_ok() {}
+        let streams = sources.known[&at].streams;
+        sources.take_over(at);
+        assert_eq!(sources.known[&at].streams, streams + 1);
+        assert_eq!(sources.known[&at].paid_ms, DEBT_MS, "it has been paid for");
+        sources.leave(0, at, true);
+        assert_eq!(sources.known[&at].streams, streams);
     }
 }

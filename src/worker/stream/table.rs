@@ -15,12 +15,15 @@ use crate::worker::stream::{
 };
 use crate::{
     io::StreamId,
-    stream::{Intake, Queued, limits::MOST_RAW_BYTES},
+    stream::{HangUp, Intake, Queued, limits::MOST_RAW_BYTES},
     turn::{ConnectionId, FiveTuple},
 };
 
 /// Connections of a worker that have shown no credentials: one in so many of all there may be.
 const STRANGERS_PART: u32 = 4;
+
+/// Far sides, of all connections of a worker, one in so many: clients always find a place.
+const FAR_SIDES_PART: u32 = 2;
 
 /// How long a connection keeps its place from others of its source without having shown
 /// credentials: some round trips of TLS and TURN on a slow path.
@@ -38,6 +41,7 @@ pub(in crate::worker) struct StreamTable {
     /// Those without credentials, the oldest first; entries of others stand among them.
     strangers: VecDeque<(StreamId, u64)>,
     most_strangers: u32,
+    most_far_sides: u32,
     last_serial: u64,
     /// Those that have something to write.
     pub(super) dirty: Vec<StreamId>,
@@ -60,6 +64,7 @@ impl StreamTable {
             deadlines: Deadlines::default(),
             strangers: VecDeque::new(),
             most_strangers: (most / STRANGERS_PART).max(1),
+            most_far_sides: (most / FAR_SIDES_PART).max(1),
             last_serial: 0,
             dirty: Vec::new(),
             steps: VecDeque::new(),
@@ -130,11 +135,19 @@ impl StreamTable {
         client.is_some_and(|client| client.connection.waiting_bytes() <= MOST_RAW_BYTES)
     }
 
+    /// Whether there may be one more far side; counts one that may not be.
+    pub(super) fn has_far_place(&mut self) -> bool {
+        let has_place = self.counters.pipes.far_sides < u64::from(self.most_far_sides);
+        self.counters.pipes.far_sides_refused += u64::from(!has_place);
+        has_place
+    }
+
     /// Notes the other side of a client.
     pub(super) fn insert_far(&mut self, stream: StreamId, far: Far) {
         if let FarPurpose::Peer(id) = far.purpose {
             self.connections.insert(id, stream);
         }
+        self.counters.pipes.far_sides += 1;
         self.put(stream, Entry::Far(Box::new(far)));
         self.settle(stream);
     }
@@ -174,6 +187,7 @@ impl StreamTable {
             return None;
         };
         *place = Some(Entry::Leaving { is_writing: far.is_writing });
+        self.counters.pipes.far_sides -= 1;
         if let FarPurpose::Peer(id) = far.purpose {
             self.connections.remove(&id);
         }
@@ -256,7 +270,10 @@ impl StreamTable {
         let place = self.entries.get_mut(stream.index());
         let had_a_buffer = match place.and_then(Option::take) {
             Some(Entry::Leaving { is_writing }) => is_writing,
-            Some(Entry::Moving(moving)) => moving.client.writing.is_some(),
+            Some(Entry::Moving(moving)) => {
+                self.counters.count(HangUp::Broke);
+                moving.client.writing.is_some()
+            }
             Some(Entry::Client(_) | Entry::Far(_)) | None => false,
         };
         if had_a_buffer {
@@ -393,5 +410,50 @@ fn resumes_at_ms(reading: Reading) -> u64 {
     match reading {
         Reading { is_paused: true, until_ms } if until_ms > 0 => until_ms,
         Reading { .. } => u64::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::{Connection, ProxyRule, StreamLimits, StreamSetup};
+    use crate::turn::{ListenerId, WorkerIndex};
+
+    fn client() -> Client {
+        let peer = "192.0.2.1:5000".parse().unwrap();
+        let setup = StreamSetup {
+            peer,
+            local: peer,
+            proxy: ProxyRule::Refused,
+            only_tls: false,
+            tls: None,
+            web: None,
+            limits: StreamLimits::default(),
+        };
+        Client::new(Connection::new(0, setup), ListenerId(0), peer, 0)
+    }
+
+    #[test]
+    fn a_client_that_breaks_on_its_way_to_another_worker_is_counted() {
+        let mut table = StreamTable::new(Arc::default(), 8);
+        let stream = StreamId::new(0);
+        table.insert(stream, client());
+        let client = table.take(0, stream).unwrap();
+        table.moves(stream, Moving { client, worker: WorkerIndex(1), request: [].into() });
+        table.forget(stream);
+        assert_eq!(table.counters.hang_ups(HangUp::Broke), 1);
+    }
+
+    #[test]
+    fn far_sides_have_half_of_the_places_and_give_them_back() {
+        let mut table = StreamTable::new(Arc::default(), 4);
+        for place in [0, 1] {
+            assert!(table.has_far_place());
+            table.insert_far(StreamId::new(place), Far::connected(FarPurpose::Web));
+        }
+        assert!(!table.has_far_place());
+        assert_eq!(table.counters.pipes.far_sides_refused, 1);
+        table.take_far(StreamId::new(0)).unwrap();
+        assert!(table.has_far_place());
     }
 }

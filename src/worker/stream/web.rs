@@ -22,8 +22,8 @@ impl<D: Driver> Worker<D> {
         let (peer, server) = (client.connection.client(), client.connection.server());
         let backend = self.streams.rules.web_backend.clone();
         let opened = backend.as_deref().map(|backend| match &backend.place {
-            WebPlace::Tcp(to) => self.driver.connect(Remote::Tcp { from: None, to: *to }),
-            WebPlace::Unix(path) => self.driver.connect(Remote::Unix(path)),
+            WebPlace::Tcp(to) => self.connect_far(Remote::Tcp { from: None, to: *to }),
+            WebPlace::Unix(path) => self.connect_far(Remote::Unix(path)),
         });
         let (Some(backend), Some(Ok(id))) = (backend, &opened) else {
             let error = opened.and_then(Result::err);

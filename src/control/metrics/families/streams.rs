@@ -45,6 +45,14 @@ fn pipes(text: &mut Text, moment: &Moment<'_>) {
                 to the web backend.";
     let head = ("uturn_pipes", MetricKind::Gauge, help);
     each(text, head, answered, |it| it.streams.pipes.open);
+    let help = "Connections to and from peers and to the web backend now: half of a worker's streams \
+                at most.";
+    let head = ("uturn_far_sides", MetricKind::Gauge, help);
+    each(text, head, answered, |it| it.streams.pipes.far_sides);
+    let help = "Of these, those that were not made or taken because there were as many already.";
+    let mut family = text.family("uturn_far_sides_refused_total", MetricKind::Counter, help);
+    let refused: u64 = known.iter().map(|it| it.streams.pipes.far_sides_refused).sum();
+    family.sample(&[], refused);
     let help = "Connections to peers, from peers, and to the web backend, by what became of them.";
     let mut family = text.family("uturn_pipe_ends_total", MetricKind::Counter, help);
     let results: [(&str, &str, Count); 6] = [

@@ -233,6 +233,7 @@ pub(in crate::control) fn settings(config: &Config, nonces: Nonces) -> Settings 
         channel_numbers: config.values.channel_numbers,
         on_reallocate: config.values.on_reallocate,
         own_sockets: config.own_sockets(),
+        own_services: config.own_services(),
         tcp_relay: config.values.tcp_relay.0,
         ..Settings::new(authenticator, policy(config))
     }

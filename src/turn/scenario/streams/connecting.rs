@@ -319,3 +319,30 @@ fn a_tcp_relay_does_not_talk_to_its_own_server() {
     let request = world.write(Method::Binding, Class::Request, |_| {});
     world.says(BOB.at(own.leak()), &request).expect_drop(Reason::OwnSource);
 }
+
+// A reload that turns TCP relays off.
+#[test]
+fn where_there_are_no_new_connections_any_more_a_connect_is_403_and_only_of_an_allocation() {
+    let mut world = allocated();
+    world.reconfigure(|settings| settings.tcp_relay = false);
+    world.connect(ANN, PEER).expect_error(ErrorCode::Forbidden);
+    world.connect(BOB, PEER).expect_drop(Reason::UnknownMethod);
+    world.reconfigure(|settings| settings.tcp_relay = true);
+    assert_eq!(world.connect(ANN, PEER).verdict, Verdict::Pending);
+}
+
+// The operator may allow networks in which the server itself listens.
+#[test]
+fn nobody_connects_to_what_the_server_itself_serves() {
+    let mut world = allocated();
+    world.reconfigure(|settings| {
+        settings.tcp_relay = true;
+        let allowed = ["127.0.0.0/8", "45.0.0.1/32"].map(|net| net.parse().unwrap());
+        settings.policy = PeerPolicy::new(&allowed, &[], &own());
+        settings.own_services = vec![("127.0.0.0/8".parse().unwrap(), 9641)];
+    });
+    for own in ["127.0.0.1:9641", "127.9.9.9:9641", "45.0.0.1:3478"] {
+        world.connect(ANN, own).expect_error(ErrorCode::Forbidden);
+    }
+    assert_eq!(world.connect(ANN, "127.0.0.1:9642").verdict, Verdict::Pending);
+}
