@@ -204,24 +204,25 @@ fn nobody_connects_to_the_metrics_or_to_the_server_itself_whatever_is_allowed() 
 // Far sides have half of the places.
 #[test]
 fn whoever_takes_all_connections_to_peers_leaves_room_for_clients() {
-    let words = ["--tcp-relay", "on", "--workers", "1", "--streams", "16"];
+    let words = ["--tcp-relay", "on", "--workers", "1", "--streams", "64"];
     let (relay, metrics) = showing(Setup::new().with(&words));
-    let (mut greedy, relayed) = client(&relay);
-    let listeners: Vec<_> = (0..8).map(|_| listener()).collect();
-    for (_, peer) in &listeners {
-        assert_eq!(connect(&mut greedy, *peer).class, Class::Success);
+    let listeners: Vec<_> = (0..16).map(|_| listener()).collect();
+    let mut greedy = [(); 2].map(|()| client(&relay).0);
+    for client in &mut greedy {
+        for (_, peer) in &listeners {
+            assert_eq!(connect(client, *peer).class, Class::Success);
+        }
     }
+    let (mut other, relayed) = client(&relay);
     let (_one_more, peer) = listener();
-    assert_eq!(greedy.fail(to(peer)), 447);
-    greedy.succeed(Builder::request(method::CREATE_PERMISSION).peer(peer));
+    assert_eq!(other.fail(to(peer)), 447);
+    other.succeed(Builder::request(method::CREATE_PERMISSION).peer(peer));
     let mut refused = TcpStream::connect(relayed).expect("the kernel takes it");
     refused.set_read_timeout(Some(SOON)).expect("a timeout");
     assert!(matches!(refused.read(&mut [0; 1]), Ok(0) | Err(_)), "it is closed");
-    let others: Vec<_> = (0..3).map(|_| client(&relay)).collect();
     let numbers = scrape(metrics);
-    assert_eq!(numbers[r#"uturn_far_sides{worker="0"}"#], 8.0);
+    assert_eq!(numbers[r#"uturn_far_sides{worker="0"}"#], 32.0);
     assert_eq!(numbers["uturn_far_sides_refused_total"], 2.0);
-    drop(others);
 }
 
 // Its end is no reason to wait for its end.
