@@ -44,4 +44,4 @@ pub use egress::{FrameKind, Queued};
 pub use hang_up::HangUp;
 pub use intake::{Arrival, Intake, Span};
 pub use limits::StreamLimits;
-pub use tls::{Handshake, Pair, TlsContext, TlsError, TlsFault};
+pub use tls::{ClientFault, ClientSession, Handshake, Pair, TlsContext, TlsError, TlsFault};

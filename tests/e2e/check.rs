@@ -1,11 +1,13 @@
 //! `uturn check`: what a working server looks like from outside, and what each fault is called.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::process::Output;
 
 use serde_json::Value;
 
-use crate::relay::{PASSWORD, Relay, Setup, USER, command};
+use crate::machine::{Folder, Ports};
+use crate::relay::{LOOPBACK4, PASSWORD, Relay, Setup, USER, command};
 
 const SECRET: &str = "a-secret-of-some-length";
 
@@ -73,11 +75,11 @@ fn each_fault_is_named_with_its_remedy() {
     let address = closed.local_addr().expect("it is bound");
     let user = format!("{USER}:{PASSWORD}");
     let output = check(address, &["--user", &user]);
-    assert_fails(&output, &["Binding: no answer", "firewall"]);
+    assert_fails(&output, &["nobody answers there over UDP (no answer)", "firewall", "tcp and"]);
     drop(closed);
     assert_fails(
         &check(address, &["--user", &user]),
-        &["nobody listens there", "start the server"],
+        &["nobody answers there over UDP (nobody listens there)", "start the server"],
     );
     let mut holder = crate::client::Client::new(relay.v4());
     holder.allocate();
@@ -93,6 +95,121 @@ fn a_program_can_read_it() {
     assert_eq!(report["server"], relay.v4().to_string());
     let steps = report["steps"].as_array().expect("steps");
     assert!(steps.iter().all(|step| step["ok"] == true && step["ms"].is_number()), "{report}");
+}
+
+/// A relay with TLS on a port of its own, and the certificate that it shows there.
+struct TlsRelay {
+    relay: Relay,
+    tls: SocketAddr,
+    certificate: String,
+    key: String,
+    _folder: Folder,
+    _claim: Ports,
+}
+
+impl TlsRelay {
+    fn start() -> Self {
+        let (folder, claim) = (Folder::new(), Ports::claim());
+        let made = rcgen::generate_simple_self_signed(vec![LOOPBACK4.to_string()]).expect("a pair");
+        let certificate = folder.write("a.pem", &made.cert.pem());
+        let key = folder.write("a.key", &made.signing_key.serialize_pem());
+        let tls = SocketAddr::new(LOOPBACK4, claim.spare());
+        let files = ["--tls-certificate", &certificate, "--tls-key", &key];
+        let setup = Setup::new().secure().with(&files).with(&["--listen-tls", &tls.to_string()]);
+        let relay = setup.start();
+        Self { relay, tls, certificate, key, _folder: folder, _claim: claim }
+    }
+}
+
+#[test]
+fn every_transport_is_tried_step_by_step() {
+    let server = TlsRelay::start();
+    let user = format!("{USER}:{PASSWORD}");
+    for (address, transport, own) in [
+        (server.relay.v4(), "tcp", &["connect"][..]),
+        (server.relay.v4(), "tls", &["connect", "TLS 1.3, certificate of 127.0.0.1", "days left"]),
+        (server.tls, "tls", &["connect", "TLS 1.3"]),
+    ] {
+        let arguments = ["--user", &user, "--transport", transport, "--ca", &server.certificate];
+        let output = check(address, &arguments);
+        let text = text(&output);
+        assert!(output.status.success(), "{text}");
+        assert!(text.contains(&format!("{address} over {transport}")), "{text}");
+        let steps = ["binding", "allocation", "permission", "relay to relay", "release"];
+        for step in own.iter().chain(&steps) {
+            assert!(text.contains(step), "{step} in {text}");
+        }
+    }
+    let all = ["--user", &user, "--transport", "all", "--ca", &server.certificate, "--json"];
+    let output = check(server.relay.v4(), &all);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["works"], true, "{report}");
+    let transports = report["transports"].as_array().expect("a list").iter();
+    let words: Vec<&Value> = transports.map(|report| &report["transport"]).collect();
+    assert_eq!(words, ["udp", "tcp", "tls"]);
+}
+
+#[test]
+fn a_url_says_the_transport_and_the_servers_file_says_all_of_them() {
+    let server = TlsRelay::start();
+    let user = format!("{USER}:{PASSWORD}");
+    let run = |arguments: &[&str]| {
+        let mut command = command();
+        command.args(["check", "--timeout", "1", "--user", &user]).args(arguments);
+        command.output().expect("it runs")
+    };
+    let tls = format!("turns:{}?transport=tcp", server.tls);
+    let tcp = format!("turn:{}?transport=tcp", server.relay.v4());
+    for (url, over) in [(tls, "over tls"), (tcp, "over tcp")] {
+        let output = run(&["--server", &url, "--ca", &server.certificate]);
+        assert!(output.status.success() && text(&output).contains(over), "{}", text(&output));
+    }
+    let TlsRelay { relay, tls, certificate, key, _folder: folder, .. } = &server;
+    let file: PathBuf = folder
+        .write(
+            "uturn.toml",
+            &format!(
+                "listen = ['{}']\nlisten-tls = ['{tls}']\nuser = ['{USER}:{PASSWORD}']\n\
+                 tls-certificate = ['{certificate}']\ntls-key = ['{key}']\n",
+                relay.v4()
+            ),
+        )
+        .into();
+    let output = run(&["--config", file.to_str().expect("a path")]);
+    let text = text(&output);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    for over in ["over udp", "over tcp", "over tls"] {
+        assert!(text.contains(over), "{over} in {text}");
+    }
+}
+
+#[test]
+fn each_fault_of_a_connection_is_named_with_its_remedy() {
+    let server = TlsRelay::start();
+    let user = format!("{USER}:{PASSWORD}");
+    let closed = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let closed = closed.local_addr().expect("it is bound");
+    let plain = Relay::start();
+    for (address, arguments, words) in [
+        (closed, &["--transport", "tcp"][..], &["TCP: nobody listens there", "start the server"]),
+        (closed, &["--transport", "tls"], &["TCP: nobody listens there", "tls-certificate"]),
+        (server.tls, &["--transport", "tls"], &["invalid peer certificate", "--ca"]),
+        (server.tls, &["--transport", "tcp"], &["Binding: ", "TLS alone"]),
+        (
+            plain.v4(),
+            &["--transport", "tls", "--ca", &server.certificate],
+            &["TLS with 127.0.0.1", "tls-certificate"],
+        ),
+    ] {
+        let output = check(address, &[&["--user", &user], arguments].concat());
+        assert_fails(&output, words);
+    }
+    let wrong = format!("{USER}:wrong");
+    for transport in ["tcp", "tls"] {
+        let arguments = ["--transport", transport, "--ca", &server.certificate, "--user", &wrong];
+        let output = check(server.relay.v4(), &arguments);
+        assert_fails(&output, &["Allocate: 401", "secret is not the server's"]);
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(in crate::control) struct CertificateFacts {
 
 impl CertificateFacts {
     /// Reads the leaf of a chain, whenever it holds.
-    pub(super) fn of(leaf: &[u8], path: &Path) -> Result<(Self, i64), UnfitFile> {
+    pub(in crate::control) fn of(leaf: &[u8], path: &Path) -> Result<(Self, i64), UnfitFile> {
         let parsed = X509Certificate::from_der(leaf);
         let (_, leaf) = parsed.map_err(|_| unfit(path, Flaw::BadCertificate))?;
         let names = names(&leaf);

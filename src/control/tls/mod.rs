@@ -12,7 +12,7 @@
 pub(super) mod certificate;
 pub(super) mod flaw;
 pub(super) mod load;
-mod pem;
+pub(super) mod pem;
 pub(super) mod watch;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::control::config::read_bytes;
 const ENCRYPTED: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED"];
 
 /// Reads the certificates of a file, DER, in its order; one at least.
-pub(super) fn chain(path: &Path) -> Result<Vec<Vec<u8>>, UnfitFile> {
+pub(in crate::control) fn chain(path: &Path) -> Result<Vec<Vec<u8>>, UnfitFile> {
     let text = read(path)?;
     let sections = sections(path, &text)?;
     let of_certificates =

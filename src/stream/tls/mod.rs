@@ -7,8 +7,10 @@
 //! ```text
 //! context.rs   certificates, and what all connections share
 //! session.rs   one connection
+//! client.rs    the other side of one, for a command that tries a server
 //! ```
 
+mod client;
 mod context;
 #[cfg(test)]
 mod oracle;
@@ -18,6 +20,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use client::{ClientFault, ClientSession};
 pub use context::{Pair, TlsContext, TlsError, TlsFault};
 pub use session::Handshake;
 pub(super) use session::{SEAL_BYTES, Tls, Unsealed};

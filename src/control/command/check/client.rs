@@ -1,9 +1,10 @@
 //! The client side of TURN, one request at a time: asks, waits, answers a challenge, asks again.
 
-use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use super::link::Link;
+use super::trouble::Trouble;
 use crate::control::command::account;
 use crate::control::config::User;
 use crate::wire::{
@@ -16,22 +17,6 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const CHALLENGES_MAX: usize = 3;
 /// Name, realm and nonce of the longest allowed length fit (RFC 8489 §14.3, §14.9, §14.10).
 const REQUEST_BYTES: usize = 2_560;
-const DATAGRAM_BYTES: usize = 65_535;
-
-/// Why a request came to nothing.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// No answer in time.
-    Silence,
-    /// The machine says that nobody listens there.
-    Closed,
-    /// An answer without what it must carry, or without the server's signature.
-    Nonsense,
-    /// A refusal, and the server that it names instead.
-    Refused { code: u16, instead: Option<SocketAddr> },
-    /// The socket failed.
-    Broken(io::Error),
-}
 
 /// What a server wants signed, and the key to sign with.
 struct Challenge {
@@ -42,7 +27,7 @@ struct Challenge {
 
 /// A client with a socket of its own.
 pub(super) struct Client<'a> {
-    socket: UdpSocket,
+    link: Link,
     server: SocketAddr,
     user: Option<&'a User>,
     challenge: Option<Challenge>,
@@ -52,21 +37,17 @@ pub(super) struct Client<'a> {
 impl<'a> Client<'a> {
     /// A client that is nobody until the server asks who it is.
     pub(super) fn new(
+        link: Link,
         server: SocketAddr,
         user: Option<&'a User>,
         patience: Duration,
-    ) -> Result<Client<'a>, Trouble> {
-        let any: IpAddr = match server {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let socket = UdpSocket::bind((any, 0)).map_err(Trouble::Broken)?;
-        Ok(Client { socket, server, user, challenge: None, patience })
+    ) -> Client<'a> {
+        Client { link, server, user, challenge: None, patience }
     }
 
     /// Hears from the server alone from now on, and of a port that is closed.
     pub(super) fn connect(&self) -> Result<(), Trouble> {
-        self.socket.connect(self.server).map_err(Trouble::of)
+        self.link.connect(self.server)
     }
 
     /// The realm of the server's last challenge.
@@ -105,14 +86,12 @@ impl<'a> Client<'a> {
             MessageWriter::new(&mut bytes, Method::Send, Class::Indication, transaction()?);
         writer.xor_peer_address(peer).attribute(AttributeType::DATA, payload);
         let length = writer.finish().expect("256 bytes hold a small payload");
-        self.socket.send_to(&bytes[..length], self.server).map_err(Trouble::of)?;
-        Ok(())
+        self.link.send(self.server, &bytes[..length])
     }
 
     /// Sends a bare datagram to anybody.
     pub(super) fn send_bare(&self, to: SocketAddr, payload: &[u8]) -> Result<(), Trouble> {
-        self.socket.send_to(payload, to).map_err(Trouble::of)?;
-        Ok(())
+        self.link.send(to, payload)
     }
 
     /// Waits for a Data indication with this payload, and says which peer sent it.
@@ -150,12 +129,16 @@ impl<'a> Client<'a> {
         Ok(bytes)
     }
 
-    /// Sends a request until it is answered or the patience ends (RFC 8489 §6.2.1).
+    /// Sends a request until it is answered or the patience ends (RFC 8489 §6.2.1); over a
+    /// connection once (§6.2.2).
     fn exchange(&self, request: &[u8]) -> Result<Vec<u8>, Trouble> {
         let (deadline, mut wait) = (Instant::now() + self.patience, FIRST_WAIT);
+        if self.link.is_reliable() {
+            wait = self.patience;
+        }
         let transaction = &request[8..HEADER_BYTES];
         loop {
-            self.socket.send_to(request, self.server).map_err(Trouble::of)?;
+            self.link.send(self.server, request)?;
             let left = deadline.saturating_duration_since(Instant::now());
             let answer = self.wait_for(wait.min(left), |from, datagram| {
                 let is_ours = from == self.server
@@ -164,6 +147,7 @@ impl<'a> Client<'a> {
                 is_ours.then(|| datagram.to_vec())
             });
             match answer {
+                Err(Trouble::Silence) if self.link.is_reliable() => return Err(Trouble::Mute),
                 Err(Trouble::Silence) if Instant::now() < deadline => wait *= 2,
                 answer => return answer,
             }
@@ -176,21 +160,15 @@ impl<'a> Client<'a> {
         mut take: impl FnMut(SocketAddr, &[u8]) -> Option<T>,
     ) -> Result<T, Trouble> {
         let deadline = Instant::now() + wait;
-        let mut buffer = vec![0; DATAGRAM_BYTES];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Trouble::Silence);
             }
-            self.socket.set_read_timeout(Some(left)).map_err(Trouble::Broken)?;
-            match self.socket.recv_from(&mut buffer) {
-                Ok((length, from)) => {
-                    if let Some(taken) = take(from, &buffer[..length]) {
-                        return Ok(taken);
-                    }
-                }
-                Err(error) if is_a_pause(&error) => {}
-                Err(error) => return Err(Trouble::of(error)),
+            if let Some((from, message)) = self.link.receive(left)?
+                && let Some(taken) = take(from, &message)
+            {
+                return Ok(taken);
             }
         }
     }
@@ -211,19 +189,6 @@ impl<'a> Client<'a> {
         self.challenge = Some(Challenge { realm, nonce: nonce.to_vec(), key });
         true
     }
-}
-
-impl Trouble {
-    fn of(error: io::Error) -> Trouble {
-        if error.kind() == ErrorKind::ConnectionRefused {
-            return Trouble::Closed;
-        }
-        Trouble::Broken(error)
-    }
-}
-
-fn is_a_pause(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 fn transaction() -> Result<TransactionId, Trouble> {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::client::Trouble;
+use super::trouble::Trouble;
 
 /// What went wrong, and what to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,6 +17,9 @@ pub(super) fn why(trouble: &Trouble) -> String {
         Trouble::Silence => "no answer".to_owned(),
         Trouble::Closed => "nobody listens there".to_owned(),
         Trouble::Nonsense => "an answer that is none".to_owned(),
+        Trouble::Mute => "connected, and no answer".to_owned(),
+        Trouble::Ended => "the server ended the connection".to_owned(),
+        Trouble::Unproved(fault) => fault.to_string(),
         Trouble::Refused { code, .. } => code.to_string(),
         Trouble::Broken(error) => error.to_string(),
     }
@@ -32,6 +35,10 @@ pub(super) fn explain(request: &str, trouble: &Trouble) -> Failure {
         }
         Trouble::Closed => "start the server, or ask for the port that it listens on",
         Trouble::Nonsense => "ask a TURN server, and look for a proxy on the way",
+        Trouble::Mute | Trouble::Unproved(_) => {
+            "see that a TURN server listens there, and look for a proxy on the way"
+        }
+        Trouble::Ended => "look at the server's log, and whether this port takes TLS alone",
         Trouble::Broken(_) => "see that this machine has a route to the server",
         Trouble::Refused { code, instead } => return refused(problem, *code, *instead),
     };
@@ -75,6 +82,8 @@ mod tests {
         for (trouble, problem, remedy) in [
             (Trouble::Silence, "no answer", "firewall"),
             (Trouble::Closed, "nobody listens", "start the server"),
+            (Trouble::Mute, "connected", "proxy"),
+            (Trouble::Ended, "ended", "TLS alone"),
             (refused(401), "401", "secret"),
             (refused(403), "403", "allow-peers"),
             (refused(486), "486", "user-quota"),

@@ -1,37 +1,59 @@
 //! Whether a server works, seen from here: what `uturn check` says.
 //!
 //! ```text
-//! client.rs    the client side of TURN, one request at a time
-//! steps.rs     what is tried, in the order in which a call needs it
-//! failure.rs   what most likely lies behind a failure, and what to do
-//! report.rs    for people and for programs
+//! transport.rs   which transports are tried, and where
+//! trust.rs       what the certificate of a server has to lead to
+//! target.rs      whom to try, and how
+//! link.rs        the way to a server: datagrams, or a stream cut into frames
+//! dial.rs        how a connection comes about: TCP, then TLS
+//! client.rs      the client side of TURN, one request at a time
+//! steps.rs       what is tried, in the order in which a call needs it
+//! trouble.rs     why a request came to nothing
+//! failure.rs     what most likely lies behind a failure, and what to do
+//! report.rs      for people and for programs
 //! ```
 
 mod client;
+mod dial;
 mod failure;
+mod link;
 mod report;
 mod steps;
+mod target;
+mod transport;
+mod trouble;
+mod trust;
 
 use std::io::IsTerminal;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::account::{self, SecretArgs};
-use super::ice::{self, STUN_PORT};
 use crate::control::config::{Config, User};
-use steps::{Target, try_all};
+use report::CheckReport;
+use steps::try_all;
+use target::Target;
+use transport::{CheckTransport, Choice, Place, transports};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Arguments of `uturn check`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CheckArgs {
-    /// Name or address, and port if it is not 3478 [default: the first listening address of
-    /// --config, else 127.0.0.1]
-    #[arg(long, value_name = "HOST[:PORT]")]
-    server: Option<String>,
+    /// Name or address, and port if it is not that of --config or 3478 (TLS 5349), or a URL as
+    /// turns:HOST:443 [default: the first listening address of --config, else 127.0.0.1]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = Place::read)]
+    server: Option<Place>,
+    /// What to try the server over [default: what a URL says, what --config has, or UDP]
+    #[arg(long, value_name = "TRANSPORT")]
+    transport: Option<Choice>,
+    /// PEM file of what the certificate of the server has to lead to [default: the certificates of
+    /// --config, else the roots that this system trusts]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// User and password [default: the first user of --config, or what the variable UTURN_USER
     /// holds]
     #[arg(long, value_name = "NAME:PASSWORD", value_parser = account::user)]
@@ -62,26 +84,58 @@ pub(super) struct Checked {
 /// The server's name has no address, or its file cannot be read.
 pub(super) fn check(args: &CheckArgs) -> Result<Checked, String> {
     let config = args.secret.config()?;
-    let server = server(args, config.as_ref())?;
+    let config = config.as_ref();
     let user = match &args.user {
         Some(user) => Some(user.clone()),
-        None => args.secret.user(config.as_ref())?,
+        None => args.secret.user(config)?,
     };
-    let patience = Duration::from_secs(args.timeout);
-    let steps = try_all(&Target { server, user: user.as_ref(), patience });
-    let report = report::CheckReport::of(server, user.is_some(), &steps);
-    let text = if args.json { report.json() } else { report.text(std::io::stdout().is_terminal()) };
-    Ok(Checked { text, works: report.works })
+    let tried = transports(args.transport, args.server.as_ref(), config);
+    let has_tls = tried.contains(&CheckTransport::Tls);
+    let roots = if has_tls { trust::roots(args.ca.as_deref(), config)? } else { Vec::new() };
+    let mut reports = Vec::with_capacity(tried.len());
+    for transport in &tried {
+        let server = server(args, config, *transport)?;
+        let target = Target {
+            server,
+            transport: *transport,
+            name: name(args, config, server)?,
+            roots: &roots,
+            is_chosen: args.transport.is_some() || tried.len() > 1,
+            user: user.as_ref(),
+            patience: Duration::from_secs(args.timeout),
+        };
+        reports.push(CheckReport::of(&target, &try_all(&target)));
+    }
+    Ok(Checked { text: text(args, &reports), works: reports.iter().all(|report| report.works) })
 }
 
-fn server(args: &CheckArgs, config: Option<&Config>) -> Result<SocketAddr, String> {
-    let Some(host) = &args.server else {
-        let listening = config.and_then(|config| config.listen.first().copied());
-        return Ok(listening.unwrap_or(SocketAddr::new(LOOPBACK, STUN_PORT)));
-    };
-    let (name, port) = ice::split(host);
-    let endpoint = format!("{name}:{}", port.unwrap_or(STUN_PORT));
-    let mut addresses =
-        endpoint.to_socket_addrs().map_err(|error| format!("server: {host}: {error}"))?;
-    addresses.next().ok_or_else(|| format!("server: {host}: the name has no address"))
+fn text(args: &CheckArgs, reports: &[CheckReport]) -> String {
+    if args.json {
+        return report::json(reports);
+    }
+    let is_coloured = std::io::stdout().is_terminal();
+    let texts: Vec<String> = reports.iter().map(|report| report.text(is_coloured)).collect();
+    texts.join("\n")
+}
+
+fn server(
+    args: &CheckArgs,
+    config: Option<&Config>,
+    transport: CheckTransport,
+) -> Result<SocketAddr, String> {
+    let listener = config.and_then(|config| transport.listener(config));
+    let port = listener.map_or(transport.port(), |listener| listener.port());
+    match &args.server {
+        Some(place) => place.address(port),
+        None => Ok(listener.unwrap_or(SocketAddr::new(LOOPBACK, port))),
+    }
+}
+
+/// Who the server has to prove to be.
+fn name(args: &CheckArgs, config: Option<&Config>, server: SocketAddr) -> Result<String, String> {
+    if let Some(place) = &args.server {
+        return Ok(place.name().to_owned());
+    }
+    let certified = config.map(trust::first_name).transpose()?.flatten();
+    Ok(certified.unwrap_or_else(|| server.ip().to_string()))
 }

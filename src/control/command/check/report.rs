@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::steps::CheckStep;
+use super::target::Target;
 use crate::control::escape;
 
 /// What is said when there is nobody to be.
@@ -23,6 +24,13 @@ pub(super) struct CheckReport {
     note: Option<&'static str>,
 }
 
+/// What came of several transports.
+#[derive(Serialize)]
+struct AllReports<'a> {
+    works: bool,
+    transports: &'a [CheckReport],
+}
+
 #[derive(Serialize)]
 struct Line {
     step: &'static str,
@@ -34,16 +42,14 @@ struct Line {
 }
 
 impl CheckReport {
-    pub(super) fn of(server: SocketAddr, has_user: bool, steps: &[CheckStep]) -> CheckReport {
+    pub(super) fn of(target: &Target<'_>, steps: &[CheckStep]) -> CheckReport {
+        let Target { server, transport, .. } = *target;
+        let has_user = target.user.is_some();
         let steps: Vec<Line> = steps.iter().map(Line::of).collect();
         let went_well = steps.iter().all(|line| line.ok);
         let note = (went_well && !has_user).then_some(ANONYMOUS);
-        CheckReport { server, transport: "udp", works: went_well && has_user, steps, note }
-    }
-
-    /// Writes one JSON object.
-    pub(super) fn json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("words and numbers can be written") + "\n"
+        let transport = transport.word();
+        CheckReport { server, transport, works: went_well && has_user, steps, note }
     }
 
     /// Writes a line for each step, and a last one that sums up.
@@ -58,6 +64,18 @@ impl CheckReport {
         });
         text
     }
+}
+
+/// Writes one JSON object: the report where one transport was tried, else all of them in a list.
+pub(super) fn json(reports: &[CheckReport]) -> String {
+    let written = match reports {
+        [report] => serde_json::to_string_pretty(report),
+        transports => {
+            let works = transports.iter().all(|report| report.works);
+            serde_json::to_string_pretty(&AllReports { works, transports })
+        }
+    };
+    written.expect("words and numbers can be written") + "\n"
 }
 
 impl Line {

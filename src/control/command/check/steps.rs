@@ -1,17 +1,19 @@
 //! What is tried, in the order in which a call needs it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use super::client::{Client, Trouble};
+use super::client::Client;
+use super::dial;
 use super::failure::{Failure, explain, why};
+use super::link::Link;
+use super::target::Target;
+use super::transport::CheckTransport;
+use super::trouble::Trouble;
 use crate::control::config::User;
 use crate::turn::{Judgement, PeerPolicy};
 use crate::wire::{AttributeType, Family, Message, Method, TRANSPORT_UDP};
 
-/// How soon a server is asked again that does not listen yet.
-const AGAIN: Duration = Duration::from_millis(100);
 /// How often a datagram that may be lost is sent.
 const TRIES: u32 = 5;
 /// How long a datagram takes at the most that does not leave the machine.
@@ -19,13 +21,6 @@ const NEAR: Duration = Duration::from_millis(300);
 /// What is sent through the relay, each way.
 const IN: &[u8] = b"uturn check: towards the client";
 const OUT: &[u8] = b"uturn check: towards the peer";
-
-/// Whom to try.
-pub(super) struct Target<'a> {
-    pub(super) server: SocketAddr,
-    pub(super) user: Option<&'a User>,
-    pub(super) patience: Duration,
-}
 
 /// One thing that was tried.
 #[derive(Debug)]
@@ -56,13 +51,40 @@ pub(super) fn try_all(target: &Target<'_>) -> Vec<CheckStep> {
 
 impl<'a> Trial<'a> {
     fn run(&mut self) -> Option<()> {
-        let mapped = self.step("binding", Trial::bind)?;
+        let link = match self.target.transport {
+            CheckTransport::Udp => None,
+            CheckTransport::Tcp | CheckTransport::Tls => Some(self.connect()?),
+        };
+        let mapped = self.step("binding", |trial| trial.bind(link))?;
         // Nobody has no allocation.
         self.target.user?;
         let mut own = self.step("allocation", |trial| trial.allocate(mapped))?;
-        let echoed = self.echo(&mut own);
+        let echoed = match self.target.transport {
+            CheckTransport::Udp => self.echo(&mut own),
+            CheckTransport::Tcp | CheckTransport::Tls => self.echo_inside(&mut own),
+        };
         let closed = self.step("release", |_| release(&mut own));
         echoed.and(closed)
+    }
+
+    fn connect(&mut self) -> Option<Link> {
+        let mut stream = self.step("connect", |trial| dial::connect(trial.target))?;
+        if self.target.transport == CheckTransport::Tls {
+            stream = self.step("TLS", |trial| dial::secure(trial.target, stream))?;
+        }
+        Some(Link::stream(stream))
+    }
+
+    /// Sees both ways through the relay over connections: where these come through, UDP from
+    /// outside may not.
+    fn echo_inside(&mut self, own: &mut Allocation<'a>) -> Option<()> {
+        let ip = own.relayed.ip();
+        self.step("permission", |_| match permit(&mut own.client, own.relayed) {
+            Ok(()) => Ok((ip.to_string(), ())),
+            Err(trouble) => Err(explain("CreatePermission", &trouble)),
+        })?;
+        let reason = "--transport udp does that";
+        self.step("relay to relay", |trial| trial.through_itself(own, reason))
     }
 
     /// Sees both ways through the relay. From outside where the policy allows this machine as a
@@ -72,12 +94,10 @@ impl<'a> Trial<'a> {
         let (peer, address) = peer;
         let permitted = permit(&mut own.client, address);
         match permitted {
-            Err(Trouble::Refused { code: 403, .. }) => {
-                self.step("relay to relay", |trial| trial.through_itself(own, address.ip()))
-            }
-            Ok(()) if self.is_shut_off(own, &peer, address) => {
-                self.step("relay to relay", |trial| trial.through_itself(own, address.ip()))
-            }
+            Err(Trouble::Refused { code: 403, .. }) => self
+                .step("relay to relay", |trial| trial.through_itself(own, &denial(address.ip()))),
+            Ok(()) if self.is_shut_off(own, &peer, address) => self
+                .step("relay to relay", |trial| trial.through_itself(own, &denial(address.ip()))),
             permitted => {
                 self.step("permission", |_| match permitted {
                     Ok(()) => Ok((address.ip().to_string(), ())),
@@ -118,22 +138,29 @@ impl<'a> Trial<'a> {
         value
     }
 
-    fn bind(&self) -> Result<(String, SocketAddr), Failure> {
-        let mut client = self.client(None)?;
+    fn bind(&self, link: Option<Link>) -> Result<(String, SocketAddr), Failure> {
+        let Target { server, patience, .. } = *self.target;
+        let mut client = match link {
+            Some(link) => Client::new(link, server, None, patience),
+            None => self.client(None)?,
+        };
         client.connect().map_err(|trouble| explain("Binding", &trouble))?;
-        let mapped = self.first_answer(&mut client)?;
+        let answered = dial::again(patience, || mapped(&mut client));
+        let mapped = answered.map_err(|trouble| self.unanswered(&trouble))?;
         Ok((format!("this machine is {mapped} to the server"), mapped))
     }
 
-    /// Asks again where nobody listens: whoever has just started a server checks it at once.
-    fn first_answer(&self, client: &mut Client<'a>) -> Result<SocketAddr, Failure> {
-        let deadline = Instant::now() + self.target.patience;
-        loop {
-            match mapped(client) {
-                Err(Trouble::Closed) if Instant::now() < deadline => thread::sleep(AGAIN),
-                answer => return answer.map_err(|trouble| explain("Binding", &trouble)),
+    /// Why the first request came to nothing; where it was over UDP alone, what else to try.
+    fn unanswered(&self, trouble: &Trouble) -> Failure {
+        let Failure { mut problem, mut remedy } = explain("Binding", trouble);
+        let is_udp = self.target.transport == CheckTransport::Udp;
+        if is_udp && matches!(trouble, Trouble::Silence | Trouble::Closed) {
+            problem = format!("Binding: nobody answers there over UDP ({})", why(trouble));
+            if !self.target.is_chosen {
+                remedy.push_str("; --transport tcp and --transport tls try the others");
             }
         }
+        Failure { problem, remedy }
     }
 
     /// A second socket, for the other end of a call, and its address as the server sees it.
@@ -218,7 +245,7 @@ impl<'a> Trial<'a> {
     fn through_itself(
         &self,
         own: &mut Allocation<'a>,
-        denied: IpAddr,
+        reason: &str,
     ) -> Result<(String, ()), Failure> {
         let (_, mut other) = self.allocate(own.relayed)?;
         for (client, peer) in [(&mut own.client, other.relayed), (&mut other.client, own.relayed)] {
@@ -240,10 +267,7 @@ impl<'a> Trial<'a> {
             })?;
         }
         release(&mut other)?;
-        let detail = format!(
-            "both ways; the relay ports were not tried from outside, since the server relays \
-             nothing to {denied}"
-        );
+        let detail = format!("both ways; the relay ports were not tried from outside, {reason}");
         Ok((detail, ()))
     }
 
@@ -265,8 +289,18 @@ impl<'a> Trial<'a> {
 
     fn client(&self, user: Option<&'a User>) -> Result<Client<'a>, Failure> {
         let Target { server, patience, .. } = *self.target;
-        Client::new(server, user, patience).map_err(|trouble| explain("a socket", &trouble))
+        let link = match self.target.transport {
+            CheckTransport::Udp => {
+                Link::datagrams(server).map_err(|trouble| explain("a socket", &trouble))?
+            }
+            CheckTransport::Tcp | CheckTransport::Tls => dial::link(self.target)?,
+        };
+        Ok(Client::new(link, server, user, patience))
     }
+}
+
+fn denial(ip: IpAddr) -> String {
+    format!("since the server relays nothing to {ip}")
 }
 
 fn mapped(client: &mut Client<'_>) -> Result<SocketAddr, Trouble> {
