@@ -15,6 +15,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, crypto::aws_lc_rs};
 use uturn::stream::{
     Connection, FrameKind, Intake, Pair, ProxyRule, StreamLimits, StreamSetup, TlsContext,
+    limits::MOST_WRITE_BYTES,
 };
 
 #[global_allocator]
@@ -71,7 +72,7 @@ impl Ends {
             let begin = Instant::now();
             let mut out = BytesMut::new();
             take(&mut connection, &mut flight, &mut Intake::default());
-            connection.fill(0, &mut out).expect("TLS");
+            connection.fill(0, MOST_WRITE_BYTES, &mut out).expect("TLS");
             connection.written(0);
             spent += begin.elapsed();
             if out.is_empty() {
@@ -171,7 +172,7 @@ fn send(c: &mut Criterion) {
                             connection.queue(0, FrameKind::Media, parts).expect("room");
                         }
                         out.clear();
-                        connection.fill(0, &mut out).expect("TLS");
+                        connection.fill(0, MOST_WRITE_BYTES, &mut out).expect("TLS");
                         connection.written(0);
                     });
                 });

@@ -3,6 +3,9 @@
 /// Bytes of one write at most; one is in flight for each stream.
 pub const MOST_WRITE_BYTES: usize = 16_384;
 
+/// Bytes of a small write, which every stream may have in flight: a record of TLS.
+pub const SMALL_WRITE_BYTES: usize = 4_160;
+
 /// Plaintext bytes of a TLS record at most. A record is useless before its last byte is there, and
 /// once sealed it can no longer be dropped.
 pub const MOST_RECORD_BYTES: usize = 4_096;

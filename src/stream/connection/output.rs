@@ -10,7 +10,7 @@ use super::{
 use crate::stream::{
     egress::{Chunk, Egress},
     hang_up::HangUp,
-    limits::{MOST_RECORD_BYTES, MOST_WRITE_BYTES, WRITE_MS},
+    limits::{MOST_RECORD_BYTES, WRITE_MS},
     tls::{SEAL_BYTES, Tls},
 };
 
@@ -22,21 +22,31 @@ impl Connection {
         is_ending || has_sealed || (!self.egress.is_empty() && self.may_seal())
     }
 
+    /// Bytes that a fill would bring if a write had no end, but for what TLS adds.
+    pub fn output_bytes(&self) -> usize {
+        self.egress.waiting_bytes() + self.tls.as_ref().map_or(0, |tls| tls.outbound().len())
+    }
+
     /// Drops what is late, then appends to `out`, which is empty, what is to be written next: at
-    /// most [`MOST_WRITE_BYTES`]. To be called when no write is in flight; a fill that appends
-    /// something begins one, which ends with [`Connection::written`].
+    /// most `most_bytes`, a small write or more. To be called when no write is in flight; a fill
+    /// that appends something begins one, which ends with [`Connection::written`].
     ///
     /// # Errors
     /// [`HangUp::BadRecord`] where TLS can seal no more.
-    pub fn fill(&mut self, now_ms: u64, out: &mut BytesMut) -> Result<FillOutcome, HangUp> {
+    pub fn fill(
+        &mut self,
+        now_ms: u64,
+        most_bytes: usize,
+        out: &mut BytesMut,
+    ) -> Result<FillOutcome, HangUp> {
         let dropped_late = self.egress.drop_late(now_ms, self.limits.delay_ms);
-        let mut writer = Writer { out, oldest_ms: None };
+        let mut writer = Writer { out, most_bytes, oldest_ms: None };
         match &mut self.tls {
             Some(tls) => writer.sealed(tls, &mut self.egress)?,
             None => writer.plain(&mut self.egress),
         }
         let oldest_age_ms = writer.oldest_ms.map(|queued_ms| now_ms.saturating_sub(queued_ms));
-        let then = self.ending(out);
+        let then = self.ending(most_bytes, out);
         if !out.is_empty() {
             self.write_deadline_ms = now_ms + WRITE_MS;
         }
@@ -54,10 +64,10 @@ impl Connection {
     }
 
     /// Says the end where nothing is left to be written in front of it.
-    fn ending(&mut self, out: &mut BytesMut) -> Then {
+    fn ending(&mut self, most_bytes: usize, out: &mut BytesMut) -> Then {
         let has_sealed = self.tls.as_ref().is_some_and(|tls| !tls.outbound().is_empty());
         let has_frames = self.may_seal() && !self.egress.is_empty();
-        if has_sealed || has_frames || out.len() + SEAL_BYTES > MOST_WRITE_BYTES {
+        if has_sealed || has_frames || out.len() + SEAL_BYTES > most_bytes {
             return Then::More;
         }
         let then = match (self.stage, self.finish) {
@@ -77,13 +87,14 @@ impl Connection {
 /// One write in the making.
 struct Writer<'a> {
     out: &'a mut BytesMut,
+    most_bytes: usize,
     /// When the oldest frame in it was queued.
     oldest_ms: Option<u64>,
 }
 
 impl Writer<'_> {
     fn room_bytes(&self) -> usize {
-        MOST_WRITE_BYTES.saturating_sub(self.out.len())
+        self.most_bytes.saturating_sub(self.out.len())
     }
 
     fn plain(&mut self, egress: &mut Egress) {

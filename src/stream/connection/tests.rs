@@ -10,7 +10,7 @@ use crate::stream::{
     intake::{Arrival, Intake, Span},
     limits::{
         BINDINGS_MS, DRAINING_MS, FIRST_MS, FRAME_MS, MOST_HELD_BYTES, MOST_RAW_BYTES,
-        MOST_WRITE_BYTES, UNALLOCATED_MS, WEB_IDLE_MS, WRITE_MS,
+        MOST_WRITE_BYTES, SMALL_WRITE_BYTES, UNALLOCATED_MS, WEB_IDLE_MS, WRITE_MS,
     },
 };
 
@@ -101,7 +101,7 @@ impl Client {
 
     fn reads(&mut self, at_ms: u64) -> (Vec<u8>, FillOutcome) {
         let mut out = BytesMut::new();
-        let filled = self.connection.fill(at_ms, &mut out).unwrap();
+        let filled = self.connection.fill(at_ms, MOST_WRITE_BYTES, &mut out).unwrap();
         self.connection.written(at_ms);
         (out.to_vec(), filled)
     }
@@ -322,7 +322,7 @@ fn a_write_that_does_not_end_closes_the_stream() {
     client.sends(0, &stun(ALLOCATE, 0)).unwrap();
     client.connection.allocated();
     client.queues(5, FrameKind::Answer, &stun(ALLOCATE, 0));
-    client.connection.fill(10, &mut BytesMut::new()).unwrap();
+    client.connection.fill(10, MOST_WRITE_BYTES, &mut BytesMut::new()).unwrap();
     client.ends(10 + WRITE_MS, HangUp::WriteTimeout);
     client.connection.written(20);
     assert_eq!(client.connection.deadline_ms(), u64::MAX);
@@ -384,4 +384,22 @@ proptest! {
         assert_eq!(outcomes[0], outcomes[1]);
         assert_eq!(outcomes[0], outcomes[2]);
     }
+}
+
+#[test]
+fn a_small_write_takes_what_fits_into_it_and_the_rest_comes_later() {
+    let mut client = client();
+    client.sends(0, &stun(ALLOCATE, 0)).unwrap();
+    for _ in 0..5 {
+        let frame = [&[7; 1_200][..], &[], &[]];
+        client.connection.queue(1, FrameKind::Media, frame).unwrap();
+    }
+    let mut writes = Vec::new();
+    while client.connection.has_output() {
+        let mut out = BytesMut::new();
+        client.connection.fill(2, SMALL_WRITE_BYTES, &mut out).unwrap();
+        client.connection.written(2);
+        writes.push(out.len());
+    }
+    assert_eq!(writes, [3_600, 2_400]);
 }

@@ -110,7 +110,7 @@ impl Call {
         let (mut written, mut late) = (Vec::new(), 0);
         while self.connection.has_output() && self.ended.is_none() {
             let mut out = BytesMut::new();
-            let filled = self.connection.fill(at_ms, &mut out).unwrap();
+            let filled = self.connection.fill(at_ms, MOST_WRITE_BYTES, &mut out).unwrap();
             let FillOutcome { dropped_late, then, .. } = filled;
             assert!(out.len() <= MOST_WRITE_BYTES);
             self.connection.written(at_ms);

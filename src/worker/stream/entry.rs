@@ -4,7 +4,7 @@ use std::{net::SocketAddr, os::fd::OwnedFd};
 
 use bytes::BytesMut;
 
-use crate::worker::stream::{deadlines::Armed, sources::SourceKey};
+use crate::worker::stream::{buffers::WriteSize, deadlines::Armed, sources::SourceKey};
 use crate::{
     io::StreamId,
     stream::{Connection, StreamKind, Then},
@@ -32,8 +32,8 @@ pub(in crate::worker) struct Client {
     pub(super) is_dirty: bool,
     /// It is listed among those whose handshake waits.
     pub(super) waits_for_step: bool,
-    /// What follows the write that is under way.
-    pub(super) writing: Option<Then>,
+    /// The write that is under way.
+    pub(super) writing: Option<Writing>,
     /// All is said and our FIN is on its way: the client's is waited for.
     pub(super) is_lingering: bool,
     /// Where its bytes go as they are.
@@ -43,6 +43,14 @@ pub(in crate::worker) struct Client {
     pub(super) armed: Armed,
     /// What it has of the bytes that wait in all queues.
     pub(super) waiting_bytes: usize,
+}
+
+/// A write to a client that is under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Writing {
+    pub(super) size: WriteSize,
+    /// What follows it.
+    pub(super) then: Then,
 }
 
 /// The other side of a client whose bytes pass as they are.
@@ -56,7 +64,8 @@ pub(super) struct Far {
     pub(super) early: BytesMut,
     /// What waits to be written to it.
     pub(super) waiting: BytesMut,
-    pub(super) is_writing: bool,
+    /// The write that is under way.
+    pub(super) writing: Option<WriteSize>,
     /// Nothing follows what waits.
     pub(super) wants_finish: bool,
     pub(super) ends: Ends,
@@ -124,7 +133,7 @@ pub(super) enum Entry {
     Moving(Moving),
     /// It is hung up and the driver has not let go of it; a write may be under way.
     Leaving {
-        is_writing: bool,
+        writing: Option<WriteSize>,
     },
 }
 
@@ -181,7 +190,7 @@ impl Far {
             is_connected: false,
             early: BytesMut::new(),
             waiting: BytesMut::new(),
-            is_writing: false,
+            writing: None,
             wants_finish: false,
             ends: Ends::default(),
             reading: Reading::default(),

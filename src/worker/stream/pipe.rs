@@ -19,7 +19,7 @@ use crate::{
     io::{Driver, HangUpHow, StreamId},
     stream::{
         HangUp,
-        limits::{DRAINING_MS, MOST_RAW_BYTES, MOST_WRITE_BYTES, WRITE_MS},
+        limits::{DRAINING_MS, MOST_RAW_BYTES, WRITE_MS},
     },
     turn::{NotConnected, Now, Way},
 };
@@ -108,7 +108,7 @@ impl<D: Driver> Worker<D> {
     /// Begins a write to a far side that has none under way, or says the end.
     pub(super) fn write_far(&mut self, now: Now, stream: StreamId) {
         let Some(far) = self.streams.far(stream) else { return };
-        if !far.is_connected || far.is_writing {
+        if !far.is_connected || far.writing.is_some() {
             return;
         }
         if far.waiting.is_empty() {
@@ -118,17 +118,16 @@ impl<D: Driver> Worker<D> {
             }
             return self.end_parting(stream);
         }
-        let Some(mut buffer) = self.streams.buffers.take() else {
-            return self.streams.dirty.push(stream);
-        };
+        let bytes = far.waiting.len();
+        let (mut buffer, size) = self.streams.buffers.take(bytes);
         let far = self.streams.far(stream).expect("it was there a moment ago");
-        let count = far.waiting.len().min(MOST_WRITE_BYTES);
+        let count = bytes.min(size.most_bytes());
         buffer.extend_from_slice(&far.waiting[..count]);
         far.waiting.advance(count);
         if far.waiting.is_empty() {
             far.waiting = BytesMut::new();
         }
-        far.is_writing = true;
+        far.writing = Some(size);
         far.write_by_ms = now.mono_ms + WRITE_MS;
         self.driver.write(stream, buffer);
         self.streams.settle(stream);
@@ -145,8 +144,6 @@ impl<D: Driver> Worker<D> {
     /// A write to a far side is with the kernel.
     pub(super) fn on_far_written(&mut self, now: Now, stream: StreamId) {
         let Some(far) = self.streams.far(stream) else { return };
-        far.is_writing = false;
-        far.write_by_ms = u64::MAX;
         let client = far.client;
         self.write_far(now, stream);
         client.into_iter().for_each(|client| self.resume(now, client));

@@ -1,7 +1,9 @@
 //! Back to the client: frames wait as plaintext and are written at the end of the turn, one write
 //! of a connection at a time.
 
-use crate::worker::{reactor::Worker, stream::entry::Client};
+use bytes::BytesMut;
+
+use crate::worker::{reactor::Worker, stream::entry::Writing};
 use crate::{
     io::{Driver, HangUpHow, Piece, StreamId},
     stream::{FillOutcome, FrameKind, HangUp, Then},
@@ -67,64 +69,46 @@ impl<D: Driver> Worker<D> {
             return;
         }
         let mut dirty = std::mem::take(&mut self.streams.dirty);
-        let mut flushed = 0;
-        for stream in &dirty {
-            if self.streams.far(*stream).is_some() {
-                self.write_far(now, *stream);
-            } else if !self.flush_stream(now, *stream) {
-                break;
-            }
-            flushed += 1;
-        }
-        dirty.drain(..flushed);
-        // What was listed meanwhile comes after those that no buffer was left for.
+        dirty.drain(..).for_each(|stream| self.flush_stream(now, stream));
+        // What was listed meanwhile has its turn later.
         dirty.append(&mut self.streams.dirty);
         self.streams.dirty = dirty;
     }
 
-    /// Begins a write; false when no buffer is left for it.
-    pub(super) fn flush_stream(&mut self, now: Now, stream: StreamId) -> bool {
-        if self.streams.client(stream).is_none() {
-            return true;
-        }
-        let Some(mut buffer) = self.streams.buffers.take() else { return false };
-        let Some(client) = self.streams.take_dirty(stream) else {
-            self.streams.buffers.put(buffer);
-            return true;
-        };
-        let filled = client.connection.fill(now.mono_ms, &mut buffer);
+    /// Begins a write.
+    pub(super) fn flush_stream(&mut self, now: Now, stream: StreamId) {
+        let Some(client) = self.streams.take_dirty(stream) else { return };
+        let bytes = client.connection.output_bytes();
+        let (mut buffer, size) = self.streams.buffers.take(bytes);
+        let client = self.streams.client(stream).expect("it was there a moment ago");
+        let filled = client.connection.fill(now.mono_ms, size.most_bytes(), &mut buffer);
         let FillOutcome { dropped_late, then, .. } = match filled {
             Ok(filled) => filled,
             Err(reason) => {
                 buffer.clear();
-                self.streams.buffers.put(buffer);
-                self.hang_up(now, stream, reason, HangUpHow::Close);
-                return true;
+                self.streams.buffers.put(buffer, size);
+                return self.hang_up(now, stream, reason, HangUpHow::Close);
             }
         };
+        client.writing = (!buffer.is_empty()).then_some(Writing { size, then });
         self.streams.counters.dropped_late += u64::from(dropped_late);
         if buffer.is_empty() {
-            self.streams.buffers.put(buffer);
+            self.streams.buffers.put(buffer, size);
             self.after_write(now, stream, then);
         } else {
-            client_writes(self.streams.client(stream), then);
             self.driver.write(stream, buffer);
             self.streams.settle(stream);
         }
-        true
     }
 
     /// All of a write is with the kernel.
-    pub(super) fn on_written(&mut self, now: Now, stream: StreamId, buffer: bytes::BytesMut) {
-        self.streams.buffers.put(buffer);
+    pub(super) fn on_written(&mut self, now: Now, stream: StreamId, buffer: BytesMut) {
+        let then = self.streams.written(now.mono_ms, stream, buffer);
         let Some(client) = self.streams.client(stream) else {
-            self.streams.moving_has_written(now.mono_ms, stream);
             return self.on_far_written(now, stream);
         };
-        client.connection.written(now.mono_ms);
-        let then = client.writing.take().unwrap_or(Then::More);
         let far = client.far;
-        self.after_write(now, stream, then);
+        self.after_write(now, stream, then.unwrap_or(Then::More));
         far.into_iter().for_each(|far| self.resume(now, far));
     }
 
@@ -150,11 +134,5 @@ impl<D: Driver> Worker<D> {
             self.driver.finish(stream);
         }
         self.streams.settle(stream);
-    }
-}
-
-fn client_writes(client: Option<&mut Client>, then: Then) {
-    if let Some(client) = client {
-        client.writing = Some(then);
     }
 }

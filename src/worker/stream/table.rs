@@ -5,17 +5,19 @@ use std::{
     sync::Arc,
 };
 
+use bytes::BytesMut;
+
 use crate::worker::stream::{
     buffers::WriteBuffers,
     counters::StreamCounters,
     deadlines::{Armed, Deadlines},
-    entry::{Client, Entry, Far, FarPurpose, Moving, Reading},
+    entry::{Client, Entry, Far, FarPurpose, Moving, Reading, Writing},
     rules::StreamRules,
     sources::{SourceKey, Sources},
 };
 use crate::{
     io::StreamId,
-    stream::{HangUp, Intake, Queued, limits::MOST_RAW_BYTES},
+    stream::{HangUp, Intake, Queued, Then, limits::MOST_RAW_BYTES},
     turn::{ConnectionId, FiveTuple},
 };
 
@@ -87,7 +89,7 @@ impl StreamTable {
 
     /// Notes a connection that is refused.
     pub(super) fn refuse(&mut self, stream: StreamId) {
-        self.put(stream, Entry::Leaving { is_writing: false });
+        self.put(stream, Entry::Leaving { writing: None });
     }
 
     fn put(&mut self, stream: StreamId, entry: Entry) {
@@ -186,7 +188,7 @@ impl StreamTable {
         let Some(Entry::Far(far)) = place.take_if(|it| matches!(it, Entry::Far(_))) else {
             return None;
         };
-        *place = Some(Entry::Leaving { is_writing: far.is_writing });
+        *place = Some(Entry::Leaving { writing: far.writing });
         self.counters.pipes.far_sides -= 1;
         if let FarPurpose::Peer(id) = far.purpose {
             self.connections.remove(&id);
@@ -202,13 +204,31 @@ impl StreamTable {
         }
     }
 
-    /// Notes that a write of a client that goes to another worker is over.
-    pub(super) fn moving_has_written(&mut self, now_ms: u64, stream: StreamId) {
-        let place = self.entries.get_mut(stream.index()).and_then(Option::as_mut);
-        if let Some(Entry::Moving(moving)) = place {
-            moving.client.writing = None;
-            moving.client.connection.written(now_ms);
-        }
+    /// Notes that a write is over; says what follows it where it was a client's that is here still.
+    pub(super) fn written(
+        &mut self,
+        now_ms: u64,
+        stream: StreamId,
+        buffer: BytesMut,
+    ) -> Option<Then> {
+        let (size, then) = match self.entries.get_mut(stream.index())?.as_mut()? {
+            Entry::Client(client) => {
+                client.connection.written(now_ms);
+                let Writing { size, then } = client.writing.take()?;
+                (size, Some(then))
+            }
+            Entry::Moving(moving) => {
+                moving.client.connection.written(now_ms);
+                (moving.client.writing.take()?.size, None)
+            }
+            Entry::Far(far) => {
+                far.write_by_ms = u64::MAX;
+                (far.writing.take()?, None)
+            }
+            Entry::Leaving { .. } => return None,
+        };
+        self.buffers.put(buffer, size);
+        then
     }
 
     /// Takes a client that goes to another worker; its number is free.
@@ -255,7 +275,7 @@ impl StreamTable {
         let Some(Entry::Client(client)) = place.take_if(|it| matches!(it, Entry::Client(_))) else {
             return None;
         };
-        *place = Some(Entry::Leaving { is_writing: client.writing.is_some() });
+        *place = Some(Entry::Leaving { writing: client.writing.map(|it| it.size) });
         self.counters.open -= 1;
         self.counters.strangers -= u64::from(client.is_stranger);
         self.counters.queued_bytes -= client.waiting_bytes as u64;
@@ -268,17 +288,15 @@ impl StreamTable {
     /// Frees a number that the driver has let go of.
     pub(super) fn forget(&mut self, stream: StreamId) {
         let place = self.entries.get_mut(stream.index());
-        let had_a_buffer = match place.and_then(Option::take) {
-            Some(Entry::Leaving { is_writing }) => is_writing,
+        let writing = match place.and_then(Option::take) {
+            Some(Entry::Leaving { writing }) => writing,
             Some(Entry::Moving(moving)) => {
                 self.counters.count(HangUp::Broke);
-                moving.client.writing.is_some()
+                moving.client.writing.map(|it| it.size)
             }
-            Some(Entry::Client(_) | Entry::Far(_)) | None => false,
+            Some(Entry::Client(_) | Entry::Far(_)) | None => None,
         };
-        if had_a_buffer {
-            self.buffers.lose();
-        }
+        writing.into_iter().for_each(|size| self.buffers.lose(size));
     }
 
     /// Notes that a connection has shown credentials.
