@@ -133,7 +133,7 @@ fn certificates_of_no_use_leave_the_old_ones_in_place_and_are_counted() {
     let mut failed = 0;
     for (file, text, reason) in [
         ("a.key", std::fs::read_to_string(&expired.key).expect("a key"), "is not that of"),
-        ("a.pem", "nothing".to_owned(), "there is no certificate in it"),
+        ("a.pem", "nothing".to_owned(), "there is no PEM certificate in it"),
         ("a.pem", std::fs::read_to_string(&expired.certificate).expect("it is there"), "expired"),
     ] {
         folder.write(file, &text);

@@ -60,7 +60,7 @@ fn samples_come_out_as_they_stand_beside_them() {
         let checked = uturn(&["check-config", &toml]);
         // Certificates of a sample are not on this machine.
         let (code, said) = (checked.status.code(), text(&checked.stderr));
-        let has_no_file = said.contains(": No such file");
+        let has_no_file = said.contains(": no such file");
         assert_eq!(code, Some(if has_no_file { 2 } else { 0 }), "{said}");
         assert_eq!(has_no_file, text(&output.stdout).contains("tls-certificate"), "{said}");
     }

@@ -50,13 +50,14 @@ impl fmt::Display for UnfitFile {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}: ", self.path.display())?;
         match &self.flaw {
+            Flaw::Unreadable(problem) if problem.starts_with("No such file") => {
+                out.write_str("no such file")
+            }
             Flaw::Unreadable(problem) => {
                 write!(out, "{} cannot read it: {problem}", this_user())
             }
             Flaw::NotPem(problem) => write!(out, "it is not PEM: {problem}"),
-            Flaw::NoCertificate => {
-                out.write_str("there is no certificate in it: write the file that begins with one")
-            }
+            Flaw::NoCertificate => out.write_str("there is no PEM certificate in it (is it DER?)"),
             Flaw::BadCertificate => out.write_str("the first certificate in it is broken"),
             Flaw::NoKey => out.write_str("there is no private key in it"),
             Flaw::EncryptedKey => {
@@ -64,9 +65,14 @@ impl fmt::Display for UnfitFile {
             }
             Flaw::BadKey => out.write_str("the key in it is neither ECDSA nor Ed25519 nor RSA"),
             Flaw::OtherKey(certificate) => {
-                write!(out, "the key in it is not that of {}", certificate.display())
+                let certificate = certificate.display();
+                write!(
+                    out,
+                    "the key in it is not that of {certificate} (the server's own certificate has \
+                     to come first)"
+                )
             }
-            Flaw::NotYet(day) => write!(out, "the certificate in it holds from {day} on"),
+            Flaw::NotYet(day) => write!(out, "the certificate in it is not valid before {day}"),
             Flaw::Expired(day) => write!(out, "the certificate in it expired on {day}: renew it"),
             Flaw::NoCryptography => out.write_str("the cryptographic library does not work"),
         }

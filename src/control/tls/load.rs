@@ -132,8 +132,8 @@ mod tests {
         let expired = folder.pair_until("old", &["a"], 2020);
         for (files, name, reason) in [
             (mixed, "other.key", "the key in it is not that of "),
-            (swapped, "good.key", "there is no certificate in it"),
-            (missing, "nowhere", "cannot read it: No such file"),
+            (swapped, "good.key", "no PEM certificate in it (is it DER?)"),
+            (missing, "nowhere", "nowhere: no such file"),
             (expired, "old.pem", "expired on 2020-01-01: renew it"),
         ] {
             let found = problem(&[files]);
@@ -160,7 +160,7 @@ mod tests {
             certificate: folder.write("a.pem", &certificate),
             key: folder.write("a.key", &key),
         };
-        assert!(problem(&[files]).contains("holds from 3000-01-01 on"));
+        assert!(problem(&[files]).contains("is not valid before 3000-01-01"));
     }
 
     #[test]

@@ -68,6 +68,9 @@ pub(super) fn import(args: &ImportArgs) -> Result<Translated, String> {
     let shown = args.file.display().to_string();
     let bytes = std::fs::read(&args.file)
         .map_err(|error| format!("{shown}: the file cannot be read: {error}"))?;
+    if let Some(problem) = not_coturns(&bytes) {
+        return Err(format!("{shown}: {problem}"));
+    }
     let users_file = args.users_file.as_deref();
     let imported = translated(&shown, &bytes, users_file);
     if let (Some(path), false) = (users_file, imported.keyed_users.is_empty()) {
@@ -77,6 +80,19 @@ pub(super) fn import(args: &ImportArgs) -> Result<Translated, String> {
         write(output, &imported.toml)?;
     }
     Ok(imported)
+}
+
+/// Says why a file is certainly not coturn's configuration.
+fn not_coturns(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.contains(&0) {
+        return Some("it is a binary file, not coturn's configuration");
+    }
+    let table: toml::Table = str::from_utf8(bytes).ok()?.parse().ok()?;
+    let is_ours = |name: &String| {
+        options::known(name).is_none() && schema::KEYS.iter().any(|key| key.name == name)
+    };
+    let is_ours = table.keys().any(is_ours);
+    is_ours.then_some("it is a configuration of uturn already: `uturn check-config` tries it")
 }
 
 impl ImportArgs {
@@ -347,6 +363,37 @@ mod tests {
         assert_eq!(config.values.channel_numbers, crate::wire::ChannelRange::Rfc5766);
         assert_eq!(config.values.log, tracing::level_filters::LevelFilter::WARN);
         assert!(!notes.contains("conf:1") && !notes.contains("conf:2"), "{notes}");
+    }
+
+    #[test]
+    fn relaying_over_tcp_is_noted_as_different_unless_it_is_off_there_too() {
+        let (_, notes) = settled("realm=a\n");
+        assert!(notes.contains("conf: differs: tcp-relay: coturn relays TCP unless"), "{notes}");
+        let (_, notes) = settled("no-tcp-relay\n");
+        assert!(notes.contains("conf:1: not needed: no-tcp-relay: tcp-relay is off"), "{notes}");
+        assert!(!notes.contains("differs: tcp-relay"), "{notes}");
+    }
+
+    #[test]
+    fn a_port_for_tls_that_is_listened_on_anyway_is_left_out() {
+        let shared = "cert=/a\npkey=/b\nlistening-port=443\ntls-listening-port=443\n";
+        let (config, toml, notes) = loaded(shared);
+        assert!(config.is_ok(), "{config:?}\n{toml}");
+        assert!(!toml.contains("listen-tls"), "{toml}");
+        assert!(notes.contains("conf:4: not needed: tls-listening-port"), "{notes}");
+        let (_, toml, _) = loaded(&format!("{shared}no-tcp\n"));
+        assert!(toml.contains("listen-tls"), "{toml}");
+        let (_, toml, _) = loaded("cert=/a\npkey=/b\ntls-listening-port=3478\n");
+        assert!(!toml.contains("listen-tls"), "{toml}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_configuration_of_coturn_is_refused() {
+        assert!(super::not_coturns(b"\x7fELF\0\0").unwrap().contains("binary"));
+        assert!(super::not_coturns(b"listen = [\"0.0.0.0:3478\"]\n").is_some());
+        for coturns in ["", "realm=example.org\n", "min-port=20000\nuser-quota=3\n"] {
+            assert_eq!(super::not_coturns(coturns.as_bytes()), None, "{coturns}");
+        }
     }
 
     #[test]

@@ -73,7 +73,11 @@ fn log(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
 fn channel_numbers(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     if said.last(CoturnSetting::OldChannelNumbers, notes).is_some() {
         draft.word(&schema::CHANNEL_NUMBERS, "rfc5766");
+        return;
     }
+    let why = "older versions of coturn accept 0x4000-0x7FFF, uturn 0x4000-0x4FFF (RFC 8656): set \
+               channel-numbers = \"rfc5766\" for clients that bind higher ones";
+    notes.differs("channel-numbers", why);
 }
 
 /// Of the two flags the later one holds.

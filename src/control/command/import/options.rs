@@ -19,6 +19,7 @@ pub(super) enum Meaning {
 pub(super) enum CoturnSetting {
     Certificate,
     NoTcp,
+    NoTcpRelay,
     NoTls,
     PrivateKey,
     TlsListeningPort,
@@ -87,8 +88,7 @@ const fn flag(known: Known) -> Known {
     Known { is_flag: true, ..known }
 }
 
-const TLS: &str =
-    "TLS is 1.2 or 1.3 with ciphers and groups of today; nothing of it is to be chosen";
+const TLS: &str = "ciphers and groups are not configurable (TLS 1.2 and 1.3, modern suites)";
 const CLEAR_KEY: &str = "the key has to be a file without a password";
 const NO_TLS: &str = "TLS is 1.2 or 1.3";
 const NO_DTLS: &str = "there is no DTLS";
@@ -133,6 +133,7 @@ pub(super) const KNOWN: &[Known] = &[
     carried("relay-ip", CoturnSetting::RelayIp),
     carried("external-ip", CoturnSetting::ExternalIp),
     flag(carried("allow-loopback-peers", CoturnSetting::AllowLoopbackPeers)),
+    flag(not_needed("no-loopback-peers", "loopback is denied anyway")),
     flag(carried("no-multicast-peers", CoturnSetting::NoMulticastPeers)),
     carried("relay-threads", CoturnSetting::RelayThreads),
     carried("min-port", CoturnSetting::MinPort),
@@ -179,7 +180,7 @@ pub(super) const KNOWN: &[Known] = &[
     carried("pkey", CoturnSetting::PrivateKey),
     lost("pkey-pwd", CLEAR_KEY),
     lost("cipher-list", TLS),
-    lost("CA-file", TLS),
+    lost("CA-file", "client certificates are never asked for"),
     lost("ec-curve-name", TLS),
     flag(lost("dh566", TLS)),
     flag(lost("dh1066", TLS)),
@@ -190,16 +191,16 @@ pub(super) const KNOWN: &[Known] = &[
     flag(not_needed("no-sslv3", NO_TLS)),
     flag(not_needed("no-tlsv1", NO_TLS)),
     flag(not_needed("no-tlsv1_1", NO_TLS)),
-    flag(not_needed("no-tlsv1_2", NO_TLS)),
-    flag(lost("tlsv1", TLS)),
-    flag(lost("tlsv1_1", TLS)),
+    flag(lost("no-tlsv1_2", "TLS 1.2 cannot be switched off")),
+    flag(lost("tlsv1", NO_TLS)),
+    flag(lost("tlsv1_1", NO_TLS)),
     flag(lost("dtls", NO_DTLS)),
-    flag(lost("no-udp", "UDP is the one way there is to reach this server")),
+    flag(lost("no-udp", "UDP cannot be switched off")),
     flag(carried("no-tcp", CoturnSetting::NoTcp)),
     flag(carried("no-tls", CoturnSetting::NoTls)),
     flag(not_needed("no-dtls", NO_DTLS)),
     flag(lost("no-udp-relay", "relaying over UDP is what this server does")),
-    flag(not_needed("no-tcp-relay", "TCP relaying (RFC 6062) is off unless tcp-relay = on")),
+    flag(carried("no-tcp-relay", CoturnSetting::NoTcpRelay)),
     not_needed("log-file", LOG),
     flag(not_needed("no-stdout-log", LOG)),
     flag(not_needed("syslog", LOG)),

@@ -30,7 +30,7 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
         allowed.join(networks(&LOOPBACK));
     }
     if let Some(word) = said.last(CoturnSetting::NoMulticastPeers, notes) {
-        let why = "group addresses are closed anyway, and allow-peers has none of them";
+        let why = "multicast peers are always denied";
         notes.add(word.line, Fate::NotNeeded, &word.name, why);
     }
     draft.list(&schema::ALLOW_PEERS, allowed.networks());

@@ -28,12 +28,12 @@ pub(super) fn translate(words: &[Word], notes: &mut Notes) -> Draft {
     let carried = words.iter().filter_map(|word| Some((carried(word, notes)?, word)));
     let said = Said(carried.collect());
     let mut draft = Draft::new();
-    listen(&said, &mut draft, notes);
+    let listen = listen(&said, &mut draft, notes);
     relays(&said, &mut draft, notes);
     relay_ports(&said, &mut draft, notes);
     credentials::carry(&said, &mut draft, notes);
     peers::carry(&said, &mut draft, notes);
-    tls::carry(&said, &mut draft, notes);
+    tls::carry(&said, &listen, &mut draft, notes);
     operation::carry(&said, &mut draft, notes);
     draft
 }
@@ -57,8 +57,8 @@ fn carried(word: &Word, notes: &mut Notes) -> Option<CoturnSetting> {
 }
 
 /// coturn's port on each of its addresses, and the auxiliary servers, which are listeners like
-/// others.
-fn listen(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
+/// others. Returns what the server will listen on, also where the draft leaves it to the default.
+fn listen(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) -> Vec<SocketAddr> {
     let told = said.last(CoturnSetting::ListeningPort, notes).and_then(|word| port(word, 1, notes));
     let port = told.unwrap_or(STUN_PORT);
     let mut listen: Vec<SocketAddr> = Vec::new();
@@ -73,11 +73,16 @@ fn listen(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     }
     let auxiliary: Vec<SocketAddr> =
         said.all(CoturnSetting::AuxServer).filter_map(|word| read(word, notes)).collect();
-    if listen.is_empty() && (told.is_some() || !auxiliary.is_empty()) {
+    let is_default = listen.is_empty() && told.is_none() && auxiliary.is_empty();
+    if listen.is_empty() {
         listen.extend(EVERYWHERE.iter().filter_map(|ip| SocketAddr::read(&at(ip, port)).ok()));
     }
     listen.extend(auxiliary);
-    draft.list(&schema::LISTEN, once(listen));
+    let listen = once(listen);
+    if !is_default {
+        draft.list(&schema::LISTEN, &listen);
+    }
+    listen
 }
 
 /// An external address, and the relay address behind it if it is said.

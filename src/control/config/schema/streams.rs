@@ -10,9 +10,8 @@ macro_rules! with_stream_keys {
                 unit: "on|off",
                 default: Preset::Value("on"),
                 bounds: Bounds::Words("on, off"),
-                doc: "Whether clients may come over TCP to the addresses of `listen`, too, and \
-                       with a certificate over TLS: what it is, a connection shows with its \
-                       first bytes.",
+                doc: "Accept clients over TCP on the addresses of `listen` and, with a \
+                       certificate, over TLS on the same ports; the first bytes tell them apart.",
                 example: "off",
             }
 
@@ -20,10 +19,11 @@ macro_rules! with_stream_keys {
                 unit: "FILE",
                 default: Preset::Words("none"),
                 bounds: Bounds::Words("as many as `tls-key`; PEM, valid today"),
-                doc: "Certificate for TLS, with what leads from it to a root behind it \
-                       (`fullchain.pem`). Of several, that is shown whose name a client asks \
-                       for, the first to all others. Read again on reload and whenever the file \
-                       is replaced; where the new one is of no use, the old one stays.",
+                doc: "Certificate for TLS, followed by its intermediate certificates \
+                       (`fullchain.pem`). Of several, a client gets the one that matches the \
+                       name it asks for (SNI), otherwise the first. Read again on reload and \
+                       whenever the file is replaced; if the new one is invalid, the old one \
+                       stays.",
                 example: "/etc/uturn/fullchain.pem",
             }
 
