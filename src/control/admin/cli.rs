@@ -112,6 +112,7 @@ pub(in crate::control) fn run(command: AdminCommand) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // A reader that has heard enough is no fault.
         Err(Fault::Unheard) => ExitCode::SUCCESS,
+        Err(Fault::Told) => ExitCode::FAILURE,
         Err(Fault::Problem(problem)) => {
             eprintln!("uturn: {}", escape::text(&problem));
             ExitCode::FAILURE
@@ -123,6 +124,8 @@ pub(in crate::control) fn run(command: AdminCommand) -> ExitCode {
 enum Fault {
     Problem(String),
     Unheard,
+    /// What is wrong has been printed already.
+    Told,
 }
 
 impl From<String> for Fault {
@@ -161,12 +164,22 @@ fn obey(command: AdminCommand) -> Result<(), Fault> {
             let request = ControlRequest::Drain { deadline_s: deadline, alternate };
             say(&progress::watch(at.ask(&request)?)?)
         }
-        AdminCommand::Reload { at } => told(at.ask(&ControlRequest::Reload {})?, print::words),
+        AdminCommand::Reload { at } => reload(at.ask(&ControlRequest::Reload {})?),
     }
 }
 
 fn server(text: &str) -> Result<SocketAddr, String> {
     ServerAddress::read_flag(text)
+}
+
+/// Prints what a reload has changed; one that left the certificates as they were has failed.
+fn reload(mut answer: Conversation) -> Result<(), Fault> {
+    let mut is_whole = true;
+    while let Some(line) = answer.next()? {
+        is_whole &= !matches!(&line, Line::Reloaded(change) if change.certificates.is_some());
+        say(&print::words(&line))?;
+    }
+    if is_whole { Ok(()) } else { Err(Fault::Told) }
 }
 
 /// Prints an answer line by line.

@@ -79,7 +79,7 @@ fn status_words(status: &Status) -> String {
 
 /// The head of a list of sessions.
 pub(super) fn sessions_head() -> String {
-    row(["ID", "USER", "CLIENT", "RELAYED", "AGE", "LEFT", "TO PEERS", "TO CLIENT"])
+    row(["ID", "USER", "CLIENT", "OVER", "RELAYED", "AGE", "LEFT", "TO PEERS", "TO CLIENT"])
 }
 
 fn session_row(session: &SessionRow) -> String {
@@ -87,6 +87,7 @@ fn session_row(session: &SessionRow) -> String {
         &session.id,
         &escape::text(&session.user),
         &session.client.to_string(),
+        &session.transport,
         &joined(&session.relayed),
         &duration(session.age_s),
         &duration(session.left_s),
@@ -97,11 +98,11 @@ fn session_row(session: &SessionRow) -> String {
 
 /// Fixed widths, so that a row can be printed before the next one is known; what is wider moves the
 /// rest of its row.
-fn row(cells: [&str; 8]) -> String {
-    let [id, user, client, relayed, age, left, to_peers, to_client] = cells;
+fn row(cells: [&str; 9]) -> String {
+    let [id, user, client, transport, relayed, age, left, to_peers, to_client] = cells;
     format!(
-        "{id:<10} {user:<24} {client:<21} {relayed:<21} {age:>9} {left:>9} {to_peers:>9} \
-         {to_client:>9}\n"
+        "{id:<10} {user:<24} {client:<21} {transport:<4} {relayed:<21} {age:>9} {left:>9} \
+         {to_peers:>9} {to_client:>9}\n"
     )
 }
 
@@ -131,7 +132,12 @@ pub(super) fn detail_words(detail: &SessionDetail) -> String {
 
 fn change_words(change: &Change) -> String {
     let Change { applied, restart, certificates } = change;
+    // Keys of a pair that is not taken do not hold.
+    let is_kept = |name: &&String| certificates.is_some() && name.starts_with("tls-");
+    let applied: Vec<&str> =
+        applied.iter().filter(|name| !is_kept(name)).map(String::as_str).collect();
     let mut text = match applied.as_slice() {
+        [] if certificates.is_some() => String::new(),
         [] => "nothing has changed\n".to_owned(),
         [..] => format!("holds from now on: {}\n", applied.join(", ")),
     };
@@ -219,5 +225,18 @@ mod tests {
         };
         assert_eq!(change_words(&change), "holds from now on: user\nneeds a restart: listen\n");
         assert_eq!(change_words(&Change::default()), "nothing has changed\n");
+    }
+
+    #[test]
+    fn a_pair_that_is_not_taken_does_not_hold() {
+        let change = Change {
+            applied: vec!["tls-key".into(), "user".into()],
+            restart: Vec::new(),
+            certificates: Some("a.key: no such file".into()),
+        };
+        let kept = "the certificates stay as they were: a.key: no such file\n";
+        assert_eq!(change_words(&change), format!("holds from now on: user\n{kept}"));
+        let alone = Change { applied: vec!["tls-key".into()], ..change };
+        assert_eq!(change_words(&alone), kept);
     }
 }

@@ -5,6 +5,8 @@
 //! the value, and of a number coturn reads the digits that it begins with.
 
 use super::notes::{Fate, Notes};
+use super::options::known;
+use crate::control::config::schema;
 
 /// What some editors put in front of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -42,6 +44,18 @@ impl Word {
             Some(_) => None,
         }
     }
+}
+
+/// Says why a file is certainly not coturn's configuration.
+pub(super) fn not_coturns(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.contains(&0) {
+        return Some("it is a binary file, not coturn's configuration");
+    }
+    let table: toml::Table = str::from_utf8(bytes).ok()?.parse().ok()?;
+    let is_ours =
+        |name: &String| known(name).is_none() && schema::KEYS.iter().any(|key| key.name == name);
+    let is_ours = table.keys().any(is_ours);
+    is_ours.then_some("it is a configuration of uturn already: `uturn check-config` tries it")
 }
 
 /// Reads a file as text. coturn reads bytes: a line that is no UTF-8 is taken for Latin-1 and
@@ -88,7 +102,7 @@ fn word(line: usize, text: &str) -> Word {
 
 #[cfg(test)]
 mod tests {
-    use super::{Notes, Word, text, words};
+    use super::{Notes, Word, not_coturns, text, words};
 
     #[test]
     fn a_line_is_a_word_and_a_value() {
@@ -130,6 +144,15 @@ mod tests {
         assert!(notes.contains("conf:1: differs: realm"), "{notes}");
         assert!(notes.contains("conf:2: differs: user"), "{notes}");
         assert!(!notes.contains("conf:3"), "{notes}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_configuration_of_coturn_is_refused() {
+        assert!(not_coturns(b"\x7fELF\0\0").unwrap().contains("binary"));
+        assert!(not_coturns(b"listen = [\"0.0.0.0:3478\"]\n").is_some());
+        for coturns in ["", "realm=example.org\n", "min-port=20000\nuser-quota=3\n"] {
+            assert_eq!(not_coturns(coturns.as_bytes()), None, "{coturns}");
+        }
     }
 
     #[test]

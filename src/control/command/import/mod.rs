@@ -68,7 +68,7 @@ pub(super) fn import(args: &ImportArgs) -> Result<Translated, String> {
     let shown = args.file.display().to_string();
     let bytes = std::fs::read(&args.file)
         .map_err(|error| format!("{shown}: the file cannot be read: {error}"))?;
-    if let Some(problem) = not_coturns(&bytes) {
+    if let Some(problem) = conf::not_coturns(&bytes) {
         return Err(format!("{shown}: {problem}"));
     }
     let users_file = args.users_file.as_deref();
@@ -80,19 +80,6 @@ pub(super) fn import(args: &ImportArgs) -> Result<Translated, String> {
         write(output, &imported.toml)?;
     }
     Ok(imported)
-}
-
-/// Says why a file is certainly not coturn's configuration.
-fn not_coturns(bytes: &[u8]) -> Option<&'static str> {
-    if bytes.contains(&0) {
-        return Some("it is a binary file, not coturn's configuration");
-    }
-    let table: toml::Table = str::from_utf8(bytes).ok()?.parse().ok()?;
-    let is_ours = |name: &String| {
-        options::known(name).is_none() && schema::KEYS.iter().any(|key| key.name == name)
-    };
-    let is_ours = table.keys().any(is_ours);
-    is_ours.then_some("it is a configuration of uturn already: `uturn check-config` tries it")
 }
 
 impl ImportArgs {
@@ -385,15 +372,6 @@ mod tests {
         assert!(toml.contains("listen-tls"), "{toml}");
         let (_, toml, _) = loaded("cert=/a\npkey=/b\ntls-listening-port=3478\n");
         assert!(!toml.contains("listen-tls"), "{toml}");
-    }
-
-    #[test]
-    fn a_file_that_is_no_configuration_of_coturn_is_refused() {
-        assert!(super::not_coturns(b"\x7fELF\0\0").unwrap().contains("binary"));
-        assert!(super::not_coturns(b"listen = [\"0.0.0.0:3478\"]\n").is_some());
-        for coturns in ["", "realm=example.org\n", "min-port=20000\nuser-quota=3\n"] {
-            assert_eq!(super::not_coturns(coturns.as_bytes()), None, "{coturns}");
-        }
     }
 
     #[test]
