@@ -12,6 +12,9 @@ use zeroize::Zeroizing;
 use super::nearest::nearest;
 use super::text;
 
+/// Keys that those who come from coturn write first.
+const COTURNS: [&str; 4] = ["static-auth-secret", "use-auth-secret", "cert", "pkey"];
+
 /// Bytes that an error shows of what stands where a key should.
 const KEY_BYTES: usize = 64;
 
@@ -116,6 +119,7 @@ fn unknown_key(message: &str) -> Option<String> {
         message.strip_prefix("unknown field `")?.split_once("`, expected one of `")?;
     let names = list.trim_end_matches('`').split("`, `");
     let advice = match nearest(word, names) {
+        _ if COTURNS.contains(&word) => "this is coturn's: uturn import-coturn FILE".to_owned(),
         Some(name) => format!("did you mean `{name}`?"),
         None => "`uturn example-config` shows every key".to_owned(),
     };
@@ -171,3 +175,18 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod coturn_tests {
+    use super::unknown_key;
+
+    #[test]
+    fn a_key_of_coturn_leads_to_the_import() {
+        let said = unknown_key("unknown field `cert`, expected one of `user`, `secret`");
+        assert!(
+            said.is_some_and(
+                |it| it.ends_with("`cert`: this is coturn's: uturn import-coturn FILE")
+            )
+        );
+    }
+}

@@ -4,7 +4,7 @@
 //! are left out.
 
 use crate::control::config::derived;
-use crate::control::config::schema::{FIELDS, SECRET};
+use crate::control::config::schema::{CONTROL, FIELDS, SECRET};
 use crate::control::config::settled::Config;
 
 impl Config {
@@ -15,6 +15,10 @@ impl Config {
                 format!("{} = [\"generate\"] # one is made at every start\n", SECRET.name)
             }
             Some(value) => format!("{} = {value}\n", field.key.name),
+            // Without a path there is a socket nevertheless.
+            None if field.key.name == CONTROL.name => {
+                format!("# {}: default ({})\n", CONTROL.name, CONTROL.default_words())
+            }
             None => format!("# {}: none\n", field.key.name),
         });
         lines.collect()
