@@ -4,6 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::Output;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::Value;
 
 use crate::machine::{Folder, Ports};
@@ -109,10 +110,17 @@ struct TlsRelay {
 
 impl TlsRelay {
     fn start() -> Self {
+        Self::showing(IsCa::NoCa)
+    }
+
+    fn showing(is_ca: IsCa) -> Self {
         let (folder, claim) = (Folder::new(), Ports::claim());
-        let made = rcgen::generate_simple_self_signed(vec![LOOPBACK4.to_string()]).expect("a pair");
-        let certificate = folder.write("a.pem", &made.cert.pem());
-        let key = folder.write("a.key", &made.signing_key.serialize_pem());
+        let signing = KeyPair::generate().expect("a key can be made");
+        let mut params = CertificateParams::new(vec![LOOPBACK4.to_string()]).expect("an address");
+        params.is_ca = is_ca;
+        let made = params.self_signed(&signing).expect("the key can sign");
+        let certificate = folder.write("a.pem", &made.pem());
+        let key = folder.write("a.key", &signing.serialize_pem());
         let tls = SocketAddr::new(LOOPBACK4, claim.spare());
         let files = ["--tls-certificate", &certificate, "--tls-key", &key];
         let setup = Setup::new().secure().with(&files).with(&["--listen-tls", &tls.to_string()]);
@@ -147,6 +155,16 @@ fn every_transport_is_tried_step_by_step() {
     let transports = report["transports"].as_array().expect("a list").iter();
     let words: Vec<&Value> = transports.map(|report| &report["transport"]).collect();
     assert_eq!(words, ["udp", "tcp", "tls"]);
+}
+
+#[test]
+fn an_authoritys_certificate_is_taken_where_it_is_itself_trusted() {
+    let server = TlsRelay::showing(IsCa::Ca(BasicConstraints::Unconstrained));
+    let user = format!("{USER}:{PASSWORD}");
+    let arguments = ["--user", &user, "--transport", "tls", "--ca", &server.certificate];
+    let output = check(server.tls, &arguments);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_fails(&check(server.tls, &arguments[..4]), &["invalid peer certificate"]);
 }
 
 #[test]
