@@ -31,6 +31,8 @@ pub enum FrameKind {
 pub struct Queued {
     /// Frames of media that were dropped because too many bytes wait.
     pub dropped_full: u32,
+    /// The same because they had waited too long.
+    pub dropped_late: u32,
     /// More than 64 KiB wait: whoever sends raw bytes is to be read no further until
     /// `waiting_bytes` is below that again.
     pub is_full: bool,
@@ -122,15 +124,20 @@ impl Egress {
         parts: [&[u8]; 3],
         limits: StreamLimits,
     ) -> Result<Queued, HangUp> {
+        let mut dropped_late = 0;
         match kind {
             FrameKind::Answer if self.answers.frames.len() == MOST_ANSWERS => {
                 return Err(HangUp::TooManyAnswers);
             }
             FrameKind::Answer => self.answers.push(now_ms, &parts),
-            FrameKind::Media => self.media.push(now_ms, &parts),
+            FrameKind::Media => {
+                // Here as well as in front of a write: of a client that reads nothing none ends.
+                dropped_late = self.drop_late(now_ms, limits.delay_ms);
+                self.media.push(now_ms, &parts);
+            }
         }
         let dropped_full = self.shed(limits.queued_bytes as usize);
-        Ok(Queued { dropped_full, is_full: self.waiting_bytes() > MOST_RAW_BYTES })
+        Ok(Queued { dropped_full, dropped_late, is_full: self.waiting_bytes() > MOST_RAW_BYTES })
     }
 
     /// Queues an answer of another protocol, as it is.
@@ -144,7 +151,7 @@ impl Egress {
         self.turn_raw();
         self.media.append(&[bytes]);
         self.begun_bytes += bytes.len();
-        Queued { dropped_full: 0, is_full: self.waiting_bytes() > MOST_RAW_BYTES }
+        Queued { is_full: self.waiting_bytes() > MOST_RAW_BYTES, ..Queued::default() }
     }
 
     /// Makes raw bytes of all that waits, in the order it would be written.
@@ -193,6 +200,9 @@ impl Egress {
             let frame = self.media.frames.pop_front();
             dropped_bytes += frame.map_or(0, |frame| frame.bytes);
             dropped += 1;
+        }
+        if dropped == 0 {
+            return 0;
         }
         // Bytes that have begun stand in front of what goes, and move behind it.
         let begun = self.media.head..self.media.head + self.begun_bytes;
@@ -295,6 +305,19 @@ mod tests {
         assert_eq!(egress.drop_late(300, LIMITS.delay_ms), 2);
         assert_eq!(written(&mut egress, 4), [b"answ", b"good"]);
         assert_eq!(egress.drop_late(9_999, LIMITS.delay_ms), 0);
+    }
+
+    #[test]
+    fn what_waits_for_a_client_that_reads_nothing_is_never_older_than_the_delay() {
+        let mut egress = Egress::default();
+        for now_ms in 0..10_000 {
+            let limits = StreamLimits { queued_bytes: 4_000, ..LIMITS };
+            let media = egress.queue(now_ms, FrameKind::Media, [&[1; 4], &[], &[]], limits);
+            let oldest_ms = egress.media.frames.front().unwrap().queued_ms;
+            assert!(now_ms - oldest_ms <= LIMITS.delay_ms.into());
+            let late = u32::from(now_ms > LIMITS.delay_ms.into());
+            assert_eq!(media.map(|queued| (queued.dropped_late, queued.dropped_full)), Ok((late, 0)));
+        }
     }
 
     #[test]

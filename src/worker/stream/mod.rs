@@ -10,6 +10,7 @@
 //! table.rs      all connections, by the driver's number and by five-tuple
 //! receive.rs    bytes ──▶ frames ──▶ the state machine
 //! send.rs       frames ──▶ one write of each connection at the end of a turn
+//! share.rs      whose media goes where all queues together are full
 //! buffers.rs    where writes stand until the kernel has them
 //! deadlines.rs  when a connection is looked at again
 //! end.rs        how connections end
@@ -34,6 +35,7 @@ mod pipe;
 mod receive;
 pub(super) mod rules;
 mod send;
+mod share;
 mod sources;
 pub(super) mod table;
 mod web;

@@ -10,8 +10,8 @@ use crate::{
     turn::{FiveTuple, Now},
 };
 
-/// Plaintext bytes that wait in all queues of a worker. Beyond that, whoever queues more media
-/// loses as much of the oldest of his own.
+/// Plaintext bytes that wait in all queues of a worker. Beyond that, those that have more than
+/// their share lose the oldest of their media.
 const MOST_QUEUED_BYTES: u64 = 64 << 20;
 
 impl<D: Driver> Worker<D> {
@@ -36,7 +36,7 @@ impl<D: Driver> Worker<D> {
                 Err(reason) => return self.hang_up(now, stream, reason, HangUpHow::Reset),
             }
         }
-        self.shed(stream);
+        self.streams.shed(stream, MOST_QUEUED_BYTES);
     }
 
     /// Queues an answer that stands in the reply buffer.
@@ -48,19 +48,6 @@ impl<D: Driver> Worker<D> {
             Ok(queued) => self.streams.note_queued(stream, queued),
             Err(reason) => self.hang_up(now, stream, reason, HangUpHow::Reset),
         }
-    }
-
-    /// Drops what a connection has above its share where all queues together are full.
-    fn shed(&mut self, stream: StreamId) {
-        let excess = self.streams.counters.queued_bytes.saturating_sub(MOST_QUEUED_BYTES);
-        if excess == 0 {
-            return;
-        }
-        let Some(client) = self.streams.client(stream) else { return };
-        let most = client.connection.waiting_bytes().saturating_sub(excess as usize);
-        let dropped = client.connection.shed(most);
-        self.streams.counters.dropped_full += u64::from(dropped);
-        self.streams.settle(stream);
     }
 
     /// Begins a write on every connection that has something to say and none under way.

@@ -34,7 +34,7 @@ const STRANGER_KEEPS_MS: u64 = 1_000;
 /// All connections of a worker.
 pub(in crate::worker) struct StreamTable {
     pub(in crate::worker) rules: Arc<StreamRules>,
-    entries: Vec<Option<Entry>>,
+    pub(super) entries: Vec<Option<Entry>>,
     by_flow: HashMap<FiveTuple, StreamId, foldhash::quality::RandomState>,
     /// Connections to peers.
     connections: HashMap<ConnectionId, StreamId, foldhash::quality::RandomState>,
@@ -50,6 +50,8 @@ pub(in crate::worker) struct StreamTable {
     /// Those whose handshake waits, first in, first out.
     pub(super) steps: VecDeque<StreamId>,
     pub(super) buffers: WriteBuffers,
+    /// The number with which the search for those above their share goes on.
+    pub(super) next_to_shed: usize,
     pub(super) intake: Intake,
     pub(in crate::worker) counters: StreamCounters,
 }
@@ -71,6 +73,7 @@ impl StreamTable {
             dirty: Vec::new(),
             steps: VecDeque::new(),
             buffers: WriteBuffers::default(),
+            next_to_shed: 0,
             intake: Intake::default(),
             counters: StreamCounters::default(),
         }
@@ -387,6 +390,7 @@ impl StreamTable {
     /// Counts what queueing dropped.
     pub(super) fn note_queued(&mut self, stream: StreamId, queued: Queued) {
         self.counters.dropped_full += u64::from(queued.dropped_full);
+        self.counters.dropped_late += u64::from(queued.dropped_late);
         self.settle(stream);
     }
 
