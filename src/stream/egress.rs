@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 
 use super::{
     hang_up::HangUp,
-    limits::{MOST_ANSWERS, MOST_RAW_BYTES, StreamLimits},
+    limits::{MOST_ANSWER_BYTES, MOST_ANSWERS, MOST_RAW_BYTES, StreamLimits},
 };
 use crate::wire::padded;
 
@@ -107,6 +107,8 @@ pub(super) struct Egress {
     /// Bytes at the front of `media` that belong to no frame of its list: raw ones, and the rest of
     /// a frame that has begun. They are never dropped, and nothing goes in front of them.
     begun_bytes: usize,
+    /// Answers queued since the write that is under way began; `None` where none is.
+    answers_in_write: Option<usize>,
 }
 
 /// A part of what waits, to be written next.
@@ -126,10 +128,13 @@ impl Egress {
     ) -> Result<Queued, HangUp> {
         let mut dropped_late = 0;
         match kind {
-            FrameKind::Answer if self.answers.frames.len() == MOST_ANSWERS => {
+            FrameKind::Answer if self.are_answers_too_many() => {
                 return Err(HangUp::TooManyAnswers);
             }
-            FrameKind::Answer => self.answers.push(now_ms, &parts),
+            FrameKind::Answer => {
+                self.answers.push(now_ms, &parts);
+                self.answers_in_write = self.answers_in_write.map(|answers| answers + 1);
+            }
             FrameKind::Media => {
                 // Here as well as in front of a write: of a client that reads nothing none ends.
                 dropped_late = self.drop_late(now_ms, limits.delay_ms);
@@ -138,6 +143,21 @@ impl Egress {
         }
         let dropped_full = self.shed(limits.queued_bytes as usize);
         Ok(Queued { dropped_full, dropped_late, is_full: self.waiting_bytes() > MOST_RAW_BYTES })
+    }
+
+    fn are_answers_too_many(&self) -> bool {
+        self.answers_in_write.is_some_and(|answers| answers >= MOST_ANSWERS)
+            || self.answers.waiting().len() > MOST_ANSWER_BYTES
+    }
+
+    /// Notes that a write is under way.
+    pub(super) fn begin_write(&mut self) {
+        self.answers_in_write = Some(0);
+    }
+
+    /// Notes that none is.
+    pub(super) fn end_write(&mut self) {
+        self.answers_in_write = None;
     }
 
     /// Queues an answer of another protocol, as it is.
@@ -333,12 +353,25 @@ mod tests {
     }
 
     #[test]
-    fn more_answers_than_a_reader_lets_wait_close_the_stream() {
-        let mut egress = queued(&[(0, FrameKind::Answer, &[1; 4][..]); MOST_ANSWERS]);
+    fn more_answers_than_may_wait_behind_a_write_close_the_stream() {
+        let mut egress = queued(&[(0, FrameKind::Answer, &[1; 4][..]); 3 * MOST_ANSWERS]);
         let answer =
             |egress: &mut Egress| egress.queue(0, FrameKind::Answer, [&[2; 4], &[], &[]], LIMITS);
+        egress.begin_write();
+        assert!((0..MOST_ANSWERS).all(|_| answer(&mut egress).is_ok()));
         assert_eq!(answer(&mut egress), Err(HangUp::TooManyAnswers));
-        egress.consume(4);
+        egress.end_write();
+        assert!(answer(&mut egress).is_ok());
+    }
+
+    #[test]
+    fn more_bytes_of_answers_than_may_wait_close_the_stream() {
+        let mut egress = queued(&[(0, FrameKind::Answer, &[1; MOST_ANSWER_BYTES])]);
+        let answer =
+            |egress: &mut Egress| egress.queue(0, FrameKind::Answer, [&[2; 4], &[], &[]], LIMITS);
+        assert!(answer(&mut egress).is_ok());
+        assert_eq!(answer(&mut egress), Err(HangUp::TooManyAnswers));
+        egress.consume(MOST_ANSWER_BYTES);
         assert!(answer(&mut egress).is_ok());
     }
 

@@ -16,8 +16,11 @@ pub const MOST_UNALLOCATED_FRAME_BYTES: usize = 2_048;
 /// Bytes that may wait behind a ConnectionBind request for its answer.
 pub const MOST_HELD_BYTES: usize = 65_556;
 
-/// Answers that may wait for a client to read them.
+/// Answers that may come to wait while a write is under way. Those of one turn do not count where
+/// none is: whoever sends many requests at once and reads the answers is no burden.
 pub const MOST_ANSWERS: usize = 64;
+/// Bytes of answers that may wait.
+pub const MOST_ANSWER_BYTES: usize = 65_536;
 
 /// Raw bytes that may wait before the side they come from is no longer read.
 pub const MOST_RAW_BYTES: usize = 65_536;

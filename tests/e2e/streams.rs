@@ -159,6 +159,20 @@ fn a_request_of_http_is_told_so() {
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "{answer:?}");
 }
 
+#[test]
+fn a_client_that_asks_much_at_once_and_reads_is_answered_everything() {
+    let relay = Relay::start();
+    let mut client = Client::over_tcp(relay.v4());
+    client.allocate();
+    let mut request = [0; 20];
+    request[1] = 1;
+    request[4..8].copy_from_slice(&[0x21, 0x12, 0xA4, 0x42]);
+    client.link().write(&request.repeat(200));
+    for _ in 0..200 {
+        assert!(client.link().receive(SOON).is_some(), "a Binding response");
+    }
+}
+
 // TCP_NOTSENT_LOWAT keeps what waits in the kernel small; what waits here is dropped by its age.
 #[test]
 fn a_slow_reader_gets_fresh_media_and_delays_nobody() {

@@ -49,6 +49,7 @@ impl Connection {
         let then = self.ending(most_bytes, out);
         if !out.is_empty() {
             self.write_deadline_ms = now_ms + WRITE_MS;
+            self.egress.begin_write();
         }
         Ok(FillOutcome { dropped_late, oldest_age_ms, then })
     }
@@ -56,6 +57,7 @@ impl Connection {
     /// Notes that all bytes of the last fill are with the kernel.
     pub fn written(&mut self, now_ms: u64) {
         self.write_deadline_ms = u64::MAX;
+        self.egress.end_write();
         self.note_web_traffic(now_ms);
     }
 
