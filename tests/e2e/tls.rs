@@ -197,3 +197,37 @@ fn listeners_for_tcp_and_tls_come_and_go_with_a_reload() {
     relay.process.wait_until_it_logs("not listened on any more", 3);
     Client::over_tcp(relay.v4()).allocate();
 }
+
+// A stream means the same however it is cut: the end of the handshake, a request and the FIN may
+// come as one.
+#[test]
+fn a_request_between_the_handshake_and_the_end_is_answered() {
+    use std::{io::Read, io::Write, net::Shutdown, net::TcpStream, time::Duration};
+    let folder = Folder::new();
+    let pair = pair(&folder, "one", "turn.example.org", 2100);
+    let relay = TlsRelay::start(&pair.arguments());
+    for round in 0..10 {
+        let mut tls = Link::tls("turn.example.org", &pair.trusted);
+        let mut stream = TcpStream::connect(relay.tls).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        tls.write_tls(&mut stream).expect("it is open");
+        while tls.is_handshaking() {
+            tls.read_tls(&mut stream).expect("the server's part");
+            tls.process_new_packets().expect("it proves who it is");
+        }
+        let mut request = [0; 20];
+        request[1] = 1;
+        request[4..8].copy_from_slice(&[0x21, 0x12, 0xA4, 0x42]);
+        tls.writer().write_all(&request).expect("memory takes all");
+        let mut last = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut last).expect("memory takes all");
+        }
+        stream.write_all(&last).expect("it is open");
+        stream.shutdown(Shutdown::Write).expect("it is open");
+        let mut answer = [0; 2];
+        let mut link = rustls::Stream::new(&mut tls, &mut stream);
+        let read = link.read_exact(&mut answer);
+        assert!(read.is_ok() && answer == [1, 1], "round {round}: {read:?}");
+    }
+}

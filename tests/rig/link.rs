@@ -28,17 +28,22 @@ impl Link {
     /// Over TLS, to a server that must prove this name with this certificate (DER); an error says
     /// that it did not.
     pub fn over_tls(server: SocketAddr, name: &str, trusted: &[u8]) -> std::io::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(trusted.to_vec())).expect("a certificate");
-        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        let name = ServerName::try_from(name.to_owned()).expect("a host name");
-        let mut tls = ClientConnection::new(Arc::new(config), name).expect("a client");
+        let mut tls = Self::tls(name, trusted);
         let mut link = Self::to(server);
         link.stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         while tls.is_handshaking() {
             tls.complete_io(&mut link.stream)?;
         }
         Ok(Self { tls: Some(Box::new(tls)), ..link })
+    }
+
+    /// TLS that has sent nothing, of a client that trusts this certificate.
+    pub fn tls(name: &str, trusted: &[u8]) -> ClientConnection {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(trusted.to_vec())).expect("a certificate");
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let name = ServerName::try_from(name.to_owned()).expect("a host name");
+        ClientConnection::new(Arc::new(config), name).expect("a client")
     }
 
     /// Sends a message with its padding.

@@ -31,6 +31,11 @@ impl<D: Driver> Worker<D> {
         let Some(client) = self.streams.client(stream) else {
             return self.far_finished(now, stream);
         };
+        if client.connection.wants_step() {
+            // What came before it is not read yet.
+            client.fin_waits = true;
+            return;
+        }
         let Some(reason) = client.connection.finished() else {
             return self.client_finished(now, stream);
         };

@@ -32,6 +32,8 @@ pub(in crate::worker) struct Client {
     pub(super) is_dirty: bool,
     /// It is listed among those whose handshake waits.
     pub(super) waits_for_step: bool,
+    /// Its FIN has come, and means something once its handshake has had that step.
+    pub(super) fin_waits: bool,
     /// The write that is under way.
     pub(super) writing: Option<Writing>,
     /// All is said and our FIN is on its way: the client's is waited for.
@@ -161,6 +163,7 @@ impl Client {
             flow: None,
             is_dirty: false,
             waits_for_step: false,
+            fin_waits: false,
             writing: None,
             is_lingering: false,
             far: None,

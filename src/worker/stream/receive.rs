@@ -47,6 +47,10 @@ impl<D: Driver> Worker<D> {
             client.waits_for_step = false;
             let outcome = client.connection.step(now.mono_ms, &mut intake);
             self.take_intake(now, stream, intake, None, outcome);
+            let client = self.streams.client(stream);
+            if client.is_some_and(|client| mem::take(&mut client.fin_waits)) {
+                self.on_finished(now, stream);
+            }
         }
     }
 
