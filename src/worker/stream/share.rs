@@ -2,8 +2,8 @@
 //! however little the one has that queues just now. So clients that read nothing take nothing from
 //! those that do.
 
-use crate::worker::stream::{entry::Entry, table::StreamTable};
 use crate::io::StreamId;
+use crate::worker::stream::{entry::Entry, table::StreamTable};
 
 /// Connections that are looked at for each one that queues.
 const MOST_LOOKS: usize = 64;
