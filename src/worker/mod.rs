@@ -55,4 +55,5 @@ pub use status::{
 pub use stream::{
     counters::{HANDSHAKES, PipeCounters, StreamCounters},
     rules::{StreamRules, WebBackend, WebGreeting, WebPlace},
+    sources::SourceLimits,
 };

@@ -179,6 +179,8 @@ fn the_command_line_wins_for_every_key() {
         ("tcp-relay = false", "--tcp-relay=on", "tcp-relay = \"on\""),
         ("streams = 16", "--streams=17", "streams = 17"),
         ("streams-per-source = 1", "--streams-per-source=2", "streams-per-source = 2"),
+        ("strangers-per-source = 1", "--strangers-per-source=2", "strangers-per-source = 2"),
+        ("connects-per-source = 1", "--connects-per-source=2", "connects-per-source = 2"),
         (
             "web-backend = '127.0.0.1:80'",
             "--web-backend=unix:/run/web",

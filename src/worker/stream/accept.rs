@@ -102,9 +102,9 @@ impl<D: Driver> Worker<D> {
     /// may have, one that has had time to show some makes room: whoever opens connections and says
     /// nothing does not keep his neighbours behind the same address out.
     fn admit_source(&mut self, now: Now, source: SourceKey) -> Result<(), HangUp> {
-        let most = self.streams.rules.most_of_a_source;
-        self.streams.sources.admit(now.mono_ms, source, most)?;
-        if self.streams.sources.has_too_many_strangers(source) {
+        let limits = self.streams.rules.of_a_source;
+        self.streams.sources.admit(now.mono_ms, source, limits)?;
+        if self.streams.sources.has_too_many_strangers(source, limits) {
             let Some(overdue) = self.streams.overdue_stranger(now.mono_ms, source) else {
                 self.streams.sources.leave(now.mono_ms, source, true);
                 return Err(HangUp::SourceStreams);

@@ -36,7 +36,7 @@ mod receive;
 pub(super) mod rules;
 mod send;
 mod share;
-mod sources;
+pub(super) mod sources;
 pub(super) mod table;
 mod web;
 

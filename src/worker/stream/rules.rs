@@ -9,6 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use crate::stream::{ProxyRule, StreamLimits, TlsContext, WebNames};
+use crate::worker::stream::sources::SourceLimits;
 
 /// Rules for connections, the same for every worker.
 #[derive(Debug, Clone)]
@@ -23,8 +24,8 @@ pub struct StreamRules {
     pub proxies: Vec<IpNet>,
     /// Delay and bytes of what waits for a client.
     pub limits: StreamLimits,
-    /// Connections of one source: an IPv4 address, or an IPv6 /64.
-    pub most_of_a_source: u32,
+    /// What one source may have: an IPv4 address, or an IPv6 /64.
+    pub of_a_source: SourceLimits,
 }
 
 /// The server that browsers are passed to.
@@ -55,7 +56,7 @@ pub enum WebGreeting {
 }
 
 impl Default for StreamRules {
-    /// No certificate, no web backend, no balancer; a thousand subscribers may share an address.
+    /// No certificate, no web backend, no balancer.
     fn default() -> StreamRules {
         StreamRules {
             tls: None,
@@ -63,7 +64,7 @@ impl Default for StreamRules {
             web_backend: None,
             proxies: Vec::new(),
             limits: StreamLimits::default(),
-            most_of_a_source: 1_000,
+            of_a_source: SourceLimits::default(),
         }
     }
 }

@@ -15,12 +15,35 @@ use std::{
 
 use crate::stream::HangUp;
 
-/// Connections of one source without credentials that were good.
-const MOST_STRANGERS_OF_A_SOURCE: u32 = 32;
-/// What a new connection costs its source in time: 50 a second.
-const COST_MS: u64 = 20;
-/// How much of it a source may owe: 200 connections at once. After as long it owes nothing.
-const DEBT_MS: u64 = 200 * COST_MS;
+/// How long a source that opened as many connections at once as it may has to pay for them: four
+/// seconds' worth.
+const DEBT_US: u64 = 4_000_000;
+const DEBT_MS: u64 = DEBT_US / 1_000;
+
+/// What one source may have of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceLimits {
+    /// Connections in all.
+    pub streams: u32,
+    /// Connections that have shown no credentials.
+    pub strangers: u32,
+    /// New connections a second, after a silence four seconds' worth at once; 0 for no limit.
+    pub new_per_s: u32,
+}
+
+impl Default for SourceLimits {
+    /// A thousand subscribers may share an address; what says nothing is bounded tightly.
+    fn default() -> SourceLimits {
+        SourceLimits { streams: 1_000, strangers: 32, new_per_s: 50 }
+    }
+}
+
+impl SourceLimits {
+    /// What a new connection costs its source in time.
+    fn cost_us(&self) -> u64 {
+        1_000_000_u64.checked_div(self.new_per_s.into()).unwrap_or(0)
+    }
+}
 
 /// Who opens connections: bits of an IPv4 address, or of the first half of an IPv6 one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,7 +67,7 @@ struct Known {
     streams: u32,
     strangers: u32,
     /// When it will have paid for all it opened.
-    paid_ms: u64,
+    paid_us: u64,
 }
 
 /// All sources that have connections, or had some a moment ago.
@@ -57,9 +80,9 @@ pub(super) struct Sources {
 
 impl Sources {
     /// Whether a source has more connections without credentials than it may have.
-    pub(super) fn has_too_many_strangers(&self, source: SourceKey) -> bool {
+    pub(super) fn has_too_many_strangers(&self, source: SourceKey, limits: SourceLimits) -> bool {
         let strangers = self.known.get(&source).map_or(0, |known| known.strangers);
-        strangers > MOST_STRANGERS_OF_A_SOURCE
+        strangers > limits.strangers
     }
 
     /// Notes one more connection, which has shown no credentials; the source may have so many.
@@ -70,18 +93,18 @@ impl Sources {
         &mut self,
         now_ms: u64,
         source: SourceKey,
-        most: u32,
+        limits: SourceLimits,
     ) -> Result<(), HangUp> {
         self.forget(now_ms);
-        let known = self.known.entry(source).or_default();
-        let paid_ms = known.paid_ms.max(now_ms) + COST_MS;
-        if paid_ms > now_ms + DEBT_MS {
+        let (known, now_us) = (self.known.entry(source).or_default(), now_ms * 1_000);
+        let paid_us = known.paid_us.max(now_us) + limits.cost_us();
+        if paid_us > now_us + DEBT_US {
             return Err(HangUp::SourceRate);
         }
-        if known.streams >= most {
+        if known.streams >= limits.streams {
             return Err(HangUp::SourceStreams);
         }
-        known.paid_ms = paid_ms;
+        known.paid_us = paid_us;
         known.streams += 1;
         known.strangers += 1;
         Ok(())
@@ -116,7 +139,7 @@ impl Sources {
 
     fn forget(&mut self, now_ms: u64) {
         while let Some((_, source)) = self.leaving.pop_front_if(|(due_ms, _)| *due_ms <= now_ms) {
-            let has_gone = |known: &Known| known.streams == 0 && known.paid_ms <= now_ms;
+            let has_gone = |known: &Known| known.streams == 0 && known.paid_us <= now_ms * 1_000;
             if self.known.get(&source).is_some_and(has_gone) {
                 self.known.remove(&source);
             }
@@ -128,7 +151,7 @@ impl Sources {
 mod tests {
     use super::*;
 
-    const MOST: u32 = 1_000;
+    const LIMITS: SourceLimits = SourceLimits { streams: 1_000, strangers: 32, new_per_s: 50 };
 
     fn source(text: &str) -> SourceKey {
         SourceKey::of(text.parse().unwrap())
@@ -144,42 +167,42 @@ mod tests {
     #[test]
     fn a_source_has_too_many_strangers_until_one_logs_in_or_leaves() {
         let (mut sources, at) = (Sources::default(), source("192.0.2.1"));
-        for _ in 0..=MOST_STRANGERS_OF_A_SOURCE {
-            assert!(!sources.has_too_many_strangers(at));
-            sources.admit(0, at, MOST).unwrap();
+        for _ in 0..=LIMITS.strangers {
+            assert!(!sources.has_too_many_strangers(at, LIMITS));
+            sources.admit(0, at, LIMITS).unwrap();
         }
-        assert!(sources.has_too_many_strangers(at));
-        assert!(!sources.has_too_many_strangers(source("192.0.2.2")), "another source");
+        assert!(sources.has_too_many_strangers(at, LIMITS));
+        assert!(!sources.has_too_many_strangers(source("192.0.2.2"), LIMITS), "another source");
         sources.authenticated(at);
-        assert!(!sources.has_too_many_strangers(at), "one has logged in");
-        sources.admit(0, at, MOST).unwrap();
+        assert!(!sources.has_too_many_strangers(at, LIMITS), "one has logged in");
+        sources.admit(0, at, LIMITS).unwrap();
         sources.leave(0, at, false);
-        assert!(sources.has_too_many_strangers(at), "who left was no stranger");
+        assert!(sources.has_too_many_strangers(at, LIMITS), "who left was no stranger");
         sources.leave(0, at, true);
-        assert!(!sources.has_too_many_strangers(at), "a stranger left");
+        assert!(!sources.has_too_many_strangers(at, LIMITS), "a stranger left");
     }
 
     #[test]
     fn a_source_has_so_many_connections_in_all() {
         let (mut sources, at) = (Sources::default(), source("192.0.2.1"));
-        for n in 0..u64::from(MOST) {
-            sources.admit(n * 1_000, at, MOST).unwrap();
+        for n in 0..u64::from(LIMITS.streams) {
+            sources.admit(n * 1_000, at, LIMITS).unwrap();
             sources.authenticated(at);
         }
-        assert_eq!(sources.admit(2_000_000, at, MOST), Err(HangUp::SourceStreams));
+        assert_eq!(sources.admit(2_000_000, at, LIMITS), Err(HangUp::SourceStreams));
     }
 
     #[test]
     fn a_source_opens_a_burst_and_then_fifty_a_second() {
         let (mut sources, at) = (Sources::default(), source("192.0.2.1"));
         let mut open = |now_ms| {
-            let admitted = sources.admit(now_ms, at, MOST);
+            let admitted = sources.admit(now_ms, at, LIMITS);
             if admitted.is_ok() {
                 sources.leave(now_ms, at, true);
             }
             admitted
         };
-        (0..DEBT_MS / COST_MS).for_each(|_| open(10_000).unwrap());
+        (0..200).for_each(|_| open(10_000).unwrap());
         assert_eq!(open(10_000), Err(HangUp::SourceRate));
         assert_eq!(open(10_019), Err(HangUp::SourceRate));
         assert_eq!(open(10_020), Ok(()));
@@ -187,14 +210,21 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_of_none_is_no_limit() {
+        let (mut sources, at) = (Sources::default(), source("192.0.2.1"));
+        let limits = SourceLimits { new_per_s: 0, ..LIMITS };
+        (0..LIMITS.streams).for_each(|_| sources.admit(0, at, limits).unwrap());
+    }
+
+    #[test]
     fn a_source_that_has_gone_is_forgotten() {
         let mut sources = Sources::default();
         for n in 0..1_000 {
             let at = SourceKey::V4(n);
-            sources.admit(0, at, MOST).unwrap();
+            sources.admit(0, at, LIMITS).unwrap();
             sources.leave(0, at, true);
         }
-        sources.admit(DEBT_MS, source("192.0.2.1"), MOST).unwrap();
+        sources.admit(DEBT_MS, source("192.0.2.1"), LIMITS).unwrap();
         assert_eq!(sources.known.len(), 1);
         assert!(sources.leaving.is_empty());
     }

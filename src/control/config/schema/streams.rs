@@ -116,6 +116,25 @@ macro_rules! with_stream_keys {
                 example: "100",
             }
 
+            "strangers-per-source" STRANGERS_PER_SOURCE strangers_per_source: One<u32>, Live {
+                unit: "N",
+                default: Preset::Number(32),
+                bounds: Bounds::Numbers(1..=1_000_000, ""),
+                doc: "Connections of one source on one worker that have not logged in yet. Of \
+                       more, the oldest makes room if it is a second old; otherwise the new one \
+                       is refused.",
+                example: "100",
+            }
+
+            "connects-per-source" CONNECTS_PER_SOURCE connects_per_source: One<u32>, Live {
+                unit: "N",
+                default: Preset::Number(50),
+                bounds: Bounds::Numbers(0..=1_000_000, ", 0 for no limit"),
+                doc: "New connections a second that one worker accepts from one source; after a \
+                       silence, four seconds' worth at once. For a benchmark from one machine: 0.",
+                example: "200",
+            }
+
             "stream-delay" STREAM_DELAY stream_delay: One<u32>, Live {
                 unit: "MILLISECONDS",
                 default: Preset::Number(250),

@@ -19,6 +19,8 @@ const SUBJECTS: [(&str, &[&str]); 9] = [
             "web-proxy",
             "streams",
             "streams-per-source",
+            "strangers-per-source",
+            "connects-per-source",
             "stream-delay",
         ],
     ),

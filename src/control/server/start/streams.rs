@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::control::config::{Config, HostPattern, WebAddress};
 use crate::control::tls::load::Certificates;
 use crate::stream::{StreamLimits, WebNames};
-use crate::worker::{StreamRules, WebBackend, WebGreeting};
+use crate::worker::{SourceLimits, StreamRules, WebBackend, WebGreeting};
 
 /// Makes the rules for connections over TCP and TLS.
 pub(in crate::control) fn stream_rules(
@@ -24,6 +24,10 @@ pub(in crate::control) fn stream_rules(
         limits,
         web: web_backend.as_ref().map(|_| Arc::new(WebNames::new(web_names))),
         web_backend,
-        most_of_a_source: values.streams_per_source,
+        of_a_source: SourceLimits {
+            streams: values.streams_per_source,
+            strangers: values.strangers_per_source,
+            new_per_s: values.connects_per_source,
+        },
     })
 }
