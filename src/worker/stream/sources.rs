@@ -232,11 +232,11 @@ mod tests {
     #[test]
     fn a_connection_that_is_taken_over_is_counted_and_never_judged() {
         let (mut sources, at) = (Sources::default(), source("192.0.2.1"));
-        while sources.admit(0, at, MOST).is_ok() {}
+        while sources.admit(0, at, LIMITS).is_ok() {}
         let streams = sources.known[&at].streams;
         sources.take_over(at);
         assert_eq!(sources.known[&at].streams, streams + 1);
-        assert_eq!(sources.known[&at].paid_ms, DEBT_MS, "it has been paid for");
+        assert_eq!(sources.known[&at].paid_us, DEBT_US, "it has been paid for");
         sources.leave(0, at, true);
         assert_eq!(sources.known[&at].streams, streams);
     }
