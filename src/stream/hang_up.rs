@@ -18,6 +18,25 @@ macro_rules! reasons {
                     $(HangUp::$variant => $name,)+
                 }
             }
+
+            /// Whether somebody did what he should not: what operators look for when clients
+            /// complain. Ends, displaced strangers and silence are none.
+            pub const fn is_fault(self) -> bool {
+                !matches!(
+                    self,
+                    HangUp::Left
+                        | HangUp::Broke
+                        | HangUp::ServerEnds
+                        | HangUp::AllocationEnded
+                        | HangUp::Displaced
+                        | HangUp::Http
+                        | HangUp::FirstTimeout
+                        | HangUp::NoAllocation
+                        | HangUp::WebBackend
+                        | HangUp::PeerLeft
+                        | HangUp::Idle
+                )
+            }
         }
     };
 }

@@ -49,7 +49,7 @@ pub use start::{
 };
 pub use status::{
     questions::{AnswerTo, Question},
-    report::{Report, Tell},
+    report::{Report, SourceRefused, StreamRefused, Tell},
     snapshot::{Counters, Snapshot},
 };
 pub use stream::{

@@ -312,3 +312,16 @@ fn a_client_that_is_cut_off_in_a_frame_is_no_fault() {
     let server: SocketAddr = relay.v4();
     Client::over_tcp(server).allocate();
 }
+
+#[test]
+fn a_connection_that_is_closed_for_a_fault_is_a_line_in_the_log() {
+    let relay = Relay::start();
+    let mut stream = TcpStream::connect(relay.v4()).expect("it is taken");
+    let from = stream.local_addr().expect("it is connected");
+    stream.write_all(&[0xff; 64]).expect("it is open");
+    let log = relay.process.wait_until_it_logs("connection refused or closed", 1);
+    let line = log.lines().find(|line| line.contains("connection refused or closed")).unwrap();
+    for words in [&format!("client={from}"), "tcp", "unknown_protocol", "worker="] {
+        assert!(line.contains(words), "{line}");
+    }
+}

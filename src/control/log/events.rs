@@ -9,6 +9,7 @@ use super::allocations::AllocationLog;
 use super::refusals::Refusals;
 use super::sockets::{NamedSocket, SocketLog};
 use super::strangers::Strangers;
+use super::streams::StreamLog;
 use super::totals::Totals;
 use crate::control::usage::UsageRecords;
 use crate::turn::{self, WorkerIndex};
@@ -21,6 +22,7 @@ pub(in crate::control) struct EventLog {
     sockets: SocketLog,
     strangers: Strangers,
     refusals: Refusals,
+    streams: StreamLog,
     usage: UsageRecords,
     totals: Totals,
 }
@@ -37,8 +39,8 @@ impl EventLog {
     pub(in crate::control) fn new(now: Instant, listen: Vec<Listen>, usage: UsageRecords) -> Self {
         let (allocations, sockets) = (AllocationLog::new(now, listen), SocketLog::new(now));
         let (strangers, refusals) = (Strangers::new(now), Refusals::new(now));
-        let totals = Totals::default();
-        Self { allocations, sockets, strangers, refusals, usage, totals }
+        let (streams, totals) = (StreamLog::new(now), Totals::default());
+        Self { allocations, sockets, strangers, refusals, streams, usage, totals }
     }
 
     /// Takes over the listeners, in the order of their names.
@@ -92,6 +94,8 @@ impl EventLog {
             Report::WebBackendFailed { errno } => {
                 self.sockets.note_web_backend(now, worker, errno);
             }
+            Report::StreamRefused(refused) => self.streams.refused(now, worker, &refused),
+            Report::SourceRefused(refused) => StreamLog::source_refused(worker, &refused),
             Report::Failed(error) => {
                 error!(worker = worker.0, %error, "a worker failed");
                 return Liveness::Gone;
@@ -121,7 +125,7 @@ impl EventLog {
 
     /// Says when there is something to sum up.
     pub(in crate::control) fn due(&self) -> Option<Instant> {
-        let lines = [self.strangers.due(), self.refusals.due()];
+        let lines = [self.strangers.due(), self.refusals.due(), self.streams.due()];
         let due = [self.allocations.due(), self.sockets.due()].into_iter().chain(lines);
         due.flatten().min()
     }
@@ -132,6 +136,7 @@ impl EventLog {
         self.sockets.settle(now);
         self.strangers.settle(now);
         self.refusals.settle(now);
+        self.streams.settle(now);
         if lost_reports > 0 {
             warn!(reports = lost_reports, "reports of workers were lost");
         }

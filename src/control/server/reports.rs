@@ -74,7 +74,9 @@ fn is_of_the_end(report: &Report) -> bool {
         | Report::SegmentationOff
         | Report::SegmentationOn
         | Report::SocketBroken { .. }
-        | Report::WebBackendFailed { .. } => false,
+        | Report::WebBackendFailed { .. }
+        | Report::StreamRefused(_)
+        | Report::SourceRefused(_) => false,
     }
 }
 

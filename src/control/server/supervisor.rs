@@ -307,6 +307,8 @@ fn lost_listener(report: &Report) -> Option<(ListenerId, i32)> {
         | Report::SegmentationOff
         | Report::SegmentationOn
         | Report::WebBackendFailed { .. }
+        | Report::StreamRefused(_)
+        | Report::SourceRefused(_)
         | Report::Stopped(_)
         | Report::Failed(_) => None,
     }

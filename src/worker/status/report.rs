@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use crate::turn::{self, WorkerIndex};
+use ipnet::IpNet;
+
+use crate::stream::HangUp;
+use crate::turn::{self, Transport, WorkerIndex};
 use crate::worker::{data::sockets::Role, status::snapshot::Snapshot};
 
 /// One thing to be written down.
@@ -28,10 +31,38 @@ pub enum Report {
         /// Why.
         errno: i32,
     },
+    /// A connection was refused, or closed for a fault.
+    StreamRefused(StreamRefused),
+    /// In the last minute connections were refused that their sources may not have.
+    SourceRefused(SourceRefused),
     /// The worker ended as it was told to; its last report.
     Stopped(Box<Snapshot>),
     /// The worker cannot go on; its last report.
     Failed(std::io::Error),
+}
+
+/// A connection that was refused, or closed for a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamRefused {
+    /// Whose it was, behind a balancer as that says.
+    pub client: SocketAddr,
+    /// What it carried.
+    pub transport: Transport,
+    /// Why.
+    pub reason: HangUp,
+    /// How many more there were since the last report.
+    pub left_out: u64,
+}
+
+/// Who was refused most connections in a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceRefused {
+    /// The source: an IPv4 address, or an IPv6 /64.
+    pub network: IpNet,
+    /// Connections that it was refused at least.
+    pub at_least: u64,
+    /// Connections that all sources were refused.
+    pub refused: u64,
 }
 
 /// A worker's way to the control thread. It is called on the worker's thread and never waits,

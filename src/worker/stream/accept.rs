@@ -11,7 +11,7 @@ use crate::worker::{
 use crate::{
     io::{AcceptorId, Driver, HangUpHow, StreamId},
     stream::{Connection, HangUp, ProxyRule, StreamPhase, StreamSetup},
-    turn::{ListenerId, Now},
+    turn::{ListenerId, Now, Transport},
 };
 
 /// Who has connected, and where.
@@ -46,7 +46,14 @@ impl<D: Driver> Worker<D> {
                     self.hang_up(now, oldest, HangUp::Displaced, HangUpHow::Reset);
                 }
             }
-            Err(reason) => self.refuse(stream, reason),
+            Err(reason) => {
+                let transport = match kind {
+                    ListenKind::TlsStreams => Transport::Tls,
+                    ListenKind::Streams | ListenKind::Datagrams => Transport::Tcp,
+                };
+                self.tell_fault(now, accepted.peer, transport, reason);
+                self.refuse(stream, reason);
+            }
         }
     }
 

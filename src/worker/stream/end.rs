@@ -13,6 +13,8 @@ impl<D: Driver> Worker<D> {
         self.leave(now, stream);
         if let Some(client) = self.streams.take(now.mono_ms, stream) {
             self.streams.counters.count(reason);
+            let path = client.path();
+            self.tell_fault(now, path.client(), path.transport, reason);
             self.driver.hang_up(stream, how);
             client.far.into_iter().for_each(|far| self.drop_far(now, far));
         }
@@ -61,6 +63,7 @@ impl<D: Driver> Worker<D> {
 
     /// Ends connections whose deadline has passed.
     pub(in crate::worker) fn expire_streams(&mut self, now: Now) {
+        self.tell_refused_source(now);
         while let Some(stream) = self.streams.next_due(now.mono_ms) {
             self.resume(now, stream);
             if self.streams.far(stream).is_some_and(|far| far.deadline_ms() <= now.mono_ms) {

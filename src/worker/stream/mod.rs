@@ -14,6 +14,7 @@
 //! buffers.rs    where writes stand until the kernel has them
 //! deadlines.rs  when a connection is looked at again
 //! end.rs        how connections end
+//! refusals.rs   what the log hears of that
 //! entry.rs      what one of the driver's numbers stands for
 //! pipe.rs       bytes that pass as they are, between a client and a peer or the web backend
 //! peers.rs      connections to peers (RFC 6062)
@@ -33,6 +34,7 @@ mod moved;
 mod peers;
 mod pipe;
 mod receive;
+mod refusals;
 pub(super) mod rules;
 mod send;
 mod share;

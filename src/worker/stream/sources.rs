@@ -10,8 +10,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
+
+use ipnet::IpNet;
 
 use crate::stream::HangUp;
 
@@ -58,6 +60,14 @@ impl SourceKey {
             IpAddr::V4(ip) => SourceKey::V4(ip.to_bits()),
             IpAddr::V6(ip) => SourceKey::V6((ip.to_bits() >> 64) as u64),
         }
+    }
+
+    pub(super) fn network(self) -> IpNet {
+        let (ip, bits) = match self {
+            SourceKey::V4(ip) => (IpAddr::from(Ipv4Addr::from_bits(ip)), 32),
+            SourceKey::V6(half) => (Ipv6Addr::from_bits(u128::from(half) << 64).into(), 64),
+        };
+        IpNet::new_assert(ip, bits)
     }
 }
 

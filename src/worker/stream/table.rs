@@ -12,6 +12,7 @@ use crate::worker::stream::{
     counters::StreamCounters,
     deadlines::{Armed, Deadlines},
     entry::{Client, Entry, Far, FarPurpose, Moving, Reading, Writing},
+    refusals::StreamRefusals,
     rules::StreamRules,
     sources::{SourceKey, Sources},
 };
@@ -53,6 +54,7 @@ pub(in crate::worker) struct StreamTable {
     /// The number with which the search for those above their share goes on.
     pub(super) next_to_shed: usize,
     pub(super) intake: Intake,
+    pub(super) refusals: StreamRefusals,
     pub(in crate::worker) counters: StreamCounters,
 }
 
@@ -75,6 +77,7 @@ impl StreamTable {
             buffers: WriteBuffers::default(),
             next_to_shed: 0,
             intake: Intake::default(),
+            refusals: StreamRefusals::default(),
             counters: StreamCounters::default(),
         }
     }
@@ -418,7 +421,7 @@ impl StreamTable {
 
     /// When some connection is to be looked at.
     pub(in crate::worker) fn next_deadline_ms(&self) -> Option<u64> {
-        self.deadlines.next_ms()
+        self.deadlines.next_ms().into_iter().chain(self.refusals.due_ms()).min()
     }
 
     /// No client is connected.
