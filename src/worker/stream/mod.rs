@@ -14,7 +14,7 @@
 //! buffers.rs    where writes stand until the kernel has them
 //! deadlines.rs  when a connection is looked at again
 //! end.rs        how connections end
-//! refusals.rs   what the log hears of that
+//! faults.rs     what the log hears of that; refusals.rs counts it
 //! entry.rs      what one of the driver's numbers stands for
 //! pipe.rs       bytes that pass as they are, between a client and a peer or the web backend
 //! peers.rs      connections to peers (RFC 6062)
@@ -30,6 +30,7 @@ pub(super) mod counters;
 mod deadlines;
 mod end;
 pub(super) mod entry;
+mod faults;
 mod moved;
 mod peers;
 mod pipe;

@@ -1,21 +1,9 @@
 //! Connections that the log hears of: those that were refused or closed for a fault. It hears of a
 //! few each second, and once a minute of the source that opens most of those that are too many.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-};
+use std::collections::HashMap;
 
-use crate::worker::{
-    reactor::Worker,
-    status::report::{Report, SourceRefused, StreamRefused},
-    stream::sources::SourceKey,
-};
-use crate::{
-    io::Driver,
-    stream::HangUp,
-    turn::{Now, Transport},
-};
+use crate::worker::{status::report::SourceRefused, stream::sources::SourceKey};
 
 /// Connections that one worker tells of each second.
 const TOLD_PER_SECOND: u32 = 10;
@@ -40,7 +28,7 @@ pub(super) struct StreamRefusals {
 
 impl StreamRefusals {
     /// Lets the log hear of a connection, with the number of those left out before it.
-    fn admit(&mut self, now_ms: u64) -> Option<u64> {
+    pub(super) fn admit(&mut self, now_ms: u64) -> Option<u64> {
         let second = now_ms / 1000;
         if self.second != second {
             (self.second, self.told) = (second, 0);
@@ -55,7 +43,7 @@ impl StreamRefusals {
 
     /// Counts a connection that its source may not have. Where too many sources are known, each
     /// loses one: whoever has most of all refusals is still there in the end.
-    fn count(&mut self, now_ms: u64, source: SourceKey) {
+    pub(super) fn count(&mut self, now_ms: u64, source: SourceKey) {
         self.due_ms.get_or_insert(now_ms + COUNTED_MS);
         self.refused += 1;
         if self.sources.len() >= MOST_SOURCES && !self.sources.contains_key(&source) {
@@ -69,7 +57,7 @@ impl StreamRefusals {
     }
 
     /// The source that was refused most in a minute that is over.
-    fn most_refused(&mut self, now_ms: u64) -> Option<SourceRefused> {
+    pub(super) fn most_refused(&mut self, now_ms: u64) -> Option<SourceRefused> {
         self.due_ms.take_if(|due_ms| *due_ms <= now_ms)?;
         let refused = std::mem::take(&mut self.refused);
         let most = self.sources.drain().max_by_key(|(_, count)| *count);
@@ -80,40 +68,6 @@ impl StreamRefusals {
     /// When there is a source to tell of.
     pub(super) fn due_ms(&self) -> Option<u64> {
         self.due_ms
-    }
-}
-
-impl<D: Driver> Worker<D> {
-    /// Has the log hear of a connection that is closed for a fault, or refused.
-    pub(super) fn tell_fault(
-        &mut self,
-        now: Now,
-        client: SocketAddr,
-        transport: Transport,
-        reason: HangUp,
-    ) {
-        if !reason.is_fault() {
-            return;
-        }
-        if matches!(reason, HangUp::SourceStreams | HangUp::SourceRate) {
-            self.count_refused(now, client.ip());
-        }
-        if let Some(left_out) = self.streams.refusals.admit(now.mono_ms) {
-            let refused = StreamRefused { client, transport, reason, left_out };
-            self.report(Report::StreamRefused(refused));
-        }
-    }
-
-    fn count_refused(&mut self, now: Now, client: IpAddr) {
-        self.tell_refused_source(now);
-        self.streams.refusals.count(now.mono_ms, SourceKey::of(client));
-    }
-
-    /// Has the log hear of the source that was refused most, once its minute is over.
-    pub(super) fn tell_refused_source(&mut self, now: Now) {
-        if let Some(refused) = self.streams.refusals.most_refused(now.mono_ms) {
-            self.report(Report::SourceRefused(refused));
-        }
     }
 }
 
