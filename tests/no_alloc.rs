@@ -9,7 +9,7 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -173,7 +173,7 @@ const ROUNDS: u64 = 500;
 
 /// What the rounds of a call take from the heap once a worker is warm.
 fn allocations(driver: DriverKind, come: fn(SocketAddr) -> Wire) -> u64 {
-    let server = address(&socket());
+    let server = free();
     let workers = workers(server, driver);
     let mut call = Call::set_up(come(server));
     for _ in 0..50 {
@@ -211,6 +211,16 @@ fn workers(listen: SocketAddr, driver: DriverKind) -> Workers {
         stream_rules: Arc::default(),
     };
     spawn(&plan, &(Arc::new(|_, _| {}) as _)).expect("the workers start")
+}
+
+/// An address that was free a moment ago, for UDP and for TCP.
+fn free() -> SocketAddr {
+    loop {
+        let server = address(&socket());
+        if TcpListener::bind(server).is_ok() {
+            return server;
+        }
+    }
 }
 
 fn socket() -> UdpSocket {

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{BufRead, BufReader, Lines};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 
 /// A running server. Dropping it ends it.
@@ -68,9 +68,14 @@ trait CollectUntil: Iterator<Item = String> {
 
 impl<I: Iterator<Item = String>> CollectUntil for I {}
 
-/// An address that was free a moment ago.
+/// An address that was free a moment ago, for UDP and for TCP.
 fn free() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    loop {
+        let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 #[test]

@@ -26,6 +26,10 @@ impl Story {
         let index = usize::from(worker);
         let is_over = self.node.turn(self.now_ms, index);
         self.deeds = std::mem::take(&mut self.node.machine.lock().sides[index].deeds);
+        // The log hears of some of what is refused, so many a second; what became of it is judged.
+        self.deeds.retain(|deed| {
+            !matches!(deed, Deed::Report(Report::StreamRefused(_) | Report::SourceRefused(_)))
+        });
         if self.is_traced {
             eprintln!("{} ms, worker {worker}: {:#?}", self.now_ms, self.deeds);
         }

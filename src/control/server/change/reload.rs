@@ -36,6 +36,9 @@ pub(in crate::control) struct Reload {
 pub(in crate::control) struct Reread {
     /// What it was compared with.
     base: Arc<Config>,
+    /// Files that others may read or change, to be told when it holds: it may be read once more
+    /// before.
+    exposed: Vec<String>,
     pub(in crate::control) holds: Arc<Config>,
     pub(in crate::control) settings: Arc<Settings>,
     pub(in crate::control) change: Change,
@@ -95,12 +98,12 @@ impl Reload {
             return Err("there is no file to read again: start with --config FILE".to_owned());
         }
         let read = self.origin.load_again().map_err(|error| error.to_string())?;
-        read.exposed.iter().for_each(|exposure| warn!("{exposure}"));
+        let exposed = read.exposed.iter().map(ToString::to_string).collect();
         let (holds, change) = self.holds.adopt(with_own_secret(read, &self.holds)?);
         let settings = Arc::new(settings(&holds, self.nonces.clone()));
         let certificates = Some(Renewed::read(holds.tls_files()));
         let base = Arc::clone(&self.holds);
-        Ok(Reread { base, holds: Arc::new(holds), settings, change, certificates })
+        Ok(Reread { base, exposed, holds: Arc::new(holds), settings, change, certificates })
     }
 
     /// Makes what was read hold; gives it back where something else has come to hold meanwhile. The
@@ -108,6 +111,7 @@ impl Reload {
     pub(in crate::control) fn adopt(&mut self, reread: &Reread) -> bool {
         let is_current = Arc::ptr_eq(&reread.base, &self.holds);
         if is_current {
+            reread.exposed.iter().for_each(|exposure| warn!("{exposure}"));
             self.holds = Arc::clone(&reread.holds);
             self.level.set(self.holds.values.log);
         }
