@@ -16,6 +16,8 @@ const SAMPLE: usize = 600;
 const BYTES_MAX: u64 = 4096;
 /// Open files beside sockets.
 const OTHER_FILES: usize = 100;
+/// For TCP, a worker listens once on each address.
+const LISTENERS_FOR_TCP: usize = 1;
 /// How long the sockets of closed allocations may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -68,6 +70,8 @@ impl Size {
             // Its files are counted from outside.
             .with(&["--core-dumps", "on"])
             .with(&["--user-quota", "0", "--io", self.driver])
+            // A quarter of the files would be kept for clients on TCP otherwise.
+            .with(&["--streams", "16"])
             .with(&["--workers", &self.workers.to_string()])
             .start()
     }
@@ -78,7 +82,8 @@ impl Size {
 
     /// Open files of a server without allocations.
     fn idle_files(&self) -> usize {
-        usize::from(self.listeners) * SOCKETS_OF_A_LISTENER * self.workers + OTHER_FILES
+        let of_an_address = SOCKETS_OF_A_LISTENER + LISTENERS_FOR_TCP;
+        usize::from(self.listeners) * of_an_address * self.workers + OTHER_FILES
     }
 }
 
