@@ -56,6 +56,6 @@ pub(crate) use value::address::{ExternalIp, MetricsAddress};
 pub use value::choice::{IoChoice, LogFormat};
 pub(crate) use value::credential::Realm;
 pub use value::credential::{Proof, Secret, User, UserKey};
-pub(super) use value::path::ControlPath;
+pub(super) use value::path::{ControlPath, FilePath};
 pub(crate) use value::server::ServerAddress;
 pub(super) use value::web::{HostPattern, WebAddress};

@@ -6,8 +6,8 @@ use super::conf::Word;
 use super::draft::Draft;
 use super::notes::{Fate, Notes};
 use super::options::CoturnSetting;
-use super::said::{Said, heard_at, port};
-use crate::control::config::schema;
+use super::said::{Said, heard_at, port, read};
+use crate::control::config::{FilePath, schema};
 
 /// coturn's port for TLS, and ours.
 const TLS_PORT: u16 = 5349;
@@ -18,8 +18,8 @@ pub(super) fn carry(said: &Said<'_>, listen: &[SocketAddr], draft: &mut Draft, n
         draft.word(&schema::TCP, "off");
     }
     tcp_relay(said, notes);
-    let certificate = said.last(CoturnSetting::Certificate, notes);
-    let key = said.last(CoturnSetting::PrivateKey, notes);
+    let certificate = file(said.last(CoturnSetting::Certificate, notes), notes);
+    let key = file(said.last(CoturnSetting::PrivateKey, notes), notes);
     let at = said.last(CoturnSetting::TlsListeningPort, notes);
     let no_tls = said.last(CoturnSetting::NoTls, notes);
     if let Some(word) = no_tls {
@@ -45,6 +45,11 @@ pub(super) fn carry(said: &Said<'_>, listen: &[SocketAddr], draft: &mut Draft, n
         left_out(word, "the addresses of listen take TLS on their own ports", notes);
     }
     draft.list(&schema::LISTEN_TLS, heard);
+}
+
+/// A word that names a file; one that names none is noted.
+fn file<'a>(word: Option<&'a Word>, notes: &mut Notes) -> Option<&'a Word> {
+    word.filter(|word| read::<FilePath>(word, notes).is_some())
 }
 
 /// Says whether an address is one of those that are listened on already, which take TLS, too.
