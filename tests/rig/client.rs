@@ -1,7 +1,7 @@
 //! A TURN client as small as one can be: one blocking socket, one user, no retransmissions, because
 //! on loopback a lost answer is a fault. And the peers it talks to.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Mutex;
@@ -35,7 +35,7 @@ impl Client {
 
     pub fn login(server: SocketAddr, user: &str, password: &str) -> Self {
         let local = if server.is_ipv4() { LOOPBACK4 } else { LOOPBACK6 };
-        Self::on(socket(local), server, user, password)
+        Self::on(fresh_socket(local), server, user, password)
     }
 
     pub fn on(socket: UdpSocket, server: SocketAddr, user: &str, password: &str) -> Self {
@@ -260,6 +260,23 @@ pub fn channel_data(channel: u16, payload: &[u8]) -> Vec<u8> {
 /// A socket on a free port of `ip`.
 pub fn socket(ip: IpAddr) -> UdpSocket {
     UdpSocket::bind((ip, 0)).expect("a free port")
+}
+
+/// A socket on an address that no client of this process had before, if one is left. The kernel
+/// draws ports and gives one twice by and by; a client that meets the allocation of a gone one gets
+/// 437.
+fn fresh_socket(ip: IpAddr) -> UdpSocket {
+    static HAD: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    let mut had = HAD.lock().expect("not poisoned");
+    // Held until a fresh one is found, or the kernel could draw them again.
+    let mut passed_over = Vec::new();
+    loop {
+        let drawn = socket(ip);
+        if had.insert(drawn.local_addr().expect("it is bound")) || passed_over.len() == 64 {
+            return drawn;
+        }
+        passed_over.push(drawn);
+    }
 }
 
 /// Whoever is at the other end: raw UDP.
