@@ -13,11 +13,12 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
-use rig::{client, machine, relay, stun};
+use rig::{client, http, machine, relay, stun};
 
 mod attacks;
 mod browser;
 mod devtools;
+mod empty;
 mod fairness;
 mod flood;
 mod hostile;
@@ -27,4 +28,5 @@ mod overload;
 mod page;
 mod resident;
 mod size;
+mod stamped;
 mod stranger;

@@ -3,13 +3,13 @@
 //!
 //! With `UTURN_PICTURES=FOLDER` the pictures that it takes are left there.
 
-use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::client::{Client, Peer};
 use crate::devtools::{Look, Page};
+use crate::http::showing;
 use crate::machine;
-use crate::relay::{LOOPBACK4, Relay, Setup, USER};
+use crate::relay::{Relay, Setup, USER};
 
 const LOOKS: [(&str, Look); 4] = [
     ("light", Look { width: 1200, height: 900, scheme: "light" }),
@@ -17,14 +17,6 @@ const LOOKS: [(&str, Look); 4] = [
     ("phone", Look { width: 390, height: 844, scheme: "light" }),
     ("phone-dark", Look { width: 390, height: 844, scheme: "dark" }),
 ];
-
-fn shown() -> (Relay, SocketAddr) {
-    let port = TcpListener::bind((LOOPBACK4, 0)).expect("a free port");
-    let address = port.local_addr().expect("it is bound");
-    drop(port);
-    let port = address.port().to_string();
-    (Setup::new().with(&["--workers", "2", "--metrics", &port]).start(), address)
-}
 
 /// Payload both ways, and one datagram of each four that nobody wants, until it is told to end.
 fn call(relay: &Relay, ended: &AtomicBool) {
@@ -50,7 +42,7 @@ impl Drop for AtEnd<'_> {
 
 #[test]
 fn the_status_page_shows_a_call_and_asks_nobody_else() {
-    let (relay, metrics) = shown();
+    let (relay, metrics) = showing(Setup::new().with(&["--workers", "2"]));
     let url = format!("http://{metrics}/");
     let Some(mut page) = Page::open(&url) else {
         return machine::skip("the status page", "chromium");
@@ -98,7 +90,7 @@ fn looks_right(page: &mut Page, name: &str, look: &Look) {
 
 #[test]
 fn the_status_page_says_when_a_server_drains_and_when_it_is_gone() {
-    let (relay, metrics) = shown();
+    let (relay, metrics) = showing(Setup::new().with(&["--workers", "2"]));
     let mut client = Client::new(relay.v4());
     client.allocate();
     let Some(mut page) = Page::open(&format!("http://{metrics}/")) else {

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::client::{Call, Client};
+use crate::http::{ask, showing};
 use crate::machine;
-use crate::metrics::{ask, showing};
 use crate::relay::Setup;
 
 /// Destroys the UDP sockets of a port; false where the kernel or the rights do not allow it.

@@ -13,8 +13,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::control::Controlled;
+use crate::http::ask;
 use crate::machine::{self, Folder};
-use crate::metrics::ask;
 use crate::relay::{LOOPBACK4, PASSWORD, Relay, Setup, USER};
 
 /// A worker's thread that the test holds.

@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::client::{Client, V6, allocate};
 use crate::control::Controlled;
-use crate::metrics::{ask, showing};
+use crate::http::{ask, showing};
 use crate::relay::Setup;
 use crate::stun::attribute;
 

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::client::{Client, V6, allocate, socket};
-use crate::metrics::ask;
+use crate::http::ask;
 use crate::namespace::{in_own_network, ip, set};
 use crate::relay::{PASSWORD, Relay, Setup, USER};
 use crate::stun::{Builder, attribute};

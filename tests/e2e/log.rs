@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::control::Controlled;
+use crate::http::{ask, showing};
 use crate::machine::Folder;
-use crate::metrics::{ask, showing};
 use crate::relay::{REALM, Setup};
 use crate::time_limited::{NEW, credential_of};
 

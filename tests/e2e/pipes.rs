@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, V4, V6, allocate};
-use crate::metrics::{scrape, showing};
+use crate::http::{scrape, showing};
 use crate::relay::{Relay, Setup};
 use crate::stun::{Answer, Builder, Class, attribute, method};
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, allocate, socket};
-use crate::metrics::{scrape, showing};
+use crate::http::{scrape, showing};
 use crate::relay::{PASSWORD, Relay, Setup, USER};
 use crate::stun::{Answer, Builder, Class, attribute, method};
 

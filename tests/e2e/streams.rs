@@ -8,8 +8,8 @@ use nix::sys::resource::{Resource, getrlimit};
 use socket2::{Domain, Socket, Type};
 
 use crate::client::{CHANNEL, Call, Client, Peer, allocate, channel_bind, channel_data};
+use crate::http::{scrape, showing};
 use crate::link::Link;
-use crate::metrics::{scrape, showing};
 use crate::relay::{Relay, Setup};
 use crate::stun::{Builder, Class, attribute, method};
 

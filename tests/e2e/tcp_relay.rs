@@ -5,8 +5,8 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use crate::client::Client;
+use crate::http::{scrape, showing};
 use crate::link::Link;
-use crate::metrics::{scrape, showing};
 use crate::relay::{LOOPBACK4, Relay, Setup};
 use crate::stun::{Answer, Builder, Class, attribute, method};
 

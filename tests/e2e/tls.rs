@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use crate::client::{CHANNEL, Client, Peer};
+use crate::http::{scrape, showing};
 use crate::link::Link;
 use crate::machine::{Folder, Ports};
-use crate::metrics::{scrape, showing};
 use crate::relay::{LOOPBACK4, PASSWORD, Process, REALM, Relay, Setup, USER, command};
 
 const TAKEN: &str = "certificate taken";

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::client::{CHANNEL, Client, Peer};
+use crate::http::scrape;
 use crate::log::{fill, named_pipe};
 use crate::machine::{Folder, skip};
-use crate::metrics::scrape;
 use crate::relay::{LOOPBACK4, REALM, Relay, Setup, USER};
 
 const DRIVERS: [&str; 2] = ["auto", "portable"];

@@ -9,9 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
+use crate::http::{scrape, showing};
 use crate::link::Link;
 use crate::machine::Folder;
-use crate::metrics::{scrape, showing};
 use crate::relay::{LOOPBACK4, Setup};
 use crate::stun::{Builder, method};
 
