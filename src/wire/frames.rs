@@ -12,7 +12,7 @@
 use super::{
     bytes::{padded, u16_at},
     channel::ChannelData,
-    header::{HEADER_BYTES, MAGIC_COOKIE, PacketKind},
+    stun::header::{HEADER_BYTES, MAGIC_COOKIE, PacketKind},
 };
 
 /// What a stream begins with.

@@ -9,12 +9,14 @@
 use std::net::SocketAddr;
 
 use super::{
-    address::{self, Family},
-    attribute::AttributeType,
     bytes::padded,
     channel::{ChannelData, ChannelNumber},
-    header::{self, Class, HEADER_BYTES, MAGIC_COOKIE, Method, TransactionId},
-    writer::Full,
+    stun::{
+        address::{self, Family},
+        attribute::AttributeType,
+        header::{self, Class, HEADER_BYTES, MAGIC_COOKIE, Method, TransactionId},
+        writer::Full,
+    },
 };
 
 /// The framing of one payload towards the client.

@@ -1,6 +1,6 @@
 //! Which datagrams of a train one verdict holds for.
 
-use super::{channel::ChannelData, header::PacketKind};
+use super::{channel::ChannelData, stun::header::PacketKind};
 
 /// How many datagrams at the start of a train are judged as one, when each has `segment_bytes`: at
 /// least 1.

@@ -10,10 +10,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    bytes::{array_at, u16_at},
     first::{PROXY_V1, PROXY_V2},
     peeked::{Peeked, Stop, starts_alike},
 };
+use crate::wire::bytes::{array_at, u16_at};
 
 /// The longest header of version 1, line end included.
 const MOST_V1_BYTES: usize = 107;

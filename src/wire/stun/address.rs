@@ -7,10 +7,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{
-    bytes::{array_at, u16_at},
-    header::{MAGIC_COOKIE, TransactionId},
-};
+use super::header::{MAGIC_COOKIE, TransactionId};
+use crate::wire::bytes::{array_at, u16_at};
 
 /// Address family on the wire (RFC 8489 §14.1, RFC 8656 §18.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,7 +81,10 @@ pub(super) fn read(value: &[u8], transaction: &TransactionId) -> Option<SocketAd
 }
 
 /// Encodes a xor-ed address; the second value is how many of the bytes count (8 or 20).
-pub(super) fn encode(address: SocketAddr, transaction: &TransactionId) -> ([u8; MAX_BYTES], usize) {
+pub(in crate::wire) fn encode(
+    address: SocketAddr,
+    transaction: &TransactionId,
+) -> ([u8; MAX_BYTES], usize) {
     let mut value = [0_u8; MAX_BYTES];
     value[1] = Family::of(address.ip()).number();
     value[2..4].copy_from_slice(&(address.port() ^ PORT_MASK).to_be_bytes());

@@ -1,9 +1,7 @@
 //! Attribute numbers and the walk over type-length-value triples (RFC 8489 §14).
 
-use super::{
-    bytes::{array_at, padded},
-    header::HEADER_BYTES,
-};
+use super::header::HEADER_BYTES;
+use crate::wire::bytes::{array_at, padded};
 
 /// The 16-bit type of an attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

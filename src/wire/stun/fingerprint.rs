@@ -2,9 +2,9 @@
 
 use super::{
     attribute::{Attribute, AttributeType},
-    bytes::{array_at, u32_at},
     header::HEADER_BYTES,
 };
+use crate::wire::bytes::{array_at, u32_at};
 
 /// Bytes of the whole attribute, header included.
 pub(super) const ATTRIBUTE_BYTES: usize = 8;

@@ -7,7 +7,7 @@
 //!  |                 transaction id, 96 bits …                     |
 //! ```
 
-use super::bytes::{array_at, u16_at, u32_at};
+use crate::wire::bytes::{array_at, u16_at, u32_at};
 
 /// Bytes of the STUN header.
 pub const HEADER_BYTES: usize = 20;
@@ -134,7 +134,7 @@ impl Method {
 }
 
 /// Weaves method and class into the 14-bit message type.
-pub(super) const fn message_type(method: Method, class: Class) -> u16 {
+pub(in crate::wire) const fn message_type(method: Method, class: Class) -> u16 {
     let number = method.number();
     (number & 0x00F) | ((number & 0x070) << 1) | ((number & 0xF80) << 2) | class.bits()
 }

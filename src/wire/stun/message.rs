@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 use super::{
     address::{self, Family},
     attribute::{Attribute, AttributeType, Attributes},
-    bytes::array_at,
     fingerprint::{self, Fingerprint},
     header::{Class, Header, HeaderError, Method, TransactionId},
     integrity::IntegrityKey,
 };
+use crate::wire::bytes::array_at;
 
 /// Why a datagram is not a STUN message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,6 @@ use proptest::prelude::{any, prop, proptest};
 use super::{
     address::Family,
     attribute::AttributeType,
-    channel::ChannelData,
     error_code::ErrorCode,
     fingerprint::Fingerprint,
     header::{Class, Method, TransactionId},
@@ -15,6 +14,7 @@ use super::{
     message::Message,
     writer::MessageWriter,
 };
+use crate::wire::channel::ChannelData;
 
 // RFC 5769 §2.1
 const REQUEST: &str = "

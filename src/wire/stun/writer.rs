@@ -5,12 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use super::{
     address::{self, Family},
     attribute::AttributeType,
-    bytes::padded,
     error_code::ErrorCode,
     fingerprint,
     header::{self, Class, HEADER_BYTES, MAGIC_COOKIE, Method, TransactionId},
     integrity::{self, IntegrityKey},
 };
+use crate::wire::bytes::padded;
 
 /// The message does not fit the bytes it was to be written into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
