@@ -27,7 +27,7 @@
 //!              ▼                                                ▼
 //!  worker   data/inbound.rs: receive_from_client             receive_from_peer
 //!              ▼                                                ▼
-//!  turn     relay/payload.rs: from_client ─▶ Verdict         from_peer ─▶ Delivered
+//!  turn     server.rs: from_client ─▶ Verdict                from_peer ─▶ Delivered
 //!              │ flow, channel, permission, limits              │ relay, permission, prefix
 //!              ▼                                                ▼
 //!  worker   send_to_peer                                     send_to_client
@@ -64,9 +64,15 @@
 //!
 //! A [`stream::Connection`] is one client's TCP connection, without its socket: it gets bytes and
 //! the time. [`stream::Connection::receive`] takes off what a balancer and TLS put around the
-//! frames and says where they stand; equal ones in a row are a train, as datagrams are. What goes
-//! back is queued as plaintext and sealed by [`stream::Connection::fill`] when the socket takes it:
-//! until then a frame that has become too old can still be dropped.
+//! frames and says where they stand; equal ones in a row are a train, as datagrams are. From there
+//! the journey is a datagram's: the same [`turn::Server`] judges the frames, by their
+//! [`turn::Path`], and they leave for the peer from the buffer they came in, unless TLS or a cut
+//! had them copied.
+//!
+//! What goes back is copied into the connection's queue as plaintext, and sealed by
+//! [`stream::Connection::fill`] when the socket takes it: until then a frame that has become too
+//! old can still be dropped. Datagram sends end within their call, stream writes do not: each
+//! connection has at most one under way, in a buffer of its own (`worker/stream/`).
 //!
 //! # Threads
 //!
@@ -79,6 +85,19 @@
 //! `tests/simulation/` runs whole stories on these very workers: a virtual network, a virtual
 //! clock, and a model of RFC 8656 that holds every datagram to account.
 //!
+//! # Laws
+//!
+//! - **wire** checks once, in a constructor; what comes after cannot panic, and is linear in the
+//!   bytes.
+//! - **turn** and **stream** touch no clock, socket, thread or random source. Every drop has a
+//!   [`turn::Reason`], every end of a connection a [`stream::HangUp`], and each is a counter.
+//! - **io** is the only floor with `unsafe`, in the files that `tests/tidy.rs` lists, each block
+//!   with the fact that makes it sound. Whoever holds a lease owns its buffer; the kernel does not.
+//! - **Strangers** get little: no state on UDP before credentials are proved, a named number of
+//!   bytes, connections and seconds on TCP.
+//! - Everything is bounded by a name in the configuration or in one place of the code. A panic is a
+//!   bug, never input.
+//!
 //! # Where to look
 //!
 //! | to change | look at |
@@ -89,6 +108,7 @@
 //! | how clients are reached | `turn/api/path.rs`, and `send_to_client` in `worker/data/` |
 //! | which peers may be reached | `turn/policy/` |
 //! | how a TCP or TLS stream is cut into frames | `stream/connection/`; TLS itself in `stream/tls/` |
+//! | who may connect, and when a connection ends | `worker/stream/`, `stream/limits.rs` |
 //! | what a slow reader gets | `stream/egress.rs` |
 //! | how packets are received and sent | `io/engine/`, once for both kernels |
 //! | what the kernel is asked | `io/uring/`, `io/epoll/`; `io/` is the only floor with `unsafe` |
