@@ -14,8 +14,8 @@ use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, crypto::aws_lc_rs};
 use uturn::stream::{
-    Connection, FrameKind, Intake, Pair, ProxyRule, StreamLimits, StreamSetup, TlsContext,
-    limits::MOST_WRITE_BYTES,
+    Connection, FrameKind, Intake, Pair, ProxyRule, QueueMemory, StreamLimits, StreamSetup,
+    TlsContext, limits::MOST_WRITE_BYTES,
 };
 
 #[global_allocator]
@@ -72,7 +72,9 @@ impl Ends {
             let begin = Instant::now();
             let mut out = BytesMut::new();
             take(&mut connection, &mut flight, &mut Intake::default());
-            connection.fill(0, MOST_WRITE_BYTES, &mut out).expect("TLS");
+            connection
+                .fill(0, MOST_WRITE_BYTES, &mut out, &mut QueueMemory::default())
+                .expect("TLS");
             connection.written(0);
             spent += begin.elapsed();
             if out.is_empty() {
@@ -169,10 +171,14 @@ fn send(c: &mut Criterion) {
                     b.iter(|| {
                         for _ in 0..frames {
                             let parts: [&[u8]; 3] = [&frame, &[], &[]];
-                            connection.queue(0, FrameKind::Media, parts).expect("room");
+                            connection
+                                .queue(0, FrameKind::Media, parts, &mut QueueMemory::default())
+                                .expect("room");
                         }
                         out.clear();
-                        connection.fill(0, MOST_WRITE_BYTES, &mut out).expect("TLS");
+                        connection
+                            .fill(0, MOST_WRITE_BYTES, &mut out, &mut QueueMemory::default())
+                            .expect("TLS");
                         connection.written(0);
                     });
                 });

@@ -6,16 +6,21 @@
 //! are neither dropped nor reordered.
 //!
 //! ```text
-//!   begun, raw │ answers │ media, oldest first          ──▶ one write of up to 16 KiB
+//!   begun, raw │ answers │ media, oldest first          ──▶ one write of up to 64 KiB
 //! ```
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 use super::{
     hang_up::HangUp,
-    limits::{MOST_ANSWER_BYTES, MOST_ANSWERS, MOST_RAW_BYTES, StreamLimits},
+    limits::{BULK_WRITE_BYTES, MOST_ANSWER_BYTES, MOST_ANSWERS, MOST_RAW_BYTES, StreamLimits},
 };
 use crate::wire::padded;
+
+/// Idle memory of queues that a worker keeps.
+const MOST_IDLE_BYTES: usize = 4 << 20;
+/// The same of one queue: twice what a write takes.
+const MOST_IDLE_QUEUE_BYTES: usize = 2 * BULK_WRITE_BYTES;
 
 /// What a frame is to its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,12 +83,22 @@ impl Frames {
         self.frames.push_back(Frame { queued_ms: now_ms, bytes: bytes + padding });
     }
 
-    /// Takes bytes off the front, and the memory back when none are left.
+    /// Takes bytes off the front.
     fn consume(&mut self, bytes: usize) {
         self.head += bytes;
         if self.head == self.bytes.len() {
-            *self = Frames::default();
+            self.bytes.clear();
+            self.head = 0;
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.frames.is_empty()
+    }
+
+    /// Bytes of memory, used or not.
+    fn memory_bytes(&self) -> usize {
+        self.bytes.capacity() + self.frames.capacity() * size_of::<Frame>()
     }
 
     /// Bytes and number of the whole frames at the front that fit into `most`.
@@ -96,6 +111,39 @@ impl Frames {
             taken = (taken.0 + frame.bytes, taken.1 + 1);
         }
         taken
+    }
+}
+
+/// Memory of queues that nothing waits in. A worker has one for all of its streams: so an idle one
+/// holds none, and a busy one takes none from the heap.
+#[derive(Debug, Default)]
+pub struct QueueMemory {
+    idle: Vec<Frames>,
+    idle_bytes: usize,
+}
+
+impl QueueMemory {
+    /// Lends memory to a queue that has none.
+    fn lend(&mut self, queue: &mut Frames) {
+        if queue.memory_bytes() == 0
+            && let Some(idle) = self.idle.pop()
+        {
+            self.idle_bytes -= idle.memory_bytes();
+            *queue = idle;
+        }
+    }
+
+    /// Takes the memory of an empty queue, or frees it where enough is idle.
+    fn take_back(&mut self, queue: &mut Frames) {
+        let bytes = queue.memory_bytes();
+        if bytes == 0 || !queue.is_empty() {
+            return;
+        }
+        let empty = mem::take(queue);
+        if bytes <= MOST_IDLE_QUEUE_BYTES && self.idle_bytes + bytes <= MOST_IDLE_BYTES {
+            self.idle_bytes += bytes;
+            self.idle.push(empty);
+        }
     }
 }
 
@@ -125,6 +173,7 @@ impl Egress {
         kind: FrameKind,
         parts: [&[u8]; 3],
         limits: StreamLimits,
+        memory: &mut QueueMemory,
     ) -> Result<Queued, HangUp> {
         let mut dropped_late = 0;
         match kind {
@@ -132,12 +181,14 @@ impl Egress {
                 return Err(HangUp::TooManyAnswers);
             }
             FrameKind::Answer => {
+                memory.lend(&mut self.answers);
                 self.answers.push(now_ms, &parts);
                 self.answers_in_write = self.answers_in_write.map(|answers| answers + 1);
             }
             FrameKind::Media => {
                 // Here as well as in front of a write: of a client that reads nothing none ends.
                 dropped_late = self.drop_late(now_ms, limits.delay_ms);
+                memory.lend(&mut self.media);
                 self.media.push(now_ms, &parts);
             }
         }
@@ -148,6 +199,12 @@ impl Egress {
     fn are_answers_too_many(&self) -> bool {
         self.answers_in_write.is_some_and(|answers| answers >= MOST_ANSWERS)
             || self.answers.waiting().len() > MOST_ANSWER_BYTES
+    }
+
+    /// Gives memory back that nothing waits in.
+    pub(super) fn give_back(&mut self, memory: &mut QueueMemory) {
+        memory.take_back(&mut self.answers);
+        memory.take_back(&mut self.media);
     }
 
     /// Notes that a write is under way.
@@ -197,8 +254,7 @@ impl Egress {
     /// Bytes of buffers, used or not.
     #[cfg(test)]
     pub(super) fn buffer_bytes(&self) -> usize {
-        let of = |queue: &Frames| queue.bytes.capacity() + queue.frames.capacity();
-        of(&self.answers) + of(&self.media)
+        self.answers.memory_bytes() + self.media.memory_bytes()
     }
 
     /// Drops media that has waited longer than `delay_ms`; returns how many frames.
@@ -228,6 +284,10 @@ impl Egress {
         let begun = self.media.head..self.media.head + self.begun_bytes;
         self.media.bytes.copy_within(begun, self.media.head + dropped_bytes);
         self.media.consume(dropped_bytes);
+        if self.media.is_empty() {
+            // No write follows that would give the memory back.
+            self.media = Frames::default();
+        }
         dropped
     }
 

@@ -40,7 +40,7 @@ pub use choice::WebNames;
 pub use connection::{
     Connection, FillOutcome, Next, ProxyRule, StreamKind, StreamPhase, StreamSetup, Then,
 };
-pub use egress::{FrameKind, Queued};
+pub use egress::{FrameKind, QueueMemory, Queued};
 pub use hang_up::HangUp;
 pub use intake::{Arrival, Intake, Span};
 pub use limits::StreamLimits;

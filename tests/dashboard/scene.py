@@ -22,6 +22,7 @@ LOADS = [
     (0.00, 1.0, "run voice -n 60 --direction both --user calls:pass"),
     (0.05, 1.0, "run churn --rate 15 --user guests:pass"),
     (0.10, 1.0, "run video -n 6 --direction both --trains --user films:pass"),
+    (0.15, 1.0, "run voice -n 20 --direction both --user films:pass --transport tcp"),
     (0.20, 0.6, "run voice -n 30 --direction both --user calls:pass"),
     (0.25, 1.0, "run voice -n 20 --c2c --user pairs:pass"),
     (0.45, 1.0, "run video -n 4 --direction both --user films:pass"),

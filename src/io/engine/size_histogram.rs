@@ -16,7 +16,7 @@ pub struct SizeHistogram<const BUCKETS: usize> {
 
 impl<const BUCKETS: usize> SizeHistogram<BUCKETS> {
     /// Counts one of this size.
-    pub(in crate::io) fn count(&mut self, size: usize) {
+    pub(crate) fn count(&mut self, size: usize) {
         let bucket = match size {
             0 => 0,
             1.. => 1 + (usize::BITS - (size - 1).leading_zeros()) as usize,

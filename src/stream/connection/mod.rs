@@ -22,7 +22,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use super::{
     choice::WebNames,
-    egress::{Egress, FrameKind, Queued},
+    egress::{Egress, FrameKind, QueueMemory, Queued},
     hang_up::HangUp,
     limits::{FIRST_MS, PROXY_MS, StreamLimits},
     tls::{Handshake, Tls, TlsContext},
@@ -207,7 +207,8 @@ impl Connection {
         self.tls.as_ref()?.handshake()
     }
 
-    /// Queues a frame for the client; the parts are written in a row and padded to 4 bytes.
+    /// Queues a frame for the client; the parts are written in a row and padded to 4 bytes. The
+    /// queue's memory is the worker's, to which [`Connection::fill`] gives it back.
     ///
     /// # Errors
     /// [`HangUp::TooManyAnswers`] for a client that asks and does not read.
@@ -216,10 +217,11 @@ impl Connection {
         now_ms: u64,
         kind: FrameKind,
         parts: [&[u8]; 3],
+        memory: &mut QueueMemory,
     ) -> Result<Queued, HangUp> {
         match self.stage {
             Stage::Draining(_) => Ok(Queued::default()),
-            _ => self.egress.queue(now_ms, kind, parts, self.limits),
+            _ => self.egress.queue(now_ms, kind, parts, self.limits, memory),
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     outcome::{FillOutcome, Then},
 };
 use crate::stream::{
-    egress::{Chunk, Egress},
+    egress::{Chunk, Egress, QueueMemory},
     hang_up::HangUp,
     limits::{MOST_RECORD_BYTES, WRITE_MS},
     tls::{SEAL_BYTES, Tls},
@@ -38,6 +38,7 @@ impl Connection {
         now_ms: u64,
         most_bytes: usize,
         out: &mut BytesMut,
+        memory: &mut QueueMemory,
     ) -> Result<FillOutcome, HangUp> {
         let dropped_late = self.egress.drop_late(now_ms, self.limits.delay_ms);
         let mut writer = Writer { out, most_bytes, oldest_ms: None };
@@ -45,7 +46,9 @@ impl Connection {
             Some(tls) => writer.sealed(tls, &mut self.egress)?,
             None => writer.plain(&mut self.egress),
         }
-        let oldest_age_ms = writer.oldest_ms.map(|queued_ms| now_ms.saturating_sub(queued_ms));
+        let oldest_ms = writer.oldest_ms;
+        self.egress.give_back(memory);
+        let oldest_age_ms = oldest_ms.map(|queued_ms| now_ms.saturating_sub(queued_ms));
         let then = self.ending(most_bytes, out);
         if !out.is_empty() {
             self.write_deadline_ms = now_ms + WRITE_MS;

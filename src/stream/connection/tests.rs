@@ -101,13 +101,16 @@ impl Client {
 
     fn reads(&mut self, at_ms: u64) -> (Vec<u8>, FillOutcome) {
         let mut out = BytesMut::new();
-        let filled = self.connection.fill(at_ms, MOST_WRITE_BYTES, &mut out).unwrap();
+        let filled = self
+            .connection
+            .fill(at_ms, MOST_WRITE_BYTES, &mut out, &mut QueueMemory::default())
+            .unwrap();
         self.connection.written(at_ms);
         (out.to_vec(), filled)
     }
 
     fn queues(&mut self, at_ms: u64, kind: FrameKind, frame: &[u8]) -> Queued {
-        self.connection.queue(at_ms, kind, [frame, &[], &[]]).unwrap()
+        self.connection.queue(at_ms, kind, [frame, &[], &[]], &mut QueueMemory::default()).unwrap()
     }
 
     /// Asserts that nothing happens before `at_ms`, and what then.
@@ -322,7 +325,10 @@ fn a_write_that_does_not_end_closes_the_stream() {
     client.sends(0, &stun(ALLOCATE, 0)).unwrap();
     client.connection.allocated();
     client.queues(5, FrameKind::Answer, &stun(ALLOCATE, 0));
-    client.connection.fill(10, MOST_WRITE_BYTES, &mut BytesMut::new()).unwrap();
+    client
+        .connection
+        .fill(10, MOST_WRITE_BYTES, &mut BytesMut::new(), &mut QueueMemory::default())
+        .unwrap();
     client.ends(10 + WRITE_MS, HangUp::WriteTimeout);
     client.connection.written(20);
     assert_eq!(client.connection.deadline_ms(), u64::MAX);
@@ -392,12 +398,15 @@ fn a_small_write_takes_what_fits_into_it_and_the_rest_comes_later() {
     client.sends(0, &stun(ALLOCATE, 0)).unwrap();
     for _ in 0..5 {
         let frame = [&[7; 1_200][..], &[], &[]];
-        client.connection.queue(1, FrameKind::Media, frame).unwrap();
+        client.connection.queue(1, FrameKind::Media, frame, &mut QueueMemory::default()).unwrap();
     }
     let mut writes = Vec::new();
     while client.connection.has_output() {
         let mut out = BytesMut::new();
-        client.connection.fill(2, SMALL_WRITE_BYTES, &mut out).unwrap();
+        client
+            .connection
+            .fill(2, SMALL_WRITE_BYTES, &mut out, &mut QueueMemory::default())
+            .unwrap();
         client.connection.written(2);
         writes.push(out.len());
     }

@@ -9,7 +9,9 @@ const LIMITS: StreamLimits = StreamLimits { delay_ms: 250, queued_bytes: 1_000 }
 fn queued(frames: &[(u64, FrameKind, &[u8])]) -> Egress {
     let mut egress = Egress::default();
     for (now_ms, kind, frame) in frames {
-        egress.queue(*now_ms, *kind, [frame, &[], &[]], LIMITS).unwrap();
+        egress
+            .queue(*now_ms, *kind, [frame, &[], &[]], LIMITS, &mut QueueMemory::default())
+            .unwrap();
     }
     egress
 }
@@ -43,7 +45,13 @@ fn what_waits_for_a_client_that_reads_nothing_is_never_older_than_the_delay() {
     let mut egress = Egress::default();
     for now_ms in 0..10_000 {
         let limits = StreamLimits { queued_bytes: 4_000, ..LIMITS };
-        let media = egress.queue(now_ms, FrameKind::Media, [&[1; 4], &[], &[]], limits);
+        let media = egress.queue(
+            now_ms,
+            FrameKind::Media,
+            [&[1; 4], &[], &[]],
+            limits,
+            &mut QueueMemory::default(),
+        );
         let oldest_ms = egress.media.frames.front().unwrap().queued_ms;
         assert!(now_ms - oldest_ms <= LIMITS.delay_ms.into());
         let late = u32::from(now_ms > LIMITS.delay_ms.into());
@@ -54,7 +62,9 @@ fn what_waits_for_a_client_that_reads_nothing_is_never_older_than_the_delay() {
 #[test]
 fn over_the_bytes_the_oldest_media_goes() {
     let mut egress = queued(&[(0, FrameKind::Answer, &[1; 400]), (0, FrameKind::Media, &[2; 400])]);
-    let mut queue = |kind, frame: &[u8]| egress.queue(0, kind, [frame, &[], &[]], LIMITS).unwrap();
+    let mut queue = |kind, frame: &[u8]| {
+        egress.queue(0, kind, [frame, &[], &[]], LIMITS, &mut QueueMemory::default()).unwrap()
+    };
     assert_eq!(queue(FrameKind::Media, &[3; 200]).dropped_full, 0);
     assert_eq!(queue(FrameKind::Media, &[4; 4]).dropped_full, 1);
     assert_eq!(queue(FrameKind::Answer, &[5; 700]).dropped_full, 2);
@@ -64,8 +74,9 @@ fn over_the_bytes_the_oldest_media_goes() {
 #[test]
 fn more_answers_than_may_wait_behind_a_write_close_the_stream() {
     let mut egress = queued(&[(0, FrameKind::Answer, &[1; 4][..]); 3 * MOST_ANSWERS]);
-    let answer =
-        |egress: &mut Egress| egress.queue(0, FrameKind::Answer, [&[2; 4], &[], &[]], LIMITS);
+    let answer = |egress: &mut Egress| {
+        egress.queue(0, FrameKind::Answer, [&[2; 4], &[], &[]], LIMITS, &mut QueueMemory::default())
+    };
     egress.begin_write();
     assert!((0..MOST_ANSWERS).all(|_| answer(&mut egress).is_ok()));
     assert_eq!(answer(&mut egress), Err(HangUp::TooManyAnswers));
@@ -76,8 +87,9 @@ fn more_answers_than_may_wait_behind_a_write_close_the_stream() {
 #[test]
 fn more_bytes_of_answers_than_may_wait_close_the_stream() {
     let mut egress = queued(&[(0, FrameKind::Answer, &[1; MOST_ANSWER_BYTES])]);
-    let answer =
-        |egress: &mut Egress| egress.queue(0, FrameKind::Answer, [&[2; 4], &[], &[]], LIMITS);
+    let answer = |egress: &mut Egress| {
+        egress.queue(0, FrameKind::Answer, [&[2; 4], &[], &[]], LIMITS, &mut QueueMemory::default())
+    };
     assert!(answer(&mut egress).is_ok());
     assert_eq!(answer(&mut egress), Err(HangUp::TooManyAnswers));
     egress.consume(MOST_ANSWER_BYTES);
@@ -88,7 +100,9 @@ fn more_bytes_of_answers_than_may_wait_close_the_stream() {
 #[test]
 fn parts_are_one_frame_and_padded() {
     let mut egress = Egress::default();
-    egress.queue(0, FrameKind::Media, [b"a", b"bc", b"de"], LIMITS).unwrap();
+    egress
+        .queue(0, FrameKind::Media, [b"a", b"bc", b"de"], LIMITS, &mut QueueMemory::default())
+        .unwrap();
     assert_eq!(written(&mut egress, 99), [b"abcde\0\0\0"]);
 }
 
@@ -102,7 +116,9 @@ fn a_frame_that_has_begun_is_neither_dropped_nor_interrupted() {
     assert!(egress.next(64, false).is_none(), "it may not begin");
     assert_eq!(egress.next(64, true).unwrap().bytes, [1; 64]);
     egress.consume(64);
-    egress.queue(500, FrameKind::Answer, [&[9; 8], &[], &[]], LIMITS).unwrap();
+    egress
+        .queue(500, FrameKind::Answer, [&[9; 8], &[], &[]], LIMITS, &mut QueueMemory::default())
+        .unwrap();
     assert_eq!(egress.drop_late(500, LIMITS.delay_ms), 2);
     assert_eq!(written(&mut egress, 64), [vec![1; 36], vec![9; 8]]);
 }
@@ -119,10 +135,41 @@ fn an_answer_that_has_begun_goes_on_before_anything_else() {
 }
 
 #[test]
-fn an_empty_queue_holds_no_memory() {
+fn the_memory_of_an_empty_queue_is_another_s() {
+    let mut memory = QueueMemory::default();
     let mut egress = queued(&[(0, FrameKind::Answer, &[1; 100]), (0, FrameKind::Media, &[2; 100])]);
+    egress.give_back(&mut memory);
+    assert_eq!(memory.idle.len(), 0, "something waits");
     written(&mut egress, 70);
+    egress.give_back(&mut memory);
+    assert_eq!((egress.buffer_bytes(), memory.idle.len()), (0, 2));
+    let mut other = Egress::default();
+    other.queue(0, FrameKind::Media, [&[3; 100], &[], &[]], LIMITS, &mut memory).unwrap();
+    assert_eq!(memory.idle.len(), 1);
+    assert_eq!(written(&mut other, 200), [[3; 100]]);
+    other.give_back(&mut memory);
+    let idle: usize = memory.idle.iter().map(Frames::memory_bytes).sum();
+    assert_eq!(memory.idle_bytes, idle);
+}
+
+#[test]
+fn what_is_dropped_leaves_no_memory_behind() {
+    let mut egress = queued(&[(0, FrameKind::Media, &[1; 100]), (0, FrameKind::Media, &[2; 100])]);
+    assert_eq!(egress.shed(0), 2);
     assert_eq!(egress.buffer_bytes(), 0);
+}
+
+#[test]
+fn so_much_idle_memory_is_kept() {
+    let mut memory = QueueMemory::default();
+    let mut take_back = |bytes: usize| {
+        memory.take_back(&mut Frames { bytes: Vec::with_capacity(bytes), ..Frames::default() });
+        memory.idle_bytes
+    };
+    assert_eq!(take_back(MOST_IDLE_QUEUE_BYTES + 1), 0, "of a queue that was very long");
+    let fit = MOST_IDLE_BYTES / MOST_IDLE_QUEUE_BYTES;
+    let kept: Vec<_> = (0..2 * fit).map(|_| take_back(MOST_IDLE_QUEUE_BYTES)).collect();
+    assert_eq!(kept.last(), Some(&MOST_IDLE_BYTES));
 }
 
 #[derive(Debug, Clone)]
@@ -160,7 +207,7 @@ proptest! {
                     let words = u8::try_from(bytes / 4).unwrap();
                     let body = vec![0; usize::from(words) * 4];
                     let parts = [&[letter, high, low, words][..], &body, &[]];
-                    *number += u16::from(egress.queue(now_ms, kind, parts, LIMITS).is_ok());
+                    *number += u16::from(egress.queue(now_ms, kind, parts, LIMITS, &mut QueueMemory::default()).is_ok());
                 }
                 Deed::Write(most) => {
                     if let Some(chunk) = egress.next(most, last) {
@@ -202,7 +249,7 @@ proptest! {
         let mut egress = Egress::default();
         for (is_answer, byte) in &frames {
             let kind = if *is_answer { FrameKind::Answer } else { FrameKind::Media };
-            egress.queue(0, kind, [&[*byte; 12], &[], &[]], LIMITS).unwrap();
+            egress.queue(0, kind, [&[*byte; 12], &[], &[]], LIMITS, &mut QueueMemory::default()).unwrap();
         }
         for bytes in &raw {
             egress.queue_raw(bytes);

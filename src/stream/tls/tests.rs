@@ -13,7 +13,7 @@ use super::{
 };
 use crate::stream::{
     Arrival, Connection, FillOutcome, FrameKind, Handshake, HangUp, Intake, Next, ProxyRule,
-    StreamKind, StreamLimits, StreamPhase, StreamSetup, Then, WebNames,
+    QueueMemory, StreamKind, StreamLimits, StreamPhase, StreamSetup, Then, WebNames,
     limits::{HANDSHAKE_MS, MOST_RECORD_BYTES, MOST_WRITE_BYTES, UNALLOCATED_MS},
 };
 
@@ -110,7 +110,10 @@ impl Call {
         let (mut written, mut late) = (Vec::new(), 0);
         while self.connection.has_output() && self.ended.is_none() {
             let mut out = BytesMut::new();
-            let filled = self.connection.fill(at_ms, MOST_WRITE_BYTES, &mut out).unwrap();
+            let filled = self
+                .connection
+                .fill(at_ms, MOST_WRITE_BYTES, &mut out, &mut QueueMemory::default())
+                .unwrap();
             let FillOutcome { dropped_late, then, .. } = filled;
             assert!(out.len() <= MOST_WRITE_BYTES);
             self.connection.written(at_ms);
@@ -164,7 +167,9 @@ fn frames_pass_both_ways_in_tls_1_2_and_1_3() {
         assert_eq!(call.seen, REQUEST);
         assert_eq!(call.connection.phase(), StreamPhase::Turn);
         assert_eq!(call.connection.transport(), StreamKind::Tls);
-        call.connection.queue(0, FrameKind::Answer, [&REQUEST, &[], &[]]).unwrap();
+        call.connection
+            .queue(0, FrameKind::Answer, [&REQUEST, &[], &[]], &mut QueueMemory::default())
+            .unwrap();
         let (written, _) = call.writes(0);
         assert_eq!(records(&written).len(), 1, "a lone frame is one record");
         call.client.takes(&written).unwrap();
@@ -190,7 +195,9 @@ fn an_idle_connection_keeps_no_buffer() {
         assert_eq!(call.connection.buffer_bytes(), 0);
         let sealed = call.client.says(&REQUEST);
         call.delivers(&sealed, 7);
-        call.connection.queue(0, FrameKind::Answer, [&REQUEST, &[], &[]]).unwrap();
+        call.connection
+            .queue(0, FrameKind::Answer, [&REQUEST, &[], &[]], &mut QueueMemory::default())
+            .unwrap();
         call.writes(0);
         assert_eq!((&call.seen[..], call.connection.buffer_bytes()), (&REQUEST[..], 0));
     }
@@ -394,7 +401,10 @@ fn what_is_late_is_never_sealed_and_records_are_small() {
     let frame = |at: u8| [&[0x40, at, 0x03, 0xE4], &[at; 996][..]].concat();
     let mut queue = |at: u8| {
         let frame = [&frame(at)[..], &[], &[]];
-        call.connection.queue(10 * u64::from(at), FrameKind::Media, frame).unwrap().dropped_late
+        call.connection
+            .queue(10 * u64::from(at), FrameKind::Media, frame, &mut QueueMemory::default())
+            .unwrap()
+            .dropped_late
     };
     let late: u32 = (0..40).map(&mut queue).sum();
     assert_eq!(late, 14, "those that were queued more than 250 ms before the last one");

@@ -1,6 +1,13 @@
 //! What a worker counts of its connections.
 
-use crate::stream::{Handshake, HangUp};
+use crate::{
+    io::SizeHistogram,
+    stream::{Handshake, HangUp},
+};
+
+/// Buckets of times in a queue: 0, 1, 2, 4 … 4,096 ms, which is about the longest that media may
+/// wait, and above.
+const QUEUE_AGES: usize = 15;
 
 /// Connections, by what became of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +26,8 @@ pub struct StreamCounters {
     pub dropped_full: u64,
     /// Payload for a client whose connection is gone.
     pub dropped_gone: u64,
+    /// How long the oldest frame of each write had waited, milliseconds.
+    pub queue_ages_ms: SizeHistogram<QUEUE_AGES>,
     /// Connections whose bytes pass as they are.
     pub pipes: PipeCounters,
     handshakes: [u64; HANDSHAKES.len()],
@@ -70,6 +79,7 @@ impl Default for StreamCounters {
             dropped_late: 0,
             dropped_full: 0,
             dropped_gone: 0,
+            queue_ages_ms: SizeHistogram::default(),
             handshakes: [0; HANDSHAKES.len()],
             pipes: PipeCounters::default(),
             hang_ups: [0; HangUp::ALL.len()],
@@ -90,6 +100,12 @@ impl StreamCounters {
 
     pub(super) fn count_handshake(&mut self, handshake: Handshake) {
         self.handshakes[place(handshake)] += 1;
+    }
+
+    /// Counts what was dropped for a write, and how long the oldest frame in it had waited.
+    pub(super) fn count_fill(&mut self, dropped_late: u32, oldest_age_ms: Option<u64>) {
+        self.dropped_late += u64::from(dropped_late);
+        oldest_age_ms.into_iter().for_each(|age_ms| self.queue_ages_ms.count(age_ms as usize));
     }
 
     pub(super) fn count(&mut self, reason: HangUp) {

@@ -88,12 +88,7 @@ impl<D: Driver> Worker<D> {
     /// Sends a whole message to a client.
     pub(in crate::worker) fn tell_client(&mut self, now: Now, path: Path, message: &[u8]) {
         let Some(stream) = self.streams.of(path.flow) else { return };
-        let Some(client) = self.streams.client(stream) else { return };
-        let queued = client.connection.queue(now.mono_ms, FrameKind::Answer, [message, &[], &[]]);
-        match queued {
-            Ok(queued) => self.streams.note_queued(stream, queued),
-            Err(reason) => self.hang_up(now, stream, reason, HangUpHow::Reset),
-        }
+        self.queue_frame(now, stream, FrameKind::Answer, [message, &[], &[]]);
     }
 
     /// Has a client's connection and a peer's belong together. Bytes pass once the client has its

@@ -3,10 +3,13 @@
 
 use bytes::BytesMut;
 
-use crate::worker::{reactor::Worker, stream::entry::Writing};
+use crate::worker::{
+    reactor::Worker,
+    stream::{entry::Writing, table::StreamTable},
+};
 use crate::{
     io::{Driver, HangUpHow, Piece, StreamId},
-    stream::{FillOutcome, FrameKind, HangUp, Then},
+    stream::{FillOutcome, FrameKind, HangUp, Queued, Then},
     turn::{FiveTuple, Now},
 };
 
@@ -29,22 +32,32 @@ impl<D: Driver> Worker<D> {
         for segment in 0..piece.segments {
             let begin = piece.body.start + segment * piece.stride;
             let body = &piece.lease.buffer()[begin..begin + piece.body.len()];
-            let Some(client) = self.streams.client(stream) else { return };
-            match client.connection.queue(now.mono_ms, FrameKind::Media, [piece.header, body, &[]])
-            {
-                Ok(queued) => self.streams.note_queued(stream, queued),
-                Err(reason) => return self.hang_up(now, stream, reason, HangUpHow::Reset),
-            }
+            self.queue_frame(now, stream, FrameKind::Media, [piece.header, body, &[]]);
         }
         self.streams.shed(stream, MOST_QUEUED_BYTES);
+    }
+
+    /// Queues a frame, or closes a connection that takes no more.
+    pub(super) fn queue_frame(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        kind: FrameKind,
+        parts: [&[u8]; 3],
+    ) {
+        let Some((client, memory)) = self.streams.client_with_memory(stream) else { return };
+        match client.connection.queue(now.mono_ms, kind, parts, memory) {
+            Ok(queued) => self.streams.note_queued(stream, queued),
+            Err(reason) => self.hang_up(now, stream, reason, HangUpHow::Reset),
+        }
     }
 
     /// Queues an answer that stands in the reply buffer.
     pub(in crate::worker) fn answer_stream(&mut self, now: Now, flow: FiveTuple, bytes: usize) {
         let Some(stream) = self.streams.of(flow) else { return };
-        let Some(client) = self.streams.client(stream) else { return };
+        let Some((client, memory)) = self.streams.client_with_memory(stream) else { return };
         let parts = [&self.reply[..bytes], &[], &[]];
-        match client.connection.queue(now.mono_ms, FrameKind::Answer, parts) {
+        match client.connection.queue(now.mono_ms, FrameKind::Answer, parts, memory) {
             Ok(queued) => self.streams.note_queued(stream, queued),
             Err(reason) => self.hang_up(now, stream, reason, HangUpHow::Reset),
         }
@@ -52,6 +65,7 @@ impl<D: Driver> Worker<D> {
 
     /// Begins a write on every connection that has something to say and none under way.
     pub(in crate::worker) fn flush_streams(&mut self, now: Now) {
+        self.streams.turn += 1;
         if self.streams.dirty.is_empty() {
             return;
         }
@@ -65,11 +79,13 @@ impl<D: Driver> Worker<D> {
     /// Begins a write.
     pub(super) fn flush_stream(&mut self, now: Now, stream: StreamId) {
         let Some(client) = self.streams.take_dirty(stream) else { return };
-        let bytes = client.connection.output_bytes();
-        let (mut buffer, size) = self.streams.buffers.take(bytes);
-        let client = self.streams.client(stream).expect("it was there a moment ago");
-        let filled = client.connection.fill(now.mono_ms, size.most_bytes(), &mut buffer);
-        let FillOutcome { dropped_late, then, .. } = match filled {
+        let (bytes, pace) = (client.connection.output_bytes(), client.pace);
+        let (mut buffer, size) = self.streams.buffers.take(bytes, pace);
+        let turn = self.streams.turn;
+        let (client, memory) =
+            self.streams.client_with_memory(stream).expect("it was there a moment ago");
+        let filled = client.connection.fill(now.mono_ms, size.most_bytes(), &mut buffer, memory);
+        let FillOutcome { dropped_late, oldest_age_ms, then } = match filled {
             Ok(filled) => filled,
             Err(reason) => {
                 buffer.clear();
@@ -77,8 +93,8 @@ impl<D: Driver> Worker<D> {
                 return self.hang_up(now, stream, reason, HangUpHow::Close);
             }
         };
-        client.writing = (!buffer.is_empty()).then_some(Writing { size, then });
-        self.streams.counters.dropped_late += u64::from(dropped_late);
+        client.writing = (!buffer.is_empty()).then_some(Writing { size, turn, then });
+        self.streams.counters.count_fill(dropped_late, oldest_age_ms);
         if buffer.is_empty() {
             self.streams.buffers.put(buffer, size);
             self.after_write(now, stream, then);
@@ -121,5 +137,14 @@ impl<D: Driver> Worker<D> {
             self.driver.finish(stream);
         }
         self.streams.settle(stream);
+    }
+}
+
+impl StreamTable {
+    /// Counts what queueing dropped.
+    pub(super) fn note_queued(&mut self, stream: StreamId, queued: Queued) {
+        self.counters.dropped_full += u64::from(queued.dropped_full);
+        self.counters.dropped_late += u64::from(queued.dropped_late);
+        self.settle(stream);
     }
 }

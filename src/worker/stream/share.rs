@@ -77,8 +77,8 @@ mod tests {
 
     fn queue(table: &mut StreamTable, index: u32, frames: usize) {
         for _ in 0..frames {
-            let client = table.client(StreamId::new(index)).unwrap();
-            let queued = client.connection.queue(0, FrameKind::Media, [&FRAME, &[], &[]]);
+            let (client, memory) = table.client_with_memory(StreamId::new(index)).unwrap();
+            let queued = client.connection.queue(0, FrameKind::Media, [&FRAME, &[], &[]], memory);
             table.note_queued(StreamId::new(index), queued.unwrap());
         }
     }

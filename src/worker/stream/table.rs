@@ -18,7 +18,7 @@ use crate::worker::stream::{
 };
 use crate::{
     io::StreamId,
-    stream::{HangUp, Intake, Queued, Then, limits::MOST_RAW_BYTES},
+    stream::{HangUp, Intake, QueueMemory, Then, limits::MOST_RAW_BYTES},
     turn::{ConnectionId, FiveTuple},
 };
 
@@ -48,9 +48,12 @@ pub(in crate::worker) struct StreamTable {
     last_serial: u64,
     /// Those that have something to write.
     pub(super) dirty: Vec<StreamId>,
+    /// Turns in which those have been written to.
+    pub(super) turn: u64,
     /// Those whose handshake waits, first in, first out.
     pub(super) steps: VecDeque<StreamId>,
     pub(super) buffers: WriteBuffers,
+    memory: QueueMemory,
     /// The number with which the search for those above their share goes on.
     pub(super) next_to_shed: usize,
     pub(super) intake: Intake,
@@ -73,8 +76,10 @@ impl StreamTable {
             most_far_sides: (most / FAR_SIDES_PART).max(1),
             last_serial: 0,
             dirty: Vec::new(),
+            turn: 0,
             steps: VecDeque::new(),
             buffers: WriteBuffers::default(),
+            memory: QueueMemory::default(),
             next_to_shed: 0,
             intake: Intake::default(),
             refusals: StreamRefusals::default(),
@@ -108,10 +113,15 @@ impl StreamTable {
     }
 
     pub(super) fn client(&mut self, stream: StreamId) -> Option<&mut Client> {
-        match self.entries.get_mut(stream.index())?.as_mut()? {
-            Entry::Client(client) => Some(client),
-            Entry::Far(_) | Entry::Moving(_) | Entry::Leaving { .. } => None,
-        }
+        client_of(&mut self.entries, stream)
+    }
+
+    /// A client, and the memory that its queues are lent.
+    pub(super) fn client_with_memory(
+        &mut self,
+        stream: StreamId,
+    ) -> Option<(&mut Client, &mut QueueMemory)> {
+        client_of(&mut self.entries, stream).map(|client| (client, &mut self.memory))
     }
 
     pub(super) fn far(&mut self, stream: StreamId) -> Option<&mut Far> {
@@ -220,7 +230,8 @@ impl StreamTable {
         let (size, then) = match self.entries.get_mut(stream.index())?.as_mut()? {
             Entry::Client(client) => {
                 client.connection.written(now_ms);
-                let Writing { size, then } = client.writing.take()?;
+                let Writing { size, turn, then } = client.writing.take()?;
+                client.pace.written(size, turn == self.turn);
                 (size, Some(then))
             }
             Entry::Moving(moving) => {
@@ -390,13 +401,6 @@ impl StreamTable {
         self.deadlines.arm(stream, due_ms, &mut client.armed);
     }
 
-    /// Counts what queueing dropped.
-    pub(super) fn note_queued(&mut self, stream: StreamId, queued: Queued) {
-        self.counters.dropped_full += u64::from(queued.dropped_full);
-        self.counters.dropped_late += u64::from(queued.dropped_late);
-        self.settle(stream);
-    }
-
     /// Takes a connection off the list of those that have something to write.
     pub(super) fn take_dirty(&mut self, stream: StreamId) -> Option<&mut Client> {
         let client = self.client(stream)?;
@@ -427,6 +431,13 @@ impl StreamTable {
     /// No client is connected.
     pub(in crate::worker) fn is_empty(&self) -> bool {
         self.counters.open == 0
+    }
+}
+
+fn client_of(entries: &mut [Option<Entry>], stream: StreamId) -> Option<&mut Client> {
+    match entries.get_mut(stream.index())?.as_mut()? {
+        Entry::Client(client) => Some(client),
+        Entry::Far(_) | Entry::Moving(_) | Entry::Leaving { .. } => None,
     }
 }
 

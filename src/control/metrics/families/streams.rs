@@ -1,7 +1,7 @@
 //! Clients on TCP and TLS: their connections, and how those end.
 
-use super::{Moment, each};
-use crate::control::metrics::text::{MetricKind, Text};
+use super::{Moment, each, worker};
+use crate::control::metrics::text::{MetricKind, Text, Total};
 use crate::stream::HangUp;
 use crate::worker::{HANDSHAKES, PipeCounters, Snapshot};
 
@@ -19,12 +19,29 @@ pub(super) fn tell(text: &mut Text, moment: &Moment<'_>) {
     let help = "Plaintext bytes that wait for clients on TCP or TLS to read.";
     let head = ("uturn_stream_queued_bytes", MetricKind::Gauge, help);
     each(text, head, answered, |it| it.streams.queued_bytes);
+    queue_ages(text, known);
     let help = "Connections taken.";
     let head = ("uturn_streams_accepted_total", MetricKind::Counter, help);
     each(text, head, answered, |it| it.streams.accepted);
     handshakes(text, known);
     pipes(text, moment);
     closed(text, known);
+}
+
+fn queue_ages(text: &mut Text, workers: &[Snapshot]) {
+    let help = "How long the oldest frame of a write to a client on TCP or TLS had waited; one of each \
+                write. More than a few milliseconds are a client that reads too slowly.";
+    let mut family = text.family("uturn_stream_queue_age_seconds", MetricKind::Histogram, help);
+    for snapshot in workers {
+        let ages = &snapshot.streams.queue_ages_ms;
+        let mut up_to = 0;
+        let buckets = ages.buckets().filter_map(|(bound_ms, count)| {
+            up_to += count;
+            bound_ms.map(|bound_ms| (bound_ms as f64 / 1e3, up_to))
+        });
+        let total = Total { sum: ages.sum() as f64 / 1e3, count: ages.total() };
+        family.distribution(&[("worker", &worker(snapshot))], buckets, total);
+    }
 }
 
 fn handshakes(text: &mut Text, workers: &[Snapshot]) {
