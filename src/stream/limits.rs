@@ -3,6 +3,9 @@
 /// Bytes of one write at most; one is in flight for each stream.
 pub const MOST_WRITE_BYTES: usize = 16_384;
 
+/// Bytes of a write to a client that takes what it is sent at once, where so much waits.
+pub const BULK_WRITE_BYTES: usize = 65_536;
+
 /// Bytes of a small write, which every stream may have in flight: a record of TLS.
 pub const SMALL_WRITE_BYTES: usize = 4_160;
 

@@ -4,7 +4,11 @@ use std::{net::SocketAddr, os::fd::OwnedFd};
 
 use bytes::BytesMut;
 
-use crate::worker::stream::{buffers::WriteSize, deadlines::Armed, sources::SourceKey};
+use crate::worker::stream::{
+    buffers::{ReaderPace, WriteSize},
+    deadlines::Armed,
+    sources::SourceKey,
+};
 use crate::{
     io::StreamId,
     stream::{Connection, StreamKind, Then},
@@ -36,6 +40,8 @@ pub(in crate::worker) struct Client {
     pub(super) fin_waits: bool,
     /// The write that is under way.
     pub(super) writing: Option<Writing>,
+    /// How fast it takes what is written.
+    pub(super) pace: ReaderPace,
     /// All is said and our FIN is on its way: the client's is waited for.
     pub(super) is_lingering: bool,
     /// Where its bytes go as they are.
@@ -51,6 +57,8 @@ pub(in crate::worker) struct Client {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Writing {
     pub(super) size: WriteSize,
+    /// The turn in which it began.
+    pub(super) turn: u64,
     /// What follows it.
     pub(super) then: Then,
 }
@@ -165,6 +173,7 @@ impl Client {
             waits_for_step: false,
             fin_waits: false,
             writing: None,
+            pace: ReaderPace::default(),
             is_lingering: false,
             far: None,
             ends: Ends::default(),

@@ -13,7 +13,10 @@ use bytes::{Buf, BytesMut};
 use crate::worker::{
     reactor::Worker,
     status::report::Report,
-    stream::entry::{Ends, Far, FarPurpose},
+    stream::{
+        buffers::ReaderPace,
+        entry::{Ends, Far, FarPurpose},
+    },
 };
 use crate::{
     io::{Driver, HangUpHow, StreamId},
@@ -119,7 +122,7 @@ impl<D: Driver> Worker<D> {
             return self.end_parting(stream);
         }
         let bytes = far.waiting.len();
-        let (mut buffer, size) = self.streams.buffers.take(bytes);
+        let (mut buffer, size) = self.streams.buffers.take(bytes, ReaderPace::default());
         let far = self.streams.far(stream).expect("it was there a moment ago");
         let count = bytes.min(size.most_bytes());
         buffer.extend_from_slice(&far.waiting[..count]);
