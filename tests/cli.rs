@@ -97,7 +97,8 @@ fn a_file_that_is_not_there_is_refused() {
 
 #[test]
 fn bad_flags_are_refused_in_one_line_that_names_them() {
-    let refusals: [(&[&str], &str); 9] = [
+    let host = ["credentials", "--secret", "looking-glass", "--host", "http://x/"];
+    let refusals: [(&[&str], &str); 14] = [
         (&["--relay-ports", "5-4"], "command line: relay-ports: 5-4 is reversed"),
         (&["--workers", "0"], "command line: workers: 0 is out of bounds"),
         (&["--workers", "many"], "command line: workers: 'many' is not a whole number"),
@@ -106,6 +107,11 @@ fn bad_flags_are_refused_in_one_line_that_names_them() {
         (&["--deny-peers", "10.0.0.0/40"], "command line: deny-peers: '10.0.0.0/40' is not"),
         (&["--realm"], "a value is required for '--realm <NAME>'"),
         (&["--relam", "a"], "unexpected argument '--relam'"),
+        (&["credentials", "--ttl", "abc"], "ttl: write a whole number of seconds, 1 to 315360000"),
+        (&["drain", "--deadline", "1h"], "deadline: write a whole number of seconds, 0 to 604800"),
+        (&["check", "--timeout", "0"], "timeout: write a whole number of seconds, 1 to 60"),
+        (&["check", "--server", "http://x/"], "server: write a name or an address"),
+        (&host, "host: write a name or an address, such as turn.example.org"),
         (&["credentials"], "no secret: name the server's file with --config"),
     ];
     for (words, problem) in refusals {
@@ -143,6 +149,14 @@ fn credentials_can_be_used_as_they_are_printed() {
     assert_eq!(ice[0]["credential"], password);
     let expected = uturn::wire::time_limited_password(b"looking-glass", username.as_bytes());
     assert_eq!(password, expected.as_str());
+    let json = stdout(&uturn(&[&["credentials", "--json"], &words[..]].concat()));
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON and nothing else");
+    assert_eq!(
+        (&json["iceServers"][0]["urls"], &json["username"]),
+        (&urls, &json["iceServers"][0]["username"])
+    );
+    assert_eq!(json["password"], json["iceServers"][0]["credential"]);
+    assert!(json["username"].as_str().unwrap().starts_with(&json["expiry_s"].to_string()));
 }
 
 #[test]
@@ -174,7 +188,7 @@ fn help_names_every_option() {
 #[test]
 fn the_short_help_fits_a_screen_and_the_long_one_is_by_subject() {
     let short = stdout(&uturn(&["-h"]));
-    assert!(short.lines().count() <= 48, "{} lines:\n{short}", short.lines().count());
+    assert!(short.lines().count() <= 50, "{} lines:\n{short}", short.lines().count());
     for part in ["--listen", "--secret", "--config", "drain", "uturn --help"] {
         assert!(short.contains(part), "{part} is not in:\n{short}");
     }

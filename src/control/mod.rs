@@ -14,6 +14,7 @@
 //! tls/       certificates: read, checked, watched
 //! usage/     records of allocations, one JSON line each
 //! escape.rs  characters that others chose, made fit to be shown
+//! numbers.rs counts and seconds, for people
 //! ```
 
 mod admin;
@@ -25,6 +26,7 @@ mod escape;
 mod log;
 mod metrics;
 mod network;
+mod numbers;
 mod server;
 mod tls;
 mod usage;

@@ -76,6 +76,10 @@ fn looks_right(page: &mut Page, name: &str, look: &Look) {
     // Nothing stands out on the right, on a phone neither.
     let wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]");
     assert!(wide[0].as_u64() <= wide[1].as_u64(), "{name}: wider than its window: {wide}");
+    let over = page.evaluate(
+        "[...document.querySelectorAll('.tile p, .tile small')].filter((it) => it.scrollWidth > it.clientWidth).map((it) => it.innerText)",
+    );
+    assert_eq!(over, serde_json::json!([]), "{name}: wider than its tile");
     let ground = page.evaluate("getComputedStyle(document.body).backgroundColor").to_string();
     let digits = ground.split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty());
     let light: u32 = digits.map(|word| word.parse::<u32>().expect("a colour")).sum();

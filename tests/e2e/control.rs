@@ -4,10 +4,11 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::process::{Output, Stdio};
+use std::time::Instant;
 
-use crate::client::{Client, Peer, allocate};
+use crate::client::{Client, Peer, allocate, create_permission};
 use crate::machine::{Folder, skip};
-use crate::relay::{PASSWORD, REALM, Relay, Setup, USER, command};
+use crate::relay::{PASSWORD, REALM, Relay, Setup, USER, command, patience};
 use crate::time_limited::{NEW, credential};
 
 const CHANNEL: u16 = 0x4000;
@@ -305,6 +306,47 @@ fn reload_says_what_holds_and_what_is_wrong() {
     folder.write("uturn.toml", &(user("eve") + "max-lifetime = 0\n"));
     assert!(controlled.refuses(&["reload"]).contains(&format!("{path}:2: max-lifetime: ")));
     Client::login(controlled.relay.v4(), "bob", PASSWORD).allocate();
+}
+
+// "Why can my client not connect?"
+#[test]
+fn refusals_say_who_was_refused_what_and_why() {
+    let controlled = Controlled::start(Setup::new().with(&["--workers", "2"]).secure());
+    assert_eq!(controlled.says(&["refusals"]), "no refusals\n");
+    assert_eq!(controlled.says(&["sessions"]), "no sessions\n");
+    let server = controlled.relay.v4();
+    let mut stranger = Client::login(server, USER, "wrong");
+    assert_eq!([stranger.fail(allocate()), stranger.fail(allocate())], [401; 2]);
+    let mut client = Client::over_tcp(server);
+    client.allocate();
+    assert_eq!(client.fail(create_permission("10.0.0.1:1".parse().expect("an address"))), 403);
+    let listed = || controlled.json(&["refusals"]);
+    // Workers report in their own time.
+    let end = Instant::now() + patience();
+    while listed().len() < 2 || listed()[0]["times"] != 2 {
+        assert!(Instant::now() < end, "{:?}", listed());
+    }
+    let rows = listed();
+    let row = |reason: &str| rows.iter().find(|row| row["reason"] == reason).expect("it is kept");
+    let wrong = row("wrong_credentials");
+    let client_is = |row: &serde_json::Value, client: &Client| {
+        assert_eq!(
+            (&row["client"], &row["user"]),
+            (&client.address().to_string().into(), &USER.into())
+        );
+    };
+    client_is(wrong, &stranger);
+    assert_eq!([&wrong["transport"], &wrong["request"]], ["udp", "Allocate"]);
+    assert_eq!((&wrong["code"], &wrong["times"]), (&401.into(), &2.into()));
+    let denied = rows.iter().find(|row| row["code"] == 403).expect("it is kept");
+    client_is(denied, &client);
+    assert_eq!([&denied["transport"], &denied["request"]], ["tcp", "CreatePermission"]);
+    assert!(wrong["at_s"].as_i64() > Some(1_700_000_000) && denied["worker"].as_u64() < Some(2));
+    let words = controlled.says(&["refusals", "--user", USER, "--client", "127.0.0.1"]);
+    assert_eq!(words.lines().count(), 3, "{words}");
+    assert!(words.starts_with("LAST (UTC)") && words.contains("wrong_credentials"), "{words}");
+    assert_eq!(controlled.says(&["refusals", "--user", "bob"]), "no refusals\n");
+    assert_eq!(controlled.says(&["refusals", "--client", "192.0.2.1"]), "no refusals\n");
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn the_deadline_ends_what_is_left() {
     assert_eq!(controlled.relay.process.wait().code(), Some(0));
     let watched = watcher.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&watched.stdout).into_owned();
-    assert_eq!(said, "drained: 1 allocations were ended by the deadline\n");
+    assert_eq!(said, "drained: the deadline ended 1 allocation\n");
     assert!(controlled.relay.process.stderr().contains("the deadline has come"));
 }
 

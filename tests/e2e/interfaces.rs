@@ -133,7 +133,7 @@ fn an_address_that_comes_is_listened_on_and_one_that_goes_is_not_until_it_comes_
             wait_for(&relay, LATER);
             late.iter_mut().for_each(|client| drop(client.refresh(600)));
             let log = relay.process.stderr();
-            assert!(log.contains(&format!("server=\"{LATER}:{STUN_PORT}\"")), "{log}");
+            assert!(log.contains(&format!("server={LATER}:{STUN_PORT} ")), "{log}");
         });
     }
 }

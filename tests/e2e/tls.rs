@@ -162,6 +162,8 @@ fn a_server_does_not_start_with_a_certificate_of_no_use_and_says_why() {
     assert!(!process.wait().success());
     let said = process.stderr();
     assert!(said.contains("old.pem") && said.contains("expired on 2020-01-01"), "{said}");
+    let remedy = "renew it, or take tls-certificate and tls-key out of the configuration";
+    assert!(said.contains(remedy), "{said}");
 }
 
 #[test]

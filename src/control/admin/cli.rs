@@ -3,7 +3,7 @@
 //! Exit status: 0 done, 1 it could not be done.
 
 use std::io::{ErrorKind, Write, stdout};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,6 +15,7 @@ use super::protocol::{ControlRequest, Line};
 use super::{print, progress, top};
 use crate::control::config::ServerAddress;
 use crate::control::escape;
+use crate::control::numbers::seconds;
 
 /// What can be asked of a running server.
 #[derive(Subcommand, Clone, Debug)]
@@ -48,6 +49,25 @@ pub(in crate::control) enum AdminCommand {
         #[command(flatten)]
         at: At,
     },
+    /// Says who was refused something lately, and why: the last few hundred clients
+    ///
+    /// Requests with wrong credentials, denied peers, quotas, no room; connections that were
+    /// refused or closed for a fault. One row for each client and reason, the latest last. Every
+    /// worker tells ten requests and ten connections a second at most; the metrics count all of
+    /// them.
+    Refusals {
+        /// As JSON, one object in each line
+        #[arg(long)]
+        json: bool,
+        /// Those of one user: by name, or by the id of a time-limited name
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// Those of one client's address
+        #[arg(long, value_name = "ADDRESS", value_parser = address)]
+        client: Option<IpAddr>,
+        #[command(flatten)]
+        at: At,
+    },
     /// Shows the running server on the terminal, once a second; `?` explains
     ///
     /// Load of the last five minutes, workers, drops and refusals by reason, the busiest sessions.
@@ -69,7 +89,7 @@ pub(in crate::control) enum AdminCommand {
     Drain {
         /// How long it may take; what is left then is ended; 0 for as long as it takes
         #[arg(long, value_name = "SECONDS", conflicts_with = "cancel")]
-        #[arg(value_parser = clap::value_parser!(u32).range(0..=604_800))]
+        #[arg(value_parser = seconds(0..=604_800))]
         deadline: Option<u32>,
         /// Server that new clients are sent to; one of each family
         #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "cancel", value_parser = server)]
@@ -145,8 +165,14 @@ fn obey(command: AdminCommand) -> Result<(), Fault> {
             if json {
                 return told(answer, print::json);
             }
-            say(&print::sessions_head())?;
-            told(answer, print::words)
+            listed(answer, &print::sessions_head(), "no sessions")
+        }
+        AdminCommand::Refusals { json, user, client, at } => {
+            let answer = at.ask(&ControlRequest::Refusals { user, client })?;
+            if json {
+                return told(answer, print::json);
+            }
+            listed(answer, &print::refusals_head(), "no refusals")
         }
         AdminCommand::Session { id, json, at } => {
             let shape = if json { print::json } else { print::words };
@@ -168,6 +194,10 @@ fn obey(command: AdminCommand) -> Result<(), Fault> {
     }
 }
 
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "write an IP address, without a port".to_owned())
+}
+
 fn server(text: &str) -> Result<SocketAddr, String> {
     ServerAddress::read_flag(text)
 }
@@ -180,6 +210,14 @@ fn reload(mut answer: Conversation) -> Result<(), Fault> {
         say(&print::words(&line))?;
     }
     if is_whole { Ok(()) } else { Err(Fault::Told) }
+}
+
+/// Prints a list below its head, or that it is empty.
+fn listed(mut answer: Conversation, head: &str, none: &str) -> Result<(), Fault> {
+    let Some(first) = answer.next()? else { return say(&format!("{none}\n")) };
+    say(head)?;
+    say(&print::words(&first))?;
+    told(answer, print::words)
 }
 
 /// Prints an answer line by line.

@@ -10,6 +10,7 @@ use super::protocol::{
     SessionDetail, SessionRow, Status, seconds,
 };
 use crate::control::config::{Config, Origin};
+use crate::control::log::recent::RecentRefusals;
 use crate::control::log::totals::{Totals, held};
 use crate::control::metrics::Node;
 use crate::turn::{self, SessionId, WorkerIndex};
@@ -21,6 +22,7 @@ pub(in crate::control) struct Handler {
     pub(in crate::control) node: Arc<Node>,
     pub(in crate::control) commands: CommandSender,
     pub(in crate::control) place: FixedStatus,
+    pub(in crate::control) refusals: RecentRefusals,
 }
 
 /// What does not change while a server runs.
@@ -50,6 +52,12 @@ impl Handler {
             }
             ControlRequest::Sessions { user } => self.list(user.as_deref(), writer).await,
             ControlRequest::Session { id } => self.show(&id, writer).await,
+            ControlRequest::Refusals { user, client } => {
+                for row in self.refusals.rows(user.as_deref(), client) {
+                    writer.write(&Line::Refusal(row.into())).await?;
+                }
+                Ok(())
+            }
             ControlRequest::Kill { id } => self.end(&id, writer).await,
             ControlRequest::Reload {} => {
                 let change = self.commands.reload().await?;

@@ -2,15 +2,19 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::protocol::{CertificateRow, Held, Line, LoadRow, SessionDetail, SessionRow, Status};
+use super::protocol::{
+    CertificateRow, Held, Line, LoadRow, RefusedRow, SessionDetail, SessionRow, Status,
+};
 use crate::control::config::Change;
 use crate::control::escape;
+use crate::control::numbers::counted;
 
 /// What a line says, as JSON without the word for its kind.
 pub(super) fn json(line: &Line) -> String {
     let value = match line {
         Line::Status(status) => serde_json::to_string(status),
         Line::Session(session) => serde_json::to_string(session),
+        Line::Refusal(refusal) => serde_json::to_string(refusal),
         Line::Detail(detail) => serde_json::to_string(detail),
         Line::Reloaded(change) => serde_json::to_string(change),
         Line::Top(top) => serde_json::to_string(top),
@@ -29,6 +33,7 @@ pub(super) fn words(line: &Line) -> String {
     match line {
         Line::Status(status) => status_words(status),
         Line::Session(session) => session_row(session),
+        Line::Refusal(refusal) => refusal_row(refusal),
         Line::Detail(detail) => detail_words(detail),
         Line::Killed(id) => format!("{id} is gone\n"),
         Line::Reloaded(change) => change_words(change),
@@ -72,7 +77,7 @@ fn status_words(status: &Status) -> String {
     field(&mut text, "to peers", load(status.to_peers));
     field(&mut text, "to clients", load(status.to_clients));
     field(&mut text, "between them", load(status.between_clients));
-    field(&mut text, "dropped", format!("{} packets", status.dropped));
+    field(&mut text, "dropped", counted(status.dropped, "packet"));
     field(&mut text, "held", status.held.map_or("-".to_owned(), held));
     text
 }
@@ -104,6 +109,33 @@ fn row(cells: [&str; 9]) -> String {
         "{id:<10} {user:<24} {client:<21} {transport:<4} {relayed:<21} {age:>9} {left:>9} \
          {to_peers:>9} {to_client:>9}\n"
     )
+}
+
+/// The head of a list of refusals.
+pub(super) fn refusals_head() -> String {
+    refusal_cells(["LAST (UTC)", "TIMES", "CLIENT", "OVER", "REQUEST", "CODE", "REASON", "USER"])
+}
+
+/// The name is last: it is the client's to choose, and moves nothing.
+fn refusal_row(row: &RefusedRow) -> String {
+    refusal_cells([
+        &row.at,
+        &row.times.to_string(),
+        &row.client.to_string(),
+        &row.transport,
+        &row.request,
+        &row.code.map_or_else(String::new, |code| code.to_string()),
+        &row.reason,
+        &escape::text(row.user.as_deref().unwrap_or_default()),
+    ])
+}
+
+fn refusal_cells(cells: [&str; 8]) -> String {
+    let [at, times, client, transport, request, code, reason, user] = cells;
+    let row = format!(
+        "{at:<19} {times:>5} {client:<21} {transport:<4} {request:<16} {code:<4} {reason:<24} {user}"
+    );
+    row.trim_end().to_owned() + "\n"
 }
 
 pub(super) fn detail_words(detail: &SessionDetail) -> String {
@@ -160,7 +192,7 @@ fn joined(values: &[impl Display]) -> String {
 }
 
 fn load(load: LoadRow) -> String {
-    format!("{} packets, {}", load.packets, bytes(load.bytes))
+    format!("{}, {}", counted(load.packets, "packet"), bytes(load.bytes))
 }
 
 /// How long datagrams stay in the server.

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::client::Conversation;
 use super::print::duration;
 use super::protocol::{Draining, Line};
+use crate::control::numbers::counted;
 
 /// Watches until the server is drained and says how it ended: a bar on a terminal, else a line for
 /// each change.
@@ -17,11 +18,13 @@ pub(super) fn watch(mut answer: Conversation) -> Result<String, String> {
             Line::Draining(draining) => bar.show(&draining),
             Line::Drained { left: 0 } => return Ok("drained: nobody was left\n".to_owned()),
             Line::Drained { left } => {
-                return Ok(format!("drained: {left} allocations were ended by the deadline\n"));
+                let left = counted(left, "allocation");
+                return Ok(format!("drained: the deadline ended {left}\n"));
             }
             Line::Status(_)
             | Line::Session(_)
             | Line::Detail(_)
+            | Line::Refusal(_)
             | Line::Killed(_)
             | Line::Reloaded(_)
             | Line::Top(_)
@@ -51,7 +54,7 @@ impl Bar {
         let until = draining.left_s.map_or_else(String::new, |left_s| {
             format!(", {} until the deadline", duration(left_s as f64))
         });
-        let words = format!("{left} allocations left{until}");
+        let words = format!("{} left{until}", counted(left, "allocation"));
         let begun_with = draining.begun_with.unwrap_or(left).max(1);
         match &self.bar {
             Some(bar) => {

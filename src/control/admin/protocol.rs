@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::control::config::Change;
-use crate::control::tls::certificate::CertificateFacts;
+use crate::control::log::recent::{RefusalRow, Refused};
+use crate::control::tls::certificate::{CertificateFacts, second};
 use crate::{io, turn};
 
 /// What is asked for.
@@ -26,6 +27,15 @@ pub(super) enum ControlRequest {
     Session {
         /// Its name.
         id: String,
+    },
+    /// Who was refused something, and why.
+    Refusals {
+        /// Whose refusals, all of them without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        /// Those of one address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<IpAddr>,
     },
     /// The end of one session.
     Kill {
@@ -66,6 +76,8 @@ pub(super) enum Line {
     Session(SessionRow),
     /// Everything about one.
     Detail(Box<SessionDetail>),
+    /// One of the last refusals.
+    Refusal(RefusedRow),
     /// This one is gone.
     Killed(String),
     /// What a reload changed.
@@ -161,6 +173,51 @@ pub(super) struct SessionRow {
     pub(super) left_s: f64,
     pub(super) to_peers: LoadRow,
     pub(super) to_client: LoadRow,
+}
+
+/// Refusals of one client for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RefusedRow {
+    /// When it happened last, seconds since the Unix epoch.
+    pub(super) at_s: i64,
+    /// The same in UTC.
+    pub(super) at: String,
+    /// As sent, proved or not; nothing of a connection.
+    pub(super) user: Option<String>,
+    pub(super) client: SocketAddr,
+    pub(super) transport: String,
+    /// A method, or "connection".
+    pub(super) request: String,
+    /// What was answered; nothing of a connection.
+    pub(super) code: Option<u16>,
+    pub(super) reason: String,
+    /// How often it was reported.
+    pub(super) times: u64,
+    /// Refusals of the worker, of anybody, that were not reported for their number.
+    pub(super) left_out: u64,
+    pub(super) worker: u8,
+}
+
+impl From<RefusalRow> for RefusedRow {
+    fn from(row: RefusalRow) -> Self {
+        let (request, code) = match row.refused {
+            Refused::Request(method, code) => (format!("{method:?}"), Some(code.number())),
+            Refused::Connection => ("connection".to_owned(), None),
+        };
+        Self {
+            at_s: row.at_s,
+            at: second(row.at_s),
+            user: row.user.map(|user| user.to_string()),
+            client: row.client,
+            transport: row.transport.name().to_owned(),
+            request,
+            code,
+            reason: row.reason.to_owned(),
+            times: row.times,
+            left_out: row.left_out,
+            worker: row.worker.0,
+        }
+    }
 }
 
 /// A session with everybody it talks to.
@@ -313,7 +370,7 @@ mod tests {
             let request: ControlRequest = serde_json::from_str(text).unwrap();
             assert_eq!(&serde_json::to_string(&request).unwrap(), text);
         }
-        assert_eq!(requests.len(), 8, "each command has a row");
+        assert_eq!(requests.len(), 9, "each command has a row");
         assert!(examples().len() > 20);
         for text in examples() {
             let shown: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -332,6 +389,14 @@ mod tests {
                 ControlRequest::Sessions { user: Some("a".into()) },
             ),
             (r#"{"command":"session","id":"0-1"}"#, ControlRequest::Session { id: "0-1".into() }),
+            (r#"{"command":"refusals"}"#, ControlRequest::Refusals { user: None, client: None }),
+            (
+                r#"{"command":"refusals","user":"a","client":"192.0.2.7"}"#,
+                ControlRequest::Refusals {
+                    user: Some("a".into()),
+                    client: Some("192.0.2.7".parse().unwrap()),
+                },
+            ),
             (r#"{"command":"kill","id":"0-1"}"#, ControlRequest::Kill { id: "0-1".into() }),
             (r#"{"command":"reload"}"#, ControlRequest::Reload {}),
             (r#"{"command":"cancel"}"#, ControlRequest::Cancel {}),

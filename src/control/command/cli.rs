@@ -43,6 +43,7 @@ Examples:
                                               a login for a browser
   uturn doctor --config /etc/uturn/uturn.toml what this machine lacks
   uturn status, uturn top                     how the running server is
+  uturn refusals --user alice                 why a client cannot connect
   uturn drain --deadline 3600                 take it out of service without ending a call";
 
 /// A TURN/STUN relay for Linux, on io_uring.
@@ -73,10 +74,12 @@ enum Command {
         file: PathBuf,
     },
     /// Tries a server as a client would: Binding, an allocation, packets both ways
+    #[command(after_long_help = check::EXAMPLES)]
     Check(CheckArgs),
     /// Prints a time-limited login, and the iceServers of a browser
     ///
     /// A username, its password, and the value for a web page to use.
+    #[command(after_long_help = credentials::EXAMPLES)]
     Credentials(CredentialsArgs),
     /// Translates coturn's configuration, and names what it could not carry over
     ImportCoturn(ImportArgs),
@@ -87,7 +90,6 @@ enum Command {
     /// Prints completions for a shell
     Completions(CompletionsArgs),
     /// Prints the manual page, in roff
-    #[command(hide = true)]
     Man,
     #[command(flatten)]
     Ask(admin::AdminCommand),
@@ -123,7 +125,7 @@ fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
                 let said = say(&escape::lines(&with_sources(&config.summary())));
                 match tls::load::load(&config.tls_files(), SystemTime::now()) {
                     Ok(_) => said,
-                    Err(unfit) => misuse(&unfit.to_string()),
+                    Err(unfit) => misuse(&unfit.at_start()),
                 }
             })
         }

@@ -4,15 +4,24 @@
 //! secret; the server keeps nothing.
 
 use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::account::SecretArgs;
 use super::credential::{Credential, DEFAULT_TTL_S, DEFAULT_USER, now_s};
 use super::ice;
+use crate::control::numbers::seconds;
 
 /// Ten years; beyond this a credential is no longer time-limited.
 const MAX_TTL_S: u32 = 315_360_000;
 /// USERNAME has fewer than 509 bytes (RFC 8489 §14.3), of which the time and ':' take 21 at most.
 const USER_MAX_BYTES: usize = 487;
+
+/// What stands under `uturn credentials --help`.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  uturn credentials --config /etc/uturn/uturn.toml --user alice --host turn.example.org
+  UTURN_SECRET=… uturn credentials --host turn.example.org --ttl 3600 --json | jq .iceServers";
 
 /// Arguments of `uturn credentials`.
 #[derive(Args, Clone, Debug)]
@@ -24,15 +33,29 @@ pub struct CredentialsArgs {
     user: String,
     /// How long the credential is valid
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TTL_S)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_TTL_S)))]
+    #[arg(value_parser = seconds(1..=MAX_TTL_S))]
     ttl: u32,
     /// Name or address, and port if it is not that of --config or 3478, that clients reach the
     /// server at [default: the address that it gives its clients]
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = ice::host)]
     host: Option<String>,
+    /// Prints one JSON object in place of text
+    #[arg(long)]
+    json: bool,
 }
 
-/// Writes what `uturn credentials` prints: three lines, each `name: value`.
+/// What `uturn credentials --json` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    username: &'a str,
+    password: &'a str,
+    /// Last second that the login is good, since the Unix epoch.
+    expiry_s: u64,
+    #[serde(rename = "iceServers")]
+    ice_servers: &'a Value,
+}
+
+/// Writes what `uturn credentials` prints: three lines, each `name: value`, or a JSON object.
 ///
 /// # Errors
 /// No secret was given, or the file that should hold it cannot be read.
@@ -43,7 +66,12 @@ pub(in crate::control) fn printed(args: &CredentialsArgs) -> Result<String, Stri
     let credential = Credential::until(expiry_s, &args.user, &secret);
     let urls = ice::urls(config.as_ref(), args.host.as_deref());
     let ice_servers = credential.ice_servers(&urls);
-    let Credential { username, password } = credential;
+    let Credential { username, password } = &credential;
+    if args.json {
+        let ice_servers = serde_json::from_str(&ice_servers).expect("it is JSON");
+        let printed = Printed { username, password, expiry_s, ice_servers: &ice_servers };
+        return Ok(serde_json::to_string(&printed).expect("text is always JSON") + "\n");
+    }
     Ok(format!("username: {username}\npassword: {password}\niceServers: {ice_servers}\n"))
 }
 

@@ -3,7 +3,7 @@
 //! A browser tries all of them at once, so that clients whose network lets no UDP out come over
 //! TCP or TLS.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::control::config::{Config, Machine};
 use crate::turn::RelayAddress;
@@ -30,6 +30,26 @@ pub(in crate::control) fn urls(config: Option<&Config>, host: Option<&str>) -> V
     ports.dedup();
     urls.extend(ports.iter().map(|port| format!("turns:{host}:{port}?transport=tcp")));
     urls
+}
+
+/// Takes a host of a command line, with its port if it has one: what clients can look up.
+///
+/// # Errors
+/// It is a URL, or no name and no address.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let (host, port) = split(text);
+    let is_name = |name: &str| {
+        let fits = |letter: u8| letter.is_ascii_alphanumeric() || b"-._".contains(&letter);
+        (1..=253).contains(&name.len()) && name.bytes().all(fits)
+    };
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_ip = inner.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
+    if port == Some(0) || !(is_ip || is_name(&host)) {
+        return Err("write a name or an address, such as turn.example.org, 192.0.2.1:3478 or \
+                    [2001:db8::1]:3478"
+            .to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// A host as a URL has it, and its port if it names one; an IPv6 address gets brackets.
@@ -68,7 +88,7 @@ fn bracketed(ip: IpAddr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{split, urls};
+    use super::{host, split, urls};
 
     #[test]
     fn hosts_are_split_from_their_ports() {
@@ -81,6 +101,18 @@ mod tests {
             ("[2001:db8::1]:5000", "[2001:db8::1]", Some(5000)),
         ] {
             assert_eq!(split(text), (host.to_owned(), port), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_no_client_could_look_up_is_refused() {
+        for text in ["turn.example.org", "a_b:1", "192.0.2.1:3478", "::1", "[::1]", "[::1]:3478"] {
+            assert_eq!(host(text).as_deref(), Ok(text));
+        }
+        for text in
+            ["", ":3478", "http://x/", "turn:x", "a b", "x:0", "x:99999", "[::1", "[x]:1", "é"]
+        {
+            assert!(host(text).is_err(), "{text}");
         }
     }
 

@@ -7,6 +7,7 @@ use super::schema::{
     self, EXTERNAL_IP, Field, LISTEN, LISTEN_TLS, METRICS, RELAY_IP, USERS_FILE, WORKERS,
 };
 use super::settled::Config;
+use crate::control::numbers::counted;
 
 /// How such a key is shown and compared.
 struct Derived {
@@ -80,7 +81,7 @@ fn external_pairs(config: &Config) -> Option<String> {
 fn users_file(config: &Config) -> Option<String> {
     let file = config.users_file.as_ref()?;
     let path = toml::Value::from(file.path.display().to_string());
-    Some(format!("{path} # {} users", file.users.len()))
+    Some(format!("{path} # {}", counted(file.users.len(), "user")))
 }
 
 fn workers(config: &Config) -> Option<String> {

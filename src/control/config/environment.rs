@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use crate::control::config::file::source::ConfigText;
     use crate::control::config::settle::Settling;
-    use crate::control::config::tests::{flags, machine};
+    use crate::control::config::tests::{example, flags, machine};
 
     /// Options from variables as they are named.
     fn variables(set: &[(&str, &str)]) -> Result<Options, ConfigError> {
@@ -108,7 +108,7 @@ mod tests {
         for key in KEYS {
             let name = variable_name(key.name);
             let options =
-                variables(&[(&name, key.example)]).unwrap_or_else(|error| panic!("{error}"));
+                variables(&[(&name, example(key))]).unwrap_or_else(|error| panic!("{error}"));
             let words = "--relay-ip=127.0.0.1 --usage-records=/usage --tls-certificate=/a --tls-key=/b \
                  --web-backend=unix:/w";
             let words: Vec<&str> = words.split(' ').collect();

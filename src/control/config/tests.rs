@@ -57,9 +57,22 @@ fn from_flags(words: &[&str]) -> Config {
     settle("", words).unwrap()
 }
 
+/// The example of a key, or what a machine of tests has in its place.
+pub(super) fn example(key: &Key) -> &'static str {
+    match key.name {
+        "listen" => "127.0.0.1:3478",
+        "relay-ip" => "127.0.0.1",
+        "external-ip" => "198.51.100.7/127.0.0.1",
+        "users-file" => "/dev/null",
+        "listen-tls" => "127.0.0.1:443",
+        _ => key.example,
+    }
+}
+
 fn line(key: &Key) -> String {
-    let bare = key.example.parse::<u32>().is_ok();
-    let value = if bare { key.example.to_owned() } else { format!("\"{}\"", key.example) };
+    let example = example(key);
+    let bare = example.parse::<u32>().is_ok();
+    let value = if bare { example.to_owned() } else { format!("\"{example}\"") };
     if key.is_list {
         format!("{} = [{value}]\n", key.name)
     } else {

@@ -44,8 +44,8 @@ impl AllocationLog {
                 user = &**user,
                 transport = path.transport.name(),
                 client = %path.client(),
-                server = self.server(path.flow),
-                relayed = words(relayed),
+                server = self.server(path.flow).map(display),
+                relayed = %words(relayed),
                 lifetime_s,
                 worker = worker.0,
                 "allocation opened"
@@ -68,8 +68,8 @@ impl AllocationLog {
                 user = &**user,
                 transport = path.transport.name(),
                 client = %path.client(),
-                server = self.server(path.flow),
-                relayed = words(relayed),
+                server = self.server(path.flow).map(display),
+                relayed = %words(relayed),
                 reason = cause.name(),
                 duration_s = seconds(*duration_ms),
                 to_peers_packets = traffic.to_peers.packets,
@@ -112,7 +112,7 @@ impl AllocationLog {
 
 fn words(relayed: &PerFamily<SocketAddr>) -> String {
     let words: Vec<_> = relayed.iter().map(SocketAddr::to_string).collect();
-    words.join(", ")
+    words.join(",")
 }
 
 /// Seconds that are written with three decimals at the most: a quotient is the nearest number there

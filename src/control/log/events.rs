@@ -6,6 +6,7 @@ use std::time::Instant;
 use tracing::{error, info, warn};
 
 use super::allocations::AllocationLog;
+use super::recent::RecentRefusals;
 use super::refusals::Refusals;
 use super::sockets::{NamedSocket, SocketLog};
 use super::strangers::Strangers;
@@ -23,6 +24,7 @@ pub(in crate::control) struct EventLog {
     strangers: Strangers,
     refusals: Refusals,
     streams: StreamLog,
+    recent: RecentRefusals,
     usage: UsageRecords,
     totals: Totals,
 }
@@ -40,7 +42,8 @@ impl EventLog {
         let (allocations, sockets) = (AllocationLog::new(now, listen), SocketLog::new(now));
         let (strangers, refusals) = (Strangers::new(now), Refusals::new(now));
         let (streams, totals) = (StreamLog::new(now), Totals::default());
-        Self { allocations, sockets, strangers, refusals, streams, usage, totals }
+        let recent = RecentRefusals::default();
+        Self { allocations, sockets, strangers, refusals, streams, recent, usage, totals }
     }
 
     /// Takes over the listeners, in the order of their names.
@@ -55,6 +58,7 @@ impl EventLog {
         worker: WorkerIndex,
         report: Report,
     ) -> Liveness {
+        self.recent.note(worker, &report);
         match report {
             Report::Turn(turn::Report::Opened(opened)) => {
                 self.allocations.opened(now, worker, &opened);
@@ -106,6 +110,11 @@ impl EventLog {
             }
         }
         Liveness::Alive
+    }
+
+    /// The last refusals, as they will be.
+    pub(in crate::control) fn recent_refusals(&self) -> RecentRefusals {
+        self.recent.clone()
     }
 
     /// Waits until the next report can be noted as a whole, with its record.

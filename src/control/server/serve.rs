@@ -98,15 +98,15 @@ fn try_serve(config: Config, origin: Origin, level: Level) -> io::Result<ExitCod
     let losses = Losses { usage: counts, reports: reports.lost_so_far(), log: output::lost() };
     let node = Arc::new(node(&config, &workers, name, &readiness, losses, status.subscribe()));
     let place = FixedStatus::of(&config, &origin);
-    let handler = Handler { workers: Arc::clone(&workers), node, commands: handler, place };
+    let events = EventLog::new(Instant::now(), config.listeners(), records.unwrap_or_default());
+    let (asked, refusals) = (Arc::clone(&workers), events.recent_refusals());
+    let handler = Handler { workers: asked, node, commands: handler, place, refusals };
     answer(&runtime, metrics, control.as_ref(), handler)?;
     let control_path = control.as_ref().map(ControlSocket::path);
     banner::print(&config, name, control_path);
     log_start(&config, name, control_path, workers.granted());
-    let events = EventLog::new(Instant::now(), config.listeners(), records.unwrap_or_default());
     let alive = config.workers.len();
-    let interim = interim(&config, &workers, names);
-    let writing = writer.map(|writer| writer.run(interim));
+    let writing = writer.map(|writer| writer.run(interim(&config, &workers, names)));
     let reload = Reload::new(origin, config, nonces, level);
     let service = Service::of_this_process();
     let followed = follow(reload.config(), &status);
@@ -145,7 +145,7 @@ fn renewal(
     status: &watch::Sender<ServerStatus>,
 ) -> io::Result<Renewal> {
     let renewal = runtime.block_on(async { Renewal::begin(&config.tls_files()) });
-    let renewal = renewal.map_err(|unfit| io::Error::other(unfit.to_string()))?;
+    let renewal = renewal.map_err(|unfit| io::Error::other(unfit.at_start()))?;
     status.send_modify(|status| status.certificates.clone_from(&renewal.holds.facts));
     Ok(renewal)
 }

@@ -81,6 +81,18 @@ fn names(leaf: &X509Certificate<'_>) -> Vec<String> {
     hosts.collect()
 }
 
+/// A second since the Unix epoch, as 2026-12-31 23:59:59 in UTC.
+pub(in crate::control) fn second(at_s: i64) -> String {
+    let time = ASN1Time::from_timestamp(at_s).map(|time| time.to_datetime());
+    time.map_or_else(
+        |_| at_s.to_string(),
+        |time| {
+            let (hour, minute, second) = time.time().as_hms();
+            format!("{} {hour:02}:{minute:02}:{second:02}", time.date())
+        },
+    )
+}
+
 fn day(time: ASN1Time) -> String {
     time.to_datetime().date().to_string()
 }

@@ -44,6 +44,17 @@ impl UnfitFile {
     pub(in crate::control) fn is_old(&self) -> bool {
         matches!(self.flaw, Flaw::Expired(_))
     }
+
+    /// What is said where a server would start with it.
+    pub(in crate::control) fn at_start(&self) -> String {
+        if !self.is_old() {
+            return self.to_string();
+        }
+        format!(
+            "{self}, or take tls-certificate and tls-key out of the configuration to serve without \
+             TLS until then"
+        )
+    }
 }
 
 impl fmt::Display for UnfitFile {

@@ -14,9 +14,11 @@ const MANY: u16 = 6;
 /// From so many lines on there is room.
 const ROOMY: u16 = 26;
 
-/// Lines that the reasons take, with their head.
-pub(super) fn lines(area: Rect) -> u16 {
-    1 + if area.height < ROOMY { FEW } else { MANY }
+/// Lines that the reasons take, with their head: no more than there are reasons.
+pub(super) fn lines(state: &TopState, area: Rect) -> u16 {
+    let most = if area.height < ROOMY { FEW } else { MANY };
+    let reasons = state.drops().len().max(state.refusals().len());
+    1 + u16::try_from(reasons).unwrap_or(most).clamp(1, most)
 }
 
 pub(super) fn draw(frame: &mut Frame<'_>, state: &TopState, palette: Palette, area: Rect) {

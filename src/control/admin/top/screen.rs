@@ -44,7 +44,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &TopState, palette: Palette) {
     if state.is_about_workers {
         workers::draw(frame, state, palette, rest);
     } else {
-        let (lines, reason_lines) = (workers::lines(state, rest.height), reasons::lines(rest));
+        let (lines, reason_lines) =
+            (workers::lines(state, rest.height), reasons::lines(state, rest));
         let heights = [lines, reason_lines].map(Constraint::Length);
         let [first, second, third] =
             Layout::vertical([heights[0], heights[1], Constraint::Fill(1)]).areas(rest);

@@ -15,9 +15,11 @@ use crate::control::escape;
 /// Columns of `255.255.255.255:65535`.
 const SHORT_ADDRESS: usize = 21;
 const ID: usize = 8;
-const RATE: usize = 8;
+const RATE: usize = 6;
+/// `udp`, `tcp`, `tls`, below "over".
+const OVER: usize = 4;
 const AGE: usize = 9;
-const NAME: usize = 9;
+const NAME: usize = 8;
 /// From so many columns on there is room for the age.
 const ROOMY: usize = 100;
 
@@ -33,8 +35,8 @@ impl Widths {
     /// Addresses have what they need before the name gets more.
     fn of(columns: usize, longest_address: usize) -> Self {
         let age = (columns >= ROOMY).then_some(AGE);
-        let gaps = 5 + usize::from(age.is_some());
-        let fixed = ID + 2 * RATE + age.unwrap_or(0) + gaps;
+        let gaps = 6 + usize::from(age.is_some());
+        let fixed = ID + 2 * RATE + OVER + age.unwrap_or(0) + gaps;
         let rest = columns.saturating_sub(fixed);
         let widest = rest.saturating_sub(NAME) / 2;
         let address = longest_address.clamp(SHORT_ADDRESS, widest.max(SHORT_ADDRESS));
@@ -57,9 +59,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &TopState, palette: Palette, ar
     let head = ["session".to_owned(), rate("packets", "pkt/s"), rate("bits", "bit/s")]
         .into_iter()
         .chain(widths.age.map(|_| rate("age", "age")))
-        .chain(["user", "client", "relayed"].map(str::to_owned));
+        .chain(["user", "over", "client", "relayed"].map(str::to_owned));
     let constraints = [ID, RATE, RATE].into_iter().chain(widths.age).chain([
         widths.name,
+        OVER,
         widths.address,
         widths.address,
     ]);
@@ -78,6 +81,7 @@ fn row(busy: &Busy, widths: Widths) -> Row<'static> {
         .chain(widths.age.map(|_| duration(session.age_s)))
         .chain([
             cut(&escape::text(&session.user), widths.name),
+            session.transport.clone(),
             address(session.client, widths.address),
             relayed.unwrap_or_default(),
         ]);
@@ -91,8 +95,8 @@ mod tests {
     #[test]
     fn eighty_columns_have_two_whole_ipv4_addresses() {
         let widths = Widths::of(80, 21);
-        assert_eq!(widths, Widths { age: None, name: 9, address: 21 });
-        let used = ID + 2 * RATE + widths.name + 2 * widths.address + 5;
+        assert_eq!(widths, Widths { age: None, name: 8, address: 21 });
+        let used = ID + 2 * RATE + OVER + widths.name + 2 * widths.address + 6;
         assert_eq!(used, 80);
     }
 

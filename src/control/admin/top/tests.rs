@@ -133,12 +133,25 @@ fn a_second_sample_makes_rates() {
     }
 }
 
+#[test]
+fn reasons_take_no_more_lines_than_there_are() {
+    let head_of_sessions = |state: &TopState| {
+        let lines = screen(state, LARGE);
+        let at = |begin: &str| lines.iter().position(|line| line.starts_with(begin)).unwrap();
+        at("session") - at("dropped because")
+    };
+    assert_eq!(head_of_sessions(&two_samples()), 3, "two kinds of drops");
+    let mut calm = TopState::default();
+    calm.note(Top { drops: [].into(), refusals: [].into(), ..top(60, 2) });
+    assert_eq!(head_of_sessions(&calm), 2, "nothing so far");
+}
+
 // A port that is cut is another port.
 #[test]
 fn eighty_columns_show_every_address_whole() {
     let lines = screen(&two_samples(), SMALL);
     let row = line(&lines, "0-2");
-    assert!(row.contains(" 192.168.100.100:58647 198.51.100.100:50000"), "{row}");
+    assert!(row.contains(" udp  192.168.100.100:58647 198.51.100.100:50000"), "{row}");
     assert!(lines.iter().all(|line| line.chars().count() <= 80));
     let at = lines.iter().position(|line| line.starts_with("session")).unwrap();
     assert!(24 - at > 8, "there is room for sessions: {lines:#?}");

@@ -9,6 +9,7 @@ use super::link::{Link, StreamLink};
 use super::target::Target;
 use super::transport::CheckTransport;
 use super::trouble::Trouble;
+use crate::control::numbers::counted;
 use crate::control::tls::certificate::CertificateFacts;
 use crate::stream::ClientSession;
 
@@ -82,8 +83,8 @@ fn described(session: &ClientSession, target: &Target<'_>) -> String {
     let Ok((facts, _)) = CertificateFacts::of(leaf, Path::new(&target.name)) else {
         return format!("{version}, as {}", target.name);
     };
-    let days = facts.left_s(SystemTime::now()) / DAY_S;
-    format!("{version}, certificate of {}, {days} days left", facts.name)
+    let days = counted((facts.left_s(SystemTime::now()) / DAY_S).max(0), "day");
+    format!("{version}, certificate of {}, {days} left", facts.name)
 }
 
 fn unproved(trouble: &Trouble, name: &str) -> Failure {

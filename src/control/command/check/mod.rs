@@ -33,12 +33,22 @@ use clap::Args;
 
 use super::account::{self, SecretArgs};
 use crate::control::config::{Config, User};
+use crate::control::numbers::seconds;
 use report::CheckReport;
 use steps::try_all;
 use target::Target;
 use transport::{CheckTransport, Choice, Place, transports};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// What stands under `uturn check --help`.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  uturn check --config /etc/uturn/uturn.toml     beside the server, over every transport it has
+  UTURN_SECRET=… uturn check --server turn.example.org
+                                                 from another machine: finds a closed firewall
+  uturn check --server turns:turn.example.org:443 --user alice:wonderland --json
+                                                 for a monitor; status 0 only if everything works";
 
 /// Arguments of `uturn check`.
 #[derive(Args, Clone, Debug)]
@@ -62,9 +72,8 @@ pub(super) struct CheckArgs {
     #[command(flatten)]
     secret: SecretArgs,
     /// How long each answer may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=60))]
-    timeout: u64,
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = seconds(1..=60))]
+    timeout: u32,
     /// Prints one JSON object in place of text
     #[arg(long)]
     json: bool,
@@ -102,7 +111,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<Checked, String> {
             roots: &roots,
             is_chosen: args.transport.is_some() || tried.len() > 1,
             user: user.as_ref(),
-            patience: Duration::from_secs(args.timeout),
+            patience: Duration::from_secs(args.timeout.into()),
         };
         reports.push(CheckReport::of(&target, &try_all(&target)));
     }

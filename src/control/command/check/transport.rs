@@ -104,10 +104,7 @@ impl Place {
             (_, None | Some("udp")) => Some(CheckTransport::Udp),
             (_, Some(_)) => return Err("write transport=udp or transport=tcp".to_owned()),
         };
-        let (host, port) = ice::split(rest);
-        if host.is_empty() {
-            return Err("there is no host in it".to_owned());
-        }
+        let (host, port) = ice::split(&ice::host(rest)?);
         Ok(Place { host, port, transport })
     }
 

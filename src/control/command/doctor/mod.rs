@@ -59,8 +59,9 @@ pub(super) struct Diagnosis {
 pub(super) fn diagnose(args: &DoctorArgs) -> Result<Diagnosis, ConfigError> {
     let config = Origin { flags: environment::options()?, file: args.config.clone() }.load()?;
     let facts = Facts::probe();
-    let need = Need::of(&config, &facts);
-    let findings = findings(&MachineFacts::read(Path::new("/"), facts), &need);
+    let need = Need::of(&config, &facts, args.config.as_deref());
+    let machine = MachineFacts::read(Path::new("/"), facts, &need.files);
+    let findings = findings(&machine, &need);
     let text = if args.json {
         report::json(&findings)
     } else {
@@ -79,21 +80,25 @@ fn findings(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
 }
 
 impl Need {
-    fn of(config: &Config, facts: &Facts) -> Self {
+    fn of(config: &Config, facts: &Facts, file: Option<&Path>) -> Self {
         let driver = match (config.values.io, facts.uring) {
             (IoChoice::Portable, _) | (IoChoice::Auto, Err(_)) => DriverKind::Portable,
             (IoChoice::Uring, _) | (IoChoice::Auto, Ok(())) => DriverKind::Uring,
         };
         let files = config.tls_files();
+        let plain = if config.values.tcp.0 { &config.listen[..] } else { &[] };
         Self {
             io: config.values.io,
             listen: config.listen.clone(),
+            listen_tcp: plain.iter().chain(&config.listen_tls).copied().collect(),
             relays: config.relays.clone(),
             ports: (config.values.relay_ports.low, config.values.relay_ports.high),
             cores: config.workers.iter().map(|place| place.core).collect(),
             descriptors: open_files(config, Holder::of(driver, facts)),
             allocations: config.values.total_quota,
             exposed: config.exposed.clone(),
+            files: read_by_the_server(config, file),
+            has_secret: !config.values.secret.is_empty(),
             certificates: facts_of(&files).unwrap_or_default(),
             unfit_certificate: load(&files, SystemTime::now())
                 .err()
@@ -102,4 +107,15 @@ impl Need {
             now: SystemTime::now(),
         }
     }
+}
+
+/// The files that a server with this configuration opens, the configuration itself among them.
+fn read_by_the_server(config: &Config, file: Option<&Path>) -> Vec<PathBuf> {
+    let users = config.users_file.as_ref().map(|users| users.path.clone());
+    let pairs = config.tls_files();
+    let pairs = pairs.iter().flat_map(|pair| [pair.certificate.clone(), pair.key.clone()]);
+    let mut files: Vec<PathBuf> =
+        file.map(Path::to_owned).into_iter().chain(users).chain(pairs).collect();
+    files.dedup();
+    files
 }

@@ -1,6 +1,7 @@
 //! What a server with its configuration wants of a machine.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::control::config::{Exposure, IoChoice};
@@ -14,6 +15,8 @@ pub(super) struct Need {
     pub(super) io: IoChoice,
     /// Addresses clients talk to.
     pub(super) listen: Vec<SocketAddr>,
+    /// Addresses that take TCP, those for TLS alone included.
+    pub(super) listen_tcp: Vec<SocketAddr>,
     /// Addresses relay ports are opened on.
     pub(super) relays: Vec<RelayAddress>,
     /// First and last relay port.
@@ -26,6 +29,10 @@ pub(super) struct Need {
     pub(super) allocations: u32,
     /// Files that others may read or change and should not.
     pub(super) exposed: Vec<Exposure>,
+    /// Files that the server reads.
+    pub(super) files: Vec<PathBuf>,
+    /// Whether there are time-limited names.
+    pub(super) has_secret: bool,
     /// What clients on TLS would be shown.
     pub(super) certificates: Vec<CertificateFacts>,
     /// Why they would not; an expired certificate apart.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::checks::CHECKS;
 use super::finding::{Finding, Severity};
 use crate::control::escape;
+use crate::control::numbers::counted;
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -53,10 +54,10 @@ fn entry(finding: &Finding, coloured: bool) -> String {
 fn count(findings: &[Finding]) -> String {
     let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     format!(
-        "{} checks: {} errors, {} warnings, {} hints",
-        CHECKS.len(),
-        of(Severity::Error),
-        of(Severity::Warning),
-        of(Severity::Hint)
+        "{}: {}, {}, {}",
+        counted(CHECKS.len(), "check"),
+        counted(of(Severity::Error), "error"),
+        counted(of(Severity::Warning), "warning"),
+        counted(of(Severity::Hint), "hint")
     )
 }

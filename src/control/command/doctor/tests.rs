@@ -1,5 +1,7 @@
 //! Each check on machines that are made up: what it finds, and that what it says to do silences it.
 
+mod outside;
+
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,7 +13,6 @@ use super::finding::{Finding, Severity};
 use super::need::Need;
 use super::{findings, report};
 use crate::control::config::IoChoice;
-use crate::control::tls::certificate::CertificateFacts;
 use crate::io::{Facts, Obstacle};
 use crate::turn::RelayAddress;
 
@@ -113,12 +114,15 @@ fn need() -> Need {
     Need {
         io: IoChoice::Auto,
         listen: vec!["198.51.100.1:3478".parse().unwrap()],
+        listen_tcp: vec!["198.51.100.1:3478".parse().unwrap()],
         relays: vec![relay("198.51.100.1")],
         ports: (49152, 65535),
         cores: vec![0, 1],
         descriptors: 20_000,
         allocations: 16_384,
         exposed: Vec::new(),
+        files: Vec::new(),
+        has_secret: true,
         certificates: Vec::new(),
         unfit_certificate: None,
         now: SystemTime::UNIX_EPOCH,
@@ -418,7 +422,7 @@ fn the_report_has_every_finding_and_counts_them() {
     let machine = Machine::new().write("proc/sys/net/core/rmem_max", "212992");
     let text = report::text(&machine.findings(), false);
     for part in
-        ["rmem_max is 212992", "change  net.core.rmem_max = 16777216", "0 errors, 1 warnings"]
+        ["rmem_max is 212992", "change  net.core.rmem_max = 16777216", "0 errors, 1 warning,"]
     {
         assert!(text.contains(part), "{part} is missing in:\n{text}");
     }
@@ -440,34 +444,4 @@ fn the_files_that_findings_name_are_there() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tuning").join(file);
         assert!(path.exists(), "tuning/{file}");
     }
-}
-
-#[test]
-fn a_certificate_is_looked_at_before_it_ends_and_rsa_alone_costs_more() {
-    let day = |days: i64| 1_000_000_000 + days * 86_400;
-    let certificate = |not_after_s: i64, is_rsa: bool| CertificateFacts {
-        name: "turn.example.org".to_owned(),
-        names: vec!["turn.example.org".to_owned()],
-        path: "/etc/uturn/fullchain.pem".into(),
-        not_after_s,
-        not_after: "2001-09-23".to_owned(),
-        is_rsa,
-    };
-    let found = |certificates: Vec<CertificateFacts>| {
-        let machine = Machine::new().needing(|need| {
-            need.now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
-            need.certificates = certificates;
-        });
-        machine.found()
-    };
-    assert_eq!(found(vec![certificate(day(15), false)]), []);
-    assert_eq!(found(vec![certificate(day(13), false)]), warning("certificate-expiry"));
-    let expired = found(vec![certificate(day(-1), false)]);
-    assert_eq!(expired, [("certificate-expiry", Severity::Error)]);
-    assert_eq!(found(vec![certificate(day(90), true)]), [("certificate-rsa", Severity::Hint)]);
-    assert_eq!(found(vec![certificate(day(90), true), certificate(day(90), false)]), []);
-    let unfit = Machine::new().needing(|need| {
-        need.unfit_certificate = Some("/a: there is no certificate in it".to_owned());
-    });
-    assert_eq!(unfit.found(), [("certificate", Severity::Error)]);
 }

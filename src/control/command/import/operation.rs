@@ -123,14 +123,29 @@ fn metrics(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
         .filter_map(|host| read(&Word { value: format!("{host}:{port}"), ..word.clone() }, notes))
         .collect();
     draft.list(&schema::METRICS, listen.iter().map(|address| address.0));
-    notes.add(
-        flag.line,
-        Fate::Differs,
-        &flag.name,
-        "the metrics have other names: see docs/metrics.md",
-    );
+    let why = "the metrics have other names: see docs/metrics.md";
+    notes.add(flag.line, Fate::Differs, &flag.name, why);
+    if address.is_none() {
+        let why = "everybody who reaches this machine can read them, as with coturn: set metrics to \
+                   127.0.0.1, or close the port";
+        notes.add(flag.line, Fate::Differs, &flag.name, why);
+    }
 }
 
 fn bracketed(ip: &str) -> String {
     if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::control::command::import::import_coturn;
+
+    #[test]
+    fn metrics_that_everybody_may_read_are_noted() {
+        let (toml, notes) = import_coturn(b"prometheus\n");
+        assert!(toml.contains("metrics = [\"0.0.0.0:9641\", \"[::]:9641\"]"), "{toml}");
+        assert!(notes.contains("differs: prometheus: everybody who reaches"), "{notes}");
+        let (_, notes) = import_coturn(b"prometheus\nprometheus-address=127.0.0.1\n");
+        assert!(!notes.contains("everybody"), "{notes}");
+    }
 }

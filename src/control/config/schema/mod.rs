@@ -56,7 +56,7 @@ with_stream_keys! {
         doc: "Address that clients talk to. 0.0.0.0 and `[::]` stand for every address of that \
                family at start, each with a socket of its own, so that an answer leaves from \
                the address that was asked.",
-        example: "127.0.0.1:3478",
+        example: "203.0.113.5:3478",
     }
 
     "relay-ip" RELAY_IP relay_ip: Many<IpAddr>, Restart {
@@ -66,7 +66,7 @@ with_stream_keys! {
         ),
         bounds: Bounds::Words("an address of this machine"),
         doc: "Address that relay ports are opened on.",
-        example: "127.0.0.1",
+        example: "203.0.113.5",
     }
 
     "external-ip" EXTERNAL_IP external_ip: Many<ExternalAddress>, Restart {
@@ -77,7 +77,7 @@ with_stream_keys! {
                address PRIVATE (or the only relay address of that family). `stun:` and a STUN \
                server: the address which that server sees behind each private relay address that \
                has no other; it is asked at start and once a minute.",
-        example: "198.51.100.7/127.0.0.1",
+        example: "203.0.113.5/10.0.0.5",
     }
 
     "relay-ports" RELAY_PORTS relay_ports: One<PortRange>, Restart {
@@ -113,7 +113,7 @@ with_stream_keys! {
         doc: "File with a user in each line, `name:password` or `name:0x` and the 32 digits of \
                the long-term key, MD5 of `name:realm:password`; `#` begins a comment line. Read \
                again on reload.",
-        example: "/dev/null",
+        example: "/etc/uturn/users",
     }
 
     "secret" SECRET secret: Many<Secret>, Live {
@@ -154,7 +154,7 @@ with_stream_keys! {
         doc: "Peers that may be reached although the built-in list (private, loopback, \
                link-local and other special networks, and this machine's own addresses) denies \
                them.",
-        example: "127.0.0.0/8",
+        example: "10.1.0.0/16",
     }
 
     "deny-peers" DENY_PEERS deny_peers: Many<IpNet>, Live {

@@ -46,7 +46,7 @@ macro_rules! with_stream_keys {
                 ),
                 doc: "Address that takes nothing but TLS. 0.0.0.0 and `[::]` stand for every \
                        address of that family. Needs `tls-certificate`.",
-                example: "127.0.0.1:443",
+                example: "203.0.113.5:443",
             }
 
             "proxy-from" PROXY_FROM proxy_from: Many<IpNet>, Live {

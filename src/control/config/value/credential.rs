@@ -7,6 +7,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::Value;
+use crate::control::numbers::counted;
 
 /// Longest username: fewer than 509 bytes (RFC 8489 §14.3). Passwords get the same bound.
 const CREDENTIAL_MAX_BYTES: usize = 508;
@@ -134,8 +135,8 @@ fn within(what: &str, text: &str, min_bytes: usize, max_bytes: usize) -> Result<
         return Err(format!("{what} is empty: write {min_bytes} to {max_bytes} bytes"));
     }
     if !(min_bytes..=max_bytes).contains(&text.len()) {
-        let bytes = text.len();
-        return Err(format!("{what} has {bytes} bytes: write {min_bytes} to {max_bytes}"));
+        let bytes = counted(text.len(), "byte");
+        return Err(format!("{what} has {bytes}: write {min_bytes} to {max_bytes}"));
     }
     if text.chars().any(char::is_control) {
         return Err(format!("{what} has a control character in it: write printable ones"));

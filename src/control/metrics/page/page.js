@@ -29,10 +29,9 @@ function span(seconds) {
   return `${Math.floor(s / 86400)} d ${two(Math.floor(s / 3600) % 24)} h`;
 }
 
-// Two times in the unit that fits the longer one.
-function micros([one, other]) {
-  if (other < 1000) return `${one} / ${other} µs`;
-  return `${(one / 1000).toFixed(1)} / ${(other / 1000).toFixed(other < 10000 ? 1 : 0)} ms`;
+function micros(time) {
+  if (time < 1000) return `${time} µs`;
+  return `${(time / 1000).toFixed(time < 9950 ? 1 : 0)} ms`;
 }
 
 const words = (name) => name.replaceAll("_", " ");
@@ -94,12 +93,14 @@ function chart(id, key, unit) {
   const y = (value) => base - ((base - 14) * value) / top;
   const corner = (point) => `${x(point.at).toFixed(1)},${y(point[key]).toFixed(1)}`;
   const line = points.map(corner).join(" ");
-  const parts = [0, 0.5, 1].flatMap((share) => [
-    svg("line", { x1: 0, x2: width, y1: y(top * share), y2: y(top * share), class: "grid" }),
-    svg("text", { x: 0, y: y(top * share) - 3 }, share === 0 ? "" : short(top * share, unit)),
-  ]);
+  const level = (share) => ({ y1: y(top * share), y2: y(top * share) });
+  const parts = [0, 0.5, 1].map((share) => (
+    svg("line", { x1: 0, x2: width, ...level(share), class: "grid" })));
   parts.push(svg("polygon", { points: `0,${base} ${line} ${width},${base}`, class: "area" }));
   parts.push(svg("polyline", { points: line, class: "line" }));
+  // Words lie over the line.
+  parts.push(...[0.5, 1].map((share) => (
+    svg("text", { x: 0, y: y(top * share) - 3 }, short(top * share, unit)))));
   parts.push(svg("text", { x: 0, y: height - 2 }, `${span((last - first) / 1000)} ago`));
   parts.push(svg("text", { x: width, y: height - 2, "text-anchor": "end" }, "now"));
   if (pointed[id] !== undefined) parts.push(...mark(points, key, unit, pointed[id], x, y));
@@ -171,7 +172,8 @@ function show(now) {
   $("limit").textContent = `of ${now.allocations_limit.toLocaleString("en")}`;
   const nothing = now.held.map(([bound]) => [bound, 0]);
   const held = [0.5, 0.99].map((share) => quantile(now.held, before ? then.held : nothing, share));
-  $("held").textContent = held[0] === null ? "–" : micros(held);
+  $("held").textContent = held[1] === null ? "–" : micros(held[1]);
+  $("held-half").textContent = held[0] === null ? "" : `, p50 ${micros(held[0])}`;
   for (const key of ["dropped", "refused"]) {
     $(key).textContent = short(per(key));
     $(key).parentElement.classList.toggle("hot", per(key) >= 1);
@@ -203,7 +205,11 @@ function badge(now) {
 }
 
 function workerRow(index, worker, then, seconds) {
-  if (worker === null) return row([cell(String(index)), cell("does not answer", "bad")]);
+  if (worker === null) {
+    const silent = cell("does not answer", "bad meter");
+    silent.colSpan = 5;
+    return row([cell(String(index)), silent]);
+  }
   const old = then ?? worker, per = (key) => rate(worker[key], old[key], seconds);
   const cpu = worker.cpu_us === null ? 0 : per("cpu_us") / 1e6;
   return row([

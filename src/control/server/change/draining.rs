@@ -97,6 +97,22 @@ fn from_now(seconds: u32) -> Option<Instant> {
     (seconds > 0).then(|| Instant::now() + Duration::from_secs(u64::from(seconds)))
 }
 
+/// Whole seconds that are left, the one that has begun included: a drain of 60 s begins at 60.
 fn seconds_until(now: Instant, deadline: Option<Instant>) -> Option<u64> {
-    deadline.map(|deadline| deadline.saturating_duration_since(now).as_secs())
+    let left = deadline?.saturating_duration_since(now);
+    Some(left.as_secs() + u64::from(left.subsec_nanos() > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_that_has_begun_counts_until_it_is_over() {
+        let now = Instant::now();
+        let left = |ms| seconds_until(now, Some(now + Duration::from_millis(ms)));
+        assert_eq!([60_000, 59_999, 59_001, 59_000, 1].map(left), [60, 60, 60, 59, 1].map(Some));
+        assert_eq!(seconds_until(now + Duration::from_secs(1), Some(now)), Some(0));
+        assert_eq!(seconds_until(now, None), None);
+    }
 }

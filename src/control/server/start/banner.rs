@@ -12,6 +12,7 @@ use crate::control::command::credential::Credential;
 use crate::control::command::ice;
 use crate::control::config::{Config, LogFormat, Secret};
 use crate::control::escape;
+use crate::control::numbers::counted;
 use crate::turn::RelayAddress;
 
 const INDENT: usize = 12;
@@ -116,10 +117,6 @@ fn relay(relay: &RelayAddress) -> String {
 }
 
 fn logins(config: &Config) -> String {
-    let counted = |count: usize, what: &str| match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    };
     let (users, secrets) = (config.users().count(), config.values.secret.len());
     format!("{}, {}", counted(users, "user"), counted(secrets, "secret"))
 }

@@ -3,6 +3,7 @@
 use crate::control::command::doctor::facts::machine::{Conntrack, MachineFacts};
 use crate::control::command::doctor::finding::{Finding, Severity};
 use crate::control::command::doctor::need::Need;
+use crate::control::numbers::counted;
 
 /// The file that leaves the relay out of it.
 const RULES: &str = "tuning/uturn.nft";
@@ -19,7 +20,10 @@ pub(super) fn tracked(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
     vec![Finding {
         check: "conntrack",
         severity: Severity::Warning,
-        what: format!("connection tracking follows {count} flows of the STUN or relay ports"),
+        what: format!(
+            "connection tracking follows {} of the STUN or relay ports",
+            counted(count, "flow")
+        ),
         why: "every packet costs a lookup, and a full table drops packets",
         change: "notrack for the STUN port and the relay ports".to_owned(),
         with: format!("nft -f {RULES}"),

@@ -3,6 +3,7 @@
 use crate::control::command::doctor::facts::machine::{Interface, MachineFacts};
 use crate::control::command::doctor::finding::{Finding, Severity};
 use crate::control::command::doctor::need::Need;
+use crate::control::numbers::counted;
 
 /// Whether receiving is spread over as many cores as there are workers: by queues of the
 /// interface, or by receive steering.
@@ -18,10 +19,10 @@ pub(super) fn receive_queues(machine: &MachineFacts, need: &Need) -> Vec<Finding
         check: "receive-queues",
         severity: Severity::Warning,
         what: format!(
-            "{} has {} receive queue(s) for {} workers, and no receive steering over their cores",
+            "{} has {} for {}, and no receive steering over their cores",
             interface.name,
-            interface.receive.len(),
-            cores.len()
+            counted(interface.receive.len(), "receive queue"),
+            counted(cores.len(), "worker")
         ),
         why: "one core takes all packets in while the others wait for it",
         change: "as many queues as workers, or receive steering (RPS)".to_owned(),

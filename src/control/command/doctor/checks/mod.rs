@@ -2,8 +2,10 @@
 
 mod addresses;
 mod certificates;
+mod clock;
 mod conntrack;
 mod cpu;
+mod firewall;
 mod interfaces;
 mod kernel;
 mod limits;
@@ -46,6 +48,7 @@ pub(super) const CHECKS: &[Check] = &[
     check("ports", "ports-taken", ports::taken),
     check("addresses", "private-address", addresses::private),
     check("addresses", "no-route", addresses::route),
+    check("firewall", "firewall", firewall::drops),
     check("limits", "open-files", limits::open_files),
     check("limits", "locked-memory", limits::locked_memory),
     check("limits", "memory", limits::memory),
@@ -59,7 +62,9 @@ pub(super) const CHECKS: &[Check] = &[
     check("card", "forwarded-trains", offloads::forwarded),
     check("card", "rings", offloads::rings),
     check("card", "ethtool", offloads::looked_at),
-    check("secrets", "file-modes", secrets::file_modes),
+    check("files", "file-modes", secrets::file_modes),
+    check("files", "service-user", secrets::closed_to_the_service),
+    check("clock", "clock", clock::synchronized),
     check("certificates", "certificate", certificates::usable),
     check("certificates", "certificate-expiry", certificates::expiry),
     check("certificates", "certificate-rsa", certificates::rsa),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::network::SYSCTLS;
 use crate::control::command::doctor::facts::machine::MachineFacts;
+use crate::control::command::doctor::facts::sockets::Takes;
 use crate::control::command::doctor::finding::{Finding, Severity};
 use crate::control::command::doctor::need::Need;
 
@@ -44,25 +45,24 @@ pub(super) fn own_listener(_: &MachineFacts, need: &Need) -> Vec<Finding> {
 
 /// Whether other programs have ports that the server wants.
 pub(super) fn taken(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
-    let others =
-        machine.sockets.iter().filter(|socket| !socket.is_ours).map(|socket| socket.address);
-    let others: Vec<SocketAddr> = others.collect();
-    let listeners = need.listen.iter().filter(|at| others.iter().any(|other| clash(*other, **at)));
-    let listening = listeners.map(|at| Finding {
-        check: "ports-taken",
-        severity: Severity::Error,
-        what: format!("another program has {at}"),
-        why: "the server cannot listen there, or shares the clients with a stranger",
-        change: "stop the program, or listen elsewhere".to_owned(),
-        with: format!("ss -ulnp 'sport = :{}'", at.port()),
-    });
+    let others = |takes: Takes| -> Vec<SocketAddr> {
+        let others = machine.sockets.iter().filter(|it| !it.is_ours && it.takes == takes);
+        others.map(|socket| socket.address).collect()
+    };
+    let (packets, connections) = (others(Takes::Packets), others(Takes::Connections));
+    let listening = listeners(&need.listen, &packets, "UDP", "-ulnp").into_iter().chain(listeners(
+        &need.listen_tcp,
+        &connections,
+        "TCP",
+        "-tlnp",
+    ));
     let is_relay = |other: &&SocketAddr| {
         let relays = |relay: &crate::turn::RelayAddress| {
             clash(**other, SocketAddr::new(relay.local, other.port()))
         };
         need.is_relay_port(other.port()) && need.relays.iter().any(relays)
     };
-    let count = others.iter().filter(is_relay).count();
+    let count = packets.iter().filter(is_relay).count();
     let relaying = (count > 0).then(|| Finding {
         check: "ports-taken",
         severity: Severity::Warning,
@@ -72,6 +72,20 @@ pub(super) fn taken(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
         with: format!("ss -uanp 'sport >= :{} and sport <= :{}'", need.ports.0, need.ports.1),
     });
     listening.chain(relaying).collect()
+}
+
+/// Listening addresses that another program has.
+fn listeners(wanted: &[SocketAddr], taken: &[SocketAddr], over: &str, ss: &str) -> Vec<Finding> {
+    let clashing = wanted.iter().filter(|at| taken.iter().any(|other| clash(*other, **at)));
+    let finding = |at: &SocketAddr| Finding {
+        check: "ports-taken",
+        severity: Severity::Error,
+        what: format!("another program has {over} {at}"),
+        why: "the server cannot listen there, or shares the clients with a stranger",
+        change: "stop the program, or listen elsewhere".to_owned(),
+        with: format!("ss {ss} 'sport = :{}'", at.port()),
+    };
+    clashing.map(finding).collect()
 }
 
 /// Whether two sockets want the same port: on the same address, or one of them on every address.

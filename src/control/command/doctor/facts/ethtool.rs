@@ -3,19 +3,13 @@
 //! The kernel has no files for either, and `tuning/nic` changes them with the same program.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
-/// Where the program is for people who are not root.
-const PLACES: [&str; 2] = ["ethtool", "/usr/sbin/ethtool"];
+use super::programs::printed;
 
 /// Asks `ethtool OPTION INTERFACE` of this machine; `None` where the program is missing or has no
 /// answer.
 pub(in crate::control) fn ask(option: &str, interface: &str) -> Option<String> {
-    let run = |program: &&str| {
-        Command::new(program).args([option, interface]).env("LC_ALL", "C").output().ok()
-    };
-    let output = PLACES.iter().find_map(run)?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    printed("ethtool", &[option, interface])
 }
 
 /// The offloads of an interface that can be switched, by the names of `ethtool -k`.

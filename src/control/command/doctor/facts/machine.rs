@@ -1,11 +1,14 @@
 //! The machine as the doctor sees it: plain facts, each `None` or empty where it cannot be known.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::ifaddrs::getifaddrs;
 
 use super::ethtool::{self, NicRing, Offloads};
+use super::firewall::Firewall;
+use super::programs::clock_is_synchronized;
+use super::service::ServiceUser;
 use super::sockets::{self, BoundSocket};
 use super::tree::{Tree, core_list, core_mask};
 use crate::control::config::Machine;
@@ -26,7 +29,7 @@ pub(in crate::control) struct MachineFacts {
     pub(in crate::control) local_ports: Option<(u16, u16)>,
     /// `net.ipv4.ip_local_reserved_ports`.
     pub(in crate::control) reserved_ports: Vec<(u16, u16)>,
-    /// UDP sockets of this network namespace.
+    /// UDP sockets of this network namespace, and TCP sockets that listen.
     pub(in crate::control) sockets: Vec<BoundSocket>,
     /// Whether packets of others are passed on: `net.ipv4.ip_forward`.
     pub(in crate::control) forwards: bool,
@@ -42,6 +45,12 @@ pub(in crate::control) struct MachineFacts {
     pub(in crate::control) clocksource: Option<String>,
     /// Frequency governors, with the core of each.
     pub(in crate::control) governors: Vec<(usize, String)>,
+    /// The firewall, where it can be read.
+    pub(in crate::control) firewall: Option<Firewall>,
+    /// Whether something keeps the clock, where that can be known.
+    pub(in crate::control) clock_is_synchronized: Option<bool>,
+    /// The user of the service, where there is one and this process is root.
+    pub(in crate::control) service: Option<ServiceUser>,
     /// Network interfaces.
     pub(in crate::control) interfaces: Vec<Interface>,
 }
@@ -104,8 +113,9 @@ pub(in crate::control) struct Device {
 }
 
 impl MachineFacts {
-    /// Reads the machine: files under `root`, addresses and routes from the kernel.
-    pub(in crate::control) fn read(root: &Path, kernel: Facts) -> Self {
+    /// Reads the machine: files under `root`, addresses and routes from the kernel, and what the
+    /// service may read of `files`.
+    pub(in crate::control) fn read(root: &Path, kernel: Facts, files: &[PathBuf]) -> Self {
         let machine = Machine::this();
         let has_route = |is_v4: bool| machine.routed.iter().any(|ip| ip.is_ipv4() == is_v4);
         let routed = [has_route(true), has_route(false)];
@@ -117,7 +127,13 @@ impl MachineFacts {
             });
             asked.collect::<Vec<_>>()
         };
-        Self { routed, ..Self::of_files(&Tree::at(root), kernel, &interfaces()) }
+        Self {
+            routed,
+            firewall: Firewall::of_this_machine(),
+            clock_is_synchronized: clock_is_synchronized(),
+            service: ServiceUser::trying(files),
+            ..Self::of_files(&Tree::at(root), kernel, &interfaces())
+        }
     }
 
     /// Reads what stands in files.
@@ -140,6 +156,9 @@ impl MachineFacts {
             clocksource: tree
                 .text("sys/devices/system/clocksource/clocksource0/current_clocksource"),
             governors: governors(tree),
+            firewall: None,
+            clock_is_synchronized: None,
+            service: None,
             interfaces: devices.iter().map(|device| interface(tree, device)).collect(),
         }
     }

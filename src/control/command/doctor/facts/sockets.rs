@@ -1,4 +1,5 @@
-//! The UDP sockets of the machine, and which of them are a running server's own.
+//! The sockets of the machine that take packets or connections, and which of them are a running
+//! server's own.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,9 +9,29 @@ use super::tree::Tree;
 /// Name of a server's process.
 const SERVER: &str = "uturn";
 
-/// A UDP socket.
+/// What a socket takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::control) enum Takes {
+    /// UDP packets.
+    Packets,
+    /// TCP connections.
+    Connections,
+}
+
+/// Where the kernel lists them.
+const TABLES: [(&str, Takes); 4] = [
+    ("proc/net/udp", Takes::Packets),
+    ("proc/net/udp6", Takes::Packets),
+    ("proc/net/tcp", Takes::Connections),
+    ("proc/net/tcp6", Takes::Connections),
+];
+/// A TCP socket that listens, in these lists.
+const LISTENS: &str = "0A";
+
+/// A UDP socket, or a TCP socket that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::control) struct BoundSocket {
+    pub(in crate::control) takes: Takes,
     /// Where it is bound.
     pub(in crate::control) address: SocketAddr,
     /// Whether a running server has it.
@@ -27,11 +48,12 @@ pub(in crate::control) fn servers(tree: &Tree) -> Vec<u32> {
 /// Reads the sockets of both families; those of the servers are told apart by their inodes.
 pub(in crate::control) fn bound(tree: &Tree, servers: &[u32]) -> Vec<BoundSocket> {
     let ours: HashSet<String> = servers.iter().flat_map(|pid| inodes(tree, *pid)).collect();
-    let tables = ["proc/net/udp", "proc/net/udp6"].into_iter().filter_map(|path| tree.text(path));
-    let lines: Vec<String> = tables
-        .flat_map(|table| table.lines().skip(1).map(str::to_owned).collect::<Vec<_>>())
-        .collect();
-    lines.iter().filter_map(|line| socket(line, &ours)).collect()
+    let of_table = |(path, takes): (&str, Takes)| {
+        let table = tree.text(path).unwrap_or_default();
+        let sockets = table.lines().skip(1).filter_map(|line| socket(line, takes, &ours));
+        sockets.collect::<Vec<_>>()
+    };
+    TABLES.into_iter().flat_map(of_table).collect()
 }
 
 fn inodes(tree: &Tree, pid: u32) -> Vec<String> {
@@ -45,10 +67,13 @@ fn inodes(tree: &Tree, pid: u32) -> Vec<String> {
 
 /// `sl local_address rem_address st … uid timeout inode …`; the address in hexadecimal, in words of
 /// 32 bits as the machine has them in memory.
-fn socket(line: &str, ours: &HashSet<String>) -> Option<BoundSocket> {
+fn socket(line: &str, takes: Takes, ours: &HashSet<String>) -> Option<BoundSocket> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let address = address(fields.get(1)?)?;
-    Some(BoundSocket { address, is_ours: ours.contains(*fields.get(9)?) })
+    if takes == Takes::Connections && *fields.get(3)? != LISTENS {
+        return None;
+    }
+    Some(BoundSocket { takes, address, is_ours: ours.contains(*fields.get(9)?) })
 }
 
 fn address(text: &str) -> Option<SocketAddr> {
