@@ -1,7 +1,11 @@
 //! A call in a real browser: two RTCPeerConnections in one page of headless Chromium, both told to
-//! use relayed candidates alone, send each other a video stream and echo a data channel.
+//! use relayed candidates alone, send each other a video stream and echo a data channel. Each may
+//! reach the relay in its own way, over UDP, TCP or TLS.
 //!
 //! The page is `call.html`; a few lines of HTTP serve it and take its report.
+//!
+//! Chromium checks a TURN server's certificate as it does a web server's. Whom it trusts beyond its
+//! own list stands in an NSS database in the home folder; `certutil` writes it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,6 +19,10 @@ use serde_json::{Value, json};
 
 use crate::machine;
 use crate::relay::{LOOPBACK4, PASSWORD, Relay, Setup, USER};
+use crate::secured::Secured;
+
+/// Whom the certificate names; the browser finds it on loopback.
+const HOST: &str = "turn.example.org";
 
 const PAGE: &str = include_str!("call.html");
 
@@ -57,29 +65,60 @@ fn exchange(connection: TcpStream, page: &str) -> std::io::Result<Vec<u8>> {
     Ok(body)
 }
 
-/// A running browser with an empty profile, both gone with this value.
+/// A home folder that a browser finds empty but for whom it is to trust.
+struct Home(PathBuf);
+
+impl Home {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("uturn-browser-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder for the profile");
+        Self(path)
+    }
+
+    /// Makes the browser trust an authority; `None` without `certutil`.
+    fn trust(&self, authority: &str) -> Option<()> {
+        let database = self.0.join(".pki/nssdb");
+        std::fs::create_dir_all(&database).expect("a folder for the database");
+        let database = format!("sql:{}", database.display());
+        let steps: [&[&str]; 2] =
+            [&["-N", "--empty-password"], &["-A", "-t", "C,,", "-n", "test", "-i", authority]];
+        for step in steps {
+            let mut certutil = Command::new("certutil");
+            let status = certutil.args(["-d", &database]).args(step).status().ok()?;
+            assert!(status.success(), "certutil {step:?}");
+        }
+        Some(())
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap_or_default();
+    }
+}
+
+/// A running browser, gone with this value.
 struct Browser {
     child: Child,
-    profile: PathBuf,
+    _home: Home,
 }
 
 impl Browser {
-    fn open(page: SocketAddr) -> Option<Self> {
-        let profile = std::env::temp_dir().join(format!("uturn-browser-{}", std::process::id()));
-        std::fs::create_dir_all(&profile).expect("a folder for the profile");
+    fn open(page: SocketAddr, home: Home) -> Option<Self> {
         let child = Command::new("chromium")
             .args(FLAGS)
-            .arg(format!("--user-data-dir={}", profile.display()))
+            .arg(format!("--host-resolver-rules=MAP {HOST} {LOOPBACK4}"))
+            .arg(format!("--user-data-dir={}", home.0.join("profile").display()))
             .arg(format!("http://{page}/"))
-            .env("HOME", &profile)
-            .env("TMPDIR", &profile)
+            .env("HOME", &home.0)
+            .env("TMPDIR", &home.0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()
             .ok()?;
-        Some(Self { child, profile })
+        Some(Self { child, _home: home })
     }
 }
 
@@ -105,29 +144,45 @@ impl Drop for Browser {
         let kill = format!("kill -9 -{}", self.child.id());
         Command::new("sh").args(["-c", &kill]).status().expect("a shell runs");
         self.child.wait().expect("it is our child");
-        std::fs::remove_dir_all(&self.profile).unwrap_or_default();
     }
 }
 
+/// How the two sides of a call reach the relay: an URL each, `ADDRESS` in place of host and port.
+type Ways = [&'static str; 2];
+
+const UDP: &str = "turn:ADDRESS?transport=udp";
+const TCP: &str = "turn:ADDRESS?transport=tcp";
+const TLS: &str = "turns:ADDRESS?transport=tcp";
+
 /// The report of one call through `relay`, `None` when there is no browser.
-fn call(relay: &Relay) -> Option<Value> {
-    let url = format!("turn:{}?transport=udp", relay.v4());
-    let ice_servers = json!([{ "urls": url, "username": USER, "credential": PASSWORD }]);
-    let (page, reports) = serve(&ice_servers);
-    let _browser = Browser::open(page)?;
+fn call(relay: &Relay, home: Home, ways: Ways) -> Option<Value> {
+    let server = |way: &str| {
+        // A certificate holds for a name.
+        let host = if way == TLS { HOST.to_owned() } else { LOOPBACK4.to_string() };
+        let url = way.replace("ADDRESS", &format!("{host}:{}", relay.v4().port()));
+        json!({ "urls": url, "username": USER, "credential": PASSWORD })
+    };
+    let (page, reports) = serve(&json!(ways.map(server)));
+    let _browser = Browser::open(page, home)?;
     Some(reports.recv_timeout(PATIENCE).expect("the page reports"))
 }
 
-fn check(relay: &Relay, test: &str) {
-    let Some(report) = call(relay) else { return machine::skip(test, "chromium") };
+/// Makes a call and checks that all of it arrived, in the ways that were asked for.
+fn check(relay: &Relay, home: Home, ways: Ways, test: &str) {
+    let Some(report) = call(relay, home, ways) else { return machine::skip(test, "chromium") };
     eprintln!("the page says {report}");
     assert_eq!(report["error"], Value::Null, "{report}");
-    for side in ["caller", "callee"] {
+    for (side, way) in ["caller", "callee"].into_iter().zip(ways) {
         let side = &report[side];
         assert!(side["framesDecoded"].as_u64() >= Some(10), "{report}");
+        let over = match way {
+            TLS => "tls",
+            TCP => "tcp",
+            _ => "udp",
+        };
         assert_eq!(
-            (&side["local"], &side["remote"]),
-            (&json!("relay"), &json!("relay")),
+            (&side["local"], &side["remote"], &side["over"]),
+            (&json!("relay"), &json!("relay"), &json!(over)),
             "{report}"
         );
         assert_eq!(side["echoed"], json!(20), "{report}");
@@ -136,11 +191,42 @@ fn check(relay: &Relay, test: &str) {
 
 #[test]
 fn a_browser_calls_through_one_worker() {
-    check(&Relay::start(), "a browser calls through one worker");
+    check(&Relay::start(), Home::new(), [UDP, UDP], "a browser calls through one worker");
 }
 
 #[test]
 fn a_browser_calls_through_two_workers() {
     let relay = Setup::new().with(&["--workers", "2"]).start();
-    check(&relay, "a browser calls through two workers");
+    check(&relay, Home::new(), [UDP, UDP], "a browser calls through two workers");
+}
+
+fn check_tcp_and_tls(arguments: &[&str], ways: Ways, test: &str) {
+    let secured = Secured::start(HOST, arguments);
+    let home = Home::new();
+    let Some(()) = home.trust(&secured.authority) else { return machine::skip(test, "certutil") };
+    check(&secured.relay, home, ways, test);
+}
+
+#[test]
+fn a_browser_calls_over_tcp_and_over_tls() {
+    let test = "a browser calls over TCP and TLS";
+    check_tcp_and_tls(&["--workers", "2"], [TCP, TLS], test);
+}
+
+#[test]
+fn a_browser_calls_over_tcp_and_over_tls_with_the_portable_driver() {
+    let test = "a browser calls over TCP and TLS with the portable driver";
+    check_tcp_and_tls(&["--io", "portable"], [TLS, TCP], test);
+}
+
+#[test]
+fn a_browser_that_does_not_trust_the_certificate_gets_no_relay() {
+    let test = "a browser that does not trust the certificate";
+    let secured = Secured::start(HOST, &[]);
+    let Some(report) = call(&secured.relay, Home::new(), [TCP, TLS]) else {
+        return machine::skip(test, "chromium");
+    };
+    eprintln!("the page says {report}");
+    let error = report["error"].as_str().expect("the call fails");
+    assert!(error.contains("no relay for the callee"), "{error}");
 }

@@ -27,6 +27,7 @@ mod memory;
 mod overload;
 mod page;
 mod resident;
+mod secured;
 mod size;
 mod stamped;
 mod stranger;
