@@ -10,7 +10,7 @@ import re
 import socket
 import ssl
 
-from rig import BALANCER, PASSWORD, PATIENCE_S, STRANGER, TURN_NAME, USER, Relay, run, started
+from rig import BALANCER, PASSWORD, PATIENCE_S, PORT, STRANGER, TURN_NAME, USER, Relay, run, started
 from rig import missing, wait_for
 from turn import BINDING, Client, Socket, message
 
@@ -21,7 +21,7 @@ FRONTENDS = {
     13481: f"send-proxy source {BALANCER}",
     13482: f"send-proxy-v2 source {BALANCER}",
     13483: f"send-proxy-v2 proxy-v2-options crc32c,unique-id,authority source {BALANCER}",
-    13484: f"send-proxy-v2 check check-send-proxy inter 100ms source {BALANCER}",
+    13484: f"send-proxy-v2 check port {PORT} check-send-proxy inter 100ms source {BALANCER}",
     13485: f"send-proxy-v2-ssl-cn source {BALANCER}",
     13486: f"send-proxy source {STRANGER}",
     13487: f"send-proxy-v2 source {STRANGER}",
