@@ -36,7 +36,7 @@ frontend shared
     bind unix@{relay.folder}/web mode 666 accept-proxy
     tcp-request inspect-delay 10s
     tcp-request content accept if {{ req.ssl_hello_type 1 }}
-    tcp-request content accept if HTTP
+    tcp-request content accept if {{ req.len ge 3 }} !{{ req.payload(0,1) -m bin 16 }}
     use_backend tls if {{ req.ssl_hello_type 1 }}
     default_backend plain
 listen balancer
@@ -158,6 +158,8 @@ def check_shared(tally, uturn, driver, kind):
                 )
 
             expect("plain", backend_is_told, ",,1.1", "1.1", url("http"))
+            h2 = "--http2-prior-knowledge"
+            expect("h2 without TLS", backend_is_told, ",,2.0", "2", url("http"), h2)
             expect("h2 by ALPN", backend_is_told, "TLSv1.3,h2,2", "2", url("https"))
             old = ["--http1.1", "--tls-max", "1.2"]
             expect(
