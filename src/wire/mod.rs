@@ -43,7 +43,7 @@ pub use stun::{
     header::{
         Class, HEADER_BYTES, Header, HeaderError, MAGIC_COOKIE, Method, PacketKind, TransactionId,
     },
-    integrity::{IntegrityKey, TimeLimitedPassword, mac, time_limited_password},
+    integrity::{IntegrityKey, TimeLimitedPassword, long_term_key, mac, time_limited_password},
     message::{Malformed, Message, ParseError},
     writer::{Full, MessageWriter},
 };

@@ -13,7 +13,7 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
-use rig::{client, http, machine, relay, stun};
+use rig::{client, http, machine, memory, relay, stun};
 
 mod attacks;
 mod browser;
@@ -23,7 +23,6 @@ mod fairness;
 mod flood;
 mod hostile;
 mod icmp;
-mod memory;
 mod overload;
 mod page;
 mod resident;

@@ -11,7 +11,7 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
-use rig::{client, http, link, machine, namespace, relay, stun};
+use rig::{client, http, link, machine, memory, namespace, relay, stun};
 
 mod allocate;
 mod auth;

@@ -1,11 +1,15 @@
 //! SIGHUP: the configuration is read again, and nobody who is in a call notices.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::client::{CHANNEL, Call, Client, allocate, channel_bind};
 use crate::machine::Folder;
+use crate::memory::{peak_resident_bytes, resident_bytes};
 use crate::relay::{PASSWORD, Relay, Setup, USER, command};
 
+/// How long a reload may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 const READ: &str = "configuration read again";
 const STAYS: &str = "the configuration stays as it was";
 
@@ -215,4 +219,39 @@ fn a_file_of_users_with_a_fault_is_no_start() {
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains(&format!("{path}:2: users-file: ")), "{said}");
     assert!(!said.contains("wonderland"), "{said}");
+}
+
+/// Users with keys of their own, so many that the rest of the process is little beside them.
+fn many_users(round: usize) -> String {
+    let key = |user: usize| format!("user-{user}:0x{round:016x}{user:016x}\n");
+    (0..MANY_USERS).map(key).collect::<String>() + &format!("{USER}:{PASSWORD}\n")
+}
+
+const MANY_USERS: usize = 100_000;
+
+// A user took 400 bytes, twice as much while the file was read again.
+#[test]
+fn a_user_takes_little_memory_and_no_more_than_twice_that_while_they_are_read_again() {
+    let folder = Folder::new();
+    let path = folder.write("users", &format!("{USER}:{PASSWORD}\n"));
+    let relay = Setup::of_nobody().with(&["--users-file", &path]).start();
+    Client::new(relay.v4()).allocate();
+    let pid = relay.process.pid;
+    let alone = resident_bytes(pid);
+    let a_user = |bytes: u64| bytes.saturating_sub(alone) / MANY_USERS as u64;
+    let deadline = Instant::now() + PATIENCE;
+    for round in 1..=2 {
+        folder.write("users", &many_users(round));
+        relay.process.signal(libc::SIGHUP);
+        relay.process.wait_until_it_logs(READ, round);
+        Client::new(relay.v4()).allocate();
+        // What held before is freed a moment later.
+        while a_user(resident_bytes(pid)) > 160 {
+            assert!(Instant::now() < deadline, "{} bytes each", a_user(resident_bytes(pid)));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    assert!(a_user(resident_bytes(pid)) > 45, "they are there");
+    let peak = a_user(peak_resident_bytes(pid));
+    assert!(peak < 320, "{peak} bytes each");
 }

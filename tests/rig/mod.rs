@@ -9,6 +9,7 @@ pub mod client;
 pub mod http;
 pub mod link;
 pub mod machine;
+pub mod memory;
 pub mod namespace;
 pub mod relay;
 pub mod stun;

@@ -54,7 +54,7 @@ impl SecretArgs {
             return Ok(Some(guest(&secret)));
         }
         match config {
-            Some(config) => Ok(config.users().next().cloned()),
+            Some(config) => Ok(config.users().next()),
             None => variable(USER_VARIABLE, user),
         }
     }

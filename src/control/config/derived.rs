@@ -81,7 +81,7 @@ fn external_pairs(config: &Config) -> Option<String> {
 fn users_file(config: &Config) -> Option<String> {
     let file = config.users_file.as_ref()?;
     let path = toml::Value::from(file.path.display().to_string());
-    Some(format!("{path} # {}", counted(file.users.len(), "user")))
+    Some(format!("{path} # {}", counted(file.count(), "user")))
 }
 
 fn workers(config: &Config) -> Option<String> {

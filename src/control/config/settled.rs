@@ -75,9 +75,14 @@ pub struct WorkerPlace {
 
 impl Config {
     /// Every user with a fixed password or key.
-    pub fn users(&self) -> impl Iterator<Item = &User> {
-        let in_file = self.users_file.iter().flat_map(|file| &file.users);
-        self.values.user.iter().chain(in_file)
+    pub fn users(&self) -> impl Iterator<Item = User> {
+        let in_file = self.users_file.iter().flat_map(|file| file.users());
+        self.values.user.iter().cloned().chain(in_file)
+    }
+
+    /// How many users there are with a fixed password or key.
+    pub fn user_count(&self) -> usize {
+        self.values.user.len() + self.users_file.as_ref().map_or(0, |file| file.count())
     }
 
     /// As many allocations as there are relay ports.

@@ -9,13 +9,11 @@
 //! Law: the work for one message is bounded by [`MAX_SECRETS`], and whether the name or the
 //! password is wrong shows neither in the answer nor, much, in the time it takes.
 
-use std::collections::HashMap;
-
-use foldhash::fast::FixedState;
 use zeroize::Zeroizing;
 
+use super::user_table::UserTable;
 use crate::turn::api::now::Now;
-use crate::wire::{IntegrityKey, Message, time_limited_password};
+use crate::wire::{IntegrityKey, Message, long_term_key, time_limited_password};
 
 /// Secrets tried for one message: each costs about two microseconds, and a rotation needs two.
 pub const MAX_SECRETS: usize = 16;
@@ -31,12 +29,9 @@ pub struct TooManySecrets;
 #[derive(Debug, Clone)]
 pub struct Credentials {
     realm: Box<str>,
-    /// The names are the operator's own, so nobody can choose them to collide.
-    users: HashMap<Box<str>, IntegrityKey, FixedState>,
+    users: UserTable,
     secrets: Vec<SharedSecret>,
     names: Names,
-    /// Signs nothing: what an unknown name is compared with, for as long as a known one.
-    nobody: IntegrityKey,
 }
 
 /// A secret of time-limited names. Its memory is overwritten when it is dropped.
@@ -55,26 +50,26 @@ impl Credentials {
     pub fn new(realm: &str) -> Credentials {
         Credentials {
             realm: realm.into(),
-            users: HashMap::default(),
+            users: UserTable::default(),
             secrets: Vec::new(),
             names: Names::ExpiryFirst,
-            nobody: IntegrityKey::from_bytes(&[]),
         }
     }
 
-    /// Makes room for so many users. A table that grows while they come leaves their keys behind in
-    /// memory that is free.
+    /// Makes room for so many users, whose names have so many bytes together: a table that grows
+    /// while they come is there twice each time.
     #[must_use]
-    pub fn with_room(mut self, users: usize) -> Credentials {
-        self.users.reserve(users);
+    pub fn with_room(mut self, users: usize, name_bytes: usize) -> Credentials {
+        self.users.reserve(users, name_bytes);
         self
     }
 
     /// Lets a user in with a password; the last one of a name counts.
     #[must_use]
     pub fn with_user(mut self, name: &str, password: &str) -> Credentials {
-        let key = self.key(name, password);
-        self.users.insert(name.into(), key);
+        let realm = self.realm.as_bytes();
+        let key = Zeroizing::new(long_term_key(name.as_bytes(), realm, password.as_bytes()));
+        self.users.insert(name, &key);
         self
     }
 
@@ -82,7 +77,7 @@ impl Credentials {
     /// that are as good as the password, for this realm alone.
     #[must_use]
     pub fn with_key(mut self, name: &str, key: &[u8; 16]) -> Credentials {
-        self.users.insert(name.into(), IntegrityKey::from_bytes(key));
+        self.users.insert(name, key);
         self
     }
 
@@ -115,14 +110,16 @@ impl Credentials {
         user: &str,
         message: &Message<'_>,
     ) -> Option<IntegrityKey> {
-        if let Some(key) = self.users.get(user) {
-            return message.is_signed_with(key).then(|| key.clone());
+        if let Some(key) = self.users.key(user) {
+            let key = IntegrityKey::from_bytes(key);
+            return message.is_signed_with(&key).then_some(key);
         }
         let is_valid = |expiry_s| now.unix_s < expiry_s && expiry_s <= LATEST_EXPIRY_S;
         if self.names.expiry_s(user).is_some_and(is_valid) {
             return self.verify_time_limited(user, message);
         }
-        let _ = message.is_signed_with(&self.nobody);
+        // An unknown name takes as long as a known one.
+        let _ = message.is_signed_with(&IntegrityKey::from_bytes(&NOBODYS_KEY));
         None
     }
 
@@ -141,7 +138,7 @@ impl Credentials {
     /// does not. All that have no id count as one user, whose account is empty: a name for each
     /// second would otherwise be a quota for each second.
     pub(in crate::turn) fn account<'m>(&self, user: &'m str) -> &'m str {
-        if self.users.contains_key(user) { user } else { self.names.id(user).unwrap_or(user) }
+        if self.users.key(user).is_some() { user } else { self.names.id(user).unwrap_or(user) }
     }
 
     fn verify_time_limited(&self, user: &str, message: &Message<'_>) -> Option<IntegrityKey> {
@@ -157,6 +154,9 @@ impl Credentials {
         IntegrityKey::long_term(user.as_bytes(), self.realm.as_bytes(), password.as_bytes())
     }
 }
+
+/// Signs nothing.
+const NOBODYS_KEY: [u8; 16] = [0; 16];
 
 /// The latest expiry that is believed, in Unix seconds: February 2106. An application that counts
 /// in milliseconds asks for the year 58000; its credentials would never end.

@@ -31,13 +31,7 @@ impl IntegrityKey {
 
     /// Derives the key of long-term credentials (RFC 8489 §9.2.2).
     pub fn long_term(user: &[u8], realm: &[u8], password: &[u8]) -> IntegrityKey {
-        let mut digest = Md5::new();
-        digest.update(user);
-        digest.update(b":");
-        digest.update(realm);
-        digest.update(b":");
-        digest.update(password);
-        IntegrityKey::from_bytes(&digest.finalize())
+        IntegrityKey::from_bytes(&long_term_key(user, realm, password))
     }
 
     /// The MAC of `covered`, as if its length field ended at the MESSAGE-INTEGRITY attribute.
@@ -68,6 +62,17 @@ impl std::fmt::Debug for IntegrityKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("IntegrityKey(…)")
     }
+}
+
+/// The bytes of the key of long-term credentials (RFC 8489 §9.2.2).
+pub fn long_term_key(user: &[u8], realm: &[u8], password: &[u8]) -> [u8; 16] {
+    let mut digest = Md5::new();
+    digest.update(user);
+    digest.update(b":");
+    digest.update(realm);
+    digest.update(b":");
+    digest.update(password);
+    digest.finalize().into()
 }
 
 fn hmac(key: &[u8]) -> Hmac<Sha1> {

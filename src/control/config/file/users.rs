@@ -6,11 +6,18 @@
 //! bob:0x1b8ba6e0c2e7ae3d4b6a1f9f0d0c5a11
 //! ```
 //!
+//! It is kept as it was written, 30 bytes for a user with a name and a password of ten letters, and
+//! taken apart again whenever somebody asks for the users: apart, each would take three times as
+//! much.
+//!
 //! Law: every line is a user, a comment, or an error with the file's name and the line's number.
 //! An error never shows a password.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 use super::source::{ConfigError, Remedy, bounded};
 use super::text;
@@ -19,12 +26,28 @@ use crate::control::config::value::Value;
 use crate::control::config::value::credential::{Proof, User, UserKey};
 
 /// A file of users, read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct UsersFile {
     /// Where it is.
     pub path: PathBuf,
-    /// The users in it, in its order; each name once.
-    pub users: Vec<User>,
+    /// Every line of it is a user or none.
+    text: Zeroizing<String>,
+    count: usize,
+}
+
+impl fmt::Debug for UsersFile {
+    /// Never shows a password.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = out.debug_struct("UsersFile");
+        shown.field("path", &self.path).field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for UsersFile {
+    /// Comments and blank lines are no matter.
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path && self.users().eq(other.users())
+    }
 }
 
 /// Why a file of users cannot be used.
@@ -42,33 +65,45 @@ impl UsersFile {
         let text = text::read(&path).map_err(|problem| {
             Fault::Unreadable(format!("{} cannot be read: {problem}", path.display()))
         })?;
-        let users = users(&path, &text, inline).map_err(Fault::Line)?;
-        Ok(Self { path, users })
+        let count = check(&path, &text, inline).map_err(Fault::Line)?;
+        Ok(Self { path, text, count })
+    }
+
+    /// The users in it, in its order; each name once.
+    pub fn users(&self) -> impl Iterator<Item = User> {
+        let users = lines(&self.text).map(|(_, line)| user(line));
+        users.map(|user| user.expect("every line was looked at when the file was read"))
+    }
+
+    /// How many users there are in it.
+    pub fn count(&self) -> usize {
+        self.count
     }
 }
 
-fn users(path: &Path, text: &str, inline: &[User]) -> Result<Vec<User>, ConfigError> {
+/// Looks for a line that is no user, or a user who is there twice; counts the users.
+fn check(path: &Path, text: &str, inline: &[User]) -> Result<usize, ConfigError> {
     let mut names: HashSet<&str> = inline.iter().map(|user| user.name.as_str()).collect();
-    // Moved as it grows, it would leave keys behind.
-    let mut users = Vec::with_capacity(text.lines().count());
-    for (at, line) in text.lines().enumerate() {
-        if line.trim_start().starts_with('#') || line.trim().is_empty() {
-            continue;
-        }
+    for (number, line) in lines(text) {
         let wrong = |problem: String| ConfigError {
-            origin: format!("{}:{}", path.display(), at + 1),
+            origin: format!("{}:{number}", path.display()),
             key: USERS_FILE.name.to_owned(),
             problem: bounded(&problem),
             remedy: Remedy::Operator,
         };
-        let user = user(line).map_err(wrong)?;
+        user(line).map_err(wrong)?;
         let name = line.split_once(':').map_or(line, |(name, _)| name);
         if !names.insert(name) {
             return Err(wrong(format!("'{name}' is there twice: write each user once")));
         }
-        users.push(user);
     }
-    Ok(users)
+    Ok(names.len() - inline.len())
+}
+
+/// The lines with a user, and their numbers.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let numbered = text.lines().enumerate().map(|(at, line)| (at + 1, line));
+    numbered.filter(|(_, line)| !line.trim_start().starts_with('#') && !line.trim().is_empty())
 }
 
 fn user(line: &str) -> Result<User, String> {
@@ -94,7 +129,14 @@ mod tests {
 
     fn read(text: &str) -> Result<Vec<User>, String> {
         let inline = [User::read("root:toor").unwrap()];
-        users(Path::new("users"), text, &inline).map_err(|error| error.to_string())
+        let count = check(Path::new("users"), text, &inline).map_err(|error| error.to_string())?;
+        let file = file(text, count);
+        assert_eq!(file.users().count(), count);
+        Ok(file.users().collect())
+    }
+
+    fn file(text: &str, count: usize) -> UsersFile {
+        UsersFile { path: "users".into(), text: Zeroizing::new(text.to_owned()), count }
     }
 
     fn password(word: &str) -> Proof {
@@ -110,6 +152,16 @@ mod tests {
         assert_eq!(users[0].proof, password("se:cret"));
         assert_eq!(users[1].proof, Proof::Key(UserKey::read(KEY).unwrap()));
         assert_eq!(users[2].proof, password("x:0x1"));
+    }
+
+    #[test]
+    fn a_file_with_the_same_users_is_the_same_and_shows_none() {
+        let one = file("ann:a\nbob:b\n", 2);
+        assert!(one == file("# more\nann:a\r\n\nbob:b", 2));
+        for other in ["ann:a\n", "ann:a\nbob:c\n", "bob:b\nann:a\n"] {
+            assert!(one != file(other, 2), "{other}");
+        }
+        assert_eq!(format!("{one:?}"), "UsersFile { path: \"users\", count: 2, .. }");
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn relay(relay: &RelayAddress) -> String {
 }
 
 fn logins(config: &Config) -> String {
-    let (users, secrets) = (config.users().count(), config.values.secret.len());
+    let (users, secrets) = (config.user_count(), config.values.secret.len());
     format!("{}, {}", counted(users, "user"), counted(secrets, "secret"))
 }
 

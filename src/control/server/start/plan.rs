@@ -260,13 +260,13 @@ pub(in crate::control) fn policy(config: &Config) -> PeerPolicy {
 /// alone.
 fn credentials(config: &Config, realm: &str) -> Credentials {
     let mut credentials = Credentials::new(realm)
-        .with_room(config.users().count())
+        .with_room(config.user_count(), config.users().map(|user| user.name.len()).sum())
         .with_coturn_names(config.values.coturn_names.0);
     for User { name, proof } in config.users() {
         credentials = match proof {
-            Proof::Password(password) => credentials.with_user(name, password.reveal()),
+            Proof::Password(password) => credentials.with_user(&name, password.reveal()),
             Proof::Key(key) if realm == config.values.realm.0 => {
-                credentials.with_key(name, key.reveal())
+                credentials.with_key(&name, key.reveal())
             }
             Proof::Key(_) => credentials,
         };
