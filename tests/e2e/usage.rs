@@ -67,15 +67,25 @@ fn records(path: &PathBuf, count: usize) -> Vec<Value> {
     }
 }
 
+const WRITTEN: &str = "uturn_usage_records_written_total";
+const LOST: &str = "uturn_usage_records_lost_total";
+
+type Samples = BTreeMap<String, f64>;
+
 /// Waits for a sample to reach a value.
-fn wait_for(metrics: SocketAddr, name: &str, value: f64) -> BTreeMap<String, f64> {
+fn wait_for(metrics: SocketAddr, name: &str, value: f64) -> Samples {
+    wait_until(metrics, |samples| samples[name] >= value, name)
+}
+
+/// Waits for what is told in a few words.
+fn wait_until(metrics: SocketAddr, holds: impl Fn(&Samples) -> bool, what: &str) -> Samples {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let samples = scrape(metrics);
-        if samples[name] >= value {
+        if holds(&samples) {
             return samples;
         }
-        assert!(Instant::now() < deadline, "{name} is {}", samples[name]);
+        assert!(Instant::now() < deadline, "{what}: {} and {}", samples[WRITTEN], samples[LOST]);
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -174,7 +184,7 @@ fn a_renamed_file_is_followed_by_a_new_one() {
             assert!(Instant::now() < deadline, "there is no new file");
         }
         live_and_end(&recorded.relay);
-        wait_for(recorded.metrics, "uturn_usage_records_written_total", f64::from(lives + 1));
+        wait_for(recorded.metrics, WRITTEN, f64::from(lives + 1));
         let count = |path: &PathBuf| records(path, 0).len() as i32;
         assert_eq!(count(&old) + count(&recorded.path()), lives + 1);
         assert!(count(&recorded.path()) >= 1);
@@ -187,8 +197,8 @@ fn a_disk_that_takes_nothing_costs_records_and_nothing_else() {
         let (relay, metrics) = recording_to("/dev/full", &["--io", io]);
         for lives in 1..=3 {
             live_and_end(&relay);
-            let samples = wait_for(metrics, "uturn_usage_records_lost_total", f64::from(lives));
-            assert_eq!(samples["uturn_usage_records_written_total"], 0.0);
+            let samples = wait_for(metrics, LOST, f64::from(lives));
+            assert_eq!(samples[WRITTEN], 0.0);
         }
         let log = relay.process.stderr();
         assert_eq!(log.matches("usage records are lost").count(), 1, "{log}");
@@ -221,31 +231,39 @@ fn a_full_disk_tears_no_record_but_its_last_and_is_used_again() {
     let (relay, metrics) = recording_on(Setup::new().through(&through), &folder.path("small/it"));
     assert_eq!(fs::read_dir(&small).expect("a folder").count(), 0, "mounted for everybody");
     let path = format!("/proc/{}/root{small}/it", relay.process.pid);
+    let empty = || fs::File::options().write(true).open(&path).expect("ours").set_len(0);
+    // Each record is waited for: none is on its way while the file is looked at.
     let mut lives = 0.0;
-    while scrape(metrics)["uturn_usage_records_lost_total"] == 0.0 {
+    let mut live = || {
         live_and_end(&relay);
         lives += 1.0;
-        assert!(lives < 100.0, "it never fills up");
-    }
-    let text = fs::read_to_string(&path).expect("it can be read");
-    let (whole, torn) = text.rsplit_once('\n').expect("some fit");
-    assert!(!torn.is_empty(), "the disk was full between two records: {} bytes", text.len());
-    whole.lines().for_each(|line| drop(serde_json::from_str::<Value>(line).expect("whole")));
-    fs::File::options().write(true).open(&path).expect("ours").set_len(0).expect("truncated");
-    let before = scrape(metrics)["uturn_usage_records_written_total"];
-    live_and_end(&relay);
-    wait_for(metrics, "uturn_usage_records_written_total", before + 1.0);
-    // It may be looked at while the record is on its way.
-    let is_whole = || {
-        let text = fs::read_to_string(&path).expect("it can be read");
-        let last = text.lines().last().and_then(|line| serde_json::from_str::<Value>(line).ok());
-        last.is_some_and(|record| record["kind"] == "ended")
+        let tried = [WRITTEN, LOST];
+        let is_tried = |it: &Samples| tried.iter().map(|name| it[*name]).sum::<f64>() >= lives;
+        let samples = wait_until(metrics, is_tried, "a record was tried");
+        tried.map(|name| samples[name])
     };
-    let is_used_again = (0..500).any(|_| {
-        std::thread::sleep(Duration::from_millis(10));
-        is_whole()
+    let mut lost = 0.0;
+    let torn = (0..100).find_map(|_| {
+        let [_, now] = live();
+        if now == std::mem::replace(&mut lost, now) {
+            return None;
+        }
+        let text = fs::read_to_string(&path).expect("it can be read");
+        let (whole, torn) = text.rsplit_once('\n').expect("some fit");
+        whole.lines().for_each(|line| drop(serde_json::from_str::<Value>(line).expect("whole")));
+        if torn.is_empty() {
+            // Full between two records, as one disk of some hundred is: once more.
+            empty().expect("truncated");
+        }
+        (!torn.is_empty()).then(|| torn.to_owned())
     });
-    assert!(is_used_again, "{:?}", fs::read_to_string(&path));
+    assert!(torn.is_some(), "it never fills up: {:?}", fs::read_to_string(&path));
+    empty().expect("truncated");
+    let [written, lost_now] = live();
+    assert_eq!(lost_now, lost, "there is room again, and {written} are written");
+    let text = fs::read_to_string(&path).expect("it can be read");
+    let last = text.lines().last().map(serde_json::from_str::<Value>);
+    assert!(last.is_some_and(|it| it.is_ok_and(|it| it["kind"] == "ended")), "{text}");
 }
 
 #[test]
@@ -301,7 +319,7 @@ fn a_pipe_whose_reader_has_stopped_holds_up_neither_relaying_nor_the_end() {
             live_and_end(&relay);
         }
         relay.process.wait_until_it_logs("usage records wait: nobody reads them", 1);
-        assert_eq!(scrape(metrics)["uturn_usage_records_written_total"], 0.0);
+        assert_eq!(scrape(metrics)[WRITTEN], 0.0);
         let asked = Instant::now();
         relay.process.signal(libc::SIGTERM);
         assert!(relay.process.wait().success(), "{}", relay.process.output());
