@@ -126,6 +126,20 @@ fn packets_write_no_log_and_wrong_passwords_a_bounded_one() {
     log_after(&mut relay, libc::SIGTERM);
 }
 
+// Whoever looks for one client among many asks for all of them.
+#[test]
+fn at_the_level_debug_every_refusal_is_a_line() {
+    let relay = Setup::new().with(&["--log", "debug", "--stranger-reply-bytes", "0"]).start();
+    for who in 0..60 {
+        let mut stranger = Client::login(relay.v4(), &format!("hatter-{who}"), "wrong");
+        assert_eq!(stranger.authenticated(crate::client::allocate()).code(), Some(401));
+    }
+    let log = relay.process.wait_until_it_logs("request refused", 60);
+    (0..60)
+        .for_each(|who| assert!(log.contains(&format!("user=\"hatter-{who}\"")), "{who}: {log}"));
+    assert!(!log.contains("left out"), "{log}");
+}
+
 // A client that opens and closes as fast as it can must not fill the disk.
 #[test]
 fn the_log_of_allocations_is_bounded() {

@@ -1,9 +1,10 @@
 //! Log lines of users whose requests are refused: who, from where, what and why. A worker tells a
-//! few each second, and there may be many workers.
+//! few each second, and there may be many workers. At the level debug workers tell all, and all are
+//! lines.
 
 use std::time::Instant;
 
-use tracing::info;
+use tracing::{Level, debug, enabled, info};
 
 use super::rate::{LineAdmission, Rate};
 use crate::turn::{RequestRefused, WorkerIndex};
@@ -31,24 +32,30 @@ impl Refusals {
         refused: &RequestRefused,
     ) {
         self.settle(now);
-        if self.rate.admit(now) == LineAdmission::Log {
-            let RequestRefused { path, user, method, code, reason, left_out } = refused;
-            info!(
-                user = &**user,
-                client = %path.client(),
-                method = ?method,
-                code = code.number(),
-                reason,
-                left_out,
-                worker = worker.0,
-                "request refused"
-            );
+        let RequestRefused { path, user, method, code, reason, left_out } = refused;
+        macro_rules! tell {
+            ($level:ident) => {
+                $level!(
+                    user = &**user,
+                    client = %path.client(),
+                    method = ?method,
+                    code = code.number(),
+                    reason,
+                    left_out,
+                    worker = worker.0,
+                    "request refused"
+                )
+            };
+        }
+        match self.rate.admit(now) {
+            LineAdmission::Log => tell!(info),
+            LineAdmission::Count => tell!(debug),
         }
     }
 
     /// Logs how many lines were left out, if a second with such lines is over.
     pub(in crate::control) fn settle(&mut self, now: Instant) {
-        if let Some(lines) = self.rate.left_out(now) {
+        if let Some(lines) = self.rate.left_out(now).filter(|_| !enabled!(Level::DEBUG)) {
             info!(lines, "lines about refused requests left out");
         }
     }

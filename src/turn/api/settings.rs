@@ -46,6 +46,8 @@ pub struct Settings {
     pub authenticator: Authenticator,
     /// Which peers may be reached.
     pub policy: PeerPolicy,
+    /// Whether every request that is refused is told of, and not a few each second.
+    pub tells_every_refusal: bool,
     /// Bytes a second that one worker sends to the strangers of one network; 0 for no limit.
     pub stranger_bytes_per_s: u32,
 }
@@ -78,6 +80,7 @@ impl Settings {
             authenticator,
             policy,
             stranger_bytes_per_s: Self::STRANGER_BYTES_PER_S,
+            tells_every_refusal: false,
         }
     }
 

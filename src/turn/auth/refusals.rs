@@ -1,4 +1,5 @@
-//! Which refusals the log hears of: those of people who claim to be users, a few each second.
+//! Which refusals the log hears of: those of people who claim to be users, a few each second or,
+//! where the operator looks for one, all of them.
 //!
 //! A request without credentials is the first of every client, and a nonce that has expired is
 //! renewed once an hour; neither is news. All refusals are counted, told or not.
@@ -18,6 +19,11 @@ use crate::turn::{
 use crate::wire::{Message, Method};
 
 impl Server {
+    /// Lets one be told, with the number of those that were left out before it.
+    fn admit_refusal(&mut self, now: Now) -> Option<u64> {
+        if self.settings.tells_every_refusal { Some(0) } else { self.refusals.admit(now) }
+    }
+
     /// Tells that credentials were refused.
     pub(in crate::turn) fn tell_refusal(
         &mut self,
@@ -30,7 +36,7 @@ impl Server {
             Refusal::NoCredentials | Refusal::StaleNonce => return,
             Refusal::Incomplete | Refusal::ForeignNonce | Refusal::WrongCredentials => {}
         }
-        let Some(left_out) = self.refusals.admit(now) else { return };
+        let Some(left_out) = self.admit_refusal(now) else { return };
         let user = String::from_utf8_lossy(message.username().unwrap_or_default());
         self.reports.push_back(Report::RequestRefused(RequestRefused {
             path,
@@ -52,7 +58,7 @@ impl Server {
         answer: &Answer,
     ) {
         let Some(code) = answer.error_code() else { return };
-        let Some(left_out) = self.refusals.admit(now) else { return };
+        let Some(left_out) = self.admit_refusal(now) else { return };
         self.reports.push_back(Report::RequestRefused(RequestRefused {
             path,
             user: Arc::from(user),

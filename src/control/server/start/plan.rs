@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use tracing::level_filters::LevelFilter;
 use zeroize::Zeroizing;
 
 use super::streams::stream_rules;
@@ -230,6 +231,7 @@ pub(in crate::control) fn settings(config: &Config, nonces: Nonces) -> Settings 
             packets_per_s: config.values.max_pps,
         },
         stranger_bytes_per_s: stranger_bytes_per_s(config),
+        tells_every_refusal: config.values.log >= LevelFilter::DEBUG,
         channel_numbers: config.values.channel_numbers,
         on_reallocate: config.values.on_reallocate,
         own_sockets: config.own_sockets(),

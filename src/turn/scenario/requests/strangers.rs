@@ -195,3 +195,12 @@ fn users_who_are_refused_are_told_of_a_few_a_second() {
     world.at(1).allocate(eve).expect_error(ErrorCode::Unauthenticated);
     assert_eq!((world.told.len(), world.told[10].left_out), (11, 13));
 }
+
+#[test]
+fn whoever_wants_to_hear_of_every_refusal_does() {
+    let mut world = World::with(1, 1, |settings| settings.tells_every_refusal = true);
+    let eve = Client { user: "eve", ..ANN.at("198.51.100.9:9") };
+    (0..40).for_each(|_| _ = world.allocate(eve));
+    let told = world.told.iter().filter(|it| it.reason == "wrong_credentials" && it.left_out == 0);
+    assert_eq!((told.count(), world.told.len()), (40, 40));
+}
