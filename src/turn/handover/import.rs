@@ -72,7 +72,7 @@ pub struct Imported {
 }
 
 /// What of a record could be taken, had all of it been looked at.
-struct Checked {
+struct CheckedRecord {
     relayed: PerFamily<SocketAddr>,
     permissions: Vec<(IpAddr, Reach, u64)>,
     channels: Vec<(ChannelNumber, SocketAddr, u64)>,
@@ -104,7 +104,7 @@ impl Server {
         now: Now,
         record: &AllocationRecord,
     ) -> Result<Imported, ImportError> {
-        let Checked { relayed, permissions, channels, granted } = self.check(record)?;
+        let CheckedRecord { relayed, permissions, channels, granted } = self.check(record)?;
         let relays = self.claim_ports(relayed)?;
         let families = record.families().ok_or(ImportError::Inconsistent("relayed addresses"))?;
         self.counters.import(record.path().transport, families);
@@ -167,7 +167,7 @@ impl Server {
         if worker == self.shard.worker { Ok(()) } else { Err(ImportError::Worker(worker)) }
     }
 
-    fn check(&mut self, record: &AllocationRecord) -> Result<Checked, ImportError> {
+    fn check(&mut self, record: &AllocationRecord) -> Result<CheckedRecord, ImportError> {
         self.is_own(record.worker)?;
         let (path, relayed) = (record.path(), record.relayed());
         if self.allocations.find(path.flow).is_some() {
@@ -180,7 +180,7 @@ impl Server {
             }
         }
         let has_family = |peer: IpAddr| relayed.get(Family::of(peer)).is_some();
-        Ok(Checked {
+        Ok(CheckedRecord {
             permissions: self.permissions(record, has_family)?,
             channels: channels(record, has_family)?,
             granted: granted(record)?,

@@ -24,7 +24,7 @@ use crate::turn::{
         answer::{Answer, Envelope},
         pending::{AskedSocket, Part, PendingAllocate, RelayProtocol},
     },
-    ports::{relays::Drawn, reservation::ReservationToken, table::Parity},
+    ports::{relays::DrawnRelay, reservation::ReservationToken, table::Parity},
     server::Server,
 };
 use crate::wire::{ErrorCode, Family, Method};
@@ -243,7 +243,7 @@ impl Server {
 
 impl PendingAllocate {
     /// Asks for what was drawn.
-    pub(super) fn record_drawn(&mut self, family: Family, drawn: Drawn) {
+    pub(super) fn record_drawn(&mut self, family: Family, drawn: DrawnRelay) {
         self.asked.push(AskedSocket { relay: drawn.relay, part: Part::Relay(family) });
         if let Some(next) = drawn.next {
             self.asked.push(AskedSocket { relay: next, part: Part::Reserve });

@@ -77,7 +77,7 @@ pub struct PortUse {
 
 /// A relay drawn for an Allocate, and the odd port after it if a pair was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::turn) struct Drawn {
+pub(in crate::turn) struct DrawnRelay {
     pub(in crate::turn) relay: RelayId,
     pub(in crate::turn) next: Option<RelayId>,
 }
@@ -180,7 +180,7 @@ impl Relays {
         family: Family,
         parity: Parity,
         rng: &mut Rng,
-    ) -> Option<Drawn> {
+    ) -> Option<DrawnRelay> {
         let count = self.addresses.len();
         let begin = rng.below(count)?;
         let addresses = (0..count).map(|step| (begin + step) % count);
@@ -194,7 +194,7 @@ impl Relays {
         })?;
         let relay = self.hold(address, port);
         let next = (parity == Parity::Pair).then(|| self.hold(address, port + 1));
-        Some(Drawn { relay, next })
+        Some(DrawnRelay { relay, next })
     }
 
     /// Takes one particular port for a socket that is there already: `None` on an address that is

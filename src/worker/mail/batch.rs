@@ -35,7 +35,7 @@ pub(in crate::worker) enum Handoff {
 }
 
 #[derive(Debug, Clone)]
-struct Entry {
+struct HandoffEntry {
     handoff: Handoff,
     bytes: Range<usize>,
 }
@@ -45,7 +45,7 @@ struct Entry {
 pub(in crate::worker) struct Batch {
     bytes: Box<[u8]>,
     used: usize,
-    entries: Vec<Entry>,
+    entries: Vec<HandoffEntry>,
 }
 
 impl Batch {
@@ -58,7 +58,7 @@ impl Batch {
         let Some(place) = self.bytes.get_mut(range.clone()) else { return false };
         place.copy_from_slice(payload);
         self.used = range.end;
-        self.entries.push(Entry { handoff, bytes: range });
+        self.entries.push(HandoffEntry { handoff, bytes: range });
         true
     }
 
