@@ -44,4 +44,6 @@ pub use egress::{FrameKind, QueueMemory, Queued};
 pub use hang_up::HangUp;
 pub use intake::{Arrival, Intake, Span};
 pub use limits::StreamLimits;
-pub use tls::{ClientFault, ClientSession, Handshake, Pair, TlsContext, TlsError, TlsFault};
+pub use tls::{
+    ClientFault, ClientSession, Handshake, Pair, TlsContext, TlsError, TlsFault, server_verifier,
+};

@@ -14,7 +14,7 @@ use crate::{
     offer::spec::Spec,
     socket::{Inbox, Poller},
     stop,
-    stream::{Connection, Frames, Options, Tls, Transport},
+    stream::{Connection, Frames, Options, Tls, Transport, is_tls_fault},
 };
 
 /// Longest datagram of a server that is looked for outside of a measurement.
@@ -24,7 +24,7 @@ const DATAGRAM_BYTES: usize = 2_048;
 /// notices. The kernel doubles it.
 const SLOW_BUFFER_BYTES: usize = 16_384;
 
-const CERTIFICATE_HINT: &str = " (--ca names who has to have signed it; without it any will do)";
+const CERTIFICATE_HINT: &str = " (--ca names who has to have signed it; without --ca any will do)";
 
 /// How clients reach a server.
 #[derive(Debug, Clone)]
@@ -191,8 +191,9 @@ pub(crate) fn fault(server: SocketAddr, error: &io::Error) -> Fault {
         }
         io::ErrorKind::InvalidData => {
             let text = error.to_string();
-            let hint = if text.contains("peer certificate") { CERTIFICATE_HINT } else { "" };
-            format!("{server} is not understood: {text}{hint}")
+            let hint = if text.contains("the certificate") { CERTIFICATE_HINT } else { "" };
+            let what = if is_tls_fault(error) { "TLS with" } else { "no TURN at" };
+            format!("{what} {server}: {text}{hint}")
         }
         kind => return Fault::io("talk to the server", io::Error::from(kind)),
     };

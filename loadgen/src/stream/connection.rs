@@ -14,6 +14,7 @@ use std::{
 
 use rustls::{ClientConnection, HandshakeKind, ProtocolVersion};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use uturn::stream::ClientFault;
 
 use super::{frames::Frames, tls::Tls};
 use crate::socket::{self, Inbox};
@@ -266,8 +267,13 @@ fn is_taken(wrote: io::Result<usize>) -> io::Result<bool> {
     }
 }
 
+/// True when the far end did not prove who it is, or does not speak TLS.
+pub(crate) fn is_tls_fault(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<ClientFault>())
+}
+
 fn broken(error: rustls::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
+    io::Error::new(io::ErrorKind::InvalidData, ClientFault::from(error))
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ impl Frames {
                 }
                 Delimited::Short => break,
                 Delimited::Broken => {
-                    let text = "the server sent neither STUN nor ChannelData";
+                    let text = "what it sent is neither STUN nor ChannelData";
                     return Err(io::Error::new(io::ErrorKind::InvalidData, text));
                 }
             }

@@ -14,7 +14,7 @@ mod tickets;
 mod tls;
 mod transport;
 
-pub(crate) use connection::{Connection, Options};
+pub(crate) use connection::{Connection, Options, is_tls_fault};
 pub(crate) use frames::Frames;
 pub(crate) use tls::{Resumption, Terms, Tls};
 pub(crate) use transport::{TlsVersion, Transport};

@@ -1,9 +1,9 @@
 //! What every TLS connection of a measurement has in common.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{fs, net::IpAddr, sync::Arc};
 
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme,
     SupportedProtocolVersion,
     client::{
         self,
@@ -12,6 +12,8 @@ use rustls::{
     crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
+
+use uturn::stream::server_verifier;
 
 use super::{tickets::Tickets, transport::TlsVersion};
 use crate::fault::Fault;
@@ -28,8 +30,8 @@ pub(crate) enum Resumption {
 /// What connections are to agree on.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Terms<'a> {
-    /// A PEM file of the authorities that must have signed a server's certificate; without it any
-    /// certificate will do.
+    /// A PEM file of the authorities that must have signed a server's certificate, or that
+    /// certificate itself; without it any will do.
     pub(crate) ca: Option<&'a str>,
     /// `None`: 1.2 and 1.3.
     pub(crate) version: Option<TlsVersion>,
@@ -56,15 +58,15 @@ impl Tls {
             Some(TlsVersion::V1_2) => &[&rustls::version::TLS12],
             Some(TlsVersion::V1_3) => &[&rustls::version::TLS13],
         };
+        let verifier: Arc<dyn ServerCertVerifier> = match terms.ca {
+            Some(path) => server_verifier(&certificates(path)?, &provider)
+                .map_err(|error| Fault::file(path, error))?,
+            None => Arc::new(Unverified { schemes }),
+        };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .map_err(|error| Fault::usage(format!("these terms of TLS contradict: {error}")))?;
-        let builder = match terms.ca {
-            Some(path) => builder.with_root_certificates(authorities(path)?),
-            None => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Unverified { schemes })),
-        };
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let mut config = builder.with_no_client_auth();
         config.resumption = client::Resumption::disabled();
         Ok(Tls { config: Arc::new(config), name: None, verifies: terms.ca.is_some() })
@@ -113,14 +115,16 @@ fn provider(group: Option<&str>) -> Result<CryptoProvider, Fault> {
     Ok(provider)
 }
 
-fn authorities(path: &str) -> Result<RootCertStore, Fault> {
-    let fault = |error: &dyn std::fmt::Display| Fault::file(path, error.to_string());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| fault(&error))? {
-        let certificate = certificate.map_err(|error| fault(&error))?;
-        roots.add(certificate).map_err(|error| fault(&error))?;
-    }
-    if roots.is_empty() { Err(fault(&"no certificate in it")) } else { Ok(roots) }
+/// The certificates of a PEM file (DER).
+fn certificates(path: &str) -> Result<Vec<Vec<u8>>, Fault> {
+    let pem = fs::read(path).map_err(|error| Fault::file(path, error))?;
+    let certificates = CertificateDer::pem_slice_iter(&pem).map(|certificate| {
+        let certificate = certificate.map_err(|error| Fault::file(path, error))?;
+        Ok(certificate.to_vec())
+    });
+    let certificates = certificates.collect::<Result<Vec<_>, Fault>>()?;
+    let none = || Fault::file(path, "no certificate in it");
+    if certificates.is_empty() { Err(none()) } else { Ok(certificates) }
 }
 
 /// Takes every certificate, and every signature by it: nothing is secret here, and what the
@@ -173,7 +177,7 @@ mod tests {
     fn a_file_without_certificates_is_refused_by_its_name() {
         let refusal = |ca| Tls::new(&Terms { ca: Some(ca), ..Terms::default() }).unwrap_err();
         let line = refusal("/no/such/ca.pem").to_string();
-        assert!(line.starts_with("/no/such/ca.pem: "), "{line}");
+        assert!(line.starts_with("/no/such/ca.pem: No such file"), "{line}");
         assert_eq!(refusal("/dev/null").to_string(), "/dev/null: no certificate in it");
     }
 

@@ -8,6 +8,7 @@
 //! context.rs   certificates, and what all connections share
 //! session.rs   one connection
 //! client.rs    the other side of one, for a command that tries a server
+//! trust.rs     how that side verifies a certificate; the load generator does it the same way
 //! ```
 
 mod client;
@@ -19,8 +20,10 @@ mod peer;
 mod session;
 #[cfg(test)]
 mod tests;
+mod trust;
 
-pub use client::{ClientFault, ClientSession};
+pub use client::ClientSession;
 pub use context::{Pair, TlsContext, TlsError, TlsFault};
 pub use session::Handshake;
 pub(super) use session::{SEAL_BYTES, Tls, Unsealed};
+pub use trust::{ClientFault, server_verifier};
