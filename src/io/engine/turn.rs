@@ -3,7 +3,7 @@
 use std::{io, time::Instant};
 
 use super::{Engine, kernel::Kernel, pace::Hold, wait_plan::WaitPlan};
-use crate::io::event::Wait;
+use crate::io::{event::Wait, memory::pool::Incoming};
 
 impl<K: Kernel> Engine<K> {
     /// Ends the turn before, and hands over or queues everything that is to happen with this one's
@@ -109,16 +109,19 @@ impl<K: Kernel> Engine<K> {
 
     /// Whether a turn has something to do that a sleep would delay.
     ///
-    /// A receive that ended for want of buffers can be armed as soon as one is there, and sends
-    /// under way give theirs back within the next call. A driver that slept then would sleep beside
-    /// sockets that nobody reads, for as long as nothing else happens.
+    /// A receive that ended for want of buffers can be armed as soon as one is there: with the
+    /// kernel, free since a send ended, or with a send under way, which gives it back within the
+    /// next call. A driver that slept then would sleep beside sockets that nobody reads, and whose
+    /// full buffers wake nobody, for as long as nothing else happens.
     fn has_work(&self) -> bool {
-        let has_buffers = self.kernel.may_arm() > 0 || self.kernel.outbox().in_flight() > 0;
+        let is_free = |incoming| self.kernel.pool().free(incoming) > 0;
+        let comes_back = self.kernel.outbox().in_flight() > 0;
+        let may_arm = || self.kernel.may_arm() > 0 || comes_back || is_free(Incoming::Datagrams);
         !self.backlog.is_empty()
             || self.is_letting_go()
-            || (!self.to_arm.is_empty() && has_buffers)
+            || (!self.to_arm.is_empty() && may_arm())
             || self.streams.has_work()
-            || self.streams.is_starved() && self.kernel.outbox().in_flight() > 0
+            || self.streams.is_starved() && (comes_back || is_free(Incoming::Stream))
     }
 
     /// Whether a socket is to be let go of.

@@ -79,7 +79,7 @@ impl StreamSet {
 
     /// Whether some stream is only waiting for buffers.
     pub(in crate::io) fn is_starved(&self) -> bool {
-        !self.starved.is_empty()
+        !self.starved.is_empty() && self.streams.len() > 0
     }
 
     /// How long a turn may sleep at most, if there is a limit.
