@@ -69,7 +69,10 @@ impl Server {
             .spawn()
             .map_err(|error| trouble(name, format!("does not start: {error}")))?;
         let mut started = Started(child);
-        wait_for(name, (address, transport), || exited(&mut started.0))?;
+        wait_for(name, (address, transport), || {
+            let status = exited(&mut started.0)?;
+            Some(format!("{status}; run it by hand to see why: {command}"))
+        })?;
         let pid = started.0.id();
         let at = ServerAddress { name: address.to_string(), address };
         Ok(Server { name: name.to_owned(), address, pid, at, _started: Some(started) })
@@ -138,8 +141,8 @@ fn wait_for(
         if stop::is_asked() {
             return Err(Fault::Stopped);
         }
-        if let Some(status) = exited() {
-            return Err(trouble(name, format!("ended before it answered ({status})")));
+        if let Some(how) = exited() {
+            return Err(trouble(name, format!("ended before it answered: {how}")));
         }
         let answers = match transport {
             Transport::Udp => answers(address),
@@ -182,7 +185,10 @@ mod tests {
         for (option, expected) in [
             ("coturn", "expected NAME=COMMAND"),
             ("a=turnserver", "needs a {port}"),
-            ("a=false {port}", "server a: ended before it answered"),
+            (
+                "a=false {port}",
+                "server a: ended before it answered: exit status: 1; run it by hand",
+            ),
         ] {
             let line = Server::start(option, ip, Transport::Udp).unwrap_err().to_string();
             assert!(line.contains(expected), "{line}");

@@ -69,6 +69,16 @@ pub(crate) fn tick_time(micros: f64) -> String {
     format!("{} {unit}", (number * 100.0).round() / 100.0)
 }
 
+/// 512 bit/s, 12.5 kbit/s, 1.50 Mbit/s, 2.00 Gbit/s
+pub(crate) fn bits(gbps: f64) -> String {
+    match gbps {
+        _ if gbps >= 1.0 => format!("{gbps:.2} Gbit/s"),
+        _ if gbps >= 1e-3 => format!("{:.2} Mbit/s", gbps * 1e3),
+        _ if gbps >= 1e-6 => format!("{:.1} kbit/s", gbps * 1e6),
+        _ => format!("{:.0} bit/s", gbps * 1e9),
+    }
+}
+
 /// 512 B, 12.5 KiB, 1.50 MiB, 2.00 GiB
 pub(crate) fn bytes(bytes: f64) -> String {
     match bytes {
@@ -110,6 +120,10 @@ mod tests {
         assert_eq!(
             [0.0, 0.5, 100.0, 2_500.0].map(tick_time),
             ["0 µs", "500 ns", "100 µs", "2.5 ms"]
+        );
+        assert_eq!(
+            [0.0, 64e-6, 0.32e-3, 0.0064, 2.5].map(bits),
+            ["0 bit/s", "64.0 kbit/s", "320.0 kbit/s", "6.40 Mbit/s", "2.50 Gbit/s"]
         );
         assert_eq!(
             [512.0, 12_800.0, 1.5 * 1_048_576.0].map(bytes),

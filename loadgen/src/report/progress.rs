@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::number::{NOTHING, count, known, short, time_us};
+use super::number::{NOTHING, bits, count, known, short, time_us};
 use crate::{measure::observe::Sample, offer::spec::Spec};
 
 /// Time between two pictures: what moves faster nobody reads.
@@ -73,9 +73,10 @@ impl Progress {
         let rate = |after: u64, before: u64| after.saturating_sub(before) as f64 / seconds;
         let gbps = rate(sample.received_bytes, before.received_bytes) * 8e-9;
         self.traffic.set_message(format!(
-            "sent {}/s  delivered {}/s  {gbps:.2} Gbit/s  missing {}  behind {}",
+            "sent {}/s  delivered {}/s  {}  missing {}  behind {}",
             short(rate(sample.sent, before.sent)),
             short(rate(sample.received, before.received)),
+            bits(gbps),
             count(sample.sent.saturating_sub(sample.received)),
             time_us(sample.behind_ns as f64 / 1e3),
         ));

@@ -2,7 +2,7 @@
 
 use super::{
     html::{self, Page},
-    number::{bytes, count, known, latency_cells, short, tick_short, tick_time, time_us},
+    number::{bits, bytes, count, known, latency_cells, short, tick_short, tick_time, time_us},
     plot::{Plot, Point, Series},
     scale::Kind,
     table::{Table, floor_row, generator},
@@ -116,16 +116,14 @@ fn ways(outcome: &Outcome) -> Table {
         ("duplicated", |way| count(way.duplicates)),
         ("corrupt or misrouted", |way| count(way.corrupt + way.misrouted)),
         ("delivered/s", |way| short(way.pps)),
-        ("payload Gbit/s", |way| format!("{:.3}", way.gbps)),
+        ("payload", |way| bits(way.gbps)),
     ];
     let ways = || outcome.ways.iter().chain(&outcome.slow);
     let mut table = Table::headed("", ways().map(|way| way.direction.clone()));
     let Offered { shape, transport, .. } = &outcome.offered;
     let is_said = |name: &str| match name {
         BLOCKED_ROW => transport.is_stream() && shape.has_packets(),
-        "reordered" | "duplicated" | "corrupt or misrouted" | "payload Gbit/s" => {
-            shape.has_packets()
-        }
+        "reordered" | "duplicated" | "corrupt or misrouted" | "payload" => shape.has_packets(),
         _ => true,
     };
     for (name, cell) in rows.into_iter().filter(|(name, _)| is_said(name)) {

@@ -2,7 +2,7 @@
 
 use super::{
     html::{Figures, Page},
-    number::{bytes, known, latency_cells, short, tick_short, tick_time, time_us},
+    number::{bits, bytes, known, latency_cells, short, tick_short, tick_time, time_us},
     plot::{self, Mark, Plot, Point, Series},
     scale::Kind,
     table::Table,
@@ -70,7 +70,7 @@ fn answer(server: &Swept) -> String {
     let gbps = server
         .best
         .as_ref()
-        .map_or(String::new(), |best| format!(" ({:.2} Gbit/s of payload)", best.gbps));
+        .map_or(String::new(), |best| format!(" ({} of payload)", bits(best.gbps)));
     match server.answer {
         _ if server.died => format!("{name}: not held: its process ended meanwhile"),
         Answer::Found { pps } => {
@@ -81,8 +81,9 @@ fn answer(server: &Swept) -> String {
             )
         }
         Answer::AtLeast { pps } => format!(
-            "{name}: carries at least {} packets/s{gbps}: the sweep could offer no more",
-            short(pps)
+            "{name}: carries at least {} packets/s{gbps}, {}: the sweep could offer no more",
+            short(pps),
+            spread(&server.runs)
         ),
         Answer::Unsteady { least_pps, most_pps } => format!(
             "{name}: no answer: {runs} runs came to between {} and {} packets/s, further apart \
@@ -105,8 +106,10 @@ fn spread(runs: &[Limit]) -> String {
 fn figures(server: &Swept) -> Figures {
     let Some(best) = &server.best else { return Figures::new() };
     let name = |what: &str| format!("{}: {what}", server.name);
+    let least = if matches!(server.answer, Answer::AtLeast { .. }) { "at least " } else { "" };
+    let highest = |pps| format!("{least}{}", short(pps));
     let mut figures = vec![
-        (name("highest load that held, packets/s"), known(server.answer.pps(), short)),
+        (name("highest load that held, packets/s"), known(server.answer.pps(), highest)),
         (name("p99 there"), known(best.latency.map(|latency| latency.p99_us), time_us)),
     ];
     if let Some(cpu_ns) = best.cpu_ns_per_packet {

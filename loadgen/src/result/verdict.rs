@@ -93,7 +93,8 @@ fn broken(limits: &Limits, way: &WayOutcome) -> impl Iterator<Item = String> {
     let p99 =
         p99.map(|(limit, p99_ms)| format!("{name}: p99 of {p99_ms:.3} ms is above {limit} ms"));
     let silence = limits.loss_percent.or(limits.p99_ms).filter(|_| way.relayed == 0);
-    let silence = silence.map(|_| format!("{name}: nothing arrived"));
+    let what = if way.sent == 0 { "nothing was sent" } else { "nothing arrived" };
+    let silence = silence.map(|_| format!("{name}: {what}"));
     loss.into_iter().chain(p99).chain(silence)
 }
 
