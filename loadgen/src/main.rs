@@ -15,8 +15,8 @@
 //!
 //! Each imports only from those below it.
 //!
-//! It stands on `uturn::wire` and has sockets of its own: what it measures it does not share. Beside
-//! that it verifies certificates as `uturn check` does.
+//! It stands on `uturn::wire` and has sockets of its own: what it measures it does not share. It
+//! verifies certificates as `uturn check` does.
 //! Exit status: 0 when the limits held, 1 when one did not or the server ended, 2 when there is no
 //! result, 130 when somebody asked to stop; what was measured until then is reported all the same.
 
