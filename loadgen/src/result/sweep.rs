@@ -94,6 +94,8 @@ impl Answer {
         match Quartiles::of(all()).map(|runs| runs.median) {
             None => Answer::Nothing,
             Some(_) if most_pps == 0.0 => Answer::Nothing,
+            // Most runs found nothing that holds: what one of them found is no bound of anything.
+            Some(0.0) => Answer::Unsteady { least_pps, most_pps },
             Some(pps) if runs.iter().any(|run| run.is_at_least) => Answer::AtLeast { pps },
             Some(pps) if most_pps - least_pps <= AGREE * pps => Answer::Found { pps },
             Some(_) => Answer::Unsteady { least_pps, most_pps },
@@ -191,5 +193,8 @@ mod tests {
         let mut runs = runs(&[100.0, 150.0, 104.0]);
         runs[1].is_at_least = true;
         assert_eq!(Answer::of(&runs), Answer::AtLeast { pps: 104.0 });
+        (runs[0].pps, runs[2].pps) = (0.0, 0.0);
+        let nearly_nothing = Answer::Unsteady { least_pps: 0.0, most_pps: 150.0 };
+        assert_eq!(Answer::of(&runs), nearly_nothing, "two runs of three found nothing");
     }
 }

@@ -269,7 +269,7 @@ fn is_taken(wrote: io::Result<usize>) -> io::Result<bool> {
 
 /// True when the far end did not prove who it is, or does not speak TLS.
 pub(crate) fn is_tls_fault(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<ClientFault>())
+    matches!(error.get_ref(), Some(inner) if inner.is::<ClientFault>())
 }
 
 fn broken(error: rustls::Error) -> io::Error {
