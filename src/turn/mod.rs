@@ -45,7 +45,7 @@ pub use api::{
     counters::{Counters, METHODS, QuotaHit},
     effect::{Bind, Effect, ForwardedChannel, Open, Outcome, Purpose, Redeem, Socket},
     identity::{FiveTuple, ListenerId, PendingId, RelayId, WorkerIndex},
-    now::Now,
+    now::{Now, earliest},
     path::{Path, Transport},
     per_family::{Families, PerFamily},
     reason::Reason,

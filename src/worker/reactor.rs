@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use crossbeam_channel::Receiver;
 
 use super::{
-    clock::Clock,
+    clock::{self, Clock},
     data::owners::FlowOwners,
     data::sockets::{Listener, Role, Sockets},
     effects::departures::Departures,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     io::{Driver, Event, Received, SocketId, Wait},
-    turn::{ListenerId, Now, REPLY_BYTES, Server, WorkerIndex},
+    turn::{ListenerId, Now, REPLY_BYTES, Server, WorkerIndex, earliest},
 };
 
 /// How soon a message that found an inbox full is posted again.
@@ -51,6 +51,8 @@ pub struct Worker<D> {
     /// What the kernel had dropped at listening sockets that are closed.
     closed_overflow: u64,
     clock: Clock,
+    /// The time of the turn before.
+    now: Now,
     inbox: Receiver<Mail>,
 }
 
@@ -109,6 +111,7 @@ impl<D: Driver> Worker<D> {
             ends_at_ms: None,
             stopping: false,
             closed_overflow: 0,
+            now: parts.clock.now(),
             clock: parts.clock,
             inbox: parts.inbox,
         }
@@ -119,6 +122,7 @@ impl<D: Driver> Worker<D> {
     /// # Errors
     /// When the ring itself fails, which leaves nothing to serve with.
     pub(super) fn run(mut self) -> io::Result<Snapshot> {
+        self.now = self.clock.now();
         while !self.is_stopping() {
             self.turn()?;
         }
@@ -145,15 +149,18 @@ impl<D: Driver> Worker<D> {
         Ok(self.snapshot())
     }
 
-    /// One turn of the loop: one entry into the kernel, one look at the clock before and after.
+    /// One turn of the loop: one entry into the kernel, one look at the clock.
     ///
     /// # Errors
     /// When the ring itself fails.
     pub fn turn(&mut self) -> io::Result<()> {
-        let wait = self.next_wait();
-        self.driver.turn(wait)?;
+        let due_ms = self.next_deadline_ms();
+        self.driver.turn(self.wait_until(due_ms))?;
         let now = self.clock.now();
-        self.advance(now);
+        self.now = now;
+        if due_ms.is_some_and(|due_ms| due_ms <= now.mono_ms) {
+            self.advance(now);
+        }
         // Message before packets: who owns a five-tuple was posted before its client could send
         // one.
         self.read_messages(now);
@@ -211,18 +218,26 @@ impl<D: Driver> Worker<D> {
 
     /// How long the next turn may sleep where nothing arrives.
     pub fn next_wait(&self) -> Wait {
+        self.wait_until(self.next_deadline_ms())
+    }
+
+    fn wait_until(&self, due_ms: Option<u64>) -> Wait {
         if self.mailboxes.has_waiting() || self.batches.has_open() {
             return Wait::For(RETRY);
         }
         if self.has_steps() {
             return Wait::None;
         }
-        let streams_ms = self.streams.next_deadline_ms();
-        let deadlines = [self.server.next_deadline(), streams_ms, self.ends_at_ms];
-        match deadlines.into_iter().flatten().min() {
-            Some(deadline_ms) => Wait::For(self.clock.until(deadline_ms)),
+        match due_ms {
+            Some(deadline_ms) => Wait::For(clock::until(self.now, deadline_ms)),
             None => Wait::Forever,
         }
+    }
+
+    /// When something is over next, of allocations, connections, or all of it.
+    fn next_deadline_ms(&self) -> Option<u64> {
+        let streams_ms = self.streams.next_deadline_ms();
+        earliest(earliest(self.server.next_deadline(), streams_ms), self.ends_at_ms)
     }
 
     fn advance(&mut self, now: Now) {
@@ -284,6 +299,10 @@ impl<D: Driver> Worker<D> {
     }
 
     fn read_messages(&mut self, now: Now) {
+        // To find out that there is none costs less in this way, and a turn does so each time.
+        if self.inbox.is_empty() {
+            return;
+        }
         while let Ok(mail) = self.inbox.try_recv() {
             self.on_message(now, mail);
         }

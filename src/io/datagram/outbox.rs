@@ -38,6 +38,8 @@ pub struct Outbox {
     trains: Box<[SendTrain]>,
     begun: usize,
     handed_over: usize,
+    /// Some train of this batch has more than one datagram.
+    has_trains: bool,
     in_flight: usize,
     fragments: Box<[Fragment]>,
     fragments_used: usize,
@@ -55,6 +57,7 @@ impl Outbox {
             trains: vec![SendTrain::begin(SocketId(0), nobody, 0, false); TRAINS_MAX].into(),
             begun: 0,
             handed_over: 0,
+            has_trains: false,
             in_flight: 0,
             fragments: (0..PIECES_MAX).map(|_| Fragment::EMPTY).collect(),
             fragments_used: 0,
@@ -77,7 +80,7 @@ impl Outbox {
 
     /// Whether any send of this batch is of more than one datagram.
     pub(in crate::io) fn has_trains(&self) -> bool {
-        self.trains[..self.begun].iter().any(|train| train.segments > 1)
+        self.has_trains
     }
 
     pub(in crate::io) fn train(&self, index: usize) -> &SendTrain {
@@ -97,11 +100,28 @@ impl Outbox {
             if !self.has_room(cursor) {
                 return false;
             }
-            let train = self.train_for(socket, to, cursor.datagram_bytes(), segmentation);
-            counters.joined += u64::from(self.trains[train].segments > 0);
-            self.append(train, cursor);
+            counters.joined += u64::from(self.queue_part(socket, to, cursor, segmentation));
         }
         true
+    }
+
+    /// Queues what one train takes of `cursor`, for which there is room; whether that train had
+    /// been begun.
+    ///
+    /// Inlined into the loop above, which most pieces pass once, it would have everything loaded
+    /// ahead of a second pass: a hundred instructions of a packet.
+    #[inline(never)]
+    fn queue_part(
+        &mut self,
+        socket: SocketId,
+        to: SocketAddr,
+        cursor: &mut PieceCursor<'_>,
+        segmentation: &Segmentation,
+    ) -> bool {
+        let train = self.train_for(socket, to, cursor.datagram_bytes(), segmentation);
+        let is_begun = self.trains[train].segments > 0;
+        self.append(train, cursor);
+        is_begun
     }
 
     fn has_room(&self, cursor: &PieceCursor<'_>) -> bool {
@@ -137,15 +157,22 @@ impl Outbox {
     fn append(&mut self, train: usize, cursor: &mut PieceCursor<'_>) {
         let index = self.fragments_used;
         let train = &mut self.trains[train];
-        let segments = cursor.segments().min(train.room(cursor.datagram_bytes()));
+        let segments = match cursor.segments() {
+            // A train is found for one datagram at least, and to find room for more is a division.
+            1 => 1,
+            segments => segments.min(train.room(cursor.datagram_bytes())),
+        };
         train.extend(segments, cursor.datagram_bytes(), cursor.parts());
+        self.has_trains |= train.segments > 1;
         self.parts += segments * cursor.parts();
         match train.last {
             END => train.first = index as u32,
             last => self.fragments[last as usize].next = index as u32,
         }
         train.last = index as u32;
-        self.headers[index][..cursor.header().len()].copy_from_slice(cursor.header());
+        if !cursor.header().is_empty() {
+            self.headers[index][..cursor.header().len()].copy_from_slice(cursor.header());
+        }
         self.fragments[index] = cursor.split_off(segments);
         self.fragments_used += 1;
     }
@@ -210,7 +237,7 @@ impl Outbox {
     }
 
     fn start_over(&mut self) {
-        (self.begun, self.handed_over) = (0, 0);
+        (self.begun, self.handed_over, self.has_trains) = (0, 0, false);
         (self.fragments_used, self.parts) = (0, 0);
         self.gather.start_over();
         self.recent.next_batch();

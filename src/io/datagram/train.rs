@@ -49,7 +49,8 @@ impl SendTrain {
     pub(super) fn takes(&self, datagram_bytes: usize) -> bool {
         self.open
             && (1..=self.segment_bytes).contains(&datagram_bytes)
-            && self.room(datagram_bytes) > 0
+            && self.segments < TRAIN_SEGMENTS_MAX
+            && self.bytes + datagram_bytes <= TRAIN_BYTES_MAX
     }
 
     /// How many more datagrams of this size fit; a train just begun takes at least one.

@@ -40,6 +40,10 @@ impl<K: Kernel> Engine<K> {
 
     /// Arms what waits for it, unless there is no buffer to receive into.
     pub(super) fn arm_receives(&mut self) -> io::Result<()> {
+        if self.to_arm.is_empty() {
+            self.is_deaf = false;
+            return Ok(());
+        }
         let may_arm = self.kernel.may_arm();
         self.is_deaf &= may_arm == 0;
         for _ in 0..may_arm {

@@ -29,8 +29,9 @@ impl WaitPlan {
 
     /// The same, but no longer than that, if it is given.
     pub(in crate::io) fn within(self, longest: Option<Duration>) -> Self {
-        let limit = self.limit.into_iter().chain(longest).min();
-        Self { limit, ..self }
+        let Some(longest) = longest else { return self };
+        let limit = self.limit.map_or(longest, |limit| limit.min(longest));
+        Self { limit: Some(limit), ..self }
     }
 
     /// Whether it waits at all.

@@ -78,6 +78,17 @@ enum Class {
     Stream,
 }
 
+impl Class {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Receive => RECEIVE_BYTES,
+            Self::Large => LARGE_BYTES,
+            Self::Small => SMALL_BYTES,
+            Self::Stream => STREAM_BYTES,
+        }
+    }
+}
+
 /// What is received into a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::io) enum Incoming {
@@ -121,6 +132,10 @@ pub struct Pool {
 }
 
 struct Slot {
+    /// Where its buffer begins, from the base of the mapping, and how long it is.
+    start: usize,
+    bytes: u32,
+    class: Class,
     /// 0 free, [`KERNEL`] the kernel's, otherwise the number of leases.
     refs: Cell<u32>,
     /// The next free slot of the class, while this one is free.
@@ -145,10 +160,20 @@ impl Pool {
             + SMALL_COUNT as usize * SMALL_BYTES
             + STREAM_COUNT as usize * STREAM_BYTES;
         let base = map(mapped_bytes)?;
-        let slots = (0..slot_count).map(|_| Slot {
-            refs: Cell::new(0),
-            next: Cell::new(END),
-            spare_bytes: Cell::new(0),
+        let classes = [
+            (Class::Receive, receive_count),
+            (Class::Large, LARGE_COUNT),
+            (Class::Small, SMALL_COUNT),
+            (Class::Stream, STREAM_COUNT),
+        ];
+        let classes = classes.into_iter().flat_map(|(class, count)| (0..count).map(move |_| class));
+        let mut end = 0;
+        let slots = classes.map(|class| {
+            let (start, bytes) = (end, class.bytes());
+            end += bytes;
+            let bytes = bytes as u32;
+            let (refs, next, spare_bytes) = (Cell::new(0), Cell::new(END), Cell::new(0));
+            Slot { start, bytes, class, refs, next, spare_bytes }
         });
         let free = [(); 4].map(|()| FreeList { head: Cell::new(END), count: Cell::new(0) });
         let slots = slots.collect();
@@ -260,19 +285,8 @@ impl Pool {
         Some(Lease::new(Rc::clone(self), slot, HEADROOM..HEADROOM + bytes))
     }
 
-    fn class(&self, slot: u32) -> Class {
-        if slot < self.receive_count {
-            Class::Receive
-        } else if slot < self.receive_count + LARGE_COUNT {
-            Class::Large
-        } else if slot < self.first(Incoming::Stream) {
-            Class::Small
-        } else {
-            Class::Stream
-        }
-    }
-
-    /// The first buffer of a kind.
+    /// The first buffer of a kind. Receive buffers stand first, then large and small ones, then
+    /// those of streams.
     fn first(&self, incoming: Incoming) -> u32 {
         match incoming {
             Incoming::Datagrams => 0,
@@ -281,27 +295,14 @@ impl Pool {
     }
 
     fn bytes(&self, slot: u32) -> usize {
-        match self.class(slot) {
-            Class::Receive => RECEIVE_BYTES,
-            Class::Large => LARGE_BYTES,
-            Class::Small => SMALL_BYTES,
-            Class::Stream => STREAM_BYTES,
-        }
+        self.slots[slot as usize].bytes as usize
     }
 
-    /// Receive and large buffers stand first, of one size; small ones behind them, and those of
-    /// streams at the end.
     fn pointer(&self, slot: u32) -> *mut u8 {
-        assert!((slot as usize) < self.slots.len(), "slots come from this pool");
-        let big = slot.min(self.receive_count + LARGE_COUNT);
-        let small = (slot - big).min(SMALL_COUNT);
-        let stream = slot - big - small;
-        let offset = big as usize * RECEIVE_BYTES
-            + small as usize * SMALL_BYTES
-            + stream as usize * STREAM_BYTES;
-        // SAFETY: the slot exists (asserted above), so the offset lies within the mapping, whose
-        // length `new` computed from the same counts and sizes.
-        unsafe { self.base.as_ptr().add(offset) }
+        let start = self.slots[slot as usize].start;
+        // SAFETY: `new` has laid the buffers of all slots one behind the other into the mapping,
+        // whose length it computed from the same counts and sizes.
+        unsafe { self.base.as_ptr().add(start) }
     }
 
     fn take_free(&self, class: Class) -> Option<u32> {
@@ -345,7 +346,7 @@ impl Pool {
 
     fn put_free(&self, slot: u32) {
         self.shrink(slot);
-        let list = &self.free[self.class(slot) as usize];
+        let list = &self.free[self.slots[slot as usize].class as usize];
         self.slots[slot as usize].next.set(list.head.replace(slot));
         list.count.set(list.count.get() + 1);
     }

@@ -118,6 +118,7 @@ impl StreamSet {
     /// The end of a stream that has nothing under way any more.
     fn ended(&mut self, key: Key) -> Option<StreamEvent> {
         let mut stream = self.streams.remove(key)?;
+        self.acceptors_due = true;
         let (id, is_announced) = (StreamId(key.slot), stream.is_announced);
         let event = match stream.phase {
             StreamPhase::Detaching => {

@@ -36,6 +36,7 @@ impl StreamSet {
             StreamStep::AcceptsNotStopped { key } => {
                 if let Some(acceptor) = self.acceptors.at(key) {
                     acceptor.is_stopping = false;
+                    self.acceptors_due = true;
                 }
             }
         }
@@ -49,6 +50,7 @@ impl StreamSet {
     ) {
         let Some(acceptor) = self.acceptors.at(key) else { return };
         acceptor.under_way -= 1;
+        self.acceptors_due = true;
         let places = match acceptor.claim {
             Claim::Places => {
                 self.claimed -= 1;

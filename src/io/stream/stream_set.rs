@@ -43,6 +43,9 @@ pub(super) const REST: Duration = Duration::from_millis(100);
 pub(in crate::io) struct StreamSet {
     pub(super) acceptors: Numbered<Acceptor>,
     pub(super) streams: Numbered<Stream>,
+    /// Some acceptor may have accepts to begin or to end. Whatever changes that says so: there may
+    /// be thousands, and a turn that brings datagrams alone is not to look at each.
+    pub(super) acceptors_due: bool,
     /// Accepts under way that have a place each.
     pub(super) claimed: usize,
     /// Until when no connection is taken.
@@ -62,6 +65,7 @@ impl StreamSet {
         Self {
             acceptors: Numbered::new(ACCEPTORS_MAX),
             streams: Numbered::new(capacity),
+            acceptors_due: false,
             claimed: 0,
             rest_until: None,
             work: Vec::new(),
@@ -104,6 +108,9 @@ impl StreamSet {
                 self.list(key);
             }
         }
+        if self.work.is_empty() {
+            return Ok(());
+        }
         let mut work = std::mem::take(&mut self.work);
         for key in work.drain(..) {
             self.bring_on(key, kernel)?;
@@ -115,6 +122,10 @@ impl StreamSet {
     fn bring_acceptors_on(&mut self, kernel: &mut impl StreamKernel) -> io::Result<()> {
         if self.rest_until.is_some_and(|until| until <= Instant::now()) {
             self.rest_until = None;
+            self.acceptors_due = true;
+        }
+        if !std::mem::take(&mut self.acceptors_due) {
+            return Ok(());
         }
         for slot in 0..self.acceptors.ever() {
             let Some(key) = self.acceptors.key(slot) else { continue };
@@ -203,6 +214,7 @@ impl StreamSet {
         claim: Claim,
     ) -> io::Result<AcceptorId> {
         let key = self.acceptors.insert(Acceptor::new(listener, claim)?).ok_or_else(full)?;
+        self.acceptors_due = true;
         Ok(AcceptorId(key.slot))
     }
 
@@ -210,6 +222,7 @@ impl StreamSet {
         let Some(key) = self.acceptors.key(acceptor.0) else { return };
         let Some(acceptor) = self.acceptors.at(key) else { return };
         acceptor.phase = AcceptorPhase::Stopped;
+        self.acceptors_due = true;
         // Accepts that are under way hold the listener; its address is free from now on.
         let _ = SockRef::from(&*acceptor.listener).shutdown(Shutdown::Read);
         self.release_acceptor(key);

@@ -89,6 +89,9 @@ impl BufferRing {
     /// of calls into it.
     pub(super) fn publish_first(&mut self) {
         let added = self.pool.free(self.incoming) as u16;
+        if added == 0 {
+            return;
+        }
         let (head, tail) = (self.tail.wrapping_sub(self.published), self.tail.wrapping_add(added));
         let moved = added.min(self.published);
         for position in 0..moved {
@@ -99,7 +102,10 @@ impl BufferRing {
 
     /// Gives all free receive buffers to the kernel, which takes them last.
     pub(super) fn publish_last(&mut self) {
-        self.write_free(self.tail, self.pool.free(self.incoming) as u16);
+        let added = self.pool.free(self.incoming) as u16;
+        if added > 0 {
+            self.write_free(self.tail, added);
+        }
     }
 
     /// Writes `added` free buffers from `first` on, and moves the tail by as many.
@@ -109,9 +115,7 @@ impl BufferRing {
             let (place, address) = free.expect("there are as many as were counted");
             self.write(first.wrapping_add(position), place, address);
         }
-        if added > 0 {
-            self.move_tail(added);
-        }
+        self.move_tail(added);
     }
 
     /// Notes that the kernel has given one buffer back.

@@ -5,7 +5,7 @@ use crate::turn::{
     api::{
         effect::Effect,
         identity::{FiveTuple, RelayId},
-        now::Now,
+        now::{Now, earliest},
         per_family::Families,
         report::{Cause, Closed, Report},
     },
@@ -24,10 +24,10 @@ impl Server {
     /// after now while something is left that is due.
     pub fn next_deadline(&self) -> Option<u64> {
         let timers = self.timers.next_deadline_ms();
-        let recheck = self.policy_recheck.map(|_| 0);
         let reservations = self.reservations.next_deadline_ms();
         let reports = self.budget.next_deadline_ms();
-        [timers, reservations, recheck, reports].into_iter().flatten().min()
+        let recheck = self.policy_recheck.map(|_| 0);
+        earliest(earliest(timers, reservations), earliest(reports, recheck))
     }
 
     /// Ends what is over, a bounded number at a time: call it again while

@@ -103,19 +103,23 @@ pub(in crate::turn) struct Meters {
 }
 
 /// One allocation.
+///
+/// What a packet looks at stands first, in as few cache lines as it takes; what requests and
+/// operators look at comes behind.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(in crate::turn) struct Allocation {
-    pub(in crate::turn) session: SessionId,
-    pub(in crate::turn) path: Path,
-    pub(in crate::turn) owner: Owner,
     /// At least one while the allocation is in the table.
     pub(in crate::turn) relayed: PerFamily<RelayedAddress>,
     pub(in crate::turn) permissions: Permissions,
     pub(in crate::turn) channels: Channels,
+    pub(in crate::turn) path: Path,
     pub(in crate::turn) traffic: Traffic,
-    pub(in crate::turn) peers: PeerLog,
     /// How much more may be relayed now; untouched while there are no limits.
     pub(in crate::turn) meters: Meters,
+    pub(in crate::turn) session: SessionId,
+    pub(in crate::turn) owner: Owner,
+    pub(in crate::turn) peers: PeerLog,
     /// Those of a TCP allocation; `None` for one that relays datagrams.
     pub(in crate::turn) connections: Option<Box<Connections>>,
     /// What was said with [`crate::turn::Effect::Forward`], in the order of channel numbers.

@@ -149,6 +149,12 @@ impl Permissions {
 }
 
 fn place(sorted: &[Permission], peer: IpAddr) -> Result<usize, usize> {
+    // Most allocations have one: to compare it costs a fifth of a search.
+    if let Some(first) = sorted.first()
+        && first.peer == peer
+    {
+        return Ok(0);
+    }
     sorted.binary_search_by(|permission| permission.peer.cmp(&peer))
 }
 

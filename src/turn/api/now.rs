@@ -12,3 +12,25 @@ pub struct Now {
     /// Seconds since 1970-01-01 00:00 UTC.
     pub unix_s: u64,
 }
+
+/// The earlier of two deadlines, where there is one.
+pub const fn earliest(one_ms: Option<u64>, other_ms: Option<u64>) -> Option<u64> {
+    match (one_ms, other_ms) {
+        (Some(one), Some(other)) if other < one => Some(other),
+        (Some(one), _) => Some(one),
+        (None, other) => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_deadline_is_later_than_any() {
+        assert_eq!(earliest(Some(3), Some(2)), Some(2));
+        assert_eq!(earliest(Some(2), Some(3)), Some(2));
+        assert_eq!((earliest(Some(3), None), earliest(None, Some(3))), (Some(3), Some(3)));
+        assert_eq!(earliest(None, None), None);
+    }
+}

@@ -56,6 +56,10 @@ impl<D: Driver> Worker<D> {
     pub(in crate::worker) fn receive_train(&mut self, now: Now, path: Path, train: LeasedTrain) {
         let LeasedTrain { lease: whole, payload, segment_bytes } = train;
         let step = segment_bytes.max(1);
+        if payload.len() <= step {
+            self.receive_run(now, path, Run { lease: whole, first: payload, frames: 1 });
+            return;
+        }
         let mut begin = payload.start;
         loop {
             let frames = wire::run(&whole.buffer()[begin..payload.end], step);

@@ -129,6 +129,8 @@ pub(in crate::worker) struct Mailboxes {
     /// [`WAITING_MESSAGES`] for a worker, and beyond them the answers to the Allocates that wait
     /// there, or the commands of the control thread: both are few.
     waiting: Vec<VecDeque<Mail>>,
+    /// All of them: a turn that finds none looks at no queue.
+    waiting_messages: usize,
     /// Claims dropped because too many messages waited.
     claims_dropped: u64,
 }
@@ -137,7 +139,7 @@ impl Mailboxes {
     /// The mailboxes as one worker sees them; `addresses` are those of all workers, by index.
     pub(in crate::worker) fn new(worker: WorkerIndex, addresses: Vec<Address>) -> Mailboxes {
         let waiting = addresses.iter().map(|_| VecDeque::new()).collect();
-        Mailboxes { worker, addresses, waiting, claims_dropped: 0 }
+        Mailboxes { worker, addresses, waiting, waiting_messages: 0, claims_dropped: 0 }
     }
 
     /// The mailboxes as the control thread sees them: it has the index after the last worker's.
@@ -173,6 +175,7 @@ impl Mailboxes {
             return;
         }
         waiting.push_back(message);
+        self.waiting_messages += 1;
         self.deliver(to);
     }
 
@@ -183,12 +186,14 @@ impl Mailboxes {
 
     /// True when a message waits for room in an inbox.
     pub(in crate::worker) fn has_waiting(&self) -> bool {
-        self.waiting.iter().any(|waiting| !waiting.is_empty())
+        self.waiting_messages > 0
     }
 
     /// Tries the waiting messages once more.
     pub(in crate::worker) fn retry(&mut self) {
-        self.workers().for_each(|worker| self.deliver(worker));
+        if self.has_waiting() {
+            self.workers().for_each(|worker| self.deliver(worker));
+        }
     }
 
     /// Posts what waits for a worker, as far as there is room.
@@ -197,10 +202,9 @@ impl Mailboxes {
         let (address, waiting) = (&self.addresses[index], &mut self.waiting[index]);
         while let Some(message) = waiting.pop_front() {
             match address.post(message) {
-                Ok(()) => {}
-                Err(TrySendError::Full(message)) => return waiting.push_front(message),
                 // A worker that has ended has no sockets any more.
-                Err(TrySendError::Disconnected(_)) => {}
+                Ok(()) | Err(TrySendError::Disconnected(_)) => self.waiting_messages -= 1,
+                Err(TrySendError::Full(message)) => return waiting.push_front(message),
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::worker::stream::{
 use crate::{
     io::StreamId,
     stream::{HangUp, Intake, QueueMemory, Then, limits::MOST_RAW_BYTES},
-    turn::{ConnectionId, FiveTuple},
+    turn::{ConnectionId, FiveTuple, earliest},
 };
 
 /// Connections of a worker that have shown no credentials: one in so many of all there may be.
@@ -425,7 +425,7 @@ impl StreamTable {
 
     /// When some connection is to be looked at.
     pub(in crate::worker) fn next_deadline_ms(&self) -> Option<u64> {
-        self.deadlines.next_ms().into_iter().chain(self.refusals.due_ms()).min()
+        earliest(self.deadlines.next_ms(), self.refusals.due_ms())
     }
 
     /// No client is connected.
