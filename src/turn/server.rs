@@ -185,7 +185,7 @@ impl Server {
         admitted: Option<Admitted>,
         reply: &mut [u8],
     ) -> Verdict {
-        if header.class != Class::Request || !self.is_answered(header.method) {
+        if header.class != Class::Request || !self.is_answered(path, header.method) {
             return Verdict::Drop(Reason::BadAttributes);
         }
         if let Err(reason) = self.may_answer(path) {
@@ -211,7 +211,7 @@ impl Server {
         admitted: Option<Admitted>,
         reply: &mut [u8],
     ) -> Verdict {
-        if !self.is_answered(message.method()) && !self.is_refused_connect(now, path, message) {
+        if !self.is_answered(path, message.method()) {
             return Verdict::Drop(Reason::UnknownMethod);
         }
         if let Err(reason) = self.may_answer(path) {
@@ -243,27 +243,20 @@ impl Server {
     }
 
     /// The methods whose requests are answered; any other is silently discarded (RFC 8489 §6.3).
-    fn is_answered(&self, method: Method) -> bool {
+    /// Those of RFC 6062 are none of a datagram's while they are off. On a stream they are 403 then:
+    /// they may have been on a moment ago.
+    fn is_answered(&self, path: Path, method: Method) -> bool {
         match method {
             Method::Binding
             | Method::Allocate
             | Method::Refresh
             | Method::CreatePermission
             | Method::ChannelBind => true,
-            Method::Connect | Method::ConnectionBind => self.settings.tcp_relay,
+            Method::Connect | Method::ConnectionBind => {
+                self.settings.tcp_relay || path.transport.is_stream()
+            }
             Method::Send | Method::Data | Method::ConnectionAttempt | Method::Unknown(_) => false,
         }
-    }
-
-    /// Whether somebody asks an allocation for a connection that has had some, and gets none since
-    /// the settings have changed: its client hears 403 instead of nothing.
-    fn is_refused_connect(&mut self, now: Now, path: Path, message: &Message<'_>) -> bool {
-        if message.method() != Method::Connect {
-            return false;
-        }
-        let known = self.live_allocation(now, path.flow);
-        let allocation = known.and_then(|id| self.allocations.at(id));
-        allocation.is_some_and(|allocation| allocation.connections.is_some())
     }
 
     /// Two servers must not be able to send each other answers for ever, and nobody can be answered

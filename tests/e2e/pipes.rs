@@ -218,10 +218,9 @@ fn without_the_key_there_is_none_of_it() {
     let relay = Relay::start();
     let mut client = Client::over_tcp(relay.v4());
     assert_eq!(client.fail(allocate_tcp()), 442);
-    client.challenge();
-    let request = client.sign(connect(relay.v4()));
-    client.send(&request);
-    client.expect_silence();
+    for request in [connect(relay.v4()), bind(7)] {
+        assert_eq!(client.fail(request), 403);
+    }
 }
 
 #[test]

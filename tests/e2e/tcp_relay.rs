@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::client::Client;
 use crate::http::{scrape, showing};
 use crate::link::Link;
-use crate::relay::{LOOPBACK4, Relay, Setup};
+use crate::machine::Folder;
+use crate::relay::{LOOPBACK4, PASSWORD, Relay, Setup, USER};
 use crate::stun::{Answer, Builder, Class, attribute, method};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -186,19 +187,39 @@ fn it_is_off_unless_it_is_asked_for() {
     assert_eq!(client.fail(allocate()), 442);
     let request =
         Builder::request(method::CONNECTION_BIND).attribute(attribute::CONNECTION_ID, &[0; 4]);
-    let request = client.sign(request);
-    client.send(&request);
-    client.expect_silence();
+    assert_eq!(client.fail(request), 403);
     client.allocate();
 }
 
 #[test]
-fn nobody_connects_to_the_metrics_or_to_the_server_itself_whatever_is_allowed() {
-    let (relay, metrics) = showing(Setup::new().with(&["--tcp-relay", "on"]));
+fn nobody_connects_to_what_the_server_serves_or_to_its_web_backend_whatever_is_allowed() {
+    let (_web, backend) = listener();
+    let words = ["--tcp-relay", "on", "--web-backend", &backend.to_string()];
+    let (relay, metrics) = showing(Setup::new().with(&words));
     let (mut client, _) = client(&relay);
-    for peer in [metrics, relay.v4()] {
+    for peer in [metrics, relay.v4(), backend] {
         assert_eq!(client.fail(to(peer)), 403, "{peer}");
     }
+}
+
+// The allocation and its connections live on; what is new is refused, and says so.
+#[test]
+fn a_request_for_a_connection_after_a_reload_that_allows_none_is_403() {
+    let folder = Folder::new();
+    let user = format!("user = ['{USER}:{PASSWORD}']\n");
+    let file = folder.write("uturn.toml", &(user.clone() + "tcp-relay = true\n"));
+    let relay = Setup::of_nobody().with(&["--config", &file]).start();
+    let (mut control, _) = client(&relay);
+    let (listener, peer) = listener();
+    let id = id(&connect(&mut control, peer));
+    accept(&listener);
+    folder.write("uturn.toml", &user);
+    relay.process.signal(libc::SIGHUP);
+    relay.process.wait_until_it_logs("configuration read again", 1);
+    let bind = Builder::request(method::CONNECTION_BIND).attribute(attribute::CONNECTION_ID, &id);
+    assert_eq!(Client::over_tcp(relay.v4()).fail(bind), 403);
+    assert_eq!(control.fail(to(peer)), 403);
+    control.refresh(600);
 }
 
 // Far sides have half of the places.

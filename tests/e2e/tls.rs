@@ -10,6 +10,7 @@ use crate::http::{scrape, showing};
 use crate::link::Link;
 use crate::machine::{Folder, Ports};
 use crate::relay::{LOOPBACK4, PASSWORD, Process, REALM, Relay, Setup, USER, command};
+use crate::stun::{Builder, attribute, method};
 
 const TAKEN: &str = "certificate taken";
 const STAYS: &str = "the certificates stay as they were";
@@ -164,6 +165,22 @@ fn a_server_does_not_start_with_a_certificate_of_no_use_and_says_why() {
     assert!(said.contains("old.pem") && said.contains("expired on 2020-01-01"), "{said}");
     let remedy = "renew it, or take tls-certificate and tls-key out of the configuration";
     assert!(said.contains(remedy), "{said}");
+}
+
+// Nobody comes from a relay to where the server takes TLS, whatever is allowed.
+#[test]
+fn a_tcp_relay_leads_nowhere_in_the_server_itself() {
+    let folder = Folder::new();
+    let pair = pair(&folder, "a", "turn.example.org", 4000);
+    let arguments = [&["--tcp-relay", "on"][..], &pair.arguments()].concat();
+    let relay = TlsRelay::start(&arguments);
+    let mut client = client(relay.tls, "turn.example.org", &pair);
+    client.succeed(
+        Builder::request(method::ALLOCATE).attribute(attribute::REQUESTED_TRANSPORT, &[6, 0, 0, 0]),
+    );
+    for own in [relay.tls, relay.relay.v4()] {
+        assert_eq!(client.fail(Builder::request(method::CONNECT).peer(own)), 403, "{own}");
+    }
 }
 
 #[test]

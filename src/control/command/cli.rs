@@ -119,8 +119,9 @@ fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
                 for unknown in environment::unknown() {
                     eprintln!("uturn: {}", escape::text(&unknown));
                 }
-                for exposure in &config.exposed {
-                    eprintln!("uturn: {}", escape::text(&exposure.to_string()));
+                let exposed = config.exposed.iter().map(ToString::to_string);
+                for line in exposed.chain(config.idle_keys()) {
+                    eprintln!("uturn: {}", escape::text(&line));
                 }
                 let said = say(&escape::lines(&with_sources(&config.summary())));
                 match tls::load::load(&config.tls_files(), SystemTime::now()) {

@@ -11,11 +11,12 @@ use super::alternates::{self, FoundAlternates};
 use super::file::exposure::Exposure;
 use super::file::users::UsersFile;
 use super::machine::Machine;
-use super::schema::Values;
+use super::schema::{self, Values};
 use super::value::address::is_private;
 use super::value::credential::User;
 use super::value::path::FilePath;
 use crate::turn::RelayAddress;
+use crate::worker::WebPlace;
 
 /// Everything the server was told, resolved.
 #[derive(Clone, Debug)]
@@ -103,11 +104,13 @@ impl Config {
     }
 
     /// Names everything that leads to this machine: its own addresses, what it listens on even if
-    /// an interface has it only later, and what it is called on the other side of a NAT.
+    /// an interface has it only later, and what it is called on the other side of a NAT. The web
+    /// backend's is one, wherever that is: it trusts what comes from this machine.
     pub fn own(&self) -> Vec<IpNet> {
-        let sockets = self.listen.iter().map(SocketAddr::ip);
+        let sockets = self.listen.iter().chain(&self.listen_tls).map(SocketAddr::ip);
         let relays = self.relays.iter().flat_map(|relay| [relay.local, relay.advertised]);
-        let named = sockets.chain(relays).map(IpNet::from);
+        let backend = self.web_backend().map(|socket| socket.ip());
+        let named = sockets.chain(relays).chain(backend).map(IpNet::from);
         self.local.iter().copied().chain(named).collect()
     }
 
@@ -122,23 +125,54 @@ impl Config {
         sockets
     }
 
-    /// Names where this process serves numbers: one that listens on all addresses is at every one
-    /// of this machine.
+    /// Names where this process serves TLS clients and numbers, and its web backend: what listens on
+    /// all addresses, or on one that never leaves the machine and perhaps on all, is at every one of
+    /// this machine.
     pub fn own_services(&self) -> Vec<(IpNet, u16)> {
-        let mut services = Vec::new();
-        for socket in &self.metrics {
-            if !socket.ip().is_unspecified() {
-                services.push((IpNet::from(socket.ip()), socket.port()));
-                continue;
+        let advertised = self.relays.iter().flat_map(|relay| {
+            let here = self.listen_tls.iter().filter(|socket| socket.ip() == relay.local);
+            here.map(|socket| SocketAddr::new(relay.advertised, socket.port()))
+        });
+        let sockets = self.listen_tls.iter().chain(&self.metrics).copied();
+        let sockets = sockets.chain(advertised).chain(self.web_backend());
+        let loopback = [
+            IpNet::new_assert(Ipv4Addr::new(127, 0, 0, 0).into(), 8),
+            IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST)),
+        ];
+        let everywhere: Vec<IpNet> = self.own().into_iter().chain(loopback).collect();
+        let at = |socket: SocketAddr| {
+            let is_everywhere = socket.ip().is_unspecified() || socket.ip().is_loopback();
+            let nets = if is_everywhere { everywhere.clone() } else { vec![socket.ip().into()] };
+            nets.into_iter().map(move |net| (net, socket.port()))
+        };
+        sockets.flat_map(at).collect()
+    }
+
+    /// The web backend, unless it is none or a unix socket.
+    fn web_backend(&self) -> Option<SocketAddr> {
+        match &self.values.web_backend.as_ref()?.0 {
+            WebPlace::Tcp(socket) => {
+                Some(SocketAddr::new(socket.ip().to_canonical(), socket.port()))
             }
-            let loopback = [
-                IpNet::new_assert(Ipv4Addr::new(127, 0, 0, 0).into(), 8),
-                IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST)),
-            ];
-            let own = self.own().into_iter().chain(loopback);
-            services.extend(own.map(|net| (net, socket.port())));
+            WebPlace::Unix(_) => None,
         }
-        services
+    }
+
+    /// Says which of the keys about connections do nothing, since none is taken.
+    pub fn idle_keys(&self) -> Option<String> {
+        let Values { tcp, tcp_relay, proxy_from, web_backend, .. } = &self.values;
+        if tcp.0 || !self.listen_tls.is_empty() {
+            return None;
+        }
+        let keys = [
+            (&schema::TCP_RELAY, tcp_relay.0),
+            (&schema::PROXY_FROM, !proxy_from.is_empty()),
+            (&schema::WEB_BACKEND, web_backend.is_some()),
+        ];
+        let set = keys.into_iter().filter(|(_, is_set)| *is_set);
+        let names: Vec<&str> = set.map(|(key, _)| key.name).collect();
+        let why = "tcp is off, and there is no TLS without tls-certificate";
+        (!names.is_empty()).then(|| format!("without effect: {}: {why}", names.join(", ")))
     }
 
     /// Names the advertised relay addresses that no peer on the Internet can reach.

@@ -68,6 +68,7 @@ pub fn serve(config: Config, origin: Origin) -> ExitCode {
     };
     memory::settle(config.values.core_dumps.0);
     config.exposed.iter().for_each(|exposure| warn!("{exposure}"));
+    config.idle_keys().iter().for_each(|idle| warn!("{idle}"));
     environment::unknown().iter().for_each(|unknown| warn!("{unknown}"));
     let status = try_serve(config, origin, level).unwrap_or_else(|error| {
         error!("the server cannot start: {error}");

@@ -33,10 +33,10 @@ use crate::wire::{ErrorCode, Family, Fingerprint, Message};
 impl Server {
     /// Answers a Connect request that cannot succeed, or lets it wait for its connection.
     pub(in crate::turn) fn connect(&mut self, request: &Request<'_>) -> Result<Answer, Refused> {
-        let owner = self.own_allocation(request)?;
         if !self.settings.tcp_relay {
             return Err(Refused(ErrorCode::Forbidden));
         }
+        let owner = self.own_allocation(request)?;
         let peer = peer(request.message)?;
         let relay = self.connecting_relay(owner, peer, request.now)?;
         let to = self.permit_connection(peer, relay)?;

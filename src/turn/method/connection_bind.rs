@@ -33,11 +33,14 @@ impl Server {
         self.from_client(now, path, request, 1, reply)
     }
 
-    /// Answers a ConnectionBind request.
+    /// Answers a ConnectionBind request; with 403 where the settings have come to allow none.
     pub(in crate::turn) fn connection_bind(
         &mut self,
         request: &Request<'_>,
     ) -> Result<Answer, Refused> {
+        if !self.settings.tcp_relay {
+            return Err(Refused(ErrorCode::Forbidden));
+        }
         let Request { now, path, message, authenticated } = request;
         let is_fresh = path.transport.is_stream()
             && self.live_allocation(*now, path.flow).is_none()
@@ -70,6 +73,7 @@ impl Server {
     ) -> Option<WorkerIndex> {
         let is_fresh = message.method() == Method::ConnectionBind
             && path.transport.is_stream()
+            && self.settings.tcp_relay
             && message.has_integrity()
             && !self.stream_strangers.is_settled(path.flow)
             && self.allocations.find(path.flow).is_none()

@@ -112,6 +112,7 @@ impl Reload {
         let is_current = Arc::ptr_eq(&reread.base, &self.holds);
         if is_current {
             reread.exposed.iter().for_each(|exposure| warn!("{exposure}"));
+            reread.holds.idle_keys().iter().for_each(|idle| warn!("{idle}"));
             self.holds = Arc::clone(&reread.holds);
             self.level.set(self.holds.values.log);
         }

@@ -282,6 +282,8 @@ fn credentials(config: &Config, realm: &str) -> Credentials {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use clap::Parser;
 
     use super::{
@@ -289,7 +291,7 @@ mod tests {
         settings,
     };
     use crate::control::config::{Config, Machine, Options};
-    use crate::turn::Judgement;
+    use crate::turn::{Judgement, Settings};
 
     /// Four workers with 16,384 relay ports, and metrics on one address.
     fn four_workers() -> Config {
@@ -359,6 +361,30 @@ mod tests {
         }
         let other = settings.policy.judge("8.8.8.9".parse().unwrap());
         assert_eq!(other, Judgement::Allowed);
+    }
+
+    // It trusts this machine, and what a client sends through a relay comes from here.
+    #[test]
+    fn no_client_reaches_the_web_backend() {
+        let machine = Machine::with(&["10.0.0.5"]);
+        let words = "--external-ip=8.8.8.8 --allow-peers=127.0.0.0/8 --web-backend=";
+        let settings = |backend: &str| {
+            settings(&config(&format!("{words}{backend}"), &machine), nonces().unwrap())
+        };
+        let elsewhere = settings("9.9.9.9:8443");
+        let judgement = elsewhere.policy.judge("9.9.9.9".parse().unwrap());
+        assert_eq!(judgement, Judgement::DeniedByDefault);
+        let is_named = |settings: &Settings, socket: &str| {
+            let socket: SocketAddr = socket.parse().unwrap();
+            let services = settings.own_services.iter();
+            services.filter(|(net, _)| net.contains(&socket.ip())).any(|it| it.1 == socket.port())
+        };
+        assert!(is_named(&elsewhere, "9.9.9.9:8443") && !is_named(&elsewhere, "9.9.9.9:8444"));
+        let here = settings("[::ffff:127.0.0.1]:8443");
+        for name in ["127.0.0.1", "127.0.0.2", "10.0.0.5", "8.8.8.8", "[::1]"] {
+            assert!(is_named(&here, &format!("{name}:8443")), "{name}");
+        }
+        assert!(!is_named(&here, "127.0.0.1:8444"));
     }
 
     // Two servers that answer each other would do so for ever.

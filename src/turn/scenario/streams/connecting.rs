@@ -1,9 +1,12 @@
 //! Connections to peers and from them (RFC 6062 §5.2, §5.3).
 
-use super::{ANN, BOB, tcp_world};
+use super::{ANN, BOB, DATA, tcp_world};
 use crate::turn::allocation::connections::CONNECTIONS;
 use crate::turn::api::{
-    connection::NotConnected, counters::QuotaHit, reason::Reason, settings::Settings,
+    connection::{ConnectionId, NotConnected},
+    counters::QuotaHit,
+    reason::Reason,
+    settings::Settings,
     verdict::Verdict,
 };
 use crate::turn::policy::PeerPolicy;
@@ -123,7 +126,7 @@ fn a_second_connect_to_a_peer_is_446_as_long_as_there_is_the_first() {
     refused(&mut world);
     let id = world.connected(Ok(())).unwrap();
     refused(&mut world);
-    world.bind_connection(super::DATA, id).expect_success();
+    world.bind_connection(DATA, id).expect_success();
     refused(&mut world);
     assert_eq!(world.connect(ANN, "9.9.9.9:7001").verdict, Verdict::Pending, "another port");
     world.connection_closed(id);
@@ -246,7 +249,7 @@ fn a_connection_that_nobody_binds_is_closed_after_30_seconds() {
     assert_eq!(world.streams.closed, both);
     assert_eq!(world.counters().connections_live, 0);
     for late in [from, to] {
-        world.bind_connection(super::DATA, late).expect_error(ErrorCode::BadRequest);
+        world.bind_connection(DATA, late).expect_error(ErrorCode::BadRequest);
     }
 }
 
@@ -259,7 +262,7 @@ fn a_connection_is_not_bound_between_its_end_and_the_timer() {
     let id = world.at_ms(500).peer_connects(relayed, PEER).unwrap();
     world.at_ms(30_500);
     assert!(world.streams.closed.is_empty());
-    world.bind_connection(super::DATA, id).expect_error(ErrorCode::BadRequest);
+    world.bind_connection(DATA, id).expect_error(ErrorCode::BadRequest);
     world.at(31);
     assert_eq!(world.streams.closed, [(0, id)]);
 }
@@ -273,7 +276,7 @@ fn a_waiting_connection_that_ends_is_forgotten() {
     assert_eq!(world.counters().connections_live, 0);
     world.at(40);
     assert!(world.streams.closed.is_empty(), "it is not closed twice");
-    world.bind_connection(super::DATA, id).expect_error(ErrorCode::BadRequest);
+    world.bind_connection(DATA, id).expect_error(ErrorCode::BadRequest);
 }
 
 // Two clients of one server: the connection goes to what the other relay is bound to, and comes
@@ -322,11 +325,15 @@ fn a_tcp_relay_does_not_talk_to_its_own_server() {
 
 // A reload that turns TCP relays off.
 #[test]
-fn where_there_are_no_new_connections_any_more_a_connect_is_403_and_only_of_an_allocation() {
+fn where_there_are_no_new_connections_any_more_a_request_for_one_is_403_and_only_on_a_stream() {
     let mut world = allocated();
     world.reconfigure(|settings| settings.tcp_relay = false);
     world.connect(ANN, PEER).expect_error(ErrorCode::Forbidden);
-    world.connect(BOB, PEER).expect_drop(Reason::UnknownMethod);
+    world.connect(BOB, PEER).expect_error(ErrorCode::Forbidden);
+    world.bind_connection(DATA, ConnectionId(7)).expect_error(ErrorCode::Forbidden);
+    let on_udp = Client::ANN.at("198.51.100.9:5000");
+    world.connect(on_udp, PEER).expect_drop(Reason::UnknownMethod);
+    world.bind_connection(on_udp, ConnectionId(7)).expect_drop(Reason::UnknownMethod);
     world.reconfigure(|settings| settings.tcp_relay = true);
     assert_eq!(world.connect(ANN, PEER).verdict, Verdict::Pending);
 }

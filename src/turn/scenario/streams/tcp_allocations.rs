@@ -175,7 +175,7 @@ fn what_lives_lives_on_without_new_connections_when_tcp_is_switched_off() {
     world.reconfigure(|_| {}).wait_ms(1000);
     world.allocate_tcp(BOB).expect_error(ErrorCode::UnsupportedTransport);
     world.connect(ANN, "9.9.9.8:1").expect_error(ErrorCode::Forbidden);
-    world.bind_connection(DATA, bound).expect_drop(Reason::UnknownMethod);
+    world.bind_connection(DATA, bound).expect_error(ErrorCode::Forbidden);
     assert_eq!(world.peer_connects(relayed, PEER), Err(Reason::NoRelay));
     world.refresh(ANN, 600).expect_success();
     assert!(world.streams.closed.is_empty());
