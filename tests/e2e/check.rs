@@ -230,6 +230,22 @@ fn each_fault_of_a_connection_is_named_with_its_remedy() {
     }
 }
 
+// Nothing answers whoever comes from a balancer's address without the balancer's header.
+#[test]
+fn a_machine_that_proxy_from_covers_is_told_so() {
+    let user = format!("{USER}:{PASSWORD}");
+    let relay = Setup::new().with(&["--proxy-from", "127.0.0.0/8"]).start();
+    let folder = Folder::new();
+    let listen = relay.v4();
+    let file = format!("listen = ['{listen}']\nproxy-from = ['127.0.0.0/8']\nuser = ['{user}']\n");
+    let file = folder.write("uturn.toml", &file);
+    let mut command = command();
+    command.args(["check", "--timeout", "1", "--config", &file]);
+    let output = command.output().expect("it runs");
+    assert_fails(&output, &["over tcp", "binding failed", "proxy-from = \"127.0.0.0/8\" covers"]);
+    assert!(text(&output).contains("everything works"), "over UDP: {}", text(&output));
+}
+
 #[test]
 fn without_a_user_only_the_way_to_the_server_is_tried() {
     let relay = Setup::new().start();

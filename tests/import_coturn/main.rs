@@ -46,7 +46,7 @@ impl Drop for Folder {
 #[test]
 fn samples_come_out_as_they_stand_beside_them() {
     let folder = Folder::new("import-samples");
-    for name in ["node", "users", "homeserver", "meeting", "edited"] {
+    for name in ["node", "users", "homeserver", "meeting", "edited", "balanced"] {
         let output = uturn(&["import-coturn", &format!("{name}.conf")]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         for (extension, made) in [("toml", &output.stdout), ("notes", &output.stderr)] {

@@ -166,7 +166,10 @@ pub(crate) fn establish<'a>(
         while !waiting.is_empty() {
             for connection in &waiting {
                 let link = Link::Stream((*connection).clone());
-                link.receive(&mut inbox, &mut frames).map_err(|error| fault(server, &error))?;
+                link.receive(&mut inbox, &mut frames).map_err(|error| {
+                    let works = connections.iter().filter(|it| it.is_established()).count();
+                    fault(server, &error, works, connections.len())
+                })?;
             }
             waiting.retain(|connection| !connection.is_established());
             if stop::is_asked() {
@@ -182,13 +185,12 @@ pub(crate) fn establish<'a>(
     Ok(())
 }
 
-/// Why nothing can be had from a server, as a line an operator can act on.
-pub(crate) fn fault(server: SocketAddr, error: &io::Error) -> Fault {
+/// Why a server gives nothing on one of so many connections, as a line an operator can act on; so
+/// many others work. All come from one address or a few, which servers take a bounded number of.
+pub(crate) fn fault(server: SocketAddr, error: &io::Error, works: usize, of: usize) -> Fault {
     let text = match error.kind() {
         io::ErrorKind::ConnectionRefused => return Fault::Closed(server),
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-            format!("{server} closed the connection: does it speak this --transport on that port?")
-        }
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => closed(server, works, of),
         io::ErrorKind::InvalidData => {
             let text = error.to_string();
             let hint = if text.contains("the certificate") { CERTIFICATE_HINT } else { "" };
@@ -198,4 +200,38 @@ pub(crate) fn fault(server: SocketAddr, error: &io::Error) -> Fault {
         kind => return Fault::io("talk to the server", io::Error::from(kind)),
     };
     Fault::Refused { text, answered: false }
+}
+
+fn closed(server: SocketAddr, works: usize, of: usize) -> String {
+    let speaks = "does it speak this --transport on that port?";
+    let limits = "it limits connections of one address? (uturn: raise strangers-per-source and \
+                  streams-per-source, and set connects-per-source = 0)";
+    match (works, of) {
+        (0, 0 | 1) => format!("{server} closed the connection: {speaks}"),
+        (0, _) => format!("{server} closed one of {of} connections: {speaks} Or {limits}"),
+        _ => format!("{server} closed one of {of} connections, and {works} work: {limits}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(works: usize, of: usize) -> String {
+        let server = SocketAddr::from(([192, 0, 2, 1], 3478));
+        match fault(server, &io::ErrorKind::ConnectionReset.into(), works, of) {
+            Fault::Refused { text, .. } => text,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_server_that_takes_some_connections_and_not_all_is_said_to_limit_them() {
+        assert!(!told(0, 1).contains("limits"));
+        assert!(told(0, 1).contains("--transport"));
+        assert!(told(0, 99).contains("--transport") && told(0, 99).contains("limits"));
+        let some = told(32, 99);
+        assert!(some.contains("one of 99 connections, and 32 work"), "{some}");
+        assert!(some.contains("strangers-per-source") && !some.contains("--transport"), "{some}");
+    }
 }

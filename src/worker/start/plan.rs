@@ -129,7 +129,9 @@ pub enum SpawnError {
 impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SpawnError::Listen(listen, error) => write!(f, "cannot listen on {listen}: {error}"),
+            SpawnError::Listen(listen, error) => {
+                write!(f, "cannot listen on {listen}: {error}{}", hint(*listen, error))
+            }
             SpawnError::Steer(address, error) => {
                 write!(f, "cannot steer {address} by core, use steer = \"hash\": {error}")
             }
@@ -140,3 +142,40 @@ impl fmt::Display for SpawnError {
 }
 
 impl std::error::Error for SpawnError {}
+
+/// Ports that not everybody may have end here, unless net.ipv4.ip_unprivileged_port_start says
+/// otherwise (capabilities(7)).
+const FIRST_FREE_PORT: u16 = 1024;
+
+/// What to do about an address that cannot be had.
+fn hint(listen: Listen, error: &io::Error) -> &'static str {
+    let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+    if is_denied && listen.address.port() < FIRST_FREE_PORT {
+        "; a port below 1024 needs CAP_NET_BIND_SERVICE (systemd: \
+         AmbientCapabilities=CAP_NET_BIND_SERVICE)"
+    } else {
+        ""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(socket: &str, errno: i32) -> String {
+        let listen = Listen::streams(socket.parse().unwrap());
+        SpawnError::Listen(listen, io::Error::from_raw_os_error(errno)).to_string()
+    }
+
+    #[test]
+    fn a_low_port_that_is_denied_names_the_capability() {
+        let told_low = told("192.0.2.1:443", libc::EACCES);
+        assert!(told_low.contains("192.0.2.1:443 for TCP"), "{told_low}");
+        assert!(told_low.contains("CAP_NET_BIND_SERVICE"), "{told_low}");
+        for (socket, errno) in
+            [("192.0.2.1:443", libc::EADDRINUSE), ("192.0.2.1:3478", libc::EACCES)]
+        {
+            assert!(!told(socket, errno).contains("CAP_"), "{socket}");
+        }
+    }
+}

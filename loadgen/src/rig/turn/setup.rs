@@ -180,6 +180,7 @@ impl Crew<'_> {
     }
 
     fn broken(&self, error: &io::Error) -> Fault {
-        link::fault(self.server, error)
+        let works = self.done.iter().filter(|done| **done > 0).count();
+        link::fault(self.server, error, works, self.members.len())
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::failure::{Failure, why};
+use super::failure::{Failure, proxied, why};
 use super::link::{Link, StreamLink};
 use super::target::Target;
 use super::transport::CheckTransport;
@@ -64,7 +64,7 @@ pub(super) fn secure(
     });
     match proved {
         Ok(detail) => Ok((detail, stream)),
-        Err(trouble) => Err(unproved(&trouble, &target.name)),
+        Err(trouble) => Err(unproved(&trouble, target)),
     }
 }
 
@@ -87,7 +87,11 @@ fn described(session: &ClientSession, target: &Target<'_>) -> String {
     format!("{version}, certificate of {}, {days} left", facts.name)
 }
 
-fn unproved(trouble: &Trouble, name: &str) -> Failure {
+fn unproved(trouble: &Trouble, target: &Target<'_>) -> Failure {
+    let problem = format!("TLS with {}: {}", target.name, why(trouble));
+    if let (Trouble::Ended | Trouble::Mute, Some(network)) = (trouble, target.proxy) {
+        return Failure { problem, remedy: proxied(network) };
+    }
     let remedy = match trouble {
         Trouble::Unproved(_) => {
             "ask for the server by a name of its certificate, and name what the certificate \
@@ -98,5 +102,5 @@ fn unproved(trouble: &Trouble, name: &str) -> Failure {
         }
         _ => "look at the server's log, and for a proxy on the way",
     };
-    Failure { problem: format!("TLS with {name}: {}", why(trouble)), remedy: remedy.to_owned() }
+    Failure { problem, remedy: remedy.to_owned() }
 }

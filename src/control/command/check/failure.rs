@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
+
 use super::trouble::Trouble;
 
 /// What went wrong, and what to do.
@@ -43,6 +45,15 @@ pub(super) fn explain(request: &str, trouble: &Trouble) -> Failure {
         Trouble::Refused { code, instead } => return refused(problem, *code, *instead),
     };
     Failure { problem, remedy: remedy.to_owned() }
+}
+
+/// What to do where a connection ends because it should have begun with a PROXY header.
+pub(super) fn proxied(network: IpNet) -> String {
+    format!(
+        "proxy-from = \"{network}\" covers this machine, so the server takes what comes from here for \
+         a load balancer and waits for its PROXY header: ask the balancer (--server), try from \
+         elsewhere, or leave this machine out"
+    )
 }
 
 fn refused(problem: String, code: u16, instead: Option<SocketAddr>) -> Failure {

@@ -25,11 +25,12 @@ mod trouble;
 mod trust;
 
 use std::io::IsTerminal;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use ipnet::IpNet;
 
 use super::account::{self, SecretArgs};
 use crate::control::config::{Config, User};
@@ -109,6 +110,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<Checked, String> {
             transport: *transport,
             name: name(args, config, server)?,
             roots: &roots,
+            proxy: config.and_then(|config| proxy(config, server)),
             is_chosen: args.transport.is_some() || tried.len() > 1,
             user: user.as_ref(),
             patience: Duration::from_secs(args.timeout.into()),
@@ -138,6 +140,19 @@ fn server(
         Some(place) => place.address(port),
         None => Ok(listener.unwrap_or(SocketAddr::new(LOOPBACK, port))),
     }
+}
+
+/// The network of proxy-from that this machine is in, as a server sees it.
+fn proxy(config: &Config, server: SocketAddr) -> Option<IpNet> {
+    let any: IpAddr = match server {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // The kernel chooses the address by the route; nothing is sent.
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(server).ok()?;
+    let here = socket.local_addr().ok()?.ip().to_canonical();
+    config.values.proxy_from.iter().copied().find(|network| network.contains(&here))
 }
 
 /// Who the server has to prove to be.

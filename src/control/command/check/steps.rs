@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::client::Client;
 use super::dial;
-use super::failure::{Failure, explain, why};
+use super::failure::{Failure, explain, proxied, why};
 use super::link::Link;
 use super::target::Target;
 use super::transport::CheckTransport;
@@ -159,6 +159,9 @@ impl<'a> Trial<'a> {
             if !self.target.is_chosen {
                 remedy.push_str("; --transport tcp and --transport tls try the others");
             }
+        }
+        if let (Some(network), false) = (self.target.proxy, is_udp) {
+            remedy = proxied(network);
         }
         Failure { problem, remedy }
     }

@@ -44,6 +44,7 @@ pub(super) enum CoturnSetting {
     Prometheus,
     PrometheusAddress,
     PrometheusPort,
+    ProxyPort,
     Realm,
     RelayIp,
     RelayThreads,
@@ -92,7 +93,6 @@ const TLS: &str = "ciphers and groups are not configurable (TLS 1.2 and 1.3, mod
 const CLEAR_KEY: &str = "the key has to be a file without a password";
 const NO_TLS: &str = "TLS is 1.2 or 1.3";
 const NO_DTLS: &str = "there is no DTLS";
-const PROXY: &str = "write proxy-from by hand: every listening port takes the header";
 const NO_WEB: &str = "nothing but STUN and TURN is answered";
 const DATABASE: &str = "there is no database: write each user under `user`, each secret under \
                         `secret`";
@@ -125,7 +125,7 @@ pub(super) const KNOWN: &[Known] = &[
     carried("tls-listening-port", CoturnSetting::TlsListeningPort),
     not_needed("alt-listening-port", DISCOVERY),
     not_needed("alt-tls-listening-port", DISCOVERY),
-    lost("tcp-proxy-port", PROXY),
+    carried("tcp-proxy-port", CoturnSetting::ProxyPort),
     carried("listening-ip", CoturnSetting::ListeningIp),
     carried("aux-server", CoturnSetting::AuxServer),
     flag(not_needed("udp-self-balance", "the kernel spreads clients over the workers")),

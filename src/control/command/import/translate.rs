@@ -10,7 +10,7 @@ use super::notes::{Fate, Notes};
 use super::operation;
 use super::options::{CoturnSetting, Meaning, known};
 use super::peers;
-use super::said::{EVERYWHERE, Said, at, everywhere, port, read};
+use super::said::{EVERYWHERE, Said, at, everywhere, heard_at, port, read};
 use super::tls;
 use crate::control::config::schema;
 use crate::control::config::{ExternalIp, PortRange, Value};
@@ -73,16 +73,33 @@ fn listen(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) -> Vec<SocketAd
     }
     let auxiliary: Vec<SocketAddr> =
         said.all(CoturnSetting::AuxServer).filter_map(|word| read(word, notes)).collect();
-    let is_default = listen.is_empty() && told.is_none() && auxiliary.is_empty();
+    let proxied = proxied(said, notes);
+    let is_default =
+        listen.is_empty() && told.is_none() && auxiliary.is_empty() && proxied.is_empty();
     if listen.is_empty() {
         listen.extend(EVERYWHERE.iter().filter_map(|ip| SocketAddr::read(&at(ip, port)).ok()));
     }
     listen.extend(auxiliary);
+    listen.extend(proxied);
     let listen = once(listen);
     if !is_default {
         draft.list(&schema::LISTEN, &listen);
     }
     listen
+}
+
+/// The port that coturn's load balancers come to. Who they are it does not ask, and we do.
+fn proxied(said: &Said<'_>, notes: &mut Notes) -> Vec<SocketAddr> {
+    let Some(word) = said.last(CoturnSetting::ProxyPort, notes) else { return Vec::new() };
+    if said.has(CoturnSetting::NoTcp) {
+        notes.add(word.line, Fate::NotNeeded, &word.name, "no-tcp leaves it out");
+        return Vec::new();
+    }
+    let Some(port) = port(word, 1, notes) else { return Vec::new() };
+    let why = "listen has it; name the load balancers in proxy-from, or no PROXY header is taken \
+               (uturn takes it on every port, with TLS behind it, too, and UDP on this one)";
+    notes.add(word.line, Fate::Differs, &word.name, why);
+    heard_at(said, port).iter().filter_map(|at| SocketAddr::read(at).ok()).collect()
 }
 
 /// An external address, and the relay address behind it if it is said.
