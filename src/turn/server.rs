@@ -243,8 +243,8 @@ impl Server {
     }
 
     /// The methods whose requests are answered; any other is silently discarded (RFC 8489 §6.3).
-    /// Those of RFC 6062 are none of a datagram's while they are off. On a stream they are 403 then:
-    /// they may have been on a moment ago.
+    /// Those of RFC 6062 are none of a datagram's while they are off. On a stream they are 403
+    /// then: they may have been on a moment ago.
     fn is_answered(&self, path: Path, method: Method) -> bool {
         match method {
             Method::Binding

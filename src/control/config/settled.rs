@@ -125,9 +125,8 @@ impl Config {
         sockets
     }
 
-    /// Names where this process serves TLS clients and numbers, and its web backend: what listens on
-    /// all addresses, or on one that never leaves the machine and perhaps on all, is at every one of
-    /// this machine.
+    /// Names where this process serves TLS clients and numbers, and its web backend. What listens
+    /// on all addresses is at every one of this machine; so may be what is reached at loopback.
     pub fn own_services(&self) -> Vec<(IpNet, u16)> {
         let advertised = self.relays.iter().flat_map(|relay| {
             let here = self.listen_tls.iter().filter(|socket| socket.ip() == relay.local);
