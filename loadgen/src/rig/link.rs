@@ -168,7 +168,7 @@ pub(crate) fn establish<'a>(
                 let link = Link::Stream((*connection).clone());
                 link.receive(&mut inbox, &mut frames).map_err(|error| {
                     let works = connections.iter().filter(|it| it.is_established()).count();
-                    fault(server, &error, works, connections.len())
+                    fault_of_one(server, &error, works, connections.len())
                 })?;
             }
             waiting.retain(|connection| !connection.is_established());
@@ -185,9 +185,19 @@ pub(crate) fn establish<'a>(
     Ok(())
 }
 
-/// Why a server gives nothing on one of so many connections, as a line an operator can act on; so
-/// many others work. All come from one address or a few, which servers take a bounded number of.
-pub(crate) fn fault(server: SocketAddr, error: &io::Error, works: usize, of: usize) -> Fault {
+/// Why nothing can be had from a server, as a line an operator can act on.
+pub(crate) fn fault(server: SocketAddr, error: &io::Error) -> Fault {
+    fault_of_one(server, error, 0, 1)
+}
+
+/// The same on one of so many connections, of which so many work. All come from one address or a
+/// few, and servers take a bounded number from each.
+pub(crate) fn fault_of_one(
+    server: SocketAddr,
+    error: &io::Error,
+    works: usize,
+    of: usize,
+) -> Fault {
     let text = match error.kind() {
         io::ErrorKind::ConnectionRefused => return Fault::Closed(server),
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => closed(server, works, of),
@@ -219,7 +229,7 @@ mod tests {
 
     fn told(works: usize, of: usize) -> String {
         let server = SocketAddr::from(([192, 0, 2, 1], 3478));
-        match fault(server, &io::ErrorKind::ConnectionReset.into(), works, of) {
+        match fault_of_one(server, &io::ErrorKind::ConnectionReset.into(), works, of) {
             Fault::Refused { text, .. } => text,
             other => panic!("{other}"),
         }

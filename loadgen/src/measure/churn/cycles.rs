@@ -331,7 +331,7 @@ impl<'a> Churn<'a> {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
                 "the server closed the connection"
             }
-            _ => return Err(link::fault(self.server, error, 0, 1)),
+            _ => return Err(link::fault(self.server, error)),
         };
         self.count.failures = (self.count.failures.0 + 1, Some(text.to_owned()));
         self.release(slot);

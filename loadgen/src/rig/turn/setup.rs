@@ -181,6 +181,6 @@ impl Crew<'_> {
 
     fn broken(&self, error: &io::Error) -> Fault {
         let works = self.done.iter().filter(|done| **done > 0).count();
-        link::fault(self.server, error, works, self.members.len())
+        link::fault_of_one(self.server, error, works, self.members.len())
     }
 }
