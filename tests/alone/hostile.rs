@@ -21,10 +21,10 @@ const DATAGRAMS: usize = 50_000;
 const TOLERATED_GROWTH_BYTES: u64 = 4 << 20;
 
 /// SplitMix64: small, seeded, and the same everywhere.
-struct Chance(u64);
+pub struct Chance(u64);
 
 impl Chance {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let seed = std::env::var("UTURN_SEED").ok().and_then(|text| text.parse().ok());
         let seed =
             seed.unwrap_or_else(|| u64::from(std::process::id()) << 32 | u64::from(now_ns()));
@@ -39,7 +39,7 @@ impl Chance {
         mixed ^ mixed >> 31
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
@@ -47,11 +47,11 @@ impl Chance {
         self.next() as u8
     }
 
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| self.byte()).collect()
     }
 
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())].clone()
     }
 }
@@ -61,7 +61,7 @@ fn now_ns() -> u32 {
 }
 
 /// Breaks a datagram in one to four places.
-fn mutate(chance: &mut Chance, datagram: &mut Vec<u8>) {
+pub fn mutate(chance: &mut Chance, datagram: &mut Vec<u8>) {
     for _ in 0..=chance.below(4) {
         let at = chance.below(datagram.len() + 1);
         match chance.below(7) {

@@ -13,7 +13,7 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
-use rig::{client, http, machine, memory, relay, stun};
+use rig::{client, http, link, machine, memory, relay, stun};
 
 mod attacks;
 mod browser;
@@ -29,4 +29,5 @@ mod resident;
 mod secured;
 mod size;
 mod stamped;
+mod storms;
 mod stranger;

@@ -159,6 +159,22 @@ fn a_request_of_http_is_told_so() {
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "{answer:?}");
 }
 
+// It is over when both sides have said all: nothing is waited for.
+#[test]
+fn a_connection_whose_client_finished_before_its_answer_is_gone_with_that() {
+    let (relay, metrics) = showing(Setup::new());
+    for _ in 0..5 {
+        let mut link = Link::to(relay.v4());
+        link.write(b"GET / HTTP/1.1\r\n\r\n");
+        link.stream.shutdown(Shutdown::Write).expect("it is open");
+        assert!(link.rest(SOON).starts_with(b"HTTP/1.1 400 "));
+        let since = Instant::now();
+        while scrape(metrics)[r#"uturn_streams{worker="0"}"#] > 0.0 {
+            assert!(since.elapsed() < Duration::from_millis(1_500), "it lingers");
+        }
+    }
+}
+
 #[test]
 fn a_client_that_asks_much_at_once_and_reads_is_answered_everything() {
     let relay = Relay::start();

@@ -44,6 +44,8 @@ impl<D: Driver> Worker<D> {
         if client.is_lingering {
             return self.hang_up(now, stream, reason, HangUpHow::Close);
         }
+        // Once all is said it is not waited for again.
+        client.ends.heard = true;
         client.connection.drain(now.mono_ms, reason);
         self.leave(now, stream);
         self.streams.settle(stream);
