@@ -172,7 +172,7 @@ fn a_peer_with_a_permission_connects_and_what_it_sent_before_waits() {
     let from = peer.local_addr().expect("it is connected");
     assert_eq!(attempt.address(attribute::XOR_PEER_ADDRESS), from);
     let mut data = bound(relay.v4(), id(&attempt));
-    assert_eq!(data.link().rest(Duration::from_millis(1)), b"early");
+    assert_eq!(data.link().rest(SOON), b"early");
     data.link().write(b"answer");
     assert_eq!(exact(&mut peer, 6), b"answer");
 }

@@ -1,6 +1,7 @@
 //! The rules of the configuration, on a machine that never changes.
 
 mod faults;
+mod idle;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -312,17 +313,6 @@ fn time_may_mend_what_the_machine_lacks_and_nothing_that_was_written() {
         let remedy = settle(file, &[]).unwrap_err().remedy;
         assert_eq!(remedy, Remedy::Operator, "{file}");
     }
-}
-
-#[test]
-fn keys_about_connections_do_nothing_where_there_are_none() {
-    let idle = |file: &str| from_file(file).idle_keys().unwrap_or_default();
-    let keys = "proxy-from = '10.0.0.1'\ntcp-relay = true\n";
-    let told = idle(&format!("{keys}tcp = false\n"));
-    assert!(told.contains("tcp-relay, proxy-from: tcp is off"), "{told}");
-    assert_eq!(idle(keys), "");
-    assert_eq!(idle(&format!("{keys}tcp = false\n{PAIR}")), "");
-    assert_eq!(idle("tcp = false"), "");
 }
 
 #[test]

@@ -24,8 +24,9 @@ const LEAST: usize = 4_000;
 const SOURCES: usize = 2_000;
 /// Connections that stay open for a while.
 const STAY: usize = 500;
-/// How long a handshake may take, and a connection may say nothing.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a handshake may take, and as long again for those that wait with the kernel meanwhile:
+/// a worker takes a few steps of handshakes in a turn, and a few connections.
+const HANDSHAKE: Duration = Duration::from_secs(60);
 
 /// What one connection of a storm does.
 #[derive(Clone, Copy, Debug)]
