@@ -94,7 +94,7 @@ fn comes_through(driver: &str) -> bool {
     let lost = lost(&mut calls);
     eprintln!("{driver}: {reloads} reloads, {came} handshakes meanwhile, lost {lost:?}");
     assert!(reloads >= LEAST && came >= LEAST, "{reloads} reloads, {came} handshakes");
-    calls.iter_mut().for_each(|call| call.talk());
+    calls.iter_mut().for_each(Call::talk);
     lost == [0, 0]
 }
 

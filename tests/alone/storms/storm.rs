@@ -50,7 +50,7 @@ impl Kind {
         match self {
             Kind::Close => {}
             Kind::Reset => {
-                SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("an option")
+                SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("an option");
             }
             Kind::HelloAndStop => {
                 // It may have been refused already.
