@@ -55,7 +55,7 @@ impl Inbox {
         // SAFETY: the headers point into buffers and controls of self, which is borrowed for the
         // call, and `limit` of them were made; no timeout is given.
         let result = unsafe {
-            let flags = libc::MSG_DONTWAIT;
+            let flags = libc::MSG_DONTWAIT as _;
             libc::recvmmsg(fd, headers.as_mut_ptr(), limit as u32, flags, ptr::null_mut())
         };
         let outcome = usize::try_from(result).map_err(|_| io::Error::last_os_error());
@@ -64,7 +64,9 @@ impl Inbox {
         for (header, control) in filled.zip(&self.controls) {
             let bytes = header.msg_len as usize;
             let mut message = Message { bytes, segment_bytes: bytes.max(1), stamp_ns: None };
-            message.read(control, header.msg_hdr.msg_controllen);
+            // Types that differ between C libraries, here and below.
+            let control_bytes: usize = header.msg_hdr.msg_controllen as _;
+            message.read(control, control_bytes);
             self.messages.push(message);
         }
         self.scratch.iovecs.clear();
@@ -92,7 +94,7 @@ impl Inbox {
             header.msg_hdr.msg_iov = iovec;
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = control.as_mut_ptr().cast();
-            header.msg_hdr.msg_controllen = size_of::<Control>();
+            header.msg_hdr.msg_controllen = size_of::<Control>() as _;
             self.scratch.headers.push(header);
         }
     }

@@ -169,7 +169,8 @@ impl Outbox {
                 header.msg_hdr.msg_namelen = to.len();
             }
             header.msg_hdr.msg_iov = iovecs[message.pieces.start * views..].as_mut_ptr();
-            header.msg_hdr.msg_iovlen = message.pieces.len() * views;
+            // A type that differs between C libraries, as that of the flags below.
+            header.msg_hdr.msg_iovlen = (message.pieces.len() * views) as _;
             if message.pieces.len() > 1 {
                 header.msg_hdr.msg_control = control.as_mut_ptr().cast();
                 header.msg_hdr.msg_controllen = 24;
@@ -195,6 +196,7 @@ fn send_batch(socket: BorrowedFd<'_>, headers: &mut [libc::mmsghdr]) -> io::Resu
     let count = headers.len() as libc::c_uint;
     // SAFETY: the headers were just made from borrows of the outbox that outlive this call, which
     // reads them and writes only their lengths.
-    let result = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, flags) };
+    let result =
+        unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, flags as _) };
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
