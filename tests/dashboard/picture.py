@@ -130,6 +130,11 @@ def lines(target, scene):
         yield target.label(series["metric"]), *zip(*points)
 
 
+def ticks_across(columns):
+    """Ticks of an axis of time whose words do not touch, on a grid of 24 columns."""
+    return 2 if columns < 6 else 4 if columns < 8 else 6
+
+
 def plot(axes, panel, series):
     if panel.stacked:
         stack(axes, series)
@@ -143,7 +148,7 @@ def plot(axes, panel, series):
     axes.margins(x=0)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, panel.unit, None)))
-    axes.xaxis.set_major_locator(MaxNLocator(4 if panel.grid["w"] < 8 else 6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(ticks_across(panel.grid["w"]), integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} s"))
     axes.grid(color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
