@@ -98,10 +98,12 @@ fn a_file_that_is_not_there_is_refused() {
 #[test]
 fn bad_flags_are_refused_in_one_line_that_names_them() {
     let host = ["credentials", "--secret", "looking-glass", "--host", "http://x/"];
-    let refusals: [(&[&str], &str); 14] = [
+    let refusals: [(&[&str], &str); 16] = [
         (&["--relay-ports", "5-4"], "command line: relay-ports: 5-4 is reversed"),
         (&["--workers", "0"], "command line: workers: 0 is out of bounds"),
         (&["--workers", "many"], "command line: workers: 'many' is not a whole number"),
+        (&["--max-bps", "1Mbit"], "max-bps: '1Mbit' is not a whole number: write digits alone"),
+        (&["--max-bps", "5000000000"], "max-bps: 5000000000 is too large"),
         (&["--user", "alice"], "command line: user: there is no ':' in it"),
         (&["--listen", "nowhere"], "command line: listen: 'nowhere' is not an address"),
         (&["--deny-peers", "10.0.0.0/40"], "command line: deny-peers: '10.0.0.0/40' is not"),

@@ -32,7 +32,14 @@ pub(crate) trait Value: Clone + PartialEq + Send + Sync + 'static {
 
 impl Value for u32 {
     fn read(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| format!("'{text}' is not a whole number from 0 to {}", Self::MAX))
+        let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+        text.parse().map_err(|_| {
+            if is_number {
+                format!("{text} is too large")
+            } else {
+                format!("'{text}' is not a whole number: write digits alone")
+            }
+        })
     }
 
     fn written(&self) -> toml::Value {
