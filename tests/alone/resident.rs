@@ -1,9 +1,15 @@
-//! What a stranger's floods of the largest datagrams make resident, and that it stays bounded; and
-//! what a reload leaves resident.
+//! What a stranger's floods of the largest datagrams make resident, and his connections, and that
+//! it stays bounded; and what a reload leaves resident.
 
-use std::net::UdpSocket;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use socket2::{Domain, Socket, Type};
+
+use crate::client::{Call, Client, allocate};
+use crate::http::{scrape, showing};
 use crate::machine::Folder;
 use crate::memory::{peak_resident_bytes, resident_bytes};
 use crate::relay::Setup;
@@ -40,6 +46,46 @@ fn a_flood_of_the_largest_datagrams_leaves_little_resident() {
         eprintln!("{driver}: {} KiB more than {} KiB, at most {} KiB", kib[0], kib[1], kib[2]);
         assert!(growth < GROWTH_MAX_BYTES, "{driver}: {growth} bytes became resident");
         assert!(peak < PEAK_MAX_BYTES, "{driver}: {peak} bytes were resident at a time");
+    }
+}
+
+const CONNECTIONS: usize = 1_000;
+/// As many as a source may have.
+const OF_A_SOURCE: usize = 25;
+/// Half a buffer for each: what has come of a frame is copied out of it.
+const GROWTH_BY_CONNECTIONS_MAX_BYTES: u64 = 8 << 20;
+
+/// A connection from another source than its neighbours', with the longest frame that a stranger
+/// may send, but for the end of it.
+fn half_a_frame(number: usize, server: SocketAddr) -> TcpStream {
+    let source = [127, 82, (number / OF_A_SOURCE) as u8, 1];
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((source, 0)).into()).expect("loopback is a whole network");
+    socket.connect(&server.into()).expect("the server takes it");
+    let mut stream = TcpStream::from(socket);
+    let mut frame = allocate().attribute(0x7F00, &[7; 1_900]).bytes();
+    frame.pop();
+    stream.write_all(&frame).expect("the server reads");
+    stream
+}
+
+#[test]
+fn connections_that_say_half_of_something_leave_little_resident() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(8192), hard).expect("up to the hard limit");
+    for driver in ["uring", "portable"] {
+        let (relay, metrics) = showing(Setup::new().with(&["--io", driver, "--workers", "1"]));
+        let before = resident_bytes(relay.process.pid);
+        let held: Vec<_> = (0..CONNECTIONS).map(|n| half_a_frame(n, relay.v4())).collect();
+        // What comes after them has its turn after them.
+        Call::of(Client::over_tcp(relay.v4())).talk();
+        let strangers = scrape(metrics)[r#"uturn_streams_unauthenticated{worker="0"}"#];
+        let growth = resident_bytes(relay.process.pid).saturating_sub(before);
+        eprintln!("{driver}: {} KiB more for {strangers} connections", growth >> 10);
+        // Half a frame waits for ten seconds; on a very busy machine the first ones are gone.
+        assert!(strangers * 2.0 > CONNECTIONS as f64, "{strangers} wait");
+        assert!(growth < GROWTH_BY_CONNECTIONS_MAX_BYTES, "{driver}: {growth} bytes");
+        drop(held);
     }
 }
 
