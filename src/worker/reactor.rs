@@ -164,10 +164,12 @@ impl<D: Driver> Worker<D> {
         // Message before packets: who owns a five-tuple was posted before its client could send
         // one.
         self.read_messages(now);
+        let mut events = 0;
         while let Some(event) = self.driver.next() {
             self.on_event(now, event);
+            events += 1;
         }
-        self.step_handshakes(now);
+        self.step_handshakes(now, events);
         self.flush_streams(now);
         let may_end = |ends_at_ms| self.streams.is_empty() || ends_at_ms <= now.mono_ms;
         self.stopping = self.ends_at_ms.is_some_and(may_end);

@@ -13,9 +13,12 @@ use crate::{
     turn::{Now, Path, Verdict},
 };
 
-/// Steps of TLS handshakes in a turn. Each takes as long as relaying some hundred packets, and a
-/// storm of connections must not be heard in calls.
+/// Steps of TLS handshakes in a turn at most. Each takes as long as relaying some hundred packets,
+/// and a storm of connections must not be heard in calls: what arrives meanwhile waits for one,
+/// and for more only where the turn is long anyway.
 const STEPS_A_TURN: usize = 4;
+/// What a turn has to bring for each step beyond the first.
+const EVENTS_A_STEP: usize = 64;
 
 impl<D: Driver> Worker<D> {
     /// Takes what arrived on a connection.
@@ -35,9 +38,9 @@ impl<D: Driver> Worker<D> {
         self.take_intake(now, stream, intake, Some(lease), outcome);
     }
 
-    /// Takes waiting handshakes a step on, as many as a turn has time for.
-    pub(in crate::worker) fn step_handshakes(&mut self, now: Now) {
-        for _ in 0..STEPS_A_TURN {
+    /// Takes waiting handshakes a step on, as many as a turn that brought so much has time for.
+    pub(in crate::worker) fn step_handshakes(&mut self, now: Now, events: usize) {
+        for _ in 0..STEPS_A_TURN.min(1 + events / EVENTS_A_STEP) {
             let Some(stream) = self.streams.steps.pop_front() else { return };
             let mut intake = mem::take(&mut self.streams.intake);
             let Some(client) = self.streams.client(stream) else {
