@@ -53,6 +53,15 @@ pub struct Outcome {
     pub p99: Duration,
 }
 
+impl Outcome {
+    /// Whether calls beside an attack lost nothing that they did not lose without it, and were not
+    /// much later.
+    pub fn is_as_good_as(&self, calm: &Outcome) -> bool {
+        let may_take = calm.p99.saturating_mul(4).saturating_add(TICK);
+        self.lost <= calm.lost + calm.sent / 100 && self.p99 <= may_take
+    }
+}
+
 impl Calls {
     pub fn on(relay: &Relay, count: usize) -> Calls {
         let calls = Vec::from_iter((0..count).map(|_| Call::on(relay)));
