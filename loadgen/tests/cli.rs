@@ -343,7 +343,8 @@ fn names_and_units_are_understood() {
     let output = loadgen(&format!("{line} --server localhost:{}", relay.address.port()));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("sent") && text.contains("120"), "{text}");
+    // Not how many were sent: a busy machine sends fewer.
+    assert!(text.contains("400 packets/s, 0.3 s") && text.contains("\nlocalhost:"), "{text}");
 }
 
 #[test]
