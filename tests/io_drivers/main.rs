@@ -64,6 +64,7 @@ macro_rules! suite {
             both_ends_of_a_connection_are_told, two_listeners_are_told_apart,
             a_full_table_waits_and_goes_on,
             a_place_that_was_taken_meanwhile_costs_one_connection, a_listener_that_is_stopped_takes_nobody,
+            who_waits_at_a_listener_that_is_stopped_hears_of_it,
             a_connect_reaches_who_listens, a_connect_leaves_from_an_address_in_use,
             a_connect_that_is_refused_is_closed, a_unix_socket_is_a_stream_too,
             an_adopted_stream_reads_when_it_is_to,

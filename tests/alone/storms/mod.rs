@@ -8,6 +8,7 @@ mod crowd;
 mod garbage;
 mod reloads;
 mod slow;
+mod stalled;
 mod storm;
 
 const DRIVERS: [&str; 2] = ["uring", "portable"];

@@ -111,6 +111,26 @@ pub(crate) fn a_listener_that_is_stopped_takes_nobody<D: Driver>(new: fn(&Settin
     assert_eq!(read(&client, 10), b"still here");
 }
 
+/// Those that the kernel has taken and nobody has asked for are told as well, whether they have
+/// spoken or not.
+pub(crate) fn who_waits_at_a_listener_that_is_stopped_hears_of_it<D: Driver>(
+    new: fn(&Settings) -> D,
+) {
+    let mut talk = Talk::new(new(&Settings { streams: 2, ..Settings::default() }));
+    let waiting: Vec<_> = (0..20).map(|_| connected(talk.address)).collect();
+    waiting.iter().skip(2).step_by(2).for_each(|client| write(client, b"first words"));
+    talk.accepted();
+    talk.accepted();
+    talk.driver.stop_accepting(talk.acceptor);
+    talk.sleeps(Duration::from_millis(50));
+    for client in waiting.into_iter().skip(2) {
+        match rest(client) {
+            Ok(bytes) => assert!(bytes.is_empty(), "nobody speaks to it"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        }
+    }
+}
+
 /// Where the answer to a connect is told.
 fn connects<D: Driver>(driver: &mut D, stream: StreamId) -> Result<(), Option<i32>> {
     let mut answer = None;
