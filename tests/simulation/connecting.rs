@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use uturn::wire::TransactionId;
 
 use super::{
+    line::{Cut, Line, frames},
     model::Stream,
     packet::{Ask, Packet, Request},
     run::{Event, Story},
     scenario::STREAM_PORTS,
-    wires::{Cut, Down, Line, StreamNews, frames},
+    wires::{Down, StreamNews},
 };
 
 /// A window that is never full.
@@ -132,6 +133,7 @@ impl Story {
                 line.unread = rest;
                 whole.iter().for_each(|frame| self.reach_client(client, frame));
             }
+            Down::Fin => {}
             Down::Over => {
                 self.lines.remove(&client);
                 if let Some(at) = self.clients.iter().position(|it| it.address() == client) {

@@ -4,7 +4,10 @@ use std::{
     fs::File,
     io,
     net::{SocketAddr, TcpListener, UdpSocket},
-    os::fd::{AsRawFd, OwnedFd},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     rc::Rc,
 };
 
@@ -18,8 +21,8 @@ use uturn::{
 };
 
 use super::{
-    machine::{Deed, Kind, News, Sent, Shared, Side, Socket, State},
-    wires::{self, StreamNews, Surfaced},
+    machine::{Adrift, Deed, Kind, News, Sent, Shared, Side, Socket, State},
+    wires::{self, Down, Stream, StreamNews, Surfaced},
 };
 
 /// Receive buffers of a driver.
@@ -80,7 +83,6 @@ impl SimDriver {
     }
 }
 
-/// Nobody asks to adopt, connect or detach yet, nor to read no further.
 impl Streams for SimDriver {
     fn accept(&mut self, listener: TcpListener) -> io::Result<AcceptorId> {
         let mut machine = self.machine.lock();
@@ -89,18 +91,39 @@ impl Streams for SimDriver {
         Ok(machine.sides[self.worker].wires.listen(local))
     }
 
-    fn accept_leftovers(&mut self, _: TcpListener) -> io::Result<AcceptorId> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn accept_leftovers(&mut self, listener: TcpListener) -> io::Result<AcceptorId> {
+        self.refuse_some()?;
+        self.with(|side| side.wires.listen_for_peers(listener))
     }
 
-    fn stop_accepting(&mut self, _: AcceptorId) {}
-
-    fn adopt(&mut self, _: OwnedFd, _: Receive) -> io::Result<StreamId> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn stop_accepting(&mut self, acceptor: AcceptorId) {
+        self.with(|side| side.wires.stop_accepting(acceptor));
     }
 
-    fn connect(&mut self, _: Remote<'_>) -> io::Result<StreamId> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn adopt(&mut self, socket: OwnedFd, reading: Receive) -> io::Result<StreamId> {
+        let adrift = self.machine.lock().adrift.remove(&socket.as_raw_fd());
+        let Adrift { stream, .. } = adrift.expect("a connection of this machine");
+        let (client, is_paused) = (stream.client, reading == Receive::Paused);
+        let refused = self.refuse_some();
+        let now_ms = self.machine.lock().now_ms;
+        self.with(|side| {
+            let adopted = refused.ok().and_then(|()| side.wires.adopt(stream, is_paused));
+            let Some((id, has_more)) = adopted else {
+                side.wires.down.push((client, Down::Over));
+                return Err(io::Error::from_raw_os_error(libc::EMFILE));
+            };
+            if has_more {
+                side.tell_stream(now_ms, client, StreamNews::ReadOn);
+            }
+            Ok(id)
+        })
+    }
+
+    fn connect(&mut self, remote: Remote<'_>) -> io::Result<StreamId> {
+        self.refuse_some()?;
+        let Remote::Tcp { to, .. } = remote else { panic!("{remote:?} has no address") };
+        let full = || io::Error::from_raw_os_error(libc::EMFILE);
+        self.with(|side| side.wires.connect(to)).ok_or_else(full)
     }
 
     fn write(&mut self, stream: StreamId, buffer: BytesMut) {
@@ -114,11 +137,22 @@ impl Streams for SimDriver {
         side.tell_stream(at_ms, client, StreamNews::Room(0));
     }
 
-    fn finish(&mut self, _: StreamId) {}
+    fn finish(&mut self, stream: StreamId) {
+        self.with(|side| side.wires.finish(stream));
+    }
 
-    fn pause(&mut self, _: StreamId) {}
+    fn pause(&mut self, stream: StreamId) {
+        self.with(|side| side.wires.pause(stream));
+    }
 
-    fn unpause(&mut self, _: StreamId) {}
+    fn unpause(&mut self, stream: StreamId) {
+        let now_ms = self.machine.lock().now_ms;
+        self.with(|side| {
+            if let Some(client) = side.wires.unpause(stream) {
+                side.tell_stream(now_ms, client, StreamNews::ReadOn);
+            }
+        });
+    }
 
     fn hang_up(&mut self, stream: StreamId, how: HangUpHow) {
         let mut machine = self.machine.lock();
@@ -128,7 +162,14 @@ impl Streams for SimDriver {
         side.deeds.push_back(Deed::HungUp(client, how));
     }
 
-    fn detach(&mut self, _: StreamId) {}
+    fn detach(&mut self, stream: StreamId) {
+        let mut machine = self.machine.lock();
+        let now_ms = machine.now_ms;
+        let side = &mut machine.sides[self.worker];
+        let client = side.wires.detach(stream);
+        let at_ms = now_ms + side.rng.below(50);
+        side.tell_stream(at_ms, client, StreamNews::Leave);
+    }
 }
 
 impl Driver for SimDriver {
@@ -285,7 +326,35 @@ impl SimDriver {
             Surfaced::Written(stream, buffer) => StreamEvent::Written(stream, buffer),
             Surfaced::Finished(stream) => StreamEvent::Finished(stream),
             Surfaced::Closed(stream, errno) => StreamEvent::Closed(stream, errno),
+            Surfaced::Connected(stream) => StreamEvent::Connected(stream),
+            Surfaced::Detached(id, stream) => self.detached(id, stream),
         })
+    }
+
+    /// A connection leaves with some of what has arrived in hand, and the rest in its socket.
+    fn detached(&mut self, id: StreamId, mut stream: Stream) -> StreamEvent {
+        let mut unread = BytesMut::new();
+        while self.with(|side| side.rng.percent(50))
+            && let Some(StreamNews::Bytes(bytes)) = stream.held.front()
+        {
+            unread.extend_from_slice(bytes);
+            stream.held.pop_front();
+        }
+        let (end, socket) = UnixStream::pair().expect("two descriptors");
+        end.set_nonblocking(true).expect("a socket");
+        let socket = OwnedFd::from(socket);
+        let adrift = Adrift { stream, end };
+        self.machine.lock().adrift.insert(socket.as_raw_fd(), adrift);
+        StreamEvent::Detached { stream: id, socket, unread }
+    }
+
+    /// Some of what a worker wants it cannot have.
+    fn refuse_some(&self) -> io::Result<()> {
+        let refused = self.machine.lock().faults.refused;
+        match self.with(|side| side.rng.percent(refused)) {
+            true => Err(io::Error::from_raw_os_error(libc::EMFILE)),
+            false => Ok(()),
+        }
     }
 
     fn bind_for(&mut self, local: SocketAddr, then: State) -> io::Result<SocketId> {

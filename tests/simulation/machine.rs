@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
-    os::fd::RawFd,
+    os::{fd::RawFd, unix::net::UnixStream},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -16,7 +16,7 @@ use uturn::{
 use super::{
     packet::Packet,
     rng::Rng,
-    wires::{StreamNews, Wires},
+    wires::{Stream, StreamNews, Wires},
 };
 
 /// Arrivals that fit into the buffer of a socket.
@@ -184,6 +184,14 @@ pub(crate) struct Side {
     ready: VecDeque<Item>,
 }
 
+/// A connection between two drivers, and the other end of what stands for it, which says when it is
+/// closed.
+#[derive(Debug)]
+pub(crate) struct Adrift {
+    pub(crate) stream: Stream,
+    pub(crate) end: UnixStream,
+}
+
 /// All of it.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -194,6 +202,8 @@ pub(crate) struct Machine {
     pub(crate) sides: Vec<Side>,
     /// Sockets that no driver has, by descriptor.
     pub(crate) loose: BTreeMap<RawFd, (SocketAddr, Kind)>,
+    /// Connections that no driver has, likewise.
+    pub(crate) adrift: BTreeMap<RawFd, Adrift>,
     births: u64,
 }
 
@@ -216,7 +226,8 @@ impl Shared {
         };
         let sides = (0..workers).map(side).collect();
         let (faults, loose) = (Faults::default(), BTreeMap::new());
-        let machine = Machine { now_ms: 0, faults, foreign_ports, sides, loose, births: 0 };
+        let adrift = BTreeMap::new();
+        let machine = Machine { now_ms: 0, faults, foreign_ports, sides, loose, adrift, births: 0 };
         Shared(Arc::new(Mutex::new(machine)))
     }
 
@@ -310,6 +321,23 @@ impl Side {
     pub(crate) fn tell_stream(&mut self, at_ms: u64, client: SocketAddr, news: StreamNews) {
         let news = News::Stream(client, news);
         self.items.push(Item { at_ms, socket: SocketId::new(NO_SOCKET), birth: 0, news });
+    }
+
+    /// Takes what a connection's driver has not told of it yet.
+    pub(crate) fn take_news_of(&mut self, client: SocketAddr) -> Vec<StreamNews> {
+        let is_of = |it: &mut Item| matches!(&it.news, News::Stream(of, _) if *of == client);
+        let mut late: Vec<Item> = self.items.extract_if(.., is_of).collect();
+        late.sort_by_key(|item| item.at_ms);
+        let (found, ready) = std::mem::take(&mut self.ready)
+            .into_iter()
+            .partition(|it| matches!(&it.news, News::Stream(of, _) if *of == client));
+        self.ready = ready;
+        let found: VecDeque<Item> = found;
+        let news = found.into_iter().chain(late).filter_map(|item| match item.news {
+            News::Stream(_, news) => Some(news),
+            _ => None,
+        });
+        news.collect()
     }
 
     /// The same of a listener.

@@ -10,6 +10,7 @@
 //! connecting.rs clients that connect, and read slowly, and fall silent
 //! machine.rs    sockets without a kernel, and a log of what each worker does
 //! wires.rs      connections without a kernel
+//! line.rs       clients' ends of them
 //! driver.rs     the workers' driver on that machine
 //! node.rs       the process under test: real workers, and when each takes its turn
 //! mail.rs       what is in the workers' mailboxes, as far as one can know from outside
@@ -21,6 +22,7 @@
 //! tally.rs      what stories have seen, added up
 //! holding.rs    packets that are held for company, on a clock of nanoseconds
 //! ending.rs     the end of the process beside a slow reader
+//! far/          peers on TCP (RFC 6062), balancers, and connections that change their worker
 //! torn.rs       requests that reach two workers
 //! run.rs        the loop, and what holds after every step
 //! ```
@@ -33,9 +35,11 @@ mod client;
 mod connecting;
 mod driver;
 mod ending;
+mod far;
 mod forwarder;
 mod hold;
 mod holding;
+mod line;
 mod machine;
 mod mail;
 mod model;

@@ -252,7 +252,7 @@ impl Scenario {
     fn stream_rules(&self) -> StreamRules {
         let queued_bytes = self.queued_bytes;
         let limits = StreamLimits { queued_bytes, ..Default::default() };
-        StreamRules { limits, ..Default::default() }
+        StreamRules { limits, proxies: self.proxies.clone(), ..Default::default() }
     }
 
     pub(crate) fn limits(&self) -> Limits {

@@ -172,7 +172,7 @@ impl Signature {
         IntegrityKey::long_term(user.as_bytes(), REALM.as_bytes(), password.as_bytes())
     }
 
-    fn write(&self, writer: &mut MessageWriter<'_>) {
+    pub(crate) fn write(&self, writer: &mut MessageWriter<'_>) {
         writer.attribute(AttributeType::USERNAME, self.user.name.as_bytes());
         writer.attribute(AttributeType::REALM, REALM.as_bytes());
         writer.attribute(AttributeType::NONCE, &self.nonce);

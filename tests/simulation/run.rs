@@ -12,6 +12,7 @@ use uturn::{
 use super::{
     client::Client,
     hold::Deeds,
+    line::Lines,
     machine::{Arrival, Kind, State},
     mail::Mail,
     model::{Model, Sums},
@@ -21,7 +22,7 @@ use super::{
     rng::Rng,
     scenario::{BEGIN_S, Scenario},
     tally::Tally,
-    wires::{Down, Lines, StreamNews},
+    wires::{Down, StreamNews},
 };
 
 /// Something that happens.

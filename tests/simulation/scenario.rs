@@ -73,6 +73,10 @@ pub(crate) struct Scenario {
     pub(crate) queued_bytes: u32,
     /// Whether workers stall, clocks jump and flows are spread anew.
     pub(crate) has_trouble: bool,
+    /// Whether clients may have TCP relayed addresses.
+    pub(crate) tcp_relay: bool,
+    /// Networks of balancers.
+    pub(crate) proxies: Vec<IpNet>,
 }
 
 impl Scenario {
@@ -129,6 +133,8 @@ impl Scenario {
             streams: *rng.pick(&[2, 8, 1000]),
             queued_bytes: *rng.pick(&[100, 512 * 1_024]),
             has_trouble: rng.percent(60),
+            tcp_relay: false,
+            proxies: Vec::new(),
         }
     }
 
@@ -171,6 +177,7 @@ impl Scenario {
             on_reallocate: self.on_reallocate,
             own_sockets: self.listeners(),
             forwarding: self.forwarding,
+            tcp_relay: self.tcp_relay,
             ..Settings::new(authenticator, policy)
         }
     }

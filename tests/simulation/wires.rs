@@ -5,16 +5,17 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
+    io,
+    net::{SocketAddr, TcpListener},
 };
 
 use bytes::BytesMut;
 use uturn::io::{AcceptorId, HangUpHow, StreamId};
 
-use super::{
-    machine::{News, Side},
-    rng::Rng,
-};
+use super::machine::{News, Side};
+
+/// What a driver reads at a time at the most.
+pub(crate) const MOST_READ_BYTES: usize = 4_000;
 
 /// What comes of a connection, and what its worker is told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +29,22 @@ pub(crate) enum StreamNews {
     Room(usize),
     /// The driver has let go of it.
     Gone,
+    /// A connection that a worker asked for is there; its window has room for so many bytes.
+    Connected(usize),
+    /// Or cannot be had.
+    Refused(i32),
+    /// The next of what waited while it was not read.
+    ReadOn,
+    /// It leaves its driver.
+    Leave,
 }
 
 /// What goes down to a client.
 #[derive(Debug, Clone)]
 pub(crate) enum Down {
     Bytes(Vec<u8>),
+    /// The server says nothing more.
+    Fin,
     /// It is closed, reset or refused.
     Over,
 }
@@ -46,15 +57,46 @@ pub(crate) enum Surfaced {
     Written(StreamId, BytesMut),
     Finished(StreamId),
     Closed(StreamId, Option<i32>),
+    Connected(StreamId),
+    Detached(StreamId, Stream),
 }
 
-/// A connection in a slot of a driver.
+/// A connection in a slot of a driver, or between two of them.
 #[derive(Debug)]
-struct Stream {
-    client: SocketAddr,
+pub(crate) struct Stream {
+    /// Who is at its other end.
+    pub(crate) client: SocketAddr,
+    is_connecting: bool,
     is_hung_up: bool,
+    /// It is to leave the driver.
+    leaves: bool,
+    is_paused: bool,
+    /// What came while it was not read.
+    pub(crate) held: VecDeque<StreamNews>,
     write: Option<BytesMut>,
-    room: usize,
+    /// The worker says nothing more, once what it writes is gone.
+    is_finished: bool,
+    pub(crate) room: usize,
+}
+
+impl Stream {
+    fn new(client: SocketAddr, room: usize) -> Stream {
+        Stream {
+            client,
+            is_connecting: false,
+            is_hung_up: false,
+            leaves: false,
+            is_paused: false,
+            held: VecDeque::new(),
+            write: None,
+            is_finished: false,
+            room,
+        }
+    }
+
+    fn is_read(&self) -> bool {
+        !(self.is_hung_up || self.leaves || self.is_paused)
+    }
 }
 
 /// The connections of one worker's driver.
@@ -64,6 +106,10 @@ pub(crate) struct Wires {
     streams: Vec<Option<Stream>>,
     /// Listeners, and whether each takes connections.
     acceptors: Vec<(SocketAddr, bool)>,
+    /// What holds the addresses of those that peers connect to.
+    peers: BTreeMap<usize, TcpListener>,
+    /// Connections that were asked for.
+    pub(crate) asked: Vec<SocketAddr>,
     /// Clients that no slot is free for, with what they have sent so far.
     backlog: VecDeque<(SocketAddr, Vec<StreamNews>)>,
     /// Bytes that clients have sent and that no write of theirs has said yet, in order.
@@ -80,6 +126,109 @@ impl Wires {
     pub(crate) fn listen(&mut self, address: SocketAddr) -> AcceptorId {
         self.acceptors.push((address, true));
         AcceptorId::new(self.acceptors.len() as u32 - 1)
+    }
+
+    /// Peers connect to a listener of their own.
+    pub(crate) fn listen_for_peers(&mut self, listener: TcpListener) -> io::Result<AcceptorId> {
+        let acceptor = self.listen(listener.local_addr()?);
+        self.peers.insert(acceptor.index(), listener);
+        Ok(acceptor)
+    }
+
+    /// Where peers can connect to.
+    pub(crate) fn relays(&self) -> impl Iterator<Item = SocketAddr> {
+        self.peers.keys().map(|at| self.acceptors[*at].0)
+    }
+
+    /// Who is at the other end of a connection that the driver has, or has not told of.
+    pub(crate) fn has(&self, client: SocketAddr) -> bool {
+        let mut open = self.streams.iter().flatten().filter(|it| !it.is_hung_up);
+        open.any(|it| it.client == client) || self.backlog.iter().any(|(it, _)| *it == client)
+    }
+
+    /// How many connections the driver has that its worker has neither hung up nor sent away.
+    pub(crate) fn open(&self) -> usize {
+        self.streams.iter().flatten().filter(|it| !it.is_hung_up && !it.leaves).count()
+    }
+
+    /// Takes a slot.
+    pub(crate) fn place(&mut self, stream: Stream) -> Option<StreamId> {
+        let slot = self.streams.iter().position(Option::is_none).unwrap_or(self.streams.len());
+        if slot >= self.capacity {
+            return None;
+        }
+        if slot == self.streams.len() {
+            self.streams.push(None);
+        }
+        self.streams[slot] = Some(stream);
+        Some(StreamId::new(slot as u32))
+    }
+
+    /// A worker wants a connection.
+    pub(crate) fn connect(&mut self, to: SocketAddr) -> Option<StreamId> {
+        let id = self.place(Stream { is_connecting: true, ..Stream::new(to, 0) })?;
+        self.asked.push(to);
+        Some(id)
+    }
+
+    /// A connection comes from another driver; whether something waits to be read of it.
+    pub(crate) fn adopt(&mut self, stream: Stream, is_paused: bool) -> Option<(StreamId, bool)> {
+        let waits = !stream.held.is_empty();
+        self.place(Stream { leaves: false, is_paused, ..stream }).map(|id| (id, waits))
+    }
+
+    pub(crate) fn pause(&mut self, id: StreamId) {
+        self.stream(id).is_paused = true;
+    }
+
+    /// Whose it is, where something waits to be read.
+    pub(crate) fn unpause(&mut self, id: StreamId) -> Option<SocketAddr> {
+        let stream = self.stream(id);
+        stream.is_paused = false;
+        (!stream.held.is_empty()).then_some(stream.client)
+    }
+
+    /// The worker says nothing more.
+    pub(crate) fn finish(&mut self, id: StreamId) {
+        let stream = self.stream(id);
+        let is_first = !std::mem::replace(&mut stream.is_finished, true);
+        if is_first && stream.write.is_none() && !stream.is_hung_up {
+            let client = stream.client;
+            self.down.push((client, Down::Fin));
+        }
+    }
+
+    /// A connection is to leave, for whom.
+    pub(crate) fn detach(&mut self, id: StreamId) -> SocketAddr {
+        let stream = self.stream(id);
+        assert!(!std::mem::replace(&mut stream.leaves, true), "{stream:?} leaves twice");
+        stream.client
+    }
+
+    /// Takes out what is to leave, unless a write is under way or it was hung up.
+    fn let_go(&mut self, client: SocketAddr) -> Option<(StreamId, Stream)> {
+        let (id, stream) = self.find(client)?;
+        if stream.is_hung_up || stream.write.is_some() {
+            return None;
+        }
+        let stream = self.streams[id.index()].take()?;
+        Some((id, stream))
+    }
+
+    /// A listener is closed, and whoever waits there is turned away.
+    pub(crate) fn stop_accepting(&mut self, acceptor: AcceptorId) {
+        self.peers.remove(&acceptor.index());
+        self.close_acceptor(acceptor.index());
+    }
+
+    fn close_acceptor(&mut self, acceptor: usize) {
+        self.acceptors[acceptor].1 = false;
+        let listener = self.acceptors[acceptor].0;
+        let waits_there = |(_, early): &(SocketAddr, Vec<StreamNews>)| matches!(early[..], [StreamNews::Syn(it, _), ..] if it == listener);
+        let (lost, others) =
+            std::mem::take(&mut self.backlog).into_iter().partition::<VecDeque<_>, _>(waits_there);
+        self.backlog = others;
+        self.down.extend(lost.into_iter().map(|(client, _)| (client, Down::Over)));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -108,7 +257,8 @@ impl Wires {
         assert!(!buffer.is_empty(), "an empty write never ends");
         let stream = self.stream(id);
         assert!(stream.write.is_none(), "a connection has one write under way");
-        if stream.is_hung_up {
+        assert!(!stream.is_finished && !stream.is_connecting, "nothing can be written: {stream:?}");
+        if stream.is_hung_up || stream.leaves {
             return None;
         }
         stream.write = Some(buffer);
@@ -141,12 +291,42 @@ impl Wires {
             return None;
         }
         let (id, stream) = self.find(client)?;
+        let waits = !stream.is_read() || !stream.held.is_empty();
         match news {
-            StreamNews::Bytes(bytes) if !stream.is_hung_up => Some(Surfaced::Bytes(id, bytes)),
-            StreamNews::Fin if !stream.is_hung_up => Some(Surfaced::Finished(id)),
+            StreamNews::Bytes(_) | StreamNews::Fin if !stream.is_hung_up && waits => {
+                stream.held.push_back(news);
+                None
+            }
+            StreamNews::Bytes(_) | StreamNews::Fin if !stream.is_hung_up => Some(shown(id, news)),
+            StreamNews::ReadOn if stream.is_read() => match stream.held.pop_front()? {
+                StreamNews::Reset => {
+                    self.streams[id.index()] = None;
+                    Some(Surfaced::Closed(id, Some(libc::ECONNRESET)))
+                }
+                // What has waited is read in one piece, as far as there is room.
+                StreamNews::Bytes(mut bytes) => {
+                    while let Some(StreamNews::Bytes(more)) = stream.held.front()
+                        && bytes.len() + more.len() <= MOST_READ_BYTES
+                    {
+                        bytes.extend(more);
+                        stream.held.pop_front();
+                    }
+                    Some(Surfaced::Bytes(id, bytes))
+                }
+                news => Some(shown(id, news)),
+            },
             StreamNews::Reset if !stream.is_hung_up => {
                 self.streams[id.index()] = None;
                 Some(Surfaced::Closed(id, Some(libc::ECONNRESET)))
+            }
+            StreamNews::Connected(room) if !stream.is_hung_up => {
+                assert!(std::mem::take(&mut stream.is_connecting), "{stream:?} was asked for");
+                stream.room = room;
+                Some(Surfaced::Connected(id))
+            }
+            StreamNews::Refused(errno) if !stream.is_hung_up => {
+                self.streams[id.index()] = None;
+                Some(Surfaced::Closed(id, Some(errno)))
             }
             StreamNews::Room(room) => {
                 stream.room = stream.room.saturating_add(room);
@@ -156,9 +336,14 @@ impl Wires {
                 self.streams[id.index()] = None;
                 Some(Surfaced::Closed(id, None))
             }
-            StreamNews::Syn(..) | StreamNews::Bytes(_) | StreamNews::Fin | StreamNews::Reset => {
-                None
-            }
+            StreamNews::Syn(..)
+            | StreamNews::Bytes(_)
+            | StreamNews::Fin
+            | StreamNews::Reset
+            | StreamNews::Connected(_)
+            | StreamNews::Refused(_)
+            | StreamNews::ReadOn
+            | StreamNews::Leave => None,
         }
     }
 
@@ -173,18 +358,12 @@ impl Wires {
             self.down.push((client, Down::Over));
             return None;
         };
-        let slot = self.streams.iter().position(Option::is_none).unwrap_or(self.streams.len());
-        if slot >= self.capacity {
+        let Some(id) = self.place(Stream::new(client, room)) else {
             self.backlog.push_back((client, vec![StreamNews::Syn(listener, room)]));
             self.waited += 1;
             return None;
-        }
-        if slot == self.streams.len() {
-            self.streams.push(None);
-        }
-        self.streams[slot] = Some(Stream { client, is_hung_up: false, write: None, room });
-        let acceptor = AcceptorId::new(acceptor as u32);
-        Some(Surfaced::Accepted(acceptor, StreamId::new(slot as u32), listener))
+        };
+        Some(Surfaced::Accepted(AcceptorId::new(acceptor as u32), id, listener))
     }
 
     /// The kernel takes as much of a write as there is room for.
@@ -194,9 +373,12 @@ impl Wires {
         let taken = write.split_to(write.len().min(stream.room));
         stream.room -= taken.len();
         let over = if write.is_empty() { stream.write.take() } else { None };
-        let client = stream.client;
+        let (client, says_end) = (stream.client, stream.is_finished && over.is_some());
         if !taken.is_empty() {
             self.down.push((client, Down::Bytes(taken.to_vec())));
+        }
+        if says_end {
+            self.down.push((client, Down::Fin));
         }
         // The memory of a buffer that was split is elsewhere: another one comes back.
         over.map(|_| Surfaced::Written(id, BytesMut::new()))
@@ -211,13 +393,47 @@ impl Side {
         client: SocketAddr,
         news: StreamNews,
     ) -> Option<Surfaced> {
-        let surfaced = self.wires.surface(client, news)?;
-        if let Surfaced::Closed(..) = surfaced
-            && let Some((client, early)) = self.wires.backlog.pop_front()
-        {
-            early.into_iter().for_each(|it| self.tell_stream(now_ms, client, it));
+        let surfaced = match news {
+            StreamNews::Leave => self.let_go(client)?,
+            news => self.wires.surface(client, news)?,
+        };
+        match surfaced {
+            Surfaced::Closed(..) | Surfaced::Detached(..) => {
+                if let Some((client, early)) = self.wires.backlog.pop_front() {
+                    // What comes at this moment comes behind it.
+                    let late = self.take_news_of(client);
+                    let all = early.into_iter().chain(late);
+                    all.for_each(|it| self.tell_stream(now_ms, client, it));
+                }
+            }
+            Surfaced::Written(id, _) if self.wires.stream(id).leaves => {
+                self.tell_stream(now_ms, client, StreamNews::Leave);
+            }
+            Surfaced::Bytes(id, _) if !self.wires.stream(id).held.is_empty() => {
+                self.tell_stream(now_ms, client, StreamNews::ReadOn);
+            }
+            Surfaced::Accepted(..)
+            | Surfaced::Bytes(..)
+            | Surfaced::Written(..)
+            | Surfaced::Finished(_)
+            | Surfaced::Connected(_) => {}
         }
         Some(surfaced)
+    }
+
+    /// A connection leaves, and what has come of it and was not told goes along.
+    fn let_go(&mut self, client: SocketAddr) -> Option<Surfaced> {
+        let (id, mut stream) = self.wires.let_go(client)?;
+        for news in self.take_news_of(client) {
+            match news {
+                StreamNews::Room(room) => stream.room = stream.room.saturating_add(room),
+                StreamNews::Bytes(_) | StreamNews::Fin | StreamNews::Reset => {
+                    stream.held.push_back(news);
+                }
+                _ => {}
+            }
+        }
+        Some(Surfaced::Detached(id, stream))
     }
 
     /// A client's window has room for more. Its driver hears of that where a write waits for it.
@@ -241,64 +457,9 @@ impl Side {
     /// A listener takes no more connections.
     pub(crate) fn break_acceptor(&mut self, listener: SocketAddr) -> Option<AcceptorId> {
         let acceptor = self.wires.acceptors.iter().position(|it| *it == (listener, true))?;
-        self.wires.acceptors[acceptor].1 = false;
-        let waits_there = |(_, early): &(SocketAddr, Vec<StreamNews>)| matches!(early[..], [StreamNews::Syn(it, _), ..] if it == listener);
-        let (lost, others) = std::mem::take(&mut self.wires.backlog)
-            .into_iter()
-            .partition::<VecDeque<_>, _>(waits_there);
-        self.wires.backlog = others;
-        let over = lost.into_iter().map(|(client, _)| (client, Down::Over));
-        self.wires.down.extend(over);
+        self.wires.close_acceptor(acceptor);
         Some(AcceptorId::new(acceptor as u32))
     }
-}
-
-/// How a client's bytes are cut on their way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cut {
-    Bytewise,
-    Anywhere,
-    Nowhere,
-}
-
-impl Cut {
-    pub(crate) fn of(rng: &mut Rng) -> Cut {
-        match rng.below(8) {
-            0 => Cut::Bytewise,
-            1..5 => Cut::Anywhere,
-            _ => Cut::Nowhere,
-        }
-    }
-
-    pub(crate) fn parts(self, rng: &mut Rng, bytes: &[u8]) -> Vec<Vec<u8>> {
-        let (mut parts, mut rest) = (Vec::new(), bytes);
-        while !rest.is_empty() {
-            let most = rest.len() as u64;
-            let part = match self {
-                Cut::Bytewise => 1,
-                Cut::Anywhere => 1 + rng.below(most),
-                Cut::Nowhere => most,
-            };
-            let (part, left) = rest.split_at(part as usize);
-            parts.push(part.to_vec());
-            rest = left;
-        }
-        parts
-    }
-}
-
-/// Frames in what a client has received, by the rules of RFC 8489 §6.2.2 and RFC 8656 §12.5, and
-/// what is left behind the last whole one.
-pub(crate) fn frames(bytes: &[u8]) -> (Vec<Vec<u8>>, Vec<u8>) {
-    let (mut frames, mut rest) = (Vec::new(), bytes);
-    while let [first, _, high, low, ..] = rest {
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        let bytes = if *first < 4 { 20 + length } else { (4 + length).next_multiple_of(4) };
-        let Some((frame, left)) = rest.split_at_checked(bytes) else { break };
-        frames.push(frame.to_vec());
-        rest = left;
-    }
-    (frames, rest.to_vec())
 }
 
 /// The news of a side, as a worker is told of it.
@@ -312,23 +473,17 @@ pub(crate) fn told(client: SocketAddr, surfaced: &Surfaced) -> News {
             Surfaced::Finished(_) => StreamNews::Fin,
             Surfaced::Closed(_, Some(_)) => StreamNews::Reset,
             Surfaced::Closed(_, None) => StreamNews::Gone,
+            Surfaced::Connected(_) => StreamNews::Connected(0),
+            Surfaced::Detached(..) => StreamNews::Leave,
         },
     )
 }
 
-/// Connections that end, by client.
-pub(crate) type Lines = BTreeMap<SocketAddr, Line>;
-
-/// A client's end of its connection.
-#[derive(Debug)]
-pub(crate) struct Line {
-    pub(crate) worker: usize,
-    pub(crate) cut: Cut,
-    /// How much it reads at a time, and how often; `None` for all at once.
-    pub(crate) reads: Option<(usize, u64)>,
-    /// When what it sent last arrives, and what it was sent.
-    pub(crate) up_ms: u64,
-    pub(crate) down_ms: u64,
-    pub(crate) unread: Vec<u8>,
-    pub(crate) has_finished: bool,
+/// What waited, as it surfaces.
+fn shown(id: StreamId, news: StreamNews) -> Surfaced {
+    match news {
+        StreamNews::Bytes(bytes) => Surfaced::Bytes(id, bytes),
+        StreamNews::Fin => Surfaced::Finished(id),
+        news => unreachable!("{news:?} does not wait"),
+    }
 }

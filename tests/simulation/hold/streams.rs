@@ -6,11 +6,12 @@ use uturn::{io::HangUpHow, stream::HangUp, turn::Cause};
 
 use super::payload::{Buffer, check_indication};
 use crate::{
+    line::frames,
     machine::Deed,
     model::{Arrival as Asked, Expect, MOST_ANSWERS, Media, Owed, Stage},
     packet::Ask,
     run::Story,
-    wires::{StreamNews, frames},
+    wires::StreamNews,
 };
 
 impl Story {
@@ -38,6 +39,10 @@ impl Story {
                 }
             }
             StreamNews::Gone => panic!("{client} is gone before it was hung up"),
+            StreamNews::Connected(_)
+            | StreamNews::Refused(_)
+            | StreamNews::ReadOn
+            | StreamNews::Leave => panic!("{client} is no peer's: {news:?}"),
         }
     }
 
