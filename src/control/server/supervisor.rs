@@ -222,9 +222,8 @@ impl<W: WorkerControl> Supervisor<W> {
 
     /// Notes a report and those that came with it, up to one that says that its worker is gone.
     fn note(&mut self, first: (WorkerIndex, Report)) -> Option<WorkerIndex> {
-        let mut next = Some(first);
-        for _ in 0..=REPORTS_AT_ONCE {
-            let (worker, report) = next?;
+        let (mut next, mut at_once) = (Some(first), REPORTS_AT_ONCE);
+        while let Some((worker, report)) = next {
             let lost = lost_listener(&report);
             if self.events.note(Instant::now(), worker, report) == Liveness::Gone {
                 return Some(worker);
@@ -232,7 +231,10 @@ impl<W: WorkerControl> Supervisor<W> {
             if let Some((listener, errno)) = lost {
                 self.lose_listener(listener, errno);
             }
-            next = self.reports.at_hand();
+            // Whoever is taken out of the queue is noted: the next one stays there.
+            let may_go_on = at_once > 0;
+            at_once = at_once.saturating_sub(1);
+            next = if may_go_on { self.reports.at_hand() } else { None };
         }
         None
     }

@@ -205,6 +205,29 @@ fn workers_that_are_gone_without_a_word_are_not_waited_for() {
     assert_eq!(live(0, None), (End::Asked, 0));
 }
 
+// Of 258 reports that waited, one was noted by nobody and counted nowhere.
+#[test]
+fn every_report_that_is_taken_is_noted_however_many_wait() {
+    for others in 2 * REPORTS_AT_ONCE - 4..2 * REPORTS_AT_ONCE + 8 {
+        let (tell, reports) = reports();
+        for serial in 0..others as u64 {
+            let closed = Closed { cause: Cause::Expired, ..ended_by_the_end(serial) };
+            tell(WorkerIndex(0), Report::Turn(turn::Report::Closed(closed)));
+        }
+        let last = Report::Stopped(Box::new(one_allocation()));
+        let last_tell = Tell::clone(&tell);
+        std::thread::spawn(move || last_tell(WorkerIndex(0), last)).join().unwrap();
+        let mut gone = None;
+        Runtime::new(IoChoice::Portable).unwrap().block_on(async {
+            let mut supervisor = supervisor(obedient(tell, 1, 1), reports);
+            while let Some(report) = supervisor.reports.at_hand() {
+                gone = gone.or(supervisor.note(report));
+            }
+        });
+        assert_eq!(gone, Some(WorkerIndex(0)), "behind {others} others");
+    }
+}
+
 fn ended_by_the_end(serial: u64) -> Closed {
     let client = ([192, 0, 2, 1], 5000).into();
     Closed {
