@@ -104,6 +104,8 @@ reasons! {
     NoAllocation => "no_allocation",
     /// More answers wait than a client that reads would let wait.
     TooManyAnswers => "too_many_answers",
+    /// It was answered as often as a client that has not logged in is.
+    AnswersUsedUp => "answers_used_up",
     /// A write did not end in time: the client reads nothing.
     WriteTimeout => "write_timeout",
     /// The web backend could not be reached, or broke.

@@ -5,15 +5,8 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
 use super::{
     allocation::{connection_owners::ConnectionOwners, table::Allocations, timer::Wheel},
     api::{
-        counters::Counters,
-        effect::Effect,
-        identity::{FiveTuple, RelayId},
-        now::Now,
-        path::Path,
-        reason::Reason,
-        report::Report,
-        settings::Settings,
-        verdict::Verdict,
+        counters::Counters, effect::Effect, identity::RelayId, now::Now, path::Path,
+        reason::Reason, report::Report, settings::Settings, verdict::Verdict,
     },
     auth::{
         authenticator::{Authenticated, Refusal},
@@ -193,7 +186,7 @@ impl Server {
         }
         let envelope = Envelope {
             now,
-            client: path.client(),
+            path,
             method: header.method,
             transaction: header.transaction,
             fingerprint: false,
@@ -217,7 +210,7 @@ impl Server {
         if let Err(reason) = self.may_answer(path) {
             return Verdict::Drop(reason);
         }
-        let stranger = Envelope::of(now, path.client(), message, None);
+        let stranger = Envelope::of(now, path, message, None);
         if message.method() == Method::Binding {
             let answer = self.binding(message);
             return self.answer_stranger(path, &stranger, &answer, admitted, reply);
@@ -225,7 +218,7 @@ impl Server {
         if let Some(worker) = self.connection_owner(now, path, message) {
             return Verdict::Move(worker);
         }
-        match self.authenticate(now, path.flow, message) {
+        match self.authenticate(now, path, message) {
             Ok(authenticated) => {
                 self.counters.authenticated += 1;
                 self.stream_strangers.forget(path.flow);
@@ -282,20 +275,21 @@ impl Server {
     fn authenticate<'m>(
         &mut self,
         now: Now,
-        flow: FiveTuple,
+        path: Path,
         message: &Message<'m>,
     ) -> Result<Authenticated<'m>, Refusal> {
-        let known = self.live_allocation(now, flow).or_else(|| self.named_allocation(message));
+        let client = path.nonce_address();
+        let known = self.live_allocation(now, path.flow).or_else(|| self.named_allocation(message));
         let authenticator = &self.settings.authenticator;
         let Some(allocation) = known.and_then(|id| self.allocations.at(id)) else {
-            return authenticator.authenticate(now, flow.client, message);
+            return authenticator.authenticate(now, client, message);
         };
         let owner = &mut allocation.owner;
         if owner.settings_epoch == Some(self.settings_epoch) {
             let (user, key) = (&owner.user, &owner.key);
-            return authenticator.authenticate_known(now, flow.client, message, user, key);
+            return authenticator.authenticate_known(now, client, message, user, key);
         }
-        let again = authenticator.authenticate_again(now, flow.client, message, &owner.user)?;
+        let again = authenticator.authenticate_again(now, client, message, &owner.user)?;
         if *owner.user == *again.user() {
             owner.key = again.key().clone();
             owner.settings_epoch = Some(self.settings_epoch);
@@ -317,7 +311,7 @@ impl Server {
             None => self.handle(&Request { now, path, message, authenticated }),
         };
         self.tell_error(now, path, authenticated.user(), message.method(), &answer);
-        let envelope = Envelope::of(now, path.client(), message, Some(authenticated.key()));
+        let envelope = Envelope::of(now, path, message, Some(authenticated.key()));
         self.write(&envelope, &answer, reply)
     }
 

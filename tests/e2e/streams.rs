@@ -1,6 +1,6 @@
 //! Clients on TCP (RFC 8656 §2.1): what they get, how their bytes are cut, how connections end.
 
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,9 @@ use crate::relay::{Relay, Setup};
 use crate::stun::{Builder, Class, attribute, method};
 
 const SOON: Duration = Duration::from_secs(5);
+
+/// The header, and XOR-MAPPED-ADDRESS of an IPv4 client.
+const BINDING_ANSWER_BYTES: usize = 20 + 12;
 
 #[test]
 fn a_client_on_tcp_allocates_and_talks_both_ways() {
@@ -339,6 +342,32 @@ fn whoever_waits_to_be_taken_when_the_server_stops_hears_of_it() {
     for mut link in waiting {
         link.rest(SOON);
     }
+}
+
+// Whatever comes behind its last answer, those it got are written, and the connection ends.
+#[test]
+fn a_stranger_is_answered_64_times_and_then_let_go() {
+    let relay = Relay::start();
+    for cut in [1, 7, 200] {
+        let mut stream = TcpStream::connect(relay.v4()).expect("it is taken");
+        stream.set_read_timeout(Some(SOON)).expect("a timeout");
+        let requests = vec![Builder::request(method::BINDING).bytes(); 200];
+        for some in requests.chunks(cut) {
+            // It may be closed before the last is written.
+            if stream.write_all(&some.concat()).is_err() {
+                break;
+            }
+        }
+        let mut answers = Vec::new();
+        // In a FIN, or in a reset where the rest of the requests came too late to be read.
+        let end = stream.read_to_end(&mut answers);
+        let timed_out = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        assert!(!end.as_ref().is_err_and(timed_out), "{cut} at a time: it is still open");
+        let answers: Vec<_> = answers.chunks(BINDING_ANSWER_BYTES).collect();
+        assert_eq!(answers.len(), 64, "{cut} at a time");
+        assert!(answers.iter().all(|answer| answer.starts_with(&[1, 1])), "{cut} at a time");
+    }
+    relay.process.wait_until_it_logs("answers_used_up", 1);
 }
 
 #[test]

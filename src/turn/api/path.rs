@@ -72,4 +72,15 @@ impl Path {
     pub const fn client(&self) -> SocketAddr {
         self.flow.client
     }
+
+    /// What a nonce is bound to. Over UDP that is the client's address and port: a nonce that comes
+    /// back proves that there is a way back. A connection has proved it before it sent a byte, so
+    /// port 0 stands for all connections of an address: clients of RFC 6062 use one nonce on all of
+    /// theirs. No datagram is answered at port 0, so neither kind of nonce serves for the other.
+    pub const fn nonce_address(&self) -> SocketAddr {
+        match self.transport {
+            Transport::Udp => self.flow.client,
+            Transport::Tcp | Transport::Tls => SocketAddr::new(self.flow.client.ip(), 0),
+        }
+    }
 }

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! The MAC binds a nonce to the address and port it was given to, so a nonce that comes back is the
-//! proof of a return path, and one that was overheard serves nobody else. Every worker that holds
-//! the master key agrees with the others without a word.
+//! proof of a return path, and one that was overheard serves nobody else. Connections have a way
+//! back already: theirs is bound to the address alone, with port 0 (`Path::nonce_address`). Every
+//! worker that holds the master key agrees with the others without a word.
 //!
 //! The MAC is SipHash-2-4, which is made for short messages and 64-bit tags: a server has to tell a
 //! forged nonce from its own before it knows that the sender is worth anything, and two HMACs, one

@@ -7,7 +7,7 @@
 
 use crate::turn::{
     allocation::Granted,
-    api::{connection::ConnectionId, now::Now, reason::Reason, settings::Settings},
+    api::{connection::ConnectionId, now::Now, path::Path, reason::Reason, settings::Settings},
     method::attributes::Unknown,
 };
 use crate::wire::{
@@ -85,7 +85,7 @@ impl Answer {
 #[derive(Debug)]
 pub(in crate::turn) struct Envelope<'a> {
     pub(in crate::turn) now: Now,
-    pub(in crate::turn) client: SocketAddr,
+    pub(in crate::turn) path: Path,
     pub(in crate::turn) method: Method,
     pub(in crate::turn) transaction: TransactionId,
     pub(in crate::turn) fingerprint: bool,
@@ -97,13 +97,13 @@ impl<'a> Envelope<'a> {
     /// The envelope of an answer to `message`.
     pub(in crate::turn) fn of(
         now: Now,
-        client: SocketAddr,
+        path: Path,
         message: &Message<'_>,
         key: Option<&'a IntegrityKey>,
     ) -> Envelope<'a> {
         Envelope {
             now,
-            client,
+            path,
             method: message.method(),
             transaction: message.transaction(),
             fingerprint: message.fingerprint() == crate::wire::Fingerprint::Valid,
@@ -141,9 +141,9 @@ impl<'a> Envelope<'a> {
         }
         match answer {
             Answer::Mapped => {
-                writer.xor_mapped_address(self.client);
+                writer.xor_mapped_address(self.path.client());
             }
-            Answer::Allocated(granted) => allocated(granted, self.client, writer),
+            Answer::Allocated(granted) => allocated(granted, self.path.client(), writer),
             Answer::Refreshed { lifetime_s } => {
                 writer.lifetime_s(*lifetime_s);
             }
@@ -156,7 +156,9 @@ impl<'a> Envelope<'a> {
             Answer::Unknown(unknown) => {
                 writer.unknown_attributes(unknown.list());
             }
-            Answer::Challenge(_) => settings.authenticator.challenge(self.now, self.client, writer),
+            Answer::Challenge(_) => {
+                settings.authenticator.challenge(self.now, self.path.nonce_address(), writer);
+            }
             Answer::Done | Answer::Error(_) | Answer::Later | Answer::Silence(_) => {}
         }
     }

@@ -81,7 +81,8 @@ impl Server {
         let id = ConnectionId(message.connection_id().ok()?.filter(|_| is_fresh)?);
         let nonce = message.nonce()?;
         let authenticator = &self.settings.authenticator;
-        let is_good = authenticator.judge_nonce(now, path.client(), nonce) == NonceState::Good;
+        let is_good =
+            authenticator.judge_nonce(now, path.nonce_address(), nonce) == NonceState::Good;
         let is_other = id.worker() != self.shard.worker && self.shard.ports.has_worker(id.worker());
         (is_good && is_other).then_some(id.worker())
     }

@@ -231,7 +231,7 @@ impl Server {
         self.tell_error(now, waiting.path, &waiting.owner.user, Method::Allocate, answer);
         let envelope = Envelope {
             now,
-            client: waiting.path.client(),
+            path: waiting.path,
             method: Method::Allocate,
             transaction: waiting.transaction,
             fingerprint: waiting.fingerprint,

@@ -250,7 +250,7 @@ impl Server {
         self.tell_error(now, path, user, Method::Connect, answer);
         let envelope = Envelope {
             now,
-            client: path.client(),
+            path,
             method: Method::Connect,
             transaction: pending.transaction,
             fingerprint: pending.fingerprint,

@@ -52,13 +52,18 @@ impl<D: Driver> Worker<D> {
         self.receive_train(now, Path::udp(flow), train);
     }
 
-    /// Judges what a client sent, each segment by itself or many of them as one.
-    pub(in crate::worker) fn receive_train(&mut self, now: Now, path: Path, train: LeasedTrain) {
+    /// Judges what a client sent, each segment by itself or many of them as one. Says why the last
+    /// was dropped, if it was.
+    pub(in crate::worker) fn receive_train(
+        &mut self,
+        now: Now,
+        path: Path,
+        train: LeasedTrain,
+    ) -> Option<Reason> {
         let LeasedTrain { lease: whole, payload, segment_bytes } = train;
         let step = segment_bytes.max(1);
         if payload.len() <= step {
-            self.receive_run(now, path, Run { lease: whole, first: payload, frames: 1 });
-            return;
+            return self.receive_run(now, path, Run { lease: whole, first: payload, frames: 1 });
         }
         let mut begin = payload.start;
         loop {
@@ -66,8 +71,7 @@ impl<D: Driver> Worker<D> {
             let first = begin..payload.end.min(begin + step);
             begin += frames * step;
             if begin >= payload.end {
-                self.receive_run(now, path, Run { lease: whole, first, frames });
-                return;
+                return self.receive_run(now, path, Run { lease: whole, first, frames });
             }
             let run = Run { lease: whole.share(), first, frames };
             if self.receive_run(now, path, run) == Some(Reason::ReplyBudget) {
@@ -75,7 +79,7 @@ impl<D: Driver> Worker<D> {
                 begin += self.server.refuse_alike(now, path, rest, step) * step;
                 self.carry_out(now);
                 if begin >= payload.end {
-                    return;
+                    return Some(Reason::ReplyBudget);
                 }
             }
         }

@@ -46,7 +46,14 @@ impl<D: Driver> Worker<D> {
         }
         // Once all is said it is not waited for again.
         client.ends.heard = true;
-        client.connection.drain(now.mono_ms, reason);
+        self.let_go(now, stream, reason);
+    }
+
+    /// Ends a connection once what its client was answered is written; its allocation ends now.
+    pub(super) fn let_go(&mut self, now: Now, stream: StreamId, reason: HangUp) {
+        if let Some(client) = self.streams.client(stream) {
+            client.connection.drain(now.mono_ms, reason);
+        }
         self.leave(now, stream);
         self.streams.settle(stream);
     }

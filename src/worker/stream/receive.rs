@@ -10,7 +10,7 @@ use crate::worker::{data::inbound::LeasedTrain, reactor::Worker, stream::moved::
 use crate::{
     io::{Driver, HangUpHow, Lease, StreamId},
     stream::{Arrival, HangUp, Intake, Next, Span},
-    turn::{Now, Path, Verdict},
+    turn::{Now, Path, Reason, Verdict},
 };
 
 /// Steps of TLS handshakes in a turn at most. Each takes as long as relaying some hundred packets,
@@ -108,7 +108,10 @@ impl<D: Driver> Worker<D> {
                     let found = self.found(intake, place, lease, moved);
                     if let Some((lease, payload)) = found {
                         let train = LeasedTrain { lease, payload, segment_bytes: *frame_bytes };
-                        self.receive_train(now, path, train);
+                        let dropped = self.receive_train(now, path, train);
+                        if dropped == Some(Reason::TooManyAnswers) {
+                            return self.let_go(now, stream, HangUp::AnswersUsedUp);
+                        }
                     }
                 }
                 Arrival::Bind(place) => {

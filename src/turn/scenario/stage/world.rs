@@ -261,7 +261,7 @@ impl World {
         method: Method,
         build: impl Fn(&mut MessageWriter<'_>),
     ) -> Vec<u8> {
-        let nonce = nonces().issue(self.now(), who.path().client());
+        let nonce = nonces().issue(self.now(), who.path().nonce_address());
         self.write(method, Class::Request, |writer| {
             build(writer);
             writer.attribute(AttributeType::USERNAME, who.user.as_bytes());

@@ -180,6 +180,24 @@ fn the_reply_budget_is_not_asked_about_streams() {
     assert_eq!(mapped, Some(Client::ANN.path().client()));
 }
 
+// Clients of RFC 6062 use what nonce they have on all of their connections.
+#[test]
+fn a_nonce_is_good_on_every_connection_of_its_address_and_nowhere_else() {
+    let mut world = World::new();
+    let tcp = ann(Transport::Tcp);
+    let request = world.request(tcp, Method::Allocate, |writer| {
+        writer.requested_transport(17);
+    });
+    let other_port = tcp.at("198.51.100.1:5001");
+    for near in [other_port, other_port.over(Transport::Tls), tcp] {
+        world.says(near, &request).expect_success();
+        world.disconnect(near);
+    }
+    for far in [tcp.at("198.51.100.2:5000"), tcp.over(Transport::Udp)] {
+        world.says(far, &request).expect_error(ErrorCode::StaleNonce);
+    }
+}
+
 #[test]
 fn a_connection_is_answered_so_many_times_without_credentials() {
     let (mut world, stranger) = (World::new(), ann(Transport::Tcp));

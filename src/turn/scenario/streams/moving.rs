@@ -44,7 +44,7 @@ fn a_connection_does_not_move_before_it_was_challenged() {
     let id = world.waiting_connection(ANN.on(1));
     let request = bind(&mut world, DATA, id, false);
     world.says(DATA, &request).expect_error(ErrorCode::Unauthenticated);
-    let nonce = nonces().issue(world.now(), DATA.path().client());
+    let nonce = nonces().issue(world.now(), DATA.path().nonce_address());
     let unsigned = world.write(Method::ConnectionBind, Class::Request, |writer| {
         writer.connection_id(id.0).attribute(AttributeType::NONCE, &nonce);
     });
