@@ -53,7 +53,9 @@ pub use status::{
     snapshot::{Counters, Snapshot},
 };
 pub use stream::{
+    bounds::{
+        rules::{StreamRules, WebBackend, WebGreeting, WebPlace},
+        sources::SourceLimits,
+    },
     counters::{HANDSHAKES, PipeCounters, StreamCounters},
-    rules::{StreamRules, WebBackend, WebGreeting, WebPlace},
-    sources::SourceLimits,
 };

@@ -6,17 +6,25 @@ use crossbeam_channel::Receiver;
 
 use super::{
     clock::{self, Clock},
-    data::owners::FlowOwners,
-    data::sockets::{Listener, Role, Sockets},
-    effects::departures::Departures,
-    effects::forwarder::{Forwarder, NoForwarder},
-    effects::pending::PendingSockets,
-    mail::handoff::OpenBatches,
-    mail::mailbox::{Mail, Mailboxes},
+    data::{
+        owners::FlowOwners,
+        sockets::{Listener, Role, Sockets},
+    },
+    effects::{
+        departures::Departures,
+        forwarder::{Forwarder, NoForwarder},
+        pending::PendingSockets,
+    },
+    mail::{
+        handoff::OpenBatches,
+        mailbox::{Mail, Mailboxes},
+    },
     start::listen::ListenerSockets,
-    status::report::{Report, Tell},
-    status::snapshot::{Counters, Snapshot},
-    stream::{rules::StreamRules, table::StreamTable},
+    status::{
+        report::{Report, Tell},
+        snapshot::{Counters, Snapshot},
+    },
+    stream::{bounds::rules::StreamRules, table::StreamTable},
 };
 use crate::{
     io::{Driver, Event, Received, SocketId, Wait},

@@ -1,10 +1,12 @@
 //! A comparison for people: text and page.
 
 use super::{
-    html::{Figures, Page},
     number::{NOTHING, known, latency_cells, short, tick_time, time_us},
-    plot::{Mark, Plot, Point, Series},
-    scale::Kind,
+    page::{
+        html::{Figures, Page},
+        plot::{Mark, Plot, Point, Series},
+        scale::Kind,
+    },
     table::{Table, floor_row, waiting},
     text,
 };

@@ -1,10 +1,12 @@
 //! An overload for people: a table, a page, a picture.
 
 use super::{
-    html::{Figures, Page},
     number::{bytes, count, known, latency_cells, short, tick_short, time_us},
-    plot::{self, Plot, Point, Series},
-    scale::Kind,
+    page::{
+        html::{Figures, Page},
+        plot::{self, Plot, Point, Series},
+        scale::Kind,
+    },
     table::{self, Table},
     text,
 };

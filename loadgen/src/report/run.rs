@@ -1,10 +1,12 @@
 //! A run for people: text and page.
 
 use super::{
-    html::{self, Page},
     number::{bits, bytes, count, known, latency_cells, short, tick_short, tick_time, time_us},
-    plot::{Plot, Point, Series},
-    scale::Kind,
+    page::{
+        html::{self, Page},
+        plot::{Plot, Point, Series},
+        scale::Kind,
+    },
     table::{Table, floor_row, generator},
     text,
 };

@@ -1,10 +1,12 @@
 //! A sweep for people: text, page, and a picture of all its servers.
 
 use super::{
-    html::{Figures, Page},
     number::{bits, bytes, known, latency_cells, short, tick_short, tick_time, time_us},
-    plot::{self, Mark, Plot, Point, Series},
-    scale::Kind,
+    page::{
+        html::{Figures, Page},
+        plot::{self, Mark, Plot, Point, Series},
+        scale::Kind,
+    },
     table::Table,
     text,
 };

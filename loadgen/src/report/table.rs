@@ -1,8 +1,8 @@
 //! Tables, as text and as HTML.
 
 use super::{
-    escape::escape,
     number::{count, latency_cells},
+    page::escape::escape,
 };
 use crate::{result::generator::GeneratorOutcome, stream::Transport};
 

@@ -11,9 +11,8 @@ use crate::worker::{
     effects::departures::{GivenPort, Redemption},
     mail::batch::{Batch, BatchReturn},
     start::listen::ListenerSockets,
-    status::questions::Question,
-    status::snapshot::Snapshot,
-    stream::{entry::MovedClient, rules::StreamRules},
+    status::{questions::Question, snapshot::Snapshot},
+    stream::{bounds::rules::StreamRules, entry::MovedClient},
 };
 use crate::{
     io::Waker,

@@ -6,17 +6,20 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::worker::{
     clock::Clock,
-    data::owners::FlowOwners,
-    data::sockets::Listener,
+    data::{owners::FlowOwners, sockets::Listener},
     effects::quota::SharedQuota,
-    mail::batch::{BatchPool, BatchReturn},
-    mail::handoff::OpenBatches,
-    mail::mailbox::{Address, Mail, Mailboxes, inbox},
+    mail::{
+        batch::{BatchPool, BatchReturn},
+        handoff::OpenBatches,
+        mailbox::{Address, Mail, Mailboxes, inbox},
+    },
     reactor::{Parts, Worker},
-    start::listen::{ListenerSockets, OpenListeners},
-    start::plan::{Plan, SpawnError, Steering},
+    start::{
+        listen::{ListenerSockets, OpenListeners},
+        plan::{Plan, SpawnError, Steering},
+    },
     status::report::Tell,
-    stream::rules::StreamRules,
+    stream::bounds::rules::StreamRules,
 };
 use crate::{
     io::{Driver, Waker},

@@ -5,8 +5,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc};
 use crate::{
     io as net,
     turn::{PortPlan, RelayAddress, Settings},
-    worker::effects::quota::Limits,
-    worker::stream::rules::StreamRules,
+    worker::{effects::quota::Limits, stream::bounds::rules::StreamRules},
 };
 
 /// Which driver moves the packets.

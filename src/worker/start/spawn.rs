@@ -16,13 +16,17 @@ use crate::worker::{
     clock::Clock,
     effects::quota::{Limits, SharedQuota},
     mail::mailbox::{Address, Mail, Mailboxes},
-    start::init::{Prepared, WorkerInit, World, addresses, prepare},
-    start::listen::{GrantedSockets, Listening, OpenListeners},
-    start::plan::{DriverKind, Listen, Plan, SpawnError},
-    status::questions::Question,
-    status::report::{Report, Tell},
-    status::snapshot::Snapshot,
-    stream::rules::StreamRules,
+    start::{
+        init::{Prepared, WorkerInit, World, addresses, prepare},
+        listen::{GrantedSockets, Listening, OpenListeners},
+        plan::{DriverKind, Listen, Plan, SpawnError},
+    },
+    status::{
+        questions::Question,
+        report::{Report, Tell},
+        snapshot::Snapshot,
+    },
+    stream::bounds::rules::StreamRules,
 };
 use crate::{
     io::{self as net, Driver, PortableDriver, UringDriver, Waker},

@@ -6,7 +6,7 @@ use crate::worker::{
     data::sockets::Acceptor,
     reactor::Worker,
     start::plan::ListenKind,
-    stream::{entry::Client, sources::SourceKey},
+    stream::{bounds::sources::SourceKey, entry::Client},
 };
 use crate::{
     io::{AcceptorId, Driver, HangUpHow, StreamId},

@@ -5,9 +5,9 @@ use std::{net::SocketAddr, os::fd::OwnedFd};
 use bytes::BytesMut;
 
 use crate::worker::stream::{
+    bounds::sources::SourceKey,
     buffers::{ReaderPace, WriteSize},
     deadlines::Armed,
-    sources::SourceKey,
 };
 use crate::{
     io::StreamId,

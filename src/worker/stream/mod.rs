@@ -6,42 +6,29 @@
 //!
 //! ```text
 //! accept.rs     a new connection, and who may not have one more
-//! sources.rs    how many connections a source has, and how fast it opens them
 //! table.rs      all connections, by the driver's number and by five-tuple
+//! entry.rs      what one of the driver's numbers stands for
 //! receive.rs    bytes ──▶ frames ──▶ the state machine
 //! send.rs       frames ──▶ one write of each connection at the end of a turn
-//! share.rs      whose media goes where all queues together are full
 //! buffers.rs    where writes stand until the kernel has them
 //! deadlines.rs  when a connection is looked at again
 //! end.rs        how connections end
-//! faults.rs     what the log hears of that; refusals.rs counts it
-//! entry.rs      what one of the driver's numbers stands for
-//! pipe.rs       bytes that pass as they are, between a client and a peer or the web backend
-//! peers.rs      connections to peers (RFC 6062)
-//! moved.rs      a connection that goes to the worker that has what it asks for
-//! web.rs        browsers that have come to this port
-//! rules.rs      what the operator decides
 //! counters.rs   what is counted
+//! bounds/       what one source and one client may have, and what the log hears of the rest
+//! far/          connections whose bytes pass as they are: to peers (RFC 6062), to the web backend
 //! ```
 
 mod accept;
+pub(super) mod bounds;
 mod buffers;
 pub(super) mod counters;
 mod deadlines;
 mod end;
 pub(super) mod entry;
-mod faults;
-mod moved;
-mod peers;
-mod pipe;
+mod far;
 mod receive;
-mod refusals;
-pub(super) mod rules;
 mod send;
-mod share;
-pub(super) mod sources;
 pub(super) mod table;
-mod web;
 
 use crate::worker::{
     data::sockets::{Acceptor, Role},

@@ -6,7 +6,7 @@
 
 use std::{mem, ops::Range};
 
-use crate::worker::{data::inbound::LeasedTrain, reactor::Worker, stream::moved::Hops};
+use crate::worker::{data::inbound::LeasedTrain, reactor::Worker, stream::far::moved::Hops};
 use crate::{
     io::{Driver, HangUpHow, Lease, StreamId},
     stream::{Arrival, HangUp, Intake, Next, Span},

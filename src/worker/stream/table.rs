@@ -8,13 +8,15 @@ use std::{
 use bytes::BytesMut;
 
 use crate::worker::stream::{
+    bounds::{
+        refusals::StreamRefusals,
+        rules::StreamRules,
+        sources::{SourceKey, Sources},
+    },
     buffers::WriteBuffers,
     counters::StreamCounters,
     deadlines::{Armed, Deadlines},
     entry::{Client, Entry, Far, FarPurpose, Moving, Reading, Writing},
-    refusals::StreamRefusals,
-    rules::StreamRules,
-    sources::{SourceKey, Sources},
 };
 use crate::{
     io::StreamId,

@@ -49,13 +49,13 @@ impl SourceLimits {
 
 /// Who opens connections: bits of an IPv4 address, or of the first half of an IPv6 one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum SourceKey {
+pub(in crate::worker::stream) enum SourceKey {
     V4(u32),
     V6(u64),
 }
 
 impl SourceKey {
-    pub(super) fn of(ip: IpAddr) -> SourceKey {
+    pub(in crate::worker::stream) fn of(ip: IpAddr) -> SourceKey {
         match ip.to_canonical() {
             IpAddr::V4(ip) => SourceKey::V4(ip.to_bits()),
             IpAddr::V6(ip) => SourceKey::V6((ip.to_bits() >> 64) as u64),
@@ -82,7 +82,7 @@ struct Known {
 
 /// All sources that have connections, or had some a moment ago.
 #[derive(Debug, Default)]
-pub(super) struct Sources {
+pub(in crate::worker::stream) struct Sources {
     known: HashMap<SourceKey, Known, foldhash::quality::RandomState>,
     /// Sources whose last connection has ended, and when they may be forgotten.
     leaving: VecDeque<(u64, SourceKey)>,
@@ -90,7 +90,11 @@ pub(super) struct Sources {
 
 impl Sources {
     /// Whether a source has more connections without credentials than it may have.
-    pub(super) fn has_too_many_strangers(&self, source: SourceKey, limits: SourceLimits) -> bool {
+    pub(in crate::worker::stream) fn has_too_many_strangers(
+        &self,
+        source: SourceKey,
+        limits: SourceLimits,
+    ) -> bool {
         let strangers = self.known.get(&source).map_or(0, |known| known.strangers);
         strangers > limits.strangers
     }
@@ -99,7 +103,7 @@ impl Sources {
     ///
     /// # Errors
     /// Why it is one too many.
-    pub(super) fn admit(
+    pub(in crate::worker::stream) fn admit(
         &mut self,
         now_ms: u64,
         source: SourceKey,
@@ -122,21 +126,26 @@ impl Sources {
 
     /// Notes a connection that another worker has admitted and passed on. It is not judged again,
     /// and costs its source nothing more.
-    pub(super) fn take_over(&mut self, source: SourceKey) {
+    pub(in crate::worker::stream) fn take_over(&mut self, source: SourceKey) {
         let known = self.known.entry(source).or_default();
         known.streams += 1;
         known.strangers += 1;
     }
 
     /// Notes that a connection is a stranger's no more.
-    pub(super) fn authenticated(&mut self, source: SourceKey) {
+    pub(in crate::worker::stream) fn authenticated(&mut self, source: SourceKey) {
         if let Some(known) = self.known.get_mut(&source) {
             known.strangers = known.strangers.saturating_sub(1);
         }
     }
 
     /// Notes that a connection has ended.
-    pub(super) fn leave(&mut self, now_ms: u64, source: SourceKey, was_stranger: bool) {
+    pub(in crate::worker::stream) fn leave(
+        &mut self,
+        now_ms: u64,
+        source: SourceKey,
+        was_stranger: bool,
+    ) {
         let Some(known) = self.known.get_mut(&source) else { return };
         known.streams = known.streams.saturating_sub(1);
         if was_stranger {

@@ -29,7 +29,12 @@ use crate::{
 
 impl<D: Driver> Worker<D> {
     /// Passes bytes of a client on.
-    pub(super) fn pass_to_far(&mut self, now: Now, client: StreamId, bytes: &[u8]) {
+    pub(in crate::worker::stream) fn pass_to_far(
+        &mut self,
+        now: Now,
+        client: StreamId,
+        bytes: &[u8],
+    ) {
         let Some(stream) = self.streams.client(client).and_then(|client| client.far) else {
             return;
         };
@@ -45,7 +50,12 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Passes bytes of the far side on, or keeps them until it has a client.
-    pub(super) fn pass_to_client(&mut self, now: Now, stream: StreamId, bytes: &[u8]) {
+    pub(in crate::worker::stream) fn pass_to_client(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        bytes: &[u8],
+    ) {
         let Some(far) = self.streams.far(stream).filter(|far| !far.is_parting) else { return };
         let purpose = far.purpose;
         let Some(id) = far.client else { return far.early.extend_from_slice(bytes) };
@@ -67,7 +77,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Has two connections begin to pass bytes, with those of the far side that came before.
-    pub(super) fn begin_pipe(&mut self, now: Now, client: StreamId) {
+    pub(in crate::worker::stream) fn begin_pipe(&mut self, now: Now, client: StreamId) {
         let Some(stream) = self.streams.client(client).and_then(|client| client.far) else {
             return;
         };
@@ -84,7 +94,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Stops reading a connection: until there is room again, and not before a time.
-    pub(super) fn pause(&mut self, stream: StreamId, until_ms: Option<u64>) {
+    pub(in crate::worker::stream) fn pause(&mut self, stream: StreamId, until_ms: Option<u64>) {
         let Some(reading) = self.streams.reading(stream) else { return };
         reading.until_ms = until_ms.unwrap_or(0).max(reading.until_ms);
         if !std::mem::replace(&mut reading.is_paused, true) {
@@ -94,7 +104,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Reads a connection again, if there is room for what it sends and its time has come.
-    pub(super) fn resume(&mut self, now: Now, stream: StreamId) {
+    pub(in crate::worker::stream) fn resume(&mut self, now: Now, stream: StreamId) {
         let has_room = self.streams.has_room_beyond(stream);
         let Some(reading) = self.streams.reading(stream) else { return };
         if reading.until_ms > now.mono_ms {
@@ -145,7 +155,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// A write to a far side is with the kernel.
-    pub(super) fn on_far_written(&mut self, now: Now, stream: StreamId) {
+    pub(in crate::worker::stream) fn on_far_written(&mut self, now: Now, stream: StreamId) {
         let Some(far) = self.streams.far(stream) else { return };
         let client = far.client;
         self.write_far(now, stream);
@@ -153,7 +163,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// The client sends no more: the far side is told behind what waits for it.
-    pub(super) fn client_finished(&mut self, now: Now, stream: StreamId) {
+    pub(in crate::worker::stream) fn client_finished(&mut self, now: Now, stream: StreamId) {
         let Some(client) = self.streams.client(stream) else { return };
         client.ends.heard = true;
         let Some(far) = client.far else { return };
@@ -165,7 +175,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// The far side sends no more: the client is told behind what waits for it.
-    pub(super) fn far_finished(&mut self, now: Now, stream: StreamId) {
+    pub(in crate::worker::stream) fn far_finished(&mut self, now: Now, stream: StreamId) {
         let Some(far) = self.streams.far(stream) else { return };
         far.ends.heard = true;
         if let Some(client) = far.client {
@@ -182,7 +192,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Our FIN to a client is on its way.
-    pub(super) fn client_told(&mut self, now: Now, stream: StreamId) {
+    pub(in crate::worker::stream) fn client_told(&mut self, now: Now, stream: StreamId) {
         self.driver.finish(stream);
         let Some(client) = self.streams.client(stream) else { return };
         client.ends.said = true;
@@ -201,7 +211,7 @@ impl<D: Driver> Worker<D> {
 
     /// Ends a far side whose client is gone. Where that had said all, it is still written;
     /// otherwise the far side learns that it was cut off.
-    pub(super) fn drop_far(&mut self, now: Now, stream: StreamId) {
+    pub(in crate::worker::stream) fn drop_far(&mut self, now: Now, stream: StreamId) {
         let Some(far) = self.streams.far(stream) else { return };
         let (purpose, is_connected) = (far.purpose, far.is_connected);
         if is_connected && far.wants_finish && !far.ends.said {
@@ -215,7 +225,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Ends a far side that is not reached in time, or that reads nothing.
-    pub(super) fn give_up_far(&mut self, now: Now, stream: StreamId) {
+    pub(in crate::worker::stream) fn give_up_far(&mut self, now: Now, stream: StreamId) {
         let Some(far) = self.streams.take_far(stream) else { return };
         self.driver.hang_up(stream, HangUpHow::Reset);
         self.on_far_closed(now, &far, Some(libc::ETIMEDOUT));
@@ -223,7 +233,12 @@ impl<D: Driver> Worker<D> {
 
     /// A far side has broken, or could not be reached: its client goes, once all that came before
     /// is written.
-    pub(super) fn on_far_closed(&mut self, now: Now, far: &Far, errno: Option<i32>) {
+    pub(in crate::worker::stream) fn on_far_closed(
+        &mut self,
+        now: Now,
+        far: &Far,
+        errno: Option<i32>,
+    ) {
         if !far.is_connected {
             self.note_unreached(far.purpose, errno);
         }

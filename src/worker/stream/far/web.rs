@@ -2,8 +2,10 @@
 
 use crate::worker::{
     reactor::Worker,
-    stream::entry::{Far, FarPurpose},
-    stream::rules::{WebGreeting, WebPlace},
+    stream::{
+        bounds::rules::{WebGreeting, WebPlace},
+        entry::{Far, FarPurpose},
+    },
 };
 use crate::{
     io::{Driver, Remote, StreamId},
@@ -17,7 +19,7 @@ const CONNECT_MS: u64 = 5_000;
 
 impl<D: Driver> Worker<D> {
     /// Connects a browser to the backend, where all that it has sent so far goes first.
-    pub(super) fn open_web(&mut self, now: Now, stream: StreamId, first: &[u8]) {
+    pub(in crate::worker::stream) fn open_web(&mut self, now: Now, stream: StreamId, first: &[u8]) {
         let Some(client) = self.streams.client(stream) else { return };
         let (peer, server) = (client.connection.client(), client.connection.server());
         let backend = self.streams.rules.web_backend.clone();

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::worker::{status::report::SourceRefused, stream::sources::SourceKey};
+use crate::worker::{status::report::SourceRefused, stream::bounds::sources::SourceKey};
 
 /// Connections that one worker tells of each second.
 const TOLD_PER_SECOND: u32 = 10;
@@ -14,7 +14,7 @@ const MOST_SOURCES: usize = 256;
 
 /// What was told this second, and who was refused this minute.
 #[derive(Debug, Default)]
-pub(super) struct StreamRefusals {
+pub(in crate::worker::stream) struct StreamRefusals {
     second: u64,
     told: u32,
     left_out: u64,
@@ -66,7 +66,7 @@ impl StreamRefusals {
     }
 
     /// When there is a source to tell of.
-    pub(super) fn due_ms(&self) -> Option<u64> {
+    pub(in crate::worker::stream) fn due_ms(&self) -> Option<u64> {
         self.due_ms
     }
 }

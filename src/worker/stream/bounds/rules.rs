@@ -9,7 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use crate::stream::{ProxyRule, StreamLimits, TlsContext, WebNames};
-use crate::worker::stream::sources::SourceLimits;
+use crate::worker::stream::bounds::sources::SourceLimits;
 
 /// Rules for connections, the same for every worker.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ impl Default for StreamRules {
 
 impl StreamRules {
     /// What a PROXY header from an address is.
-    pub(super) fn proxy(&self, peer: IpAddr) -> ProxyRule {
+    pub(in crate::worker::stream) fn proxy(&self, peer: IpAddr) -> ProxyRule {
         let peer = peer.to_canonical();
         match self.proxies.iter().any(|network| network.contains(&peer)) {
             true => ProxyRule::Required,

@@ -38,7 +38,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// A connection that was asked for is there.
-    pub(super) fn on_connected(&mut self, now: Now, stream: StreamId) {
+    pub(in crate::worker::stream) fn on_connected(&mut self, now: Now, stream: StreamId) {
         let Some(far) = self.streams.far(stream) else { return };
         far.is_connected = true;
         far.due_ms = u64::MAX;
@@ -60,7 +60,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// A peer has connected to a relayed address. It is not read before it has a client.
-    pub(super) fn on_peer_accepted(
+    pub(in crate::worker::stream) fn on_peer_accepted(
         &mut self,
         now: Now,
         stream: StreamId,

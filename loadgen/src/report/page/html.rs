@@ -1,26 +1,29 @@
 //! One self-contained page: no script, no font, no picture from elsewhere.
 
-use super::{escape::escape, plot::Plot, table::Table};
+use crate::report::{
+    page::{escape::escape, plot::Plot},
+    table::Table,
+};
 use crate::result::about::About;
 
 const STYLE: &str = include_str!("page.css");
 
 /// What is shown large: a label and its value each.
-pub(super) type Figures = Vec<(String, String)>;
+pub(in crate::report) type Figures = Vec<(String, String)>;
 
 /// A page as it grows.
-pub(super) struct Page<'a> {
+pub(in crate::report) struct Page<'a> {
     title: &'a str,
     about: &'a About,
     body: String,
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(title: &'a str, about: &'a About) -> Page<'a> {
+    pub(in crate::report) fn new(title: &'a str, about: &'a About) -> Page<'a> {
         Page { title, about, body: String::new() }
     }
 
-    pub(super) fn cards(&mut self, figures: &Figures) {
+    pub(in crate::report) fn cards(&mut self, figures: &Figures) {
         let card = |(label, value): &(String, String)| {
             format!("<div><b>{}</b><span>{}</span></div>", escape(value), escape(label))
         };
@@ -29,13 +32,13 @@ impl<'a> Page<'a> {
     }
 
     /// Lines that stand out: `held`, `warn` or `bad`.
-    pub(super) fn notes(&mut self, lines: &[String], class: &str) {
+    pub(in crate::report) fn notes(&mut self, lines: &[String], class: &str) {
         let note = |line: &String| format!("<p class=\"{class}\">{}</p>\n", escape(line));
         self.body += &lines.iter().map(note).collect::<String>();
     }
 
     /// A plot with its legend, unless there is nothing to draw.
-    pub(super) fn figure(&mut self, title: &str, plot: &Plot<'_>) {
+    pub(in crate::report) fn figure(&mut self, title: &str, plot: &Plot<'_>) {
         let svg = plot.svg();
         if !svg.is_empty() {
             let (title, legend) = (escape(title), plot.legend());
@@ -45,16 +48,16 @@ impl<'a> Page<'a> {
         }
     }
 
-    pub(super) fn table(&mut self, table: &Table) {
+    pub(in crate::report) fn table(&mut self, table: &Table) {
         self.body += &table.html();
     }
 
     /// What explains what stands above it.
-    pub(super) fn aside(&mut self, text: &str) {
+    pub(in crate::report) fn aside(&mut self, text: &str) {
         self.body += &format!("<p class=\"note\">{}</p>\n", escape(text));
     }
 
-    pub(super) fn html(&self) -> String {
+    pub(in crate::report) fn html(&self) -> String {
         let title = escape(self.title);
         let about = self.about_list();
         format!(

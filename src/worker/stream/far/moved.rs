@@ -29,14 +29,14 @@ const UNREAD_BYTES: usize = 16_384;
 
 /// How often a connection has been handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hops {
+pub(in crate::worker::stream) enum Hops {
     None,
     One,
 }
 
 impl<D: Driver> Worker<D> {
     /// Has a connection leave the driver.
-    pub(super) fn move_client(
+    pub(in crate::worker::stream) fn move_client(
         &mut self,
         now: Now,
         stream: StreamId,
@@ -50,7 +50,12 @@ impl<D: Driver> Worker<D> {
     }
 
     /// A connection has left the driver. Where the other worker has no room for it, it ends here.
-    pub(super) fn on_detached(&mut self, stream: StreamId, socket: OwnedFd, unread: BytesMut) {
+    pub(in crate::worker::stream) fn on_detached(
+        &mut self,
+        stream: StreamId,
+        socket: OwnedFd,
+        unread: BytesMut,
+    ) {
         let Some(moving) = self.streams.take_moving(stream) else { return };
         let Moving { client, worker, request } = moving;
         let moved = MovedClient { socket, unread, client, request };

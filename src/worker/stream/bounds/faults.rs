@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::worker::{
     reactor::Worker,
     status::report::{Report, StreamRefused},
-    stream::sources::SourceKey,
+    stream::bounds::sources::SourceKey,
 };
 use crate::{
     io::Driver,
@@ -15,7 +15,7 @@ use crate::{
 
 impl<D: Driver> Worker<D> {
     /// Has the log hear of a connection that is closed for a fault, or refused.
-    pub(super) fn tell_fault(
+    pub(in crate::worker::stream) fn tell_fault(
         &mut self,
         now: Now,
         client: SocketAddr,
@@ -36,7 +36,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Has the log hear of the source that was refused most, once its minute is over.
-    pub(super) fn tell_refused_source(&mut self, now: Now) {
+    pub(in crate::worker::stream) fn tell_refused_source(&mut self, now: Now) {
         if let Some(refused) = self.streams.refusals.most_refused(now.mono_ms) {
             self.report(Report::SourceRefused(refused));
         }

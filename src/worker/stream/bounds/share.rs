@@ -11,7 +11,7 @@ const MOST_LOOKS: usize = 64;
 impl StreamTable {
     /// Drops media until no more than `most_bytes` wait in all queues: first of the connection that
     /// has just queued, then of others in turn, and of none below its share.
-    pub(super) fn shed(&mut self, stream: StreamId, most_bytes: u64) {
+    pub(in crate::worker::stream) fn shed(&mut self, stream: StreamId, most_bytes: u64) {
         if self.counters.queued_bytes <= most_bytes {
             return;
         }
