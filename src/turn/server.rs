@@ -15,10 +15,12 @@ use super::{
         stream_strangers::StreamStrangers,
     },
     method::{
-        answer::{Answer, Envelope, Refused},
-        attributes::Unknown,
-        pending::PendingAllocates,
-        request::Request,
+        allocate::pending::PendingAllocates,
+        request::{
+            answer::{Answer, Envelope, Refused},
+            attributes::Unknown,
+            verified::Request,
+        },
     },
     policy::alternates::Alternates,
     ports::{

@@ -13,7 +13,7 @@ use crate::turn::{
         report::{Report, RequestRefused},
     },
     auth::authenticator::Refusal,
-    method::answer::Answer,
+    method::request::answer::Answer,
     server::Server,
 };
 use crate::wire::{Message, Method};

@@ -1,7 +1,7 @@
 //! Binding: tells a client where it is seen (RFC 8489 §3). Unauthenticated, so as short as can be.
 
 use crate::turn::{
-    method::{answer::Answer, attributes::Unknown},
+    method::request::{answer::Answer, attributes::Unknown},
     server::Server,
 };
 use crate::wire::Message;

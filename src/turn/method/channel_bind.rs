@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use crate::turn::{
     allocation::{permission::Reach, table::AllocationId},
     api::counters::QuotaHit,
-    method::{
+    method::request::{
         answer::{Answer, Refused},
-        request::Request,
+        verified::Request,
     },
     ports::relays::RelayTarget,
     relay::peer::canonical,

@@ -21,9 +21,9 @@ use crate::turn::{
         identity::RelayId,
         now::Now,
     },
-    method::{
+    method::request::{
         answer::{Answer, Refused},
-        request::Request,
+        verified::Request,
     },
     relay::peer::canonical,
     server::Server,

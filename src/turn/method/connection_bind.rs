@@ -11,9 +11,9 @@ use crate::turn::{
         verdict::Verdict,
     },
     auth::nonce::NonceState,
-    method::{
+    method::request::{
         answer::{Answer, Refused},
-        request::Request,
+        verified::Request,
     },
     server::Server,
 };

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use crate::turn::{
     allocation::{permission::Reach, table::AllocationId},
     api::{counters::QuotaHit, now::Now},
-    method::{
+    method::request::{
         answer::{Answer, Refused},
-        request::Request,
+        verified::Request,
     },
     policy::Judgement,
     relay::peer::canonical,

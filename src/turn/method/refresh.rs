@@ -7,9 +7,9 @@ use crate::turn::{
         per_family::{Families, PerFamily},
         report::Cause,
     },
-    method::{
+    method::request::{
         answer::{Answer, Refused},
-        request::Request,
+        verified::Request,
     },
     server::Server,
 };

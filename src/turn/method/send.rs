@@ -4,7 +4,7 @@ use std::{net::SocketAddr, ops::Range};
 
 use crate::turn::{
     api::{identity::FiveTuple, now::Now, reason::Reason, verdict::Verdict},
-    method::attributes::is_unknown,
+    method::request::attributes::is_unknown,
     relay::{payload::ToPeerPayload, peer::canonical},
     server::Server,
 };

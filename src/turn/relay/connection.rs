@@ -19,7 +19,7 @@ use crate::turn::{
         report::{Cause, Load},
         verdict::Verdict,
     },
-    method::answer::{Answer, Envelope},
+    method::request::answer::{Answer, Envelope},
     relay::peer::canonical,
     server::Server,
 };

@@ -3,7 +3,7 @@
 use crate::turn::{
     allocation::table::AllocationId,
     api::{identity::FiveTuple, now::Now, report::Cause},
-    method::{answer::Refused, request::Request},
+    method::request::{answer::Refused, verified::Request},
     server::Server,
 };
 use crate::wire::ErrorCode;

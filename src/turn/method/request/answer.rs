@@ -8,7 +8,7 @@
 use crate::turn::{
     allocation::Granted,
     api::{connection::ConnectionId, now::Now, path::Path, reason::Reason, settings::Settings},
-    method::attributes::Unknown,
+    method::request::attributes::Unknown,
 };
 use crate::wire::{
     AttributeType, Class, ErrorCode, Family, Full, IntegrityKey, Malformed, Message, MessageWriter,

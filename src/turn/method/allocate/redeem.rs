@@ -8,9 +8,11 @@ use std::net::SocketAddr;
 use crate::turn::{
     api::effect::{Effect, Redeem},
     method::{
-        answer::{Answer, Refused},
-        pending::{AskedSocket, Part, PendingAllocate},
-        request::Request,
+        allocate::pending::{AskedSocket, Part, PendingAllocate},
+        request::{
+            answer::{Answer, Refused},
+            verified::Request,
+        },
     },
     ports::reservation::{ReservationToken, owner},
     server::Server,

@@ -1,8 +1,17 @@
 //! Allocate: a public address for a client (RFC 8656 §7).
 //!
 //! Two-phase: the request is judged here and its ports drawn, then the sockets are asked for, and
-//! the answer is given when they are there (`open.rs`). A client that brings a RESERVATION-TOKEN
-//! gets the port reserved for it (`redeem.rs`).
+//! the answer is given when they are there.
+//!
+//! ```text
+//! pending.rs  Allocates that wait for their sockets
+//! open.rs     the second phase: the sockets are there, or not
+//! redeem.rs   a client that brings a RESERVATION-TOKEN gets the port reserved for it
+//! ```
+
+mod open;
+pub(in crate::turn) mod pending;
+mod redeem;
 
 use crate::turn::{
     allocation::{Owner, table::AllocationId},
@@ -13,9 +22,11 @@ use crate::turn::{
         settings::OnReallocate,
     },
     method::{
-        answer::{Answer, Refused},
-        pending::{BIND_RETRIES, PendingAllocate, RelayProtocol},
-        request::Request,
+        allocate::pending::{BIND_RETRIES, PendingAllocate, RelayProtocol},
+        request::{
+            answer::{Answer, Refused},
+            verified::Request,
+        },
     },
     policy::{alternates::Alternates, quota::Exhausted},
     ports::{reservation::ReservationToken, table::Parity},

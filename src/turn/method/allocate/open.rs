@@ -21,8 +21,8 @@ use crate::turn::{
         verdict::Verdict,
     },
     method::{
-        answer::{Answer, Envelope},
-        pending::{AskedSocket, Part, PendingAllocate, RelayProtocol},
+        allocate::pending::{AskedSocket, Part, PendingAllocate, RelayProtocol},
+        request::answer::{Answer, Envelope},
     },
     ports::{relays::DrawnRelay, reservation::ReservationToken, table::Parity},
     server::Server,
