@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    engine::{counters::Counters, hold_times::HoldTimes},
+    engine::figures::{counters::Counters, hold_times::HoldTimes},
     event::{Event, Receive, SocketId, Wait},
     memory::pool::Lease,
     piece::Piece,

@@ -45,10 +45,12 @@ mod waker;
 
 pub use driver::Driver;
 pub use engine::{
-    counters::{Counters, TrainSizes, TurnSizes},
-    hold_times::HoldTimes,
+    figures::{
+        counters::{Counters, TrainSizes, TurnSizes},
+        hold_times::HoldTimes,
+        size_histogram::SizeHistogram,
+    },
     pace::{Hold, Pace},
-    size_histogram::SizeHistogram,
 };
 pub use epoll::PortableDriver;
 pub use event::{Event, Receive, Received, SocketId, Wait};

@@ -25,7 +25,7 @@ use crate::io::{
         segmentation::Segmentation,
         train::{Fragments, SendTrain, TRAIN_SEGMENTS_MAX, TRAINS_MAX},
     },
-    engine::counters::Counters,
+    engine::figures::counters::Counters,
     event::SocketId,
     room::HEADROOM,
 };

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::io::{
     datagram::{cursor::PieceCursor, outbox::Outbox, segmentation::Segmentation, train::SendTrain},
-    engine::counters::Counters,
+    engine::figures::counters::Counters,
     event::SocketId,
     memory::pool::{Lease, Pool},
     settings::Settings,

@@ -26,7 +26,7 @@ use bytes::BytesMut;
 use super::{
     datagram::{cursor::PieceCursor, segmentation::Segmentation},
     driver::Driver,
-    engine::{counters::Counters, hold_times::HoldTimes},
+    engine::figures::{counters::Counters, hold_times::HoldTimes},
     event::{Event, Receive, Received, SocketId, Wait},
     memory::pool::Lease,
     piece::Piece,
@@ -41,23 +41,19 @@ use super::{
     sys,
     waker::Waker,
 };
-use core_use::CoreUse;
-use hold_times::Sampler;
+use figures::{core_use::CoreUse, hold_times::Sampler};
 use kernel::{Arrived, Kernel, Slots};
 use pace::Pace;
 use table::{Key, Phase, Table};
 
 mod collect;
-pub(in crate::io) mod core_use;
-pub(in crate::io) mod counters;
 pub(in crate::io) mod errno;
-pub(in crate::io) mod hold_times;
+pub(in crate::io) mod figures;
 pub(in crate::io) mod kernel;
 pub(in crate::io) mod pace;
 mod receive;
 #[cfg(test)]
 mod refused;
-pub(in crate::io) mod size_histogram;
 mod slots;
 pub(in crate::io) mod table;
 mod turn;

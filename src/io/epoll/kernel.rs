@@ -29,8 +29,8 @@ use crate::io::{
         train::{SendTrain, TRAINS_MAX},
     },
     engine::{
-        counters::Counters,
         errno::{self, ReceiveFate},
+        figures::counters::Counters,
         kernel::{self, Arrived, Step},
         pace::Hold,
         table::{Key, Table},

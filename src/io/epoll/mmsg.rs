@@ -11,7 +11,7 @@ use crate::io::{
         layout::{CONTROL_BYTES, V6_NAME_BYTES, segment_bytes},
         outbox::Outbox,
     },
-    engine::{counters::Counters, errno, kernel::Arrived},
+    engine::{errno, figures::counters::Counters, kernel::Arrived},
     memory::pool::{Incoming, Lease, Pool},
     room::HEADROOM,
     socket::address,

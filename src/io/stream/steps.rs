@@ -11,8 +11,8 @@ use super::{
 };
 use crate::io::{
     engine::{
-        counters::Counters,
         errno::{self, AcceptFate, ReadFate, WriteFate},
+        figures::counters::Counters,
         table::Key,
     },
     event::Receive,

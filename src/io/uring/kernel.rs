@@ -34,7 +34,7 @@ use crate::io::{
         train::SendTrain,
     },
     engine::{
-        counters::Counters,
+        figures::counters::Counters,
         kernel::{self, Arrived, Slots, Step},
         pace::Hold,
         table::{Key, Table},

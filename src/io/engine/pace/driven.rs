@@ -11,7 +11,7 @@ use std::{
 use super::*;
 use crate::io::{
     driver::Driver,
-    engine::core_use::CoreUse,
+    engine::figures::core_use::CoreUse,
     epoll::PortableDriver,
     event::{Event, Wait},
     settings::Settings,

@@ -5,7 +5,7 @@
 
 use crate::io::{
     datagram::train::SendTrain,
-    engine::{errno::SendFate, size_histogram::SizeHistogram},
+    engine::{errno::SendFate, figures::size_histogram::SizeHistogram},
     event::Received,
 };
 
