@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
 use super::palette::Palette;
 use super::state::OpenedSession;
-use crate::control::admin::print::detail_words;
+use crate::control::admin::client::print::detail_words;
 use crate::control::escape;
 
 const HELP: &str = "\

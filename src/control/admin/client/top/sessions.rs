@@ -8,7 +8,7 @@ use ratatui::widgets::{Row, Table, TableState};
 use super::palette::Palette;
 use super::state::TopState;
 use super::text::{address, cut, short};
-use crate::control::admin::print::duration;
+use crate::control::admin::client::print::duration;
 use crate::control::admin::protocol::Busy;
 use crate::control::escape;
 

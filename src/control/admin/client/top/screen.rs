@@ -19,7 +19,7 @@ use super::state::{Overlay, TopState};
 use super::text::{bits, short};
 use super::trace::Trace;
 use super::{overlay, reasons, sessions, workers};
-use crate::control::admin::print::{duration, held};
+use crate::control::admin::client::print::{duration, held};
 use crate::control::admin::protocol::Top;
 
 /// Columns before a line of bars: what it is, the rate now, the peak.

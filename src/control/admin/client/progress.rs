@@ -4,9 +4,9 @@ use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::client::Conversation;
+use super::conversation::Conversation;
 use super::print::duration;
-use super::protocol::{Draining, Line};
+use crate::control::admin::protocol::{Draining, Line};
 use crate::control::numbers::counted;
 
 /// Watches until the server is drained and says how it ended: a bar on a terminal, else a line for

@@ -41,8 +41,8 @@ use std::time::Duration;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event};
 
-use super::client::Conversation;
-use super::protocol::{ControlRequest, Line, SessionDetail, Top};
+use super::conversation::Conversation;
+use crate::control::admin::protocol::{ControlRequest, Line, SessionDetail, Top};
 use keys::meaning;
 use palette::Palette;
 use state::{After, TopState};

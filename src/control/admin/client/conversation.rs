@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use super::protocol::{ControlRequest, Line};
+use crate::control::admin::protocol::{ControlRequest, Line};
 
 /// An answer that is being read.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::protocol::{
+use crate::control::admin::protocol::{
     CertificateRow, Held, Line, LoadRow, RefusedRow, SessionDetail, SessionRow, Status,
 };
 use crate::control::config::Change;

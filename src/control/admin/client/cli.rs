@@ -9,10 +9,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::client::Conversation;
-use super::places::default_path;
-use super::protocol::{ControlRequest, Line};
+use super::conversation::Conversation;
 use super::{print, progress, top};
+use crate::control::admin::places::default_path;
+use crate::control::admin::protocol::{ControlRequest, Line};
 use crate::control::config::ServerAddress;
 use crate::control::escape;
 use crate::control::numbers::seconds;
