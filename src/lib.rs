@@ -105,7 +105,7 @@
 //! | a STUN attribute or error code | `wire/` |
 //! | what a TURN method does | `turn/method/` |
 //! | what happens to a packet | `turn/relay/`, `worker/data/` |
-//! | how clients are reached | `turn/api/path.rs`, and `send_to_client` in `worker/data/` |
+//! | how clients are reached | `turn/api/names/path.rs`, and `send_to_client` in `worker/data/` |
 //! | which peers may be reached | `turn/policy/` |
 //! | how a TCP or TLS stream is cut into frames | `stream/connection/`; TLS itself in `stream/tls/` |
 //! | who may connect, and when a connection ends | `worker/stream/`, `stream/limits.rs` |

@@ -41,16 +41,18 @@ pub use allocation::{
     peer_log::PeerLog,
 };
 pub use api::{
-    connection::{Connect, ConnectionId, NotConnected},
     counters::{Counters, METHODS, QuotaHit},
     effect::{Bind, Effect, ForwardedChannel, Open, Outcome, Purpose, Redeem, Socket},
-    identity::{FiveTuple, ListenerId, PendingId, RelayId, WorkerIndex},
+    names::{
+        connection::{Connect, ConnectionId, NotConnected},
+        identity::{FiveTuple, ListenerId, PendingId, RelayId, WorkerIndex},
+        path::{Path, Transport},
+        session::SessionId,
+    },
     now::{Now, earliest},
-    path::{Path, Transport},
     per_family::{Families, PerFamily},
     reason::Reason,
     report::{Cause, Closed, Load, Opened, Report, RequestRefused, StrangersRefused, Traffic},
-    session::SessionId,
     settings::{OnReallocate, Settings},
     train::Train,
     verdict::{Delivered, ToClient, Verdict},

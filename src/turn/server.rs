@@ -5,8 +5,14 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
 use super::{
     allocation::{connection_owners::ConnectionOwners, table::Allocations, timer::Wheel},
     api::{
-        counters::Counters, effect::Effect, identity::RelayId, now::Now, path::Path,
-        reason::Reason, report::Report, settings::Settings, verdict::Verdict,
+        counters::Counters,
+        effect::Effect,
+        names::{identity::RelayId, path::Path},
+        now::Now,
+        reason::Reason,
+        report::Report,
+        settings::Settings,
+        verdict::Verdict,
     },
     auth::{
         authenticator::{Authenticated, Refusal},

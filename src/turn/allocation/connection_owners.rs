@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 
 use crate::turn::{
     allocation::table::AllocationId,
-    api::{connection::ConnectionId, identity::WorkerIndex},
+    api::names::{connection::ConnectionId, identity::WorkerIndex},
     rng::Rng,
 };
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::turn::api::connection::ConnectionId;
+use crate::turn::api::names::connection::ConnectionId;
 use crate::wire::{IntegrityKey, TransactionId};
 
 /// Peer connections that one allocation may have at a time, those that wait included.

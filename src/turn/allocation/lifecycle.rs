@@ -4,7 +4,7 @@ use crate::turn::{
     allocation::table::AllocationId,
     api::{
         effect::Effect,
-        identity::{FiveTuple, RelayId},
+        names::identity::{FiveTuple, RelayId},
         now::{Now, earliest},
         per_family::Families,
         report::{Cause, Closed, Report},

@@ -8,11 +8,10 @@ use std::{net::IpAddr, net::SocketAddr, sync::Arc};
 use crate::turn::{
     allocation::{Allocation, peer_log::PeerLog, table::AllocationId},
     api::{
+        names::{path::Path, session::SessionId},
         now::Now,
-        path::Path,
         per_family::PerFamily,
         report::{Cause, Traffic},
-        session::SessionId,
     },
     server::Server,
 };

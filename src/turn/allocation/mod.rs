@@ -27,7 +27,9 @@ use crate::turn::{
         permission::Permissions,
     },
     api::{
-        identity::RelayId, path::Path, per_family::PerFamily, report::Traffic, session::SessionId,
+        names::{identity::RelayId, path::Path, session::SessionId},
+        per_family::PerFamily,
+        report::Traffic,
         train::Train,
     },
     auth::authenticator::Authenticated,

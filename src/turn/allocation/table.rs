@@ -10,7 +10,7 @@ use foldhash::fast::FixedState;
 
 use crate::turn::{
     allocation::Allocation,
-    api::{identity::FiveTuple, session::SessionId},
+    api::names::{identity::FiveTuple, session::SessionId},
 };
 
 /// The slot of an allocation.

@@ -1,7 +1,7 @@
 //! What happened, in numbers. Plain words of one thread: nobody else writes them.
 
 use crate::turn::{
-    api::{path::Transport, per_family::Families, reason::Reason, report::Load},
+    api::{names::path::Transport, per_family::Families, reason::Reason, report::Load},
     auth::{authenticator::Refusal, reply_budget::kind::ReplyKind},
 };
 use crate::wire::{ErrorCode, Method};

@@ -8,7 +8,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use crate::turn::api::{
+use crate::turn::api::names::{
     connection::{Connect, ConnectionId},
     identity::{FiveTuple, PendingId, RelayId, WorkerIndex},
     path::Path,

@@ -9,7 +9,10 @@ use ipnet::IpNet;
 
 use crate::turn::{
     allocation::peer_log::PeerLog,
-    api::{path::Path, per_family::PerFamily, session::SessionId},
+    api::{
+        names::{path::Path, session::SessionId},
+        per_family::PerFamily,
+    },
     auth::reply_budget::kind::ReplyKind,
 };
 use crate::wire::{ErrorCode, Method};

@@ -3,8 +3,10 @@
 use std::{net::SocketAddr, ops::Range};
 
 use crate::turn::api::{
-    identity::{RelayId, WorkerIndex},
-    path::Path,
+    names::{
+        identity::{RelayId, WorkerIndex},
+        path::Path,
+    },
     reason::Reason,
     train::Train,
 };

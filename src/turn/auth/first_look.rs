@@ -7,7 +7,12 @@
 //! that is refused, and no answer is written.
 
 use crate::turn::{
-    api::{identity::FiveTuple, now::Now, path::Path, reason::Reason, report::Report},
+    api::{
+        names::{identity::FiveTuple, path::Path},
+        now::Now,
+        reason::Reason,
+        report::Report,
+    },
     auth::{
         nonce::NonceState,
         reply_budget::{Admitted, kind::ReplyKind},

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::turn::{
     api::{
+        names::path::Path,
         now::Now,
-        path::Path,
         report::{Report, RequestRefused},
     },
     auth::authenticator::Refusal,

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use crate::turn::api::{identity::FiveTuple, reason::Reason};
+use crate::turn::api::{names::identity::FiveTuple, reason::Reason};
 
 /// Answers of one connection. A login takes one or two; Binding requests that keep a connection
 /// open for the minute it is given come every 15 s or so.

@@ -8,7 +8,7 @@ use super::record::{
 };
 use crate::turn::{
     allocation::{Allocation, listing::PAGE_SLOTS},
-    api::{path::Transport, report::Traffic},
+    api::{names::path::Transport, report::Traffic},
     ports::reservation::{Reservation, ReservationToken},
     server::Server,
 };

@@ -21,7 +21,7 @@ use crate::turn::{
     },
     api::{
         effect::{Purpose, Socket},
-        identity::{FiveTuple, RelayId, WorkerIndex},
+        names::identity::{FiveTuple, RelayId, WorkerIndex},
         now::Now,
         per_family::PerFamily,
     },

@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::turn::{
     allocation::peer_log::PeerLog,
     api::{
-        identity::{FiveTuple, ListenerId, WorkerIndex},
-        path::{Path, Transport},
+        names::{
+            identity::{FiveTuple, ListenerId, WorkerIndex},
+            path::{Path, Transport},
+            session::SessionId,
+        },
         per_family::{Families, PerFamily},
         report::{Load, Traffic},
-        session::SessionId,
     },
 };
 use crate::wire::Family;

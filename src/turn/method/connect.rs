@@ -15,10 +15,12 @@ use crate::turn::{
         table::AllocationId,
     },
     api::{
-        connection::{Connect, ConnectionId},
         counters::QuotaHit,
         effect::Effect,
-        identity::RelayId,
+        names::{
+            connection::{Connect, ConnectionId},
+            identity::RelayId,
+        },
         now::Now,
     },
     method::request::{

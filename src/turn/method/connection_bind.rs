@@ -7,7 +7,9 @@
 use crate::turn::{
     allocation::{connections::ConnectionStage, table::AllocationId},
     api::{
-        connection::ConnectionId, effect::Effect, identity::WorkerIndex, now::Now, path::Path,
+        effect::Effect,
+        names::{connection::ConnectionId, identity::WorkerIndex, path::Path},
+        now::Now,
         verdict::Verdict,
     },
     auth::nonce::NonceState,

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, ops::Range};
 
 use crate::turn::{
-    api::{identity::FiveTuple, now::Now, reason::Reason, verdict::Verdict},
+    api::{names::identity::FiveTuple, now::Now, reason::Reason, verdict::Verdict},
     method::request::attributes::is_unknown,
     relay::{payload::ToPeerPayload, peer::canonical},
     server::Server,

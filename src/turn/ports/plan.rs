@@ -6,7 +6,9 @@
 
 use std::{net::IpAddr, ops::RangeInclusive, sync::Arc};
 
-use crate::turn::{api::identity::WorkerIndex, policy::quota::Quota, ports::table::PortTable};
+use crate::turn::{
+    api::names::identity::WorkerIndex, policy::quota::Quota, ports::table::PortTable,
+};
 
 /// One worker's part.
 pub struct Shard {

@@ -17,7 +17,7 @@ use std::{
 
 use crate::turn::{
     allocation::table::AllocationId,
-    api::identity::{RelayId, WorkerIndex},
+    api::names::identity::{RelayId, WorkerIndex},
     ports::{
         plan::{RelayAddress, RelayPorts, Shard},
         table::{Parity, PortHolder, PortTable},

@@ -14,7 +14,7 @@ use foldhash::fast::FixedState;
 
 use crate::turn::{
     allocation::Owner,
-    api::identity::{RelayId, WorkerIndex},
+    api::names::identity::{RelayId, WorkerIndex},
     rng::Rng,
 };
 

@@ -23,7 +23,7 @@ use std::{
 };
 
 use crate::turn::{
-    api::identity::{RelayId, WorkerIndex},
+    api::names::identity::{RelayId, WorkerIndex},
     rng::Rng,
 };
 

@@ -10,11 +10,13 @@ use crate::turn::{
         table::AllocationId,
     },
     api::{
-        connection::{ConnectionId, NotConnected},
         effect::Effect,
-        identity::RelayId,
+        names::{
+            connection::{ConnectionId, NotConnected},
+            identity::RelayId,
+            path::Path,
+        },
         now::Now,
-        path::Path,
         reason::Reason,
         report::{Cause, Load},
         verdict::Verdict,

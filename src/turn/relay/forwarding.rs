@@ -21,7 +21,7 @@ use crate::turn::{
     allocation::{Allocation, permission::Reach, table::AllocationId},
     api::{
         effect::{Effect, ForwardedChannel},
-        identity::FiveTuple,
+        names::identity::FiveTuple,
         now::Now,
         report::Load,
     },

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use crate::turn::{
     allocation::{Way, table::AllocationId},
     api::{
-        identity::WorkerIndex,
+        names::identity::WorkerIndex,
         now::Now,
         reason::Reason,
         train::Train,

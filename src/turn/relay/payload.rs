@@ -7,7 +7,7 @@ use std::{net::SocketAddr, ops::Range};
 use crate::turn::{
     allocation::{Way, permission::Reach, table::AllocationId},
     api::{
-        identity::{FiveTuple, RelayId},
+        names::identity::{FiveTuple, RelayId},
         now::Now,
         reason::Reason,
         train::Train,

@@ -5,7 +5,7 @@ use super::stage::{
     world::{PEER, World},
 };
 use crate::turn::{
-    api::{counters::QuotaHit, path::Transport, per_family::Families},
+    api::{counters::QuotaHit, names::path::Transport, per_family::Families},
     auth::authenticator::Refusal,
     ports::relays::PortUse,
 };

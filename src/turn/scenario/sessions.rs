@@ -4,7 +4,11 @@ use super::stage::{
     client::Client,
     world::{PEER, World},
 };
-use crate::turn::api::{identity::WorkerIndex, reason::Reason, report::Cause, session::SessionId};
+use crate::turn::api::{
+    names::{identity::WorkerIndex, session::SessionId},
+    reason::Reason,
+    report::Cause,
+};
 use crate::wire::ErrorCode;
 
 const ANN: Client = Client::ANN;

@@ -4,7 +4,7 @@ use std::mem::size_of;
 
 use crate::turn::{
     allocation::{Allocation, table::AllocationId},
-    api::identity::FiveTuple,
+    api::names::identity::FiveTuple,
 };
 
 /// More than any allocator rounds up to at these sizes.

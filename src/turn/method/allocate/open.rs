@@ -11,13 +11,11 @@ use crate::turn::{
     },
     api::{
         effect::{Bind, Effect, Open, Outcome, Purpose, Socket},
-        identity::PendingId,
+        names::{identity::PendingId, path::Path, session::SessionId},
         now::Now,
-        path::Path,
         per_family::Families,
         reason::Reason,
         report::{Cause, Opened, Report, Traffic},
-        session::SessionId,
         verdict::Verdict,
     },
     method::{

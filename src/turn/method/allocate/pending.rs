@@ -10,8 +10,10 @@ use foldhash::fast::FixedState;
 use crate::turn::{
     allocation::Owner,
     api::{
-        identity::{FiveTuple, PendingId, RelayId},
-        path::Path,
+        names::{
+            identity::{FiveTuple, PendingId, RelayId},
+            path::Path,
+        },
         per_family::PerFamily,
     },
     ports::table::Parity,

@@ -7,7 +7,12 @@
 
 use crate::turn::{
     allocation::Granted,
-    api::{connection::ConnectionId, now::Now, path::Path, reason::Reason, settings::Settings},
+    api::{
+        names::{connection::ConnectionId, path::Path},
+        now::Now,
+        reason::Reason,
+        settings::Settings,
+    },
     method::request::attributes::Unknown,
 };
 use crate::wire::{

@@ -2,7 +2,7 @@
 
 use crate::turn::{
     allocation::table::AllocationId,
-    api::{identity::FiveTuple, now::Now, report::Cause},
+    api::{names::identity::FiveTuple, now::Now, report::Cause},
     method::request::{answer::Refused, verified::Request},
     server::Server,
 };

@@ -1,7 +1,7 @@
 //! A request whose credentials were verified: the argument of every handler that needs the proof.
 
 use crate::turn::{
-    api::{now::Now, path::Path},
+    api::{names::path::Path, now::Now},
     auth::authenticator::Authenticated,
 };
 use crate::wire::Message;

@@ -6,7 +6,7 @@ use crate::turn::scenario::*;
 use crate::turn::{
     allocation::meter::RateLimits,
     api::{
-        identity::{FiveTuple, ListenerId, WorkerIndex},
+        names::identity::{FiveTuple, ListenerId, WorkerIndex},
         settings::Settings,
         train::Train,
         verdict::Verdict,

@@ -1,7 +1,7 @@
 //! Allocate: what is asked for, what is granted, and the code of every fault (RFC 8656 §7).
 
 use crate::turn::api::{
-    per_family::Families, reason::Reason, report::Cause, session::SessionId,
+    names::session::SessionId, per_family::Families, reason::Reason, report::Cause,
     settings::OnReallocate, verdict::Verdict,
 };
 use crate::turn::scenario::*;

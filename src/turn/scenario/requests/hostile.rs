@@ -2,7 +2,9 @@
 
 use proptest::prelude::{any, prop, proptest};
 
-use crate::turn::api::{effect::Outcome, identity::PendingId, reason::Reason, verdict::Verdict};
+use crate::turn::api::{
+    effect::Outcome, names::identity::PendingId, reason::Reason, verdict::Verdict,
+};
 use crate::turn::scenario::*;
 use crate::wire::{AttributeType, Class, ErrorCode, Fingerprint, Message, Method};
 

@@ -3,7 +3,7 @@
 use crate::turn::scenario::*;
 use crate::turn::{
     api::{
-        identity::RelayId,
+        names::identity::RelayId,
         reason::Reason,
         report::Cause,
         settings::{OnReallocate, Settings},

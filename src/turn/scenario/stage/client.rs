@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use crate::turn::api::{
-    identity::{FiveTuple, ListenerId},
-    path::{Path, Transport},
+    names::{
+        identity::{FiveTuple, ListenerId},
+        path::{Path, Transport},
+    },
     reason::Reason,
     verdict::Verdict,
 };

@@ -5,7 +5,7 @@ use crate::turn::{
     REPLY_BYTES,
     api::{
         effect::{Bind, Effect, Open, Outcome, Redeem},
-        identity::PendingId,
+        names::identity::PendingId,
         report::Report,
         verdict::Verdict,
     },

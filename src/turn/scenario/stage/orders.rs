@@ -1,9 +1,11 @@
 //! What a server wants done with connections.
 
 use crate::turn::api::{
-    connection::{Connect, ConnectionId},
     effect::Effect,
-    path::Path,
+    names::{
+        connection::{Connect, ConnectionId},
+        path::Path,
+    },
 };
 
 /// What was ordered, and not yet asked about, by worker.

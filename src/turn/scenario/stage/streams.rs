@@ -10,7 +10,7 @@ use crate::turn::{
     REPLY_BYTES,
     allocation::Way,
     api::{
-        connection::{ConnectionId, NotConnected},
+        names::connection::{ConnectionId, NotConnected},
         reason::Reason,
         verdict::Verdict,
     },

@@ -20,11 +20,13 @@ use crate::turn::{
     api::{
         counters::Counters,
         effect::{ForwardedChannel, Open, Redeem},
-        identity::{RelayId, WorkerIndex},
+        names::{
+            identity::{RelayId, WorkerIndex},
+            session::SessionId,
+        },
         now::Now,
         reason::Reason,
         report::{Closed, Opened, RequestRefused, StrangersRefused},
-        session::SessionId,
         settings::Settings,
         train::Train,
         verdict::{Delivered, ToClient, Verdict},

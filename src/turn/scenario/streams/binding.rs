@@ -2,7 +2,7 @@
 
 use super::{ANN, DATA, tcp_world};
 use crate::turn::allocation::{Way, meter::RateLimits};
-use crate::turn::api::{connection::ConnectionId, report::Load, settings::Settings};
+use crate::turn::api::{names::connection::ConnectionId, report::Load, settings::Settings};
 use crate::turn::scenario::*;
 use crate::wire::{ErrorCode, Method};
 

@@ -6,7 +6,7 @@ use proptest::prelude::{Strategy, any, prop, prop_oneof, proptest};
 
 use super::{ANN, BOB, DATA, tcp_world};
 use crate::turn::allocation::connections::CONNECTIONS;
-use crate::turn::api::connection::{ConnectionId, NotConnected};
+use crate::turn::api::names::connection::{ConnectionId, NotConnected};
 use crate::turn::scenario::*;
 
 const CLIENTS: [Client; 3] = [ANN, BOB, DATA];

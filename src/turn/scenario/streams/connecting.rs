@@ -3,8 +3,8 @@
 use super::{ANN, BOB, DATA, tcp_world};
 use crate::turn::allocation::connections::CONNECTIONS;
 use crate::turn::api::{
-    connection::{ConnectionId, NotConnected},
     counters::QuotaHit,
+    names::connection::{ConnectionId, NotConnected},
     reason::Reason,
     settings::Settings,
     verdict::Verdict,

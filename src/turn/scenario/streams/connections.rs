@@ -3,8 +3,8 @@
 use crate::turn::scenario::*;
 use crate::turn::{
     api::{
-        path::Transport, per_family::Families, reason::Reason, report::Cause, settings::Settings,
-        verdict::Verdict,
+        names::path::Transport, per_family::Families, reason::Reason, report::Cause,
+        settings::Settings, verdict::Verdict,
     },
     auth::stream_strangers::STRANGER_ANSWERS,
     handover::record::Record,

@@ -8,7 +8,7 @@ mod moving;
 mod tcp_allocations;
 
 use super::{Client, World};
-use crate::turn::api::path::Transport;
+use crate::turn::api::names::path::Transport;
 
 /// Ann on a TCP connection.
 const ANN: Client = Client { transport: Transport::Tcp, ..Client::ANN };

@@ -2,7 +2,9 @@
 
 use super::{ANN, DATA, tcp_world};
 use crate::turn::api::{
-    connection::ConnectionId, identity::WorkerIndex, reason::Reason, verdict::Verdict,
+    names::{connection::ConnectionId, identity::WorkerIndex},
+    reason::Reason,
+    verdict::Verdict,
 };
 use crate::turn::auth::stream_strangers::STRANGER_ANSWERS;
 use crate::turn::scenario::{stage::world::nonces, *};

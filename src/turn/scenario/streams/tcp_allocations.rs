@@ -2,7 +2,7 @@
 //! (RFC 6062 §5.1).
 
 use super::{ANN, BOB, DATA, tcp_world};
-use crate::turn::api::{path::Transport, reason::Reason, report::Cause};
+use crate::turn::api::{names::path::Transport, reason::Reason, report::Cause};
 use crate::turn::scenario::*;
 use crate::wire::{AttributeType, ErrorCode, Family, Method};
 

@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use crate::turn::api::identity::FiveTuple;
+use crate::turn::api::names::identity::FiveTuple;
 
 /// What carries the messages of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

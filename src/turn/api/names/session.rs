@@ -6,7 +6,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::turn::api::identity::WorkerIndex;
+use crate::turn::api::names::identity::WorkerIndex;
 
 /// Names one allocation among all that this process has ever made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

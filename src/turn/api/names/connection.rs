@@ -6,15 +6,15 @@
 //! a peer's connection ──▶ peer_connected ─────┘
 //! ```
 //!
-//! A name lives from [`Effect::Connect`](super::effect::Effect::Connect) or
+//! A name lives from [`Effect::Connect`](crate::turn::Effect::Connect) or
 //! [`Server::peer_connected`](crate::turn::Server::peer_connected) on, until
-//! [`Effect::CloseConnection`](super::effect::Effect::CloseConnection) or
+//! [`Effect::CloseConnection`](crate::turn::Effect::CloseConnection) or
 //! [`Server::connection_closed`](crate::turn::Server::connection_closed): whichever comes first is
 //! the last word about it, in either direction.
 
 use std::net::SocketAddr;
 
-use crate::turn::api::identity::{RelayId, WorkerIndex};
+use crate::turn::api::names::identity::{RelayId, WorkerIndex};
 
 /// The value of CONNECTION-ID: the worker that has the allocation, and 24 bits nobody can guess.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
