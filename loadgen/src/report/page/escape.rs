@@ -1,6 +1,6 @@
 //! Text inside of markup.
 
 /// Text as it may stand in HTML.
-pub(in crate::report) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

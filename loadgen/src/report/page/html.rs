@@ -9,21 +9,21 @@ use crate::result::about::About;
 const STYLE: &str = include_str!("page.css");
 
 /// What is shown large: a label and its value each.
-pub(in crate::report) type Figures = Vec<(String, String)>;
+pub(crate) type Figures = Vec<(String, String)>;
 
 /// A page as it grows.
-pub(in crate::report) struct Page<'a> {
+pub(crate) struct Page<'a> {
     title: &'a str,
     about: &'a About,
     body: String,
 }
 
 impl<'a> Page<'a> {
-    pub(in crate::report) fn new(title: &'a str, about: &'a About) -> Page<'a> {
+    pub(crate) fn new(title: &'a str, about: &'a About) -> Page<'a> {
         Page { title, about, body: String::new() }
     }
 
-    pub(in crate::report) fn cards(&mut self, figures: &Figures) {
+    pub(crate) fn cards(&mut self, figures: &Figures) {
         let card = |(label, value): &(String, String)| {
             format!("<div><b>{}</b><span>{}</span></div>", escape(value), escape(label))
         };
@@ -32,13 +32,13 @@ impl<'a> Page<'a> {
     }
 
     /// Lines that stand out: `held`, `warn` or `bad`.
-    pub(in crate::report) fn notes(&mut self, lines: &[String], class: &str) {
+    pub(crate) fn notes(&mut self, lines: &[String], class: &str) {
         let note = |line: &String| format!("<p class=\"{class}\">{}</p>\n", escape(line));
         self.body += &lines.iter().map(note).collect::<String>();
     }
 
     /// A plot with its legend, unless there is nothing to draw.
-    pub(in crate::report) fn figure(&mut self, title: &str, plot: &Plot<'_>) {
+    pub(crate) fn figure(&mut self, title: &str, plot: &Plot<'_>) {
         let svg = plot.svg();
         if !svg.is_empty() {
             let (title, legend) = (escape(title), plot.legend());
@@ -48,16 +48,16 @@ impl<'a> Page<'a> {
         }
     }
 
-    pub(in crate::report) fn table(&mut self, table: &Table) {
+    pub(crate) fn table(&mut self, table: &Table) {
         self.body += &table.html();
     }
 
     /// What explains what stands above it.
-    pub(in crate::report) fn aside(&mut self, text: &str) {
+    pub(crate) fn aside(&mut self, text: &str) {
         self.body += &format!("<p class=\"note\">{}</p>\n", escape(text));
     }
 
-    pub(in crate::report) fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         let title = escape(self.title);
         let about = self.about_list();
         format!(

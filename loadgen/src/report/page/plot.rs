@@ -12,7 +12,7 @@
 
 use std::fmt::Write;
 
-use crate::report::page::{
+use super::{
     escape::escape,
     scale::{Kind, Scale},
 };
@@ -49,7 +49,7 @@ const RULES: &str = "text{font:13px system-ui,sans-serif;fill:#5c6470}.p,.r{fill
 
 /// What stands at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::report) enum Mark {
+pub(crate) enum Mark {
     None,
     Dot,
     /// Something did not hold.
@@ -59,34 +59,34 @@ pub(in crate::report) enum Mark {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::report) struct Point {
-    pub(in crate::report) x: f64,
-    pub(in crate::report) y: f64,
-    pub(in crate::report) mark: Mark,
+pub(crate) struct Point {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) mark: Mark,
 }
 
 impl Point {
     /// A point of a line, without a mark.
-    pub(in crate::report) fn plain(x: f64, y: f64) -> Point {
+    pub(crate) fn plain(x: f64, y: f64) -> Point {
         Point { x, y, mark: Mark::None }
     }
 }
 
 /// A named line.
 #[derive(Debug, Clone)]
-pub(in crate::report) struct Series {
-    pub(in crate::report) name: String,
-    pub(in crate::report) colour: usize,
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) colour: usize,
     pub(super) is_dashed: bool,
-    pub(in crate::report) points: Vec<Point>,
+    pub(crate) points: Vec<Point>,
 }
 
 impl Series {
-    pub(in crate::report) fn new(name: &str, colour: usize, points: Vec<Point>) -> Series {
+    pub(crate) fn new(name: &str, colour: usize, points: Vec<Point>) -> Series {
         Series { name: name.to_owned(), colour, is_dashed: false, points }
     }
 
-    pub(in crate::report) fn dashed(self) -> Series {
+    pub(crate) fn dashed(self) -> Series {
         Series { is_dashed: true, ..self }
     }
 
@@ -101,15 +101,15 @@ pub(super) type Label = fn(f64) -> String;
 
 /// What a plot shows.
 #[derive(Debug, Clone)]
-pub(in crate::report) struct Plot<'a> {
-    pub(in crate::report) x_title: &'a str,
-    pub(in crate::report) y_title: &'a str,
-    pub(in crate::report) x_label: Label,
-    pub(in crate::report) y_label: Label,
-    pub(in crate::report) x_kind: Kind,
+pub(crate) struct Plot<'a> {
+    pub(crate) x_title: &'a str,
+    pub(crate) y_title: &'a str,
+    pub(crate) x_label: Label,
+    pub(crate) y_label: Label,
+    pub(crate) x_kind: Kind,
     /// On a logarithmic axis what is not above 0 is not drawn.
-    pub(in crate::report) y_kind: Kind,
-    pub(in crate::report) series: Vec<Series>,
+    pub(crate) y_kind: Kind,
+    pub(crate) series: Vec<Series>,
 }
 
 /// Where the plot lies in its picture, and what its axes are.
@@ -236,7 +236,7 @@ fn label(x: f64, y: f64, anchor: &str, text: &str) -> String {
 
 /// Some plots below each other as a file of its own: the names and colours of the first's series
 /// above, a line about the marks below.
-pub(in crate::report) fn picture(plots: &[Plot<'_>], foot: &str) -> String {
+pub(crate) fn picture(plots: &[Plot<'_>], foot: &str) -> String {
     let mut top = 0.0;
     let mut drawn = String::new();
     if let Some(first) = plots.first() {

@@ -6,7 +6,7 @@ const MOST_TICKS: usize = 6;
 
 /// How a value becomes a place on an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::report) enum Kind {
+pub(crate) enum Kind {
     /// From zero.
     FromZero,
     /// Powers of ten at equal distances.
@@ -16,17 +16,14 @@ pub(in crate::report) enum Kind {
 /// An axis.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Scale {
-    pub(in crate::report) from: f64,
-    pub(in crate::report) to: f64,
-    pub(in crate::report) ticks: Vec<f64>,
+    pub(super) from: f64,
+    pub(super) to: f64,
+    pub(super) ticks: Vec<f64>,
 }
 
 impl Scale {
     /// An axis for values; `None` of nothing.
-    pub(in crate::report) fn of(
-        kind: Kind,
-        values: impl Iterator<Item = f64> + Clone,
-    ) -> Option<Scale> {
+    pub(super) fn of(kind: Kind, values: impl Iterator<Item = f64> + Clone) -> Option<Scale> {
         let most = values.clone().reduce(f64::max)?;
         let least = values.reduce(f64::min)?;
         Some(match kind {
