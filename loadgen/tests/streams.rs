@@ -251,7 +251,8 @@ fn a_port_that_speaks_something_else_is_one_line() {
         ("tls", format!("TLS with {address}: what answers does not speak TLS")),
         ("tcp", format!("no TURN at {address}: what it sent is neither STUN nor ChannelData")),
     ] {
-        let line = format!("run binding -n 1 --transport {transport} --server {address} -q");
+        let line =
+            format!("run voice -n 1 --user a:b --transport {transport} --server {address} -q");
         let output = Command::new(BINARY).args(line.split_whitespace()).output().unwrap();
         let said = text(&output);
         assert_eq!(output.status.code(), Some(2), "{said}");

@@ -9,7 +9,7 @@ use super::{
     header::{Class, Header, HeaderError, Method},
 };
 
-/// The cheapest look at a message. Law: what it shows is what [`super::Message::parse`] finds,
+/// The cheapest look at a message. Law: what it shows is what [`crate::wire::Message::parse`] finds,
 /// where that finds a message at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Glance<'a> {

@@ -133,7 +133,7 @@ impl<'a> Message<'a> {
         self.fixed(AttributeType::LIFETIME, |value: [u8; 4]| Some(u32::from_be_bytes(value)))
     }
 
-    /// CHANNEL-NUMBER as sent; whether it is a channel is for [`super::ChannelNumber`] to say
+    /// CHANNEL-NUMBER as sent; whether it is a channel is for [`crate::wire::ChannelNumber`] to say
     /// (RFC 8656 §18.1).
     pub fn channel_number(&self) -> Result<Option<u16>, Malformed> {
         self.fixed(AttributeType::CHANNEL_NUMBER, |value: [u8; 4]| {

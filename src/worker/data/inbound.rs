@@ -74,7 +74,11 @@ impl<D: Driver> Worker<D> {
                 return self.receive_run(now, path, Run { lease: whole, first, frames });
             }
             let run = Run { lease: whole.share(), first, frames };
-            if self.receive_run(now, path, run) == Some(Reason::ReplyBudget) {
+            let dropped = self.receive_run(now, path, run);
+            if dropped == Some(Reason::TooManyAnswers) {
+                return dropped;
+            }
+            if dropped == Some(Reason::ReplyBudget) {
                 let rest = &whole.buffer()[begin..payload.end];
                 begin += self.server.refuse_alike(now, path, rest, step) * step;
                 self.carry_out(now);

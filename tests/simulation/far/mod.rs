@@ -173,7 +173,8 @@ impl Far {
         let Some(end) = self.ends.get_mut(&who) else { return };
         let nonces = Nonces::new(self.node.master, self.scenario.nonce_lifetime_s);
         let now = Now { mono_ms: self.now_ms, unix_s: BEGIN_S };
-        let nonce = nonces.issue(now, end.client).to_vec();
+        // Good on each connection of its address.
+        let nonce = nonces.issue(now, SocketAddr::new(end.client.ip(), 0)).to_vec();
         let user = self.scenario.users[0].clone();
         let transaction = self.rng.array();
         let mut out = vec![0; 1_024];

@@ -23,9 +23,7 @@ impl Story {
             return;
         }
         if self.model.is_heard_no_more(client) {
-            self.model.sums.dropped += 1;
-            self.tally.unheard += 1;
-            return;
+            return self.is_answered_no_more(worker, client);
         }
         let expect = self.model.judge(asked);
         self.model.note_stranger(client, request, expect);
@@ -179,7 +177,8 @@ impl Story {
         }
         if matches!(code, Some(401 | 438)) {
             let nonce = message.nonce().expect("a challenge has a nonce").to_vec();
-            self.model.nonces.insert(nonce, (client, unix_s));
+            let holder = Model::nonce_address(client);
+            self.model.nonces.insert(nonce, (holder, unix_s));
         }
         if expect == Expect::Again {
             let allocation = self.model.allocations.get_mut(&client).expect("it is there");

@@ -79,6 +79,9 @@ impl Story {
         self.tally.stream_frames += whole.len() as u64;
         self.tally.frames_cut += u64::from(had_begun && !whole.is_empty());
         for (place, packet) in whole.iter().enumerate() {
+            if self.is_let_go(client) {
+                break;
+            }
             // One that came in pieces may need a buffer of its own, which may not be there.
             let is_copied = place == 0 && had_begun;
             let has_copy = is_copied && matches!(self.deeds.front(), Some(Deed::Blank(_)));
@@ -93,6 +96,21 @@ impl Story {
         if let Some(reason) = end {
             self.hangs_up(worker, client, reason);
         }
+    }
+
+    /// Whether a connection is about to end: nothing more of it is read.
+    fn is_let_go(&self, client: SocketAddr) -> bool {
+        let stream = self.model.streams.open.get(&client);
+        stream.is_some_and(|it| matches!(it.stage, Stage::Draining(_)))
+    }
+
+    /// A client that has not logged in has had all its answers: it is let go.
+    pub(super) fn is_answered_no_more(&mut self, worker: u8, client: SocketAddr) {
+        self.model.sums.dropped += 1;
+        self.tally.unheard += 1;
+        let now_ms = self.now_ms;
+        self.stream(client).drain(now_ms, HangUp::AnswersUsedUp);
+        self.lose_stream(worker, client);
     }
 
     /// A client is gone, and its allocation and whatever it waited for with it.

@@ -68,7 +68,8 @@ impl Model {
         let now_s = self.unix_s;
         let is_fresh = self.nonces.get(&signature.nonce).is_some_and(|(given_to, issued_s)| {
             let age_s = now_s.checked_sub(*issued_s);
-            *given_to == client && age_s.is_some_and(|it| it <= self.scenario.nonce_lifetime_s)
+            *given_to == Self::nonce_address(client)
+                && age_s.is_some_and(|it| it <= self.scenario.nonce_lifetime_s)
         });
         let is_kept = self.live(client, now_ms).is_some_and(|a| a.user == signature.user.name);
         let is_over = signature.user.expires_s.is_some_and(|expires_s| expires_s <= now_s);

@@ -293,6 +293,11 @@ impl Model {
         client.port() >= crate::scenario::STREAM_PORTS
     }
 
+    /// To whom a nonce is given: a client over UDP, or an address for all of its connections.
+    pub(crate) fn nonce_address(client: SocketAddr) -> SocketAddr {
+        if Self::is_stream(client) { SocketAddr::new(client.ip(), 0) } else { client }
+    }
+
     /// Whether a client that has not shown who it is has had all answers that there are for such.
     pub(crate) fn is_heard_no_more(&self, client: SocketAddr) -> bool {
         let stream = self.streams.open.get(&client);
