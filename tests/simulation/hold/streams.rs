@@ -25,7 +25,12 @@ impl Story {
             StreamNews::Bytes(bytes) => self.reach_stream(worker, client, bytes.len()),
             StreamNews::Fin => {
                 let now_ms = self.now_ms;
-                self.stream(client).drain(now_ms, HangUp::Left);
+                let stream = self.stream(client);
+                stream.drain(now_ms, HangUp::Left);
+                stream.has_finished = true;
+                if stream.is_lingering {
+                    return self.hangs_up(worker, client, HangUp::AnswersUsedUp);
+                }
                 self.lose_stream(worker, client);
             }
             StreamNews::Reset => {
@@ -212,6 +217,8 @@ impl Story {
             assert!(!has_words && !is_over && is_late, "nothing was written: {stream:?}");
             self.model.streams.skipped += self.stream(client).media.drain(..).count() as u64;
         }
+        let open = self.model.streams.open.values_mut();
+        open.filter(|it| it.worker == worker).for_each(crate::model::Stream::linger);
     }
 
     /// A write begins: all that waits, answers first, but for what is late or had no room.
@@ -267,6 +274,11 @@ impl Story {
     /// The order to end reaches a worker: each connection has two seconds for its last words.
     pub(super) fn drain_streams(&mut self, worker: u8) {
         let now_ms = self.now_ms;
+        while let Some(Deed::HungUp(client, _)) = self.deeds.front()
+            && self.model.streams.open[client].is_lingering
+        {
+            self.hangs_up(worker, *client, HangUp::ServerEnds);
+        }
         let open = self.model.streams.open.values_mut();
         for stream in open.filter(|it| it.worker == worker && it.serial.is_some()) {
             stream.drain(now_ms, HangUp::ServerEnds);

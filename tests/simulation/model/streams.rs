@@ -102,6 +102,10 @@ pub(crate) struct Stream {
     lost: u64,
     /// A write is under way; what comes after it.
     pub(crate) writing: Option<Option<HangUp>>,
+    /// Its client has sent its FIN.
+    pub(crate) has_finished: bool,
+    /// All is said, and the FIN of its client is waited for.
+    pub(crate) is_lingering: bool,
 }
 
 impl Stream {
@@ -122,6 +126,8 @@ impl Stream {
             media: VecDeque::new(),
             lost: 0,
             writing: None,
+            has_finished: false,
+            is_lingering: false,
         }
     }
 
@@ -206,14 +212,29 @@ impl Stream {
     /// A write is over: gives what follows.
     pub(crate) fn written(&mut self) -> Option<HangUp> {
         self.write_ms = u64::MAX;
-        self.writing.take().expect("one was under way")
+        let end = self.writing.take().expect("one was under way");
+        if end.is_some() {
+            self.linger();
+        }
+        end.filter(|_| !self.is_lingering)
     }
 
     /// Whether the end of this turn must write something, or the end.
     pub(crate) fn has_output(&self) -> bool {
         let has_some = !self.answers.is_empty() || !self.media.is_empty();
-        let is_over = matches!(self.stage, Stage::Draining(_));
+        let is_over = matches!(self.stage, Stage::Draining(_)) && !self.waits_for_fin();
         self.serial.is_some() && self.writing.is_none() && (has_some || is_over)
+    }
+
+    /// Whether its client may still be sending at the end, so that its FIN is waited for.
+    fn waits_for_fin(&self) -> bool {
+        self.stage == Stage::Draining(HangUp::AnswersUsedUp) && !self.has_finished
+    }
+
+    /// Notes at the end of a turn that all is said, where the FIN of the client is waited for.
+    pub(crate) fn linger(&mut self) {
+        let all_is_said = self.writing.is_none() && self.answers.is_empty();
+        self.is_lingering |= all_is_said && self.waits_for_fin();
     }
 
     /// Why its time is over, if it is.
