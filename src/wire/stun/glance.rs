@@ -9,8 +9,8 @@ use super::{
     header::{Class, Header, HeaderError, Method},
 };
 
-/// The cheapest look at a message. Law: what it shows is what [`crate::wire::Message::parse`] finds,
-/// where that finds a message at all.
+/// The cheapest look at a message. Law: what it shows is what [`crate::wire::Message::parse`]
+/// finds, where that finds a message at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Glance<'a> {
     /// What the sender wants done.
