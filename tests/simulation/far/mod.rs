@@ -396,6 +396,8 @@ impl Far {
         for end in self.ends.values_mut().filter(|end| end.may_say()) {
             end.outbox.push_back(StreamNews::Fin);
         }
+        // All of it arrives before time leaps.
+        rest(&mut self);
         // A Connect that nobody answers is given up after 30 s, a FIN that nobody answers sooner.
         for _ in 0..50 {
             self.now_ms += 1_000;
