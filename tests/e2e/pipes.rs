@@ -261,7 +261,8 @@ fn a_side_that_does_not_read_stops_the_other_and_loses_nothing() {
         let taken = fill(&writer, &sent);
         assert!(taken < LOTS, "all of {taken} was taken");
         let more = resident_kib(&relay).saturating_sub(before);
-        assert!(more < 8 << 10, "it holds {more} KiB more");
+        // Of 4 MiB to receive into and the large writes each page is touched for the first time.
+        assert!(more < 12 << 10, "it holds {more} KiB more");
         let read = exact(&mut reader, taken);
         assert!(read == sent[..taken], "what was taken arrives");
         peer = writer;
