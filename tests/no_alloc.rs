@@ -208,9 +208,10 @@ fn a_relayed_packet_allocates_nothing_and_a_record_of_tls_one_block() {
         assert_eq!(of(Transport::Udp), 0, "{driver:?}");
         assert_eq!(of(Transport::Tcp), 0, "{driver:?}");
         // rustls 0.23 hands out the plaintext of a record, and what it has sealed, in memory of its
-        // own.
+        // own. A record that the kernel cuts in two, or that the round before has left, is one more
+        // now and then.
         let of_tls = of(Transport::Tls);
-        assert!(of_tls <= RECORDS_OF_A_ROUND * ROUNDS, "{driver:?}: {of_tls}");
+        assert!(of_tls <= RECORDS_OF_A_ROUND * (ROUNDS + 1), "{driver:?}: {of_tls}");
     }
 }
 
