@@ -57,6 +57,7 @@ pub use api::{
     train::Train,
     verdict::{Delivered, ToClient, Verdict},
 };
+pub(crate) use auth::refusal_reports::RefusalReports;
 pub use auth::{
     authenticator::{Authenticated, Authenticator, Refusal},
     credentials::{Credentials, MAX_SECRETS, MAX_USERNAME_BYTES, TooManySecrets},

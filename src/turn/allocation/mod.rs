@@ -105,11 +105,7 @@ pub(in crate::turn) struct Meters {
 }
 
 /// One allocation.
-///
-/// What a packet looks at stands first, in as few cache lines as it takes; what requests and
-/// operators look at comes behind.
 #[derive(Debug)]
-#[repr(C, align(64))]
 pub(in crate::turn) struct Allocation {
     /// At least one while the allocation is in the table.
     pub(in crate::turn) relayed: PerFamily<RelayedAddress>,

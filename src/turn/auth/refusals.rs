@@ -21,7 +21,7 @@ use crate::wire::{Message, Method};
 impl Server {
     /// Lets one be told, with the number of those that were left out before it.
     fn admit_refusal(&mut self, now: Now) -> Option<u64> {
-        if self.settings.tells_every_refusal { Some(0) } else { self.refusals.admit(now) }
+        if self.settings.tells_every_refusal { Some(0) } else { self.refusals.admit(now.mono_ms) }
     }
 
     /// Tells that credentials were refused.

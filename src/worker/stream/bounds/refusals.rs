@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
-use crate::worker::{status::report::SourceRefused, stream::bounds::sources::SourceKey};
+use crate::{
+    turn::RefusalReports,
+    worker::{status::report::SourceRefused, stream::bounds::sources::SourceKey},
+};
 
-/// Connections that one worker tells of each second.
-const TOLD_PER_SECOND: u32 = 10;
 /// How long refusals are counted by their source.
 const COUNTED_MS: u64 = 60_000;
 /// Sources that are counted at a time.
@@ -15,9 +16,7 @@ const MOST_SOURCES: usize = 256;
 /// What was told this second, and who was refused this minute.
 #[derive(Debug, Default)]
 pub(in crate::worker::stream) struct StreamRefusals {
-    second: u64,
-    told: u32,
-    left_out: u64,
+    reports: RefusalReports,
     /// When the sources are told of; `None` while none is refused.
     due_ms: Option<u64>,
     /// By source, at most so many too few as there were others between them.
@@ -29,16 +28,7 @@ pub(in crate::worker::stream) struct StreamRefusals {
 impl StreamRefusals {
     /// Lets the log hear of a connection, with the number of those left out before it.
     pub(super) fn admit(&mut self, now_ms: u64) -> Option<u64> {
-        let second = now_ms / 1000;
-        if self.second != second {
-            (self.second, self.told) = (second, 0);
-        }
-        if self.told == TOLD_PER_SECOND {
-            self.left_out += 1;
-            return None;
-        }
-        self.told += 1;
-        Some(std::mem::take(&mut self.left_out))
+        self.reports.admit(now_ms)
     }
 
     /// Counts a connection that its source may not have. Where too many sources are known, each
@@ -83,7 +73,7 @@ mod tests {
     fn ten_a_second_are_told_and_the_next_one_says_how_many_were_not() {
         let mut refusals = StreamRefusals::default();
         let told = (0..100).filter(|_| refusals.admit(1_500).is_some()).count();
-        assert_eq!(told, TOLD_PER_SECOND as usize);
+        assert_eq!(told, 10);
         assert_eq!(refusals.admit(2_000), Some(90));
         assert_eq!(refusals.admit(2_000), Some(0));
     }
