@@ -82,9 +82,10 @@ fn a_crash_leaves_no_core_dump_unless_it_is_asked_for() {
         let mut process = crate::relay::Process::spawn(command);
         process.wait_until_it_serves(([127, 0, 0, 1], ports.listening()).into());
         let limits = fs::read_to_string(format!("/proc/{}/limits", process.pid)).expect("it runs");
-        process.signal(libc::SIGQUIT);
+        // Not SIGQUIT, which a shell has ignored by what it runs in the background.
+        process.signal(libc::SIGABRT);
         let status = process.wait();
-        assert_eq!(status.signal(), Some(libc::SIGQUIT), "{}", process.output());
+        assert_eq!(status.signal(), Some(libc::SIGABRT), "{}", process.output());
         let line = limits.lines().find(|line| line.starts_with("Max core file size"));
         let line = line.expect("there is such a limit").split_whitespace().collect::<Vec<_>>();
         (status.core_dumped(), line[4].to_owned(), line[5].to_owned())
