@@ -1,5 +1,7 @@
 //! Tables, as text and as HTML.
 
+use std::iter;
+
 use super::{
     number::{count, latency_cells},
     page::escape::escape,
@@ -23,13 +25,15 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, name: &str, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(std::iter::once(name.to_owned()).chain(cells).collect());
+        self.rows.push(iter::once(name.to_owned()).chain(cells).collect());
     }
 
     /// As HTML.
     pub(crate) fn html(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let row = |row: &Vec<String>| {
-            let cells = row.iter().map(|cell| format!("<td>{}</td>", escape(cell)));
+            let cells = row.iter().map(String::as_str).chain(iter::repeat("")).take(columns);
+            let cells = cells.map(|cell| format!("<td>{}</td>", escape(cell)));
             format!("<tr>{}</tr>\n", cells.collect::<String>())
         };
         let rows: String = self.rows.iter().map(row).collect();
@@ -86,6 +90,14 @@ pub(super) fn generator(generator: &GeneratorOutcome) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_row_of_a_page_is_as_long_as_the_longest() {
+        let mut table = Table::default();
+        table.row("a", ["1".to_owned()]);
+        table.row("b", ["1".to_owned(), "2".to_owned()]);
+        assert_eq!(table.html().matches("<td>").count(), 2 * 3);
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

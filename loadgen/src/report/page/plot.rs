@@ -35,17 +35,22 @@ const LEGEND_HEIGHT: f64 = 22.0;
 const CHARACTER_WIDTH: f64 = 7.5;
 
 /// Colours; beyond the last they begin anew.
-const COLOURS: usize = 4;
+const COLOURS: usize = 6;
 
 /// The page's rules for a picture that has no page around it, in plain colours: not everything that
 /// shows pictures knows variables.
-const RULES: &str = "text{font:13px system-ui,sans-serif;fill:#5c6470}.p,.r{fill:#fff}\
+const RULES: &str = "text{font:13px system-ui,sans-serif;fill:#5c6470;white-space:pre}\
+    .p,.r{fill:#fff}\
     .g{stroke:#dfe3e8}.l{fill:none}.l,.r{stroke-width:2;stroke-linejoin:round}\
     .s1{stroke:#2563c9}.s2{stroke:#d9730d}.s3{stroke:#14866d}.s4{stroke:#a83279}\
+    .s5{stroke:#7c6a0a}.s6{stroke:#6f4fd8}\
     .f1{fill:#2563c9}.f2{fill:#d9730d}.f3{fill:#14866d}.f4{fill:#a83279}\
+    .f5{fill:#7c6a0a}.f6{fill:#6f4fd8}\
     @media(prefers-color-scheme:dark){text{fill:#98a1ae}.p,.r{fill:#14171c}.g{stroke:#313843}\
     .s1{stroke:#6aa3ff}.s2{stroke:#ffa657}.s3{stroke:#4fd1b0}.s4{stroke:#ee8ac8}\
-    .f1{fill:#6aa3ff}.f2{fill:#ffa657}.f3{fill:#4fd1b0}.f4{fill:#ee8ac8}}";
+    .s5{stroke:#cdb94f}.s6{stroke:#b39dff}\
+    .f1{fill:#6aa3ff}.f2{fill:#ffa657}.f3{fill:#4fd1b0}.f4{fill:#ee8ac8}\
+    .f5{fill:#cdb94f}.f6{fill:#b39dff}}";
 
 /// What stands at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,9 +162,6 @@ impl Plot<'_> {
     }
 
     fn draw(&self, top: f64, height: f64) -> String {
-        if self.points().count() < 2 {
-            return String::new();
-        }
         let x = Scale::of(self.x_kind, self.points().map(|point| point.x));
         let y = Scale::of(self.y_kind, self.points().map(|point| point.y));
         let Some((x, y)) = x.zip(y) else { return String::new() };
@@ -193,6 +195,9 @@ impl Plot<'_> {
         let points = series.points.iter().filter(|point| !log || point.y > 0.0);
         let places: Vec<_> =
             points.map(|point| (frame.x(point.x), frame.y(point.y), point.mark)).collect();
+        if places.is_empty() {
+            return String::new();
+        }
         let mut path = String::new();
         for (at, (x, y, _)) in places.iter().enumerate() {
             // Writing into a string cannot fail.
@@ -200,7 +205,12 @@ impl Plot<'_> {
         }
         let (ink, name) = (series.ink(), escape(&series.name));
         let dashes = if series.is_dashed { " stroke-dasharray=\"5 4\"" } else { "" };
-        let marks = places.iter().map(|(x, y, mark)| mark_at(*x, *y, *mark, ink));
+        // A line of one point is none.
+        let lone = if places.len() == 1 { Mark::Dot } else { Mark::None };
+        let marks = places.iter().map(|(x, y, mark)| match mark {
+            Mark::None => mark_at(*x, *y, lone, ink),
+            mark => mark_at(*x, *y, *mark, ink),
+        });
         format!(
             "<path class=\"l s{ink}\"{dashes} d=\"{path}\"><title>{name}</title></path>{}\n",
             marks.collect::<String>()
@@ -234,16 +244,10 @@ fn label(x: f64, y: f64, anchor: &str, text: &str) -> String {
     format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", escape(text))
 }
 
-/// Some plots below each other as a file of its own: the names and colours of the first's series
+/// Some plots below each other as a file of its own: the names and colours of all their series
 /// above, a line about the marks below.
 pub(crate) fn picture(plots: &[Plot<'_>], foot: &str) -> String {
-    let mut top = 0.0;
-    let mut drawn = String::new();
-    if let Some(first) = plots.first() {
-        let (legend, height) = legend(&first.series);
-        drawn += &legend;
-        top += height;
-    }
+    let (mut drawn, mut top) = legend(&names(plots));
     let height = if plots.len() > 1 { PANEL_HEIGHT } else { HEIGHT };
     for plot in plots {
         let panel = plot.draw(top, height);
@@ -258,11 +262,26 @@ pub(crate) fn picture(plots: &[Plot<'_>], foot: &str) -> String {
     svg(top, &format!("<style>{RULES}</style>\n{paper}{drawn}"))
 }
 
+/// The series that are drawn, each once: one that has no latency may yet have a loss.
+fn names<'a>(plots: &'a [Plot<'_>]) -> Vec<&'a Series> {
+    let mut names: Vec<&Series> = Vec::new();
+    let drawn = plots.iter().flat_map(|plot| &plot.series);
+    for series in drawn.filter(|series| !series.points.is_empty()) {
+        let is_same =
+            |known: &&Series| (&known.name, known.colour) == (&series.name, series.colour);
+        if !names.iter().any(|known| is_same(known)) {
+            names.push(series);
+        }
+    }
+    names.sort_by_key(|series| series.colour);
+    names
+}
+
 /// The names of lines with their colours, and the height that they take.
-fn legend(series: &[Series]) -> (String, f64) {
+fn legend(series: &[&Series]) -> (String, f64) {
     let (mut x, mut y) = (LEFT, LEGEND_HEIGHT);
     let mut drawn = String::new();
-    for series in series.iter().filter(|series| !series.points.is_empty()) {
+    for series in series {
         let width = 24.0 + series.name.chars().count() as f64 * CHARACTER_WIDTH + 24.0;
         if x > LEFT && x + width > WIDTH {
             (x, y) = (LEFT, y + LEGEND_HEIGHT);
@@ -353,6 +372,24 @@ mod tests {
             labels(&svg, "end").iter().map(|(_, y, _)| *y).fold(first_axis, f64::min);
         assert!(lowest_name + 10.0 < highest_tick, "{lowest_name} {highest_tick}");
         assert!(names.iter().all(|(x, _, name)| x + name.len() as f64 * CHARACTER_WIDTH <= WIDTH));
+    }
+
+    #[test]
+    fn a_single_point_is_seen() {
+        let svg = plot(Kind::FromZero, vec![line("a", &[3.0])]).svg();
+        assert_eq!(svg.matches("<circle class=\"f1\"").count(), 1, "{svg}");
+        let svg = plot(Kind::FromZero, vec![line("a", &[3.0, 4.0])]).svg();
+        assert!(!svg.contains("<circle"), "{svg}");
+    }
+
+    #[test]
+    fn the_legend_names_what_any_of_the_plots_shows() {
+        let latency = plot(Kind::Log, vec![line("a", &[1.0]), line("b", &[])]);
+        let loss = plot(Kind::FromZero, vec![line("a", &[0.0]), line("b", &[100.0])]);
+        let picture = picture(&[latency, loss], "");
+        for name in ["a", "b"] {
+            assert_eq!(picture.matches(&format!(">{name}</text>")).count(), 1, "{name}");
+        }
     }
 
     #[test]

@@ -40,9 +40,9 @@ impl Scale {
         let ticks = |step: f64| (most / step - 1e-9).ceil();
         let step = steps.into_iter().find(|step| ticks(*step) < MOST_TICKS as f64);
         let step = step.unwrap_or(most);
-        let last = ticks(step);
-        let ticks = (0..=last as usize).map(|tick| tick as f64 * step);
-        Scale { from: 0.0, to: last * step, ticks: ticks.collect() }
+        let place = |tick: usize| round(tick as f64 * step, power);
+        let last = ticks(step) as usize;
+        Scale { from: 0.0, to: place(last), ticks: (0..=last).map(place).collect() }
     }
 
     fn log(least: f64, most: f64) -> Scale {
@@ -67,6 +67,13 @@ impl Scale {
     }
 }
 
+/// A tick as people write it: sums of 0.2 are no 0.6, by a hair.
+fn round(tick: f64, power: f64) -> f64 {
+    // Two and a half times a power has one digit more.
+    let digits = 10_f64.powf((1.0 - power.log10().floor()).max(0.0));
+    (tick * digits).round() / digits
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +95,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn ticks_are_written_in_a_few_digits() {
+        for most in [0.004, 0.3, 0.7, 1.0, 1.3, 2.2, 6.9, 8.9, 33.0, 410.0, 7e3, 3.1e6] {
+            for tick in of(Kind::FromZero, &[most]).ticks {
+                assert!(tick.to_string().len() <= 7, "{most}: {tick}");
+            }
+        }
+        assert_eq!(of(Kind::FromZero, &[0.9]).ticks, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
     }
 
     #[test]
