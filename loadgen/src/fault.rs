@@ -56,7 +56,7 @@ impl fmt::Display for Fault {
             Fault::OpenFiles { needed, limit } => write!(
                 f,
                 "{needed} sockets are needed but only {limit} files may be open: \
-                 raise `ulimit -Hn` or lower --allocations"
+                 raise `ulimit -Hn` or lower --allocations, --window or --threads"
             ),
             Fault::Io { doing, error } => write!(f, "cannot {doing}: {error}"),
             Fault::File { path, error } => write!(f, "{path}: {error}"),

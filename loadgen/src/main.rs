@@ -45,6 +45,7 @@ use crate::{
         compare, manual, overload, plan, run, sweep,
     },
     fault::Fault,
+    report::output,
 };
 
 #[global_allocator]
@@ -61,23 +62,21 @@ fn main() -> ExitCode {
         Command::Overload(args) => overload::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Plan(args) => plan::run(&args),
-        Command::Man => {
-            manual::print().map(|()| true).map_err(|error| Fault::io("print the page", error))
-        }
+        Command::Man => manual::print().map(|()| true),
     };
     match held {
         Ok(_) if stop::is_asked() => ExitCode::from(stop::STATUS),
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
-        Err(Fault::Stopped) => {
-            eprintln!("loadgen: {}", Fault::Stopped);
-            ExitCode::from(stop::STATUS)
-        }
         Err(fault) => {
-            eprintln!("loadgen: {fault}");
-            ExitCode::from(2)
+            complain(&fault.to_string());
+            ExitCode::from(if matches!(fault, Fault::Stopped) { stop::STATUS } else { 2 })
         }
     }
+}
+
+fn complain(line: &str) {
+    output::say_aside(&format!("loadgen: {line}\n"));
 }
 
 /// Says what is wrong with the command line in one line; help and version are printed as they are.
@@ -92,6 +91,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
     let said = text.split("\n\nUsage:").next().unwrap_or_default();
     let said = said.split("\n\nFor more").next().unwrap_or_default().trim_start_matches("error: ");
     let words: Vec<&str> = said.split_whitespace().collect();
-    eprintln!("loadgen: {} (--help names every option)", words.join(" "));
+    let line = words.join(" ").replace(" tip: ", "; ");
+    complain(&format!("{line} (--help names every option)"));
     ExitCode::from(2)
 }

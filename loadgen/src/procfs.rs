@@ -81,6 +81,14 @@ pub(crate) fn machine() -> String {
     format!("Linux {}, {cores} cores, {model}", kernel.trim())
 }
 
+/// Whether this process was started with a signal ignored.
+pub(crate) fn ignores(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    ignored.unwrap_or_default() >> (signal - 1) & 1 == 1
+}
+
 /// CPU time of the calling thread, ns.
 pub(crate) fn own_thread_cpu_ns() -> u64 {
     first_number(&fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default())

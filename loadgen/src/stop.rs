@@ -1,5 +1,5 @@
-//! The wish to stop: Ctrl-C or SIGTERM ends what is measured, not the program, which still reports
-//! and gives its allocations back.
+//! The wish to stop: Ctrl-C, SIGTERM, or the end of the terminal ends what is measured, not the
+//! program, which still reports, gives its allocations back and ends the servers it has started.
 
 use std::sync::{
     Arc, OnceLock,
@@ -7,11 +7,11 @@ use std::sync::{
 };
 
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     flag,
 };
 
-use crate::fault::Fault;
+use crate::{fault::Fault, procfs};
 
 /// Exit status after a signal: 128 and the number of SIGINT, as shells have it.
 pub(crate) const STATUS: u8 = 130;
@@ -31,7 +31,9 @@ pub(crate) enum Second {
 pub(crate) fn listen(second: Second) -> Result<(), Fault> {
     let asked = ASKED.get_or_init(Arc::default);
     let fault = |error| Fault::io("listen for signals", error);
-    for signal in [SIGINT, SIGTERM] {
+    // Under nohup the end of the terminal is no wish to stop.
+    let hangup = (!procfs::ignores(SIGHUP)).then_some(SIGHUP);
+    for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
         // In this order: the first signal finds the flag not set.
         if second == Second::Ends {
             flag::register_conditional_shutdown(signal, STATUS.into(), asked.clone())

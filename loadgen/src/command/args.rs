@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::offer::{
-    options::LoadArgs,
-    units::{self, ServerAddress},
+use crate::{
+    offer::{address::ServerAddress, options::LoadArgs, units},
+    stream::Transport,
 };
 
 /// Offers load to a TURN relay and reports what came through.
@@ -36,8 +36,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArgs {
-    /// The server, by name or address [default port: 3478]
-    #[arg(long, short, value_name = "HOST[:PORT]", value_parser = units::server,
+    /// The server, by name or address [default port: 3478, over TLS 5349]
+    #[arg(long, short, value_name = "HOST[:PORT]", value_parser = ServerAddress::read,
         help_heading = "Server")]
     pub(crate) server: Option<ServerAddress>,
 
@@ -58,18 +58,18 @@ pub(crate) struct LimitArgs {
 }
 
 impl ServerArgs {
-    pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.server.as_ref().map(|server| server.address)
+    pub(crate) fn address(&self, transport: Transport) -> Option<SocketAddr> {
+        self.server.as_ref().map(|server| server.over(transport))
     }
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ReportArgs {
-    /// Write the result as JSON
+    /// Write the result as JSON; `-`: to standard output, the text then to standard error
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(crate) json: Option<String>,
 
-    /// Write the result as one HTML page with plots
+    /// Write the result as one HTML page with plots; `-` as above
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(crate) report: Option<String>,
 }

@@ -18,7 +18,7 @@ use crate::{
         outcome::{Known, Outcome},
         verdict::near_floor,
     },
-    rig::{self, Rig},
+    rig::{self, Left, Rig},
     stop::{self, Second},
 };
 
@@ -38,9 +38,10 @@ pub(crate) fn run(args: &CompareArgs) -> Result<bool, Fault> {
     let servers = servers(args)?;
     rig::allow_sockets((spec.allocations * servers.len()) as u64)?;
     let comparison = compare(&spec, &servers, args.rounds)?;
-    print!("{}", report::comparison::text(&comparison));
+    let said = outputs.text(&report::comparison::text(&comparison));
     outputs.json(&comparison)?;
     outputs.page(|| report::comparison::page(&comparison))?;
+    said?;
     Ok(comparison.broken.is_empty())
 }
 
@@ -64,13 +65,19 @@ fn compare(spec: &Spec, servers: &[Server], rounds: usize) -> Result<Comparison,
         .collect::<Result<Vec<_>, Fault>>()?;
     let floor = floor::of(spec)?;
     let mut warnings = Vec::new();
-    let broken = take_turns(spec, &mut entrants, rounds, &mut warnings)?;
+    let mut broken = take_turns(spec, &mut entrants, rounds, &mut warnings)?;
     let mut about = about;
     for (server, entrant) in about.servers.iter_mut().zip(&entrants) {
         entrant.rig.iter().for_each(|rig| server.learn(rig));
     }
     let runs: Vec<Vec<Run>> = entrants.iter().map(|entrant| entrant.runs.clone()).collect();
-    warnings.extend(entrants.into_iter().filter_map(Entrant::leave));
+    let has_ended = !broken.is_empty();
+    for (name, left) in entrants.into_iter().filter_map(Entrant::leave) {
+        match left.is_servers_end() && !has_ended {
+            true => broken.push(format!("{name} does not answer any more; {left}")),
+            false => warnings.push(format!("{name}: {left}")),
+        }
+    }
     let rounds = runs.iter().map(Vec::len).min().unwrap_or_default();
     if rounds == 0 && broken.is_empty() {
         return Err(Fault::Stopped);
@@ -78,6 +85,8 @@ fn compare(spec: &Spec, servers: &[Server], rounds: usize) -> Result<Comparison,
     let contenders = servers.iter().zip(&runs);
     let contenders: Vec<Contender> =
         contenders.map(|(server, own)| contender(&server.name, own, &runs[0])).collect();
+    let silent = contenders.iter().filter(|server| server.is_silent());
+    broken.extend(silent.map(|server| format!("{}: nothing was delivered", server.name)));
     warnings.extend(contenders.iter().filter_map(|server| {
         let seen_us = server.latency.iter().map(|figure| figure.us.median);
         near_floor(&server.name, seen_us, &floor?)
@@ -188,8 +197,8 @@ impl<'a> Entrant<'a> {
         self.rig.as_mut().map_or(Ok(()), Rig::tend)
     }
 
-    fn leave(self) -> Option<String> {
-        let trouble = self.rig.and_then(Rig::close)?;
-        Some(format!("{}: {trouble}", self.server.name))
+    /// Its name, and what was in the way of giving allocations back.
+    fn leave(self) -> Option<(&'a str, Left)> {
+        Some((&self.server.name, self.rig?.close()?))
     }
 }

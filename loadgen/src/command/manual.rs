@@ -1,7 +1,7 @@
 //! The manual page, made from the command line itself: one page with every command, so that there
 //! is one place to look.
 
-use std::io::{self, Write, stdout};
+use std::io::{self, Write};
 
 use clap::{Command, CommandFactory};
 use clap_mangen::{
@@ -9,7 +9,7 @@ use clap_mangen::{
     roff::{Roff, roman},
 };
 
-use crate::command::args::Cli;
+use crate::{command::args::Cli, fault::Fault, report::output};
 
 const EXIT_STATUS: &str = "0: the limits held. 1: one did not, or the server ended. 2: there is no \
                            result. 130: somebody asked to stop; what was measured until then is \
@@ -20,10 +20,10 @@ const SEE_ALSO: &str = "uturn(8), and /usr/share/doc/uturn/docs/capacity.md.";
 ///
 /// # Errors
 /// Standard output takes nothing more.
-pub(crate) fn print() -> io::Result<()> {
-    let mut out = stdout().lock();
-    page(Cli::command(), &mut out)?;
-    out.flush()
+pub(crate) fn print() -> Result<(), Fault> {
+    let mut out = Vec::new();
+    page(Cli::command(), &mut out).map_err(|error| Fault::io("make the page", error))?;
+    output::say(&String::from_utf8_lossy(&out))
 }
 
 fn page(command: Command, out: &mut dyn Write) -> io::Result<()> {

@@ -5,7 +5,7 @@ use crate::{
     fault::Fault,
     report::{
         self,
-        output::{Output, json},
+        output::{Output, json, say, say_aside},
     },
     result::{
         about::About,
@@ -30,8 +30,16 @@ pub(crate) fn run(args: &PlanArgs) -> Result<bool, Fault> {
     let warnings = warnings(&sweep, swept, &measurement, &demand);
     let (about, server) = (About::now(), swept.name.clone());
     let plan = Plan { about, server, measurement, demand, node, capacity, fleet, warnings };
-    print!("{}", report::plan::text(&plan));
+    let text = report::plan::text(&plan);
+    let said = match &output {
+        Some(Output::Standard) => {
+            say_aside(&text);
+            Ok(())
+        }
+        Some(Output::File(_)) | None => say(&text),
+    };
     output.map_or(Ok(()), |output| output.write(&json(&plan)))?;
+    said?;
     Ok(true)
 }
 

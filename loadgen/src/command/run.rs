@@ -11,8 +11,8 @@ use crate::{
     fault::Fault,
     measure::{churn, floor, measure},
     offer::{
+        address::ServerAddress,
         spec::{Route, Spec, Times},
-        units::ServerAddress,
     },
     procfs,
     report::{self, progress::Progress},
@@ -24,6 +24,7 @@ use crate::{
     },
     rig::Rig,
     stop::{self, Second},
+    stream::Transport,
 };
 
 /// Of one run: long enough to see the tail of the latencies.
@@ -38,17 +39,19 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool, Fault> {
     let mut spec = Spec::settle(&args.load, TIMES)?;
     spec.name_server(args.server.server.as_ref());
     let mut outputs = Outputs::open(&args.report, None)?;
-    let about = About { servers: args.server.about(), ..About::now() };
+    let about = About { servers: args.server.about(spec.transport), ..About::now() };
     let mut progress = Progress::new(&spec, "run");
+    progress.prepare("setting up");
     let outcome = match spec.shape.has_packets() {
         false => churned(&spec, args, about, &mut progress),
         true => relayed(&spec, args, about, &mut progress),
     };
     progress.finish();
     let outcome = outcome?;
-    print!("{}", report::run::text(&outcome));
+    let said = outputs.text(&report::run::text(&outcome));
     outputs.json(&outcome)?;
     outputs.page(|| report::run::page(&outcome))?;
+    said?;
     Ok(outcome.verdict.held())
 }
 
@@ -64,9 +67,9 @@ fn relayed(
     let measured = measure(&mut rig, spec, args.server.pid, &mut |sample| progress.show(sample));
     let known = Known { about, memory, floor, limits: limits(args) };
     let outcome = measured.map(|measured| Outcome::new(&rig.set_up, spec, &measured, known));
-    let trouble = rig.close();
+    let left = rig.close();
     let mut outcome = outcome?;
-    outcome.warnings.extend(trouble);
+    outcome.end(left);
     Ok(outcome)
 }
 
@@ -76,7 +79,8 @@ fn churned(
     mut about: About,
     progress: &mut Progress,
 ) -> Result<Outcome, Fault> {
-    let server = args.server.address().ok_or_else(|| Fault::usage("this shape needs --server"))?;
+    let server = args.server.address(spec.transport);
+    let server = server.ok_or_else(|| Fault::usage("this shape needs --server HOST[:PORT]"))?;
     let (measured, set_up) =
         churn::measure(spec, server, args.server.pid, &mut |sample| progress.show(sample))?;
     let secured = measured.shaken.as_ref().and_then(|shaken| shaken.secured.clone());
@@ -92,9 +96,10 @@ fn limits(args: &RunArgs) -> Limits {
 
 impl ServerArgs {
     /// The server by its name, if there is one.
-    pub(super) fn about(&self) -> Vec<ServerAbout> {
-        let about =
-            |server: &ServerAddress| ServerAbout::new(&server.name, server.address, self.pid);
+    pub(super) fn about(&self, transport: Transport) -> Vec<ServerAbout> {
+        let about = |server: &ServerAddress| {
+            ServerAbout::new(&server.name, server.over(transport), self.pid)
+        };
         self.server.iter().map(about).collect()
     }
 }
@@ -102,7 +107,7 @@ impl ServerArgs {
 /// Builds the rig and says what memory the server had before and after.
 pub(super) fn set_up(spec: &Spec, server: &ServerArgs) -> Result<(Rig, Option<Memory>), Fault> {
     refuse_server_of_direct(spec.route == Route::Direct, server)?;
-    build(spec, server.address(), server.pid)
+    build(spec, server.address(spec.transport), server.pid)
 }
 
 /// Nothing is measured of a server that nothing goes through.

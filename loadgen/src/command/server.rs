@@ -11,8 +11,8 @@ use uturn::wire::{Class, Message, MessageWriter, Method, TransactionId};
 
 use crate::{
     fault::Fault,
-    offer::units::{self, ServerAddress},
-    result::about::ServerAbout,
+    offer::address::ServerAddress,
+    result::{about::ServerAbout, secrets},
     stop,
     stream::Transport,
 };
@@ -71,10 +71,10 @@ impl Server {
         let mut started = Started(child);
         wait_for(name, (address, transport), || {
             let status = exited(&mut started.0)?;
-            Some(format!("{status}; run it by hand to see why: {command}"))
+            Some(format!("{status}; run it by hand to see why: {}", secrets::command(&command)))
         })?;
         let pid = started.0.id();
-        let at = ServerAddress { name: address.to_string(), address };
+        let at = ServerAddress::of(address);
         Ok(Server { name: name.to_owned(), address, pid, at, _started: Some(started) })
     }
 
@@ -85,8 +85,8 @@ impl Server {
         let wrong = |why: String| Fault::usage(format!("--server {option}: {why}"));
         let parts = rest.split_once(',').and_then(|(at, pid)| Some((at, pid.trim().parse().ok()?)));
         let (at, pid) = parts.ok_or_else(|| wrong(format!("expected {usage}")))?;
-        let at = units::server(at).map_err(wrong)?;
-        let address = at.address;
+        let at = ServerAddress::read(at).map_err(wrong)?;
+        let address = at.over(transport);
         wait_for(name, (address, transport), || None)?;
         Ok(Server { name: name.to_owned(), address, pid, at, _started: None })
     }

@@ -1,6 +1,7 @@
 //! What is offered: the shape of the traffic, when each packet is due, and what it carries.
 
 pub(crate) mod account;
+pub(crate) mod address;
 pub(crate) mod options;
 pub(crate) mod packet;
 mod refusals;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use clap::{Args, ValueEnum};
 
 use super::{
+    packet::{HEADER_BYTES, MAX_PAYLOAD_BYTES},
     shape::Shape,
     units::{self, Rate, SlowReaders},
 };
@@ -37,11 +38,13 @@ pub(crate) struct LoadArgs {
     #[arg(value_enum, default_value = "voice")]
     pub(crate) shape: Shape,
 
-    /// Long-term credentials, NAME:PASSWORD
+    /// Long-term credentials [default: what the variable UTURN_USER holds, which unlike a command
+    /// line others on this machine cannot read]
     #[arg(long, value_name = "NAME:PASSWORD", help_heading = "Server")]
     pub(crate) user: Option<String>,
 
-    /// Shared secret that time-limited credentials are made from
+    /// Shared secret that time-limited credentials are made from [default: what the variable
+    /// UTURN_SECRET holds]
     #[arg(long, conflicts_with = "user", help_heading = "Server")]
     pub(crate) secret: Option<String>,
 
@@ -87,11 +90,13 @@ pub(crate) struct LoadArgs {
     pub(crate) rate: Option<Rate>,
 
     /// Payload bytes of each packet, 32 to 65,000 [default: by shape]
-    #[arg(long, value_name = "BYTES", help_heading = "Traffic")]
+    #[arg(long, value_name = "BYTES", value_parser = units::between::<{ HEADER_BYTES }, { MAX_PAYLOAD_BYTES }, u16>,
+        help_heading = "Traffic")]
     pub(crate) size: Option<u16>,
 
     /// Packets of each burst [default: by shape]
-    #[arg(long, value_name = "PACKETS", help_heading = "Traffic")]
+    #[arg(long, value_name = "PACKETS", value_parser = units::between::<1, 10_000, u32>,
+        help_heading = "Traffic")]
     pub(crate) burst: Option<u32>,
 
     /// Which way the packets go
@@ -116,7 +121,7 @@ pub(crate) struct LoadArgs {
     pub(crate) slow_readers: Option<SlowReaders>,
 
     /// Time that is measured [default: run 10s, each step of a sweep 2s, of a comparison 200ms]
-    #[arg(long, short = 't', value_name = "TIME", value_parser = units::seconds,
+    #[arg(long, short = 't', value_name = "TIME", value_parser = units::span,
         help_heading = "Time")]
     pub(crate) duration: Option<f64>,
 
@@ -125,20 +130,22 @@ pub(crate) struct LoadArgs {
     pub(crate) warmup: Option<f64>,
 
     /// Time to wait for an answer to a request
-    #[arg(long, value_name = "TIME", value_parser = units::seconds, default_value = "5s",
+    #[arg(long, value_name = "TIME", value_parser = units::span, default_value = "5s",
         help_heading = "Time")]
     pub(crate) timeout: f64,
 
     /// Refresh allocations, permissions and channels this often [default: halfway to their expiry]
-    #[arg(long, value_name = "TIME", value_parser = units::seconds, help_heading = "Time")]
+    #[arg(long, value_name = "TIME", value_parser = units::span, help_heading = "Time")]
     pub(crate) refresh_every: Option<f64>,
 
     /// Requests under way at once during set-up and churn, or handshakes
-    #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Generator")]
+    #[arg(long, value_name = "N", value_parser = units::between::<1, 65_536, usize>,
+        default_value_t = 64, help_heading = "Generator")]
     pub(crate) window: usize,
 
     /// Generator threads, each with its share of the allocations
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Generator")]
+    #[arg(long, value_name = "N", value_parser = units::between::<1, 1_024, usize>,
+        default_value_t = 1, help_heading = "Generator")]
     pub(crate) threads: usize,
 
     /// Cores to run on; two per thread, if given, part sending from receiving

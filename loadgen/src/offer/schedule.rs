@@ -56,6 +56,14 @@ impl Group {
         self.frame += turns / self.flows.len() as u64;
     }
 
+    /// Packets that are due until a time, by the mean of its bursts.
+    fn left(&self, until_ns: u64) -> f64 {
+        let left =
+            (until_ns.saturating_sub(self.start_ns) << FRACTION_BITS).saturating_sub(self.next);
+        let bursts = left.checked_div(self.step).unwrap_or_default();
+        bursts as f64 * self.stream.mean_packets()
+    }
+
     fn pop(&mut self, now_ns: u64) -> Burst {
         let due_ns = self.due_ns(now_ns);
         // Flows have their long frames at different times, as callers do.
@@ -141,6 +149,13 @@ impl Schedule {
         stages.find_map(|stage| stage.next_due(now_ns)).unwrap_or(u64::MAX)
     }
 
+    /// Packets that are left of those due until a time, in the stage that it lies in.
+    pub(crate) fn left(&self, until_ns: u64) -> u64 {
+        let stage = self.stages.iter().find(|stage| stage.until_ns > until_ns);
+        stage.map_or(0.0, |stage| stage.groups.iter().map(|group| group.left(until_ns)).sum())
+            as u64
+    }
+
     /// The next burst, if it is due by now.
     pub(crate) fn pop(&mut self, now_ns: u64) -> Option<Burst> {
         while self.stages.front().is_some_and(|stage| stage.until_ns <= now_ns) {
@@ -181,6 +196,20 @@ mod tests {
             assert!((49_999..=50_001).contains(&bursts.len()), "{count}: {}", bursts.len());
             assert_eq!(bursts[0].due_ns, 5);
             assert!(bursts.is_sorted_by_key(|burst| burst.due_ns));
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_what_would_be_offered() {
+        for shape in [Shape::Voice, Shape::Mixed] {
+            let mut streams = shape.streams(Changes::default());
+            pace(&mut streams, 10, 50_000.0);
+            let mut schedule = Schedule::new(&streams, &flows(10), 5);
+            let begun = offered(&mut schedule, SECOND_NS).len();
+            let left = schedule.left(10 * SECOND_NS) as f64;
+            let rest = offered(&mut schedule, 10 * SECOND_NS);
+            let packets = f64::from(rest.iter().map(|burst| burst.packets).sum::<u32>());
+            assert!(begun > 100 && (left / packets - 1.0).abs() < 0.01, "{left} {packets}");
         }
     }
 

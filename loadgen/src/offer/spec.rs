@@ -1,27 +1,24 @@
 //! The command line, settled: defaults filled in, contradictions refused, once.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 pub(crate) use super::route::{End, Route, SLOW_WAY, WAYS};
 use crate::{
     clock::{MILLI_NS, SECOND_NS, nanoseconds},
     fault::Fault,
     offer::{
-        account::Account,
+        account::{self, Account},
+        address::ServerAddress,
         options::{Direction, LoadArgs, Wait},
-        packet,
         refusals::{refuse_idle_options, refuse_stream_options},
         shape::{Changes, Shape, Stream, pace},
-        units::{Rate, ServerAddress, SlowReaders},
+        units::{Rate, SlowReaders},
     },
     stream::{Terms, Tls, Transport},
 };
 
 /// First wait for an answer to a datagram (RFC 8489 §6.2.1).
 const FIRST_WAIT_NS: u64 = 500 * MILLI_NS;
-
-/// Longest user name (RFC 8489 §14.3).
-const MAX_NAME_BYTES: usize = 508;
 
 /// Binding requests carry their flow in 16 bits of the transaction id.
 const MAX_BINDING_CLIENTS: usize = 32_767;
@@ -99,8 +96,8 @@ impl Spec {
         let mut spec = Spec {
             shape: args.shape,
             route,
-            streams: args.shape.streams(changes(args)?),
-            account: account(args)?,
+            streams: args.shape.streams(Changes { payload_bytes: args.size, burst: args.burst }),
+            account: account::of(args.user.as_deref(), args.secret.as_deref())?,
             transport: args.transport,
             tls: tls(args)?,
             resume: args.resume,
@@ -111,19 +108,16 @@ impl Spec {
             ways: ways(args),
             trains: args.trains,
             indications: args.indications,
-            duration_ns: seconds("--duration", args.duration.unwrap_or(usual.duration_s))?,
-            warmup_ns: seconds("--warmup", args.warmup.unwrap_or(usual.warmup_s))?,
-            pace: pace_of(args)?,
-            window: args.window.max(1),
+            duration_ns: ns(args.duration.unwrap_or(usual.duration_s)),
+            warmup_ns: ns(args.warmup.unwrap_or(usual.warmup_s)),
+            pace: pace_of(args),
+            window: args.window,
             threads: args.threads.clamp(1, args.allocations.unwrap_or(usize::MAX).max(1)),
             cores: cores(args)?,
             spin: args.wait == Wait::Spin,
             gro: !args.no_gro,
             quiet: args.quiet,
         };
-        if spec.duration_ns == 0 {
-            return Err(Fault::usage("--duration must be longer than nothing"));
-        }
         match args.rate {
             Some(Rate::Pps(rate)) => spec.offer(rate),
             Some(Rate::Max) => spec.streams.iter_mut().for_each(|stream| stream.interval_ns = 0),
@@ -223,31 +217,6 @@ fn ways(args: &LoadArgs) -> [bool; 2] {
     }
 }
 
-fn changes(args: &LoadArgs) -> Result<Changes, Fault> {
-    let sizes = packet::HEADER_BYTES..=packet::MAX_PAYLOAD_BYTES;
-    if args.size.is_some_and(|bytes| !sizes.contains(&usize::from(bytes))) {
-        return Err(Fault::usage("--size must be between 32 and 65000"));
-    }
-    if args.burst == Some(0) {
-        return Err(Fault::usage("--burst must be at least 1"));
-    }
-    Ok(Changes { payload_bytes: args.size, burst: args.burst })
-}
-
-fn account(args: &LoadArgs) -> Result<Option<Account>, Fault> {
-    if let Some(secret) = &args.secret {
-        return Ok(Some(Account::from_secret(secret)));
-    }
-    let Some(user) = &args.user else { return Ok(None) };
-    let Some((name, password)) = user.split_once(':') else {
-        return Err(Fault::usage("--user takes NAME:PASSWORD"));
-    };
-    if name.len() > MAX_NAME_BYTES {
-        return Err(Fault::usage("a user name has at most 508 bytes"));
-    }
-    Ok(Some(Account::new(name, password)))
-}
-
 fn allocations(args: &LoadArgs, route: Route) -> Result<usize, Fault> {
     let allocations = args.allocations.unwrap_or_else(|| args.shape.usual_allocations());
     if allocations == 0 {
@@ -274,23 +243,22 @@ fn cores(args: &LoadArgs) -> Result<Vec<usize>, Fault> {
     }
 }
 
-fn pace_of(args: &LoadArgs) -> Result<Pace, Fault> {
-    let every = args.refresh_every.map(|s| seconds("--refresh-every", s)).transpose()?;
-    let patience_ns = seconds("--timeout", args.timeout)?;
+fn pace_of(args: &LoadArgs) -> Pace {
+    let every = args.refresh_every.map(ns);
+    let patience_ns = ns(args.timeout);
     let first_wait_ns = if args.transport.is_stream() { u64::MAX } else { FIRST_WAIT_NS };
-    Ok(Pace {
+    Pace {
         patience_ns,
         first_wait_ns: first_wait_ns.min(patience_ns),
         permission_ns: every.unwrap_or(150 * SECOND_NS),
         channel_ns: every.unwrap_or(300 * SECOND_NS),
         allocation_ns: every,
-    })
+    }
 }
 
-fn seconds(option: &str, value: f64) -> Result<u64, Fault> {
-    let duration = std::time::Duration::try_from_secs_f64(value);
-    let duration = duration.ok().filter(|duration| duration.as_secs() <= 1_000_000);
-    duration.map(nanoseconds).ok_or_else(|| Fault::usage(format!("{option} {value}: no such time")))
+/// Times of the command line are bounded where they are read.
+fn ns(seconds: f64) -> u64 {
+    nanoseconds(Duration::from_secs_f64(seconds))
 }
 
 #[cfg(test)]

@@ -1,9 +1,4 @@
-//! Numbers and addresses as people type them: `10k`, `1.5M`, `500ms`, `2m`, `relay.example.org`.
-
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-
-/// Where a TURN server listens when no port is given (RFC 8656 §6).
-const USUAL_PORT: u16 = 3478;
+//! Numbers as people type them: `10k`, `1.5M`, `500ms`, `2m`.
 
 /// What a slow reader reads when nothing else is said: 100 kbit/s.
 const SLOW_BYTES_PER_S: f64 = 12_500.0;
@@ -12,18 +7,17 @@ const THOUSANDS: [(&str, f64); 4] = [("k", 1e3), ("K", 1e3), ("M", 1e6), ("G", 1
 const TIMES_S: [(&str, f64); 5] =
     [("ms", 1e-3), ("us", 1e-6), ("s", 1.0), ("m", 60.0), ("h", 3_600.0)];
 
+/// What is more than any generator sends is a slip of the keyboard.
+const MOST_PPS: f64 = 100e6;
+
+/// Longest time: due times of a schedule have 48 bits of nanoseconds, 78 hours.
+const MOST_HOURS: f64 = 72.0;
+
 /// Packets a second, or as many as it takes to keep the generator busy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Rate {
     Pps(f64),
     Max,
-}
-
-/// A server as it was named, and where that is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ServerAddress {
-    pub(crate) name: String,
-    pub(crate) address: SocketAddr,
 }
 
 /// Clients that read no more than so much.
@@ -46,45 +40,52 @@ pub(crate) fn slow_readers(text: &str) -> Result<SlowReaders, String> {
     Ok(SlowReaders { clients: count(clients)?, bytes_per_s })
 }
 
-impl ServerAddress {
-    /// The name without the port.
-    pub(crate) fn host(&self) -> &str {
-        let bare = self.name.trim_matches(['[', ']']);
-        if bare.parse::<IpAddr>().is_ok() {
-            return bare;
-        }
-        self.name.rsplit_once(':').map_or(&*self.name, |(host, _)| host).trim_matches(['[', ']'])
-    }
-}
-
 /// `10000`, `10k`, `1.5M` or `max`.
 pub(crate) fn rate(text: &str) -> Result<Rate, String> {
     if text == "max" {
         return Ok(Rate::Max);
     }
-    let pps = pps(text).map_err(|_| "expected packets a second, as 10000, 10k or 1.5M, or max")?;
+    let pps = pps(text).map_err(|why| format!("{why}, or max"))?;
     Ok(Rate::Pps(pps))
 }
 
 /// `10000`, `10k` or `1.5M`: more than nothing.
 pub(crate) fn pps(text: &str) -> Result<f64, String> {
-    let number = with_unit(text, &THOUSANDS, 1.0).filter(|number| *number > 0.0);
-    number.ok_or_else(|| "expected packets a second, as 10000, 10k or 1.5M".to_owned())
+    let expected = "expected packets a second, above 0 and at most 100M, as 10000, 10k or 1.5M";
+    let number = with_unit(text, &THOUSANDS, 1.0);
+    let number = number.filter(|number| *number > 0.0 && *number <= MOST_PPS);
+    number.ok_or_else(|| expected.to_owned())
 }
 
 /// `10000` or `10k`: whole and not negative.
 pub(crate) fn count(text: &str) -> Result<usize, String> {
     let number = with_unit(text, &THOUSANDS, 1.0);
-    let whole = number.filter(|number| number.fract() == 0.0 && (0.0..=1e12).contains(number));
+    let whole = number.filter(|number| number.fract() == 0.0 && (0.0..=1e9).contains(number));
     let whole = whole.map(|number| number as usize);
     whole.ok_or_else(|| "expected a whole number, as 10000 or 10k".to_owned())
 }
 
+/// The same within bounds, these included.
+pub(crate) fn between<const LEAST: usize, const MOST: usize, T: TryFrom<usize>>(
+    text: &str,
+) -> Result<T, String> {
+    let number = count(text).ok().filter(|number| (LEAST..=MOST).contains(number));
+    let number = number.and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| format!("expected a whole number from {LEAST} to {MOST}"))
+}
+
 /// A time in seconds: `10`, `10s`, `500ms`, `2m`, `1h`.
 pub(crate) fn seconds(text: &str) -> Result<f64, String> {
-    let seconds = with_unit(text, &TIMES_S, 1.0).filter(|seconds| *seconds >= 0.0);
-    seconds
-        .ok_or_else(|| "expected a time, as 10s, 500ms or 2m; a bare number is seconds".to_owned())
+    let seconds = with_unit(text, &TIMES_S, 1.0);
+    let seconds = seconds.filter(|seconds| *seconds <= MOST_HOURS * 3_600.0);
+    let expected = "expected a time of at most 72h, as 10s, 500ms or 2m; a bare number is seconds";
+    seconds.ok_or_else(|| expected.to_owned())
+}
+
+/// The same, more than nothing.
+pub(crate) fn span(text: &str) -> Result<f64, String> {
+    let span = seconds(text)?;
+    if span > 0.0 { Ok(span) } else { Err("expected a time above 0".to_owned()) }
 }
 
 /// A time in milliseconds: `20`, `20ms`, `1s`.
@@ -98,25 +99,6 @@ pub(crate) fn percent(text: &str) -> Result<f64, String> {
     let percent = with_unit(text, &[("%", 1.0)], 1.0);
     let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
     percent.ok_or_else(|| "expected a share from 0 to 100, as 0.5".to_owned())
-}
-
-/// `HOST`, `HOST:PORT`, `[IPV6]:PORT` or a bare address; a name is looked up.
-pub(crate) fn server(text: &str) -> Result<ServerAddress, String> {
-    let address = match (text.parse(), text.trim_matches(['[', ']']).parse::<IpAddr>()) {
-        (Ok(address), _) => address,
-        (Err(_), Ok(ip)) => SocketAddr::new(ip, USUAL_PORT),
-        (Err(_), Err(_)) => look_up(text)?,
-    };
-    Ok(ServerAddress { name: text.to_owned(), address })
-}
-
-fn look_up(text: &str) -> Result<SocketAddr, String> {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().map_err(|_| format!("{port} is no port"))?),
-        None => (text, USUAL_PORT),
-    };
-    let found = (host, port).to_socket_addrs().map_err(|error| format!("no such host: {error}"))?;
-    found.into_iter().next().ok_or_else(|| "that name has no address".to_owned())
 }
 
 fn with_unit(text: &str, units: &[(&str, f64)], bare: f64) -> Option<f64> {
@@ -136,8 +118,8 @@ mod tests {
     #[test]
     fn numbers_have_units() {
         assert_eq!(
-            ["10", "10k", "1.5M", "2G"].map(|text| pps(text).unwrap()),
-            [10.0, 1e4, 1.5e6, 2e9]
+            ["10", "10k", "1.5M", "0.1G"].map(|text| pps(text).unwrap()),
+            [10.0, 1e4, 1.5e6, 1e8]
         );
         assert_eq!((rate("max"), rate("2k")), (Ok(Rate::Max), Ok(Rate::Pps(2e3))));
         assert_eq!((count("1k"), count("12")), (Ok(1_000), Ok(12)));
@@ -159,29 +141,17 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused() {
-        for text in ["", "k", "10x", "-1", "1e3", "0", "10 k", "1..2"] {
+        for text in ["", "k", "10x", "-1", "1e3", "0", "10 k", "1..2", "nan", "inf", "1G"] {
             assert!(rate(text).is_err() && pps(text).is_err(), "{text}");
         }
-        assert!(count("1.5").is_err() && seconds("-1").is_err() && percent("101").is_err());
-    }
-
-    #[test]
-    fn a_server_needs_no_port() {
-        for (text, expected) in [
-            ("192.0.2.1", "192.0.2.1:3478"),
-            ("192.0.2.1:99", "192.0.2.1:99"),
-            ("::1", "[::1]:3478"),
-            ("[::1]", "[::1]:3478"),
-            ("[::1]:99", "[::1]:99"),
-        ] {
-            assert_eq!(server(text).unwrap().address, expected.parse().unwrap(), "{text}");
+        for text in ["0", "-1", "1.5", "9", "99999999999999999999"] {
+            assert_eq!(
+                between::<1, 8, u32>(text).unwrap_err(),
+                "expected a whole number from 1 to 8"
+            );
         }
-        let named = server("localhost:99").unwrap();
-        assert_eq!(named.host(), "localhost");
-        assert_eq!(server("[::1]:99").unwrap().host(), "::1");
-        assert_eq!(server("::1").unwrap().host(), "::1");
-        assert!(named.address.ip().is_loopback() && named.address.port() == 99);
-        assert!(server("localhost:x").unwrap_err().contains("no port"));
-        assert!(server("no.such.host.invalid").unwrap_err().contains("no such host"));
+        assert_eq!((between::<1, 8, u32>("8"), between::<1, 5_000, u16>("2k")), (Ok(8), Ok(2_000)));
+        assert!(span("0").is_err() && span("73h").is_err() && span("72h") == Ok(259_200.0));
+        assert!(count("1.5").is_err() && seconds("-1").is_err() && percent("101").is_err());
     }
 }

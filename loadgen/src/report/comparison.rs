@@ -34,7 +34,8 @@ pub(crate) fn page(comparison: &Comparison) -> String {
     page.notes(&verdicts(comparison), class);
     page.notes(&comparison.warnings, "warn");
     page.cards(&figures(comparison));
-    page.figure("Server CPU time per packet, round by round", &rounds_plot(comparison));
+    let title = format!("Server CPU time per {}, round by round", comparison.unit);
+    page.figure(&title, &rounds_plot(comparison));
     page.table(&rows(comparison));
     page.table(&latencies(comparison));
     page.aside(&explanation(comparison));
@@ -53,7 +54,7 @@ fn explanation(comparison: &Comparison) -> String {
 
 fn figures(comparison: &Comparison) -> Figures {
     let figure = |server: &Contender| {
-        let label = format!("{}: packets per CPU second", server.name);
+        let label = format!("{}: {}s per CPU second, ratio", server.name, comparison.unit);
         let median = server.packets.map(|ratio| ratio.quartiles.median);
         (label, known(median, |median| format!("{median:.2}x")))
     };
@@ -70,7 +71,7 @@ fn rounds_plot(comparison: &Comparison) -> Plot<'static> {
     };
     Plot {
         x_title: "round",
-        y_title: "CPU per packet",
+        y_title: "CPU time",
         x_label: |round| if round.fract() == 0.0 { format!("{round}") } else { String::new() },
         y_label: |ns| tick_time(ns / 1e3),
         x_kind: Kind::FromZero,
@@ -82,7 +83,7 @@ fn rounds_plot(comparison: &Comparison) -> Plot<'static> {
 /// The servers of a comparison, and what a packet costs each.
 fn rows(comparison: &Comparison) -> Table {
     let unit = &comparison.unit;
-    let heads = [format!("CPU/{unit}"), "CPU ratio".to_owned(), format!("{unit}s per CPU s")];
+    let heads = [format!("CPU/{unit}"), format!("{unit}s per CPU s, ratio")];
     let rest = [format!("{unit}s/s"), "cores".to_owned(), "lost".to_owned()];
     let mut table = Table::headed("", heads.into_iter().chain(rest));
     for server in &comparison.servers {
@@ -92,7 +93,6 @@ fn rows(comparison: &Comparison) -> Table {
             .map(|Quartiles { q1, median, q3 }| format!("{median:.0} ns [{q1:.0}, {q3:.0}]"));
         let cells = [
             cpu.unwrap_or_else(|| NOTHING.to_owned()),
-            times(server.cpu),
             times(server.packets),
             known(median(server.relayed_pps), short),
             known(median(server.cores_busy), |cores| format!("{cores:.2}")),

@@ -1,18 +1,29 @@
-//! A file for a result, opened before anything is measured: a wrong path costs nobody minutes.
+//! Where results go: standard output and files. Files are opened before anything is measured: a
+//! wrong path costs nobody minutes.
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{Seek, Write},
+    io::{self, ErrorKind, Seek, Write},
 };
 
 use serde::Serialize;
 
 use crate::fault::Fault;
 
-/// A file that is written at the end. What was in it stays until then, and a file that did not
-/// exist is removed again when there is nothing to write.
+/// The path that stands for standard output.
+pub(crate) const STANDARD: &str = "-";
+
+/// What is written at the end. What was in a file stays until then, and a file that did not exist
+/// is removed again when there is nothing to write.
 #[derive(Debug)]
-pub(crate) struct Output {
+pub(crate) enum Output {
+    Standard,
+    File(ResultFile),
+}
+
+/// A file that is open.
+#[derive(Debug)]
+pub(crate) struct ResultFile {
     path: String,
     file: File,
     is_new: bool,
@@ -20,17 +31,29 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn open(path: &str) -> Result<Output, Fault> {
+        if path == STANDARD {
+            return Ok(Output::Standard);
+        }
         let fault = |error| Fault::file(path, error);
         let made = OpenOptions::new().write(true).create_new(true).open(path);
         let (file, is_new) = match made {
             Ok(file) => (file, true),
             Err(_) => (OpenOptions::new().write(true).open(path).map_err(fault)?, false),
         };
-        Ok(Output { path: path.to_owned(), file, is_new })
+        Ok(Output::File(ResultFile { path: path.to_owned(), file, is_new }))
     }
 
-    /// Replaces what the file holds.
-    pub(crate) fn write(mut self, text: &str) -> Result<(), Fault> {
+    /// Replaces what a file holds.
+    pub(crate) fn write(self, text: &str) -> Result<(), Fault> {
+        match self {
+            Output::Standard => say(text),
+            Output::File(file) => file.replace(text),
+        }
+    }
+}
+
+impl ResultFile {
+    fn replace(mut self, text: &str) -> Result<(), Fault> {
         self.is_new = false;
         // A pipe or a terminal has no length, and nothing that would be left over.
         let _ = self.file.set_len(0).and_then(|()| self.file.rewind());
@@ -38,13 +61,29 @@ impl Output {
     }
 }
 
-impl Drop for Output {
+impl Drop for ResultFile {
     fn drop(&mut self) {
         if self.is_new {
             // An empty file more is no reason to fail.
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Prints to standard output. Who reads no further, as `head`, has what he wanted.
+pub(crate) fn say(text: &str) -> Result<(), Fault> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Fault::io("write to standard output", error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Prints to standard error, which nobody may be listening to.
+pub(crate) fn say_aside(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// A result as JSON.

@@ -65,7 +65,8 @@ fn plot(overload: &Overload) -> Plot<'static> {
         y_kind: Kind::FromZero,
         series: vec![
             line("offered", 0, |slice| slice.sent_pps),
-            line("delivered", 1, |slice| slice.delivered_pps),
+            // Dashed: where all is delivered both lines are seen.
+            line("delivered", 1, |slice| slice.delivered_pps).dashed(),
             line("lost", 2, |slice| slice.lost_pps),
         ],
     }

@@ -72,11 +72,12 @@ impl Progress {
         let before = &self.before;
         let rate = |after: u64, before: u64| after.saturating_sub(before) as f64 / seconds;
         let gbps = rate(sample.received_bytes, before.received_bytes) * 8e-9;
+        // Requests alone carry no payload.
+        let payload = if sample.received_bytes > 0 { bits(gbps) + "  " } else { String::new() };
         self.traffic.set_message(format!(
-            "sent {}/s  delivered {}/s  {}  missing {}  behind {}",
+            "sent {}/s  delivered {}/s  {payload}missing {}  behind {}",
             short(rate(sample.sent, before.sent)),
             short(rate(sample.received, before.received)),
-            bits(gbps),
             count(sample.sent.saturating_sub(sample.received)),
             time_us(sample.behind_ns as f64 / 1e3),
         ));
@@ -96,6 +97,12 @@ impl Progress {
         if let Some(cores) = sample.server_cores {
             self.server.set_message(format!("server {cores:.2} cores"));
         }
+    }
+
+    /// Says what goes on before there is anything to show.
+    pub(crate) fn prepare(&self, text: &'static str) {
+        self.bar.set_message(text);
+        self.bar.tick();
     }
 
     /// Shows how far a work of steps has come.

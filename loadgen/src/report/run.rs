@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     count::latency::FIGURES,
+    offer::shape::Shape,
     result::{
         offered::Offered,
         outcome::{HandshakesOutcome, Outcome, RateSample, SetUpOutcome},
@@ -34,8 +35,10 @@ pub(crate) fn page(outcome: &Outcome) -> String {
     page.notes(&lines, if held { "held" } else { "bad" });
     page.cards(&figures(outcome));
     page.notes(&outcome.warnings, "warn");
-    page.figure("Latency, from due to received", &latency_plot(&outcome.ways));
-    page.figure("Throughput over time", &series_plot(&outcome.series));
+    let (share, rate) =
+        (format!("share of {}s that took no longer", outcome.unit), format!("{}s/s", outcome.unit));
+    page.figure("Latency, from due to received", &latency_plot(&outcome.ways, &share));
+    page.figure("Throughput over time", &series_plot(&outcome.series, &rate));
     page.figure("Latency over time", &latency_over_time(&outcome.series));
     sections(outcome).iter().for_each(|section| page.table(section));
     page.html()
@@ -53,7 +56,12 @@ fn verdict(outcome: &Outcome) -> (bool, Vec<String>) {
         format!("p99 of {} is within {}", time_us(latency.p99_us), time_us(most * 1e3))
     });
     let held: Vec<String> = loss.into_iter().chain(p99).collect();
-    (true, vec![format!("held: {}", held.join(", "))])
+    let how = match (outcome.was_stopped, outcome.generator_limited) {
+        (true, _) => "held until it was stopped",
+        (false, true) => "held for what the generator could offer",
+        (false, false) => "held",
+    };
+    (true, vec![format!("{how}: {}", held.join(", "))])
 }
 
 fn figures(outcome: &Outcome) -> html::Figures {
@@ -125,7 +133,9 @@ fn ways(outcome: &Outcome) -> Table {
     let Offered { shape, transport, .. } = &outcome.offered;
     let is_said = |name: &str| match name {
         BLOCKED_ROW => transport.is_stream() && shape.has_packets(),
-        "reordered" | "duplicated" | "corrupt or misrouted" | "payload" => shape.has_packets(),
+        "reordered" | "duplicated" | "corrupt or misrouted" => shape.has_packets(),
+        // A Binding request carries none.
+        "payload" => shape.has_packets() && *shape != Shape::Binding,
         _ => true,
     };
     for (name, cell) in rows.into_iter().filter(|(name, _)| is_said(name)) {
@@ -178,7 +188,7 @@ fn server(server: &ServerOutcome, outcome: &Outcome) -> Table {
 }
 
 /// Quantiles at equal distances by their nines.
-fn latency_plot(ways: &[WayOutcome]) -> Plot<'static> {
+fn latency_plot<'a>(ways: &[WayOutcome], x_title: &'a str) -> Plot<'a> {
     let nines = |share: f64| -(1.0 - share).log10();
     let line = |(colour, way): (usize, &WayOutcome)| {
         let curve = way.curve.iter();
@@ -186,7 +196,7 @@ fn latency_plot(ways: &[WayOutcome]) -> Plot<'static> {
         Series::new(&way.direction, colour, points.collect())
     };
     Plot {
-        x_title: "share of packets that took no longer",
+        x_title,
         y_title: "latency",
         x_label: percentile,
         y_label: tick_time,
@@ -206,21 +216,22 @@ fn percentile(nines: f64) -> String {
     format!("{share:.*} %", (whole as usize).saturating_sub(2))
 }
 
-fn series_plot(samples: &[RateSample]) -> Plot<'static> {
+fn series_plot<'a>(samples: &[RateSample], y_title: &'a str) -> Plot<'a> {
     let line = |name: &str, colour, value: fn(&RateSample) -> f64| {
         let points = samples.iter().map(|sample| Point::plain(sample.at_s, value(sample)));
         Series::new(name, colour, points.collect())
     };
     Plot {
         x_title: "seconds since the first packet",
-        y_title: "packets/s",
+        y_title,
         x_label: |seconds| format!("{seconds}"),
         y_label: tick_short,
         x_kind: Kind::FromZero,
         y_kind: Kind::FromZero,
         series: vec![
             line("sent", 0, |sample| sample.sent_pps),
-            line("delivered", 1, |sample| sample.relayed_pps),
+            // Dashed: where all is delivered both lines are seen.
+            line("delivered", 1, |sample| sample.relayed_pps).dashed(),
         ],
     }
 }
@@ -232,13 +243,12 @@ fn latency_over_time(samples: &[RateSample]) -> Plot<'static> {
         Series::new(name, colour, points.collect())
     };
     Plot {
-        y_title: "latency",
         y_label: tick_time,
         y_kind: Kind::Log,
         series: vec![
             line("p50", 0, |sample| sample.p50_us),
             line("p99", 1, |sample| sample.p99_us),
         ],
-        ..series_plot(&[])
+        ..series_plot(&[], "latency")
     }
 }

@@ -8,13 +8,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::secrets::own_command;
 use crate::{procfs, rig::Rig};
 
 /// Goes up when a field changes its meaning.
 const FORMAT: u32 = 2;
-
-/// What stands for a secret.
-const HIDDEN: &str = "***";
 
 const DAY_S: u64 = 86_400;
 
@@ -53,7 +51,7 @@ impl About {
         About {
             format: FORMAT,
             loadgen: env!("CARGO_PKG_VERSION").to_owned(),
-            command: command(std::env::args().collect()),
+            command: own_command(&std::env::args().collect::<Vec<_>>()),
             date: date(SystemTime::now()),
             machine: procfs::machine(),
             servers: Vec::new(),
@@ -86,46 +84,6 @@ impl ServerAbout {
         let more = self.software.iter().chain(&self.tls);
         more.fold(name, |line, more| format!("{line}, {more}"))
     }
-}
-
-/// A command line as a shell would take it, its secrets hidden.
-fn command(words: Vec<String>) -> String {
-    let secrets = secrets(&words);
-    let shown = words.into_iter().enumerate().map(|(at, word)| {
-        let word = if at == 0 { "loadgen".to_owned() } else { word };
-        let word = secrets.iter().fold(word, |word, secret| hide(&word, secret));
-        let is_plain = word.chars().all(|c| c.is_alphanumeric() || "-_=./,:@%+*[]".contains(c));
-        if is_plain { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
-    });
-    shown.collect::<Vec<_>>().join(" ")
-}
-
-/// The password of `--user NAME:PASSWORD` and the value of `--secret`.
-fn secrets(words: &[String]) -> Vec<String> {
-    let value = |option: &str| {
-        let apart = words.iter().position(|word| word == option);
-        let apart = apart.and_then(|at| words.get(at + 1)).map(String::as_str);
-        apart.or_else(|| words.iter().find_map(|word| word.strip_prefix(&format!("{option}="))))
-    };
-    let password = value("--user").and_then(|user| Some(user.split_once(':')?.1));
-    let secrets = password.into_iter().chain(value("--secret"));
-    secrets.filter(|secret| !secret.is_empty()).map(str::to_owned).collect()
-}
-
-/// Replaces a secret where it is a word of its own.
-fn hide(text: &str, secret: &str) -> String {
-    let mut shown = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(secret) {
-        let end = at + secret.len();
-        let touches = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-        let before = rest[..at].chars().next_back().or_else(|| shown.chars().next_back());
-        let inside = touches(before) || touches(rest[end..].chars().next());
-        shown += &rest[..at];
-        shown += if inside { secret } else { HIDDEN };
-        rest = &rest[end..];
-    }
-    shown + rest
 }
 
 /// `2026-02-28T13:45:00Z`.
@@ -166,28 +124,5 @@ mod tests {
         ] {
             assert_eq!(date(UNIX_EPOCH + Duration::from_secs(seconds)), expected);
         }
-    }
-
-    #[test]
-    fn no_secret_is_shown() {
-        let shown = |line: &[&str]| command(line.iter().map(|word| (*word).to_owned()).collect());
-        assert_eq!(
-            shown(&[
-                "x",
-                "run",
-                "--user",
-                "a:pa",
-                "--json",
-                "a.json",
-                "--server-cmd",
-                "b=s -u a:pa"
-            ]),
-            "loadgen run --user a:*** --json a.json --server-cmd 'b=s -u a:***'"
-        );
-        assert_eq!(
-            shown(&["x", "--secret=abc", "--name", "abcd"]),
-            "loadgen --secret=*** --name abcd"
-        );
-        assert_eq!(shown(&["x", "--user=a:s", "s"]), "loadgen --user=a:*** ***");
     }
 }

@@ -95,6 +95,13 @@ impl Run {
     }
 }
 
+impl Contender {
+    /// True when it ran, and nothing came through.
+    pub(crate) fn is_silent(&self) -> bool {
+        !self.runs.is_empty() && self.runs.iter().all(|run| run.relayed_pps == 0.0)
+    }
+}
+
 impl Ratio {
     /// Of pairs of one round each; one that lacks a figure, or has none to divide by, is left out.
     fn of(pairs: impl Iterator<Item = (Option<f64>, Option<f64>)>) -> Option<Ratio> {
@@ -161,7 +168,8 @@ mod tests {
         let first = [run(1_000.0, 20.0); 5];
         let silent = contender("silent", &[Run::default(); 5], &first);
         assert_eq!((silent.cpu_ns, silent.cpu, silent.packets), (None, None, None));
-        assert!(silent.latency.is_empty());
+        assert!(silent.latency.is_empty() && silent.is_silent());
+        assert!(!contender("none", &[], &first).is_silent(), "it never ran");
         let beside = contender("b", &first, &[Run::default(); 5]);
         assert_eq!((beside.cpu, beside.latency[0].ratio), (None, None));
     }

@@ -8,6 +8,7 @@ pub(crate) mod outcome;
 pub(crate) mod overload;
 pub(crate) mod plan;
 mod ratio;
+pub(crate) mod secrets;
 pub(crate) mod server;
 pub(crate) mod sweep;
 pub(crate) mod verdict;

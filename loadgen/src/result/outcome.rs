@@ -15,7 +15,7 @@ use crate::{
     count::latency::Latency,
     measure::{Measured, Shaken, observe::Sample},
     offer::spec::{SLOW_WAY, Spec},
-    rig::{SetUp, turn::Request},
+    rig::{Left, SetUp, turn::Request},
 };
 
 // The generator speaks the same STUN as the server it is built with.
@@ -43,6 +43,9 @@ pub(crate) struct Outcome {
     pub(crate) server: Option<ServerOutcome>,
     /// The server's process ended meanwhile.
     pub(crate) server_died: bool,
+    /// Somebody asked to stop: the measurement is shorter than planned.
+    #[serde(default)]
+    pub(crate) was_stopped: bool,
     pub(crate) generator: GeneratorOutcome,
     /// The generator, not the server, was what could do no more.
     pub(crate) generator_limited: bool,
@@ -131,6 +134,7 @@ impl Outcome {
             handshakes: measured.shaken.as_ref().map(handshakes),
             server: measured.observed.server.map(|used| server(&used, spec, measured, memory)),
             server_died: measured.observed.server_died,
+            was_stopped: measured.measured_ns < spec.duration_ns,
             series: series(&measured.observed.samples),
             slow: spec.slow.map(|_| way_outcome(spec, SLOW_WAY, measured)),
             ways,
@@ -140,6 +144,16 @@ impl Outcome {
 }
 
 impl Outcome {
+    /// Takes over what was in the way of giving allocations back.
+    pub(crate) fn end(&mut self, left: Option<Left>) {
+        match left {
+            Some(left) if left.is_servers_end() && !self.server_died => {
+                self.verdict.broken.push(format!("the server does not answer any more; {left}"));
+            }
+            left => self.warnings.extend(left.map(|left| left.to_string())),
+        }
+    }
+
     /// Latency of the worse direction, figure by figure.
     pub(crate) fn worst_latency(&self) -> Option<Latency> {
         self.ways.iter().filter_map(|way| way.latency).reduce(Latency::worse)

@@ -176,13 +176,25 @@ pub(crate) fn establish<'a>(
                 return Err(Fault::Stopped);
             }
             if begin.elapsed() > Duration::from_nanos(spec.pace.patience_ns) {
-                let text = format!("no connection to {server}: it does not answer");
-                return Err(Fault::Refused { text, answered: false });
+                return Err(silence(server, waiting[0]));
             }
             thread::sleep(Duration::from_micros(200));
         }
     }
     Ok(())
+}
+
+/// A connection that came to nothing in time, as a line an operator can act on.
+pub(crate) fn silence(server: SocketAddr, connection: &Connection) -> Fault {
+    let text = match connection.is_connected() {
+        true => format!(
+            "{server} took the connection and says nothing more: does it speak TLS on that port?"
+        ),
+        false => format!(
+            "no connection to {server}: wrong address, a firewall, or a server that is down"
+        ),
+    };
+    Fault::Refused { text, answered: false }
 }
 
 /// Why nothing can be had from a server, as a line an operator can act on.

@@ -12,6 +12,7 @@ mod slow;
 pub(crate) mod turn;
 
 use std::{
+    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     sync::Arc,
 };
@@ -58,6 +59,23 @@ pub(crate) struct Rig {
     server: Option<SocketAddr>,
 }
 
+/// Why allocations were not given back.
+#[derive(Debug)]
+pub(crate) struct Left(Fault);
+
+impl Left {
+    /// True when nobody answers any more who could take them.
+    pub(crate) fn is_servers_end(&self) -> bool {
+        !self.0.leaves_a_server()
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "allocations were not given back: {}", self.0)
+    }
+}
+
 impl Rig {
     /// Opens the sockets, makes the allocations and everything they need.
     pub(crate) fn build(
@@ -102,8 +120,8 @@ impl Rig {
         self.run
     }
 
-    /// Gives the allocations back; what is in the way is worth a warning, not a result.
-    pub(crate) fn close(self) -> Option<String> {
+    /// Gives the allocations back; says what was in the way.
+    pub(crate) fn close(self) -> Option<Left> {
         let server = self.server?;
         let clients = self.lanes.into_iter().flat_map(|lane| lane.sink.clients);
         let members = clients.filter_map(|client| match client {
@@ -113,7 +131,7 @@ impl Rig {
         let mut members: Vec<Member> = members.collect();
         let closed = drive(&mut members, &[Request::Close], self.spec.window, server, self.clock);
         members.iter().filter_map(|member| member.link.stream()).for_each(|stream| stream.close());
-        closed.err().map(|fault| format!("allocations were not given back: {fault}"))
+        closed.err().map(Left)
     }
 
     /// Lets the sessions refresh what is due while nothing is measured.
@@ -195,11 +213,11 @@ fn prepare(
     Ok([allocated, drive(members, requests, spec.window, server, clock)?])
 }
 
-/// Gives back what a set-up that failed had got already: the next attempt must not find the
-/// server's ports taken by this one. A server that is silent is not asked.
+/// Gives back what a set-up that failed had got already, or may yet get: the next attempt must not
+/// find the server's ports taken by this one. A server that is silent is not asked.
 fn give_back(members: Vec<Member>, spec: &Spec, server: SocketAddr, clock: Clock, fault: &Fault) {
     if fault.leaves_a_server() {
-        let held = members.into_iter().filter(|member| member.session.relayed().is_some());
+        let held = members.into_iter().filter(|member| member.session.may_be_allocated());
         // The fault that led here is the one to report.
         let _ = drive(&mut held.collect::<Vec<_>>(), &[Request::Close], spec.window, server, clock);
     }

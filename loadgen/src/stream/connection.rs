@@ -137,7 +137,12 @@ impl Connection {
         let state = self.state();
         let tls = state.tls.as_ref();
         let is_secure = tls.is_none_or(|tls| !tls.is_handshaking() && !tls.wants_write());
-        is_secure && self.socket.peer_addr().is_ok()
+        is_secure && self.is_connected()
+    }
+
+    /// True once the far end has taken the connection.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.socket.peer_addr().is_ok()
     }
 
     /// True when a later connection can resume this one's session: nothing more is to come.

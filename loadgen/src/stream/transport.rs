@@ -33,6 +33,14 @@ impl Transport {
         }
     }
 
+    /// Where a server listens when nothing else is said (RFC 8656 §4).
+    pub(crate) fn usual_port(self) -> u16 {
+        match self {
+            Transport::Udp | Transport::Tcp => 3478,
+            Transport::Tls => 5349,
+        }
+    }
+
     /// As people write it.
     pub(crate) fn name(self) -> &'static str {
         match self {

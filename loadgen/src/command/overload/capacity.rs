@@ -9,7 +9,7 @@ use crate::{
     fault::Fault,
     measure::{measure, observe::Sample},
     offer::spec::Spec,
-    report::{self, progress::Progress},
+    report::{self, output, progress::Progress},
     result::{
         about::About,
         outcome::{Known, Outcome},
@@ -97,7 +97,7 @@ fn step(
     }
     let outcome = Outcome::new(&rig.set_up, spec, &measured?, known.clone());
     if !spec.quiet {
-        eprint!("{}", report::sweep::line("search", &Step::of(&outcome, tries)));
+        output::say_aside(&report::sweep::line("search", &Step::of(&outcome, tries)));
     }
     let sent: u64 = outcome.ways.iter().map(|way| way.sent).sum();
     let unsent = outcome.generator.unsent as f64;

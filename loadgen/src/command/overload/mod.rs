@@ -30,18 +30,24 @@ pub(crate) fn run(args: &OverloadArgs) -> Result<bool, Fault> {
     spec.name_server(args.server.server.as_ref());
     check(args, &spec)?;
     let mut outputs = Outputs::open(&args.report, args.plot.as_ref())?;
-    let mut about = About { servers: args.server.about(), ..About::now() };
+    let mut about = About { servers: args.server.about(spec.transport), ..About::now() };
     let (mut rig, _) = run::set_up(&spec, &args.server)?;
     about.servers.iter_mut().for_each(|server| server.learn(&rig));
     let overload = measure(&mut rig, &spec, args, about);
-    let trouble = rig.close();
+    let left = rig.close();
     let mut overload = overload?;
-    overload.warnings.extend(trouble);
     overload.broken = verdict::broken(&overload, args);
-    print!("{}", report::overload::text(&overload));
+    match left {
+        Some(left) if left.is_servers_end() && !overload.server_died => {
+            overload.broken.push(format!("the server does not answer any more; {left}"));
+        }
+        left => overload.warnings.extend(left.map(|left| left.to_string())),
+    }
+    let said = outputs.text(&report::overload::text(&overload));
     outputs.json(&overload)?;
     outputs.page(|| report::overload::page(&overload))?;
     outputs.picture(|| report::overload::picture(&overload))?;
+    said?;
     Ok(overload.broken.is_empty())
 }
 
@@ -72,7 +78,7 @@ fn check(args: &OverloadArgs, spec: &Spec) -> Result<(), Fault> {
         _ if !(whole(args.probes) && args.probes <= 1_000.0) => {
             "--probes must be above 0 and at most 1000"
         }
-        _ if !whole(args.from) => "--from must be above 0",
+        _ if !(0.0..=1.0).contains(&args.min_kept) => "--min-kept must be from 0 to 1",
         _ => return Ok(()),
     };
     Err(Fault::usage(wrong))

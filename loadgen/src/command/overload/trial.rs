@@ -38,7 +38,8 @@ pub(super) fn run(
     args: &OverloadArgs,
     (capacity, about): (Capacity, About),
 ) -> Result<Overload, Fault> {
-    let server = args.server.address().ok_or_else(|| Fault::usage("give --server HOST[:PORT]"))?;
+    let server = args.server.address(spec.transport);
+    let server = server.ok_or_else(|| Fault::usage("give --server HOST[:PORT]"))?;
     let loads = Loads::new(rig, spec, args, capacity);
     let until = &Until::new(loads.whole.until_ns);
     let (peer_ip, clock) = (rig::peer_ip(spec, Some(server))?, rig.clock);
@@ -62,13 +63,14 @@ pub(super) fn run(
     let measured = measure_beside(rig, spec, &course, beside);
     progress.finish();
     let measured = measured?;
-    let over = loads.phase(loads.over, loads.over_pps, &measured, &probes[0]);
-    let then = loads.phase(loads.then, loads.then_pps, &measured, &probes[1]);
+    let over = loads.phase((loads.over, until), loads.over_pps, &measured, &probes[0]);
+    let then = loads.phase((loads.then, until), loads.then_pps, &measured, &probes[1]);
     let generator = generator(spec, &measured);
     let memory = resident.memory();
     let used = measured.observed.server;
+    let was_stopped = until.ns() < loads.whole.until_ns;
     let mut warnings = warnings(&over, capacity, &measured);
-    if until.ns() < loads.whole.until_ns {
+    if was_stopped {
         warnings.push("stopped before the course was over".to_owned());
     }
     Ok(Overload {
@@ -79,7 +81,7 @@ pub(super) fn run(
         recovery_s: loads.recovery_s(&measured.slices),
         server: used.map(|used| server::server(&used, spec, &measured, None)),
         warnings,
-        was_stopped: until.ns() < loads.whole.until_ns,
+        was_stopped,
         over,
         then,
         memory,
@@ -134,12 +136,14 @@ impl Loads {
 
     fn phase(
         &self,
-        window: Window,
+        (window, until): (Window, &Until),
         offered_pps: f64,
         measured: &Measured,
         probe: &Probe<'_>,
     ) -> Phase {
-        let seconds = (window.until_ns - window.start_ns) as f64 / 1e9;
+        let until_ns = window.until_ns.min(until.ns());
+        let seconds = until_ns.saturating_sub(window.start_ns) as f64 / 1e9;
+        let each_second = |packets: u64| if seconds > 0.0 { packets as f64 / seconds } else { 0.0 };
         let [sent, received] = measured.slices.each_ref().map(|slices| {
             let places = slices.place(window.start_ns)..slices.place(window.until_ns);
             slices.counts().get(places).unwrap_or_default().iter().sum::<u64>()
@@ -148,8 +152,8 @@ impl Loads {
         Phase {
             seconds,
             offered_pps,
-            sent_pps: sent as f64 / seconds,
-            delivered_pps: received as f64 / seconds,
+            sent_pps: each_second(sent),
+            delivered_pps: each_second(received),
             loss_percent: 100.0 * sent.saturating_sub(received) as f64 / sent.max(1) as f64,
             answers: probe.answers(),
             failed_cycles,

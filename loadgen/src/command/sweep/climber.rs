@@ -5,7 +5,7 @@ use crate::{
     fault::Fault,
     measure::{floor::Floor, measure, observe::Sample},
     offer::spec::Spec,
-    report::{self, progress::Progress},
+    report::{self, output, progress::Progress},
     result::{
         about::About,
         outcome::{Known, Outcome},
@@ -111,7 +111,7 @@ impl Climber {
             tries += 1;
             let Some(step) = self.try_once(shared, tries)? else { return Ok(None) };
             if !self.spec.quiet {
-                eprint!("{}", report::sweep::line(&self.name, &step));
+                output::say_aside(&report::sweep::line(&self.name, &step));
             }
             if step.held || tries == TRIES {
                 return Ok(Some(step));
@@ -147,7 +147,7 @@ impl Climber {
         swept.base_bytes = self.memory.map(|memory| memory.before_bytes);
         swept.died = self.died;
         if !self.died {
-            swept.warnings.extend(self.rig.close());
+            swept.warnings.extend(self.rig.close().map(|left| left.to_string()));
         }
         swept
     }

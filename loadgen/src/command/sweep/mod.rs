@@ -57,12 +57,13 @@ pub(crate) fn run(args: &SweepArgs) -> Result<bool, Fault> {
         servers: swept,
         warnings,
     };
-    print!("{}", report::sweep::text(&sweep));
+    let said = outputs.text(&report::sweep::text(&sweep));
     outputs.json(&sweep)?;
     outputs.page(|| report::sweep::page(&sweep))?;
     let have_answers = sweep.servers.iter().all(Swept::has_answer);
     sweep.servers.extend(others);
     outputs.picture(|| report::sweep::picture(&sweep))?;
+    said?;
     Ok(have_answers)
 }
 
@@ -113,8 +114,9 @@ struct Target {
 fn targets(args: &SweepArgs) -> Result<Vec<Target>, Fault> {
     if args.server_cmd.is_empty() {
         run::refuse_server_of_direct(args.load.direct, &args.server)?;
-        let about = args.server.about().pop();
-        let (address, pid) = (args.server.address(), args.server.pid);
+        let transport = args.load.transport;
+        let about = args.server.about(transport).pop();
+        let (address, pid) = (args.server.address(transport), args.server.pid);
         return Ok(vec![Target { name: args.name.clone(), address, pid, about, _started: None }]);
     }
     let start = |option: &String| {

@@ -254,8 +254,7 @@ pub(super) fn try_once(spec: &Spec, place: Place<'_>, access: &Access) -> Result
             return Err(link::fault(place.server, error));
         }
         if begin.elapsed() > Duration::from_nanos(spec.pace.patience_ns) {
-            let text = format!("no connection to {}: it does not answer", place.server);
-            return Err(Fault::Refused { text, answered: false });
+            return Err(link::silence(place.server, stream));
         }
         std::thread::sleep(Duration::from_micros(200));
     }

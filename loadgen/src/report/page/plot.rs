@@ -269,7 +269,7 @@ fn names<'a>(plots: &'a [Plot<'_>]) -> Vec<&'a Series> {
     for series in drawn.filter(|series| !series.points.is_empty()) {
         let is_same =
             |known: &&Series| (&known.name, known.colour) == (&series.name, series.colour);
-        if !names.iter().any(|known| is_same(known)) {
+        if !names.iter().any(is_same) {
             names.push(series);
         }
     }

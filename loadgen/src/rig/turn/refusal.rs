@@ -39,15 +39,19 @@ impl fmt::Display for Refusal {
                 "{server} answered {name} with success but without the attributes it must carry"
             ),
             Rejection::Code(code) => {
-                write!(f, "{server} answered {name} with {code}{}", hint(code, self.allocations))
+                let hint = hint(code, self.request, self.allocations);
+                write!(f, "{server} answered {name} with {code}{hint}")
             }
         }
     }
 }
 
 /// What a code most likely means to someone who measures.
-fn hint(code: u16, allocations: usize) -> String {
+fn hint(code: u16, request: Request, allocations: usize) -> String {
     match code {
+        437 if request != Request::Allocate => {
+            ": it has no such allocation any more; it ran out, or somebody ended it".to_owned()
+        }
         401 => ": it asks for credentials; give --user NAME:PASSWORD or --secret SECRET".to_owned(),
         403 => ": the peer address is forbidden; allow it (uturn: `allow-peers`, coturn: \
                 `--allow-loopback-peers` or `--allowed-peer-ip`)"
@@ -81,6 +85,14 @@ mod tests {
     }
 
     #[test]
+    fn an_allocation_that_is_gone_is_not_said_to_be_still_held() {
+        let server = "127.0.0.1:3478".parse().unwrap();
+        let (request, rejection) = (Request::Close, Rejection::Code(437));
+        let line = Refusal { server, request, rejection, allocations: 7 }.to_string();
+        assert!(line.contains("no such allocation any more"), "{line}");
+    }
+
+    #[test]
     fn every_refusal_is_one_line_that_names_the_way_out() {
         for (rejection, expected) in [
             (Rejection::Credentials, "wrong user, password"),
@@ -88,6 +100,7 @@ mod tests {
             (Rejection::Code(486), "quota is reached after 7"),
             (Rejection::Code(403), "--allow-loopback-peers"),
             (Rejection::Code(401), "--user"),
+            (Rejection::Code(437), "still holds"),
             (Rejection::Silence, "no answer to Allocate from 127.0.0.1:3478"),
         ] {
             let line = line(rejection);

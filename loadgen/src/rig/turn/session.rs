@@ -122,6 +122,13 @@ impl Session {
         self.issue(request, now_ns, now_ns, 0);
     }
 
+    /// True when the server may hold an allocation: it has said so, or has yet to answer a request
+    /// that it may grant.
+    pub(crate) fn may_be_allocated(&self) -> bool {
+        let asked = |pending: &Pending| pending.request == Request::Allocate;
+        self.relayed.is_some() || self.pending.as_ref().is_some_and(asked)
+    }
+
     /// The datagram under way.
     pub(crate) fn pending(&self) -> Option<&[u8]> {
         self.pending.as_ref().map(|pending| &pending.bytes[..])
@@ -214,7 +221,9 @@ impl Session {
 
     fn refused(&mut self, message: &Message<'_>, pending: &Pending, now_ns: u64) -> Answer {
         let code = message.error_code().ok().flatten().unwrap_or_default();
-        let tried = self.challenge.is_some();
+        // Another realm is another login: the server has been told of a new one since.
+        let same_realm = |c: &Challenge| message.realm().is_none_or(|realm| realm == c.realm);
+        let tried = self.challenge.as_ref().is_some_and(same_realm);
         match code {
             401 if tried => Answer::Failed(pending.request, Rejection::Credentials),
             401 | 438 if pending.challenges < MAX_CHALLENGES && self.challenged(message) => {
@@ -314,5 +323,58 @@ impl Session {
                 writer.lifetime_s(0);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uturn::wire::ErrorCode;
+
+    use super::*;
+
+    fn session() -> Session {
+        let pace = Pace {
+            patience_ns: SECOND_NS,
+            first_wait_ns: SECOND_NS,
+            permission_ns: SECOND_NS,
+            channel_ns: SECOND_NS,
+            allocation_ns: None,
+        };
+        let account = Account::new("user", "pass");
+        Session::new(Some(account), pace, [127, 0, 0, 1].into(), 7)
+    }
+
+    /// Answers what is under way with 401.
+    fn challenge(session: &mut Session, realm: &str) -> Answer {
+        let pending = session.pending().unwrap().to_vec();
+        let asked = Message::parse(&pending).unwrap();
+        let mut bytes = [0; 200];
+        let mut writer =
+            MessageWriter::new(&mut bytes, asked.method(), Class::Error, asked.transaction());
+        writer.error_code(ErrorCode::Unauthenticated);
+        writer.attribute(AttributeType::REALM, realm.as_bytes());
+        let length = writer.attribute(AttributeType::NONCE, b"nonce").finish().unwrap();
+        session.answer(&bytes[..length], 0)
+    }
+
+    #[test]
+    fn another_realm_is_another_login_and_not_a_wrong_password() {
+        let mut session = session();
+        session.start(Request::Refresh, 0);
+        assert_eq!(challenge(&mut session, "old"), Answer::Again);
+        assert_eq!(challenge(&mut session, "new"), Answer::Again);
+        let pending = session.pending().unwrap();
+        assert_eq!(Message::parse(pending).unwrap().realm(), Some(&b"new"[..]));
+        let refused = Answer::Failed(Request::Refresh, Rejection::Credentials);
+        assert_eq!(challenge(&mut session, "new"), refused);
+    }
+
+    #[test]
+    fn realms_that_change_each_time_are_given_up() {
+        let mut session = session();
+        session.start(Request::Refresh, 0);
+        let realms = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let refused = Answer::Failed(Request::Refresh, Rejection::Code(401));
+        assert!(realms.iter().any(|realm| challenge(&mut session, realm) == refused));
     }
 }

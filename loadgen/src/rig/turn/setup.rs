@@ -41,7 +41,8 @@ impl Timings {
 }
 
 /// Takes every member through `requests` in order, `window` members at a time; the first that
-/// fails ends it, and so does the wish to stop.
+/// fails ends it, and so does the wish to stop. Where allocations are given back a refusal keeps
+/// nobody else from being asked: the first is the one that is reported.
 pub(crate) fn drive(
     members: &mut [Member],
     requests: &[Request],
@@ -60,9 +61,13 @@ pub(crate) fn drive(
         requests,
         server,
         clock,
+        refusal: None,
     };
     crew.run(window)?;
-    Ok(crew.timings)
+    match crew.refusal.take() {
+        Some(refusal) => Err(refusal),
+        None => Ok(crew.timings),
+    }
 }
 
 struct Crew<'a> {
@@ -77,6 +82,8 @@ struct Crew<'a> {
     frames: Frames,
     server: SocketAddr,
     clock: Clock,
+    /// Of an allocation that was to be given back.
+    refusal: Option<Fault>,
 }
 
 impl Crew<'_> {
@@ -170,7 +177,15 @@ impl Crew<'_> {
                 self.begin(index)?;
                 self.watch(index)
             }
-            Answer::Failed(request, rejection) => Err(self.failed(request, rejection)),
+            Answer::Failed(request, rejection) => {
+                let fault = self.failed(request, rejection);
+                if request != Request::Close || !fault.leaves_a_server() {
+                    return Err(fault);
+                }
+                self.refusal.get_or_insert(fault);
+                self.done[index] += 1;
+                self.begin(index)
+            }
         }
     }
 

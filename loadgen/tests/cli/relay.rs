@@ -29,6 +29,8 @@ pub(crate) struct Script {
     pub(crate) silent_beyond: bool,
     /// Drop what comes beyond so many packets a second.
     pub(crate) most_pps: Option<u64>,
+    /// Grant the allocation after so many others, and do not say so.
+    pub(crate) mute: Option<usize>,
     /// Answer 403 to permissions.
     pub(crate) forbid_peers: bool,
     /// Answer 437 to so many first allocations.
@@ -172,7 +174,9 @@ impl Work {
         if !message.is_signed_with(&key) {
             return self.refuse(message, client, ErrorCode::Unauthenticated, None);
         }
+        let before = self.allocations.len();
         match self.act(message, client) {
+            Ok(_) if message.method() == Method::Allocate && self.script.mute == Some(before) => {}
             Ok(write) => self.answer(message, client, Some(&key), &write),
             Err(code) => self.refuse(message, client, code, Some(&key)),
         }
@@ -199,6 +203,9 @@ impl Work {
                 let peer = message.peer().unwrap().unwrap();
                 self.allocations.get_mut(&client).unwrap().channel = Some((number, peer));
                 Ok(Box::new(|_| {}))
+            }
+            Method::Refresh if !self.allocations.contains_key(&client) => {
+                Err(ErrorCode::AllocationMismatch)
             }
             Method::Refresh if message.lifetime_s() == Ok(Some(0)) => {
                 self.done.lock().unwrap().closed += 1;
