@@ -98,7 +98,9 @@ fn answer(server: &Swept) -> String {
 }
 
 fn spread(runs: &[Limit]) -> String {
-    let each: Vec<String> = runs.iter().map(|run| short(run.pps)).collect();
+    let or_more = |run: &Limit| if run.is_at_least { " or more" } else { "" };
+    let each = |run: &Limit| format!("{}{}", short(run.pps), or_more(run));
+    let each: Vec<String> = runs.iter().map(each).collect();
     match &each[..] {
         [_] => "in one run".to_owned(),
         _ => format!("the median of {} runs ({})", runs.len(), each.join(", ")),

@@ -60,7 +60,7 @@ pub(crate) struct Step {
     /// The generator did not keep to the schedule: the step says nothing about the server.
     pub(crate) generator_limited: bool,
     pub(crate) held: bool,
-    /// How often it was tried; the figures are those of the last time.
+    /// How often it was tried; the figures are those of the last time that came to the same.
     pub(crate) tries: u32,
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Limit {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub(crate) enum Answer {
-    /// The runs agree: their median.
+    /// The runs agree, and the server ended most of them: their median.
     Found { pps: f64 },
     /// Nobody offered more than the server carries: it may carry any amount beyond.
     AtLeast { pps: f64 },
@@ -91,13 +91,15 @@ impl Answer {
     pub(crate) fn of(runs: &[Limit]) -> Answer {
         let all = || runs.iter().map(|run| run.pps);
         let (least_pps, most_pps) = (all().fold(f64::MAX, f64::min), all().fold(0.0, f64::max));
+        let agree = |pps| most_pps - least_pps <= AGREE * pps;
+        let ended_by_server = runs.iter().filter(|run| !run.is_at_least).count();
         match Quartiles::of(all()).map(|runs| runs.median) {
             None => Answer::Nothing,
             Some(_) if most_pps == 0.0 => Answer::Nothing,
             // Most runs found nothing that holds: what one of them found is no bound of anything.
             Some(0.0) => Answer::Unsteady { least_pps, most_pps },
-            Some(pps) if runs.iter().any(|run| run.is_at_least) => Answer::AtLeast { pps },
-            Some(pps) if most_pps - least_pps <= AGREE * pps => Answer::Found { pps },
+            Some(pps) if agree(pps) && ended_by_server * 2 > runs.len() => Answer::Found { pps },
+            Some(pps) if ended_by_server < runs.len() => Answer::AtLeast { pps },
             Some(_) => Answer::Unsteady { least_pps, most_pps },
         }
     }
@@ -186,6 +188,15 @@ mod tests {
         assert_eq!(Answer::of(&runs(&[0.0, 0.0])), Answer::Nothing);
         assert_eq!(Answer::of(&[]), Answer::Nothing);
         assert_eq!(apart.pps(), None);
+    }
+
+    #[test]
+    fn one_run_that_the_generator_ended_takes_no_answer_from_those_that_agree_with_it() {
+        let mut runs = runs(&[100.0, 102.0, 98.0]);
+        runs[2].is_at_least = true;
+        assert_eq!(Answer::of(&runs), Answer::Found { pps: 100.0 });
+        runs[0].is_at_least = true;
+        assert_eq!(Answer::of(&runs), Answer::AtLeast { pps: 100.0 }, "one of three is not enough");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One server of a sweep: what is set up for it, what was tried, and what is tried next.
 
-use super::search::{Fate, Search, Tried, highest_held, lowest_failed};
+use super::search::{Fate, Search, Tried, believed, highest_held, lowest_failed};
 use crate::{
     fault::Fault,
     measure::{floor::Floor, measure, observe::Sample},
@@ -16,10 +16,6 @@ use crate::{
     rig::Rig,
     stop,
 };
-
-/// A step that did not hold is tried again so often before it is believed: a stall of the machine
-/// is no limit of the server.
-const TRIES: u32 = 3;
 
 /// Runs after the first begin below what it found, climb by this factor, and narrow down so often.
 const AGAIN_FACTOR: f64 = 1.2;
@@ -106,15 +102,20 @@ impl Climber {
     /// Nothing when the server ended, or somebody asked to stop.
     fn try_often(&mut self, rate: f64, shared: &mut Shared) -> Result<Option<Step>, Fault> {
         self.spec.offer(rate);
-        let mut tries = 0;
+        let mut steps: Vec<Step> = Vec::new();
         loop {
-            tries += 1;
-            let Some(step) = self.try_once(shared, tries)? else { return Ok(None) };
+            let Some(step) = self.try_once(shared, steps.len() as u32 + 1)? else {
+                return Ok(None);
+            };
             if !self.spec.quiet {
                 output::say_aside(&report::sweep::line(&self.name, &step));
             }
-            if step.held || tries == TRIES {
-                return Ok(Some(step));
+            steps.push(step);
+            let fates: Vec<Fate> = steps.iter().map(fate).collect();
+            if let Some(believed) = believed(&fates) {
+                let tries = steps.len() as u32;
+                let last = steps.into_iter().rfind(|step| fate(step) == believed);
+                return Ok(last.map(|step| Step { tries, ..step }));
             }
         }
     }

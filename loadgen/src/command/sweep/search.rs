@@ -21,6 +21,21 @@ pub(crate) enum Fate {
     GeneratorsFault,
 }
 
+/// A rate is tried until it holds, or until so many tries have failed in the same way: a stall of
+/// the machine is no limit of the server, and what the generator could not offer says nothing of it.
+const TRIES: usize = 3;
+
+/// What becomes of a rate after some tries, in their order; `None` when it is to be tried again.
+pub(crate) fn believed(tries: &[Fate]) -> Option<Fate> {
+    let count = |fate| tries.iter().filter(|other| **other == fate).count();
+    match () {
+        () if count(Fate::Held) > 0 => Some(Fate::Held),
+        () if count(Fate::Failed) >= TRIES => Some(Fate::Failed),
+        () if count(Fate::GeneratorsFault) >= TRIES => Some(Fate::GeneratorsFault),
+        () => None,
+    }
+}
+
 /// A rate that was tried.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tried {
@@ -88,6 +103,16 @@ mod tests {
     #[test]
     fn goes_down_when_the_first_fails() {
         assert_eq!(rates(30.0)[..4], [100.0, 50.0, 25.0, 35.0]);
+    }
+
+    #[test]
+    fn a_rate_is_believed_to_fail_when_it_fails_three_times_in_the_same_way() {
+        use Fate::{Failed, GeneratorsFault as Fault, Held};
+        assert_eq!(believed(&[Failed, Failed]), None);
+        assert_eq!(believed(&[Failed, Fault, Failed]), None, "one of them says nothing");
+        assert_eq!(believed(&[Failed, Fault, Failed, Failed]), Some(Failed));
+        assert_eq!(believed(&[Fault, Failed, Fault, Failed, Fault]), Some(Fault));
+        assert_eq!(believed(&[Failed, Fault, Failed, Fault, Held]), Some(Held));
     }
 
     #[test]
