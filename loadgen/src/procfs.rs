@@ -101,6 +101,23 @@ pub(crate) fn cpu_ns(pid: u32) -> io::Result<u64> {
     Ok(read.map(|text| first_number(&text)).sum())
 }
 
+/// A tick of the kernel's clock as it tells user space, ns; the same on every platform.
+const TICK_NS: u64 = 10_000_000;
+
+/// Time that all cores of this machine were busy, or were kept from it by its host, ns.
+pub(crate) fn machine_cpu_ns() -> u64 {
+    busy_ticks(&fs::read_to_string("/proc/stat").unwrap_or_default()) * TICK_NS
+}
+
+/// The sum of user, nice, system, irq, softirq and steal in the first line of /proc/stat: idle and
+/// iowait, the fourth and fifth, are no work, and guests are in user already.
+fn busy_ticks(stat: &str) -> u64 {
+    let line = stat.lines().find_map(|line| line.strip_prefix("cpu "));
+    let ticks = line.unwrap_or_default().split_whitespace().take(8).enumerate();
+    let busy = ticks.filter(|(at, _)| !matches!(at, 3 | 4));
+    busy.filter_map(|(_, ticks)| ticks.parse::<u64>().ok()).sum()
+}
+
 /// Datagrams that found the receive buffer of a UDP socket full, in the network namespace of a
 /// process, since that began: its own, wherever it keeps its sockets, and its neighbours'.
 ///
@@ -150,6 +167,14 @@ mod tests {
     use std::net::UdpSocket;
 
     use super::*;
+
+    #[test]
+    fn a_machine_is_busy_with_all_but_waiting() {
+        let stat = "cpu  10 20 300 4000 50000 1 2 4 7 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+        assert_eq!(busy_ticks(stat), 337);
+        assert_eq!(busy_ticks(""), 0);
+        assert!(machine_cpu_ns() > 0);
+    }
 
     #[test]
     fn own_process_uses_time_and_memory() {

@@ -50,6 +50,8 @@ pub(crate) struct ServerUse {
     pub(crate) whole: Usage,
     /// CPU time within the measurement, ns.
     pub(crate) measured_cpu_ns: u64,
+    /// That of whatever else ran on this machine, or took it away from us, ns.
+    pub(crate) others_cpu_ns: u64,
     /// Datagrams that found a receive buffer full in its network namespace, ours apart.
     pub(crate) drops: u64,
 }
@@ -91,7 +93,7 @@ where
         observation,
         probe,
         samples: Vec::new(),
-        cpu_ns: [0; 2],
+        edges: [CpuTimes::default(); 2],
         seen: Seen::default(),
         load: None,
     };
@@ -105,10 +107,10 @@ where
             .map(|handle| handle.join().expect("a thread that panics ends the program"));
         results.collect::<Result<Vec<_>, Fault>>().map(|threads| threads.concat())
     })?;
-    let Observer { observation, probe, samples, cpu_ns, .. } = observer;
+    let Observer { observation, probe, samples, edges, .. } = observer;
     let own_drops = own_drops(&observation.sockets) - own_before;
     // Alive at the start: what cannot be looked at now has ended meanwhile.
-    let server = probe.as_ref().map(|probe| probe.stop(cpu_ns, own_drops));
+    let server = probe.as_ref().map(|probe| probe.stop(edges, own_drops));
     let server_died = server.as_ref().is_some_and(Result::is_err);
     let server = server.and_then(Result::ok);
     Ok(Observed { threads, server, server_died, own_drops, samples })
@@ -118,12 +120,36 @@ struct Observer<'a> {
     observation: Observation<'a>,
     probe: Option<Probe>,
     samples: Vec<Sample>,
-    /// The server's CPU time at begin and end of what is measured.
-    cpu_ns: [u64; 2],
+    /// At begin and end of what is measured.
+    edges: [CpuTimes; 2],
     /// Latencies up to the last sample that was kept.
     seen: Seen,
     /// The server's CPU time at the last look at it, and how many cores that was.
     load: Option<Load>,
+}
+
+/// CPU time that had been used up to one moment, ns.
+#[derive(Clone, Copy, Default)]
+struct CpuTimes {
+    server_ns: u64,
+    own_ns: u64,
+    /// Of all there is on this machine.
+    machine_ns: u64,
+}
+
+impl CpuTimes {
+    fn since(self, earlier: CpuTimes) -> CpuTimes {
+        CpuTimes {
+            server_ns: self.server_ns.saturating_sub(earlier.server_ns),
+            own_ns: self.own_ns.saturating_sub(earlier.own_ns),
+            machine_ns: self.machine_ns.saturating_sub(earlier.machine_ns),
+        }
+    }
+
+    /// Of what is neither the server nor we.
+    fn others_ns(self) -> u64 {
+        self.machine_ns.saturating_sub(self.server_ns + self.own_ns)
+    }
 }
 
 /// The server's CPU time at one moment.
@@ -141,9 +167,9 @@ impl Observer<'_> {
         let before = clock.now();
         thread::sleep(Duration::from_nanos(self.next_ns(before).saturating_sub(before)));
         let now = clock.now();
-        for (edge_ns, cpu_ns) in [window.from_ns, window.until_ns].iter().zip(&mut self.cpu_ns) {
+        for (edge_ns, times) in [window.from_ns, window.until_ns].iter().zip(&mut self.edges) {
             if before < *edge_ns && *edge_ns <= now {
-                *cpu_ns = self.probe.as_ref().map_or(0, Probe::cpu_ns);
+                *times = self.probe.as_ref().map(Probe::times).unwrap_or_default();
             }
         }
         if stop::is_asked() {
@@ -220,15 +246,25 @@ impl Probe {
         procfs::cpu_ns(self.pid).unwrap_or_default()
     }
 
+    fn times(&self) -> CpuTimes {
+        CpuTimes {
+            server_ns: self.cpu_ns(),
+            own_ns: procfs::cpu_ns(std::process::id()).unwrap_or_default(),
+            machine_ns: procfs::machine_cpu_ns(),
+        }
+    }
+
     /// What it used since, beside a generator whose own sockets dropped `own_drops`. An error when
     /// it has ended.
-    fn stop(&self, [from_ns, until_ns]: [u64; 2], own_drops: u64) -> io::Result<ServerUse> {
+    fn stop(&self, [from, until]: [CpuTimes; 2], own_drops: u64) -> io::Result<ServerUse> {
         let after = procfs::usage(self.pid)?;
         let drops = procfs::namespace_drops(self.pid)?;
+        let measured = until.since(from);
         let ours = if procfs::shares_network(self.pid) { own_drops } else { 0 };
         Ok(ServerUse {
             whole: after.since(&self.before),
-            measured_cpu_ns: until_ns.saturating_sub(from_ns),
+            measured_cpu_ns: measured.server_ns,
+            others_cpu_ns: measured.others_ns(),
             drops: (drops - self.drops).saturating_sub(ours),
         })
     }

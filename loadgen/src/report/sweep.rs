@@ -246,6 +246,7 @@ mod tests {
             floor: Some(Latency { p50_us: 2.0, p99_us: 4.0, p999_us: 9.0, ..Latency::default() }),
             cpu_ns_per_packet: None,
             cores_busy: None,
+            others_busy: None,
             generator_limited,
             held,
             tries: 1,

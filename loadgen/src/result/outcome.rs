@@ -8,7 +8,7 @@ use super::{
     generator::{GeneratorOutcome, generator},
     offered::{Offered, offered, paced_title, unit},
     server::{Memory, ServerOutcome, server},
-    verdict::{Ended, Limits, Verdict, limits_of_generator, near_floor, warnings},
+    verdict::{Ended, Limits, Verdict, disturbed, limits_of_generator, near_floor, warnings},
     way::{WayOutcome, way_outcome},
 };
 use crate::{
@@ -121,6 +121,8 @@ impl Outcome {
             .iter()
             .filter_map(|way| near_floor(&way.direction, way.latency?.figures_us(), &floor?));
         warnings.extend(near);
+        let server = measured.observed.server.map(|used| server(&used, spec, measured, memory));
+        warnings.extend(server.as_ref().and_then(|server| disturbed(server.others_busy)));
         Outcome {
             about,
             title: format!("{}, {} s", paced_title(spec), spec.duration_ns as f64 / 1e9),
@@ -132,7 +134,7 @@ impl Outcome {
             floor,
             set_up: requests(set_up),
             handshakes: measured.shaken.as_ref().map(handshakes),
-            server: measured.observed.server.map(|used| server(&used, spec, measured, memory)),
+            server,
             server_died: measured.observed.server_died,
             was_stopped: measured.measured_ns < spec.duration_ns,
             series: series(&measured.observed.samples),

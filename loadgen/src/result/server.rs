@@ -17,6 +17,9 @@ pub(crate) struct ServerOutcome {
     pub(crate) user_ns_per_packet: Option<f64>,
     pub(crate) system_ns_per_packet: Option<f64>,
     pub(crate) cores_busy: f64,
+    /// Cores that something else on this machine kept busy, or its host kept from it.
+    #[serde(default)]
+    pub(crate) others_busy: f64,
     pub(crate) resident_bytes: u64,
     /// Over TCP and TLS, the client's connection included.
     pub(crate) bytes_per_allocation: Option<f64>,
@@ -69,6 +72,7 @@ pub(crate) fn server(
         user_ns_per_packet: cpu_ns.zip(user).map(|(cpu_ns, share)| cpu_ns * share),
         system_ns_per_packet: cpu_ns.zip(user).map(|(cpu_ns, share)| cpu_ns * (1.0 - share)),
         cores_busy: ratio(used.measured_cpu_ns, measured.measured_ns),
+        others_busy: ratio(used.others_cpu_ns, measured.measured_ns),
         resident_bytes: used.whole.resident_bytes,
         bytes_per_allocation: each.filter(|_| has_allocations),
         bytes_per_connection: each.filter(|_| is_connected && !has_allocations),

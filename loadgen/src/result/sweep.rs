@@ -2,7 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{about::About, offered::Offered, outcome::Outcome, verdict::Limits, way::WayOutcome};
+use super::{
+    about::About,
+    offered::Offered,
+    outcome::Outcome,
+    verdict::{Limits, disturbed},
+    way::WayOutcome,
+};
 use crate::{
     count::{latency::Latency, stats::Quartiles},
     fault::Fault,
@@ -57,6 +63,9 @@ pub(crate) struct Step {
     pub(crate) floor: Option<Latency>,
     pub(crate) cpu_ns_per_packet: Option<f64>,
     pub(crate) cores_busy: Option<f64>,
+    /// What else kept this machine busy, cores.
+    #[serde(default)]
+    pub(crate) others_busy: Option<f64>,
     /// The generator did not keep to the schedule: the step says nothing about the server.
     pub(crate) generator_limited: bool,
     pub(crate) held: bool,
@@ -138,6 +147,7 @@ impl Step {
             floor: outcome.floor,
             cpu_ns_per_packet: server.and_then(|server| server.cpu_ns_per_packet),
             cores_busy: server.map(|server| server.cores_busy),
+            others_busy: server.map(|server| server.others_busy),
             generator_limited,
             held: outcome.verdict.held() && !generator_limited,
             tries,
@@ -157,6 +167,7 @@ impl Swept {
         let answer = Answer::of(&runs);
         let most_pps = answer.pps().unwrap_or(f64::MAX) * 1.000_1;
         let best = steps.iter().rfind(|step| step.held && step.offered_pps <= most_pps);
+        let others = steps.iter().filter_map(|step| step.others_busy).fold(0.0, f64::max);
         Swept {
             name: name.to_owned(),
             best: best.cloned(),
@@ -166,7 +177,7 @@ impl Swept {
             bytes_per_allocation: None,
             base_bytes: None,
             died: false,
-            warnings: Vec::new(),
+            warnings: disturbed(others).into_iter().collect(),
         }
     }
 }

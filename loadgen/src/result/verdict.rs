@@ -26,6 +26,10 @@ const NEAR_FLOOR: f64 = 3.0;
 /// Figures that are compared with the floor: p50, p90 and p99. What lies beyond is single packets.
 const FLOOR_FIGURES: usize = 3;
 
+/// Cores that something else may keep busy before figures are said to be those of a busy machine:
+/// the kernel's own threads, which carry packets, too, come to less.
+const OTHERS_CORES: f64 = 0.2;
+
 /// Loss in percent below which a server is taken to have kept up.
 const KEPT_UP_PERCENT: f64 = 0.1;
 
@@ -177,6 +181,16 @@ fn unanswered(shape: Shape, ways: &[WayOutcome]) -> Option<&'static str> {
     (shape == Shape::Binding && is_lost).then_some(UNANSWERED)
 }
 
+/// What to say when neither the server nor the generator kept so many cores busy.
+pub(crate) fn disturbed(others_cores: f64) -> Option<String> {
+    (others_cores > OTHERS_CORES).then(|| {
+        format!(
+            "something else kept {others_cores:.1} cores of this machine busy, or its host kept \
+             them from it: on a quiet machine the figures are others"
+        )
+    })
+}
+
 /// What to say of latencies that the generator shows without any relay, or nearly.
 pub(crate) fn near_floor(
     name: &str,
@@ -278,6 +292,12 @@ mod tests {
         let line = near_floor("up", seen.figures_us(), &floor).unwrap();
         assert!(line.contains("floor (p50 29 of 10 µs)"), "{line}");
         assert_eq!(near_floor("up", floor.figures_us().map(|us| 3.0 * us), &floor), None);
+    }
+
+    #[test]
+    fn a_busy_machine_is_told_of_and_a_quiet_one_is_not() {
+        assert_eq!(disturbed(0.1), None);
+        assert!(disturbed(1.25).unwrap().contains("1.2 cores"));
     }
 
     #[test]
