@@ -22,7 +22,8 @@ pub(crate) enum Fate {
 }
 
 /// A rate is tried until it holds, or until so many tries have failed in the same way: a stall of
-/// the machine is no limit of the server, and what the generator could not offer says nothing of it.
+/// the machine is no limit of the server, and what the generator could not offer says nothing of
+/// it.
 const TRIES: usize = 3;
 
 /// What becomes of a rate after some tries, in their order; `None` when it is to be tried again.
