@@ -56,6 +56,7 @@ mod tcp_relay;
 mod time_limited;
 mod tls;
 mod top;
+mod unfit_files;
 mod usage;
 mod web;
 mod workers;

@@ -98,7 +98,8 @@ impl UserTable {
         while self.slots[slot] != 0 {
             slot = (slot + 1) % self.slots.len();
         }
-        self.slots[slot] = u32::try_from(record + 1).expect("no file of users has gigabytes");
+        // Whoever reads users from files bounds their length (control/config/file/text.rs).
+        self.slots[slot] = u32::try_from(record + 1).expect("records take less than 4 GiB");
     }
 
     fn spread_over(&mut self, slots: usize) {
