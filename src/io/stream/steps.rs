@@ -50,6 +50,7 @@ impl StreamSet {
     ) {
         let Some(acceptor) = self.acceptors.at(key) else { return };
         acceptor.under_way -= 1;
+        acceptor.taken += usize::from(accepted.is_ok());
         self.acceptors_due = true;
         let places = match acceptor.claim {
             Claim::Places => {

@@ -138,7 +138,7 @@ impl StreamSet {
         let Some(acceptor) = self.acceptors.at(key) else { return Ok(()) };
         if acceptor.phase == AcceptorPhase::Open {
             let free = self.streams.capacity().saturating_sub(self.streams.len() + self.claimed);
-            let more = free.min(acceptor.claim.accepts() - acceptor.under_way);
+            let more = free.min(acceptor.accepts_due(self.streams.capacity()));
             for _ in 0..if self.rest_until.is_none() { more } else { 0 } {
                 kernel.accept(key, &acceptor.listener)?;
                 acceptor.under_way += 1;

@@ -1,7 +1,7 @@
 //! Streams through the ring: operations on plain descriptors.
 //!
 //! ```text
-//! accept    eight of a listener under way, each with a place for an address
+//! accept    some of a listener under way, each with a place for an address
 //! receive   multishot but for unix sockets, into the buffers of a group of its own
 //! write     one, which waits in the kernel until all of it is taken
 //! ```

@@ -51,6 +51,27 @@ pub(crate) fn thousands_that_say_nothing_come_and_go<D: Driver>(new: fn(&Setting
     assert_eq!(talk.driver.counters().accepts_refused, 0);
 }
 
+/// However long turns are, a storm of connections is taken in few of them: with eight a turn, the
+/// backlog was full for as long as it went on.
+pub(crate) fn a_full_backlog_is_taken_in_few_turns<D: Driver>(new: fn(&Settings) -> D) {
+    const CROWD: usize = 600;
+    let _alone = DESCRIPTORS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    sockets::raise_file_limit().expect("the hard one");
+    let mut talk = Talk::new(new(&Settings { streams: 10_000, ..Settings::default() }));
+    talk.sleeps(Duration::from_millis(10));
+    let clients: Vec<TcpStream> = (0..CROWD).map(|_| connected(talk.address)).collect();
+    let turns = talk.driver.counters().turns;
+    let mut accepted = 0;
+    talk.until(|_, event| {
+        assert!(matches!(event, StreamEvent::Accepted { .. }), "{event:?}");
+        accepted += 1;
+        accepted == CROWD
+    });
+    let turns = talk.driver.counters().turns - turns;
+    assert!(turns <= 12, "{turns} turns");
+    drop(clients);
+}
+
 /// More streams speak at once than there are buffers, beside datagrams. Leases are kept until they
 /// have run out, which no worker does.
 pub(crate) fn chatty_streams_take_no_buffer_of_datagrams<D: Driver>(new: fn(&Settings) -> D) {
