@@ -48,6 +48,10 @@ pub const FRAME_MS: u64 = 10_000;
 pub const WRITE_MS: u64 = 30_000;
 /// Without a byte either way between a browser and the web backend.
 pub const WEB_IDLE_MS: u64 = 300_000;
+/// The same once one of the two has said that it sends no more. HAProxy's `timeout client-fin` is
+/// there for this and mostly as long; nginx closes both at the first FIN, unless it is told to wait
+/// (`proxy_half_close`).
+pub const WEB_HALF_CLOSED_MS: u64 = 30_000;
 /// From the decision to close to the end of what is still written.
 pub const DRAINING_MS: u64 = 2_000;
 

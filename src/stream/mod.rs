@@ -18,7 +18,7 @@
 //! connection/     one stream: stages, deadlines, what comes in, what goes out
 //! intake.rs       what arrived, as ranges
 //! walk.rs         from bytes to frames and trains of them
-//! egress.rs       what waits to be written, and what of it is dropped
+//! egress/         what waits to be written, and what of it is dropped
 //! choice.rs       whose a TLS client is, by its ClientHello
 //! names.rs        host names that a pattern stands for
 //! tls/            the only folder that names the TLS library
@@ -40,7 +40,7 @@ pub use choice::WebNames;
 pub use connection::{
     Connection, FillOutcome, Next, ProxyRule, StreamKind, StreamPhase, StreamSetup, Then,
 };
-pub use egress::{FrameKind, QueueMemory, Queued};
+pub use egress::{FrameKind, LEAST_QUEUE_BYTES, QueueMemory, Queued};
 pub use hang_up::HangUp;
 pub use intake::{Arrival, Intake, Span};
 pub use limits::StreamLimits;

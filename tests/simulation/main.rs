@@ -24,6 +24,7 @@
 //! ending.rs     the end of the process beside a slow reader
 //! far/          peers on TCP (RFC 6062), balancers, and connections that change their worker
 //! torn.rs       requests that reach two workers
+//! web.rs        browsers beside a silent backend
 //! run.rs        the loop, and what holds after every step
 //! ```
 //!
@@ -53,6 +54,7 @@ mod scenario;
 mod tally;
 mod torn;
 mod trouble;
+mod web;
 mod wires;
 
 use std::{env, panic};

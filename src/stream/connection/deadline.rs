@@ -6,7 +6,7 @@ use crate::stream::{
     hang_up::HangUp,
     limits::{
         BETWEEN_ALLOCATIONS_MS, BINDINGS_MS, DRAINING_MS, FIRST_MS, FRAME_MS, HANDSHAKE_MS,
-        HELLO_MS, UNALLOCATED_MS, WEB_IDLE_MS,
+        HELLO_MS, UNALLOCATED_MS, WEB_HALF_CLOSED_MS, WEB_IDLE_MS,
     },
 };
 
@@ -88,8 +88,15 @@ impl Connection {
 
     pub(super) fn note_web_traffic(&mut self, now_ms: u64) {
         if self.stage == Stage::Web {
-            self.stage_deadline_ms = now_ms + WEB_IDLE_MS;
+            let idle_ms = if self.is_half_closed { WEB_HALF_CLOSED_MS } else { WEB_IDLE_MS };
+            self.stage_deadline_ms = now_ms + idle_ms;
         }
+    }
+
+    /// Notes that one direction is over.
+    pub(super) fn half_close(&mut self, now_ms: u64) {
+        self.is_half_closed = true;
+        self.note_web_traffic(now_ms);
     }
 
     /// Arms the deadline of a frame that has begun, anew for each frame.

@@ -120,6 +120,8 @@ pub struct Connection {
     egress: Egress,
     limits: StreamLimits,
     finish: Finish,
+    /// One of the two directions of raw bytes is over.
+    is_half_closed: bool,
     has_allocation: bool,
     wants_step: bool,
     accepted_ms: u64,
@@ -156,6 +158,7 @@ impl Connection {
             egress: Egress::default(),
             limits: setup.limits,
             finish: Finish::Open,
+            is_half_closed: false,
             has_allocation: false,
             wants_step: false,
             accepted_ms: now_ms,
@@ -208,7 +211,7 @@ impl Connection {
     }
 
     /// Queues a frame for the client; the parts are written in a row and padded to 4 bytes. The
-    /// queue's memory is the worker's, to which [`Connection::fill`] gives it back.
+    /// queue's memory comes from the worker's, and goes back there.
     ///
     /// # Errors
     /// [`HangUp::TooManyAnswers`] for a client that asks and does not read.
@@ -227,10 +230,10 @@ impl Connection {
 
     /// Queues raw bytes, of a peer (RFC 6062) or of the web backend, behind all that waits. None
     /// are dropped: whoever sends them is to be read no further while the answer says so.
-    pub fn queue_data(&mut self, bytes: &[u8]) -> Queued {
+    pub fn queue_data(&mut self, bytes: &[u8], memory: &mut QueueMemory) -> Queued {
         match self.stage {
             Stage::Draining(_) => Queued::default(),
-            _ => self.egress.queue_raw(bytes),
+            _ => self.egress.queue_raw(bytes, memory),
         }
     }
 
@@ -239,17 +242,22 @@ impl Connection {
         self.egress.waiting_bytes()
     }
 
-    /// Drops the oldest media until `most_bytes` wait; returns how many frames. For a worker whose
-    /// streams together hold more than they may.
-    pub fn shed(&mut self, most_bytes: usize) -> u32 {
-        self.egress.shed(most_bytes)
+    /// Bytes of memory that the queues take, used or not.
+    pub fn queue_memory_bytes(&self) -> usize {
+        self.egress.memory_bytes()
+    }
+
+    /// Drops the oldest media until the queues take `most_bytes` of memory; returns how many
+    /// frames. For a worker whose streams together take more than they may.
+    pub fn shed(&mut self, most_bytes: usize, memory: &mut QueueMemory) -> u32 {
+        self.egress.shed(most_bytes, memory)
     }
 
     /// Bytes of buffers, used or not.
     #[cfg(test)]
     pub(in crate::stream) fn buffer_bytes(&self) -> usize {
         let of_tls = self.tls.as_ref().map_or(0, |tls| tls.buffer_bytes());
-        of_tls + self.carry.capacity() + self.egress.buffer_bytes()
+        of_tls + self.carry.capacity() + self.queue_memory_bytes()
     }
 
     /// Begins the end: answers that wait are still written, then TLS's close_notify, then
@@ -259,23 +267,27 @@ impl Connection {
             return;
         }
         self.enter(now_ms, Stage::Draining(reason));
-        self.egress.shed(0);
+        self.egress.drop_media();
         self.carry = Vec::new();
         self.wants_step = false;
     }
 
     /// Says that nothing follows what waits: of a peer or web backend that sends no more.
-    pub fn finish(&mut self) {
+    pub fn finish(&mut self, now_ms: u64) {
         if self.finish == Finish::Open {
             self.finish = Finish::Wanted;
+            self.half_close(now_ms);
         }
     }
 
     /// Tells what the FIN of the client means, after all its bytes: `None` where the other
     /// direction may go on.
-    pub fn finished(&self) -> Option<HangUp> {
+    pub fn finished(&mut self, now_ms: u64) -> Option<HangUp> {
         match self.stage {
-            Stage::Data | Stage::Web => None,
+            Stage::Data | Stage::Web => {
+                self.half_close(now_ms);
+                None
+            }
             Stage::Draining(reason) => Some(reason),
             _ => Some(HangUp::Left),
         }

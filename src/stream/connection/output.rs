@@ -8,7 +8,7 @@ use super::{
     outcome::{FillOutcome, Then},
 };
 use crate::stream::{
-    egress::{Chunk, Egress, QueueMemory},
+    egress::{Egress, QueueMemory, Taken, Wanted},
     hang_up::HangUp,
     limits::{MOST_RECORD_BYTES, WRITE_MS},
     tls::{SEAL_BYTES, Tls},
@@ -40,15 +40,13 @@ impl Connection {
         out: &mut BytesMut,
         memory: &mut QueueMemory,
     ) -> Result<FillOutcome, HangUp> {
-        let dropped_late = self.egress.drop_late(now_ms, self.limits.delay_ms);
-        let mut writer = Writer { out, most_bytes, oldest_ms: None };
+        let dropped_late = self.egress.drop_late(now_ms, self.limits.delay_ms, memory);
+        let mut writer = Writer { now_ms, out, most_bytes, oldest_age_ms: None };
         match &mut self.tls {
-            Some(tls) => writer.sealed(tls, &mut self.egress)?,
-            None => writer.plain(&mut self.egress),
+            Some(tls) => writer.sealed(tls, &mut self.egress, memory)?,
+            None => writer.plain(&mut self.egress, memory),
         }
-        let oldest_ms = writer.oldest_ms;
-        self.egress.give_back(memory);
-        let oldest_age_ms = oldest_ms.map(|queued_ms| now_ms.saturating_sub(queued_ms));
+        let oldest_age_ms = writer.oldest_age_ms.map(u64::from);
         let then = self.ending(most_bytes, out);
         if !out.is_empty() {
             self.write_deadline_ms = now_ms + WRITE_MS;
@@ -91,10 +89,11 @@ impl Connection {
 
 /// One write in the making.
 struct Writer<'a> {
+    now_ms: u64,
     out: &'a mut BytesMut,
     most_bytes: usize,
-    /// When the oldest frame in it was queued.
-    oldest_ms: Option<u64>,
+    /// How long the oldest frame in it had waited.
+    oldest_age_ms: Option<u32>,
 }
 
 impl Writer<'_> {
@@ -102,19 +101,26 @@ impl Writer<'_> {
         self.most_bytes.saturating_sub(self.out.len())
     }
 
-    fn plain(&mut self, egress: &mut Egress) {
-        while let Some(Chunk { bytes, queued_ms }) =
-            egress.next(self.room_bytes(), self.out.is_empty())
-        {
-            self.out.extend_from_slice(bytes);
-            let taken = bytes.len();
-            self.note(queued_ms);
-            egress.consume(taken);
+    /// What fits into some bytes; a frame that does not is begun in an empty write alone.
+    fn wanted(&self, most_bytes: usize) -> Wanted {
+        Wanted { most_bytes, may_begin: self.out.is_empty() }
+    }
+
+    fn plain(&mut self, egress: &mut Egress, memory: &mut QueueMemory) {
+        loop {
+            let wanted = self.wanted(self.room_bytes());
+            let Some(taken) = egress.take(self.now_ms, wanted, self.out, memory) else { break };
+            self.note(taken);
         }
     }
 
     /// What is sealed already goes first: records are numbered.
-    fn sealed(&mut self, tls: &mut Tls, egress: &mut Egress) -> Result<(), HangUp> {
+    fn sealed(
+        &mut self,
+        tls: &mut Tls,
+        egress: &mut Egress,
+        memory: &mut QueueMemory,
+    ) -> Result<(), HangUp> {
         let outbound = tls.outbound_mut();
         let taken = outbound.len().min(self.room_bytes());
         self.out.extend_from_slice(&outbound[..taken]);
@@ -123,20 +129,20 @@ impl Writer<'_> {
             return Ok(());
         }
         *outbound = Vec::new();
+        let mut record = std::mem::take(&mut memory.record);
         while tls.is_established() {
             let most = MOST_RECORD_BYTES.min(self.room_bytes().saturating_sub(SEAL_BYTES));
-            let Some(Chunk { bytes, queued_ms }) = egress.next(most, self.out.is_empty()) else {
-                break;
-            };
-            tls.seal(bytes, self.out)?;
-            let taken = bytes.len();
-            self.note(queued_ms);
-            egress.consume(taken);
+            record.clear();
+            let taken = egress.take(self.now_ms, self.wanted(most), &mut record, memory);
+            let Some(taken) = taken else { break };
+            tls.seal(&record, self.out)?;
+            self.note(taken);
         }
+        memory.record = record;
         Ok(())
     }
 
-    fn note(&mut self, queued_ms: Option<u64>) {
-        self.oldest_ms = self.oldest_ms.into_iter().chain(queued_ms).min();
+    fn note(&mut self, taken: Taken) {
+        self.oldest_age_ms = self.oldest_age_ms.max(taken.oldest_age_ms);
     }
 }

@@ -6,6 +6,7 @@ use super::{Connection, Stage, canonical, outcome::Next};
 use crate::{
     stream::{
         choice::Choice,
+        egress::QueueMemory,
         hang_up::HangUp,
         intake::{Arrival, Intake, Span},
         limits::{MOST_HELD_BYTES, MOST_UNALLOCATED_FRAME_BYTES},
@@ -232,7 +233,7 @@ impl Connection {
                 self.go_web(now_ms, intake);
             }
             First::Http => {
-                self.egress.queue_last_words(now_ms, BAD_REQUEST);
+                self.egress.queue_raw(BAD_REQUEST, &mut QueueMemory::default());
                 self.drain(now_ms, HangUp::Http);
             }
             First::Tls | First::ProxyV1 | First::ProxyV2 | First::Other => {

@@ -10,7 +10,8 @@ use crate::stream::{
     intake::{Arrival, Intake, Span},
     limits::{
         BINDINGS_MS, DRAINING_MS, FIRST_MS, FRAME_MS, MOST_HELD_BYTES, MOST_RAW_BYTES,
-        MOST_WRITE_BYTES, SMALL_WRITE_BYTES, UNALLOCATED_MS, WEB_IDLE_MS, WRITE_MS,
+        MOST_WRITE_BYTES, SMALL_WRITE_BYTES, UNALLOCATED_MS, WEB_HALF_CLOSED_MS, WEB_IDLE_MS,
+        WRITE_MS,
     },
 };
 
@@ -207,7 +208,8 @@ fn a_browser_is_the_web_backends() {
         assert_eq!(client.seen, [Seen::Web(request.into())]);
         assert_eq!(client.connection.phase(), StreamPhase::Web);
         client.ends(7 + WEB_IDLE_MS, HangUp::Idle);
-        assert_eq!(client.connection.finished(), None);
+        assert_eq!(client.connection.finished(9), None);
+        client.ends(9 + WEB_HALF_CLOSED_MS, HangUp::Idle);
     }
     let mut turn = browser();
     turn.sends(0, &stun(ALLOCATE, 0)).unwrap();
@@ -267,9 +269,10 @@ fn raw_bytes_go_behind_the_answer_and_are_never_dropped() {
     let mut client = client();
     client.sends(0, &stun(BIND, 0)).unwrap();
     client.queues(0, FrameKind::Answer, b"bound...");
-    let queued = client.connection.queue_data(&[1; MOST_RAW_BYTES - 8]);
+    let mut memory = QueueMemory::default();
+    let queued = client.connection.queue_data(&[1; MOST_RAW_BYTES - 8], &mut memory);
     assert_eq!(queued, Queued::default());
-    assert!(client.connection.queue_data(&[2]).is_full);
+    assert!(client.connection.queue_data(&[2], &mut memory).is_full);
     let mut written = Vec::new();
     while client.connection.has_output() {
         let (bytes, filled) = client.reads(1_000_000);
@@ -277,7 +280,7 @@ fn raw_bytes_go_behind_the_answer_and_are_never_dropped() {
         written.extend_from_slice(&bytes);
     }
     assert_eq!(written, [&b"bound..."[..], &[1; MOST_RAW_BYTES - 8], &[2]].concat());
-    client.connection.finish();
+    client.connection.finish(0);
     assert_eq!(client.reads(0).1.then, Then::Finish);
     assert!(!client.connection.has_output());
 }

@@ -1,10 +1,17 @@
 //! What waits, and in which order it leaves.
 
+use std::collections::VecDeque;
+
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 
-use super::*;
+use super::{
+    chunks::{CHUNK_BYTES, MOST_IDLE_CHUNKS, MOST_IDLE_LISTS},
+    frames::HEAD_BYTES,
+    *,
+};
 
 const LIMITS: StreamLimits = StreamLimits { delay_ms: 250, queued_bytes: 1_000 };
+const ALL: StreamLimits = StreamLimits { delay_ms: 250, queued_bytes: 1 << 20 };
 
 fn queued(frames: &[(u64, FrameKind, &[u8])]) -> Egress {
     let mut egress = Egress::default();
@@ -16,15 +23,21 @@ fn queued(frames: &[(u64, FrameKind, &[u8])]) -> Egress {
     egress
 }
 
+/// What is to be written next.
+fn next(egress: &mut Egress, most_bytes: usize, may_begin: bool) -> Option<Vec<u8>> {
+    let mut out = BytesMut::new();
+    let wanted = Wanted { most_bytes, may_begin };
+    let taken = egress.take(0, wanted, &mut out, &mut QueueMemory::default());
+    taken.map(|_| out.to_vec())
+}
+
 /// Everything that waits, in writes of `most` bytes.
 fn written(egress: &mut Egress, most: usize) -> Vec<Vec<u8>> {
-    let mut writes = Vec::new();
-    while let Some(chunk) = egress.next(most, true) {
-        let bytes = chunk.bytes.to_vec();
-        egress.consume(bytes.len());
-        writes.push(bytes);
-    }
-    writes
+    std::iter::from_fn(|| next(egress, most, true)).collect()
+}
+
+fn drop_late(egress: &mut Egress, now_ms: u64, delay_ms: u32) -> u32 {
+    egress.drop_late(now_ms, delay_ms, &mut QueueMemory::default())
 }
 
 #[test]
@@ -35,9 +48,9 @@ fn media_is_dropped_by_age_and_answers_are_not() {
         (49, FrameKind::Media, b"late"),
         (50, FrameKind::Media, b"good"),
     ]);
-    assert_eq!(egress.drop_late(300, LIMITS.delay_ms), 2);
+    assert_eq!(drop_late(&mut egress, 300, LIMITS.delay_ms), 2);
     assert_eq!(written(&mut egress, 4), [b"answ", b"good"]);
-    assert_eq!(egress.drop_late(9_999, LIMITS.delay_ms), 0);
+    assert_eq!(drop_late(&mut egress, 9_999, LIMITS.delay_ms), 0);
 }
 
 #[test]
@@ -52,8 +65,8 @@ fn what_waits_for_a_client_that_reads_nothing_is_never_older_than_the_delay() {
             limits,
             &mut QueueMemory::default(),
         );
-        let oldest_ms = egress.media.frames.front().unwrap().queued_ms;
-        assert!(now_ms - oldest_ms <= LIMITS.delay_ms.into());
+        let oldest = egress.media.front().unwrap();
+        assert!(oldest.age_ms(now_ms) <= LIMITS.delay_ms);
         let late = u32::from(now_ms > LIMITS.delay_ms.into());
         assert_eq!(media.map(|queued| (queued.dropped_late, queued.dropped_full)), Ok((late, 0)));
     }
@@ -92,7 +105,7 @@ fn more_bytes_of_answers_than_may_wait_close_the_stream() {
     };
     assert!(answer(&mut egress).is_ok());
     assert_eq!(answer(&mut egress), Err(HangUp::TooManyAnswers));
-    egress.consume(MOST_ANSWER_BYTES);
+    assert_eq!(next(&mut egress, MOST_ANSWER_BYTES, true).unwrap().len(), MOST_ANSWER_BYTES);
     assert!(answer(&mut egress).is_ok());
 }
 
@@ -113,13 +126,12 @@ fn a_frame_that_has_begun_is_neither_dropped_nor_interrupted() {
         (0, FrameKind::Media, &[2; 100]),
         (0, FrameKind::Media, &[3; 100]),
     ]);
-    assert!(egress.next(64, false).is_none(), "it may not begin");
-    assert_eq!(egress.next(64, true).unwrap().bytes, [1; 64]);
-    egress.consume(64);
+    assert!(next(&mut egress, 64, false).is_none(), "it may not begin");
+    assert_eq!(next(&mut egress, 64, true).unwrap(), [1; 64]);
     egress
         .queue(500, FrameKind::Answer, [&[9; 8], &[], &[]], LIMITS, &mut QueueMemory::default())
         .unwrap();
-    assert_eq!(egress.drop_late(500, LIMITS.delay_ms), 2);
+    assert_eq!(drop_late(&mut egress, 500, LIMITS.delay_ms), 2);
     assert_eq!(written(&mut egress, 64), [vec![1; 36], vec![9; 8]]);
 }
 
@@ -137,39 +149,56 @@ fn an_answer_that_has_begun_goes_on_before_anything_else() {
 #[test]
 fn the_memory_of_an_empty_queue_is_another_s() {
     let mut memory = QueueMemory::default();
-    let mut egress = queued(&[(0, FrameKind::Answer, &[1; 100]), (0, FrameKind::Media, &[2; 100])]);
-    egress.give_back(&mut memory);
-    assert_eq!(memory.idle.len(), 0, "something waits");
-    written(&mut egress, 70);
-    egress.give_back(&mut memory);
-    assert_eq!((egress.buffer_bytes(), memory.idle.len()), (0, 2));
-    let mut other = Egress::default();
-    other.queue(0, FrameKind::Media, [&[3; 100], &[], &[]], LIMITS, &mut memory).unwrap();
-    assert_eq!(memory.idle.len(), 1);
-    assert_eq!(written(&mut other, 200), [[3; 100]]);
-    other.give_back(&mut memory);
-    let idle: usize = memory.idle.iter().map(Frames::memory_bytes).sum();
-    assert_eq!(memory.idle_bytes, idle);
+    let queue = |egress: &mut Egress, memory: &mut QueueMemory| {
+        egress.queue(0, FrameKind::Media, [&[3; 5_000], &[], &[]], ALL, memory).unwrap();
+    };
+    let (mut one, mut other) = (Egress::default(), Egress::default());
+    queue(&mut one, &mut memory);
+    assert_eq!((memory.chunks.len(), memory.lists.len()), (0, 0));
+    let whole = Wanted { most_bytes: 5_000, may_begin: false };
+    one.take(0, whole, &mut BytesMut::new(), &mut memory).unwrap();
+    assert_eq!((one.memory_bytes(), memory.chunks.len(), memory.lists.len()), (0, 3, 1));
+    queue(&mut other, &mut memory);
+    assert_eq!((memory.chunks.len(), memory.lists.len()), (0, 0));
+    assert_eq!(written(&mut other, 5_000), [[3; 5_000]]);
 }
 
 #[test]
 fn what_is_dropped_leaves_no_memory_behind() {
     let mut egress = queued(&[(0, FrameKind::Media, &[1; 100]), (0, FrameKind::Media, &[2; 100])]);
-    assert_eq!(egress.shed(0), 2);
-    assert_eq!(egress.buffer_bytes(), 0);
+    assert_eq!(egress.shed(0, &mut QueueMemory::default()), 2);
+    assert_eq!(egress.memory_bytes(), 0);
+    let mut egress = queued(&[(0, FrameKind::Media, &[1; 100])]);
+    egress.drop_media();
+    assert_eq!(egress.memory_bytes(), 0);
 }
 
 #[test]
 fn so_much_idle_memory_is_kept() {
     let mut memory = QueueMemory::default();
-    let mut take_back = |bytes: usize| {
-        memory.take_back(&mut Frames { bytes: Vec::with_capacity(bytes), ..Frames::default() });
-        memory.idle_bytes
-    };
-    assert_eq!(take_back(MOST_IDLE_QUEUE_BYTES + 1), 0, "of a queue that was very long");
-    let fit = MOST_IDLE_BYTES / MOST_IDLE_QUEUE_BYTES;
-    let kept: Vec<_> = (0..2 * fit).map(|_| take_back(MOST_IDLE_QUEUE_BYTES)).collect();
-    assert_eq!(kept.last(), Some(&MOST_IDLE_BYTES));
+    let bytes = vec![7; 3 * CHUNK_BYTES];
+    let mut queues: Vec<_> = (0..MOST_IDLE_CHUNKS).map(|_| Chunks::default()).collect();
+    queues.iter_mut().for_each(|queue| queue.write(&bytes, &mut memory));
+    queues.iter_mut().for_each(|queue| queue.take(bytes.len(), &mut memory, |_| {}));
+    assert_eq!((memory.chunks.len(), memory.lists.len()), (MOST_IDLE_CHUNKS, MOST_IDLE_LISTS));
+}
+
+// Of clients that read nothing: what they hold is what is counted, at most three chunks more than
+// waits, whatever came and went before.
+#[test]
+fn a_queue_has_memory_for_what_waits_and_little_more() {
+    let (mut egress, mut memory) = (Egress::default(), QueueMemory::default());
+    let limits = StreamLimits { queued_bytes: 40_000, ..ALL };
+    for round in 0..5_000_u64 {
+        let frame = [7; 1_204];
+        let parts = [&frame[..164 + 208 * (round as usize % 6)], &[], &[]];
+        egress.queue(round, FrameKind::Media, parts, limits, &mut memory).unwrap();
+        let most_heads = HEAD_BYTES * (egress.waiting_bytes() / 164 + 1);
+        let lists = 64 * size_of::<usize>();
+        let most = egress.waiting_bytes() + most_heads + lists + 2 * CHUNK_BYTES;
+        assert!(egress.memory_bytes() <= most, "{} for {most}", egress.memory_bytes());
+    }
+    assert!(egress.waiting_bytes() > 38_000);
 }
 
 #[derive(Debug, Clone)]
@@ -190,6 +219,28 @@ fn deeds() -> impl Strategy<Value = Vec<(u64, Deed)>> {
 }
 
 proptest! {
+    #[test]
+    fn chunks_are_a_queue_of_bytes(
+        deeds in prop::collection::vec((0..5_000_usize, 0..6_000_usize), 1..20),
+    ) {
+        let (mut chunks, mut memory) = (Chunks::default(), QueueMemory::default());
+        let (mut model, mut byte) = (VecDeque::new(), 0_u8);
+        for (written, taken) in deeds {
+            let bytes: Vec<u8> = (0..written).map(|at| byte.wrapping_add(at as u8)).collect();
+            byte = byte.wrapping_add(written as u8).wrapping_mul(31);
+            chunks.write(&bytes, &mut memory);
+            model.extend(bytes);
+            let first = (model.len() >= 8).then(|| std::array::from_fn::<u8, 8, _>(|at| model[at]));
+            assert_eq!(chunks.first::<8>(), first);
+            let taken = taken.min(model.len());
+            let mut out = Vec::new();
+            chunks.take(taken, &mut memory, |piece| out.extend_from_slice(piece));
+            assert_eq!(out, model.drain(..taken).collect::<Vec<_>>());
+            assert_eq!((chunks.len(), chunks.is_empty()), (model.len(), model.is_empty()));
+            assert_eq!(chunks.memory_bytes() == 0, model.is_empty());
+        }
+    }
+
     /// Each frame carries its kind, its number and its length.
     #[test]
     fn what_is_written_is_whole_frames_in_their_order(deeds in deeds(), last: bool) {
@@ -210,14 +261,10 @@ proptest! {
                     *number += u16::from(egress.queue(now_ms, kind, parts, LIMITS, &mut QueueMemory::default()).is_ok());
                 }
                 Deed::Write(most) => {
-                    if let Some(chunk) = egress.next(most, last) {
-                        let bytes = chunk.bytes.len();
-                        stream.extend_from_slice(chunk.bytes);
-                        egress.consume(bytes);
-                    }
+                    stream.extend(next(&mut egress, most, last).unwrap_or_default());
                 }
                 Deed::DropLate => {
-                    egress.drop_late(now_ms, LIMITS.delay_ms);
+                    drop_late(&mut egress, now_ms, LIMITS.delay_ms);
                 }
             }
         }
@@ -252,9 +299,9 @@ proptest! {
             egress.queue(0, kind, [&[*byte; 12], &[], &[]], LIMITS, &mut QueueMemory::default()).unwrap();
         }
         for bytes in &raw {
-            egress.queue_raw(bytes);
+            egress.queue_raw(bytes, &mut QueueMemory::default());
         }
-        assert_eq!(egress.drop_late(9_999, 0), 0);
+        assert_eq!(drop_late(&mut egress, 9_999, 0), 0);
         let of = |wanted: bool| frames.iter().filter(move |(it, _)| *it == wanted);
         let first: Vec<u8> = of(true).chain(of(false)).flat_map(|(_, it)| [*it; 12]).collect();
         assert_eq!(written(&mut egress, most).concat(), [first, raw.concat()].concat());

@@ -382,8 +382,8 @@ fn a_data_connection_passes_raw_bytes_both_ways() {
     call.says(&stream);
     call.says(b"\xFFlater");
     assert_eq!(call.seen, [&stream[..], b"\xFFlater"].concat());
-    call.connection.queue_data(&[5; 10_000]);
-    call.connection.finish();
+    call.connection.queue_data(&[5; 10_000], &mut QueueMemory::default());
+    call.connection.finish(0);
     let (written, _) = call.writes(0);
     call.client.takes(&written).unwrap();
     assert!(call.client.received == [5; 10_000] && call.client.has_ended);

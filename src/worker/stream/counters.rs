@@ -16,7 +16,7 @@ pub struct StreamCounters {
     pub open: u64,
     /// Of these, those that have shown no credentials that were good.
     pub strangers: u64,
-    /// Plaintext bytes that wait for clients to read.
+    /// Bytes of memory that hold what waits for clients to read.
     pub queued_bytes: u64,
     /// Connections taken.
     pub accepted: u64,

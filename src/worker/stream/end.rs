@@ -38,7 +38,7 @@ impl<D: Driver> Worker<D> {
             client.fin_waits = true;
             return;
         }
-        let Some(reason) = client.connection.finished() else {
+        let Some(reason) = client.connection.finished(now.mono_ms) else {
             return self.client_finished(now, stream);
         };
         if client.is_lingering {

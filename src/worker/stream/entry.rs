@@ -49,8 +49,8 @@ pub(in crate::worker) struct Client {
     pub(super) ends: Ends,
     pub(super) reading: Reading,
     pub(super) armed: Armed,
-    /// What it has of the bytes that wait in all queues.
-    pub(super) waiting_bytes: usize,
+    /// What it has of the memory of all queues.
+    pub(super) queue_bytes: usize,
 }
 
 /// A write to a client that is under way.
@@ -179,7 +179,7 @@ impl Client {
             ends: Ends::default(),
             reading: Reading::default(),
             armed: Armed::NO,
-            waiting_bytes: 0,
+            queue_bytes: 0,
         }
     }
 

@@ -13,8 +13,8 @@ use crate::{
     turn::{FiveTuple, Now},
 };
 
-/// Plaintext bytes that wait in all queues of a worker. Beyond that, those that have more than
-/// their share lose the oldest of their media.
+/// Memory of all queues of a worker. Beyond that, those that have more than their share lose the
+/// oldest of their media.
 const MOST_QUEUED_BYTES: u64 = 64 << 20;
 
 impl<D: Driver> Worker<D> {

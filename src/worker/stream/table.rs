@@ -297,7 +297,7 @@ impl StreamTable {
         *place = Some(Entry::Leaving { writing: client.writing.map(|it| it.size) });
         self.counters.open -= 1;
         self.counters.strangers -= u64::from(client.is_stranger);
-        self.counters.queued_bytes -= client.waiting_bytes as u64;
+        self.counters.queued_bytes -= client.queue_bytes as u64;
         if let Some(source) = client.source {
             self.sources.leave(now_ms, source, client.is_stranger);
         }
@@ -386,10 +386,10 @@ impl StreamTable {
             }
             _ => return,
         };
-        let waiting_bytes = client.connection.waiting_bytes();
-        self.counters.queued_bytes += waiting_bytes as u64;
-        self.counters.queued_bytes -= client.waiting_bytes as u64;
-        client.waiting_bytes = waiting_bytes;
+        let queue_bytes = client.connection.queue_memory_bytes();
+        self.counters.queued_bytes += queue_bytes as u64;
+        self.counters.queued_bytes -= client.queue_bytes as u64;
+        client.queue_bytes = queue_bytes;
         let may_write = client.writing.is_none() && !client.is_lingering;
         if may_write && !client.is_dirty && client.connection.has_output() {
             client.is_dirty = true;

@@ -1,4 +1,5 @@
-//! More clients over TCP that read nothing than a worker has large buffers, beside calls.
+//! More clients over TCP that read nothing than a worker has large buffers, beside calls: what they
+//! take from these, and how much memory from all.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +12,13 @@ use super::holds;
 use crate::client::{CHANNEL, Client, Peer};
 use crate::fairness::talk;
 use crate::link::Link;
+use crate::memory::resident_bytes;
 use crate::relay::{Relay, Setup};
 
 /// A worker has 1,024 large buffers.
 const STALLED: usize = 1_100;
+/// What they make resident: 64 MiB that wait and a third more, a large buffer each, and themselves.
+const GROWTH_MAX_BYTES: u64 = (86 + 18 + 8) << 20;
 /// Packets for each before the calls begin: for all of them more than the 64 MiB that may wait.
 const FILL: usize = 60;
 /// How many of one source.
@@ -36,6 +40,7 @@ fn comes_through(driver: &str) -> bool {
     let mut calls = calls(&relay, 5);
     std::thread::sleep(Duration::from_millis(200));
     let (before, peer) = (descriptors(&relay), Peer::new());
+    let resident_before = resident_bytes(relay.process.pid);
     let stalled: Vec<_> = (0..STALLED).map(|number| stalled(&relay, number, &peer)).collect();
     let flood = || stalled.iter().for_each(|(_, relayed)| peer.send(*relayed, &[7; 1_200]));
     (0..FILL).for_each(|_| flood());
@@ -54,9 +59,12 @@ fn comes_through(driver: &str) -> bool {
         over.store(true, Ordering::Relaxed);
         flooding.join().expect("no panic")
     });
+    let growth = resident_bytes(relay.process.pid).saturating_sub(resident_before);
     let lost = lost(&mut calls);
     let each = FILL + rounds;
     eprintln!("{driver}: beside {STALLED} that read none of {each} packets, lost {lost:?}");
+    eprintln!("{driver}: they took {} KiB", growth >> 10);
+    assert!(growth < GROWTH_MAX_BYTES, "{growth} bytes");
     drop(stalled);
     expect_descriptors(&relay, before, Duration::ZERO);
     lost == [0, 0]

@@ -16,7 +16,7 @@ pub(super) fn tell(text: &mut Text, moment: &Moment<'_>) {
     let help = "Of these, those that have shown no credentials that were good.";
     let head = ("uturn_streams_unauthenticated", MetricKind::Gauge, help);
     each(text, head, answered, |it| it.streams.strangers);
-    let help = "Plaintext bytes that wait for clients on TCP or TLS to read.";
+    let help = "Memory that holds what waits for clients on TCP or TLS to read.";
     let head = ("uturn_stream_queued_bytes", MetricKind::Gauge, help);
     each(text, head, answered, |it| it.streams.queued_bytes);
     queue_ages(text, known);

@@ -3,14 +3,15 @@
 //! those that do.
 
 use crate::io::StreamId;
-use crate::worker::stream::{entry::Entry, table::StreamTable};
+use crate::stream::LEAST_QUEUE_BYTES;
+use crate::worker::stream::table::StreamTable;
 
 /// Connections that are looked at for each one that queues.
 const MOST_LOOKS: usize = 64;
 
 impl StreamTable {
-    /// Drops media until no more than `most_bytes` wait in all queues: first of the connection that
-    /// has just queued, then of others in turn, and of none below its share.
+    /// Drops media until all queues have no more memory than `most_bytes`: first of the connection
+    /// that has just queued, then of others in turn, and of none below its share.
     pub(in crate::worker::stream) fn shed(&mut self, stream: StreamId, most_bytes: u64) {
         if self.counters.queued_bytes <= most_bytes {
             return;
@@ -28,15 +29,15 @@ impl StreamTable {
 
     fn shed_to_its_share(&mut self, stream: StreamId, most_bytes: u64) {
         let excess_bytes = self.counters.queued_bytes.saturating_sub(most_bytes) as usize;
+        // Nobody loses the little that takes one piece of memory.
         let share_bytes = (most_bytes / self.counters.open.max(1)) as usize;
-        let Some(Some(Entry::Client(client))) = self.entries.get_mut(stream.index()) else {
-            return;
-        };
-        if client.waiting_bytes <= share_bytes {
+        let share_bytes = share_bytes.max(LEAST_QUEUE_BYTES);
+        let Some((client, memory)) = self.client_with_memory(stream) else { return };
+        if client.queue_bytes <= share_bytes {
             return;
         }
-        let rest_bytes = client.waiting_bytes.saturating_sub(excess_bytes).max(share_bytes);
-        let dropped = client.connection.shed(rest_bytes);
+        let rest_bytes = client.queue_bytes.saturating_sub(excess_bytes).max(share_bytes);
+        let dropped = client.connection.shed(rest_bytes, memory);
         self.counters.dropped_full += u64::from(dropped);
         self.settle(stream);
     }
@@ -53,7 +54,7 @@ mod tests {
         worker::stream::entry::Client,
     };
 
-    const FRAME: [u8; 100] = [7; 100];
+    const FRAME: [u8; 1_000] = [7; 1_000];
 
     fn table(clients: u32) -> StreamTable {
         let mut table = StreamTable::new(Arc::default(), clients);
@@ -94,11 +95,10 @@ mod tests {
             queue(&mut table, index, 40);
         }
         queue(&mut table, 0, 5);
-        table.shed(StreamId::new(0), 8_000);
-        assert_eq!(waiting(&mut table, 0), 500);
-        assert!(table.counters.queued_bytes <= 8_000);
-        assert!((1..4).all(|index| waiting(&mut table, index) >= 2_000));
-        assert_eq!(table.counters.dropped_full, 45);
+        table.shed(StreamId::new(0), 80_000);
+        assert_eq!(waiting(&mut table, 0), 5_000);
+        assert!(table.counters.queued_bytes <= 80_000);
+        assert!((1..4).all(|index| waiting(&mut table, index) >= 16_000));
     }
 
     #[test]
@@ -106,7 +106,18 @@ mod tests {
         let mut table = table(2);
         queue(&mut table, 0, 50);
         queue(&mut table, 1, 70);
-        table.shed(StreamId::new(1), 11_000);
-        assert_eq!((waiting(&mut table, 0), waiting(&mut table, 1)), (5_000, 6_000));
+        table.shed(StreamId::new(1), 110_000);
+        assert_eq!(waiting(&mut table, 0), 50_000);
+        assert!((54_000..58_000).contains(&waiting(&mut table, 1)));
+        assert!(table.counters.queued_bytes <= 110_000);
+    }
+
+    // A share is no less than what one frame takes, however many connections there are.
+    #[test]
+    fn the_only_frame_of_a_connection_is_nobody_s_to_drop() {
+        let mut table = table(100);
+        (0..100).for_each(|index| queue(&mut table, index, 1));
+        table.shed(StreamId::new(0), 80_000);
+        assert_eq!(table.counters.dropped_full, 0);
     }
 }

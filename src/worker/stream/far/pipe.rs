@@ -59,8 +59,8 @@ impl<D: Driver> Worker<D> {
         let Some(far) = self.streams.far(stream).filter(|far| !far.is_parting) else { return };
         let purpose = far.purpose;
         let Some(id) = far.client else { return far.early.extend_from_slice(bytes) };
-        let Some(client) = self.streams.client(id) else { return };
-        let is_full = client.connection.queue_data(bytes).is_full;
+        let Some((client, memory)) = self.streams.client_with_memory(id) else { return };
+        let is_full = client.connection.queue_data(bytes, memory).is_full;
         let until_ms = self.charge(now, purpose, Way::ToClient, bytes.len());
         if is_full || until_ms.is_some() {
             self.pause(stream, until_ms);
@@ -171,6 +171,8 @@ impl<D: Driver> Worker<D> {
             far.wants_finish = true;
         }
         self.write_far(now, far);
+        // It is kept for less time from now on.
+        self.streams.settle(stream);
         self.end_finished(now, far);
     }
 
@@ -186,7 +188,7 @@ impl<D: Driver> Worker<D> {
 
     fn finish_client(&mut self, now: Now, stream: StreamId) {
         let Some(client) = self.streams.client(stream) else { return };
-        client.connection.finish();
+        client.connection.finish(now.mono_ms);
         self.streams.settle(stream);
         self.flush_stream(now, stream);
     }
