@@ -40,7 +40,7 @@ macro_rules! suite {
         ],
         life: [
             a_closed_socket_is_silent_and_its_port_free, many_sockets_close_at_once,
-            a_socket_closed_before_it_was_armed, the_table_is_bounded,
+            a_packet_does_not_wait_behind_sockets_that_end, a_socket_closed_before_it_was_armed, the_table_is_bounded,
             a_taken_port_is_refused, an_address_of_nobody_is_refused, many_sockets_open_at_once,
             another_thread_wakes_it, no_wake_is_lost, a_wait_ends_in_time,
             idle_costs_no_wake_up, leases_come_back,

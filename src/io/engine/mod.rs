@@ -78,6 +78,8 @@ pub struct Engine<K: Kernel> {
     to_open: Vec<(Key, SocketAddr)>,
     /// Closed and taken sockets whose receive is to be cancelled.
     to_cancel: Vec<Key>,
+    /// Receives that are cancelled and have not ended yet.
+    cancelling: usize,
     /// Closed, taken or refused sockets that only the kernel has and is to let go of.
     to_leave: Vec<Key>,
     /// Closed and taken sockets that have nothing under way any more.
@@ -130,6 +132,7 @@ impl<K: Kernel> Engine<K> {
             is_deaf: false,
             to_open: Vec::new(),
             to_cancel: Vec::with_capacity(sockets),
+            cancelling: 0,
             to_leave: Vec::new(),
             to_release: Vec::with_capacity(sockets),
             streams: StreamSet::new(settings.streams as usize),

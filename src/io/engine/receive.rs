@@ -13,7 +13,7 @@
 //! there is no end to it, keeps that one from waiting for a batch. A receive without a ring does
 //! not end.
 
-use std::io;
+use std::{io, mem};
 
 use super::{
     Collected, Engine,
@@ -77,6 +77,7 @@ impl<K: Kernel> Engine<K> {
         while let Some(key) = self.to_cancel.pop() {
             let Some(entry) = self.table.at(key) else { continue };
             if entry.armed {
+                self.cancelling += usize::from(!mem::replace(&mut entry.cancelled, true));
                 self.kernel.cancel(key, &self.table)?;
             } else {
                 self.release_if_idle(key);
@@ -113,6 +114,9 @@ impl<K: Kernel> Engine<K> {
     fn receive_ended(&mut self, key: Key, result: i32, more: bool) {
         let Some(entry) = self.table.at(key) else { return };
         entry.armed = more;
+        if !more && mem::take(&mut entry.cancelled) {
+            self.cancelling -= 1;
+        }
         if entry.is_ending() {
             return self.release_if_idle(key);
         }

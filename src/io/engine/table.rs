@@ -24,6 +24,8 @@ pub(in crate::io) struct Entry {
     pub(in crate::io) receive: Receive,
     /// A receive is with the kernel.
     pub(in crate::io) armed: bool,
+    /// That receive is cancelled and has not ended yet.
+    pub(in crate::io) cancelled: bool,
     /// The ring is letting go of the socket that only it has.
     pub(in crate::io) leaving: bool,
     /// The descriptor to hand out of a socket that only a ring had.
@@ -163,6 +165,7 @@ impl Entry {
             phase,
             receive,
             armed: false,
+            cancelled: false,
             leaving: false,
             installed: None,
             failures: 0,

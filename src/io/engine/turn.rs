@@ -70,7 +70,7 @@ impl<K: Kernel> Engine<K> {
     /// Waits, after a look for packets if there is to be one.
     ///
     /// Every send completes within the call that submits it, which must not count as something to
-    /// wake up for. Only trains are looked at right away, since the kernel may refuse one and its
+    /// wake up for. Cancelled receives end within it, too, if it asks for as much. Only trains are looked at right away, since the kernel may refuse one and its
     /// datagrams then leave one by one.
     pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
         let plan = WaitPlan::first(wait).within(self.streams.longest_sleep());
@@ -81,7 +81,7 @@ impl<K: Kernel> Engine<K> {
                 plan = self.unless_busy(plan);
             }
             let sends = self.kernel.outbox().in_flight();
-            self.enter(plan.beside(sends))?;
+            self.enter(plan.beside(sends).for_ends(sends, self.cancelling))?;
         }
         self.receive_on()
     }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::io::event::Wait;
 
+/// How long cancelled receives are waited for: they end at once.
+const ENDS_WITHIN: Duration = Duration::from_millis(1);
+
 /// For how many completions one call waits, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitPlan {
@@ -46,6 +49,19 @@ impl WaitPlan {
             _ => Self { completions: self.completions + completions as u32, ..self },
         }
     }
+
+    /// The same, but where receives are cancelled, a wait for their ends and no more, beside so
+    /// many sends.
+    ///
+    /// A ring works off 20 pieces of deferred work in a call that waits for fewer (kernel 6.12),
+    /// first in, first out. Of thousands of receives that end at once the rest stood before every
+    /// packet that came later: a call was 220 ms late beside 19,000 allocations that expired.
+    pub(in crate::io) fn for_ends(self, sends: usize, cancelled: usize) -> Self {
+        match cancelled {
+            0 => self,
+            _ => Self { completions: (sends + cancelled) as u32, limit: Some(ENDS_WITHIN) },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -56,6 +72,11 @@ mod tests {
     fn what_comes_at_once_is_not_waited_for_instead() {
         assert_eq!(WaitPlan::first(Wait::Forever).beside(5).completions, 6);
         assert_eq!(WaitPlan::NONE.beside(5), WaitPlan::NONE);
+        let ends = WaitPlan { completions: 7, limit: Some(ENDS_WITHIN) };
+        for plan in [WaitPlan::NONE, WaitPlan::FIRST] {
+            assert_eq!(plan.beside(5).for_ends(5, 2), ends);
+            assert_eq!(plan.beside(5).for_ends(5, 0), plan.beside(5));
+        }
     }
 
     #[test]
