@@ -184,6 +184,33 @@ fn relays_follow_the_machine_to_another_address_and_to_another_family() {
     }
 }
 
+// A bridge for containers has an address, too, which nobody outside can reach.
+#[test]
+fn relays_come_back_to_the_interface_of_the_default_route_when_it_does() {
+    in_own_network("a route that was away", || {
+        ip("link add br0 type bridge");
+        ip("link set br0 up");
+        ip("address add 10.7.0.1/24 dev br0");
+        let interface = || {
+            interface();
+            ip(&format!("address add {HERE}/24 dev eth0"));
+            ip("route add default via 5.5.5.254");
+        };
+        interface();
+        let relay = of_defaults().spawn();
+        wait_for(&relay, HERE);
+        assert_eq!(client(HERE).allocate().ip(), address(HERE));
+        ip("link delete eth0");
+        relay.process.wait_until_it_logs("relays are opened here", 1);
+        interface();
+        // The kernel's word of an address may be older than its route.
+        ip(&format!("address add {LATER}/32 dev lo"));
+        relay.process.wait_until_it_logs("relays are opened here", 2);
+        wait_for(&relay, HERE);
+        assert_eq!(client(HERE).allocate().ip(), address(HERE));
+    });
+}
+
 fn v6_allocation() -> Builder {
     allocate().attribute(attribute::REQUESTED_ADDRESS_FAMILY, V6)
 }

@@ -163,7 +163,10 @@ impl Asked {
             match named.peek() {
                 Some(_) => relays.extend(named),
                 None => {
+                    let best = routed_relay(machine, family, &here);
                     let kept = in_use.kept_relay(machine, family);
+                    // One that stood in while the default route was away makes room again.
+                    let kept = kept.filter(|ip| best.is_none() || machine.routed.contains(ip));
                     relays.extend(kept.or_else(|| derived_relay(machine, family, &here)));
                 }
             }
@@ -374,8 +377,14 @@ fn derived_relay(machine: &Machine, family: Family, listen: &[SocketAddr]) -> Op
     }
     let (passing, lasting): (Vec<IpAddr>, Vec<IpAddr>) =
         heard.iter().filter(|ip| !ip.is_loopback()).partition(|ip| machine.deprecated.contains(ip));
-    let heard_and_routed = routed.filter(|ip| heard.contains(ip));
+    let heard_and_routed = routed_relay(machine, family, listen);
     heard_and_routed.or(lasting.first().copied()).or(routed).or(passing.first().copied())
+}
+
+/// The first address of the default route's interface that is listened on.
+fn routed_relay(machine: &Machine, family: Family, listen: &[SocketAddr]) -> Option<IpAddr> {
+    let mut of_family = machine.routed.iter().filter(|ip| Family::of(**ip) == family);
+    of_family.find(|ip| listen.iter().any(|at| at.ip() == **ip)).copied()
 }
 
 fn loopback(family: Family) -> IpAddr {

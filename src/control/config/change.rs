@@ -3,8 +3,6 @@
 
 use std::collections::HashSet;
 
-use ipnet::IpNet;
-
 use super::addresses::{Addresses, Asked};
 use super::derived;
 use super::schema::{FIELDS, When};
@@ -71,11 +69,11 @@ impl Config {
 
     /// Takes over other addresses. A limit of allocations that was as high as the relay ports goes
     /// with them.
-    pub(in crate::control) fn take(&mut self, addresses: Addresses, local: Vec<IpNet>) {
+    pub(in crate::control) fn take(&mut self, addresses: Addresses) {
         let is_all = self.values.total_quota == self.most_allocations();
         let Addresses { listen, listen_tls, relays, missing } = addresses;
         (self.listen, self.listen_tls) = (listen, listen_tls);
-        (self.relays, self.missing, self.local) = (relays, missing, local);
+        (self.relays, self.missing) = (relays, missing);
         if is_all {
             self.values.total_quota = self.most_allocations();
         }
@@ -142,7 +140,7 @@ mod tests {
         assert_eq!(change.applied, ["tls-certificate", "tls-key", "listen-tls"]);
         assert_eq!(change.restart, [""; 0]);
         let machine = crate::control::config::Machine::with(&["10.0.0.5"]);
-        held.take(held.addresses_on(&machine).unwrap(), Vec::new());
+        held.take(held.addresses_on(&machine).unwrap());
         assert_eq!(held.listen_tls, ["10.0.0.5:5349".parse().unwrap()]);
     }
 

@@ -3,6 +3,7 @@
 //! Asked once, before anything is resolved, and a plain value from then on: settling is a pure
 //! function of what was written and of this.
 
+use std::cmp::Reverse;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -32,7 +33,8 @@ pub struct Machine {
     /// Every address of every interface, in whatever state, and the networks that are routed to
     /// this machine; sorted, each once, and empty only if the kernel could not be asked.
     pub local: Vec<IpNet>,
-    /// Source address of the default route of each family that has one; two at most.
+    /// Of each family with a default route the route's source address, if it stays, and then the
+    /// other addresses of the route's interface that do.
     pub routed: Vec<IpAddr>,
     /// Cores that this process may run on; never empty.
     pub cores: Vec<usize>,
@@ -138,26 +140,25 @@ fn is_link_local_v6(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
-/// Source addresses of the default routes. The kernel may prefer a temporary one, or one that is
-/// about to go: then the interface's other addresses are looked through.
+/// Where the default routes leave from. The kernel may prefer a temporary address, or one that is
+/// about to go: then the interface's others come first.
 fn routed(all: &[InterfaceAddress]) -> Vec<IpAddr> {
     let sources = [FAR_V4, FAR_V6].into_iter().filter_map(source_towards);
-    sources.filter(|ip| !ip.is_loopback()).filter_map(|ip| lasting_for(ip, all)).collect()
+    sources.filter(|ip| !ip.is_loopback()).flat_map(|ip| lasting_like(ip, all)).collect()
 }
 
-/// The address itself if relays may be on it, or else the one most like it of those on its
-/// interface.
-fn lasting_for(source: IpAddr, all: &[InterfaceAddress]) -> Option<IpAddr> {
+/// Addresses that relays may be on and that share an interface with this one, the most like it
+/// first: itself, if they may be on it.
+fn lasting_like(source: IpAddr, all: &[InterfaceAddress]) -> Vec<IpAddr> {
     // One that no interface has is routed here as a whole network is, and lasts.
     let Some(address) = all.iter().find(|address| address.ip == source) else {
-        return Some(source);
+        return vec![source];
     };
-    if may_relay(address) {
-        return Some(source);
-    }
     let beside = all.iter().filter(|other| other.interface == address.interface);
     let fit = beside.filter(|it| it.ip.is_ipv4() == source.is_ipv4() && may_relay(it));
-    fit.map(|it| it.ip).max_by_key(|ip| bits_in_common(*ip, source))
+    let mut fit: Vec<IpAddr> = fit.map(|it| it.ip).filter(|ip| !ip.is_loopback()).collect();
+    fit.sort_by_key(|ip| Reverse(bits_in_common(*ip, source)));
+    fit
 }
 
 /// Length of the longest prefix that holds both.
@@ -218,7 +219,7 @@ mod tests {
 
     use netlink_packet_route::address::AddressFlags;
 
-    use super::{InterfaceAddress, Machine, lasting_for};
+    use super::{InterfaceAddress, Machine, lasting_like};
 
     #[test]
     fn this_machine_has_a_loopback_address_and_a_core() {
@@ -247,11 +248,18 @@ mod tests {
         ];
         let temporary = InterfaceAddress::fixed("2001:db8:1::8:8", 2, AddressFlags::Secondary);
         let all = [&others[..], &[temporary]].concat();
-        assert_eq!(lasting_for(temporary.ip, &all), Some(stays.ip));
-        assert_eq!(lasting_for(stays.ip, &all), Some(stays.ip));
-        assert_eq!(lasting_for(temporary.ip, &[temporary]), None);
-        let anycast = "192.0.2.200".parse().unwrap();
-        assert_eq!(lasting_for(anycast, &all), Some(anycast), "routed here, on no interface");
+        let fit = |source: &str, all: &[InterfaceAddress]| -> Vec<String> {
+            lasting_like(source.parse().unwrap(), all).iter().map(IpAddr::to_string).collect()
+        };
+        let both = ["2001:db8:1::1", "2001:db8:2::2"];
+        assert_eq!(fit("2001:db8:1::8:8", &all), both, "the most like it first");
+        assert_eq!(fit("2001:db8:1::1", &all), both);
+        assert_eq!(fit("192.0.2.1", &all), ["192.0.2.1"]);
+        assert!(fit("2001:db8:1::8:8", &[temporary]).is_empty());
+        assert_eq!(fit("192.0.2.200", &all), ["192.0.2.200"], "routed here, on no interface");
+        let second = InterfaceAddress::fixed("192.0.2.9", 2, AddressFlags::Permanent);
+        let all = [&[second], &all[..]].concat();
+        assert_eq!(fit("192.0.2.1", &all), ["192.0.2.1", "192.0.2.9"]);
     }
 
     #[test]

@@ -12,7 +12,6 @@ use crossbeam_channel::Receiver;
 use tokio::sync::mpsc;
 
 use super::answers::gather;
-use super::change::follow::Problem;
 use super::change::reload::{Looked, Reread};
 use super::change::renewal::Renewed;
 use crate::control::config::Change;
@@ -32,8 +31,8 @@ pub(in crate::control) enum BackgroundOutcome {
     Reread(Result<Box<Reread>, String>),
     /// The certificates were read again.
     Renewed(Box<Renewed>),
-    /// The machine's addresses were looked at, or it could not be done.
-    Looked(Result<Box<Looked>, Problem>),
+    /// The machine's addresses were looked at, or the kernel does not say what they are.
+    Looked(io::Result<Box<Looked>>),
     /// So many workers have the other rules, in time; and why they were given them.
     Ruled(RulesCause, usize),
 }

@@ -143,12 +143,3 @@ impl Followed {
         u16::try_from(place).ok().map(ListenerId)
     }
 }
-
-/// Why nothing is known of the machine's addresses.
-#[derive(Debug)]
-pub(in crate::control) enum Problem {
-    /// The kernel does not say.
-    Unread(String),
-    /// What was asked for cannot be served on this machine.
-    Unfit(String),
-}

@@ -6,7 +6,7 @@ use std::time::Instant;
 use ipnet::IpNet;
 use tracing::{error, info, warn};
 
-use super::follow::{FollowedListener, Look, Problem, SAY_EVERY};
+use super::follow::{FollowedListener, Look, SAY_EVERY};
 use super::reload::Looked;
 use crate::control::config::Machine;
 use crate::control::server::background::{BackgroundOutcome, RulesCause};
@@ -24,27 +24,22 @@ impl<W: WorkerControl> Supervisor<W> {
         self.followed.look = Look::UnderWay;
         let reload = self.reload.clone();
         let work = move || {
-            let machine = Machine::look().map_err(|error| Problem::Unread(error.to_string()));
-            let looked = machine.and_then(|machine| reload.look(machine).map_err(Problem::Unfit));
-            BackgroundOutcome::Looked(looked.map(Box::new))
+            let machine = Machine::look();
+            BackgroundOutcome::Looked(machine.map(|machine| Box::new(reload.look(machine))))
         };
         if let Err(error) = self.background.run("addresses", work) {
-            self.on_looked(Err(Problem::Unread(error.to_string())));
+            self.on_looked(Err(error));
         }
     }
 
     /// Closes what is new among the machine's addresses to clients, and serves what was asked for
     /// and is there now. Changes nothing when the addresses cannot be had.
-    pub(in crate::control) fn on_looked(&mut self, looked: Result<Box<Looked>, Problem>) {
+    pub(in crate::control) fn on_looked(&mut self, looked: io::Result<Box<Looked>>) {
         let is_stale = std::mem::replace(&mut self.followed.look, Look::None) == Look::Stale;
         match looked {
             Ok(looked) => self.follow(&looked),
-            Err(Problem::Unread(error)) => {
-                warn!(error, "the machine's addresses cannot be read: the last ones known hold");
-                self.followed.try_again(&self.reload.config().listeners());
-            }
-            Err(Problem::Unfit(problem)) => {
-                error!("the addresses stay as they were: {problem}");
+            Err(error) => {
+                warn!(%error, "the machine's addresses cannot be read: the last ones known hold");
                 self.followed.try_again(&self.reload.config().listeners());
             }
         }
@@ -59,6 +54,9 @@ impl<W: WorkerControl> Supervisor<W> {
         if !self.reload.follow(looked) {
             // The configuration was read again meanwhile.
             return self.look();
+        }
+        if let Some(problem) = &looked.unfit {
+            error!("what is listened on and relayed on stays as it was: {problem}");
         }
         if let Some(rules) = &looked.settings {
             let now = &self.reload.config().local;

@@ -55,6 +55,8 @@ pub(in crate::control) struct Looked {
     /// Other rules, if those that hold would let a client through to some of the machine, or keep
     /// it from what is no longer here.
     pub(in crate::control) settings: Option<Arc<Settings>>,
+    /// Why the server stays where it was: what was asked for cannot be served on this machine.
+    pub(in crate::control) unfit: Option<String>,
 }
 
 /// A reload under way.
@@ -119,21 +121,20 @@ impl Reload {
         is_current
     }
 
-    /// Finds out what holds on a machine.
-    ///
-    /// # Errors
-    /// What was asked for cannot be served on such a machine.
-    pub(in crate::control) fn look(&self, machine: Machine) -> Result<Looked, String> {
-        let addresses = self.holds.addresses_on(&machine)?;
+    /// Finds out what holds on a machine. Its own addresses are closed to clients whether or not
+    /// what was asked for can be served there.
+    pub(in crate::control) fn look(&self, machine: Machine) -> Looked {
         let mut holds = (*self.holds).clone();
         let alternates = self.holds.find_alternates(&machine);
         alternates.problems.iter().for_each(|problem| warn!("alternate-server: {problem}"));
         holds.alternates = alternates.servers;
-        holds.take(addresses, machine.local);
+        let addresses = self.holds.addresses_on(&machine);
+        holds.local = machine.local;
+        let unfit = addresses.map(|addresses| holds.take(addresses)).err();
         let rules = |config: &Config| (policy(config), config.own_sockets());
         let differs = rules(&holds) != rules(&self.holds);
         let settings = differs.then(|| Arc::new(settings(&holds, self.nonces.clone())));
-        Ok(Looked { base: Arc::clone(&self.holds), holds: Arc::new(holds), settings })
+        Looked { base: Arc::clone(&self.holds), holds: Arc::new(holds), settings, unfit }
     }
 
     /// Makes what was found out hold; false where something else has come to hold meanwhile.
@@ -229,7 +230,7 @@ mod tests {
         fs::remove_file(path).unwrap();
         let mut follow = |local: &[&str]| {
             let local = local.iter().map(|net| net.parse().unwrap()).collect();
-            let looked = reload.look(Machine { local, ..machine() }).unwrap();
+            let looked = reload.look(Machine { local, ..machine() });
             assert!(reload.follow(&looked));
             looked.settings.map(|rules| rules.policy.judge("8.8.8.8".parse().unwrap()))
         };
@@ -237,6 +238,20 @@ mod tests {
         assert_eq!(follow(&["127.0.0.0/8", "8.8.8.8/32", "172.17.0.1/32", "fe80::1/128"]), None);
         assert_eq!(follow(&["127.0.0.0/8"]), Some(Judgement::Allowed));
         assert_eq!(follow(&["127.0.0.0/8"]), None);
+    }
+
+    #[test]
+    fn an_address_is_closed_to_clients_on_a_machine_with_too_many_to_listen_on() {
+        let (mut reload, path) = reload("many", "listen = ['0.0.0.0']\nrelay-ip = ['127.0.0.1']");
+        fs::remove_file(path).unwrap();
+        let many: Vec<String> = (1..=255).map(|host| format!("8.8.8.{host}")).collect();
+        let names: Vec<&str> = many.iter().map(String::as_str).chain(["8.8.9.9"]).collect();
+        let looked = reload.look(Machine::with(&[&["127.0.0.1"], &names[..]].concat()));
+        assert!(looked.unfit.as_ref().unwrap().contains("257 addresses"), "{:?}", looked.unfit);
+        assert_eq!(looked.holds.listen, reload.config().listen, "it goes on where it was");
+        assert!(reload.follow(&looked));
+        let policy = looked.settings.unwrap().policy.clone();
+        assert!(names.iter().all(|ip| policy.judge(ip.parse().unwrap()) != Judgement::Allowed));
     }
 
     #[test]
@@ -251,7 +266,7 @@ mod tests {
         let (mut reload, path) = reload("meanwhile", &format!("{HEAD}user = ['a:b']\n"));
         let reread = reload.read().unwrap();
         let local = vec!["127.0.0.0/8".parse().unwrap(), "8.8.8.8/32".parse().unwrap()];
-        let looked = reload.look(Machine { local, ..machine() }).unwrap();
+        let looked = reload.look(Machine { local, ..machine() });
         assert!(reload.follow(&looked));
         assert!(!reload.adopt(&reread));
         assert_eq!(reload.config().local.len(), 2, "the addresses are not forgotten");
