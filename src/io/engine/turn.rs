@@ -70,8 +70,9 @@ impl<K: Kernel> Engine<K> {
     /// Waits, after a look for packets if there is to be one.
     ///
     /// Every send completes within the call that submits it, which must not count as something to
-    /// wake up for. Cancelled receives end within it, too, if it asks for as much. Only trains are looked at right away, since the kernel may refuse one and its
-    /// datagrams then leave one by one.
+    /// wake up for. Cancelled receives end within it, too, if it asks for as much. Only trains are
+    /// looked at right away, since the kernel may refuse one and its datagrams then leave one by
+    /// one.
     pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
         let plan = WaitPlan::first(wait).within(self.streams.longest_sleep());
         let mut plan = self.unless_busy(plan);
