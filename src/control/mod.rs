@@ -15,6 +15,7 @@
 //! usage/     records of allocations, one JSON line each
 //! escape.rs  characters that others chose, made fit to be shown
 //! numbers.rs counts and seconds, for people
+//! terminal.rs whether what is shown may be coloured
 //! ```
 
 mod admin;
@@ -28,6 +29,7 @@ mod metrics;
 mod network;
 mod numbers;
 mod server;
+mod terminal;
 mod tls;
 mod usage;
 

@@ -1,6 +1,8 @@
-//! Numbers of people: how many of something there are, and how many seconds somebody wants.
+//! Numbers of people: how many of something there are, the time of day, and how many seconds
+//! somebody wants.
 
 use std::ops::RangeInclusive;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How many there are of something: "1 hint", "2 hints".
 pub(in crate::control) fn counted(number: impl TryInto<u64>, what: &str) -> String {
@@ -8,6 +10,11 @@ pub(in crate::control) fn counted(number: impl TryInto<u64>, what: &str) -> Stri
         1 => format!("1 {what}"),
         number => format!("{number} {what}s"),
     }
+}
+
+/// The time of day: seconds since the Unix epoch.
+pub(in crate::control) fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Reads a whole number of seconds within bounds, as an argument of a command.

@@ -45,5 +45,6 @@ pub use hang_up::HangUp;
 pub use intake::{Arrival, Intake, Span};
 pub use limits::StreamLimits;
 pub use tls::{
-    ClientFault, ClientSession, Handshake, Pair, TlsContext, TlsError, TlsFault, server_verifier,
+    ClientFault, ClientSession, Distrust, Handshake, Pair, TlsContext, TlsError, TlsFault,
+    server_verifier,
 };

@@ -12,10 +12,22 @@ use crate::relay::{LOOPBACK4, PASSWORD, Relay, Setup, USER, command};
 
 const SECRET: &str = "a-secret-of-some-length";
 
+/// As long as an answer may take on a machine that is busy.
+const PATIENCE_S: &str = "10";
+
 fn check(server: SocketAddr, arguments: &[&str]) -> Output {
+    run(server, PATIENCE_S, arguments)
+}
+
+/// Where nobody answers, and nobody is waited for.
+fn check_in_vain(server: SocketAddr, arguments: &[&str]) -> Output {
+    run(server, "1", arguments)
+}
+
+fn run(server: SocketAddr, patience_s: &str, arguments: &[&str]) -> Output {
     let mut command = command();
-    command.args(["check", "--timeout", "1", "--server", &server.to_string()]).args(arguments);
-    command.output().expect("it runs")
+    command.args(["check", "--timeout", patience_s, "--server", &server.to_string()]);
+    command.args(arguments).output().expect("it runs")
 }
 
 fn as_user(relay: &Relay, user: &str, arguments: &[&str]) -> Output {
@@ -75,11 +87,11 @@ fn each_fault_is_named_with_its_remedy() {
     let closed = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let address = closed.local_addr().expect("it is bound");
     let user = format!("{USER}:{PASSWORD}");
-    let output = check(address, &["--user", &user]);
+    let output = check_in_vain(address, &["--user", &user]);
     assert_fails(&output, &["nobody answers there over UDP (no answer)", "firewall", "tcp and"]);
     drop(closed);
     assert_fails(
-        &check(address, &["--user", &user]),
+        &check_in_vain(address, &["--user", &user]),
         &["nobody answers there over UDP (nobody listens there)", "start the server"],
     );
     let mut holder = crate::client::Client::new(relay.v4());
@@ -164,7 +176,7 @@ fn an_authoritys_certificate_is_taken_where_it_is_itself_trusted() {
     let arguments = ["--user", &user, "--transport", "tls", "--ca", &server.certificate];
     let output = check(server.tls, &arguments);
     assert!(output.status.success(), "{}", text(&output));
-    assert_fails(&check(server.tls, &arguments[..4]), &["an authority's own", "--ca"]);
+    assert_fails(&check(server.tls, &arguments[..4]), &["self-signed", "--ca"]);
 }
 
 #[test]
@@ -173,7 +185,7 @@ fn a_url_says_the_transport_and_the_servers_file_says_all_of_them() {
     let user = format!("{USER}:{PASSWORD}");
     let run = |arguments: &[&str]| {
         let mut command = command();
-        command.args(["check", "--timeout", "1", "--user", &user]).args(arguments);
+        command.args(["check", "--timeout", PATIENCE_S, "--user", &user]).args(arguments);
         command.output().expect("it runs")
     };
     let tls = format!("turns:{}?transport=tcp", server.tls);
@@ -211,7 +223,11 @@ fn each_fault_of_a_connection_is_named_with_its_remedy() {
     for (address, arguments, words) in [
         (closed, &["--transport", "tcp"][..], &["TCP: nobody listens there", "start the server"]),
         (closed, &["--transport", "tls"], &["TCP: nobody listens there", "tls-certificate"]),
-        (server.tls, &["--transport", "tls"], &["nobody trusted signed the certificate", "--ca"]),
+        (
+            server.tls,
+            &["--transport", "tls"],
+            &["no trusted authority signed the certificate", "fullchain.pem"],
+        ),
         (server.tls, &["--transport", "tcp"], &["Binding: ", "TLS alone"]),
         (
             plain.v4(),
@@ -219,7 +235,8 @@ fn each_fault_of_a_connection_is_named_with_its_remedy() {
             &["TLS with 127.0.0.1", "tls-certificate"],
         ),
     ] {
-        let output = check(address, &[&["--user", &user], arguments].concat());
+        let tried = if address == closed { check_in_vain } else { check };
+        let output = tried(address, &[&["--user", &user], arguments].concat());
         assert_fails(&output, words);
     }
     let wrong = format!("{USER}:wrong");
@@ -244,6 +261,27 @@ fn a_machine_that_proxy_from_covers_is_told_so() {
     let output = command.output().expect("it runs");
     assert_fails(&output, &["over tcp", "binding failed", "proxy-from = \"127.0.0.0/8\" covers"]);
     assert!(text(&output).contains("everything works"), "over UDP: {}", text(&output));
+}
+
+// A monitor reads standard output and the status: a name that is lost is a fault, and no misuse.
+#[test]
+fn a_name_without_an_address_is_a_fault_of_the_server() {
+    // No name server is asked for a label of 64 letters.
+    let host = format!("{}.example", "x".repeat(64));
+    let run = |arguments: &[&str]| {
+        let mut command = command();
+        command.args(["check", "--server", &host, "--user", "a:b"]);
+        command.args(arguments).output().expect("it runs")
+    };
+    assert_fails(&run(&[]), &[&format!("{host}:3478 over udp"), "name ", "resolve names"]);
+    let output = run(&["--transport", "all", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        (&report["works"], &report["transports"][2]["transport"]),
+        (&false.into(), &"tls".into())
+    );
+    assert_eq!(report["transports"][1]["steps"][0]["ok"], false, "{report}");
 }
 
 #[test]

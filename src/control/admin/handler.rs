@@ -10,7 +10,7 @@ use super::protocol::{
     SessionDetail, SessionRow, Status, seconds,
 };
 use crate::control::config::{Config, Origin};
-use crate::control::log::recent::RecentRefusals;
+use crate::control::log::refused::recent::RecentRefusals;
 use crate::control::log::totals::{Totals, held};
 use crate::control::metrics::Node;
 use crate::turn::{self, SessionId, WorkerIndex};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::control::config::Change;
-use crate::control::log::recent::{RefusalRow, Refused};
+use crate::control::log::refused::recent::{RefusalRow, Refused};
 use crate::control::tls::certificate::{CertificateFacts, second};
 use crate::{io, turn};
 

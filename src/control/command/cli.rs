@@ -239,7 +239,8 @@ fn bad_value(error: &clap::Error) -> String {
 
 /// Keeps what clap says is wrong and its tip, drops the usage and the pointer to `--help`.
 fn in_one_line(rendered: &str) -> String {
-    let lines = rendered.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let is_more = |line: &str| line.starts_with("Usage:") || line.starts_with("For more");
+    let lines = rendered.lines().map(str::trim).take_while(|line| !is_more(line));
     let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     let said = lines.join("; ").replace(":; ", ": ");
     format!("command line: {}", said.trim_start_matches("error: "))

@@ -2,11 +2,10 @@
 //!
 //! The rule itself is [`wire::time_limited_password`], here it is only given a time and a form.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use serde::Serialize;
 
 use crate::control::config::Secret;
+use crate::control::numbers::now_s;
 use crate::wire;
 
 /// How long a credential is valid when nothing is said, in seconds: a day.
@@ -48,8 +47,4 @@ struct IceServer<'a> {
     urls: &'a [String],
     username: &'a str,
     credential: &'a str,
-}
-
-pub(super) fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }

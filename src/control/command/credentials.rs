@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::account::SecretArgs;
-use super::credential::{Credential, DEFAULT_TTL_S, DEFAULT_USER, now_s};
+use super::credential::{Credential, DEFAULT_TTL_S, DEFAULT_USER};
 use super::ice;
-use crate::control::numbers::seconds;
+use crate::control::numbers::{now_s, seconds};
 
 /// Ten years; beyond this a credential is no longer time-limited.
 const MAX_TTL_S: u32 = 315_360_000;
@@ -33,7 +33,7 @@ pub struct CredentialsArgs {
     user: String,
     /// How long the credential is valid
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TTL_S)]
-    #[arg(value_parser = seconds(1..=MAX_TTL_S))]
+    #[arg(value_parser = seconds(1..=MAX_TTL_S), allow_negative_numbers = true)]
     ttl: u32,
     /// Name or address, and port if it is not that of --config or 3478, that clients reach the
     /// server at [default: the address that it gives its clients]

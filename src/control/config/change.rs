@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::addresses::{Addresses, Asked};
 use super::derived;
-use super::schema::{FIELDS, When};
+use super::schema::{FIELDS, TLS_CERTIFICATE, TLS_KEY, When};
 use super::settled::Config;
 
 /// Realms that are kept for live allocations: each costs a key for each user.
@@ -21,6 +21,15 @@ pub struct Change {
     /// Why the certificates stay as they were, although they were to be read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<String>,
+}
+
+impl Change {
+    /// Notes that the certificates stay as they were, and why: what names others does not hold.
+    pub(in crate::control) fn refuse_certificates(&mut self, problem: String) {
+        let names = [TLS_CERTIFICATE.name, TLS_KEY.name];
+        self.applied.retain(|key| !names.contains(&key.as_str()));
+        self.certificates = Some(problem);
+    }
 }
 
 impl Config {

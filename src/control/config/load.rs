@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::addresses::machine::Machine;
 use super::file::exposure::{self, Content};
 use super::file::source::{ConfigError, ConfigText, Remedy};
-use super::machine::Machine;
 use super::schema::{Options, SECRET};
 use super::settle::Settling;
 use super::settled::Config;

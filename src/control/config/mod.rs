@@ -11,22 +11,18 @@
 //!
 //! ```text
 //! schema/    the keys             value/     what their values are made of
-//! file/      what is read         addresses, machine   what the addresses asked for come to
+//! file/      what is read         addresses/ what the addresses asked for come to, here
 //! settle     options to Config    load       finds and reads them, and settles
 //! settled    Config itself        derived    keys that are more than their value
 //! change     from one Config to the next     render/   what people read
 //! ```
 
 mod addresses;
-mod alternates;
 mod change;
 mod derived;
 pub(super) mod environment;
-mod families;
 mod file;
-mod listeners;
 mod load;
-mod machine;
 mod render;
 pub mod schema;
 mod settle;
@@ -35,16 +31,16 @@ mod settled;
 mod tests;
 mod value;
 
+pub(super) use addresses::families::ServedFamilies;
+pub use addresses::machine::Machine;
 pub use addresses::{Addresses, Asked};
 pub use change::Change;
-pub(super) use families::ServedFamilies;
 pub use file::exposure::Exposure;
 pub(super) use file::source::variable_name;
 pub use file::source::{ConfigError, Remedy};
 pub(super) use file::text::read_bytes;
 pub use file::users::UsersFile;
 pub use load::Origin;
-pub use machine::Machine;
 pub use render::example::example_file;
 pub use render::table::options_table;
 pub use schema::{Options, Values};
@@ -58,4 +54,5 @@ pub(crate) use value::credential::Realm;
 pub use value::credential::{Proof, Secret, User, UserKey};
 pub(super) use value::path::{ControlPath, FilePath};
 pub(crate) use value::server::ServerAddress;
+pub(super) use value::server::look_up;
 pub(super) use value::web::{HostPattern, WebAddress};

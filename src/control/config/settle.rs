@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::addresses::alternates;
+use super::addresses::machine::Machine;
 use super::addresses::{self, Addresses, Unfit};
-use super::alternates;
 use super::file::source::{ConfigError, ConfigText, WrittenAt};
 use super::file::users::{Fault, UsersFile};
-use super::machine::Machine;
 use super::schema::{self, Key, Options, Values};
 use super::settled::{Config, WorkerPlace};
 use super::value::address::MetricsAddress;

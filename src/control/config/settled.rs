@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::addresses::alternates::{self, FoundAlternates};
+use super::addresses::machine::Machine;
 use super::addresses::{Addresses, Asked, Unfit};
-use super::alternates::{self, FoundAlternates};
 use super::file::exposure::Exposure;
 use super::file::users::UsersFile;
-use super::machine::Machine;
 use super::schema::{self, Values};
 use super::value::address::is_private;
 use super::value::credential::User;

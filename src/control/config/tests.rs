@@ -2,6 +2,7 @@
 
 mod faults;
 mod idle;
+mod public;
 mod relays;
 
 use std::net::{IpAddr, SocketAddr};
@@ -9,8 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 use clap::{CommandFactory, Parser};
 use proptest::prelude::*;
 
+use super::addresses::machine::Asks;
 use super::file::source::ConfigText;
-use super::machine::Asks;
 use super::schema::{KEYS, Key, Options};
 use super::settle::Settling;
 use super::{Config, ConfigError, Machine, Remedy, Secret};
@@ -331,47 +332,6 @@ fn the_relay_addresses_come_from_the_default_route_among_those_listened_on() {
     assert_eq!(binds(&from_flags(&[])), [ip("10.0.0.6"), ip("2001:db8::5")]);
     let one = from_flags(&["--listen=10.0.0.5:3478"]);
     assert_eq!(binds(&one), [ip("10.0.0.5"), ip("2001:db8::5")]);
-}
-
-#[test]
-fn a_stun_server_says_what_private_relay_addresses_are_called() {
-    let on = |asks, words: &[&str], in_use: Option<&Config>| {
-        let machine = Machine { asks, ..machine() };
-        let source = ConfigText::default();
-        let settled = Settling { source: &source, machine: &machine }.settle(&flags(words));
-        match in_use {
-            Some(config) => config.addresses_on(&machine).map(|addresses| addresses.relays),
-            None => settled.map(|it| it.relays).map_err(|it| format!("{:?} {it}", it.remedy)),
-        }
-    };
-    let told = |relays: Result<Vec<RelayAddress>, String>| -> Vec<String> {
-        relays.unwrap().iter().map(|relay| relay.advertised.to_string()).collect()
-    };
-    let words = ["--external-ip=stun:stun.example.org", "--external-ip=198.51.100.1/10.0.0.5"];
-    let both = [&words[..], &["--relay-ip=10.0.0.5", "--relay-ip=10.0.0.6"]].concat();
-    let seen: Asks = |server, local| {
-        assert_eq!(
-            (server.to_string().as_str(), local),
-            ("stun:stun.example.org:3478", ip(OWN[1]))
-        );
-        Ok(Some(ip("198.51.100.2")))
-    };
-    assert_eq!(told(on(seen, &both, None)), ["198.51.100.1", "198.51.100.2"]);
-    let public = ["--relay-ip=2001:db8::5", words[0]];
-    assert_eq!(told(on(seen, &public, None)), ["2001:db8::5"], "nobody is asked");
-    assert_eq!(told(on(|_, _| Ok(None), &both, None))[1], "10.0.0.6");
-    let silent: Asks = |_, _| Err("it does not answer".to_owned());
-    let error = on(silent, &both, None).unwrap_err();
-    let words = "Time command line: external-ip: stun:stun.example.org:3478: it does not answer";
-    assert_eq!(error, words);
-    let machine = Machine { asks: seen, ..machine() };
-    let source = ConfigText::default();
-    let config = Settling { source: &source, machine: &machine }.settle(&flags(&both)).unwrap();
-    assert_eq!(told(on(silent, &both, Some(&config))), ["198.51.100.1", "198.51.100.2"]);
-    let moved: Asks = |_, _| Ok(Some(ip("198.51.100.3")));
-    assert_eq!(told(on(moved, &both, Some(&config))), ["198.51.100.1", "198.51.100.3"]);
-    let two = from_flags_error(&["--external-ip=stun:a", "--external-ip=stun:b"]);
-    assert!(two.contains("stun:a:3478 and stun:b:3478 are two: write one"), "{two}");
 }
 
 fn from_flags_error(words: &[&str]) -> String {

@@ -6,11 +6,11 @@ use std::time::Instant;
 use tracing::{error, info, warn};
 
 use super::allocations::AllocationLog;
-use super::recent::RecentRefusals;
-use super::refusals::Refusals;
+use super::refused::recent::RecentRefusals;
+use super::refused::refusals::Refusals;
+use super::refused::strangers::Strangers;
+use super::refused::streams::StreamLog;
 use super::sockets::{NamedSocket, SocketLog};
-use super::strangers::Strangers;
-use super::streams::StreamLog;
 use super::totals::Totals;
 use crate::control::usage::UsageRecords;
 use crate::turn::{self, WorkerIndex};

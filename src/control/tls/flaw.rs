@@ -5,9 +5,14 @@ use std::path::PathBuf;
 
 use nix::unistd::{User, geteuid};
 
+use crate::control::config::PairFiles;
+use crate::control::config::schema::{TLS_CERTIFICATE, TLS_KEY};
+
 /// A file that cannot be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::control) struct UnfitFile {
+    /// The key of the configuration that names it, where one does.
+    pub(super) option: Option<&'static str>,
     pub(super) path: PathBuf,
     pub(super) flaw: Flaw,
 }
@@ -21,6 +26,8 @@ pub(super) enum Flaw {
     NotPem(String),
     /// There is no certificate in it.
     NoCertificate,
+    /// There is a private key in it in place of a certificate.
+    KeyInstead,
     /// What its first certificate is made of is not one.
     BadCertificate,
     /// There is no private key in it.
@@ -40,6 +47,13 @@ pub(super) enum Flaw {
 }
 
 impl UnfitFile {
+    /// The same, with the key of the configuration that names the file.
+    pub(super) fn named_by(self, pairs: &[PairFiles]) -> Self {
+        let is_certificate = pairs.iter().any(|pair| pair.certificate == self.path);
+        let option = if is_certificate { TLS_CERTIFICATE.name } else { TLS_KEY.name };
+        Self { option: Some(option), ..self }
+    }
+
     /// Whether nothing is wrong but that its time is over.
     pub(in crate::control) fn is_old(&self) -> bool {
         matches!(self.flaw, Flaw::Expired(_))
@@ -59,16 +73,25 @@ impl UnfitFile {
 
 impl fmt::Display for UnfitFile {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(option) = self.option {
+            write!(out, "{option}: ")?;
+        }
         write!(out, "{}: ", self.path.display())?;
         match &self.flaw {
             Flaw::Unreadable(problem) if problem.starts_with("No such file") => {
                 out.write_str("no such file")
+            }
+            Flaw::Unreadable(problem) if problem.starts_with("Is a directory") => {
+                out.write_str("it is a folder, not a file")
             }
             Flaw::Unreadable(problem) => {
                 write!(out, "{} cannot read it: {problem}", this_user())
             }
             Flaw::NotPem(problem) => write!(out, "it is not PEM: {problem}"),
             Flaw::NoCertificate => out.write_str("there is no PEM certificate in it (is it DER?)"),
+            Flaw::KeyInstead => {
+                out.write_str("there is a private key in it, and no certificate (is it tls-key's?)")
+            }
             Flaw::BadCertificate => out.write_str("the first certificate in it is broken"),
             Flaw::NoKey => out.write_str("there is no private key in it"),
             Flaw::EncryptedKey => {

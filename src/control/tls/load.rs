@@ -35,6 +35,10 @@ pub(in crate::control) fn load(
     files: &[PairFiles],
     now: SystemTime,
 ) -> Result<Certificates, UnfitFile> {
+    checked(files, now).map_err(|unfit| unfit.named_by(files))
+}
+
+fn checked(files: &[PairFiles], now: SystemTime) -> Result<Certificates, UnfitFile> {
     let Some(first) = files.first() else { return Ok(Certificates::default()) };
     let (mut pairs, mut facts, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
     for PairFiles { certificate, key } in files {
@@ -123,6 +127,7 @@ mod tests {
         let mixed = PairFiles { key: other.key.clone(), ..good.clone() };
         let swapped = PairFiles { certificate: good.key.clone(), key: good.certificate.clone() };
         let missing = PairFiles { certificate: folder.path().join("nowhere"), ..good.clone() };
+        let folders = PairFiles { certificate: folder.path().to_owned(), ..good.clone() };
         let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n\
                          -----END ENCRYPTED PRIVATE KEY-----\n";
         let older = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n\
@@ -131,13 +136,18 @@ mod tests {
         let cut = "-----BEGIN PRIVATE KEY-----\nAAAA\n";
         let expired = folder.pair_until("old", &["a"], 2020);
         for (files, name, reason) in [
-            (mixed, "other.key", "the key in it is not that of "),
-            (swapped, "good.key", "no PEM certificate in it (is it DER?)"),
-            (missing, "nowhere", "nowhere: no such file"),
-            (expired, "old.pem", "expired on 2020-01-01: renew it"),
+            (mixed, "tls-key: ", "other.key: the key in it is not that of "),
+            (
+                swapped,
+                "tls-certificate: ",
+                "good.key: there is a private key in it, and no certificate",
+            ),
+            (missing, "tls-certificate: ", "nowhere: no such file"),
+            (folders, "tls-certificate: ", ": it is a folder, not a file"),
+            (expired, "old.pem: ", "expired on 2020-01-01: renew it"),
         ] {
             let found = problem(&[files]);
-            assert!(found.contains(&format!("{name}: ")) && found.contains(reason), "{found}");
+            assert!(found.contains(name) && found.contains(reason), "{found}");
             assert_eq!(found.lines().count(), 1, "{found}");
         }
         for (text, reason) in [

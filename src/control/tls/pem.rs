@@ -14,11 +14,20 @@ const ENCRYPTED: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-
 /// Reads the certificates of a file, DER, in its order; one at least.
 pub(in crate::control) fn chain(path: &Path) -> Result<Vec<Vec<u8>>, UnfitFile> {
     let text = read(path)?;
-    let sections = sections(path, &text)?;
-    let of_certificates =
-        sections.into_iter().filter(|(kind, _)| *kind == SectionKind::Certificate);
-    let chain: Vec<_> = of_certificates.map(|(_, der)| der).collect();
-    if chain.is_empty() { Err(unfit(path, Flaw::NoCertificate)) } else { Ok(chain) }
+    let (mut chain, mut has_key) = (Vec::new(), false);
+    for (kind, der) in sections(path, &text)? {
+        if kind == SectionKind::Certificate {
+            chain.push(der);
+        } else {
+            has_key |= is_key(kind);
+            drop(Zeroizing::new(der));
+        }
+    }
+    match (chain.is_empty(), has_key) {
+        (false, _) => Ok(chain),
+        (true, true) => Err(unfit(path, Flaw::KeyInstead)),
+        (true, false) => Err(unfit(path, Flaw::NoCertificate)),
+    }
 }
 
 /// Reads the first private key of a file, DER.
@@ -27,20 +36,18 @@ pub(super) fn key(path: &Path) -> Result<Zeroizing<Vec<u8>>, UnfitFile> {
     if ENCRYPTED.iter().any(|mark| text.windows(mark.len()).any(|bytes| bytes == *mark)) {
         return Err(unfit(path, Flaw::EncryptedKey));
     }
-    let is_key = |kind: SectionKind| {
-        matches!(
-            kind,
-            SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey
-        )
-    };
     let sections = sections(path, &text)?.into_iter();
     let keys = sections.filter(|(kind, _)| is_key(*kind)).map(|(_, der)| Zeroizing::new(der));
     // All but the first are overwritten here.
     keys.collect::<Vec<_>>().into_iter().next().ok_or_else(|| unfit(path, Flaw::NoKey))
 }
 
+fn is_key(kind: SectionKind) -> bool {
+    matches!(kind, SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey)
+}
+
 pub(super) fn unfit(path: &Path, flaw: Flaw) -> UnfitFile {
-    UnfitFile { path: path.to_owned(), flaw }
+    UnfitFile { option: None, path: path.to_owned(), flaw }
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, UnfitFile> {

@@ -26,4 +26,4 @@ pub use client::ClientSession;
 pub use context::{Pair, TlsContext, TlsError, TlsFault};
 pub use session::Handshake;
 pub(super) use session::{SEAL_BYTES, Tls, Unsealed};
-pub use trust::{ClientFault, server_verifier};
+pub use trust::{ClientFault, Distrust, server_verifier};

@@ -20,7 +20,37 @@ const DAY_S: u64 = 24 * 60 * 60;
 #[derive(Debug)]
 pub struct ClientFault(Error);
 
+/// What a client has against a certificate, for whoever says what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distrust {
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    NotYetValid,
+    /// It is for other hosts.
+    OtherName,
+    /// None of the roots leads to it.
+    UnknownIssuer,
+    /// It signed itself as an authority does, and is none of the roots.
+    OwnAuthority,
+}
+
 impl ClientFault {
+    /// What is wrong with the certificate, if that is what is wrong.
+    pub fn distrust(&self) -> Option<Distrust> {
+        let Error::InvalidCertificate(error) = &self.0 else { return None };
+        match error {
+            CertificateError::ExpiredContext { .. } => Some(Distrust::Expired),
+            CertificateError::NotValidYetContext { .. } => Some(Distrust::NotYetValid),
+            CertificateError::NotValidForNameContext { .. } => Some(Distrust::OtherName),
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                Some(Distrust::UnknownIssuer)
+            }
+            CertificateError::Other(_) => Some(Distrust::OwnAuthority),
+            _ => None,
+        }
+    }
+
     /// What is wrong when the library has no words for it.
     pub(super) fn general(problem: impl Into<String>) -> ClientFault {
         ClientFault(Error::General(problem.into()))
@@ -52,13 +82,12 @@ impl std::error::Error for ClientFault {}
 
 /// Says in a line what is wrong with a certificate.
 fn refusal(error: &CertificateError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let days = |from: &UnixTime, to: &UnixTime| to.as_secs().saturating_sub(from.as_secs()) / DAY_S;
     match error {
         CertificateError::ExpiredContext { time, not_after } => {
-            write!(f, "the certificate expired {} days ago", days(not_after, time))
+            write!(f, "the certificate expired {} ago", days(not_after, time))
         }
         CertificateError::NotValidYetContext { time, not_before } => {
-            write!(f, "the certificate holds from {} days from now on", days(time, not_before))
+            write!(f, "the certificate is not valid for another {}", days(time, not_before))
         }
         CertificateError::NotValidForNameContext { expected, presented }
             if presented.is_empty() =>
@@ -72,12 +101,21 @@ fn refusal(error: &CertificateError, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         }
         // The other one is of an authority of the same name that has another key.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            f.write_str("nobody trusted signed the certificate")
+            f.write_str("no trusted authority signed the certificate")
         }
         CertificateError::Other(_) => {
-            f.write_str("the certificate is an authority's own, and none that is trusted")
+            f.write_str("the certificate is self-signed, and not among those trusted")
         }
         other => write!(f, "the certificate is not accepted: {other}"),
+    }
+}
+
+/// The time between two moments, in whole days.
+fn days(from: &UnixTime, to: &UnixTime) -> String {
+    match to.as_secs().saturating_sub(from.as_secs()) / DAY_S {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
     }
 }
 
@@ -223,8 +261,10 @@ mod tests {
         let at = |days: u64| UnixTime::since_unix_epoch(Duration::from_secs(days * DAY_S));
         let expired = CertificateError::ExpiredContext { time: at(30), not_after: at(10) };
         assert_eq!(said(expired), "the certificate expired 20 days ago");
-        let early = CertificateError::NotValidYetContext { time: at(10), not_before: at(13) };
-        assert_eq!(said(early), "the certificate holds from 3 days from now on");
+        let just = CertificateError::ExpiredContext { time: at(10), not_after: at(10) };
+        assert_eq!(said(just), "the certificate expired less than a day ago");
+        let early = CertificateError::NotValidYetContext { time: at(10), not_before: at(11) };
+        assert_eq!(said(early), "the certificate is not valid for another 1 day");
         let name = ServerName::try_from("a.example").unwrap();
         let nameless = CertificateError::NotValidForNameContext {
             expected: name.clone(),
@@ -234,8 +274,14 @@ mod tests {
         let presented = vec!["DnsName(\"b.example\")".to_owned(), "IpAddress(10.0.0.1)".to_owned()];
         let other = CertificateError::NotValidForNameContext { expected: name, presented };
         assert_eq!(said(other), "the certificate is for b.example, 10.0.0.1, not for a.example");
+        let distrust = |error| ClientFault(Error::InvalidCertificate(error)).distrust();
+        let expired = CertificateError::ExpiredContext { time: at(30), not_after: at(10) };
+        assert_eq!(distrust(expired), Some(Distrust::Expired));
+        assert_eq!(distrust(CertificateError::UnknownIssuer), Some(Distrust::UnknownIssuer));
+        assert_eq!(distrust(CertificateError::BadEncoding), None);
         let no_tls = ClientFault(InvalidMessage::InvalidContentType.into());
         assert_eq!(no_tls.to_string(), "what answers does not speak TLS");
+        assert_eq!(no_tls.distrust(), None);
         let alert = ClientFault(Error::AlertReceived(AlertDescription::HandshakeFailure));
         assert!(alert.to_string().contains("alert HandshakeFailure"), "{alert}");
     }

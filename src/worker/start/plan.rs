@@ -147,13 +147,18 @@ impl std::error::Error for SpawnError {}
 const FIRST_FREE_PORT: u16 = 1024;
 
 /// What to do about an address that cannot be had.
-fn hint(listen: Listen, error: &io::Error) -> &'static str {
-    let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
-    if is_denied && listen.address.port() < FIRST_FREE_PORT {
-        "; a port below 1024 needs CAP_NET_BIND_SERVICE (systemd: \
-         AmbientCapabilities=CAP_NET_BIND_SERVICE)"
-    } else {
-        ""
+fn hint(listen: Listen, error: &io::Error) -> String {
+    let port = listen.address.port();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied if port < FIRST_FREE_PORT => {
+            "; a port below 1024 needs CAP_NET_BIND_SERVICE (systemd: \
+             AmbientCapabilities=CAP_NET_BIND_SERVICE)"
+                .to_owned()
+        }
+        io::ErrorKind::AddrInUse => {
+            format!("; `ss -lnptu 'sport = :{port}'` names the program that has it")
+        }
+        _ => String::new(),
     }
 }
 
@@ -176,5 +181,11 @@ mod tests {
         {
             assert!(!told(socket, errno).contains("CAP_"), "{socket}");
         }
+    }
+
+    #[test]
+    fn a_port_that_another_program_has_names_who_knows_the_program() {
+        let taken = told("192.0.2.1:3478", libc::EADDRINUSE);
+        assert!(taken.contains("`ss -lnptu 'sport = :3478'`"), "{taken}");
     }
 }

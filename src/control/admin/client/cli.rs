@@ -89,7 +89,7 @@ pub(in crate::control) enum AdminCommand {
     Drain {
         /// How long it may take; what is left then is ended; 0 for as long as it takes
         #[arg(long, value_name = "SECONDS", conflicts_with = "cancel")]
-        #[arg(value_parser = seconds(0..=604_800))]
+        #[arg(value_parser = seconds(0..=604_800), allow_negative_numbers = true)]
         deadline: Option<u32>,
         /// Server that new clients are sent to; one of each family
         #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "cancel", value_parser = server)]

@@ -7,7 +7,7 @@ use crate::control::admin::protocol::{
 };
 use crate::control::config::Change;
 use crate::control::escape;
-use crate::control::numbers::counted;
+use crate::control::numbers::{counted, now_s};
 
 /// What a line says, as JSON without the word for its kind.
 pub(super) fn json(line: &Line) -> String {
@@ -46,6 +46,7 @@ pub(super) fn words(line: &Line) -> String {
 
 fn status_words(status: &Status) -> String {
     let Status { version, pid, state, driver, .. } = status;
+    let now = i64::try_from(now_s()).unwrap_or(i64::MAX);
     let mut text = format!("uturn {version}, {state}, process {pid}, on {driver}\n\n");
     let workers = format!("{} of {} answer", status.workers_answering, status.workers);
     let allocations = format!(
@@ -64,9 +65,9 @@ fn status_words(status: &Status) -> String {
         "relaying",
         format!("{} ports {}", joined(&status.relays), status.relay_ports),
     );
-    for CertificateRow { name, not_after, .. } in &status.certificates {
-        let until = format!("{} until {not_after}", escape::text(name));
-        field(&mut text, "certificate", until);
+    for CertificateRow { name, not_after, not_after_s } in &status.certificates {
+        let holds = if *not_after_s < now { "expired on" } else { "until" };
+        field(&mut text, "certificate", format!("{} {holds} {not_after}", escape::text(name)));
     }
     field(&mut text, "allocations", allocations);
     let connections = format!(
@@ -76,7 +77,7 @@ fn status_words(status: &Status) -> String {
     field(&mut text, "connections", connections);
     field(&mut text, "to peers", load(status.to_peers));
     field(&mut text, "to clients", load(status.to_clients));
-    field(&mut text, "between them", load(status.between_clients));
+    field(&mut text, "hairpin", load(status.between_clients));
     field(&mut text, "dropped", counted(status.dropped, "packet"));
     field(&mut text, "held", status.held.map_or("-".to_owned(), held));
     text
@@ -164,10 +165,6 @@ pub(super) fn detail_words(detail: &SessionDetail) -> String {
 
 fn change_words(change: &Change) -> String {
     let Change { applied, restart, certificates } = change;
-    // Keys of a pair that is not taken do not hold.
-    let is_kept = |name: &&String| certificates.is_some() && name.starts_with("tls-");
-    let applied: Vec<&str> =
-        applied.iter().filter(|name| !is_kept(name)).map(String::as_str).collect();
     let mut text = match applied.as_slice() {
         [] if certificates.is_some() => String::new(),
         [] => "nothing has changed\n".to_owned(),
@@ -261,14 +258,17 @@ mod tests {
 
     #[test]
     fn a_pair_that_is_not_taken_does_not_hold() {
-        let change = Change {
-            applied: vec!["tls-key".into(), "user".into()],
-            restart: Vec::new(),
-            certificates: Some("a.key: no such file".into()),
+        let of = |applied: &[&str]| {
+            let applied = applied.iter().map(ToString::to_string).collect();
+            let mut change = Change { applied, ..Change::default() };
+            change.refuse_certificates("a.key: no such file".into());
+            change
         };
+        let change = of(&["tls-key", "user"]);
+        assert_eq!(change.applied, ["user"]);
         let kept = "the certificates stay as they were: a.key: no such file\n";
         assert_eq!(change_words(&change), format!("holds from now on: user\n{kept}"));
-        let alone = Change { applied: vec!["tls-key".into()], ..change };
+        let alone = of(&["tls-key"]);
         assert_eq!(change_words(&alone), kept);
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::failure::{Failure, proxied, why};
+use super::failure::{Failure, distrusted, no_way, proxied, why};
 use super::link::{Link, StreamLink};
 use super::target::Target;
 use super::transport::CheckTransport;
@@ -46,7 +46,8 @@ pub(super) fn connect(target: &Target<'_>) -> Result<(String, StreamLink), Failu
             (Trouble::Closed, _) => {
                 "start the server, with `tcp` on, or ask for the port that it listens on"
             }
-            _ => "see that this machine has a route to the server",
+            (Trouble::Broken(error), _) => no_way(error.kind()),
+            _ => "look at the server's log, and for a proxy on the way",
         };
         Failure { problem: format!("TCP: {}", why(&trouble)), remedy: remedy.to_owned() }
     })?;
@@ -93,10 +94,10 @@ fn unproved(trouble: &Trouble, target: &Target<'_>) -> Failure {
         return Failure { problem, remedy: proxied(network) };
     }
     let remedy = match trouble {
-        Trouble::Unproved(_) => {
-            "ask for the server by a name of its certificate, and name what the certificate \
-             leads to with --ca; is it expired, or the chain not complete, renew it on the server"
-        }
+        Trouble::Unproved(fault) => match fault.distrust() {
+            Some(distrust) => distrusted(distrust),
+            None => "see that this port takes TLS, and look at the server's log",
+        },
         Trouble::Ended | Trouble::Mute => {
             "see that the server has a certificate (tls-certificate) and takes TLS on this port"
         }

@@ -1,10 +1,12 @@
 //! What went wrong, what most likely lies behind it, and what to do.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
 use super::trouble::Trouble;
+use crate::stream::Distrust;
 
 /// What went wrong, and what to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,16 +37,54 @@ pub(super) fn explain(request: &str, trouble: &Trouble) -> Failure {
             "let UDP to the listening port through every firewall on the way, and see that the \
              server runs and the address is its own"
         }
-        Trouble::Closed => "start the server, or ask for the port that it listens on",
+        Trouble::Closed => {
+            "start the server, or ask for the port that it listens on; a firewall that rejects \
+             looks the same"
+        }
         Trouble::Nonsense => "ask a TURN server, and look for a proxy on the way",
         Trouble::Mute | Trouble::Unproved(_) => {
             "see that a TURN server listens there, and look for a proxy on the way"
         }
         Trouble::Ended => "look at the server's log, and whether this port takes TLS alone",
-        Trouble::Broken(_) => "see that this machine has a route to the server",
+        Trouble::Broken(error) => no_way(error.kind()),
         Trouble::Refused { code, instead } => return refused(problem, *code, *instead),
     };
     Failure { problem, remedy: remedy.to_owned() }
+}
+
+/// What to do where the system says that nothing leads to the server.
+pub(super) fn no_way(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::PermissionDenied => "let it out through the firewall of this machine",
+        _ => {
+            "see that this machine has a route to the server; a firewall that rejects looks the \
+             same"
+        }
+    }
+}
+
+/// What to do about a certificate that is not accepted.
+pub(super) fn distrusted(distrust: Distrust) -> &'static str {
+    match distrust {
+        Distrust::Expired => {
+            "renew it on the server; a uturn that runs takes new files within seconds"
+        }
+        Distrust::NotYetValid => "see that the clocks of both machines are right",
+        Distrust::OtherName => "ask for the server by a name of its certificate (--server)",
+        Distrust::UnknownIssuer => {
+            "let the server send the whole chain (fullchain.pem), or name the authority's \
+             certificate with --ca"
+        }
+        Distrust::OwnAuthority => "name this certificate itself with --ca",
+    }
+}
+
+/// What to do where a host has no address.
+pub(super) fn unknown_name(problem: String) -> Failure {
+    Failure {
+        problem,
+        remedy: "see that the name is right, and that this machine can resolve names".to_owned(),
+    }
 }
 
 /// What to do where a connection ends because it should have begun with a PROXY header.
@@ -108,5 +148,8 @@ mod tests {
             let line = failure.problem + &failure.remedy;
             assert!(!line.contains('\n') && !line.contains("  "), "{line}");
         }
+        let broken = |kind: ErrorKind| explain("Allocate", &Trouble::Broken(kind.into())).remedy;
+        assert!(broken(ErrorKind::HostUnreachable).contains("route"));
+        assert!(broken(ErrorKind::PermissionDenied).contains("firewall of this machine"));
     }
 }

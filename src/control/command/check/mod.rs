@@ -24,10 +24,10 @@ mod transport;
 mod trouble;
 mod trust;
 
-use std::io::IsTerminal;
+use std::io::stdout;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use ipnet::IpNet;
@@ -35,8 +35,10 @@ use ipnet::IpNet;
 use super::account::{self, SecretArgs};
 use crate::control::config::{Config, User};
 use crate::control::numbers::seconds;
+use crate::control::terminal::has_colours;
+use failure::unknown_name;
 use report::CheckReport;
-use steps::try_all;
+use steps::{CheckStep, try_all};
 use target::Target;
 use transport::{CheckTransport, Choice, Place, transports};
 
@@ -74,6 +76,7 @@ pub(super) struct CheckArgs {
     secret: SecretArgs,
     /// How long each answer may take
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = seconds(1..=60))]
+    #[arg(allow_negative_numbers = true)]
     timeout: u32,
     /// Prints one JSON object in place of text
     #[arg(long)]
@@ -88,10 +91,25 @@ pub(super) struct Checked {
     pub(super) works: bool,
 }
 
+/// What the name of the server came to.
+struct Found<'a> {
+    place: &'a Place,
+    address: Result<IpAddr, String>,
+    took: Duration,
+}
+
+impl Found<'_> {
+    fn look_up(place: &Place) -> Found<'_> {
+        let begun = Instant::now();
+        let address = place.address();
+        Found { place, address, took: begun.elapsed() }
+    }
+}
+
 /// Tries a server.
 ///
 /// # Errors
-/// The server's name has no address, or its file cannot be read.
+/// The server's file cannot be read, or what was said of it is of no use.
 pub(super) fn check(args: &CheckArgs) -> Result<Checked, String> {
     let config = args.secret.config()?;
     let config = config.as_ref();
@@ -102,9 +120,16 @@ pub(super) fn check(args: &CheckArgs) -> Result<Checked, String> {
     let tried = transports(args.transport, args.server.as_ref(), config);
     let has_tls = tried.contains(&CheckTransport::Tls);
     let roots = if has_tls { trust::roots(args.ca.as_deref(), config)? } else { Vec::new() };
+    let found = args.server.as_ref().map(Found::look_up);
     let mut reports = Vec::with_capacity(tried.len());
     for transport in &tried {
-        let server = server(args, config, *transport)?;
+        let server = match server(found.as_ref(), config, *transport) {
+            Ok(server) => server,
+            Err((place, step)) => {
+                reports.push(CheckReport::about(place, *transport, user.is_some(), &[step]));
+                continue;
+            }
+        };
         let target = Target {
             server,
             transport: *transport,
@@ -124,21 +149,28 @@ fn text(args: &CheckArgs, reports: &[CheckReport]) -> String {
     if args.json {
         return report::json(reports);
     }
-    let is_coloured = std::io::stdout().is_terminal();
+    let is_coloured = has_colours(&stdout());
     let texts: Vec<String> = reports.iter().map(|report| report.text(is_coloured)).collect();
     texts.join("\n")
 }
 
+/// Where the server is; or its name, and a step that says why nobody knows.
 fn server(
-    args: &CheckArgs,
+    found: Option<&Found<'_>>,
     config: Option<&Config>,
     transport: CheckTransport,
-) -> Result<SocketAddr, String> {
+) -> Result<SocketAddr, (String, CheckStep)> {
     let listener = config.and_then(|config| transport.listener(config));
     let port = listener.map_or(transport.port(), |listener| listener.port());
-    match &args.server {
-        Some(place) => place.address(port),
-        None => Ok(listener.unwrap_or(SocketAddr::new(LOOPBACK, port))),
+    let Some(Found { place, address, took }) = found else {
+        return Ok(listener.unwrap_or(SocketAddr::new(LOOPBACK, port)));
+    };
+    match address {
+        Ok(ip) => Ok(SocketAddr::new(*ip, place.port_or(port))),
+        Err(problem) => {
+            let outcome = Err(unknown_name(problem.clone()));
+            Err((place.endpoint(port), CheckStep { name: "name", took: *took, outcome }))
+        }
     }
 }
 

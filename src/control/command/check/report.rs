@@ -1,12 +1,12 @@
 //! What was tried and what came of it, for people and for programs.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::steps::CheckStep;
 use super::target::Target;
+use super::transport::CheckTransport;
 use crate::control::escape;
 
 /// What is said when there is nobody to be.
@@ -16,7 +16,7 @@ const ANONYMOUS: &str = "the rest was not tried: name a user or a secret, with -
 /// The whole of it.
 #[derive(Serialize)]
 pub(super) struct CheckReport {
-    server: SocketAddr,
+    server: String,
     transport: &'static str,
     pub(super) works: bool,
     steps: Vec<Line>,
@@ -44,7 +44,16 @@ struct Line {
 impl CheckReport {
     pub(super) fn of(target: &Target<'_>, steps: &[CheckStep]) -> CheckReport {
         let Target { server, transport, .. } = *target;
-        let has_user = target.user.is_some();
+        CheckReport::about(server.to_string(), transport, target.user.is_some(), steps)
+    }
+
+    /// What is said of a server, which may not have an address.
+    pub(super) fn about(
+        server: String,
+        transport: CheckTransport,
+        has_user: bool,
+        steps: &[CheckStep],
+    ) -> CheckReport {
         let steps: Vec<Line> = steps.iter().map(Line::of).collect();
         let went_well = steps.iter().all(|line| line.ok);
         let note = (went_well && !has_user).then_some(ANONYMOUS);

@@ -1,11 +1,11 @@
 //! Which transports are tried, and where: what `--server` and `--transport` say.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 
 use clap::ValueEnum;
 
 use crate::control::command::ice::{self, STUN_PORT};
-use crate::control::config::Config;
+use crate::control::config::{Config, look_up};
 
 /// Where TLS is, when nothing else is said (RFC 8656 §4).
 const TLS_PORT: u16 = 5349;
@@ -113,13 +113,21 @@ impl Place {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// Its first address, with the port that is its own or else this one.
-    pub(super) fn address(&self, port: u16) -> Result<SocketAddr, String> {
-        let Place { host, port: own, .. } = self;
-        let endpoint = format!("{host}:{}", own.unwrap_or(port));
-        let mut addresses =
-            endpoint.to_socket_addrs().map_err(|error| format!("server: {host}: {error}"))?;
-        addresses.next().ok_or_else(|| format!("server: {host}: the name has no address"))
+    /// Its own port, or else this one.
+    pub(super) fn port_or(&self, port: u16) -> u16 {
+        self.port.unwrap_or(port)
+    }
+
+    /// The host with the port that is its own or else this one.
+    pub(super) fn endpoint(&self, port: u16) -> String {
+        format!("{}:{}", self.host, self.port_or(port))
+    }
+
+    /// Its first address; or one line that says why there is none. May take seconds.
+    pub(super) fn address(&self) -> Result<IpAddr, String> {
+        let found = look_up(self.name(), 0)?;
+        let first = found.first().map(SocketAddr::ip);
+        first.ok_or_else(|| format!("{} has no address", self.name()))
     }
 }
 

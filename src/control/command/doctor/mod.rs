@@ -17,7 +17,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::io::IsTerminal;
+use std::io::stdout;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -25,6 +25,7 @@ use clap::Args;
 
 use crate::control::config::{Config, ConfigError, IoChoice, Origin, environment};
 use crate::control::server::start::plan::{Holder, open_files};
+use crate::control::terminal::has_colours;
 use crate::control::tls::load::{facts as facts_of, load};
 use crate::io::Facts;
 use crate::worker::DriverKind;
@@ -65,7 +66,7 @@ pub(super) fn diagnose(args: &DoctorArgs) -> Result<Diagnosis, ConfigError> {
     let text = if args.json {
         report::json(&findings)
     } else {
-        report::text(&findings, std::io::stdout().is_terminal())
+        report::text(&findings, has_colours(&stdout()))
     };
     let has_weight = findings.iter().any(|finding| finding.severity != Severity::Hint);
     Ok(Diagnosis { text, has_weight })

@@ -6,14 +6,41 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use zeroize::Zeroizing;
 
 use super::nearest::nearest;
 use super::text;
 
-/// Keys that those who come from coturn write first.
-const COTURNS: [&str; 4] = ["static-auth-secret", "use-auth-secret", "cert", "pkey"];
+/// Keys of coturn that stand in most of its files, and are none of ours.
+pub(in crate::control) const COTURNS: [&str; 24] = [
+    "allowed-peer-ip",
+    "cert",
+    "cli-password",
+    "denied-peer-ip",
+    "fingerprint",
+    "listening-device",
+    "listening-ip",
+    "listening-port",
+    "log-file",
+    "lt-cred-mech",
+    "max-port",
+    "min-port",
+    "no-cli",
+    "no-multicast-peers",
+    "no-tls",
+    "pidfile",
+    "pkey",
+    "server-name",
+    "simple-log",
+    "stale-nonce",
+    "static-auth-secret",
+    "syslog",
+    "tls-listening-port",
+    "use-auth-secret",
+];
+/// What is said of them.
+const FROM_COTURN: &str = "this is coturn's: uturn import-coturn FILE";
 
 /// Bytes that an error shows of what stands where a key should.
 const KEY_BYTES: usize = 64;
@@ -63,9 +90,35 @@ impl ConfigText {
         toml::from_str(&self.text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
             let message = error.message().replace('\n', " ");
-            let problem = unknown_key(&message).unwrap_or_else(|| bounded(&message));
-            self.error(Some(WrittenAt::File(offset)), self.key_at(offset), problem)
+            let key = self.key_at(offset);
+            let is_toml = toml::from_str::<IgnoredAny>(&self.text).is_ok();
+            let problem =
+                if is_toml { unknown_key(&message) } else { self.miswritten(offset, key) };
+            let problem = problem.unwrap_or_else(|| bounded(&message));
+            self.error(Some(WrittenAt::File(offset)), key, problem)
         })
+    }
+
+    /// How a line is to be written that is not TOML, where what is wrong is what most people get
+    /// wrong. Nothing of the value is repeated, which may be a password.
+    fn miswritten(&self, offset: usize, key: &str) -> Option<String> {
+        if COTURNS.contains(&key) {
+            return Some(FROM_COTURN.to_owned());
+        }
+        let start = self.before(offset).rfind('\n').map_or(0, |end| end + 1);
+        let line = self.text[start..].lines().next()?;
+        if key_of(line) != Some(key) {
+            return None;
+        }
+        let Some((_, value)) = line.split_once('=') else {
+            return Some(format!("there is no '=' in the line: write {key} = \"…\""));
+        };
+        match value.trim_start().chars().next() {
+            Some('"' | '\'') => None,
+            Some('[') if value.contains(['"', '\'']) => None,
+            Some('[') => Some(format!("text stands in quotes: write {key} = [\"…\"]")),
+            Some(_) | None => Some(format!("text stands in quotes: write {key} = \"…\"")),
+        }
     }
 
     /// Puts an error together; `place` is `None` where the key was not given at all.
@@ -119,19 +172,28 @@ fn unknown_key(message: &str) -> Option<String> {
         message.strip_prefix("unknown field `")?.split_once("`, expected one of `")?;
     let names = list.trim_end_matches('`').split("`, `");
     let advice = match nearest(word, names) {
-        _ if COTURNS.contains(&word) => "this is coturn's: uturn import-coturn FILE".to_owned(),
+        _ if COTURNS.contains(&word) => FROM_COTURN.to_owned(),
         Some(name) => format!("did you mean `{name}`?"),
         None => "`uturn example-config` shows every key".to_owned(),
     };
     Some(bounded(&format!("unknown field `{word}`: {advice}")))
 }
 
-/// A line of a longer array begins with a quote or a bracket, one with a key begins with the key.
+/// The key that a line begins with, or the name of a table. A word that nothing but a comma stands
+/// behind may be a value of a list that is written over several lines, which is not shown.
 fn key_of(line: &str) -> Option<&str> {
     let line = line.trim_start();
+    let (line, is_table) = line.strip_prefix('[').map_or((line, false), |rest| (rest, true));
     let bare = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
     let end = line.find(|letter| !bare(letter)).unwrap_or(line.len());
-    (end > 0).then(|| &line[..end.min(KEY_BYTES)])
+    let (word, rest) = line.split_at(end);
+    let is_followed = match rest.trim().chars().next() {
+        Some(']') => is_table,
+        Some('=' | ':') => !is_table,
+        Some(',' | '#') | None => COTURNS.contains(&word),
+        Some(_) => !is_table && rest.starts_with(char::is_whitespace),
+    };
+    (!word.is_empty() && is_followed).then(|| &word[..end.min(KEY_BYTES)])
 }
 
 /// Leaves out the middle of a long message, which is what somebody wrote; what is wrong with it

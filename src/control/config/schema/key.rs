@@ -93,6 +93,7 @@ impl Key {
             .help_heading(subject(self.name))
             .hide_short_help(!is_common(self.name))
             .action(action)
+            .allow_negative_numbers(true)
     }
 
     /// The first sentence of what the option does.

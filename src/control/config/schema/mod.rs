@@ -70,13 +70,13 @@ with_stream_keys! {
     }
 
     "external-ip" EXTERNAL_IP external_ip: Many<ExternalAddress>, Restart {
-        unit: "PUBLIC[/PRIVATE]|stun:HOST[:PORT]",
+        unit: "PUBLIC[/PRIVATE]|stun:HOST[:PORT]|NAME",
         default: Preset::Words("none"),
-        bounds: Bounds::Words("one per relay address; both of one family; one STUN server"),
+        bounds: Bounds::Words("one per relay address; both of one family; one STUN server or name"),
         doc: "Behind 1:1 NAT: the public address that clients are told in place of the relay \
-               address PRIVATE (or the only relay address of that family). `stun:` and a STUN \
-               server: the address which that server sees behind each private relay address that \
-               has no other; it is asked at start and once a minute.",
+               address PRIVATE (or the only relay address of that family). For private relay \
+               addresses that have no other, `stun:` and a STUN server: the address which that \
+               server sees; or a host name: its address. Both are asked at start and once a minute.",
         example: "203.0.113.5/10.0.0.5",
     }
 

@@ -4,7 +4,7 @@ use super::settle;
 use crate::control::config::schema::KEYS;
 
 /// Each file, the line that is named, the key, and a part of the problem.
-const BAD_FILES: [(&str, usize, &str, &str); 54] = [
+const BAD_FILES: [(&str, usize, &str, &str); 69] = [
     ("relay-ports = '6000-5000'", 1, "relay-ports", "6000-5000 is reversed: write 5000-6000"),
     ("relay-ports = '5000'", 1, "relay-ports", "write LOW-HIGH"),
     ("relay-ports = '80-5000'", 1, "relay-ports", "begins below 1024"),
@@ -51,7 +51,7 @@ const BAD_FILES: [(&str, usize, &str, &str); 54] = [
     ("workers = 0", 1, "workers", "0 is out of bounds: write 1-128"),
     ("workers = 129", 1, "workers", "out of bounds"),
     ("workers = -1", 1, "workers", "not a whole number"),
-    ("workers = 1.5", 1, "workers", "expected one value"),
+    ("workers = 1.5", 1, "workers", "'1.5' is not a whole number"),
     ("max-lifetime = 0", 1, "max-lifetime", "write 1-86400"),
     ("allow-peers = ['10.0.0.0/33']", 1, "allow-peers", "not a network"),
     ("deny-peers = ['everything']", 1, "deny-peers", "not a network"),
@@ -62,6 +62,21 @@ const BAD_FILES: [(&str, usize, &str, &str); 54] = [
     ("\nusage-interval = 60", 2, "usage-interval", "write usage-records, too"),
     ("usage-records = ''", 1, "usage-records", "no path"),
     ("log = 'loud'", 1, "log", "write one of off, error"),
+    ("control = 'on'", 1, "control", "write a path, or off"),
+    ("external-ip = 'auto'", 1, "external-ip", "write stun:HOST"),
+    ("\nrealm = example.org", 2, "realm", "text stands in quotes: write realm = \"…\""),
+    ("relay-ports = 50000-50010", 1, "relay-ports", "text stands in quotes"),
+    ("listen = 0.0.0.0:3478", 1, "listen", "text stands in quotes"),
+    ("realm =", 1, "realm", "text stands in quotes"),
+    ("secret = [north-of-here]", 1, "secret", "write secret = [\"…\"]"),
+    ("secret = [\n  north-of-here\n]", 2, "secret", "invalid"),
+    ("realm: example.org", 1, "realm", "there is no '=' in the line: write realm = \"…\""),
+    ("user = 'a:b'\n[server]\nlog = 'info'", 2, "server", "unknown field `server`"),
+    ("[listen]\nport = 3478", 1, "listen", "one value or an array of them"),
+    ("listening-port=3478", 1, "listening-port", "uturn import-coturn FILE"),
+    ("# turnserver.conf\nlt-cred-mech", 2, "lt-cred-mech", "uturn import-coturn FILE"),
+    ("realm = 'a'\ncli-password=word", 2, "cli-password", "uturn import-coturn FILE"),
+    ("user = 'a:b", 1, "user", "invalid"),
     ("tls-certificate = ['/a',\n '/b']\ntls-key = ['/a']", 2, "tls-certificate", "write tls-key"),
     ("tls-key = ['/a']", 1, "tls-key", "write tls-certificate, too"),
     ("listen-tls = ['10.0.0.5']", 1, "listen-tls", "there is no certificate"),

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::Value;
 
 /// Port of STUN and TURN over UDP (RFC 8489 §18.6).
-pub(super) const STUN_PORT: u16 = 3478;
+pub(in crate::control::config) const STUN_PORT: u16 = 3478;
 /// Port of STUN and TURN over TLS (RFC 8489 §18.6).
 pub(in crate::control::config) const TLS_PORT: u16 = 5349;
 /// Ports below are for well-known services and need a capability to bind.

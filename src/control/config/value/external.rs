@@ -1,4 +1,4 @@
-//! The public address behind which clients find a relay address: told, or asked for.
+//! The public address behind which clients find a relay address: told, looked up, or asked for.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -8,6 +8,8 @@ use super::address::{ExternalIp, STUN_PORT};
 
 /// Longest name of a host (RFC 1035 §2.3.4).
 const HOST_BYTES: usize = 253;
+/// What others call asking for it.
+const AUTO: &str = "auto";
 
 /// A STUN server, by name or address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub(crate) enum ExternalAddress {
     Told(ExternalIp),
     /// From a STUN server, which sees it.
     Asked(StunServer),
+    /// From this host's name, which others keep.
+    Named(String),
 }
 
 impl fmt::Display for StunServer {
@@ -36,18 +40,38 @@ impl fmt::Display for StunServer {
 
 impl Value for ExternalAddress {
     fn read(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("stun:") {
-            Some(server) => stun_server(server).map(Self::Asked),
-            None => ExternalIp::read(text).map(Self::Told),
+        if let Some(server) = text.strip_prefix("stun:") {
+            return stun_server(server).map(Self::Asked);
         }
+        if is_host_name(text) {
+            return Ok(Self::Named(text.to_owned()));
+        }
+        if text == AUTO {
+            return Err("write stun:HOST: that STUN server says which address it sees".to_owned());
+        }
+        ExternalIp::read(text).map(Self::Told)
     }
 
     fn written(&self) -> toml::Value {
         match self {
             Self::Told(external) => external.written(),
             Self::Asked(server) => server.to_string().into(),
+            Self::Named(host) => host.as_str().into(),
         }
     }
+}
+
+impl fmt::Display for ExternalAddress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.written().as_str().unwrap_or_default())
+    }
+}
+
+/// Tells a host's name from a misspelt address: a name has a dot, and letters behind the last one.
+fn is_host_name(text: &str) -> bool {
+    let begins_with_a_letter = |label: &str| label.starts_with(|it: char| it.is_ascii_alphabetic());
+    let top = text.trim_end_matches('.').rsplit_once('.').map(|(_, top)| top);
+    top.is_some_and(begins_with_a_letter) && !text.contains(':') && host_and_port(text).is_some()
 }
 
 fn stun_server(text: &str) -> Result<StunServer, String> {
@@ -79,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stun_server_is_a_name_or_an_address_with_or_without_a_port() {
+    fn a_public_address_is_told_or_looked_up_or_asked_for() {
         for (text, written) in [
             ("stun:stun.example.org", "stun:stun.example.org:3478"),
             ("stun:stun.example.org:19302", "stun:stun.example.org:19302"),
@@ -87,6 +111,7 @@ mod tests {
             ("stun:[2001:db8::1]:7", "stun:[2001:db8::1]:7"),
             ("stun:2001:db8::1", "stun:[2001:db8::1]:3478"),
             ("198.51.100.7/10.0.0.5", "198.51.100.7/10.0.0.5"),
+            ("turn.example.org", "turn.example.org"),
         ] {
             let read = ExternalAddress::read(text).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(read.written(), toml::Value::from(written));
@@ -107,6 +132,11 @@ mod tests {
         for text in wrong {
             let error = ExternalAddress::read(text).unwrap_err();
             assert!(error.contains("write stun:HOST"), "{text}: {error}");
+        }
+        assert!(ExternalAddress::read("auto").unwrap_err().starts_with("write stun:HOST"));
+        for text in ["1.2.3", "turn", "turn.example.org:3478", "a b.example", "192.0.2.1.", "."] {
+            let error = ExternalAddress::read(text).unwrap_err();
+            assert!(error.contains("is not an IP address"), "{text}: {error}");
         }
     }
 }

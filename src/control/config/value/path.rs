@@ -37,8 +37,10 @@ const OFF: &str = "off";
 
 impl Value for ControlPath {
     fn read(text: &str) -> Result<Self, String> {
-        if text == OFF {
-            return Ok(Self::Off);
+        match text {
+            OFF | "false" => return Ok(Self::Off),
+            "on" | "true" => return Err("it is on by default: write a path, or off".to_owned()),
+            _ => {}
         }
         let FilePath(path) = FilePath::read(text)?;
         let bytes = text.len();

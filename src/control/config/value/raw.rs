@@ -56,6 +56,10 @@ impl<T: Value> Visitor<'_> for Scalar<T> {
         self.visit_str(&number.to_string())
     }
 
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
     fn visit_bool<E: de::Error>(self, truth: bool) -> Result<T, E> {
         self.visit_str(if truth { "true" } else { "false" })
     }
@@ -127,6 +131,10 @@ impl<'de, T: Value> Visitor<'de> for Values<T> {
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
         Scalar(PhantomData).visit_i64(number).map(ScalarOrArray::Scalar)
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
+        Scalar(PhantomData).visit_f64(number).map(ScalarOrArray::Scalar)
     }
 
     fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Self::Value, E> {

@@ -5,6 +5,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use super::Value;
 use super::external::host_and_port;
 
+/// What the standard library puts in front of the resolver's own words.
+const RESOLVER: &str = "failed to lookup address information: ";
+
 /// Another server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ServerAddress {
@@ -58,12 +61,13 @@ impl Value for ServerAddress {
 ///
 /// # Errors
 /// One line: the name has none, or nobody can be asked.
-pub(in crate::control::config) fn look_up(
-    host: &str,
-    port: u16,
-) -> Result<Vec<SocketAddr>, String> {
+pub(in crate::control) fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let found = (host, port).to_socket_addrs();
-    found.map(Iterator::collect).map_err(|error| format!("{host} cannot be resolved: {error}"))
+    found.map(Iterator::collect).map_err(|error| {
+        let problem = error.to_string();
+        let problem = problem.trim_start_matches(RESOLVER);
+        format!("{host} cannot be resolved: {problem}")
+    })
 }
 
 #[cfg(test)]

@@ -72,7 +72,9 @@ impl<W: WorkerControl> Supervisor<W> {
             }
             let certificates = reread.certificates.take();
             let taken = certificates.map(|renewed| self.take_certificates(renewed));
-            reread.change.certificates = taken.and_then(Result::err);
+            if let Some(Err(problem)) = taken {
+                reread.change.refuse_certificates(problem);
+            }
             self.hand_out_streams();
             self.hand_out(RulesCause::Reload(reread.change.clone()), &reread.settings);
             // The users that held until now are in it.

@@ -1,7 +1,7 @@
 //! What a person sees who starts the server: where it listens, and how to use it.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _, stdout};
+use std::io::{Write as _, stdout};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -13,6 +13,7 @@ use crate::control::command::ice;
 use crate::control::config::{Config, LogFormat, Secret};
 use crate::control::escape;
 use crate::control::numbers::counted;
+use crate::control::terminal::has_colours;
 use crate::turn::RelayAddress;
 
 const INDENT: usize = 12;
@@ -27,7 +28,7 @@ pub(in crate::control) fn print(config: &Config, driver: &str, control: Option<&
         }
         return;
     }
-    let style = if stdout().is_terminal() { COLOUR } else { PLAIN };
+    let style = if has_colours(&stdout()) { COLOUR } else { PLAIN };
     let mut out = stdout().lock();
     let written = out.write_all(banner(config, driver, control, style).as_bytes());
     written.and_then(|()| out.flush()).unwrap_or_default();

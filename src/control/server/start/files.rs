@@ -14,7 +14,10 @@ pub(in crate::control) fn raise_limit(needed: u64) -> u64 {
     let raised = wanted == soft || setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok();
     let limit = if raised { wanted } else { soft };
     if limit < needed {
-        warn!(limit, needed, "not every relay port can be used: raise the limit of open files");
+        warn!(
+            limit,
+            needed, "too few open files for every relay port and connection: raise the limit"
+        );
     }
     limit
 }

@@ -1,7 +1,11 @@
 //! Colours, where the terminal has them and its user wants them; what they say stands in words or
 //! numbers, too.
 
+use std::io::stdout;
+
 use ratatui::style::{Color, Modifier, Style};
+
+use crate::control::terminal::has_colours;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Palette {
@@ -28,15 +32,13 @@ impl Fullness {
 }
 
 impl Palette {
+    #[cfg(test)]
     pub(super) const PLAIN: Self = Self { is_coloured: false };
     #[cfg(test)]
     pub(super) const COLOURED: Self = Self { is_coloured: true };
 
-    /// No colours where NO_COLOR is set (no-color.org) or the terminal has none.
     pub(super) fn of_this_terminal() -> Self {
-        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        if is_set("NO_COLOR") || is_dumb { Self::PLAIN } else { Self { is_coloured: true } }
+        Self { is_coloured: has_colours(&stdout()) }
     }
 
     fn colour(self, colour: Color) -> Style {

@@ -1,22 +1,15 @@
 //! Every check there is.
 
-mod addresses;
-mod certificates;
-mod clock;
-mod conntrack;
-mod cpu;
-mod firewall;
-mod interfaces;
-mod kernel;
-mod limits;
+mod files;
+mod host;
 mod network;
-mod offloads;
-mod ports;
-mod secrets;
 
 use crate::control::command::doctor::facts::machine::MachineFacts;
 use crate::control::command::doctor::finding::Finding;
 use crate::control::command::doctor::need::Need;
+use files::{certificates, secrets};
+use host::{clock, cpu, kernel, limits};
+use network::{addresses, buffers, conntrack, firewall, interfaces, offloads, ports};
 
 /// A question to the machine.
 pub(super) struct Check {
@@ -41,8 +34,8 @@ pub(super) const CHECKS: &[Check] = &[
     check("kernel", "io_uring", kernel::io_uring),
     check("kernel", "features", kernel::features),
     check("kernel", "clocksource", cpu::clocksource),
-    check("sockets", "socket-buffers", network::socket_buffers),
-    check("sockets", "backlog", network::backlog),
+    check("sockets", "socket-buffers", buffers::socket_buffers),
+    check("sockets", "backlog", buffers::backlog),
     check("ports", "reserved-ports", ports::reserved),
     check("ports", "listener-among-relay-ports", ports::own_listener),
     check("ports", "ports-taken", ports::taken),

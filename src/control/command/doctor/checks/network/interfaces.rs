@@ -7,7 +7,10 @@ use crate::control::numbers::counted;
 
 /// Whether receiving is spread over as many cores as there are workers: by queues of the
 /// interface, or by receive steering.
-pub(super) fn receive_queues(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn receive_queues(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let cores = need.worker_cores();
     let narrow = |interface: &&Interface| {
         let mut steered: Vec<usize> = interface.receive.iter().flatten().copied().collect();
@@ -32,7 +35,10 @@ pub(super) fn receive_queues(machine: &MachineFacts, need: &Need) -> Vec<Finding
 }
 
 /// Whether the queues' interrupts are spread over the workers' cores.
-pub(super) fn interrupts(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn interrupts(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let cores = need.worker_cores();
     let gathered = |interface: &&Interface| {
         let queues = interface.receive.len().min(cores.len());
@@ -56,7 +62,10 @@ pub(super) fn interrupts(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
 }
 
 /// Whether each core sends through a queue of its own, where there are several.
-pub(super) fn send_queues(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn send_queues(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let cores = need.worker_cores();
     let unset = |interface: &&Interface| {
         interface.send.len() > 1 && cores.len() > 1 && interface.send.iter().all(Vec::is_empty)
@@ -73,7 +82,7 @@ pub(super) fn send_queues(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
 }
 
 /// The command that sets up the first interface that carries the server's addresses.
-pub(super) fn script(machine: &MachineFacts, need: &Need) -> String {
+pub(in crate::control::command::doctor) fn script(machine: &MachineFacts, need: &Need) -> String {
     let first = machine.carrying(&need.own_ips()).next();
     let name = first.map_or("INTERFACE", |interface| &interface.name);
     command(name, &need.worker_cores())

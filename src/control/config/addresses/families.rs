@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::settled::Config;
+use crate::control::config::settled::Config;
 use crate::wire::Family;
 
 /// Some families, for both.

@@ -16,7 +16,10 @@ const RING_BYTES: u64 = 512 << 10;
 const MIB: u64 = 1 << 20;
 
 /// Whether every relay port can have its socket.
-pub(super) fn open_files(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn open_files(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let limits = &machine.limits;
     let Some(limit) = limits.open_files.filter(|limit| *limit < need.descriptors) else {
         return Vec::new();
@@ -26,8 +29,12 @@ pub(super) fn open_files(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
         check: "open-files",
         severity: Severity::Warning,
         what: format!("the limit {whose} is {limit} open files: {} are needed", need.descriptors),
-        why: "every relayed address is a socket; allocations beyond the limit fail with 508",
-        change: format!("a hard limit of {} open files or more", need.descriptors),
+        why: "every relayed address and every connection is an open file; beyond the limit, \
+              allocations fail with 508 and connections are refused",
+        change: format!(
+            "a hard limit of {} open files or more, or fewer relay-ports or streams",
+            need.descriptors
+        ),
         with: with.to_owned(),
     }]
 }
@@ -40,7 +47,10 @@ fn whose(limits: &ProcessLimits) -> (String, &'static str) {
 }
 
 /// Whether every worker can have its ring.
-pub(super) fn locked_memory(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn locked_memory(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let limits = &machine.limits;
     let needed = RING_BYTES * (need.cores.len() as u64 + 1);
     let is_wanted = need.io != IoChoice::Portable;
@@ -59,7 +69,10 @@ pub(super) fn locked_memory(machine: &MachineFacts, need: &Need) -> Vec<Finding>
 }
 
 /// Whether a full server fits into memory.
-pub(super) fn memory(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn memory(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let workers = need.cores.len() as u64;
     let buffers = u64::from(Settings::default().buffers) * BUFFER_BYTES * workers;
     let needed = buffers + u64::from(need.allocations) * ALLOCATION_BYTES;

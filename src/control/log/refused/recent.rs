@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::control::numbers;
 use crate::turn::{self, MAX_USERNAME_BYTES, RequestRefused, Transport, WorkerIndex};
 use crate::wire::{ErrorCode, Method};
 use crate::worker::{Report, StreamRefused};
@@ -66,7 +66,7 @@ pub(in crate::control) struct RecentRefusals(Arc<Mutex<VecDeque<RefusalRow>>>);
 
 impl RecentRefusals {
     /// Keeps a report that something was refused.
-    pub(super) fn note(&self, worker: WorkerIndex, report: &Report) {
+    pub(in crate::control::log) fn note(&self, worker: WorkerIndex, report: &Report) {
         if let Report::Turn(turn::Report::RequestRefused(refused)) = report {
             self.note_request(worker, refused);
         } else if let Report::StreamRefused(refused) = report {
@@ -141,8 +141,7 @@ fn bounded(user: &Arc<str>) -> Arc<str> {
 }
 
 fn now_s() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(numbers::now_s()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

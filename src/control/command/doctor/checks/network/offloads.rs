@@ -15,7 +15,10 @@ const TRAINS: [(&str, &str); 2] = [
 ];
 
 /// Whether trains stay whole on their way in and out.
-pub(super) fn trains(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn trains(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let off = |interface: &'_ Interface| {
         let found = TRAINS.iter().filter(|(name, _)| interface.offloads.is_switched_off(name));
         found
@@ -34,7 +37,10 @@ pub(super) fn trains(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
 
 /// Whether trains stay whole on their way to a relay in a namespace or container of this machine:
 /// the server's addresses are on no card, and packets are passed on.
-pub(super) fn forwarded(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn forwarded(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let own = need.own_ips();
     let is_outside = own.iter().any(|ip| !ip.is_loopback() && !ip.is_unspecified())
         && machine.carrying(&own).all(|interface| !interface.is_hardware);
@@ -57,7 +63,10 @@ pub(super) fn forwarded(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
 }
 
 /// Whether the receive ring takes a burst: it holds what arrives while the core is busy elsewhere.
-pub(super) fn rings(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn rings(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let finding = |interface: &Interface| {
         let ring = interface.receive_ring?;
         let wanted = ring.longest.min(LONG_RING);
@@ -77,7 +86,10 @@ pub(super) fn rings(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
 }
 
 /// Whether the two above could be looked at.
-pub(super) fn looked_at(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn looked_at(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let finding = |interface: &Interface| Finding {
         check: "ethtool",
         severity: Severity::Hint,

@@ -4,17 +4,22 @@
 //! Listening sockets are bound to concrete addresses, never to `0.0.0.0` or `[::]`: an answer
 //! then leaves from the address that was asked, on a machine with any number of them.
 
+pub(super) mod alternates;
+pub(super) mod families;
+mod listeners;
+pub(super) mod machine;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::file::source::{Remedy, WrittenAt};
-use super::machine::Machine;
 use super::schema::{self, Key, Options};
 use super::value::Value;
-use super::value::address::{ExternalIp, TLS_PORT, is_private};
-use super::value::external::{ExternalAddress, StunServer};
+use super::value::address::{ExternalIp, STUN_PORT, TLS_PORT, is_private};
+use super::value::external::ExternalAddress;
 use super::value::raw::GivenList;
 use crate::turn::RelayAddress;
 use crate::wire::Family;
+use machine::Machine;
 
 /// Where listening happens when nothing is said: every address of both families.
 const DEFAULT_LISTEN: [&str; 2] = ["0.0.0.0", "::"];
@@ -25,14 +30,14 @@ const LISTEN_MAX: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// Where clients are to be heard; `0.0.0.0` and `[::]` are every address of their family.
-    pub(super) listen: Vec<SocketAddr>,
+    pub(in crate::control::config) listen: Vec<SocketAddr>,
     /// Where relay ports are to be; `None` for wherever the machine is reached.
-    pub(super) relay_ips: Option<Vec<IpAddr>>,
-    pub(super) external_ips: Vec<ExternalAddress>,
+    pub(in crate::control::config) relay_ips: Option<Vec<IpAddr>>,
+    pub(in crate::control::config) external_ips: Vec<ExternalAddress>,
     /// Where TLS clients are to be heard; none without a certificate.
-    pub(super) listen_tls: Vec<SocketAddr>,
+    pub(in crate::control::config) listen_tls: Vec<SocketAddr>,
     /// Where numbers are to be shown.
-    pub(super) metrics: Vec<SocketAddr>,
+    pub(in crate::control::config) metrics: Vec<SocketAddr>,
 }
 
 /// What the addresses that were asked for come to on a machine.
@@ -49,17 +54,20 @@ pub struct Addresses {
 }
 
 /// Why addresses cannot be served.
-pub(super) struct Unfit {
-    pub(super) key: &'static Key,
+pub(in crate::control::config) struct Unfit {
+    pub(in crate::control::config) key: &'static Key,
     /// Which of the key's values it is about.
     nth: Option<usize>,
-    pub(super) problem: String,
-    pub(super) remedy: Remedy,
+    pub(in crate::control::config) problem: String,
+    pub(in crate::control::config) remedy: Remedy,
 }
 
 /// Says what the addresses that were asked for come to on this machine: something to listen on and
 /// something to relay on.
-pub(super) fn addresses(options: &Options, machine: &Machine) -> Result<(Asked, Addresses), Unfit> {
+pub(in crate::control::config) fn addresses(
+    options: &Options,
+    machine: &Machine,
+) -> Result<(Asked, Addresses), Unfit> {
     let asked = Asked::of(options);
     let addresses = asked.on(machine, &Addresses::default())?;
     asked.must_serve(&addresses, machine)?;
@@ -68,7 +76,7 @@ pub(super) fn addresses(options: &Options, machine: &Machine) -> Result<(Asked, 
 
 impl Unfit {
     /// Where the value was written that it is about.
-    pub(super) fn place(&self, options: &Options) -> Option<WrittenAt> {
+    pub(in crate::control::config) fn place(&self, options: &Options) -> Option<WrittenAt> {
         self.nth.and_then(|nth| place_of(options, self.key, nth))
     }
 }
@@ -92,7 +100,11 @@ impl Asked {
 
     /// What it comes to on a machine, which may be nothing. Of several addresses that would do,
     /// those stay that are in use.
-    pub(super) fn on(&self, machine: &Machine, in_use: &Addresses) -> Result<Addresses, Unfit> {
+    pub(in crate::control::config) fn on(
+        &self,
+        machine: &Machine,
+        in_use: &Addresses,
+    ) -> Result<Addresses, Unfit> {
         let mut addresses = Addresses { missing: self.missing(machine), ..Addresses::default() };
         addresses.listen = listen_on(&schema::LISTEN, &self.listen, machine, &in_use.listen)?;
         addresses.listen_tls =
@@ -120,7 +132,7 @@ impl Asked {
     }
 
     /// How many relay addresses it may come to on any machine.
-    pub(super) fn most_relays(&self) -> usize {
+    pub(in crate::control::config) fn most_relays(&self) -> usize {
         if let Some(given) = &self.relay_ips {
             return given.len();
         }
@@ -205,31 +217,31 @@ impl Asked {
         Ok(())
     }
 
-    /// Has a STUN server say what those private relay addresses are called that nobody has told of.
-    /// Of one that it does not answer, the last answer holds.
+    /// Has a STUN server, or a name, say what those private relay addresses are called that nobody
+    /// has told of. Of one that does not answer, the last answer holds.
     fn ask(
         &self,
         addresses: &mut Addresses,
         machine: &Machine,
         in_use: &Addresses,
     ) -> Result<(), Unfit> {
-        let mut servers = self.asked_servers();
-        let Some((nth, server)) = servers.next() else { return Ok(()) };
-        if let Some((nth, other)) = servers.next() {
-            let problem = format!("{server} and {other} are two: write one STUN server");
+        let mut sources = self.asked_sources();
+        let Some((nth, source)) = sources.next() else { return Ok(()) };
+        if let Some((nth, other)) = sources.next() {
+            let problem = format!("{source} and {other} are two: write one STUN server or name");
             return written(&schema::EXTERNAL_IP, Some(nth), problem);
         }
         let is_unknown =
             |relay: &&mut RelayAddress| relay.advertised == relay.local && is_private(relay.local);
         for relay in addresses.relays.iter_mut().filter(is_unknown) {
             let known = in_use.relays.iter().find(|known| known.local == relay.local);
-            relay.advertised = match (machine.asks)(server, relay.local) {
+            relay.advertised = match public_address(source, relay.local, machine) {
                 Ok(public) => public.unwrap_or(relay.local),
                 Err(problem) => match known {
                     Some(known) => known.advertised,
                     None => {
                         let key = &schema::EXTERNAL_IP;
-                        let problem = format!("{server}: {problem}");
+                        let problem = format!("{source}: {problem}");
                         return Err(Unfit { nth: Some(nth), ..lacking(key, problem) });
                     }
                 },
@@ -239,18 +251,16 @@ impl Asked {
     }
 
     /// The external addresses that were written down, and where among all.
-    pub(super) fn told(&self) -> impl Iterator<Item = (usize, ExternalIp)> {
+    pub(in crate::control::config) fn told(&self) -> impl Iterator<Item = (usize, ExternalIp)> {
         self.external_ips.iter().enumerate().filter_map(|(nth, external)| match external {
             ExternalAddress::Told(told) => Some((nth, *told)),
-            ExternalAddress::Asked(_) => None,
+            ExternalAddress::Asked(_) | ExternalAddress::Named(_) => None,
         })
     }
 
-    fn asked_servers(&self) -> impl Iterator<Item = (usize, &StunServer)> {
-        self.external_ips.iter().enumerate().filter_map(|(nth, external)| match external {
-            ExternalAddress::Told(_) => None,
-            ExternalAddress::Asked(server) => Some((nth, server)),
-        })
+    fn asked_sources(&self) -> impl Iterator<Item = (usize, &ExternalAddress)> {
+        let all = self.external_ips.iter().enumerate();
+        all.filter(|(_, external)| !matches!(external, ExternalAddress::Told(_)))
     }
 
     /// True when the machine lacks the relay address of an external one, and what was written does
@@ -288,7 +298,7 @@ impl Asked {
         let unnamed = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let mut privates = self.external_ips.iter().map(|external| match external {
             ExternalAddress::Told(told) => told.private.unwrap_or(unnamed),
-            ExternalAddress::Asked(_) => unnamed,
+            ExternalAddress::Asked(_) | ExternalAddress::Named(_) => unnamed,
         });
         Err(match nth_missing(&mut privates) {
             Some((nth, ip)) => not_here(&schema::EXTERNAL_IP, nth, ip, machine, ""),
@@ -297,6 +307,25 @@ impl Asked {
                 lacking(&schema::RELAY_IP, problem.to_owned())
             }
         })
+    }
+}
+
+/// What a relay address is called outside; nothing where there is no such address of its family.
+fn public_address(
+    source: &ExternalAddress,
+    local: IpAddr,
+    machine: &Machine,
+) -> Result<Option<IpAddr>, String> {
+    match source {
+        ExternalAddress::Told(_) => Ok(None),
+        ExternalAddress::Asked(server) => (machine.asks)(server, local),
+        ExternalAddress::Named(host) => {
+            let found = (machine.looks_up)(host, STUN_PORT);
+            // It begins with the name, which is said anyway.
+            let found = found.map_err(|problem| problem.replacen(&format!("{host} "), "", 1))?;
+            let of_family = |ip: &IpAddr| Family::of(*ip) == Family::of(local);
+            Ok(found.iter().map(SocketAddr::ip).find(of_family))
+        }
     }
 }
 

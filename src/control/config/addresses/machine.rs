@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use ipnet::IpNet;
 
-use super::value::external::StunServer;
-use super::value::server::look_up;
+use crate::control::config::value::external::StunServer;
+use crate::control::config::value::server::look_up;
 use crate::control::network::{self, kernel::InterfaceAddress};
 
 /// Public addresses that a route is asked for; nothing is ever sent to them.

@@ -8,7 +8,10 @@ use crate::control::command::doctor::need::Need;
 use crate::control::config::Exposure;
 
 /// Whether the configuration and the file of users are closed to others.
-pub(super) fn file_modes(_: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn file_modes(
+    _: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let finding = |exposure: &Exposure| Finding {
         check: "file-modes",
         severity: Severity::Warning,
@@ -22,7 +25,10 @@ pub(super) fn file_modes(_: &MachineFacts, need: &Need) -> Vec<Finding> {
 }
 
 /// Whether the user of the service may read what the server needs; root, who looks, may.
-pub(super) fn closed_to_the_service(machine: &MachineFacts, _: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn closed_to_the_service(
+    machine: &MachineFacts,
+    _: &Need,
+) -> Vec<Finding> {
     let Some(service) = &machine.service else { return Vec::new() };
     let finding = |path: &PathBuf| Finding {
         check: "service-user",

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::machine::Machine;
-use super::value::server::ServerAddress;
+use crate::control::config::value::server::ServerAddress;
 
 /// What servers come to now.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(in crate::control) struct FoundAlternates {
 
 /// Finds the servers' addresses, none of them an own one. While a name cannot be looked up, what
 /// was `known` before goes on.
-pub(super) fn find(
+pub(in crate::control::config) fn find(
     servers: &[ServerAddress],
     own: &[SocketAddr],
     machine: &Machine,
@@ -52,7 +52,10 @@ mod tests {
 
     const NAMED: &str = "192.0.2.7:7";
 
-    fn found(looks_up: super::super::machine::LooksUp, known: &[&str]) -> FoundAlternates {
+    fn found(
+        looks_up: crate::control::config::addresses::machine::LooksUp,
+        known: &[&str],
+    ) -> FoundAlternates {
         let at = |text: &str| text.parse::<SocketAddr>().unwrap();
         let servers = [
             ServerAddress::At(at("[2001:db8::1]:3478")),

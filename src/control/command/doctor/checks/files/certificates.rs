@@ -11,7 +11,7 @@ const LAST_DAYS: i64 = 14;
 const DAY_S: i64 = 24 * 60 * 60;
 
 /// Whether the server would start with the certificates.
-pub(super) fn usable(_: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn usable(_: &MachineFacts, need: &Need) -> Vec<Finding> {
     let finding = |problem: &String| Finding {
         check: "certificate",
         severity: Severity::Error,
@@ -24,7 +24,7 @@ pub(super) fn usable(_: &MachineFacts, need: &Need) -> Vec<Finding> {
 }
 
 /// Whether each holds, and for more than a few days.
-pub(super) fn expiry(_: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn expiry(_: &MachineFacts, need: &Need) -> Vec<Finding> {
     let ending = need.certificates.iter().filter_map(|facts| {
         let left_s = facts.left_s(need.now);
         let severity = if left_s < 0 { Severity::Error } else { Severity::Warning };
@@ -47,7 +47,7 @@ fn ends(facts: &CertificateFacts, severity: Severity) -> Finding {
 }
 
 /// Whether a cheaper kind of key would do.
-pub(super) fn rsa(_: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn rsa(_: &MachineFacts, need: &Need) -> Vec<Finding> {
     let is_doubled = |rsa: &CertificateFacts| {
         need.certificates.iter().any(|other| !other.is_rsa && other.names == rsa.names)
     };

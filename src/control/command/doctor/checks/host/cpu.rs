@@ -1,6 +1,6 @@
 //! The cores and their clock.
 
-use super::interfaces;
+use crate::control::command::doctor::checks::network::interfaces;
 use crate::control::command::doctor::facts::machine::MachineFacts;
 use crate::control::command::doctor::finding::{Finding, Severity};
 use crate::control::command::doctor::need::Need;
@@ -9,7 +9,10 @@ use crate::control::command::doctor::need::Need;
 const FAST: [&str; 4] = ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter"];
 
 /// Whether the clock is cheap to read.
-pub(super) fn clocksource(machine: &MachineFacts, _: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn clocksource(
+    machine: &MachineFacts,
+    _: &Need,
+) -> Vec<Finding> {
     let Some(clock) = machine.clocksource.as_ref().filter(|clock| !FAST.contains(&clock.as_str()))
     else {
         return Vec::new();
@@ -26,7 +29,10 @@ pub(super) fn clocksource(machine: &MachineFacts, _: &Need) -> Vec<Finding> {
 }
 
 /// Whether the workers' cores slow down when they are idle for a moment.
-pub(super) fn governor(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn governor(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let cores = need.worker_cores();
     let slow = machine
         .governors

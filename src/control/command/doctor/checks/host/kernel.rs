@@ -9,7 +9,10 @@ use crate::io::Obstacle;
 const WHY: &str = "io_uring moves a packet with a fraction of the system calls of epoll";
 
 /// Whether io_uring works, if it is wanted.
-pub(super) fn io_uring(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn io_uring(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let severity = match need.io {
         IoChoice::Portable => return Vec::new(),
         IoChoice::Auto => Severity::Warning,
@@ -45,7 +48,10 @@ fn remedy(obstacle: Obstacle) -> (&'static str, &'static str) {
 }
 
 /// What works, but not as well as it could.
-pub(super) fn features(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn features(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let kernel = &machine.kernel;
     let is_uring = kernel.uring.is_ok() && need.io != IoChoice::Portable;
     let lacks = [

@@ -1,7 +1,7 @@
 //! What clients are heard on: each address for UDP and, if that is wanted, for TCP; and those for
 //! TLS alone.
 
-use super::settled::Config;
+use crate::control::config::settled::Config;
 use crate::worker::{Listen, ListenKind};
 
 impl Config {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tracing::warn;
 
-use super::rate::{LineAdmission, Rate};
+use crate::control::log::rate::{LineAdmission, Rate};
 use crate::turn::{StrangersRefused, WorkerIndex};
 
 /// Lines about strangers that are logged each second; the rest is one more line.

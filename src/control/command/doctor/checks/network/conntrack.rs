@@ -11,7 +11,10 @@ const RULES: &str = "tuning/uturn.nft";
 const CONNECTIONS_EACH: u64 = 4;
 
 /// Whether packets of clients or peers are tracked.
-pub(super) fn tracked(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn tracked(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let Some(conntrack) = &machine.conntrack else { return Vec::new() };
     let count = ours(conntrack, need);
     if count == 0 {
@@ -31,7 +34,10 @@ pub(super) fn tracked(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
 }
 
 /// Whether the table could run full, where something else has it at work.
-pub(super) fn table(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn table(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let Some(conntrack) = &machine.conntrack else { return Vec::new() };
     let Conntrack { count, max, .. } = *conntrack;
     let wanted = u64::from(need.allocations) * CONNECTIONS_EACH;

@@ -8,7 +8,10 @@ use crate::control::command::doctor::finding::{Finding, Severity};
 use crate::control::command::doctor::need::Need;
 
 /// Whether the firewall drops what clients and peers send.
-pub(super) fn drops(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn drops(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let Some(firewall) = &machine.firewall else { return Vec::new() };
     let relays: Vec<IpAddr> = need.relays.iter().map(|relay| relay.local).collect();
     let udp = [closed(firewall, "udp", &need.listen), closed_relays(firewall, &relays, need)];

@@ -2,14 +2,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::network::SYSCTLS;
+use super::buffers::SYSCTLS;
 use crate::control::command::doctor::facts::machine::MachineFacts;
 use crate::control::command::doctor::facts::sockets::Takes;
 use crate::control::command::doctor::finding::{Finding, Severity};
 use crate::control::command::doctor::need::Need;
 
 /// Whether the kernel may hand relay ports to other programs.
-pub(super) fn reserved(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn reserved(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let Some((first, last)) = machine.local_ports else { return Vec::new() };
     let (low, high) = (need.ports.0.max(first), need.ports.1.min(last));
     let is_reserved =
@@ -28,7 +31,10 @@ pub(super) fn reserved(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
 }
 
 /// Whether a listening port is one of those that are handed out.
-pub(super) fn own_listener(_: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn own_listener(
+    _: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let relays = |ip: IpAddr| need.relays.iter().any(|relay| relay.local == ip);
     let inside = need.listen.iter().filter(|at| need.is_relay_port(at.port()) && relays(at.ip()));
     inside
@@ -44,7 +50,10 @@ pub(super) fn own_listener(_: &MachineFacts, need: &Need) -> Vec<Finding> {
 }
 
 /// Whether other programs have ports that the server wants.
-pub(super) fn taken(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn taken(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let others = |takes: Takes| -> Vec<SocketAddr> {
         let others = machine.sockets.iter().filter(|it| !it.is_ours && it.takes == takes);
         others.map(|socket| socket.address).collect()

@@ -11,7 +11,10 @@ pub(super) const BACKLOG: u64 = 8192;
 pub(super) const SYSCTLS: &str = "tuning/99-uturn.conf";
 
 /// Whether sockets get the buffers that are asked for.
-pub(super) fn socket_buffers(machine: &MachineFacts, _: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn socket_buffers(
+    machine: &MachineFacts,
+    _: &Need,
+) -> Vec<Finding> {
     let wanted = BufferSizes::LISTENING;
     let [receive, send] = machine.socket_buffers_max;
     let cut = [
@@ -33,7 +36,10 @@ pub(super) fn socket_buffers(machine: &MachineFacts, _: &Need) -> Vec<Finding> {
 }
 
 /// Whether bursts fit between the interface and the socket.
-pub(super) fn backlog(machine: &MachineFacts, _: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn backlog(
+    machine: &MachineFacts,
+    _: &Need,
+) -> Vec<Finding> {
     let Some(backlog) = machine.backlog.filter(|backlog| *backlog < BACKLOG) else {
         return Vec::new();
     };

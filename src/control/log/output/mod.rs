@@ -1,8 +1,10 @@
 //! Where log lines go: to standard error, as lines to read or as JSON objects. How many of them can
 //! change while the server runs.
 
+mod queue;
+
 use std::fs::File;
-use std::io::{self, IsTerminal, Write, stderr};
+use std::io::{self, Write, stderr};
 use std::os::fd::AsFd;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -13,9 +15,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
-use super::queue::Queue;
 use crate::control::config::{LogFormat, Values};
 use crate::control::escape;
+use crate::control::terminal::has_colours;
+use queue::Queue;
 
 /// The level of a log that runs.
 #[derive(Clone, Debug)]
@@ -49,7 +52,7 @@ pub(in crate::control) fn start(settings: &Values) -> io::Result<Level> {
     let queue = Queue::start(out)?;
     let queue = QUEUE.get_or_init(|| queue);
     let (filter, handle) = reload::Layer::new(settings.log);
-    let coloured = stderr().is_terminal();
+    let coloured = has_colours(&stderr());
     let form = Form::of(settings.log_format, coloured);
     let writer = move || Lines { form, put: |line| queue.put(line) };
     let lines = fmt::layer().with_writer(writer).with_target(false);

@@ -6,7 +6,7 @@ use crate::control::command::doctor::need::Need;
 use crate::control::config::is_private;
 
 /// Whether clients would be told an address that leads nowhere.
-pub(super) fn private(_: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn private(_: &MachineFacts, need: &Need) -> Vec<Finding> {
     let told = need.relays.iter().map(|relay| relay.advertised).filter(|ip| is_private(*ip));
     told.map(|ip| Finding {
         check: "private-address",
@@ -20,7 +20,10 @@ pub(super) fn private(_: &MachineFacts, need: &Need) -> Vec<Finding> {
 }
 
 /// Whether peers can be reached at all.
-pub(super) fn route(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn route(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let [v4, v6] = machine.routed;
     let lacks = |is_v4: bool| {
         need.relays

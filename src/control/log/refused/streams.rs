@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tracing::{info, warn};
 
-use super::rate::{LineAdmission, Rate};
+use crate::control::log::rate::{LineAdmission, Rate};
 use crate::turn::WorkerIndex;
 use crate::worker::{SourceRefused, StreamRefused};
 

@@ -5,7 +5,10 @@ use crate::control::command::doctor::finding::{Finding, Severity};
 use crate::control::command::doctor::need::Need;
 
 /// Whether the clock is kept, where time-limited names or certificates depend on it.
-pub(super) fn synchronized(machine: &MachineFacts, need: &Need) -> Vec<Finding> {
+pub(in crate::control::command::doctor) fn synchronized(
+    machine: &MachineFacts,
+    need: &Need,
+) -> Vec<Finding> {
     let matters = need.has_secret || !need.certificates.is_empty();
     if machine.clock_is_synchronized != Some(false) || !matters {
         return Vec::new();

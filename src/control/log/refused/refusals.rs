@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tracing::{Level, debug, enabled, info};
 
-use super::rate::{LineAdmission, Rate};
+use crate::control::log::rate::{LineAdmission, Rate};
 use crate::turn::{RequestRefused, WorkerIndex};
 
 /// Refusals that are logged each second; the rest is one more line.
