@@ -100,15 +100,15 @@ impl Answer {
     pub(crate) fn of(runs: &[Limit]) -> Answer {
         let all = || runs.iter().map(|run| run.pps);
         let (least_pps, most_pps) = (all().fold(f64::MAX, f64::min), all().fold(0.0, f64::max));
-        let agree = |pps| most_pps - least_pps <= AGREE * pps;
-        let ended_by_server = runs.iter().filter(|run| !run.is_at_least).count();
+        if let Some(pps) = agreed(runs, most_pps) {
+            return Answer::Found { pps };
+        }
         match Quartiles::of(all()).map(|runs| runs.median) {
             None => Answer::Nothing,
             Some(_) if most_pps == 0.0 => Answer::Nothing,
             // Most runs found nothing that holds: what one of them found is no bound of anything.
             Some(0.0) => Answer::Unsteady { least_pps, most_pps },
-            Some(pps) if agree(pps) && ended_by_server * 2 > runs.len() => Answer::Found { pps },
-            Some(pps) if ended_by_server < runs.len() => Answer::AtLeast { pps },
+            Some(pps) if runs.iter().any(|run| run.is_at_least) => Answer::AtLeast { pps },
             Some(_) => Answer::Unsteady { least_pps, most_pps },
         }
     }
@@ -120,6 +120,16 @@ impl Answer {
             Answer::Unsteady { .. } | Answer::Nothing => None,
         }
     }
+}
+
+/// The median of the runs that the server ended, if they are most of them and agree, and no other
+/// run found more.
+fn agreed(runs: &[Limit], most_pps: f64) -> Option<f64> {
+    let ended = || runs.iter().filter(|run| !run.is_at_least).map(|run| run.pps);
+    let median = Quartiles::of(ended())?.median;
+    let least = ended().fold(f64::MAX, f64::min);
+    let are_most = ended().count() * 2 > runs.len();
+    (median > 0.0 && are_most && most_pps - least <= AGREE * median).then_some(median)
 }
 
 impl Sweep {
@@ -205,7 +215,16 @@ mod tests {
     fn one_run_that_the_generator_ended_takes_no_answer_from_those_that_agree_with_it() {
         let mut runs = runs(&[100.0, 102.0, 98.0]);
         runs[2].is_at_least = true;
-        assert_eq!(Answer::of(&runs), Answer::Found { pps: 100.0 });
+        assert_eq!(Answer::of(&runs), Answer::Found { pps: 101.0 });
+        runs[2].pps = 30.0;
+        assert_eq!(
+            Answer::of(&runs),
+            Answer::Found { pps: 101.0 },
+            "30 or more is no contradiction"
+        );
+        runs[2].pps = 130.0;
+        assert_eq!(Answer::of(&runs), Answer::AtLeast { pps: 102.0 }, "130 or more is one");
+        runs[2].pps = 98.0;
         runs[0].is_at_least = true;
         assert_eq!(Answer::of(&runs), Answer::AtLeast { pps: 100.0 }, "one of three is not enough");
     }

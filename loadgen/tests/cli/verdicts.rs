@@ -155,7 +155,10 @@ fn a_sweep_finds_the_limit_again_and_again() {
     assert_eq!(server["runs"].as_array().unwrap().len(), 3, "{text}");
     let failed = server["steps"].as_array().unwrap().iter().filter(|step| step["held"] == false);
     assert!(failed.clone().count() >= 3, "{text}");
-    assert!(failed.clone().all(|step| step["tries"] == 3), "believed at once: {text}");
+    assert!(
+        failed.clone().all(|step| step["tries"].as_u64() >= Some(3)),
+        "believed at once: {text}"
+    );
 }
 
 /// A server nobody here has written.
