@@ -374,6 +374,16 @@ mod tests {
         assert!(names.iter().all(|(x, _, name)| x + name.len() as f64 * CHARACTER_WIDTH <= WIDTH));
     }
 
+    /// What the documentation shows is redrawn when pictures look otherwise.
+    #[test]
+    fn pictures_of_the_documentation_look_as_pictures_do() {
+        for name in ["sweep", "overload"] {
+            let path = format!("../benches/figures/{name}.svg");
+            let picture = std::fs::read_to_string(path).unwrap();
+            assert!(picture.contains(RULES), "{name}");
+        }
+    }
+
     #[test]
     fn a_single_point_is_seen() {
         let svg = plot(Kind::FromZero, vec![line("a", &[3.0])]).svg();
