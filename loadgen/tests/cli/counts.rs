@@ -46,7 +46,7 @@ fn a_faultless_relay_is_found_faultless() {
         let (output, result) = measure(&relay, &format!("{line} --max-loss 0"));
         assert_eq!(output.status.code(), Some(0), "{line}: {result:#}");
         for way in result["ways"].as_array().unwrap() {
-            assert!(way["relayed"].as_u64().unwrap() >= 100, "{line}: {way:#}");
+            assert!(way["relayed"].as_u64().unwrap() >= 10, "{line}: {way:#}");
             for field in ["lost", "reordered", "duplicates", "corrupt", "misrouted"] {
                 assert_eq!(way[field], 0, "{line}: {way:#}");
             }

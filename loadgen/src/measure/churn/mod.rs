@@ -1,20 +1,29 @@
 //! Requests as a load of their own: the `churn` shape, where allocations come and go, `handshakes`,
 //! where connections do, and a probe of a few requests beside other traffic.
+//!
+//! ```text
+//! cycles.rs, handshakes.rs   what is done in each slot
+//! probe.rs                   cycles beside other traffic
+//! work.rs                    what one thread does with its slots, and counts
+//! slots.rs                   when the next thing begins, and where
+//! ```
 
 mod cycles;
 mod handshakes;
 mod probe;
+mod slots;
+mod work;
 
 use std::{net::SocketAddr, sync::Arc};
 
-pub(crate) use self::{cycles::Place, probe::Probe};
 use self::{
     cycles::{CHURN, Churn, Count},
-    handshakes::Handshakes,
+    handshakes::{Handshakes, Kinds},
+    work::Tally,
 };
+pub(crate) use self::{probe::Probe, work::Place};
 use crate::{
     clock::Clock,
-    count::latency,
     fault::Fault,
     measure::{
         Measured, Shaken, WayTotal, measured_ns,
@@ -75,18 +84,10 @@ fn churn(
     });
     let observed = observe(observation(place, &gauges, pid, watch), jobs.collect())?;
     let mut sum = Count::new(CHURN);
-    churns.iter().for_each(|churn| sum.add(&churn.count));
-    let measured = Measured {
-        lag: sum.lag,
-        unsent: sum.unsent,
-        failures: sum.failures,
-        ..Measured::of_one_way(
-            place,
-            WayTotal { sent: sum.started, received: sum.finished },
-            observed,
-        )?
-    };
-    Ok((measured, Timings { each: sum.requests }))
+    churns.into_iter().for_each(|churn| sum.add(churn.count()));
+    let Count { tally, requests, failures } = sum;
+    let measured = Measured { failures, ..Measured::of_one_way(place, tally, observed)? };
+    Ok((measured, Timings { each: requests }))
 }
 
 /// The same for handshakes.
@@ -109,21 +110,17 @@ fn shake(
     });
     let observed = observe(observation(place, &gauges, pid, watch), jobs.collect())?;
     let mut sum = handshakes::Count::new();
-    shakes.iter().for_each(|shake| sum.add(&shake.count));
-    let secured = sum.agreed.zip(spec.tls.as_ref());
+    shakes.into_iter().for_each(|shake| sum.add(shake.count()));
+    let handshakes::Count { tally, kinds: Kinds { resumed, failures, agreed } } = sum;
+    let secured = agreed.zip(spec.tls.as_ref());
     let shaken = Shaken {
-        resumed: sum.resumed,
-        full: sum.finished.packets - sum.resumed,
-        failures: sum.failures.into_iter().collect(),
+        resumed,
+        full: tally.finished.packets - resumed,
+        failures: failures.into_iter().collect(),
         secured: secured.map(|(agreed, tls)| link::secured(&agreed, tls)),
     };
-    let way = WayTotal { sent: sum.started, received: sum.finished };
-    Ok(Measured {
-        lag: sum.lag,
-        unsent: sum.unsent,
-        shaken: Some(shaken),
-        ..Measured::of_one_way(place, way, observed)?
-    })
+    let measured = Measured::of_one_way(place, tally, observed)?;
+    Ok(Measured { shaken: Some(shaken), ..measured })
 }
 
 fn observation<'a>(
@@ -143,12 +140,14 @@ fn core(spec: &Spec, thread: usize) -> Option<usize> {
 
 impl Measured {
     /// What is no packets and goes one way.
-    fn of_one_way(place: Place<'_>, way: WayTotal, observed: Observed) -> Result<Measured, Fault> {
+    fn of_one_way(place: Place<'_>, tally: Tally, observed: Observed) -> Result<Measured, Fault> {
+        let Tally { started, finished, lag, unsent } = tally;
+        let way = WayTotal { sent: started, received: finished };
         Ok(Measured {
             ways: [way, WayTotal::none(), WayTotal::none()],
             measured_ns: measured_ns(place.window, place.until)?,
-            lag: latency::empty(),
-            unsent: 0,
+            lag,
+            unsent,
             failures: (0, None),
             lost_connections: (0, None),
             shaken: None,

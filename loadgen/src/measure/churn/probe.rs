@@ -4,7 +4,10 @@
 //! A request that gets no answer is sent again as RFC 8489 §6.2.1 says, and its answer counts from
 //! the first time. What is given up never came.
 
-use super::cycles::{Churn, Count, PROBE, Place};
+use super::{
+    cycles::{Churn, Count, PROBE},
+    work::Place,
+};
 use crate::{
     count::latency::Latency,
     fault::Fault,
@@ -36,7 +39,7 @@ impl<'a> Probe<'a> {
     pub(crate) fn run(&mut self) -> Result<Vec<ThreadUse>, Fault> {
         let mut churn = Churn::new(&self.spec, self.place, PROBE, &self.gauge)?;
         let used = churn.run(self.spec.cores.last().copied())?;
-        self.count = churn.count;
+        self.count = churn.count();
         Ok(vec![used])
     }
 
