@@ -38,4 +38,5 @@ pub use command::cli::command_line;
 pub use command::credential::Credential;
 pub use command::credentials::CredentialsArgs;
 pub use command::import::import_coturn;
+pub use command::manual::ManualPage;
 pub use server::serve::serve;

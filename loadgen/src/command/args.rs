@@ -9,9 +9,22 @@ use crate::{
     stream::Transport,
 };
 
+/// What stands under `loadgen --help`.
+const EXAMPLES: &str = "\
+Examples:
+  loadgen run voice -n 200 --server turn.example.org --user alice:wonderland
+                                                 200 calls for ten seconds: loss and latency
+  UTURN_USER=… loadgen run churn --transport tls --rate 50 --server turn.example.org:443
+                                                 logins a second, no password on the command line
+  loadgen sweep voice --server 127.0.0.1 --user … --pid \"$(pidof uturn)\" --json sweep.json
+                                                 the highest load that holds
+  loadgen plan --from sweep.json --streams 5000 --kbps 64 --pps 50
+                                                 how many nodes 5,000 calls take
+  loadgen run voice --direct --rate 100k         what this machine can offer at all";
+
 /// Offers load to a TURN relay and reports what came through.
 #[derive(Debug, Parser)]
-#[command(name = "loadgen", version, max_term_width = 100)]
+#[command(name = "loadgen", version, max_term_width = 100, after_long_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -142,7 +142,7 @@ fn obey(cli: Cli, serve: impl FnOnce(Config, Origin) -> ExitCode) -> ExitCode {
             manual::completions(args, Cli::command(), out);
         })),
         Some(Command::Man) => say(&written(|out| {
-            manual::page(Cli::command(), out).expect("memory takes every line");
+            manual::UTURN.write(Cli::command(), out).expect("memory takes every line");
         })),
         Some(Command::Ask(command)) => admin::run(command),
     }

@@ -14,8 +14,21 @@ pub(in crate::control) struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Sections that the command line says nothing of: titles, and what each thing in them is.
-const SECTIONS: [(&str, &[(&str, &str)]); 5] = [
+/// A manual page that is made from a command line: one page with every command, so that there is
+/// one place to look.
+#[derive(Clone, Copy, Debug)]
+pub struct ManualPage<'a> {
+    /// Number of the manual's section, and its name.
+    pub section: (u8, &'a str),
+    /// What the command line says nothing of: titles, and what each thing below them is.
+    pub more: &'a [(&'a str, &'a [(&'a str, &'a str)])],
+}
+
+/// That of `uturn`.
+pub(in crate::control) const UTURN: ManualPage<'_> =
+    ManualPage { section: (8, "System administration"), more: &MORE };
+
+const MORE: [(&str, &[(&str, &str)]); 5] = [
     (
         "ENVIRONMENT",
         &[
@@ -66,50 +79,59 @@ const SECTIONS: [(&str, &[(&str, &str)]); 5] = [
     ("SEE ALSO", &[("/usr/share/doc/uturn", "README.md, and docs/ and tuning/ beside it.")]),
 ];
 
-/// Writes the manual page, in roff.
-///
-/// # Errors
-/// The writer's own.
-pub(in crate::control) fn page(mut command: Command, out: &mut dyn Write) -> io::Result<()> {
-    command.build();
-    let commands: Vec<&Command> =
-        command.get_subcommands().filter(|command| command.get_name() != "help").collect();
-    let mut text = Vec::new();
-    let version = command.render_version();
-    writeln!(text, ".TH UTURN 8 \"\" \"{}\" \"System administration\"", version.trim())?;
-    let man = Man::new(command.clone());
-    man.render_name_section(&mut text)?;
-    synopsis(&mut text)?;
-    man.render_description_section(&mut text)?;
-    title("COMMANDS", &mut text)?;
-    for command in &commands {
-        item(command.get_name(), &sentence(command), &mut text)?;
+impl ManualPage<'_> {
+    /// Writes the page of a command line, in roff.
+    ///
+    /// # Errors
+    /// The writer's own.
+    pub fn write(&self, mut command: Command, out: &mut dyn Write) -> io::Result<()> {
+        command.build();
+        let is_shown = |command: &&Command| command.get_name() != "help" && !command.is_hide_set();
+        let commands: Vec<&Command> = command.get_subcommands().filter(is_shown).collect();
+        let program = command.get_name();
+        let mut text = Vec::new();
+        let (title_name, version) = (program.to_uppercase(), command.render_version());
+        let (number, manual) = self.section;
+        writeln!(text, ".TH {title_name} {number} \"\" \"{}\" \"{manual}\"", version.trim())?;
+        let man = Man::new(command.clone());
+        man.render_name_section(&mut text)?;
+        synopsis(&command, &mut text)?;
+        man.render_description_section(&mut text)?;
+        title("COMMANDS", &mut text)?;
+        for command in &commands {
+            item(command.get_name(), &sentence(command), &mut text)?;
+        }
+        man.render_options_section(&mut text)?;
+        for command in commands {
+            subcommand(program, command, &mut text)?;
+        }
+        title("EXAMPLES", &mut text)?;
+        examples(&command, &mut text)?;
+        for (name, items) in self.more {
+            title(name, &mut text)?;
+            items.iter().try_for_each(|(what, words)| item(what, words, &mut text))?;
+        }
+        out.write_all(tidied(&String::from_utf8_lossy(&text)).as_bytes())
     }
-    man.render_options_section(&mut text)?;
-    for command in commands {
-        subcommand(command, &mut text)?;
-    }
-    title("EXAMPLES", &mut text)?;
-    examples(&command, &mut text)?;
-    for (name, items) in SECTIONS {
-        title(name, &mut text)?;
-        items.iter().try_for_each(|(what, words)| item(what, words, &mut text))?;
-    }
-    out.write_all(tidied(&String::from_utf8_lossy(&text)).as_bytes())
 }
 
-fn synopsis(out: &mut Vec<u8>) -> io::Result<()> {
+fn synopsis(command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
     title("SYNOPSIS", out)?;
-    let server =
-        [bold("uturn"), roman(" [--config "), italic("FILE"), roman("] ["), italic("OPTIONS")];
-    line(&[&server[..], &[roman("]")]].concat(), out)?;
-    Roff::new().control("br", []).to_writer(out)?;
-    line(&[bold("uturn "), italic("COMMAND"), roman(" ["), italic("OPTIONS"), roman("]")], out)
+    let program = command.get_name();
+    if !command.is_subcommand_required_set() {
+        let server =
+            [bold(program), roman(" [--config "), italic("FILE"), roman("] ["), italic("OPTIONS")];
+        line(&[&server[..], &[roman("]")]].concat(), out)?;
+        Roff::new().control("br", []).to_writer(out)?;
+    }
+    let program = bold(format!("{program} "));
+    line(&[program, italic("COMMAND"), roman(" ["), italic("OPTIONS"), roman("]")], out)
 }
 
-/// A command with its own options; the page has all of them, so that there is one place to look.
-fn subcommand(command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
-    title(&format!("UTURN {}", command.get_name().to_uppercase()), out)?;
+/// A command with its own options; the headings that group them in its help are sections there,
+/// and below its title here.
+fn subcommand(program: &str, command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
+    title(&format!("{program} {}", command.get_name()).to_uppercase(), out)?;
     line(&[roman(sentence(command))], out)?;
     let long = command.get_long_about().map(ToString::to_string).unwrap_or_default();
     for paragraph in long.split("\n\n").skip(1) {
@@ -119,10 +141,14 @@ fn subcommand(command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
     let man = Man::new(command.clone().disable_help_flag(true));
     let mut options = Vec::new();
     man.render_options_section(&mut options)?;
-    // The title of the section has been written already.
-    let options = String::from_utf8_lossy(&options);
-    let own = options.lines().filter(|line| !line.starts_with(".SH"));
-    own.for_each(|line| out.extend(format!("{line}\n").bytes()));
+    for line in String::from_utf8_lossy(&options).lines() {
+        match line.strip_prefix(".SH ") {
+            // The title of the section has been written already.
+            Some("OPTIONS") => {}
+            Some(heading) => writeln!(out, ".SS {heading}")?,
+            None => writeln!(out, "{line}")?,
+        }
+    }
     examples(command, out)
 }
 
@@ -162,7 +188,8 @@ fn tidied(text: &str) -> String {
     let apostrophe: Vec<&str> = text.lines().filter(is_apostrophe).take(2).collect();
     let mut lines = apostrophe;
     for line in text.lines().filter(|line| !is_apostrophe(line)) {
-        let is_first = lines.last().is_some_and(|last| last.starts_with(".SH"));
+        let is_title = |line: &&str| line.starts_with(".SH") || line.starts_with(".SS");
+        let is_first = lines.last().is_some_and(is_title);
         if line != ".PP" || !is_first {
             lines.push(line);
         }
