@@ -16,7 +16,7 @@ use crate::{
         comparison::{Comparison, Contender, Run, contender},
         offered::{paced_title, unit},
         outcome::{Known, Outcome},
-        verdict::near_floor,
+        trust::{idle, near_floor},
     },
     rig::{self, Left, Rig},
     stop::{self, Second},
@@ -71,26 +71,21 @@ fn compare(spec: &Spec, servers: &[Server], rounds: usize) -> Result<Comparison,
         entrant.rig.iter().for_each(|rig| server.learn(rig));
     }
     let runs: Vec<Vec<Run>> = entrants.iter().map(|entrant| entrant.runs.clone()).collect();
-    let has_ended = !broken.is_empty();
-    for (name, left) in entrants.into_iter().filter_map(Entrant::leave) {
-        match left.is_servers_end() && !has_ended {
-            true => broken.push(format!("{name} does not answer any more; {left}")),
-            false => warnings.push(format!("{name}: {left}")),
-        }
-    }
+    leave(entrants, &mut broken, &mut warnings);
     let rounds = runs.iter().map(Vec::len).min().unwrap_or_default();
     if rounds == 0 && broken.is_empty() {
         return Err(Fault::Stopped);
     }
-    let contenders = servers.iter().zip(&runs);
-    let contenders: Vec<Contender> =
-        contenders.map(|(server, own)| contender(&server.name, own, &runs[0])).collect();
+    let contenders: Vec<Contender> = servers
+        .iter()
+        .zip(&runs)
+        .map(|(server, own)| contender(&server.name, own, &runs[0]))
+        .collect();
     let silent = contenders.iter().filter(|server| server.is_silent());
     broken.extend(silent.map(|server| format!("{}: nothing was delivered", server.name)));
-    warnings.extend(contenders.iter().filter_map(|server| {
-        let seen_us = server.latency.iter().map(|figure| figure.us.median);
-        near_floor(&server.name, seen_us, &floor?)
-    }));
+    let near = |server: &Contender| near_floor(&server.name, server.medians_us(), &floor?);
+    warnings.extend(contenders.iter().filter_map(near));
+    warnings.extend(idle(contenders.iter().filter_map(Contender::busy)));
     Ok(Comparison {
         about,
         title: format!("comparison, {}", paced_title(spec)),
@@ -103,6 +98,18 @@ fn compare(spec: &Spec, servers: &[Server], rounds: usize) -> Result<Comparison,
         broken,
         warnings,
     })
+}
+
+/// Gives everybody's allocations back. A server that does not take them has ended, unless one is
+/// known to have.
+fn leave(entrants: Vec<Entrant<'_>>, broken: &mut Vec<String>, warnings: &mut Vec<String>) {
+    let has_ended = !broken.is_empty();
+    for (name, left) in entrants.into_iter().filter_map(Entrant::leave) {
+        match left.is_servers_end() && !has_ended {
+            true => broken.push(format!("{name} does not answer any more; {left}")),
+            false => warnings.push(format!("{name}: {left}")),
+        }
+    }
 }
 
 /// Lets each server run once in each round, until all are through, one ends, or somebody asks to

@@ -158,7 +158,8 @@ fn cost_verdict(comparison: &Comparison, other: &Contender, first: &str) -> Stri
         None => format!("{name} and {first} cannot be compared: nothing was delivered"),
         Some(ratio) if ratio.differs => {
             let ratio = times(Some(ratio));
-            format!("{name} relays {ratio} as many {unit}s per CPU second as {first}")
+            let does = if unit == "packet" { "relays" } else { "does" };
+            format!("{name} {does} {ratio} as many {unit}s per CPU second as {first}")
         }
         Some(ratio) => {
             let (ratio, rounds) = (times(Some(ratio)), comparison.rounds);

@@ -96,6 +96,16 @@ impl Run {
 }
 
 impl Contender {
+    /// Its name, and the cores it kept busy.
+    pub(crate) fn busy(&self) -> Option<(&str, f64)> {
+        Some((&self.name, self.cores_busy?.median))
+    }
+
+    /// Of each figure of the latency, µs.
+    pub(crate) fn medians_us(&self) -> impl Iterator<Item = f64> {
+        self.latency.iter().map(|figure| figure.us.median)
+    }
+
     /// True when it ran, and nothing came through.
     pub(crate) fn is_silent(&self) -> bool {
         !self.runs.is_empty() && self.runs.iter().all(|run| run.relayed_pps == 0.0)

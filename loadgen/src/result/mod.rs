@@ -11,5 +11,6 @@ mod ratio;
 pub(crate) mod secrets;
 pub(crate) mod server;
 pub(crate) mod sweep;
+pub(crate) mod trust;
 pub(crate) mod verdict;
 pub(crate) mod way;

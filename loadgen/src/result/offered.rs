@@ -82,12 +82,17 @@ fn over(spec: &Spec) -> String {
 /// The same with its pace.
 pub(crate) fn paced_title(spec: &Spec) -> String {
     let pace = match offered(spec).pps {
-        Some(pps) if !spec.shape.has_packets() => format!("{pps:.0} {}s/s", unit(spec)),
-        Some(pps) if ways(spec).len() > 1 => format!("{pps:.0} packets/s each"),
-        Some(pps) => format!("{pps:.0} packets/s"),
+        Some(pps) if !spec.shape.has_packets() => format!("{} {}s/s", rate(pps), unit(spec)),
+        Some(pps) if ways(spec).len() > 1 => format!("{} packets/s each", rate(pps)),
+        Some(pps) => format!("{} packets/s", rate(pps)),
         None => "as fast as it goes".to_owned(),
     };
     format!("{}, {pace}", title(spec))
+}
+
+/// Whole, but where that would be little or nothing: 50, 0.5.
+fn rate(pps: f64) -> f64 {
+    if pps < 10.0 { (pps * 100.0).round() / 100.0 } else { pps.round() }
 }
 
 /// What the ways are called that packets go.
@@ -131,5 +136,25 @@ fn offered_packets(spec: &Spec) -> Offered {
         trains: spec.trains,
         gro: spec.gro,
         duration_s: spec.duration_ns as f64 / 1e9,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offer::{options::parse, spec::Times};
+
+    #[test]
+    fn a_title_says_how_slow_a_slow_pace_is() {
+        for (line, expected) in [
+            ("voice -n 4 --rate 0.5", ", 0.5 packets/s"),
+            ("voice -n 4", ", 200 packets/s"),
+            ("churn --rate 2.5", ", 2.5 cycles/s"),
+            ("custom --rate 1234.6", ", 1235 packets/s"),
+        ] {
+            let args = parse(line).unwrap();
+            let spec = Spec::settle(&args, Times { duration_s: 1.0, warmup_s: 0.0 }).unwrap();
+            assert!(paced_title(&spec).ends_with(expected), "{}", paced_title(&spec));
+        }
     }
 }

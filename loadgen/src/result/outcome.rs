@@ -8,7 +8,8 @@ use super::{
     generator::{GeneratorOutcome, generator},
     offered::{Offered, offered, paced_title, unit},
     server::{Memory, ServerOutcome, server},
-    verdict::{Ended, Limits, Verdict, disturbed, limits_of_generator, near_floor, warnings},
+    trust::{disturbed, limits_of_generator, near_floor, warnings},
+    verdict::{Ended, Limits, Verdict},
     way::{WayOutcome, way_outcome},
 };
 use crate::{

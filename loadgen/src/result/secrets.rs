@@ -79,9 +79,12 @@ fn option(word: &str) -> (String, Option<Secret>) {
     }
 }
 
-/// What of an option's or a variable's value is a secret, by its name.
+/// What of an option's or a variable's value is a secret, by its name. What is neither is what a
+/// server is called: `u=127.0.0.1:3478`.
 fn secret_of(name: &str) -> Option<Secret> {
-    let name = name.trim_start_matches('-').to_lowercase();
+    let is_variable = !name.contains(|c: char| c.is_lowercase());
+    let option = name.strip_prefix('-').or(is_variable.then_some(name))?;
+    let name = option.trim_start_matches('-').to_lowercase();
     let is_secret = ["secret", "passw", "pwd"].iter().any(|part| name.contains(part));
     let is_user = name == "user" || name == "u" || name.ends_with("_user");
     match (is_secret, is_user) {
@@ -149,6 +152,8 @@ mod tests {
             "loadgen --secret=*** --name abcd"
         );
         assert_eq!(shown(&["x", "--user=a:s", "s"]), "loadgen --user=a:*** ***");
+        let line = ["x", "compare", "--server", "u=127.0.0.1:3478,7", "--server", "user=[::1]:1,8"];
+        assert_eq!(shown(&line), line.join(" ").replacen('x', "loadgen", 1));
         assert_eq!(
             shown(&["x", "--user", "a:pa", "--server-cmd", "b=s --odd a:pa --secret other"]),
             "loadgen --user a:*** --server-cmd 'b=s --odd a:*** --secret ***'"

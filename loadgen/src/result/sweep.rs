@@ -3,10 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    about::About,
-    offered::Offered,
-    outcome::Outcome,
-    verdict::{Limits, disturbed},
+    about::About, offered::Offered, outcome::Outcome, trust::disturbed, verdict::Limits,
     way::WayOutcome,
 };
 use crate::{

@@ -63,34 +63,49 @@ pub(super) fn run(
     let measured = measure_beside(rig, spec, &course, beside);
     progress.finish();
     let measured = measured?;
-    let over = loads.phase((loads.over, until), loads.over_pps, &measured, &probes[0]);
-    let then = loads.phase((loads.then, until), loads.then_pps, &measured, &probes[1]);
-    let generator = generator(spec, &measured);
-    let memory = resident.memory();
-    let used = measured.observed.server;
-    let was_stopped = until.ns() < loads.whole.until_ns;
-    let mut warnings = warnings(&over, capacity, &measured);
-    if was_stopped {
-        warnings.push("stopped before the course was over".to_owned());
+    let trial = Trial { spec, args, loads: &loads, until, probes: &probes, measured: &measured };
+    Ok(trial.outcome(capacity, about, resident.memory()))
+}
+
+/// A trial that is over.
+struct Trial<'a> {
+    spec: &'a Spec,
+    args: &'a OverloadArgs,
+    loads: &'a Loads,
+    until: &'a Until,
+    probes: &'a [Probe<'a>; 2],
+    measured: &'a Measured,
+}
+
+impl Trial<'_> {
+    /// What it came to; nothing is judged yet.
+    fn outcome(&self, capacity: Capacity, about: About, memory: Option<Memory>) -> Overload {
+        let Trial { spec, args, loads, until, probes, measured } = self;
+        let over = loads.phase((loads.over, until), loads.over_pps, measured, &probes[0]);
+        let then = loads.phase((loads.then, until), loads.then_pps, measured, &probes[1]);
+        let was_stopped = until.ns() < loads.whole.until_ns;
+        let mut warnings = warnings(&over, capacity, measured);
+        warnings.extend(was_stopped.then(|| "stopped before the course was over".to_owned()));
+        let used = measured.observed.server;
+        Overload {
+            title: title(spec, args),
+            about,
+            offered: offered(spec),
+            capacity,
+            recovery_s: loads.recovery_s(&measured.slices),
+            server: used.map(|used| server::server(&used, spec, measured, None)),
+            warnings,
+            was_stopped,
+            over,
+            then,
+            memory,
+            generator: generator(spec, measured),
+            server_died: measured.observed.server_died,
+            lost_connections: measured.lost_connections.clone(),
+            broken: Vec::new(),
+            series: series(&measured.slices),
+        }
     }
-    Ok(Overload {
-        title: title(spec, args),
-        about,
-        offered: offered(spec),
-        capacity,
-        recovery_s: loads.recovery_s(&measured.slices),
-        server: used.map(|used| server::server(&used, spec, &measured, None)),
-        warnings,
-        was_stopped,
-        over,
-        then,
-        memory,
-        generator,
-        server_died: measured.observed.server_died,
-        lost_connections: measured.lost_connections.clone(),
-        broken: Vec::new(),
-        series: series(&measured.slices),
-    })
 }
 
 fn title(spec: &Spec, args: &OverloadArgs) -> String {
