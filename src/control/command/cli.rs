@@ -68,7 +68,7 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Reads a file, settles it on this machine and prints what would hold
+    /// Checks a configuration file and prints the configuration that would hold here
     CheckConfig {
         /// TOML file with options
         file: PathBuf,
@@ -76,14 +76,14 @@ enum Command {
     /// Tries a server as a client would: Binding, an allocation, packets both ways
     #[command(after_long_help = check::EXAMPLES)]
     Check(CheckArgs),
-    /// Prints a time-limited login, and the iceServers of a browser
+    /// Prints a time-limited login and the iceServers value for a browser
     ///
     /// A username, its password, and the value for a web page to use.
     #[command(after_long_help = credentials::EXAMPLES)]
     Credentials(CredentialsArgs),
-    /// Translates coturn's configuration, and names what it could not carry over
+    /// Translates a coturn configuration and names what could not be carried over
     ImportCoturn(ImportArgs),
-    /// Looks for what this machine lacks as a relay node, and says what to change
+    /// Inspects this machine as a relay node and says what to change
     Doctor(DoctorArgs),
     /// Prints a configuration file with every key, explained and commented out
     ExampleConfig,

@@ -20,7 +20,7 @@ use crate::control::numbers::seconds;
 /// What can be asked of a running server.
 #[derive(Subcommand, Clone, Debug)]
 pub(in crate::control) enum AdminCommand {
-    /// Says how the running server is
+    /// Shows the state of the running server
     Status {
         /// As JSON
         #[arg(long)]
@@ -49,7 +49,7 @@ pub(in crate::control) enum AdminCommand {
         #[command(flatten)]
         at: At,
     },
-    /// Says who was refused something lately, and why: the last few hundred clients
+    /// Lists recent refusals with their reasons: the last few hundred clients
     ///
     /// Requests with wrong credentials, denied peers, quotas, no room; connections that were
     /// refused or closed for a fault. One row for each client and reason, the latest last. Every
@@ -75,7 +75,7 @@ pub(in crate::control) enum AdminCommand {
         #[command(flatten)]
         at: At,
     },
-    /// Ends one session at once
+    /// Terminates one session immediately
     Kill {
         /// Name of the session, as it is listed
         id: String,
@@ -100,7 +100,7 @@ pub(in crate::control) enum AdminCommand {
         #[command(flatten)]
         at: At,
     },
-    /// Has the running server read its configuration again
+    /// Makes the running server read its configuration again
     Reload {
         #[command(flatten)]
         at: At,

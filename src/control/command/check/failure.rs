@@ -20,7 +20,7 @@ pub(super) fn why(trouble: &Trouble) -> String {
     match trouble {
         Trouble::Silence => "no answer".to_owned(),
         Trouble::Closed => "nobody listens there".to_owned(),
-        Trouble::Nonsense => "an answer that is none".to_owned(),
+        Trouble::Nonsense => "an answer that is not STUN".to_owned(),
         Trouble::Mute => "connected, and no answer".to_owned(),
         Trouble::Ended => "the server ended the connection".to_owned(),
         Trouble::Unproved(fault) => fault.to_string(),
@@ -99,8 +99,8 @@ pub(super) fn proxied(network: IpNet) -> String {
 fn refused(problem: String, code: u16, instead: Option<SocketAddr>) -> Failure {
     let remedy = match code {
         300 => match instead {
-            Some(server) => format!("it drains: ask {server}"),
-            None => "it drains: ask another server".to_owned(),
+            Some(server) => format!("the server is draining: use {server}"),
+            None => "the server is draining: use another one".to_owned(),
         },
         401 => {
             "the name, the password or the secret is not the server's; a time-limited name needs \

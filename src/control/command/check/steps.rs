@@ -147,7 +147,7 @@ impl<'a> Trial<'a> {
         client.connect().map_err(|trouble| explain("Binding", &trouble))?;
         let answered = dial::again(patience, || mapped(&mut client));
         let mapped = answered.map_err(|trouble| self.unanswered(&trouble))?;
-        Ok((format!("this machine is {mapped} to the server"), mapped))
+        Ok((format!("the server sees this machine as {mapped}"), mapped))
     }
 
     /// Why the first request came to nothing; where it was over UDP alone, what else to try.
@@ -218,7 +218,7 @@ impl<'a> Trial<'a> {
             self.repeat(|| peer.send_bare(own.relayed, IN), |wait| own.client.data(IN, wait));
         let seen = seen.map_err(|trouble| Failure {
             problem: format!(
-                "nothing that was sent to {} came out: {}",
+                "nothing sent to {} reached the client: {}",
                 own.relayed,
                 why(&trouble)
             ),
@@ -238,7 +238,7 @@ impl<'a> Trial<'a> {
     ) -> Result<(String, ()), Failure> {
         let from = self.repeat(|| own.client.send_to_peer(to, OUT), |wait| peer.bare(OUT, wait));
         let from = from.map_err(|trouble| Failure {
-            problem: format!("nothing of what was sent to {to} arrived: {}", why(&trouble)),
+            problem: format!("nothing sent to the peer {to} arrived: {}", why(&trouble)),
             remedy: "let UDP out of the relay ports in the server's firewall".to_owned(),
         })?;
         Ok((format!("from {from} to {to}"), ()))

@@ -47,14 +47,14 @@ fn a_firewall_that_drops_clients_is_found_and_what_is_told_opens_it() {
     let found = |rules: &str| found_with(|facts| facts.firewall = chain(rules), &machine);
     let closed = found("");
     assert_eq!(closed.len(), 2, "{closed:#?}");
-    assert!(closed[0].what.contains("drops UDP to port 3478, 49152-65535"), "{closed:#?}");
+    assert!(closed[0].what.contains("drops UDP to ports 3478, 49152-65535"), "{closed:#?}");
     let with = "nft insert rule inet filter input udp dport '{ 3478, 49152-65535 }' accept";
     assert_eq!(closed[0].with, with);
     let udp = accept("udp", r#"3478, {"range": [49152, 65535]}"#);
     assert_eq!(found(&udp).len(), 1, "TCP is closed");
     assert_eq!(found(&(udp + &accept("tcp", "3478"))), []);
     let short = accept("udp", r#"3478, {"range": [49152, 60000]}"#) + &accept("tcp", "3478");
-    assert!(found(&short)[0].what.contains("port 49152-65535"));
+    assert!(found(&short)[0].what.contains("ports 49152-65535"));
 }
 
 #[test]

@@ -51,12 +51,14 @@ fn finding(protocol: &str, closed: &[(String, String)]) -> Option<Finding> {
     let (_, chain) = closed.first()?;
     let mut ports: Vec<&str> = closed.iter().map(|(port, _)| port.as_str()).collect();
     ports.dedup();
+    let is_one = ports.len() == 1 && !ports[0].contains('-');
+    let noun = if is_one { "port" } else { "ports" };
     let ports = ports.join(", ");
     Some(Finding {
         check: "firewall",
         severity: Severity::Warning,
         what: format!(
-            "the firewall ({chain}) drops {} to port {ports}",
+            "the firewall ({chain}) drops {} to {noun} {ports}",
             protocol.to_ascii_uppercase()
         ),
         why: "clients get no answer, or peers do not reach them",
