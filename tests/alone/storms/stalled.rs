@@ -19,8 +19,8 @@ use crate::relay::{Relay, Setup};
 const STALLED: usize = 1_100;
 /// What they make resident: 64 MiB that wait and a third more, a large buffer each, and themselves.
 const GROWTH_MAX_BYTES: u64 = (86 + 18 + 8) << 20;
-/// Packets for each before the calls begin: for all of them more than the 64 MiB that may wait.
-const FILL: usize = 60;
+/// Packets for each before the calls begin: for all of them three times the 64 MiB that may wait.
+const FILL: usize = 200;
 /// How many of one source.
 const OF_A_SOURCE: usize = 20;
 
