@@ -58,11 +58,15 @@ impl QueueMemory {
 /// Bytes that wait.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
-    /// None as long as nothing waits; a last one without waiting bytes there never is.
-    chunks: VecDeque<Chunk>,
+    /// None as long as nothing waits; a last chunk without waiting bytes there never is.
+    first: Option<Chunk>,
+    /// Those behind it, of which there mostly are none.
+    more: VecDeque<Chunk>,
     /// Bytes of the first chunk that are gone.
     begin: usize,
     len: usize,
+    /// Bytes of the last chunk that are free.
+    free: usize,
 }
 
 impl Chunks {
@@ -76,32 +80,45 @@ impl Chunks {
 
     /// Bytes of memory, used or not.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.chunks.len() * CHUNK_BYTES + self.chunks.capacity() * size_of::<Chunk>()
+        let chunks = usize::from(self.first.is_some()) + self.more.len();
+        chunks * CHUNK_BYTES + self.more.capacity() * size_of::<Chunk>()
     }
 
-    /// Appends.
+    /// Appends so many bytes, which are some, and says where they stand, for the caller to write.
+    /// `None` where they do not stand in one chunk: they are to be [written](Self::write) then.
+    #[inline]
+    pub(super) fn append(&mut self, bytes: usize, memory: &mut QueueMemory) -> Option<&mut [u8]> {
+        if self.free == 0 {
+            self.grow(memory);
+        }
+        let free = self.free.checked_sub(bytes)?;
+        let begin = CHUNK_BYTES - self.free;
+        let chunk = self.more.back_mut().or(self.first.as_mut())?;
+        (self.len, self.free) = (self.len + bytes, free);
+        Some(&mut chunk[begin..begin + bytes])
+    }
+
+    /// Appends bytes, in as many chunks as they take.
     pub(super) fn write(&mut self, bytes: &[u8], memory: &mut QueueMemory) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let end = self.begin + self.len;
-            if end == self.chunks.len() * CHUNK_BYTES {
-                self.grow(memory);
-            }
-            let at = end % CHUNK_BYTES;
-            let count = rest.len().min(CHUNK_BYTES - at);
-            let chunk = self.chunks.back_mut().expect("there is room now");
-            let (now, later) = rest.split_at(count);
-            chunk[at..at + count].copy_from_slice(now);
-            self.len += count;
+            let room = if self.free == 0 { CHUNK_BYTES } else { self.free };
+            let (now, later) = rest.split_at(rest.len().min(room));
+            self.append(now.len(), memory).expect("they fit").copy_from_slice(now);
             rest = later;
         }
     }
 
     fn grow(&mut self, memory: &mut QueueMemory) {
-        if self.chunks.capacity() == 0 {
-            self.chunks = memory.lists.pop().unwrap_or_default();
+        self.free = CHUNK_BYTES;
+        if self.first.is_none() {
+            self.first = Some(memory.chunk());
+            return;
         }
-        self.chunks.push_back(memory.chunk());
+        if self.more.capacity() == 0 {
+            self.more = memory.lists.pop().unwrap_or_default();
+        }
+        self.more.push_back(memory.chunk());
     }
 
     /// The bytes at the front, if there are so many.
@@ -109,40 +126,53 @@ impl Chunks {
         if self.len < COUNT {
             return None;
         }
-        let here = &self.chunks.front()?[self.begin..];
+        let here = &self.first.as_ref()?[self.begin..];
         if let Some(first) = here.first_chunk() {
             return Some(*first);
         }
         let mut first = [0; COUNT];
         let (front, rest) = first.split_at_mut(here.len());
         front.copy_from_slice(here);
-        rest.copy_from_slice(&self.chunks.get(1)?[..rest.len()]);
+        rest.copy_from_slice(&self.more.front()?[..rest.len()]);
         Some(first)
     }
 
-    /// Takes bytes off the front, piece by piece. There are so many.
+    /// Takes bytes off the front, behind others that are skipped, piece by piece. There are so
+    /// many.
+    #[inline]
     pub(super) fn take(
         &mut self,
+        skipped: usize,
         bytes: usize,
         memory: &mut QueueMemory,
         mut piece: impl FnMut(&[u8]),
     ) {
-        let mut left = bytes;
+        let (mut skip, mut left) = (skipped, skipped + bytes);
         while left > 0 {
             let end = CHUNK_BYTES.min(self.begin + left);
-            let chunk = self.chunks.front().expect("so many bytes wait");
-            piece(&chunk[self.begin..end]);
-            let count = end - self.begin;
-            left -= count;
-            self.len -= count;
+            let from = end.min(self.begin + skip);
+            let chunk = self.first.as_ref().expect("so many bytes wait");
+            piece(&chunk[from..end]);
+            skip -= from - self.begin;
+            left -= end - self.begin;
+            self.len -= end - self.begin;
             self.begin = end;
             if self.len == 0 || end == CHUNK_BYTES {
-                self.begin = 0;
-                self.chunks.pop_front().into_iter().for_each(|chunk| memory.put_chunk(chunk));
+                self.drop_first(memory);
             }
         }
-        if self.len == 0 && self.chunks.capacity() > 0 {
-            memory.put_list(mem::take(&mut self.chunks));
+    }
+
+    /// Gives the first chunk back, of which nothing waits, and the list once it is of no use.
+    fn drop_first(&mut self, memory: &mut QueueMemory) {
+        self.begin = 0;
+        let next = self.more.pop_front();
+        if next.is_none() {
+            self.free = 0;
+        }
+        mem::replace(&mut self.first, next).into_iter().for_each(|chunk| memory.put_chunk(chunk));
+        if self.more.is_empty() && self.more.capacity() > 0 {
+            memory.put_list(mem::take(&mut self.more));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Frames in a row, first in, first out. Each stands behind its length and the time it was queued.
 //!
 //! ```text
-//! milliseconds (4) | bytes (4) | frame, padded to 4 | milliseconds (4) | bytes (4) | frame …
+//! milliseconds, bytes (8) | frame, padded to 4 | milliseconds, bytes (8) | frame …
 //! ```
 
 use bytes::BytesMut;
@@ -28,6 +28,15 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    fn head(self) -> [u8; HEAD_BYTES] {
+        (u64::from(self.queued_ms) << 32 | self.bytes as u64).to_ne_bytes()
+    }
+
+    fn of_head(head: [u8; HEAD_BYTES]) -> Frame {
+        let head = u64::from_ne_bytes(head);
+        Frame { queued_ms: (head >> 32) as u32, bytes: head as u32 as usize }
+    }
+
     /// How long it has waited.
     pub(super) fn age_ms(self, now_ms: u64) -> u32 {
         let age_ms = (now_ms as u32).wrapping_sub(self.queued_ms);
@@ -53,21 +62,28 @@ impl Frames {
 
     /// Appends a frame and pads it to 4 bytes.
     pub(super) fn push(&mut self, now_ms: u64, parts: [&[u8]; 3], memory: &mut QueueMemory) {
-        let bytes = parts.iter().map(|part| part.len()).sum();
-        let mut head = [0; HEAD_BYTES];
-        head[..4].copy_from_slice(&(now_ms as u32).to_ne_bytes());
-        head[4..].copy_from_slice(&(padded(bytes) as u32).to_ne_bytes());
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        let head = Frame { queued_ms: now_ms as u32, bytes: padded(bytes) }.head();
+        self.count += 1;
+        if let Some(place) = self.bytes.append(HEAD_BYTES + padded(bytes), memory)
+            && let Some((of_head, mut rest)) = place.split_first_chunk_mut()
+        {
+            *of_head = head;
+            for part in parts {
+                let (here, behind) = rest.split_at_mut(part.len());
+                here.copy_from_slice(part);
+                rest = behind;
+            }
+            return rest.fill(0);
+        }
         self.bytes.write(&head, memory);
         parts.into_iter().for_each(|part| self.bytes.write(part, memory));
         self.bytes.write(&[0; 3][..padded(bytes) - bytes], memory);
-        self.count += 1;
     }
 
     /// The oldest frame.
     pub(super) fn front(&self) -> Option<Frame> {
-        let [a, b, c, d, e, f, g, h] = self.bytes.first::<HEAD_BYTES>()?;
-        let queued_ms = u32::from_ne_bytes([a, b, c, d]);
-        Some(Frame { queued_ms, bytes: u32::from_ne_bytes([e, f, g, h]) as usize })
+        self.bytes.first().map(Frame::of_head)
     }
 
     /// Takes the oldest frame off, which is this one: so many bytes of it go to `out`, and the rest
@@ -81,11 +97,10 @@ impl Frames {
         memory: &mut QueueMemory,
     ) {
         self.count -= 1;
-        self.bytes.take(HEAD_BYTES, memory, |_| {});
-        self.bytes.take(bytes, memory, |piece| out.extend_from_slice(piece));
+        self.bytes.take(HEAD_BYTES, bytes, memory, |piece| out.extend_from_slice(piece));
         if bytes < frame.bytes {
             let mut rest = Vec::with_capacity(frame.bytes - bytes);
-            self.bytes.take(frame.bytes - bytes, memory, |piece| rest.extend_from_slice(piece));
+            self.bytes.take(0, frame.bytes - bytes, memory, |piece| rest.extend_from_slice(piece));
             begun.write(&rest, memory);
         }
     }
@@ -94,7 +109,7 @@ impl Frames {
     pub(super) fn drop_front(&mut self, memory: &mut QueueMemory) -> bool {
         let Some(frame) = self.front() else { return false };
         self.count -= 1;
-        self.bytes.take(HEAD_BYTES + frame.bytes, memory, |_| {});
+        self.bytes.take(HEAD_BYTES, frame.bytes, memory, |_| {});
         true
     }
 }

@@ -188,11 +188,11 @@ impl Egress {
         let Wanted { most_bytes, may_begin } = wanted;
         if !self.begun.is_empty() {
             let bytes = self.begun.len().min(most_bytes);
-            self.begun.take(bytes, memory, |piece| out.extend_from_slice(piece));
+            self.begun.take(0, bytes, memory, |piece| out.extend_from_slice(piece));
             return (bytes > 0).then_some(Taken { oldest_age_ms: None });
         }
         let queue = if self.answers.is_empty() { &mut self.media } else { &mut self.answers };
-        let oldest = queue.front()?;
+        let mut oldest = queue.front()?;
         let taken = Taken { oldest_age_ms: Some(oldest.age_ms(now_ms)) };
         if oldest.bytes > most_bytes {
             if !may_begin {
@@ -202,11 +202,11 @@ impl Egress {
             return Some(taken);
         }
         let mut room_bytes = most_bytes;
-        while let Some(frame) = queue.front()
-            && let Some(rest_bytes) = room_bytes.checked_sub(frame.bytes)
-        {
-            queue.pop(frame, frame.bytes, out, &mut self.begun, memory);
-            room_bytes = rest_bytes;
+        while oldest.bytes <= room_bytes {
+            room_bytes -= oldest.bytes;
+            queue.pop(oldest, oldest.bytes, out, &mut self.begun, memory);
+            let Some(next) = queue.front() else { break };
+            oldest = next;
         }
         Some(taken)
     }

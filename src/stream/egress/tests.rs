@@ -179,7 +179,7 @@ fn so_much_idle_memory_is_kept() {
     let bytes = vec![7; 3 * CHUNK_BYTES];
     let mut queues: Vec<_> = (0..MOST_IDLE_CHUNKS).map(|_| Chunks::default()).collect();
     queues.iter_mut().for_each(|queue| queue.write(&bytes, &mut memory));
-    queues.iter_mut().for_each(|queue| queue.take(bytes.len(), &mut memory, |_| {}));
+    queues.iter_mut().for_each(|queue| queue.take(0, bytes.len(), &mut memory, |_| {}));
     assert_eq!((memory.chunks.len(), memory.lists.len()), (MOST_IDLE_CHUNKS, MOST_IDLE_LISTS));
 }
 
@@ -228,14 +228,22 @@ proptest! {
         for (written, taken) in deeds {
             let bytes: Vec<u8> = (0..written).map(|at| byte.wrapping_add(at as u8)).collect();
             byte = byte.wrapping_add(written as u8).wrapping_mul(31);
-            chunks.write(&bytes, &mut memory);
+            let (first, second) = bytes.split_at(bytes.len() / 3);
+            chunks.write(first, &mut memory);
+            let place = (!second.is_empty()).then(|| chunks.append(second.len(), &mut memory));
+            match place.flatten() {
+                Some(place) => place.copy_from_slice(second),
+                None => chunks.write(second, &mut memory),
+            }
             model.extend(bytes);
             let first = (model.len() >= 8).then(|| std::array::from_fn::<u8, 8, _>(|at| model[at]));
             assert_eq!(chunks.first::<8>(), first);
             let taken = taken.min(model.len());
             let mut out = Vec::new();
-            chunks.take(taken, &mut memory, |piece| out.extend_from_slice(piece));
-            assert_eq!(out, model.drain(..taken).collect::<Vec<_>>());
+            let skipped = taken / 4;
+            let keep = |piece: &[u8]| out.extend_from_slice(piece);
+            chunks.take(skipped, taken - skipped, &mut memory, keep);
+            assert_eq!(out, model.drain(..taken).skip(skipped).collect::<Vec<_>>());
             assert_eq!((chunks.len(), chunks.is_empty()), (model.len(), model.is_empty()));
             assert_eq!(chunks.memory_bytes() == 0, model.is_empty());
         }
