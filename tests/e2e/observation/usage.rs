@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::log::{fill, named_pipe};
 use crate::client::{CHANNEL, Client, Peer};
 use crate::http::scrape;
-use crate::log::{fill, named_pipe};
 use crate::machine::{Folder, skip};
 use crate::relay::{LOOPBACK4, REALM, Relay, Setup, USER};
 

@@ -2,11 +2,11 @@
 
 use std::net::UdpSocket;
 
+use crate::auth::time_limited::{field, ice_server};
 use crate::client::{Client, allocate};
 use crate::machine::Ports;
 use crate::relay::{LOOPBACK4, Process, REALM, Relay, Setup, command};
 use crate::stun::{attribute, long_term_key};
-use crate::time_limited::{field, ice_server};
 
 /// What a run that ends by itself says.
 struct Said {

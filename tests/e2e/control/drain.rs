@@ -4,7 +4,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::client::{Call, Client, allocate};
-use crate::control::Controlled;
+use crate::control::commands::Controlled;
 use crate::relay::{Setup, command};
 use crate::stun::attribute;
 

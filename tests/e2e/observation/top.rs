@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::pty::{Winsize, openpty};
 
 use crate::client::{Client, Peer};
-use crate::control::Controlled;
+use crate::control::commands::Controlled;
 use crate::relay::{Setup, USER, command};
 
 /// Columns and rows of the terminals that are tried.

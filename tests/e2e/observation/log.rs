@@ -6,12 +6,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::auth::time_limited::{NEW, credential_of};
 use crate::client::Client;
-use crate::control::Controlled;
+use crate::control::commands::Controlled;
 use crate::http::{ask, showing};
 use crate::machine::Folder;
 use crate::relay::{REALM, Setup};
-use crate::time_limited::{NEW, credential_of};
 
 const DRIVERS: [&str; 2] = ["uring", "portable"];
 

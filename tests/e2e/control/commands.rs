@@ -6,10 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::process::{Output, Stdio};
 use std::time::Instant;
 
+use crate::auth::time_limited::{NEW, credential};
 use crate::client::{Client, Peer, allocate, create_permission};
 use crate::machine::{Folder, skip};
 use crate::relay::{PASSWORD, REALM, Relay, Setup, USER, command, patience};
-use crate::time_limited::{NEW, credential};
 
 const CHANNEL: u16 = 0x4000;
 

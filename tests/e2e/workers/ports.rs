@@ -2,7 +2,7 @@
 //! whichever worker the kernel puts the clients on.
 
 use crate::client::{Client, V6, allocate};
-use crate::control::Controlled;
+use crate::control::commands::Controlled;
 use crate::relay::{Relay, Setup};
 use crate::stun::attribute;
 

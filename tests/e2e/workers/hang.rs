@@ -12,7 +12,7 @@ use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::control::Controlled;
+use crate::control::commands::Controlled;
 use crate::http::ask;
 use crate::machine::{self, Folder};
 use crate::relay::{LOOPBACK4, PASSWORD, Relay, Setup, USER};

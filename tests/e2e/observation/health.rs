@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::client::{Client, V6, allocate};
-use crate::control::Controlled;
+use crate::control::commands::Controlled;
 use crate::http::{ask, showing};
 use crate::relay::Setup;
 use crate::stun::attribute;

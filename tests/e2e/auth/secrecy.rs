@@ -9,11 +9,11 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::auth::time_limited::credential_of;
 use crate::client::{Client, allocate};
 use crate::machine::{Folder, Ports, skip};
 use crate::relay::{REALM, Relay, Setup, command};
 use crate::stun::long_term_key;
-use crate::time_limited::credential_of;
 
 const DRIVERS: [&str; 2] = ["uring", "portable"];
 
