@@ -46,6 +46,12 @@ pub(crate) fn run(args: &CompareArgs) -> Result<bool, Fault> {
 }
 
 fn servers(args: &CompareArgs) -> Result<Vec<Server>, Fault> {
+    let named = args.server_cmd.iter().chain(&args.server).filter_map(|it| it.split_once('='));
+    let mut names: Vec<&str> = named.map(|(name, _)| name).collect();
+    names.sort_unstable();
+    if let Some(two) = names.windows(2).find(|two| two[0] == two[1]) {
+        return Err(Fault::usage(format!("two servers are called {}", two[0])));
+    }
     let transport = args.load.transport;
     let start = |option: &String| Server::start(option, args.listen_ip, transport);
     let started = args.server_cmd.iter().map(start);

@@ -1,11 +1,10 @@
 //! An overload for people: a table, a page, a picture.
 
 use super::{
-    number::{bytes, count, known, latency_cells, short, tick_short, time_us},
+    number::{bytes, count, known, latency_cells, short, time_us},
     page::{
         html::{Figures, Page},
         plot::{self, Plot, Point, Series},
-        scale::Kind,
     },
     table::{self, Table},
     text,
@@ -56,20 +55,13 @@ fn plot(overload: &Overload) -> Plot<'static> {
     let line = |name: &str, colour, value: fn(&Slice) -> f64| {
         Series::new(name, colour, smooth(&overload.series, value))
     };
-    Plot {
-        x_title: "seconds since the overload began",
-        y_title: "packets/s",
-        x_label: |seconds| format!("{seconds}"),
-        y_label: tick_short,
-        x_kind: Kind::FromZero,
-        y_kind: Kind::FromZero,
-        series: vec![
-            line("offered", 0, |slice| slice.sent_pps),
-            // Dashed: where all is delivered both lines are seen.
-            line("delivered", 1, |slice| slice.delivered_pps).dashed(),
-            line("lost", 2, |slice| slice.lost_pps),
-        ],
-    }
+    let series = vec![
+        line("offered", 0, |slice| slice.sent_pps),
+        // Dashed: where all is delivered both lines are seen.
+        line("delivered", 1, |slice| slice.delivered_pps).dashed(),
+        line("lost", 2, |slice| slice.lost_pps),
+    ];
+    Plot::rate_over_time(("seconds since the overload began", "packets/s"), series)
 }
 
 /// Means of so many slices that a line has about [`POINTS`] points: single slices of a long course

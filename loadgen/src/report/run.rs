@@ -1,7 +1,7 @@
 //! A run for people: text and page.
 
 use super::{
-    number::{bits, bytes, count, known, latency_cells, short, tick_short, tick_time, time_us},
+    number::{bits, bytes, count, known, latency_cells, short, tick_time, time_us},
     page::{
         html::{self, Page},
         plot::{Plot, Point, Series},
@@ -216,24 +216,19 @@ fn percentile(nines: f64) -> String {
     format!("{share:.*} %", (whole as usize).saturating_sub(2))
 }
 
+const SECONDS: &str = "seconds since the first packet";
+
 fn series_plot<'a>(samples: &[RateSample], y_title: &'a str) -> Plot<'a> {
     let line = |name: &str, colour, value: fn(&RateSample) -> f64| {
         let points = samples.iter().map(|sample| Point::plain(sample.at_s, value(sample)));
         Series::new(name, colour, points.collect())
     };
-    Plot {
-        x_title: "seconds since the first packet",
-        y_title,
-        x_label: |seconds| format!("{seconds}"),
-        y_label: tick_short,
-        x_kind: Kind::FromZero,
-        y_kind: Kind::FromZero,
-        series: vec![
-            line("sent", 0, |sample| sample.sent_pps),
-            // Dashed: where all is delivered both lines are seen.
-            line("delivered", 1, |sample| sample.relayed_pps).dashed(),
-        ],
-    }
+    let series = vec![
+        line("sent", 0, |sample| sample.sent_pps),
+        // Dashed: where all is delivered both lines are seen.
+        line("delivered", 1, |sample| sample.relayed_pps).dashed(),
+    ];
+    Plot::rate_over_time((SECONDS, y_title), series)
 }
 
 fn latency_over_time(samples: &[RateSample]) -> Plot<'static> {
@@ -242,13 +237,8 @@ fn latency_over_time(samples: &[RateSample]) -> Plot<'static> {
             samples.iter().filter_map(|sample| Some(Point::plain(sample.at_s, value(sample)?)));
         Series::new(name, colour, points.collect())
     };
-    Plot {
-        y_label: tick_time,
-        y_kind: Kind::Log,
-        series: vec![
-            line("p50", 0, |sample| sample.p50_us),
-            line("p99", 1, |sample| sample.p99_us),
-        ],
-        ..series_plot(&[], "latency")
-    }
+    let series =
+        vec![line("p50", 0, |sample| sample.p50_us), line("p99", 1, |sample| sample.p99_us)];
+    let plot = Plot::rate_over_time((SECONDS, "latency"), series);
+    Plot { y_label: tick_time, y_kind: Kind::Log, ..plot }
 }

@@ -367,7 +367,7 @@ fn note_answer(answer: io::Result<Answer>, failed: &mut Option<String>) {
     match answer {
         Ok(Answer::Ignored | Answer::Again | Answer::Done(..)) => {}
         Ok(Answer::Failed(request, rejection)) => {
-            *failed = Some(format!("{}: {rejection:?}", request.name()));
+            *failed = Some(format!("{}: {rejection}", request.name()));
         }
         Err(error) => *failed = Some(error.to_string()),
     }

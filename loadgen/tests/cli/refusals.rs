@@ -49,6 +49,7 @@ fn a_wrong_option_is_one_line() {
         ("run voice --direct --user a:", "the password is empty"),
         ("run voice --direct --secret=", "the secret is empty"),
         ("overload voice --server 127.0.0.1 --min-kept nan", "--min-kept"),
+        ("compare --server-cmd a=x --server a=localhost,1", "two servers are called a"),
         ("run voice --ratr 10 --direct", "a similar argument exists: '--rate'"),
         ("run vioce --direct", "a similar value exists: 'voice'"),
         ("plan", "--from <FILE>"),

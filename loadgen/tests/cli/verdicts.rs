@@ -55,7 +55,10 @@ fn a_server_that_does_not_recover_or_answer_is_told_of() {
     let (output, _) = measure(&relay, line);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("requests came to nothing in overload (Allocate: Code(508))"), "{text}");
+    assert!(
+        text.contains("requests came to nothing in overload (Allocate: 508 Insufficient Capacity)"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -170,7 +170,7 @@ impl<'a> Churn<'a> {
                 self.watch(slot)
             }
             Answer::Failed(request, rejection) => {
-                self.fail(slot, format!("{}: {rejection:?}", request.name()));
+                self.fail(slot, format!("{}: {rejection}", request.name()));
                 Ok(())
             }
         }

@@ -16,6 +16,7 @@ use super::{
     escape::escape,
     scale::{Kind, Scale},
 };
+use crate::report::number::tick_short;
 
 const WIDTH: f64 = 760.0;
 
@@ -115,6 +116,24 @@ pub(crate) struct Plot<'a> {
     /// On a logarithmic axis what is not above 0 is not drawn.
     pub(crate) y_kind: Kind,
     pub(crate) series: Vec<Series>,
+}
+
+impl<'a> Plot<'a> {
+    /// Something a second, against seconds.
+    pub(crate) fn rate_over_time(
+        (x_title, y_title): (&'a str, &'a str),
+        series: Vec<Series>,
+    ) -> Plot<'a> {
+        Plot {
+            x_title,
+            y_title,
+            x_label: |seconds| format!("{seconds}"),
+            y_label: tick_short,
+            x_kind: Kind::FromZero,
+            y_kind: Kind::FromZero,
+            series,
+        }
+    }
 }
 
 /// Where the plot lies in its picture, and what its axes are.

@@ -1,6 +1,8 @@
 //! What a client asks of a server, and what can become of it.
 
-use uturn::wire::Method;
+use std::fmt;
+
+use uturn::wire::{ErrorCode, Method};
 
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +55,20 @@ pub(crate) enum Rejection {
     Silence,
     /// A success without what it must carry.
     Nonsense,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rejection::Code(code) => {
+                let reason = ErrorCode::from_number(*code).map_or("", ErrorCode::reason);
+                write!(f, "{code} {reason}")
+            }
+            Rejection::Credentials => f.write_str("401, with the credentials"),
+            Rejection::Silence => f.write_str("no answer"),
+            Rejection::Nonsense => f.write_str("success without what it must carry"),
+        }
+    }
 }
 
 impl Rejection {
