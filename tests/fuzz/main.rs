@@ -11,7 +11,7 @@
 //! corpus/       inputs that reached something, a folder for each test; each is tried first
 //! ```
 //!
-//! Each test tries inputs for a second; `UTURN_FUZZ_SECONDS=6` is what `tests/run` gives it, and
+//! Each test tries inputs for a second; `UTURN_FUZZ_SECONDS=60` is what `tests/run` gives it, and
 //! `tests/fuzz/hours 8` looks for hours, led by coverage, and adds to the corpus. A failure prints
 //! its input in hexadecimal and leaves it in a file: it belongs into the corpus once it is mended,
 //! beside a test of its own.
