@@ -1,6 +1,7 @@
 //! A listening socket that breaks under a server: the kernel destroys it, as it does when an
 //! administrator or a VPN says `ss -K`.
 
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -9,9 +10,9 @@ use crate::http::{ask, showing};
 use crate::machine;
 use crate::relay::Setup;
 
-/// Destroys the UDP sockets of a port; false where the kernel or the rights do not allow it.
-fn destroy(port: u16) -> bool {
-    let filter = format!("sport = :{port}");
+/// Destroys the UDP sockets of an address; false where the kernel or the rights do not allow it.
+fn destroy(address: SocketAddr) -> bool {
+    let filter = format!("src {address}");
     let output = Command::new("ss").args(["-K", "-u", "-a", "-H", "-n", &filter]).output();
     output.is_ok_and(|output| output.status.success() && !output.stdout.is_empty())
 }
@@ -22,7 +23,7 @@ fn a_broken_listener_is_not_ready_by_its_address_until_it_is_opened_again() {
         let (relay, metrics) = showing(Setup::new().with(&["--io", io, "--workers", "2"]));
         let address = relay.v4();
         Call::of(Client::new(address)).talk();
-        if !destroy(address.port()) {
+        if !destroy(address) {
             return machine::skip(
                 "a listener that breaks",
                 "ss -K (CAP_NET_ADMIN, INET_DIAG_DESTROY)",
