@@ -5,12 +5,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod real;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
 
 const SAMPLES: &str = "tests/import_coturn";
+const NAMES: [&str; 9] =
+    ["node", "users", "homeserver", "meeting", "edited", "balanced", "talk", "classroom", "fleet"];
 
 fn uturn(words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_uturn"));
@@ -46,7 +50,7 @@ impl Drop for Folder {
 #[test]
 fn samples_come_out_as_they_stand_beside_them() {
     let folder = Folder::new("import-samples");
-    for name in ["node", "users", "homeserver", "meeting", "edited", "balanced"] {
+    for name in NAMES {
         let output = uturn(&["import-coturn", &format!("{name}.conf")]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         for (extension, made) in [("toml", &output.stdout), ("notes", &output.stderr)] {
@@ -63,6 +67,19 @@ fn samples_come_out_as_they_stand_beside_them() {
         let has_no_file = said.contains(": no such file");
         assert_eq!(code, Some(if has_no_file { 2 } else { 0 }), "{said}");
         assert_eq!(has_no_file, text(&output.stdout).contains("tls-certificate"), "{said}");
+    }
+}
+
+#[test]
+fn the_guide_shows_notes_as_they_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let guide = fs::read_to_string(root.join("docs/from-coturn.md")).unwrap();
+    let shown = guide.lines().filter_map(|line| Some((line, line.split_once(".conf:")?.0)));
+    let shown: Vec<(&str, &str)> = shown.collect();
+    assert!(shown.len() > 3, "{shown:?}");
+    for (note, name) in shown {
+        let notes = fs::read_to_string(root.join(SAMPLES).join(name).with_extension("notes"));
+        assert!(notes.unwrap().lines().any(|line| line == note), "{note}");
     }
 }
 

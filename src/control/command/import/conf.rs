@@ -2,7 +2,8 @@
 //!
 //! One option a line: a word, then blanks or '=', then a value to the end of the line, which may
 //! stand in double quotes. A line that begins with '#' says nothing; a '#' further on is part of
-//! the value, and of a number coturn reads the digits that it begins with.
+//! the value, and of a number coturn reads the digits that it begins with. coturn reads bytes, and
+//! no more than 1,023 at a time: what a longer line goes on with is a line of its own.
 
 use super::notes::{Fate, Notes};
 use super::options::known;
@@ -10,6 +11,8 @@ use crate::control::config::schema;
 
 /// What some editors put in front of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+/// The longest line that coturn reads as one.
+const LINE_MAX_BYTES: usize = 1_023;
 
 /// One line that says something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,28 +23,34 @@ pub(super) struct Word {
     pub(super) name: String,
     /// Its value without quotes; empty where there is none.
     pub(super) value: String,
+    /// Whether it is what a line that is too long goes on with.
+    pub(super) is_rest: bool,
 }
 
 impl Word {
-    /// Reads a number as coturn does (`atoi`): the digits it begins with, and what stands behind
-    /// them.
+    /// Reads a number as coturn does (`atoi`): the digits it begins with, perhaps behind blanks and
+    /// a plus, and what stands behind them.
     pub(super) fn number(&self) -> Option<(u32, &str)> {
-        let end = self.value.find(|letter: char| !letter.is_ascii_digit());
-        let (digits, rest) = self.value.split_at(end.unwrap_or(self.value.len()));
+        let text = self.value.trim_start_matches(|letter| u8::try_from(letter).is_ok_and(is_blank));
+        let text = text.strip_prefix('+').unwrap_or(text);
+        let end = text.find(|letter: char| !letter.is_ascii_digit());
+        let (digits, rest) = text.split_at(end.unwrap_or(text.len()));
         Some((digits.parse().ok()?, rest))
     }
 
     /// Reads a flag as coturn does: on when there is no value; `None` when it is neither on nor
-    /// off.
+    /// off, with which coturn does not start.
     pub(super) fn is_on(&self) -> Option<bool> {
         let first = self.value.chars().next().map(|letter| letter.to_ascii_lowercase());
         match first {
             None => Some(true),
             Some('0' | 'n' | 'f') => Some(false),
             Some('1'..='9' | 'y' | 't') => Some(true),
-            Some('o') if self.value.eq_ignore_ascii_case("on") => Some(true),
-            Some('o') if self.value.eq_ignore_ascii_case("off") => Some(false),
-            Some(_) => None,
+            Some(_) => match self.value.as_str() {
+                "on" | "On" | "ON" => Some(true),
+                "off" | "Off" | "OFF" => Some(false),
+                _ => None,
+            },
         }
     }
 }
@@ -58,109 +67,86 @@ pub(super) fn not_coturns(bytes: &[u8]) -> Option<&'static str> {
     is_ours.then_some("it is a configuration of uturn already: `uturn check-config` tries it")
 }
 
-/// Reads a file as text. coturn reads bytes: a line that is no UTF-8 is taken for Latin-1 and
-/// noted.
-pub(super) fn text(bytes: &[u8], notes: &mut Notes) -> String {
-    let marked = bytes.strip_prefix(BYTE_ORDER_MARK);
-    let lines = marked.unwrap_or(bytes).split(|byte| *byte == b'\n').enumerate();
-    let lines: Vec<String> = lines.map(|(index, line)| line_of(index + 1, line, notes)).collect();
-    if let Some(first) = words(&lines.join("\n")).first().filter(|word| word.line == 1)
-        && marked.is_some()
+/// Takes a file apart; where it is not read as it looks, that is noted.
+pub(super) fn words(file: &[u8], notes: &mut Notes) -> Vec<Word> {
+    let lines = file.split(|byte| *byte == b'\n').enumerate();
+    lines.flat_map(|(index, line)| words_of_line(index + 1, line, notes)).collect()
+}
+
+fn words_of_line(number: usize, line: &[u8], notes: &mut Notes) -> Vec<Word> {
+    let unmarked = line.strip_prefix(BYTE_ORDER_MARK).filter(|_| number == 1);
+    let (head, rest) = line.split_at(line.len().min(LINE_MAX_BYTES));
+    let first =
+        said(unmarked.map_or(head, |unmarked| &unmarked[..head.len() - BYTE_ORDER_MARK.len()]));
+    let others = rest.chunks(LINE_MAX_BYTES).filter_map(said);
+    let said = first.into_iter().map(|said| (said, false)).chain(others.map(|said| (said, true)));
+    let words: Vec<Word> = said.map(|(said, is_rest)| said.word(number, is_rest, notes)).collect();
+    if !words.is_empty() && !rest.iter().copied().all(is_blank) {
+        let why = format!(
+            "coturn reads {LINE_MAX_BYTES} bytes and takes the rest for a line of its own, and so \
+             does this"
+        );
+        notes.add(number, Fate::Differs, "a line that is too long", why);
+    }
+    if unmarked.is_some()
+        && let Some(first) = words.first().filter(|word| !word.is_rest)
     {
-        let why = "coturn does not read it, since the file begins with a byte order mark";
-        notes.add(1, Fate::Differs, &first.name, why);
+        let why = "coturn overlooks this line, since the file begins with a byte order mark; here it is \
+                   read";
+        notes.add(number, Fate::Differs, &first.name, why);
     }
-    lines.join("\n")
+    words
 }
 
-fn line_of(number: usize, bytes: &[u8], notes: &mut Notes) -> String {
-    let Ok(text) = str::from_utf8(bytes) else {
-        let text: String = bytes.iter().copied().map(char::from).collect();
-        for word in words(&text) {
+/// What a line says, in bytes.
+struct SaidBytes<'a> {
+    name: &'a [u8],
+    value: &'a [u8],
+}
+
+impl SaidBytes<'_> {
+    fn word(&self, line: usize, is_rest: bool, notes: &mut Notes) -> Word {
+        let ((name, name_is_latin), (value, value_is_latin)) = (text(self.name), text(self.value));
+        if name_is_latin || value_is_latin {
             let why = "it is no UTF-8 and is read as Latin-1: what clients send has other bytes";
-            notes.add(number, Fate::Differs, &word.name, why);
+            notes.add(line, Fate::Differs, &name, why);
         }
-        return text;
-    };
-    text.to_owned()
+        Word { line, name, value, is_rest }
+    }
 }
 
-/// Takes a file apart.
-pub(super) fn words(text: &str) -> Vec<Word> {
-    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
-    let said = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    said.map(|(line, text)| word(line, text)).collect()
+/// Reads a line; nothing where it says nothing.
+fn said(line: &[u8]) -> Option<SaidBytes<'_>> {
+    let line = line.split(|byte| *byte == 0).next().unwrap_or_default();
+    let line = behind(line, |byte| matches!(byte, b' ' | b'\t'));
+    if line.starts_with(b"#") {
+        return None;
+    }
+    let end = line.iter().rposition(|byte| !is_blank(*byte))? + 1;
+    let line = &line[..end];
+    let separates = |byte: u8| matches!(byte, b' ' | b'\t' | b'=');
+    let end = line.iter().position(|byte| separates(*byte)).unwrap_or(line.len());
+    let (name, value) = (&line[..end], behind(&line[end..], separates));
+    let unquoted =
+        value.strip_prefix(b"\"").map(|value| value.strip_suffix(b"\"").unwrap_or(value));
+    Some(SaidBytes { name, value: unquoted.unwrap_or(value) })
 }
 
-fn word(line: usize, text: &str) -> Word {
-    let separator = [' ', '\t', '='];
-    let (name, value) = text.split_once(separator).unwrap_or((text, ""));
-    let value = value.trim_start_matches(separator);
-    let unquoted = value.strip_prefix('"').map(|value| value.strip_suffix('"').unwrap_or(value));
-    Word { line, name: name.to_owned(), value: unquoted.unwrap_or(value).to_owned() }
+/// What is left behind the bytes of some kind that a text begins with.
+fn behind(text: &[u8], is_skipped: impl Fn(u8) -> bool) -> &[u8] {
+    let start = text.iter().position(|byte| !is_skipped(*byte)).unwrap_or(text.len());
+    &text[start..]
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{Notes, Word, not_coturns, text, words};
+/// The blanks of C (`isspace`).
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
 
-    #[test]
-    fn a_line_is_a_word_and_a_value() {
-        let text =
-            "# a comment\n\n  realm = example.org  \nno-cli\nuser=a:b=c # d\n\tlog-file \"a b\"";
-        let said = [
-            (3, "realm", "example.org"),
-            (4, "no-cli", ""),
-            (5, "user", "a:b=c # d"),
-            (6, "log-file", "a b"),
-        ];
-        let expected = said.map(|(line, name, value)| Word {
-            line,
-            name: name.to_owned(),
-            value: value.to_owned(),
-        });
-        assert_eq!(words(text), expected);
-    }
-
-    #[test]
-    fn a_number_ends_where_its_digits_do() {
-        let number = |value: &str| {
-            let word = words(&format!("user-quota={value}")).remove(0);
-            word.number().map(|(number, rest)| (number, rest.to_owned()))
-        };
-        assert_eq!(number("12"), Some((12, String::new())));
-        assert_eq!(number("12 # comment"), Some((12, " # comment".to_owned())));
-        assert_eq!(number("many"), None);
-        assert_eq!(number("-3"), None);
-        assert_eq!(number("99999999999"), None);
-    }
-
-    #[test]
-    fn bytes_that_are_no_utf_8_are_latin_1_and_said_to_be() {
-        let mut notes = Notes::default();
-        let read = text(b"\xEF\xBB\xBFrealm=a\nuser=j\xFCrgen:x\n# \xFC\n", &mut notes);
-        assert_eq!(read, "realm=a\nuser=j\u{FC}rgen:x\n# \u{FC}\n");
-        let notes = notes.listed("conf");
-        assert!(notes.contains("conf:1: differs: realm"), "{notes}");
-        assert!(notes.contains("conf:2: differs: user"), "{notes}");
-        assert!(!notes.contains("conf:3"), "{notes}");
-    }
-
-    #[test]
-    fn a_file_that_is_no_configuration_of_coturn_is_refused() {
-        assert!(not_coturns(b"\x7fELF\0\0").unwrap().contains("binary"));
-        assert!(not_coturns(b"listen = [\"0.0.0.0:3478\"]\n").is_some());
-        for coturns in ["", "realm=example.org\n", "min-port=20000\nuser-quota=3\n"] {
-            assert_eq!(not_coturns(coturns.as_bytes()), None, "{coturns}");
-        }
-    }
-
-    #[test]
-    fn what_is_neither_on_nor_off_is_told_apart() {
-        let flag = |value: &str| words(&format!("flag={value}"))[0].is_on();
-        assert_eq!(flag("on"), Some(true));
-        assert_eq!(flag("Off"), Some(false));
-        assert_eq!(flag("maybe"), None);
-        assert_eq!(flag("often"), None);
+/// Reads bytes as UTF-8, or else as Latin-1; says whether it is that.
+fn text(bytes: &[u8]) -> (String, bool) {
+    match str::from_utf8(bytes) {
+        Ok(text) => (text.to_owned(), false),
+        Err(_) => (bytes.iter().copied().map(char::from).collect(), true),
     }
 }

@@ -39,6 +39,11 @@ impl Draft {
         }
     }
 
+    /// Writes a key without a value, where its default is not meant.
+    pub(super) fn none(&mut self, key: &Key) {
+        self.put(key, "[]");
+    }
+
     /// Keeps users that have a key in place of a password: lines of a file of users.
     pub(super) fn keyed_users(&mut self, lines: Vec<&str>) {
         self.keyed_users = lines.into_iter().map(str::to_owned).collect();

@@ -28,6 +28,13 @@ impl AddressRanges {
         if low.is_ipv4() != high.is_ipv4() {
             return Err(format!("'{text}' begins and ends in different families"));
         }
+        if high.is_unspecified() || low == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+            return Err(format!(
+                "to coturn {} is no end at all, and '{text}' far more than it looks: write the \
+                 network that is meant",
+                if high.is_unspecified() { high } else { low }
+            ));
+        }
         if low > high {
             return Err(format!("'{text}' is reversed"));
         }
@@ -117,8 +124,8 @@ mod tests {
             ["192.0.2.1/32", "192.0.2.2/31", "192.0.2.4/31", "192.0.2.6/32"]
         );
         assert_eq!(words(&set(&["0.0.0.0-255.255.255.255"])), ["0.0.0.0/0"]);
-        let all = "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
-        assert_eq!(words(&set(&[all])), ["::/0"]);
+        let half = "8000::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+        assert_eq!(words(&set(&[half])), ["8000::/1"]);
         assert_eq!(words(&set(&["fc00::-fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"])), ["fc00::/7"]);
     }
 
@@ -126,7 +133,7 @@ mod tests {
     fn what_is_taken_out_leaves_the_rest() {
         let rest = set(&["10.0.0.0-10.0.0.7"]).without(&set(&["10.0.0.4-10.0.0.5"]));
         assert_eq!(words(&rest), ["10.0.0.0/30", "10.0.0.6/31"]);
-        let others = set(&["::-ffff::", "10.0.0.0-10.0.0.255"]);
+        let others = set(&["::1-ffff::", "10.0.0.0-10.0.0.255"]);
         assert_eq!(words(&set(&["10.0.0.9"]).without(&others)), [""; 0]);
     }
 
@@ -135,6 +142,15 @@ mod tests {
         for text in ["10.0.0.0/8", "10.0.0.9-10.0.0.1", "10.0.0.1-::1", "example.org", ""] {
             assert!(AddressRanges::default().add(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_end_that_is_no_end_to_coturn_is_told() {
+        for text in ["0.0.0.0", "::", "::-::1", "0::0-2001:db8::", "10.0.0.1-0.0.0.0", "::1-::"] {
+            let told = AddressRanges::default().add(text).unwrap_err();
+            assert!(told.contains("is no end at all"), "{text}: {told}");
+        }
+        assert_eq!(words(&set(&["0.0.0.0-0.255.255.255"])), ["0.0.0.0/8"]);
     }
 
     proptest! {

@@ -4,11 +4,13 @@ use super::conf::Word;
 use super::draft::Draft;
 use super::notes::{Fate, Notes};
 use super::options::CoturnSetting;
-use super::said::{Said, counted, number, read};
+use super::said::{self, EVERYWHERE, Said, at, counted, is_ip, number, read};
 use crate::control::config::MetricsAddress;
 use crate::control::config::schema::{self, Key};
 
-const PROMETHEUS_PORT: u32 = 9641;
+const PROMETHEUS_PORT: u16 = 9641;
+/// The one flag of several that switches SOFTWARE on.
+const SOFTWARE_ON: &str = "software-attribute";
 
 pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     workers(said, draft, notes);
@@ -24,6 +26,7 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
         let default = schema::USER_QUOTA.default_words();
         notes.differs("user-quota", format!("coturn has none by default, uturn {default}"));
     }
+    bps_capacity(said, notes);
     software(said, draft, notes);
     metrics(said, draft, notes);
     log(said, draft, notes);
@@ -43,6 +46,19 @@ fn limit(said: &Said<'_>, about: CoturnSetting, key: &Key, draft: &mut Draft, no
     if let Some(value) = word.and_then(|word| number(key, word, notes)) {
         draft.number(key, value);
     }
+}
+
+/// Nothing is none to coturn, and there is none here.
+fn bps_capacity(said: &Said<'_>, notes: &mut Notes) {
+    let Some(word) = said.last(CoturnSetting::BpsCapacity, notes) else { return };
+    let (fate, why) = match word.number() {
+        Some((0, _)) => (Fate::NotNeeded, "0 is no limit, and there is none"),
+        _ => (
+            Fate::Lost,
+            "bandwidth of the whole server is not limited, that of one allocation by max-bps",
+        ),
+    };
+    notes.add(word.line, fate, &word.name, why);
 }
 
 /// coturn's levels of the log, and ours.
@@ -71,7 +87,7 @@ fn log(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
 }
 
 fn channel_numbers(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
-    if said.last(CoturnSetting::OldChannelNumbers, notes).is_some() {
+    if said.flag(CoturnSetting::OldChannelNumbers, notes).is_some() {
         draft.word(&schema::CHANNEL_NUMBERS, "rfc5766");
         return;
     }
@@ -80,20 +96,11 @@ fn channel_numbers(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     notes.differs("channel-numbers", why);
 }
 
-/// Of the two flags the later one holds.
+/// coturn has two flags that say the opposite of each other, of which the later one holds.
 fn software(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
-    let (no, yes) =
-        (said.last(CoturnSetting::NoSoftware, notes), said.last(CoturnSetting::Software, notes));
-    let line = |word: Option<&Word>| word.map(|word| word.line);
-    let is_off = line(no) > line(yes);
-    if let (Some(no), Some(yes)) = (no, yes) {
-        let (loser, winner) = if is_off { (yes, no) } else { (no, yes) };
-        let why = format!("line {} says the opposite", winner.line);
-        notes.add(loser.line, Fate::NotNeeded, &loser.name, why);
-    }
-    if no.is_some() || yes.is_some() {
-        draft.word(&schema::SOFTWARE, if is_off { "off" } else { "on" });
-    }
+    let Some(word) = said.last(CoturnSetting::Software, notes) else { return };
+    let is_named = (word.name == SOFTWARE_ON) == (word.is_on() == Some(true));
+    draft.word(&schema::SOFTWARE, if is_named { "on" } else { "off" });
 }
 
 /// Where a client names no family, ours is that of the RFC.
@@ -114,13 +121,16 @@ fn metrics(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
         }
         return;
     };
-    let port = port.and_then(|word| counted(word, notes)).unwrap_or(PROMETHEUS_PORT);
-    let everywhere = ["0.0.0.0", "[::]"].map(str::to_owned);
-    let hosts = address.map_or(everywhere.to_vec(), |word| vec![bracketed(&word.value)]);
+    let port = port.and_then(|word| said::port(word, 1, notes)).unwrap_or(PROMETHEUS_PORT);
+    let ips = match address {
+        Some(word) if !is_ip(word, notes) => Vec::new(),
+        Some(word) => vec![word.value.as_str()],
+        None => EVERYWHERE.to_vec(),
+    };
     let word = address.unwrap_or(flag);
-    let listen: Vec<MetricsAddress> = hosts
+    let listen: Vec<MetricsAddress> = ips
         .iter()
-        .filter_map(|host| read(&Word { value: format!("{host}:{port}"), ..word.clone() }, notes))
+        .filter_map(|ip| read(&Word { value: at(ip, port), ..word.clone() }, notes))
         .collect();
     draft.list(&schema::METRICS, listen.iter().map(|address| address.0));
     let why = "the metrics have other names: see docs/metrics.md";
@@ -130,10 +140,6 @@ fn metrics(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
                    127.0.0.1, or close the port";
         notes.add(flag.line, Fate::Differs, &flag.name, why);
     }
-}
-
-fn bracketed(ip: &str) -> String {
-    if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() }
 }
 
 #[cfg(test)]

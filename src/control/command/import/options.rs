@@ -1,7 +1,7 @@
 //! Every option of coturn, and what becomes of it.
 //!
-//! The list follows coturn 4.6, as Debian 12 has it, and what came until 4.17; a test asks the
-//! installed server for its options and finds each of them here.
+//! The list has whatever coturn knew from 4.5 to 4.17; a test asks the installed server for its
+//! options and finds each of them here.
 
 /// What becomes of an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub(super) enum CoturnSetting {
     AllowedPeer,
     AllowLoopbackPeers,
     AuxServer,
+    BpsCapacity,
     DefaultFamily,
     DeniedPeer,
     ExternalIp,
@@ -39,7 +40,6 @@ pub(super) enum CoturnSetting {
     MinPort,
     NoAuth,
     NoMulticastPeers,
-    NoSoftware,
     OldChannelNumbers,
     Prometheus,
     PrometheusAddress,
@@ -57,13 +57,26 @@ pub(super) enum CoturnSetting {
     VeryVerbose,
 }
 
+/// How coturn reads what stands behind an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// It has a value.
+    Value,
+    /// It is on or off, and of several lines the last one holds.
+    Flag,
+    /// It is on once a line says so: no line switches it off again.
+    Latch,
+    /// It is on once a line names it, whatever its value is.
+    Mark,
+}
+
 /// An option of coturn.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
     /// Its name in the file.
     pub(super) name: &'static str,
-    /// Whether it is on or off, rather than having a value.
-    pub(super) is_flag: bool,
+    /// How what stands behind it is read.
+    pub(super) form: Form,
     /// What becomes of it; of a flag, when it is on.
     pub(super) meaning: Meaning,
 }
@@ -74,19 +87,27 @@ pub(super) fn known(name: &str) -> Option<&'static Known> {
 }
 
 const fn carried(name: &'static str, setting: CoturnSetting) -> Known {
-    Known { name, is_flag: false, meaning: Meaning::Carried(setting) }
+    Known { name, form: Form::Value, meaning: Meaning::Carried(setting) }
 }
 
 const fn not_needed(name: &'static str, why: &'static str) -> Known {
-    Known { name, is_flag: false, meaning: Meaning::NotNeeded(why) }
+    Known { name, form: Form::Value, meaning: Meaning::NotNeeded(why) }
 }
 
 const fn lost(name: &'static str, why: &'static str) -> Known {
-    Known { name, is_flag: false, meaning: Meaning::Lost(why) }
+    Known { name, form: Form::Value, meaning: Meaning::Lost(why) }
 }
 
 const fn flag(known: Known) -> Known {
-    Known { is_flag: true, ..known }
+    Known { form: Form::Flag, ..known }
+}
+
+const fn latch(known: Known) -> Known {
+    Known { form: Form::Latch, ..known }
+}
+
+const fn mark(known: Known) -> Known {
+    Known { form: Form::Mark, ..known }
 }
 
 const TLS: &str = "ciphers and groups are not configurable (TLS 1.2 and 1.3, modern suites)";
@@ -139,10 +160,10 @@ pub(super) const KNOWN: &[Known] = &[
     carried("min-port", CoturnSetting::MinPort),
     carried("max-port", CoturnSetting::MaxPort),
     flag(not_needed("verbose", "allocations are logged at the level info, the default")),
-    flag(carried("Verbose", CoturnSetting::VeryVerbose)),
+    latch(carried("Verbose", CoturnSetting::VeryVerbose)),
     flag(not_needed("daemon", SERVICE)),
-    flag(carried("no-software-attribute", CoturnSetting::NoSoftware)),
-    flag(carried("prod", CoturnSetting::NoSoftware)),
+    flag(carried("no-software-attribute", CoturnSetting::Software)),
+    flag(carried("prod", CoturnSetting::Software)),
     flag(carried("software-attribute", CoturnSetting::Software)),
     flag(not_needed("fingerprint", "a request with FINGERPRINT gets an answer with one")),
     flag(carried("lt-cred-mech", CoturnSetting::LongTerm)),
@@ -153,10 +174,7 @@ pub(super) const KNOWN: &[Known] = &[
     carried("user-quota", CoturnSetting::UserQuota),
     carried("total-quota", CoturnSetting::TotalQuota),
     carried("max-bps", CoturnSetting::MaxBps),
-    lost(
-        "bps-capacity",
-        "bandwidth of the whole server is not limited, that of one allocation by max-bps",
-    ),
+    carried("bps-capacity", CoturnSetting::BpsCapacity),
     lost("userdb", DATABASE),
     lost("db", DATABASE),
     lost("psql-userdb", DATABASE),
@@ -169,11 +187,11 @@ pub(super) const KNOWN: &[Known] = &[
         "redis-statsdb",
         "nothing is written to Redis: numbers are in `metrics`, sessions in the log",
     ),
-    flag(carried("use-auth-secret", CoturnSetting::UseSecret)),
+    mark(carried("use-auth-secret", CoturnSetting::UseSecret)),
     carried("static-auth-secret", CoturnSetting::Secret),
-    flag(not_needed("no-auth-pings", NO_DATABASE)),
-    flag(not_needed("no-dynamic-ip-list", NO_DATABASE)),
-    flag(not_needed("no-dynamic-realms", NO_DATABASE)),
+    mark(not_needed("no-auth-pings", NO_DATABASE)),
+    mark(not_needed("no-dynamic-ip-list", NO_DATABASE)),
+    mark(not_needed("no-dynamic-realms", NO_DATABASE)),
     lost("server-name", OAUTH),
     flag(lost("oauth", OAUTH)),
     carried("cert", CoturnSetting::Certificate),
@@ -182,11 +200,13 @@ pub(super) const KNOWN: &[Known] = &[
     lost("cipher-list", TLS),
     lost("CA-file", "client certificates are never asked for"),
     lost("ec-curve-name", TLS),
-    flag(lost("dh566", TLS)),
-    flag(lost("dh1066", TLS)),
-    flag(lost("dh2066", TLS)),
+    latch(lost("dh566", TLS)),
+    latch(lost("dh1066", TLS)),
+    latch(lost("dh2066", TLS)),
     lost("dh-file", TLS),
     flag(lost("raw-public-keys", TLS)),
+    flag(not_needed("no-http", WEB)),
+    not_needed("secret-ts-exp-time", "coturn has not heeded it for long"),
     flag(not_needed("no-sslv2", NO_TLS)),
     flag(not_needed("no-sslv3", NO_TLS)),
     flag(not_needed("no-tlsv1", NO_TLS)),
@@ -233,7 +253,7 @@ pub(super) const KNOWN: &[Known] = &[
     flag(not_needed("udp-gso", BATCHES)),
     flag(lost("udp-recvmmsg-log", TALLIES)),
     flag(lost("udp-sendmmsg-log", TALLIES)),
-    flag(lost("multiplex-peer", RELAY_PORT)),
+    mark(lost("multiplex-peer", RELAY_PORT)),
     lost("multiplex-peer-port", RELAY_PORT),
     lost("multiplex-peer-max-peers", RELAY_PORT),
     flag(lost(
@@ -264,7 +284,7 @@ pub(super) const KNOWN: &[Known] = &[
     not_needed("proc-user", SERVICE),
     not_needed("proc-group", SERVICE),
     flag(lost("mobility", "mobility (RFC 8016) is not supported: clients allocate anew")),
-    flag(lost(
+    latch(lost(
         "keep-address-family",
         "without a request for IPv6 an allocation is IPv4 (RFC 8656)",
     )),
@@ -282,7 +302,7 @@ pub(super) const KNOWN: &[Known] = &[
     flag(lost("server-relay", "a packet of a peer needs a permission, always")),
     not_needed("ne", "there is one engine; `io` chooses what moves the packets"),
     flag(not_needed("no-rfc5780", DISCOVERY)),
-    flag(lost("rfc5780", DISCOVERY)),
+    mark(lost("rfc5780", DISCOVERY)),
     flag(not_needed("no-stun-backward-compatibility", SMALL_ANSWERS)),
     flag(lost("stun-backward-compatibility", "clients of RFC 3489 get no MAPPED-ADDRESS")),
     flag(not_needed("response-origin-only-with-rfc5780", SMALL_ANSWERS)),
@@ -291,20 +311,20 @@ pub(super) const KNOWN: &[Known] = &[
         "clients of RFC 3489, which send no magic cookie, get no answer",
     )),
     flag(carried("rfc5766-channel-numbers", CoturnSetting::OldChannelNumbers)),
-    flag(carried("prometheus", CoturnSetting::Prometheus)),
+    mark(carried("prometheus", CoturnSetting::Prometheus)),
     flag(lost("prometheus-tls", EXPORTER_TLS)),
     lost("prometheus-cert", EXPORTER_TLS),
     lost("prometheus-key", EXPORTER_TLS),
     carried("prometheus-port", CoturnSetting::PrometheusPort),
     carried("prometheus-address", CoturnSetting::PrometheusAddress),
     lost("prometheus-path", "the path is /metrics"),
-    flag(lost(
+    mark(lost(
         "prometheus-username-labels",
         "no label is a user's name, of which strangers could make any number",
     )),
     lost("cpus", "each worker has a core of its own: write `workers`"),
     lost("sock-buf-size", "socket buffers have a fixed size: see tuning/README.md"),
-    lost("version", "it prints coturn's version"),
+    lost("version", "it has coturn print its version"),
 ];
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ use crate::control::config::Value;
 use crate::control::config::schema;
 
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
-const GROUPS: [&str; 2] = ["224.0.0.0/4", "ff00::/8"];
-const ZERO: [&str; 2] = ["0.0.0.0", "::"];
+/// To coturn a group is whatever is no unicast address.
+const GROUPS: [&str; 2] = ["224.0.0.0/3", "ff00::/8"];
+const ZERO: [&str; 2] = ["0.0.0.0/8", "::"];
 /// To coturn these are addresses of IPv6 and no peer of IPv4 is among them; to us each is the IPv4
 /// address in it.
 const MAPPED: [&str; 1] = ["::ffff:0:0/96"];
@@ -26,10 +27,10 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     let mut allowed = set(said, CoturnSetting::AllowedPeer, (&never_reached(said), closed), notes);
     let opened = "allowed-peer-ip opens all of it";
     let denied = set(said, CoturnSetting::DeniedPeer, (&allowed, opened), notes);
-    if said.last(CoturnSetting::AllowLoopbackPeers, notes).is_some() {
+    if said.flag(CoturnSetting::AllowLoopbackPeers, notes).is_some() {
         allowed.join(networks(&LOOPBACK));
     }
-    if let Some(word) = said.last(CoturnSetting::NoMulticastPeers, notes) {
+    if let Some(word) = said.flag(CoturnSetting::NoMulticastPeers, notes) {
         let why = "multicast peers are always denied";
         notes.add(word.line, Fate::NotNeeded, &word.name, why);
     }
@@ -44,10 +45,10 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
 /// What coturn asks about before it looks at its lists.
 fn never_reached(said: &Said<'_>) -> AddressRanges {
     let mut never = networks(&ZERO);
-    if !said.has(CoturnSetting::AllowLoopbackPeers) {
+    if !said.is_on(CoturnSetting::AllowLoopbackPeers) {
         never.join(networks(&LOOPBACK));
     }
-    if said.has(CoturnSetting::NoMulticastPeers) {
+    if said.is_on(CoturnSetting::NoMulticastPeers) {
         never.join(networks(&GROUPS));
     }
     never

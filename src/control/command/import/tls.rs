@@ -13,7 +13,7 @@ use crate::control::config::{FilePath, schema};
 const TLS_PORT: u16 = 5349;
 
 pub(super) fn carry(said: &Said<'_>, listen: &[SocketAddr], draft: &mut Draft, notes: &mut Notes) {
-    let no_tcp = said.last(CoturnSetting::NoTcp, notes);
+    let no_tcp = said.flag(CoturnSetting::NoTcp, notes);
     if no_tcp.is_some() {
         draft.word(&schema::TCP, "off");
     }
@@ -21,7 +21,7 @@ pub(super) fn carry(said: &Said<'_>, listen: &[SocketAddr], draft: &mut Draft, n
     let certificate = file(said.last(CoturnSetting::Certificate, notes), notes);
     let key = file(said.last(CoturnSetting::PrivateKey, notes), notes);
     let at = said.last(CoturnSetting::TlsListeningPort, notes);
-    let no_tls = said.last(CoturnSetting::NoTls, notes);
+    let no_tls = said.flag(CoturnSetting::NoTls, notes);
     if let Some(word) = no_tls {
         left_out(word, "there is no TLS without tls-certificate", notes);
     }
@@ -35,16 +35,23 @@ pub(super) fn carry(said: &Said<'_>, listen: &[SocketAddr], draft: &mut Draft, n
     };
     draft.list(&schema::TLS_CERTIFICATE, [&certificate.value]);
     draft.list(&schema::TLS_KEY, [&key.value]);
-    let told = at.and_then(|word| port(word, 1, notes));
-    let Some((word, port)) = at.zip(told).filter(|(_, port)| *port != TLS_PORT) else { return };
-    let mut heard = heard_at(said, port);
-    if no_tcp.is_none() {
-        heard.retain(|address| !is_heard(address, listen));
+    let port = at.and_then(|word| port(word, 1, notes)).unwrap_or(TLS_PORT);
+    let heard = heard_at(said, port);
+    let apart: Vec<SocketAddr> = heard
+        .iter()
+        .copied()
+        .filter(|address| no_tcp.is_some() || !is_heard(*address, listen))
+        .collect();
+    match apart.as_slice() {
+        [] => {
+            draft.none(&schema::LISTEN_TLS);
+            if let Some(word) = at {
+                left_out(word, "the addresses of listen take TLS on their own ports", notes);
+            }
+        }
+        apart if port == TLS_PORT && apart == heard => {}
+        apart => draft.list(&schema::LISTEN_TLS, apart),
     }
-    if heard.is_empty() {
-        left_out(word, "the addresses of listen take TLS on their own ports", notes);
-    }
-    draft.list(&schema::LISTEN_TLS, heard);
 }
 
 /// A word that names a file; one that names none is noted.
@@ -53,8 +60,7 @@ fn file<'a>(word: Option<&'a Word>, notes: &mut Notes) -> Option<&'a Word> {
 }
 
 /// Says whether an address is one of those that are listened on already, which take TLS, too.
-fn is_heard(address: &str, listen: &[SocketAddr]) -> bool {
-    let Ok(address) = address.parse::<SocketAddr>() else { return false };
+fn is_heard(address: SocketAddr, listen: &[SocketAddr]) -> bool {
     listen.iter().any(|other| {
         let is_one = other.ip() == address.ip()
             || other.ip().is_unspecified()
@@ -65,7 +71,7 @@ fn is_heard(address: &str, listen: &[SocketAddr]) -> bool {
 
 /// To coturn relaying over TCP is on until it is told otherwise, to us it is off.
 fn tcp_relay(said: &Said<'_>, notes: &mut Notes) {
-    if let Some(word) = said.last(CoturnSetting::NoTcpRelay, notes) {
+    if let Some(word) = said.flag(CoturnSetting::NoTcpRelay, notes) {
         return left_out(word, "tcp-relay is off by default", notes);
     }
     let why = "coturn relays TCP unless no-tcp-relay is set; set tcp-relay = \"on\" if you need it";

@@ -8,9 +8,9 @@ use super::credentials;
 use super::draft::Draft;
 use super::notes::{Fate, Notes};
 use super::operation;
-use super::options::{CoturnSetting, Meaning, known};
+use super::options::{CoturnSetting, Form, Meaning, known};
 use super::peers;
-use super::said::{EVERYWHERE, Said, at, everywhere, heard_at, port, read};
+use super::said::{EVERYWHERE, Said, at, everywhere, heard_at, is_ip, once, port, read};
 use super::tls;
 use crate::control::config::schema;
 use crate::control::config::{ExternalIp, PortRange, Value};
@@ -41,19 +41,36 @@ pub(super) fn translate(words: &[Word], notes: &mut Notes) -> Draft {
 /// Says what a word sets; a word that sets nothing of ours is noted.
 fn carried(word: &Word, notes: &mut Notes) -> Option<CoturnSetting> {
     let Some(known) = known(&word.name) else {
-        notes.add(word.line, Fate::Unknown, &word.name, "coturn has no such option");
+        // It may be the end of a secret.
+        let name = if word.is_rest { "the rest of a line" } else { &word.name };
+        notes.add(word.line, Fate::Unknown, name, "coturn has no such option");
         return None;
     };
-    let switched = if known.is_flag { word.is_on() } else { Some(true) };
-    let (fate, why) = match (switched, known.meaning) {
-        (None, _) => (Fate::Lost, "it is neither on nor off"),
-        (Some(false), _) => (Fate::NotNeeded, "it is off"),
-        (Some(true), Meaning::Carried(setting)) => return Some(setting),
-        (Some(true), Meaning::NotNeeded(why)) => (Fate::NotNeeded, why),
-        (Some(true), Meaning::Lost(why)) => (Fate::Lost, why),
+    let (fate, why) = match (switched(word, known.form, notes), known.form, known.meaning) {
+        (None, ..) => (Fate::Lost, "it is neither on nor off, and coturn does not start with it"),
+        (Some(true), _, Meaning::Carried(setting))
+        | (Some(false), Form::Flag, Meaning::Carried(setting)) => return Some(setting),
+        (Some(false), ..) => (Fate::NotNeeded, "it is off"),
+        (Some(true), _, Meaning::NotNeeded(why)) => (Fate::NotNeeded, why),
+        (Some(true), _, Meaning::Lost(why)) => (Fate::Lost, why),
     };
     notes.add(word.line, fate, &word.name, why);
     None
+}
+
+/// Says whether a word switches its option on, as coturn sees it; `None` if it cannot tell.
+fn switched(word: &Word, form: Form, notes: &mut Notes) -> Option<bool> {
+    match form {
+        Form::Value => Some(true),
+        Form::Flag | Form::Latch => word.is_on(),
+        Form::Mark => {
+            if word.is_on() != Some(true) {
+                let why = "to coturn it is on, whatever stands behind it";
+                notes.add(word.line, Fate::Differs, &word.name, why);
+            }
+            Some(true)
+        }
+    }
 }
 
 /// coturn's port on each of its addresses, and the auxiliary servers, which are listeners like
@@ -63,6 +80,9 @@ fn listen(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) -> Vec<SocketAd
     let port = told.unwrap_or(STUN_PORT);
     let mut listen: Vec<SocketAddr> = Vec::new();
     for word in said.all(CoturnSetting::ListeningIp) {
+        if !word.value.is_empty() && !is_ip(word, notes) {
+            continue;
+        }
         let words =
             everywhere(word).into_iter().map(|ip| Word { value: at(ip, port), ..word.clone() });
         let heard: Vec<SocketAddr> = words.filter_map(|word| read(&word, notes)).collect();
@@ -72,7 +92,7 @@ fn listen(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) -> Vec<SocketAd
         listen.extend(heard);
     }
     let auxiliary: Vec<SocketAddr> =
-        said.all(CoturnSetting::AuxServer).filter_map(|word| read(word, notes)).collect();
+        said.all(CoturnSetting::AuxServer).filter_map(|word| auxiliary(word, notes)).collect();
     let proxied = proxied(said, notes);
     let is_default =
         listen.is_empty() && told.is_none() && auxiliary.is_empty() && proxied.is_empty();
@@ -88,18 +108,29 @@ fn listen(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) -> Vec<SocketAd
     listen
 }
 
+/// An auxiliary server; without a port coturn takes any.
+fn auxiliary(word: &Word, notes: &mut Notes) -> Option<SocketAddr> {
+    if word.value.parse::<IpAddr>().is_ok() {
+        let why = "it has no port: write ADDR:PORT under listen";
+        notes.add(word.line, Fate::Lost, &word.name, why);
+        return None;
+    }
+    read(word, notes)
+}
+
 /// The port that coturn's load balancers come to. Who they are it does not ask, and we do.
 fn proxied(said: &Said<'_>, notes: &mut Notes) -> Vec<SocketAddr> {
     let Some(word) = said.last(CoturnSetting::ProxyPort, notes) else { return Vec::new() };
-    if said.has(CoturnSetting::NoTcp) {
+    if said.is_on(CoturnSetting::NoTcp) {
         notes.add(word.line, Fate::NotNeeded, &word.name, "no-tcp leaves it out");
         return Vec::new();
     }
     let Some(port) = port(word, 1, notes) else { return Vec::new() };
-    let why = "listen has it; name the load balancers in proxy-from, or no PROXY header is taken \
-               (uturn takes it on every port, with TLS behind it, too, and UDP on this one)";
+    let why = "the port is in listen; name the load balancers in proxy-from, or no PROXY header is \
+               taken (they may use every port, with or without TLS, and UDP is served on this one, \
+               too)";
     notes.add(word.line, Fate::Differs, &word.name, why);
-    heard_at(said, port).iter().filter_map(|at| SocketAddr::read(at).ok()).collect()
+    heard_at(said, port)
 }
 
 /// An external address, and the relay address behind it if it is said.
@@ -109,14 +140,17 @@ struct External<'a> {
 }
 
 fn relays(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
-    let externals: Vec<External<'_>> = said
+    let mut externals: Vec<External<'_>> = said
         .all(CoturnSetting::ExternalIp)
         .filter_map(|word| Some(External { word, value: read(word, notes)? }))
         .collect();
+    // To coturn, too, one without a private address is for what the others leave.
+    externals.sort_by_key(|external| external.value.private.is_none());
     let mut relays = relay_addresses(said, notes);
     let named: Vec<IpAddr> =
         externals.iter().filter_map(|external| external.value.private).collect();
     let mut pairs: Vec<ExternalIp> = Vec::new();
+    let first = externals.iter().find(|external| external.value.private.is_none());
     for External { word, value } in &externals {
         match pair(*value, &relays, &named, &pairs) {
             Ok(pair) => pairs.push(pair),
@@ -125,8 +159,16 @@ fn relays(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
                 continue;
             }
         }
+        if let (None, Some(first)) = (value.private, first)
+            && first.value != *value
+        {
+            let why = format!("coturn takes the first such line alone: line {}", first.word.line);
+            notes.add(word.line, Fate::Differs, &word.name, why);
+        }
         if let Some(dropped) = narrowed(*value, &mut relays, &named) {
-            let why = format!("it is told for one relay address alone, and {dropped} is left out");
+            let why = format!(
+                "it can stand for one relay address alone, so nothing is relayed on {dropped}"
+            );
             notes.add(word.line, Fate::Differs, &word.name, why);
         }
     }
@@ -155,17 +197,6 @@ fn relay_addresses(said: &Said<'_>, notes: &mut Notes) -> Vec<IpAddr> {
         }
     }
     once(relays)
-}
-
-/// Each value where it stands first.
-fn once<T: PartialEq>(values: Vec<T>) -> Vec<T> {
-    let mut seen = Vec::new();
-    for value in values {
-        if !seen.contains(&value) {
-            seen.push(value);
-        }
-    }
-    seen
 }
 
 /// Finds the relay address that an external address stands for: the one it names, or else the first
@@ -197,7 +228,7 @@ fn pair(
 
 /// Says whether a relay address could be the one behind an external address that names none.
 fn is_unnamed(ip: IpAddr, value: ExternalIp, named: &[IpAddr]) -> bool {
-    ip.is_ipv4() == value.public.is_ipv4() && !named.contains(&ip)
+    ip.is_ipv4() == value.public.is_ipv4() && !ip.is_loopback() && !named.contains(&ip)
 }
 
 /// One external address without a private one cannot stand for several relay addresses: clients
