@@ -49,7 +49,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArgs {
-    /// The server, by name or address [default port: 3478, over TLS 5349]
+    /// The server, by name (IPv4 before IPv6) or address [default port: 3478, over TLS 5349]
     #[arg(long, short, value_name = "HOST[:PORT]", value_parser = ServerAddress::read,
         help_heading = "Server")]
     pub(crate) server: Option<ServerAddress>,

@@ -78,8 +78,14 @@ fn number(port: &str) -> Result<u16, String> {
 
 fn look_up(host: &str) -> Result<IpAddr, String> {
     let found = (host, 0).to_socket_addrs().map_err(|error| format!("no such host: {error}"))?;
-    let first = found.map(|address| address.ip()).next();
-    first.ok_or_else(|| "that name has no address".to_owned())
+    let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    chosen(&found).ok_or_else(|| "that name has no address".to_owned())
+}
+
+/// The first of IPv4, or else the first: `localhost` is ::1 on most machines, where few servers
+/// listen, and an address of IPv6 can be written instead of a name.
+fn chosen(found: &[IpAddr]) -> Option<IpAddr> {
+    found.iter().find(|ip| ip.is_ipv4()).or(found.first()).copied()
 }
 
 #[cfg(test)]
@@ -107,6 +113,16 @@ mod tests {
             (3478, 5349)
         );
         assert_eq!(ServerAddress::read("localhost:99").unwrap().over(Transport::Tls).port(), 99);
+    }
+
+    #[test]
+    fn a_name_of_both_families_is_reached_by_ipv4() {
+        let chosen = |found: &[&str]| {
+            chosen(&found.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<_>>())
+        };
+        assert_eq!(chosen(&["::1", "127.0.0.1", "127.0.0.2"]), Some([127, 0, 0, 1].into()));
+        assert_eq!(chosen(&["2001:db8::1", "2001:db8::2"]), "2001:db8::1".parse().ok());
+        assert_eq!(chosen(&[]), None);
     }
 
     #[test]
