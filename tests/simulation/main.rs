@@ -25,6 +25,7 @@
 //! far/          peers on TCP (RFC 6062), balancers, and connections that change their worker
 //! torn.rs       requests that reach two workers
 //! web.rs        browsers beside a silent backend
+//! handshakes.rs a client on TLS behind those that are gone
 //! run.rs        the loop, and what holds after every step
 //! ```
 //!
@@ -38,6 +39,7 @@ mod driver;
 mod ending;
 mod far;
 mod forwarder;
+mod handshakes;
 mod hold;
 mod holding;
 mod line;

@@ -25,7 +25,7 @@ const SOURCES: usize = 2_000;
 /// Connections that stay open for a while.
 const STAY: usize = 500;
 /// How long a handshake may take, and as long again for those that wait with the kernel meanwhile:
-/// a worker takes a few steps of handshakes in a turn, and a few connections.
+/// a worker takes a few steps of handshakes in a turn.
 const HANDSHAKE: Duration = Duration::from_secs(60);
 
 /// What one connection of a storm does.
