@@ -168,17 +168,16 @@ fn send(c: &mut Criterion) {
                 group.throughput(Throughput::Elements(frames));
                 group.bench_function(format!("{name}/{payload_bytes}x{frames}"), |b| {
                     let mut out = BytesMut::with_capacity(20_000);
+                    let mut memory = QueueMemory::default();
                     b.iter(|| {
                         for _ in 0..frames {
                             let parts: [&[u8]; 3] = [&frame, &[], &[]];
                             connection
-                                .queue(0, FrameKind::Media, parts, &mut QueueMemory::default())
+                                .queue(0, FrameKind::Media, parts, &mut memory)
                                 .expect("room");
                         }
                         out.clear();
-                        connection
-                            .fill(0, MOST_WRITE_BYTES, &mut out, &mut QueueMemory::default())
-                            .expect("TLS");
+                        connection.fill(0, MOST_WRITE_BYTES, &mut out, &mut memory).expect("TLS");
                         connection.written(0);
                     });
                 });

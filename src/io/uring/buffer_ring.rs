@@ -20,8 +20,9 @@
 //!
 //! That is ours to do because the kernel takes buffers only while it works off what has arrived,
 //! which with DEFER_TASKRUN is inside our own calls, and because every buffer it takes is told of
-//! in a completion: while none of those is left to be looked at, the head is known. CPU of a
-//! datagram was 0.96 to 1.01x of what it was first in, first out, by load.
+//! in a completion: while none of those is left to be looked at, the head is known. First in, first
+//! out, CPU of a packet of trains was 1.11x [1.06, 1.17] of what it is at 600,000 a second, and the
+//! same for voice; and a worker touches all of its buffers within seconds, which stay resident.
 #![expect(unsafe_code, reason = "an array shared with the kernel")]
 
 use std::{
