@@ -67,10 +67,8 @@ impl Poller {
 
     /// Waits for a socket that is ready, at most `timeout`, and names those that are (256 at most).
     pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<impl Iterator<Item = u64>> {
-        let timeout = libc::timespec {
-            tv_sec: timeout.as_secs() as libc::time_t,
-            tv_nsec: timeout.subsec_nanos().into(),
-        };
+        // The kernel's own timespec: seconds and nanoseconds, of 64 bits on every platform.
+        let timeout = [timeout.as_secs() as i64, i64::from(timeout.subsec_nanos())];
         // SAFETY: epoll_pwait2 (Linux 5.11) writes at most `len` events and reads the timeout; no
         // signal mask is given.
         let result = unsafe {
@@ -79,7 +77,7 @@ impl Poller {
                 self.epoll.as_raw_fd(),
                 self.events.as_mut_ptr(),
                 self.events.len() as libc::c_int,
-                &raw const timeout,
+                timeout.as_ptr(),
                 ptr::null::<libc::sigset_t>(),
                 0_usize,
             )
