@@ -91,8 +91,8 @@ fn words_of_line(number: usize, line: &[u8], notes: &mut Notes) -> Vec<Word> {
     if unmarked.is_some()
         && let Some(first) = words.first().filter(|word| !word.is_rest)
     {
-        let why = "coturn overlooks this line, since the file begins with a byte order mark; here it is \
-                   read";
+        let why = "coturn overlooks this line, since the file begins with a byte order mark; here \
+                   it is read";
         notes.add(number, Fate::Differs, &first.name, why);
     }
     words

@@ -14,8 +14,8 @@ use crate::turn::MAX_SECRETS;
 /// A password that begins so is the key made of name, realm and password.
 const KEY: &str = "0x";
 /// `off` has coturn forget what it knew of credentials before.
-const OPENED: &str = "though it is off, coturn asks nobody for credentials with this line behind the \
-                      others; uturn always does";
+const OPENED: &str = "though it is off, coturn asks nobody for credentials with this line behind \
+                      the others; uturn always does";
 
 pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     let realm = said.last(CoturnSetting::Realm, notes).and_then(|word| read::<Realm>(word, notes));

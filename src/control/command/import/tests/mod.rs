@@ -2,6 +2,7 @@
 
 mod coturn;
 mod found;
+mod law;
 mod meaning;
 mod model;
 mod reading;
@@ -9,9 +10,6 @@ mod reading;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use proptest::prelude::*;
-
-use super::options::{KNOWN, Meaning};
 use super::{Translated, translated};
 use crate::control::config::{Config, ConfigError, Machine, Options, Proof, Secret};
 
@@ -272,125 +270,4 @@ fn a_port_for_tls_that_is_listened_on_anyway_is_left_out() {
 fn unknown_words_are_told() {
     let (_, notes) = settled("colour=blue\n");
     assert!(notes.contains("conf:1: unknown: colour"), "{notes}");
-}
-
-/// Values that some option takes and others do not.
-const VALUES: [&str; 33] = [
-    "",
-    "12 # a comment",
-    "::",
-    "::ffff:10.0.0.0-::ffff:10.0.0.9",
-    "bob:  padded",
-    "0",
-    "1",
-    "7",
-    "3478",
-    "9641",
-    "20000",
-    "29999",
-    "65535",
-    "70000",
-    "-1",
-    "on",
-    "off",
-    "10.0.0.5",
-    "10.0.0.6",
-    "127.0.0.1",
-    "::1",
-    "2001:db8::5",
-    "0.0.0.0",
-    "198.51.100.7",
-    "198.51.100.7/10.0.0.5",
-    "198.51.100.8/10.0.0.6",
-    "2001:db8::7",
-    "10.0.0.0-10.0.0.9",
-    "alice:wonderland",
-    "alice:0x5dc2ec4ddfc0a5a8b80c1f0c3dcb8d2f",
-    "a \"quoted\" secret",
-    "10.0.0.5:3479",
-    "[::1]:3479",
-];
-
-/// Lines about addresses, which have to fit each other.
-const ADDRESSES: [&str; 12] = [
-    "listening-ip=10.0.0.5",
-    "listening-ip=10.0.0.6",
-    "listening-ip=127.0.0.1",
-    "listening-ip=2001:db8::5",
-    "relay-ip=10.0.0.5",
-    "relay-ip=10.0.0.6",
-    "relay-ip=2001:db8::5",
-    "external-ip=198.51.100.7",
-    "external-ip=198.51.100.8/10.0.0.5",
-    "external-ip=198.51.100.9/10.0.0.6",
-    "external-ip=2001:db8::7",
-    "external-ip=2001:db8::8/2001:db8::5",
-];
-
-/// Whether a line of a file is noted, or says something in the draft: which is another without
-/// it, or has its value from elsewhere, too.
-fn is_carried_or_named(lines: &[String], index: usize) -> bool {
-    let whole = translated("conf", lines.join("\n").as_bytes(), None);
-    if whole.notes.contains(&format!("conf:{}: ", index + 1)) {
-        return true;
-    }
-    let mut others = lines.to_vec();
-    others[index] = "#".to_owned();
-    let without = translated("conf", others.join("\n").as_bytes(), None);
-    let (name, value) = lines[index].split_once(['=', ' ']).unwrap_or_default();
-    let range = format!("{name}=10.0.0.0-10.0.0.9");
-    if value.starts_with("10.0.0.") && others.contains(&range) {
-        return true;
-    }
-    let first = value.split(['-', '/']).next().unwrap_or_default();
-    whole.toml != without.toml
-        || whole.keyed_users != without.keyed_users
-        || whole.notes != without.notes
-        || (!first.is_empty() && whole.toml.contains(first))
-        || (first.parse::<std::net::IpAddr>().is_ok() && whole.notes.contains(first))
-}
-
-#[test]
-fn each_option_alone_is_carried_or_named_with_whatever_value() {
-    let line = |name: &str, value: &str| format!("{name}={value}");
-    let lines = KNOWN.iter().flat_map(|known| VALUES.map(|value| line(known.name, value)));
-    let is_lost = |line: &String| !is_carried_or_named(std::slice::from_ref(line), 0);
-    let lost: Vec<String> = lines.filter(is_lost).collect();
-    assert!(lost.is_empty(), "{lost:?}");
-}
-
-proptest! {
-    #[test]
-    fn each_line_is_carried_or_named(
-        said in prop::collection::vec((any::<prop::sample::Index>(), 0..VALUES.len()), 0..8),
-        addresses in prop::collection::vec(0..ADDRESSES.len(), 0..6),
-    ) {
-        let line = |(option, value): &(prop::sample::Index, usize)| {
-            format!("{}={}", option.get(KNOWN).name, VALUES[*value])
-        };
-        let addresses = addresses.iter().map(|line| ADDRESSES[*line].to_owned());
-        let lines: Vec<String> = said.iter().map(line).chain(addresses).collect();
-        for (index, line) in lines.iter().enumerate() {
-            prop_assert!(is_carried_or_named(&lines, index), "{line} of\n{}", lines.join("\n"));
-        }
-    }
-
-    #[test]
-    fn whatever_coturn_is_told_what_comes_out_can_be_loaded(
-        said in prop::collection::vec((any::<prop::sample::Index>(), 0..VALUES.len()), 0..8),
-        addresses in prop::collection::vec(0..ADDRESSES.len(), 0..6),
-    ) {
-        let carried = KNOWN.iter().filter(|known| matches!(known.meaning, Meaning::Carried(_)));
-        let carried: Vec<_> = carried.collect();
-        let line = |(option, value): &(prop::sample::Index, usize)| {
-            format!("{}={}\n", option.get(&carried).name, VALUES[*value])
-        };
-        let addresses = addresses.iter().map(|line| format!("{}\n", ADDRESSES[*line]));
-        let text: String = said.iter().map(line).chain(addresses).collect();
-        let (config, toml, _) = loaded(&text);
-        // Whether a range is wide enough is a matter of how many workers there are.
-        if let Err(error) = config && !error.problem.contains("workers need") {
-            prop_assert!(false, "{error}\n{text}\n{toml}");
-        }
-    }
 }

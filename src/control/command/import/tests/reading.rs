@@ -77,12 +77,15 @@ fn token() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// A file of anything.
+pub(super) fn file() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(token(), 0..24).prop_map(|tokens| tokens.concat())
+}
+
 proptest! {
     #[test]
-    fn any_bytes_are_the_options_that_coturn_sees(
-        tokens in prop::collection::vec(token(), 0..24),
-    ) {
-        assert_read_as_coturn_does(&tokens.concat())?;
+    fn any_bytes_are_the_options_that_coturn_sees(file in file()) {
+        assert_read_as_coturn_does(&file)?;
     }
 
     #[test]
@@ -142,6 +145,8 @@ fn what_a_line_of_more_than_1023_bytes_goes_on_with_is_a_line_of_its_own() {
 fn a_byte_order_mark_counts_among_the_bytes_of_a_line() {
     let file = format!("{MARK}#{}no-cli\n", "-".repeat(1_019));
     assert_eq!(pairs(file.as_bytes()).0, [pair("no-cli", "")]);
+    let file = format!("{MARK}realm={}b", "a".repeat(1_014));
+    assert_eq!(pairs(file.as_bytes()).0, [pair("realm", &"a".repeat(1_014)), pair("b", "")]);
 }
 
 #[test]
