@@ -75,6 +75,15 @@ pub struct PortUse {
     pub in_use: usize,
 }
 
+/// Which ports are drawn first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::turn) enum DrawnFirst {
+    /// Those of the worker's slice, where hardly any other draws, and then all.
+    OwnSlice,
+    /// All alike.
+    Anyones,
+}
+
 /// A relay drawn for an Allocate, and the odd port after it if a pair was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::turn) struct DrawnRelay {
@@ -173,12 +182,13 @@ impl Relays {
         drawn.any(|address| address.relay.advertised == ip || address.relay.local == ip)
     }
 
-    /// Takes a port on some address of a family, the first tried at random: of this worker's slice
-    /// where there is one, or else of any. `None` when no worker has one that will do.
+    /// Takes a port on some address of a family, the first tried at random. `None` when no worker
+    /// has one that will do.
     pub(in crate::turn) fn draw(
         &mut self,
         family: Family,
         parity: Parity,
+        first: DrawnFirst,
         rng: &mut Rng,
     ) -> Option<DrawnRelay> {
         let count = self.addresses.len();
@@ -186,9 +196,9 @@ impl Relays {
         let addresses = (0..count).map(|step| (begin + step) % count);
         let of_family = addresses.filter(|at| self.addresses[*at].is_drawn_for(family));
         let ports = |at: usize| &self.addresses[at].ports;
-        let own = of_family
-            .clone()
-            .find_map(|at| ports(at).take_from(&self.slice, parity, rng).map(|port| (at, port)));
+        let mut own = of_family.clone().filter(|_| first == DrawnFirst::OwnSlice);
+        let own =
+            own.find_map(|at| ports(at).take_from(&self.slice, parity, rng).map(|port| (at, port)));
         let (address, port) = own.or_else(|| {
             of_family.clone().find_map(|at| Some((at, ports(at).take_anywhere(parity, rng)?)))
         })?;

@@ -35,9 +35,9 @@ pub fn fill(pipe: &mut File) -> usize {
     }
 }
 
-/// A setup whose log goes into a pipe.
+/// A setup whose log goes into a pipe, and what it prints as well.
 fn logging_to(pipe: &str) -> Setup {
-    Setup::new().through(&["sh", "-c", "exec \"$@\" 2>>\"$0\"", pipe])
+    Setup::new().through(&["sh", "-c", "exec \"$@\" >>\"$0\" 2>&1", pipe])
 }
 
 #[test]

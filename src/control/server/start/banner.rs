@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 use std::io::{Write as _, stdout};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use tracing::warn;
@@ -17,10 +20,12 @@ use crate::control::terminal::has_colours;
 use crate::turn::RelayAddress;
 
 const INDENT: usize = 12;
+/// How long the log waits for a banner that may stand above it.
+const BEFORE_THE_LOG: Duration = Duration::from_millis(200);
 
 /// Prints the banner to standard output, unless the log is for programs: where both go to one place
 /// every line should be JSON. A secret of this run is shown nowhere then. That nobody reads the
-/// banner is no fault.
+/// banner is no fault, and holds nothing up: a thread of its own writes it.
 pub(in crate::control) fn print(config: &Config, driver: &str, control: Option<&Path>) {
     if config.values.log_format == LogFormat::Json {
         if config.secret_is_generated {
@@ -29,9 +34,17 @@ pub(in crate::control) fn print(config: &Config, driver: &str, control: Option<&
         return;
     }
     let style = if has_colours(&stdout()) { COLOUR } else { PLAIN };
-    let mut out = stdout().lock();
-    let written = out.write_all(banner(config, driver, control, style).as_bytes());
-    written.and_then(|()| out.flush()).unwrap_or_default();
+    let text = banner(config, driver, control, style);
+    let (is_over, over) = mpsc::channel::<()>();
+    let print = move || {
+        let mut out = stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).unwrap_or_default();
+        drop(is_over);
+    };
+    // Where there is no thread, there is no banner either.
+    if thread::Builder::new().name("uturn-banner".to_owned()).spawn(print).is_ok() {
+        over.recv_timeout(BEFORE_THE_LOG).unwrap_or_default();
+    }
 }
 
 /// What is written around words to set them off.

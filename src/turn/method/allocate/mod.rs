@@ -180,7 +180,7 @@ impl Server {
             waiting.missing.set(family, ErrorCode::AddressFamilyNotSupported);
             return;
         }
-        match self.relays.draw(family, waiting.parity, &mut self.rng) {
+        match self.relays.draw(family, waiting.parity, waiting.drawn_first(), &mut self.rng) {
             Some(drawn) => {
                 waiting.missing.take(family);
                 waiting.record_drawn(family, drawn);

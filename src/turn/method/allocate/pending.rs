@@ -16,7 +16,7 @@ use crate::turn::{
         },
         per_family::PerFamily,
     },
-    ports::table::Parity,
+    ports::{relays::DrawnFirst, table::Parity},
     rng::Rng,
 };
 use crate::wire::{ErrorCode, Family, TransactionId};
@@ -26,8 +26,11 @@ use crate::wire::{ErrorCode, Family, TransactionId};
 /// workers.
 const MAX_PENDING_ALLOCATES: usize = 4096;
 
-/// Times another port is tried when the one drawn is in use by somebody else.
-pub(in crate::turn) const BIND_RETRIES: u8 = 16;
+/// Times another port is tried when the one drawn is in use by somebody else. None is tried twice,
+/// so that a client gets one of a few that are free beside a neighbour with dozens.
+pub(in crate::turn) const BIND_RETRIES: u8 = 64;
+/// So many of them draw from all ports first: the worker's own slice may be a neighbour's.
+const RETRIES_ANYWHERE: u8 = 60;
 
 /// What a socket that was asked for is to become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +55,14 @@ pub(in crate::turn) enum RelayProtocol {
     Udp,
     /// Connections (RFC 6062).
     Tcp,
+}
+
+impl PendingAllocate {
+    /// Which ports are drawn first.
+    pub(in crate::turn) fn drawn_first(&self) -> DrawnFirst {
+        let is_anywhere = self.retries < RETRIES_ANYWHERE;
+        if is_anywhere { DrawnFirst::Anyones } else { DrawnFirst::OwnSlice }
+    }
 }
 
 /// One waiting Allocate.

@@ -59,6 +59,19 @@ fn a_worker_draws_from_its_own_slice_first() {
 }
 
 #[test]
+fn a_worker_whose_slice_is_a_neighbours_draws_from_the_others() {
+    let mut world = World::with(2, 1000, |_| {});
+    // All of the first worker's slice, and more.
+    world.busy.extend(50_000..=50_047);
+    for client in clients(0, 16) {
+        let port = world.allocate(client).expect_success().relayed().port();
+        assert!((50_048..=50_063).contains(&port), "{port}");
+    }
+    world.allocate(Client::BOB).expect_error(ErrorCode::InsufficientCapacity);
+    assert_eq!(in_use(&world), [16, 0], "what could not be bound was given back");
+}
+
+#[test]
 fn one_worker_can_have_every_pair() {
     let mut world = World::with(8, 1000, |_| {});
     clients(5, PORTS / 2).for_each(|client| drop(pair(&mut world, client).expect_success()));

@@ -8,7 +8,7 @@ use crate::turn::{
         report::Cause,
         settings::{OnReallocate, Settings},
     },
-    ports::table::Parity,
+    ports::{relays::DrawnFirst, table::Parity},
 };
 use crate::wire::{ErrorCode, Family, Method};
 
@@ -208,7 +208,9 @@ fn a_redeemed_port_is_reached_at_the_worker_that_redeemed_it() {
 /// No port has leaked: a worker can still have every pair of the range.
 fn every_pair_can_be_had(world: &mut World, worker: u8) {
     let server = &mut world.servers[usize::from(worker)];
-    let drawn =
-        std::iter::from_fn(|| server.relays.draw(Family::V4, Parity::Pair, &mut server.rng));
+    let drawn = std::iter::from_fn(|| {
+        let first = DrawnFirst::OwnSlice;
+        server.relays.draw(Family::V4, Parity::Pair, first, &mut server.rng)
+    });
     assert_eq!(drawn.count(), 32);
 }

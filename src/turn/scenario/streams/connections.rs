@@ -8,7 +8,7 @@ use crate::turn::{
     },
     auth::stream_strangers::STRANGER_ANSWERS,
     handover::record::Record,
-    ports::table::Parity,
+    ports::{relays::DrawnFirst, table::Parity},
 };
 use crate::wire::{AttributeType, Class, ErrorCode, Family, Method};
 
@@ -127,8 +127,10 @@ fn an_allocate_whose_connection_ends_is_not_answered_and_leaves_nothing() {
     assert_eq!(world.counters().drops(Reason::Disconnected), 1);
     world.let_go();
     let server = &mut world.servers[0];
-    let drawn =
-        std::iter::from_fn(|| server.relays.draw(Family::V4, Parity::Pair, &mut server.rng));
+    let drawn = std::iter::from_fn(|| {
+        let first = DrawnFirst::OwnSlice;
+        server.relays.draw(Family::V4, Parity::Pair, first, &mut server.rng)
+    });
     assert_eq!(drawn.count(), 31, "no port has leaked");
 }
 
