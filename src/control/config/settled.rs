@@ -15,6 +15,7 @@ use super::schema::{self, Values};
 use super::value::address::is_private;
 use super::value::credential::User;
 use super::value::path::FilePath;
+use super::value::server::ServerAddress;
 use crate::turn::RelayAddress;
 use crate::worker::WebPlace;
 
@@ -187,6 +188,12 @@ impl Config {
     /// What the servers that clients are sent to while draining come to now.
     pub(in crate::control) fn find_alternates(&self, machine: &Machine) -> FoundAlternates {
         alternates::find(&self.values.alternate_server, &self.listen, machine, &self.alternates)
+    }
+
+    /// Whether there is anything that only name servers or STUN servers know.
+    pub(in crate::control) fn asks_others(&self) -> bool {
+        let is_named = |server: &ServerAddress| matches!(server, ServerAddress::Named { .. });
+        self.asked.asks_others() || self.values.alternate_server.iter().any(is_named)
     }
 
     /// What the addresses that were asked for come to on a machine that may have changed.

@@ -33,6 +33,8 @@ pub(in crate::control) enum BackgroundOutcome {
     Renewed(Box<Renewed>),
     /// The machine's addresses were looked at, or the kernel does not say what they are.
     Looked(io::Result<Box<Looked>>),
+    /// Others were asked about them, too, unless the kernel does not say what they are.
+    Asked(Option<Box<Looked>>),
     /// So many workers have the other rules, in time; and why they were given them.
     Ruled(RulesCause, usize),
 }

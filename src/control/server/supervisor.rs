@@ -215,6 +215,7 @@ impl<W: WorkerControl> Supervisor<W> {
             BackgroundOutcome::Reread(reread) => self.on_reread(reread),
             BackgroundOutcome::Renewed(renewed) => self.on_renewed(*renewed),
             BackgroundOutcome::Looked(looked) => self.on_looked(looked),
+            BackgroundOutcome::Asked(looked) => self.on_asked(looked),
             BackgroundOutcome::Ruled(cause, answered) => self.on_ruled(cause, answered),
         }
         Left::Some

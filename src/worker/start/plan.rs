@@ -64,17 +64,6 @@ impl Listen {
     }
 }
 
-impl ListenKind {
-    /// One word for it, in logs and lists.
-    pub const fn name(self) -> &'static str {
-        match self {
-            ListenKind::Datagrams => "udp",
-            ListenKind::Streams => "tcp",
-            ListenKind::TlsStreams => "tls",
-        }
-    }
-}
-
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {

@@ -115,3 +115,21 @@ fn an_address_that_the_machine_gets_later_is_closed_to_those_who_had_it_as_a_pee
         client.permit(peer);
     });
 }
+
+// The second look is at what others say: nobody answers here, which is a line each time.
+#[test]
+fn an_address_is_closed_before_a_name_server_is_asked_about_others() {
+    in_own_network("a later address and a silent name server", || {
+        let relay = start(&["--alternate-server", "turn.example.org"]);
+        ip(&format!("address add {LATER}/32 dev lo"));
+        let closed = format!("new=\"{LATER}\"");
+        let log = relay.process.wait_until_it_logs(&closed, 1);
+        let place = log.find(&closed).expect("it was just there");
+        let asked_later = || relay.process.stderr()[place..].contains("alternate-server: ");
+        let deadline = std::time::Instant::now() + crate::relay::patience();
+        while !asked_later() {
+            assert!(std::time::Instant::now() < deadline, "{}", relay.process.last_lines());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    });
+}

@@ -207,13 +207,13 @@ fn listeners_for_tcp_and_tls_come_and_go_with_a_reload() {
     drop(Link::to(relay.v4()));
     change(&with_tls);
     client(tls, "turn.example.org", &pair).allocate();
-    relay.process.wait_until_it_logs("not listened on any more", 2);
+    relay.process.wait_until_it_logs("not listened on any more", 1);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
     while std::net::TcpStream::connect(relay.v4()).is_ok() {
         assert!(std::time::Instant::now() < deadline, "TCP is still taken");
     }
     change(&user);
-    relay.process.wait_until_it_logs("not listened on any more", 3);
+    relay.process.wait_until_it_logs("not listened on any more", 2);
     Client::over_tcp(relay.v4()).allocate();
 }
 

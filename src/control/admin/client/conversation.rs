@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::control::admin::protocol::{ControlRequest, Line};
 
+/// Why an answer may end before its last line.
+const WHY: &str = "the server has ended, or too many asked it at once";
+
 /// An answer that is being read.
 #[derive(Debug)]
 pub(super) struct Conversation {
@@ -20,6 +23,7 @@ impl Conversation {
         let unreachable = |error: std::io::Error| {
             let advice = match error.kind() {
                 ErrorKind::PermissionDenied => "ask as the server's user, or as root",
+                ErrorKind::BrokenPipe => "it has ended, or too many asked it at once",
                 _ => "is one running? `--control PATH` names the socket of another",
             };
             format!("no server can be asked at {at}: {error}: {advice}")
@@ -37,7 +41,7 @@ impl Conversation {
     /// What the server says is wrong, or that the answer was cut off.
     pub(super) fn next(&mut self) -> Result<Option<Line>, String> {
         let at = self.path.display();
-        let cut_off = || format!("the answer from {at} was cut off: the server has ended");
+        let cut_off = || format!("the answer from {at} was cut off: {WHY}");
         let text = self.lines.next().ok_or_else(cut_off)?.map_err(|_| cut_off())?;
         let line = serde_json::from_str(&text);
         match line.map_err(|error| format!("{at} is of another version: {error}"))? {

@@ -258,6 +258,11 @@ impl Asked {
         })
     }
 
+    /// Whether anybody else is asked for external addresses.
+    pub(in crate::control::config) fn asks_others(&self) -> bool {
+        self.asked_sources().next().is_some()
+    }
+
     fn asked_sources(&self) -> impl Iterator<Item = (usize, &ExternalAddress)> {
         let all = self.external_ips.iter().enumerate();
         all.filter(|(_, external)| !matches!(external, ExternalAddress::Told(_)))

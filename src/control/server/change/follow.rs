@@ -45,6 +45,8 @@ pub(in crate::control) struct Followed {
     last_try: Option<Instant>,
     /// A look at the machine that is under way.
     pub(in crate::control) look: Look,
+    /// Others are being asked what the configuration leaves to them.
+    pub(in crate::control) is_asking: bool,
 }
 
 impl FollowedListener {
@@ -74,6 +76,7 @@ impl Followed {
             patience: RETRY,
             last_try: None,
             look: Look::None,
+            is_asking: false,
         }
     }
 

@@ -16,6 +16,7 @@ use crate::worker::Listen;
 
 impl<W: WorkerControl> Supervisor<W> {
     /// Asks for the machine's addresses, on a thread: the kernel may be busy with others' networks.
+    /// Nobody else is asked: a name server that does not answer keeps no address open to clients.
     pub(in crate::control) fn look(&mut self) {
         if self.followed.look != Look::None {
             self.followed.look = Look::Stale;
@@ -24,7 +25,7 @@ impl<W: WorkerControl> Supervisor<W> {
         self.followed.look = Look::UnderWay;
         let reload = self.reload.clone();
         let work = move || {
-            let machine = Machine::look();
+            let machine = Machine::look().map(Machine::that_asks_nobody);
             BackgroundOutcome::Looked(machine.map(|machine| Box::new(reload.look(machine))))
         };
         if let Err(error) = self.background.run("addresses", work) {
@@ -36,7 +37,13 @@ impl<W: WorkerControl> Supervisor<W> {
     /// and is there now. Changes nothing when the addresses cannot be had.
     pub(in crate::control) fn on_looked(&mut self, looked: io::Result<Box<Looked>>) {
         let is_stale = std::mem::replace(&mut self.followed.look, Look::None) == Look::Stale;
+        let asks_others = self.reload.config().asks_others();
         match looked {
+            // What others are still to say is no problem yet.
+            Ok(mut looked) if asks_others => {
+                looked.problems.clear();
+                self.follow(&looked);
+            }
             Ok(looked) => self.follow(&looked),
             Err(error) => {
                 warn!(%error, "the machine's addresses cannot be read: the last ones known hold");
@@ -45,6 +52,30 @@ impl<W: WorkerControl> Supervisor<W> {
         }
         if is_stale {
             self.look();
+        } else if asks_others && self.followed.look == Look::None {
+            self.ask_others();
+        }
+    }
+
+    /// Asks name servers and STUN servers what the configuration leaves to them, which takes
+    /// seconds where they do not answer.
+    fn ask_others(&mut self) {
+        if std::mem::replace(&mut self.followed.is_asking, true) {
+            return;
+        }
+        let reload = self.reload.clone();
+        let work = move || {
+            let machine = Machine::look().ok();
+            BackgroundOutcome::Asked(machine.map(|machine| Box::new(reload.look(machine))))
+        };
+        self.followed.is_asking = self.background.run("names", work).is_ok();
+    }
+
+    /// Goes on with what others have said. Where something else holds by now, they are asked again.
+    pub(in crate::control) fn on_asked(&mut self, looked: Option<Box<Looked>>) {
+        self.followed.is_asking = false;
+        if let Some(looked) = looked {
+            self.follow(&looked);
         }
     }
 
@@ -55,9 +86,7 @@ impl<W: WorkerControl> Supervisor<W> {
             // The configuration was read again meanwhile.
             return self.look();
         }
-        if let Some(problem) = &looked.unfit {
-            error!("what is listened on and relayed on stays as it was: {problem}");
-        }
+        looked.problems.iter().for_each(|problem| warn!("{problem}"));
         if let Some(rules) = &looked.settings {
             let now = &self.reload.config().local;
             info!(
@@ -94,23 +123,18 @@ impl<W: WorkerControl> Supervisor<W> {
     /// address has gone or is asked for no more.
     pub(in crate::control) fn listen_as_asked(&mut self) {
         let asked = self.reload.config().listeners();
+        // Each is one line however many there are: an interface that flaps may have hundreds.
+        let (mut closed, mut opened) = (Vec::new(), Vec::new());
         for (place, listener) in self.followed.listeners.iter_mut().enumerate() {
-            let Listen { address, kind } = listener.listen;
             if listener.is_open && !asked.contains(&listener.listen) {
                 listener.is_open = false;
                 self.workers.stop_listening(ListenerId(place as u16));
-                let transport = kind.name();
-                warn!(
-                    %address,
-                    transport,
-                    "not listened on any more"
-                );
+                closed.push(listener.listen.to_string());
             }
         }
         for &listen in &asked {
-            let Listen { address, kind } = listen;
             let Some(name) = self.followed.name(listen) else {
-                error!(%address, "cannot be listened on: there have been too many before it");
+                error!(address = %listen, "cannot be listened on: there have been too many before it");
                 continue;
             };
             let listener = &mut self.followed.listeners[usize::from(name.0)];
@@ -120,12 +144,18 @@ impl<W: WorkerControl> Supervisor<W> {
             match self.workers.listen(name, listen) {
                 Ok(()) => {
                     *listener = FollowedListener::open(listen);
-                    info!(%address, transport = kind.name(), "listened on from now on");
+                    opened.push(listen.to_string());
                 }
                 // In use for a moment is no news.
                 Err(error) if Instant::now() >= self.followed.next_word => error!("{error}"),
                 Err(_) => {}
             }
+        }
+        if !closed.is_empty() {
+            warn!(addresses = closed.join(", "), "not listened on any more");
+        }
+        if !opened.is_empty() {
+            info!(addresses = opened.join(", "), "listened on from now on");
         }
         self.followed.try_again(&asked);
     }

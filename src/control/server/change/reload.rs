@@ -55,8 +55,8 @@ pub(in crate::control) struct Looked {
     /// Other rules, if those that hold would let a client through to some of the machine, or keep
     /// it from what is no longer here.
     pub(in crate::control) settings: Option<Arc<Settings>>,
-    /// Why the server stays where it was: what was asked for cannot be served on this machine.
-    pub(in crate::control) unfit: Option<String>,
+    /// What of the configuration cannot be had now, a line each.
+    pub(in crate::control) problems: Vec<String>,
 }
 
 /// A reload under way.
@@ -126,15 +126,20 @@ impl Reload {
     pub(in crate::control) fn look(&self, machine: Machine) -> Looked {
         let mut holds = (*self.holds).clone();
         let alternates = self.holds.find_alternates(&machine);
-        alternates.problems.iter().for_each(|problem| warn!("alternate-server: {problem}"));
+        let unknown =
+            alternates.problems.iter().map(|problem| format!("alternate-server: {problem}"));
+        let mut problems: Vec<String> = unknown.collect();
         holds.alternates = alternates.servers;
-        let addresses = self.holds.addresses_on(&machine);
+        match self.holds.addresses_on(&machine) {
+            Ok(addresses) => holds.take(addresses),
+            Err(problem) => problems
+                .push(format!("what is listened on and relayed on stays as it was: {problem}")),
+        }
         holds.local = machine.local;
-        let unfit = addresses.map(|addresses| holds.take(addresses)).err();
         let rules = |config: &Config| (policy(config), config.own_sockets());
         let differs = rules(&holds) != rules(&self.holds);
         let settings = differs.then(|| Arc::new(settings(&holds, self.nonces.clone())));
-        Looked { base: Arc::clone(&self.holds), holds: Arc::new(holds), settings, unfit }
+        Looked { base: Arc::clone(&self.holds), holds: Arc::new(holds), settings, problems }
     }
 
     /// Makes what was found out hold; false where something else has come to hold meanwhile.
@@ -247,7 +252,7 @@ mod tests {
         let many: Vec<String> = (1..=255).map(|host| format!("8.8.8.{host}")).collect();
         let names: Vec<&str> = many.iter().map(String::as_str).chain(["8.8.9.9"]).collect();
         let looked = reload.look(Machine::with(&[&["127.0.0.1"], &names[..]].concat()));
-        assert!(looked.unfit.as_ref().unwrap().contains("257 addresses"), "{:?}", looked.unfit);
+        assert!(looked.problems[0].contains("257 addresses"), "{:?}", looked.problems);
         assert_eq!(looked.holds.listen, reload.config().listen, "it goes on where it was");
         assert!(reload.follow(&looked));
         let policy = looked.settings.unwrap().policy.clone();
