@@ -109,7 +109,7 @@
 //! | which peers may be reached | `turn/policy/` |
 //! | how a TCP or TLS stream is cut into frames | `stream/connection/`; TLS itself in `stream/tls/` |
 //! | who may connect, and when a connection ends | `worker/stream/`, `stream/limits.rs` |
-//! | what a slow reader gets | `stream/egress.rs` |
+//! | what a slow reader gets | `stream/egress/` |
 //! | how packets are received and sent | `io/engine/`, once for both kernels |
 //! | what the kernel is asked | `io/uring/`, `io/epoll/`; `io/` is the only floor with `unsafe` |
 //! | what another process could go on with | `turn/handover/` |
