@@ -202,10 +202,12 @@ impl Plot<'_> {
         for tick in &frame.x.ticks {
             let x = frame.x(*tick);
             drawn += &format!("<path class=\"g\" d=\"M{x:.1} {top}V{bottom}\"/>");
-            drawn += &label(x, bottom + 17.0, "middle", &(self.x_label)(*tick));
+            let tick = label(x, bottom + 17.0, "middle", &(self.x_label)(*tick));
+            drawn += &format!("<g class=\"x\">{tick}</g>");
         }
         drawn += &label(left, frame.top + 15.0, "start", self.y_title);
-        drawn += &label(right, bottom + 35.0, "end", self.x_title);
+        let title = label(right, bottom + 35.0, "end", self.x_title);
+        drawn += &format!("<g class=\"t\">{title}</g>");
         drawn + "\n"
     }
 
