@@ -27,6 +27,7 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
     let mut allowed = set(said, CoturnSetting::AllowedPeer, (&never_reached(said), closed), notes);
     let opened = "allowed-peer-ip opens all of it";
     let denied = set(said, CoturnSetting::DeniedPeer, (&allowed, opened), notes);
+    closed_behind_nat(said, &denied, notes);
     if said.flag(CoturnSetting::AllowLoopbackPeers, notes).is_some() {
         allowed.join(networks(&LOOPBACK));
     }
@@ -40,6 +41,22 @@ pub(super) fn carry(said: &Said<'_>, draft: &mut Draft, notes: &mut Notes) {
         "private networks and the server's own addresses",
         "coturn reaches peers in them unless they are denied, uturn only where allow-peers opens them",
     );
+}
+
+/// coturn opens the private address of a pair whatever its lists say, since it looks for its own
+/// clients there. We know ours by either address.
+fn closed_behind_nat(said: &Said<'_>, denied: &AddressRanges, notes: &mut Notes) {
+    for word in said.all(CoturnSetting::ExternalIp) {
+        let Some((_, private)) = word.value.split_once('/') else { continue };
+        let mut one = AddressRanges::default();
+        if one.add(private).is_ok() && one.without(denied).is_empty() {
+            let why = format!(
+                "coturn reaches every service at {private} although denied-peer-ip closes it; here \
+                 it stays closed, and clients reach each other by the public address"
+            );
+            notes.add(word.line, Fate::Differs, &word.name, why);
+        }
+    }
 }
 
 /// What coturn asks about before it looks at its lists.

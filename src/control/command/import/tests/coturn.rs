@@ -148,6 +148,12 @@ impl Coturn {
         pair.or(single).map_or(relay, |(public, _)| *public)
     }
 
+    /// Whether an address is the private one of a pair, which it opens.
+    pub(super) fn is_behind_nat(&self, peer: IpAddr) -> bool {
+        let pairs = self.all("external-ip").filter_map(|told| told.value.split_once('/'));
+        pairs.into_iter().any(|(public, private)| ip(public).is_some() && ip(private) == Some(peer))
+    }
+
     /// Whether a peer is reached, and whether it is on the list of those that are allowed.
     pub(super) fn reaches(&self, peer: IpAddr) -> (bool, bool) {
         let (is_group, is_zero) = match peer {
@@ -158,7 +164,7 @@ impl Coturn {
             || (!self.is_on("allow-loopback-peers") && peer.is_loopback())
             || is_zero;
         let covers = |told: &Told| range(&told.value).is_some_and(|range| covers(range, peer));
-        let is_allowed = self.all("allowed-peer-ip").any(covers);
+        let is_allowed = self.all("allowed-peer-ip").any(covers) || self.is_behind_nat(peer);
         let is_denied = self.all("denied-peer-ip").any(covers);
         (!is_closed && (is_allowed || !is_denied), !is_closed && is_allowed)
     }

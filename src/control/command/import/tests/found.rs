@@ -131,6 +131,16 @@ fn what_coturn_never_reaches_is_not_opened() {
 }
 
 #[test]
+fn a_private_address_that_coturn_opens_in_spite_of_its_lists_is_noted() {
+    let pair = "external-ip=198.51.100.7/10.0.0.5\n";
+    let notes = imported(&format!("{pair}denied-peer-ip=10.0.0.0-10.255.255.255\n")).1;
+    assert!(notes.contains(":1: differs: external-ip: coturn reaches every service at 10.0.0.5"));
+    for open in ["", "denied-peer-ip=10.1.0.0-10.255.255.255\n"] {
+        assert!(!imported(&format!("{pair}{open}")).1.contains("every service"), "{open}");
+    }
+}
+
+#[test]
 fn a_port_of_metrics_that_is_none_is_noted_with_its_own_line() {
     let (config, notes) = settled("prometheus\nprometheus-port=70000\n");
     assert_eq!(config.metrics[0].port(), 9641);
