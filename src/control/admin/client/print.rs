@@ -65,9 +65,8 @@ fn status_words(status: &Status) -> String {
         "relaying",
         format!("{} ports {}", joined(&status.relays), status.relay_ports),
     );
-    for CertificateRow { name, not_after, not_after_s } in &status.certificates {
-        let holds = if *not_after_s < now { "expired on" } else { "until" };
-        field(&mut text, "certificate", format!("{} {holds} {not_after}", escape::text(name)));
+    for certificate in &status.certificates {
+        field(&mut text, "certificate", certificate_words(certificate, now));
     }
     field(&mut text, "allocations", allocations);
     let connections = format!(
@@ -81,6 +80,12 @@ fn status_words(status: &Status) -> String {
     field(&mut text, "dropped", counted(status.dropped, "packet"));
     field(&mut text, "held", status.held.map_or("-".to_owned(), held));
     text
+}
+
+fn certificate_words(certificate: &CertificateRow, now: i64) -> String {
+    let CertificateRow { name, not_after, not_after_s } = certificate;
+    let holds = if *not_after_s < now { "expired on" } else { "until" };
+    format!("{} {holds} {not_after}", escape::text(name))
 }
 
 /// The head of a list of sessions.
@@ -243,6 +248,19 @@ mod tests {
         {
             assert_eq!(duration(seconds), text);
         }
+    }
+
+    #[test]
+    fn a_certificate_that_is_over_is_said_to_be() {
+        let certificate = CertificateRow {
+            name: "turn.example.org".into(),
+            not_after_s: 1_000,
+            not_after: "1970-01-01".into(),
+        };
+        let words = certificate_words(&certificate, 1_000);
+        assert_eq!(words, "turn.example.org until 1970-01-01");
+        let words = certificate_words(&certificate, 1_001);
+        assert_eq!(words, "turn.example.org expired on 1970-01-01");
     }
 
     #[test]
