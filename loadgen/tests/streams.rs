@@ -67,6 +67,17 @@ impl Coturn {
         Command::new(BINARY).args(words).output().unwrap()
     }
 
+    /// The result of a run that the machine had time for: on one that is busy the generator sends
+    /// late, and then all at once. `None`, and a line, when it never had.
+    fn measure_in_time(&self, line: &str) -> Option<(Output, Value)> {
+        let mut tries = (0..5).map(|_| self.measure(line));
+        let in_time = tries.find(|(_, result)| result["generator_limited"] == false);
+        if in_time.is_none() {
+            eprintln!("skipped: this machine has no time for {line}");
+        }
+        in_time
+    }
+
     /// The result of a run that has one.
     fn measure(&self, line: &str) -> (Output, Value) {
         let file = self.folder.join("result.json");
@@ -135,7 +146,8 @@ fn every_shape_goes_through_connections() {
             "churn --rate 40",
         ] {
             let line = format!("run {shape} --transport {transport} -t 0.5 --warmup 0.1");
-            let (output, result) = coturn.measure(&format!("{line} --user user:pass --max-loss 0"));
+            let line = format!("{line} --user user:pass --max-loss 0");
+            let Some((output, result)) = coturn.measure_in_time(&line) else { continue };
             assert_eq!(output.status.code(), Some(0), "{line}: {}", text(&output));
             assert_eq!(result["offered"]["transport"], transport);
             for way in result["ways"].as_array().unwrap() {
@@ -265,7 +277,7 @@ fn slow_readers_are_told_apart_from_the_others() {
     let Some(coturn) = Coturn::start() else { return };
     let line = "run voice -n 8 --direction down --transport tcp --slow-readers 2:4k -t 2 \
                 --warmup 0.2 --user user:pass";
-    let (output, result) = coturn.measure(line);
+    let Some((output, result)) = coturn.measure_in_time(line) else { return };
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let p90 = |way: &Value| way["latency"]["p90_us"].as_f64().unwrap();
     let (others, slow) = (&result["ways"][0], &result["slow"]);
