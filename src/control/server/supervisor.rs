@@ -17,7 +17,7 @@ use super::background::{Background, BackgroundOutcome};
 use super::change::drain::{Drain, Left};
 use super::change::follow::Followed;
 use super::change::reload::{Reading, Reload};
-use super::change::renewal::Renewal;
+use super::change::renewal::{ReadCause, Renewal};
 use super::change::rules::Rules;
 use super::reports::Reports;
 use super::service::Service;
@@ -188,15 +188,16 @@ impl<W: WorkerControl> Supervisor<W> {
                 () = until(self.next_beat) => self.beat(),
                 () = until(self.events.due()) => self.settle(),
                 () = self.watch.changed() => self.look(),
-                () = self.renewal.watch.changed() => self.renew(),
+                () = self.renewal.watch.changed() => self.renew(ReadCause::News),
                 () = until(self.followed.due()) => self.look(),
                 () = until(late_at) => self.reading_is_late(),
                 () = until(Some(next_drops)) => {
                     self.ask_for_drops();
                     // A worker that was late has let go by now.
                     self.free_rules();
-                    // Routes to this machine come and go without a word.
+                    // Routes to this machine come and go without a word, and so do directories.
                     self.look();
+                    self.renew(ReadCause::Routine);
                     next_drops += DROPS_EVERY;
                 }
                 () = until(retry) => {}

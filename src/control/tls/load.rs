@@ -16,14 +16,14 @@ pub(in crate::control) struct Certificates {
     pub(in crate::control) context: Option<Arc<TlsContext>>,
     /// The same for people.
     pub(in crate::control) facts: Vec<CertificateFacts>,
-    /// DER of the leaves: others mean that something has been renewed.
-    leaves: Vec<Vec<u8>>,
+    /// DER of each chain: another one means that something has been renewed, or completed.
+    chains: Vec<Vec<Vec<u8>>>,
 }
 
 impl Certificates {
     /// Whether both show clients the same.
     pub(in crate::control) fn are(&self, others: &Self) -> bool {
-        self.leaves == others.leaves
+        self.chains == others.chains
     }
 }
 
@@ -40,13 +40,13 @@ pub(in crate::control) fn load(
 
 fn checked(files: &[PairFiles], now: SystemTime) -> Result<Certificates, UnfitFile> {
     let Some(first) = files.first() else { return Ok(Certificates::default()) };
-    let (mut pairs, mut facts, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut pairs, mut facts, mut chains) = (Vec::new(), Vec::new(), Vec::new());
     for PairFiles { certificate, key } in files {
         let chain = pem::chain(certificate)?;
         let (of_leaf, not_before_s) = CertificateFacts::of(&chain[0], certificate)?;
         certificate::must_hold(&of_leaf, not_before_s, now)?;
         let mut key = pem::key(key)?;
-        leaves.push(chain[0].clone());
+        chains.push(chain.clone());
         let names = of_leaf.names.clone();
         pairs.push(Pair { names, chain, key: std::mem::take(&mut *key) });
         facts.push(of_leaf);
@@ -61,7 +61,7 @@ fn checked(files: &[PairFiles], now: SystemTime) -> Result<Certificates, UnfitFi
             TlsFault::Provider => unfit(certificate, Flaw::NoCryptography),
         }
     })?;
-    Ok(Certificates { context: Some(Arc::new(context)), facts, leaves })
+    Ok(Certificates { context: Some(Arc::new(context)), facts, chains })
 }
 
 /// What the certificates say of themselves, whether or not they hold and have a key.
@@ -112,7 +112,12 @@ mod tests {
         let held = load(&files, now()).unwrap();
         assert!(held.are(&load(&files, now()).unwrap()));
         folder.pair("a", &["a"]);
-        assert!(!held.are(&load(&files, now()).unwrap()));
+        let renewed = load(&files, now()).unwrap();
+        assert!(!held.are(&renewed));
+        let (issuer, _) = certificate_pem(&["issuer"], 2000, 4000);
+        let leaf = std::fs::read_to_string(&files[0].certificate).unwrap();
+        std::fs::write(&files[0].certificate, leaf + &issuer).unwrap();
+        assert!(!renewed.are(&load(&files, now()).unwrap()), "the chain is complete now");
     }
 
     #[test]

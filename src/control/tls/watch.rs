@@ -3,6 +3,9 @@
 //! Directories are watched, not files: whoever renews a certificate swaps a link (certbot in
 //! `live/`, Kubernetes in `..data`) or moves a new file over the old one. What happened is not read
 //! for its meaning; everything is read anew.
+//!
+//! The kernel watches what a path has led to, and a directory may be replaced as a whole: whoever
+//! watches asks for the paths to be [followed](FileWatch::follow) again from time to time.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,8 +31,19 @@ pub(in crate::control) struct FileWatch {
     directories: BTreeSet<PathBuf>,
     /// `None` where nothing is watched, or the kernel cannot be heard.
     inotify: Option<AsyncFd<Descriptor>>,
+    /// One of the directories is not there, or no longer where it was.
+    is_lost: bool,
     /// When what happened counts as over.
     quiet_at: Option<Instant>,
+}
+
+/// What the kernel has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// Something has happened in a directory.
+    Change,
+    /// A directory has gone elsewhere, too, or is no more.
+    Loss,
 }
 
 struct Descriptor(Inotify);
@@ -45,17 +59,22 @@ impl FileWatch {
     /// might be missed.
     pub(in crate::control) fn begin(files: &[PairFiles]) -> Self {
         let directories = directories(files);
-        let inotify = if directories.is_empty() { None } else { watched(&directories) };
-        Self { directories, inotify, quiet_at: None }
+        let mut is_lost = false;
+        let inotify =
+            if directories.is_empty() { None } else { watched(&directories, &mut is_lost) };
+        Self { directories, inotify, is_lost, quiet_at: None }
     }
 
     /// Watches these files from now on. Has to be called on a runtime, and again whenever they were
     /// replaced: a link may lead elsewhere by now. Where it does, the files are said to have
     /// changed once more, because they may have before anybody watched.
     pub(in crate::control) fn follow(&mut self, files: &[PairFiles]) {
-        if self.directories != directories(files) {
-            *self = Self { quiet_at: Some(Instant::now() + QUIET), ..Self::begin(files) };
+        if !self.is_lost && self.directories == directories(files) {
+            return;
         }
+        let begun = Self::begin(files);
+        let quiet_at = (!begun.is_lost).then(|| Instant::now() + QUIET);
+        *self = Self { quiet_at, ..begun };
     }
 
     /// Returns [`QUIET`] after the last thing has happened in the directories; never, where nothing
@@ -72,10 +91,14 @@ impl FileWatch {
             };
             tokio::select! {
                 heard = heard(inotify) => {
-                    if let Err(error) = heard {
-                        warn_of(&error);
-                        self.inotify = None;
-                        return;
+                    match heard {
+                        Ok(Heard::Change) => {}
+                        Ok(Heard::Loss) => self.is_lost = true,
+                        Err(error) => {
+                            warn_of(&error);
+                            self.inotify = None;
+                            return;
+                        }
                     }
                     self.quiet_at = Some(Instant::now() + QUIET);
                 }
@@ -92,8 +115,9 @@ fn warn_of(error: &io::Error) {
     warn!(%error, "certificates that are replaced are not noticed: SIGHUP has them read again");
 }
 
-fn watched(directories: &BTreeSet<PathBuf>) -> Option<AsyncFd<Descriptor>> {
-    let begun = || -> io::Result<_> {
+/// Begins to watch those directories that are there.
+fn watched(directories: &BTreeSet<PathBuf>, is_lost: &mut bool) -> Option<AsyncFd<Descriptor>> {
+    let mut begun = || -> io::Result<_> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         let what = AddWatchFlags::IN_CLOSE_WRITE
             | AddWatchFlags::IN_CREATE
@@ -102,7 +126,12 @@ fn watched(directories: &BTreeSet<PathBuf>) -> Option<AsyncFd<Descriptor>> {
             | AddWatchFlags::IN_MOVE_SELF
             | AddWatchFlags::IN_DELETE_SELF;
         for directory in directories {
-            inotify.add_watch(directory, what)?;
+            match inotify.add_watch(directory, what) {
+                Err(Errno::ENOENT | Errno::ENOTDIR) => *is_lost = true,
+                watched => {
+                    watched?;
+                }
+            }
         }
         #[expect(
             deprecated,
@@ -114,12 +143,19 @@ fn watched(directories: &BTreeSet<PathBuf>) -> Option<AsyncFd<Descriptor>> {
     begun().map_err(|error| warn_of(&error)).ok()
 }
 
-/// Returns when something has happened, and forgets what.
-async fn heard(inotify: &AsyncFd<Descriptor>) -> io::Result<()> {
+/// Returns when something has happened, and forgets what else it was.
+async fn heard(inotify: &AsyncFd<Descriptor>) -> io::Result<Heard> {
+    let of_itself = AddWatchFlags::IN_IGNORED
+        | AddWatchFlags::IN_DELETE_SELF
+        | AddWatchFlags::IN_MOVE_SELF
+        | AddWatchFlags::IN_UNMOUNT;
     loop {
         let mut ready = inotify.readable().await?;
         match inotify.get_ref().0.read_events() {
-            Ok(_) => return Ok(()),
+            Ok(events) if events.iter().any(|event| event.mask.intersects(of_itself)) => {
+                return Ok(Heard::Loss);
+            }
+            Ok(_) => return Ok(Heard::Change),
             Err(Errno::EAGAIN) => ready.clear_ready(),
             Err(error) => return Err(error.into()),
         }
@@ -189,6 +225,39 @@ mod tests {
             assert!(watch.directories.contains(&folder.path().canonicalize().unwrap().join("2")));
             fs::write(folder.path().join("2/cert.pem"), "new").unwrap();
             assert!(has_changed(&mut watch).await);
+        });
+    }
+
+    #[test]
+    fn a_directory_that_was_replaced_is_watched_as_the_one_before() {
+        on_a_runtime(async {
+            let folder = Folder::new("watch-anew");
+            let live = folder.path().join("live");
+            let make = || {
+                fs::create_dir(&live).unwrap();
+                folder.write("live/cert.pem", "");
+            };
+            make();
+            let certificate = live.join("cert.pem");
+            let files = [PairFiles { key: certificate.clone(), certificate: certificate.clone() }];
+            let mut watch = FileWatch::begin(&files);
+            for comes_late in [false, true] {
+                fs::remove_dir_all(&live).unwrap();
+                if !comes_late {
+                    make();
+                }
+                assert!(has_changed(&mut watch).await, "it is gone");
+                watch.follow(&files);
+                if comes_late {
+                    assert!(!has_changed(&mut watch).await, "nobody has seen it again");
+                    make();
+                    watch.follow(&files);
+                }
+                assert!(has_changed(&mut watch).await, "it may have changed meanwhile");
+                watch.follow(&files);
+                fs::write(&certificate, "new").unwrap();
+                assert!(has_changed(&mut watch).await);
+            }
         });
     }
 

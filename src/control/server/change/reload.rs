@@ -13,7 +13,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::renewal::Renewed;
+use super::renewal::{ReadCause, Renewed};
 use crate::control::config::{Change, Config, Machine, Origin};
 use crate::control::log::output::Level;
 use crate::control::server::start::plan::{policy, settings};
@@ -103,7 +103,7 @@ impl Reload {
         let exposed = read.exposed.iter().map(ToString::to_string).collect();
         let (holds, change) = self.holds.adopt(with_own_secret(read, &self.holds)?);
         let settings = Arc::new(settings(&holds, self.nonces.clone()));
-        let certificates = Some(Renewed::read(holds.tls_files()));
+        let certificates = Some(Renewed::read(holds.tls_files(), ReadCause::News));
         let base = Arc::clone(&self.holds);
         Ok(Reread { base, exposed, holds: Arc::new(holds), settings, change, certificates })
     }

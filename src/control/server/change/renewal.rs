@@ -35,6 +35,17 @@ pub(in crate::control) enum CertificateReading {
 pub(in crate::control) struct Renewed {
     pub(in crate::control) files: Vec<PairFiles>,
     pub(in crate::control) outcome: Result<Certificates, UnfitFile>,
+    pub(in crate::control) cause: ReadCause,
+}
+
+/// Why certificates were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::control) enum ReadCause {
+    /// They were replaced, or somebody asks for it.
+    News,
+    /// A minute is over: what replaces a directory as a whole is seen by nobody. Certificates that
+    /// are of no use then are no news.
+    Routine,
 }
 
 impl Renewal {
@@ -51,8 +62,8 @@ impl Renewal {
 
 impl Renewed {
     /// Reads and checks the files.
-    pub(in crate::control) fn read(files: Vec<PairFiles>) -> Self {
+    pub(in crate::control) fn read(files: Vec<PairFiles>, cause: ReadCause) -> Self {
         let outcome = load(&files, SystemTime::now());
-        Self { files, outcome }
+        Self { files, outcome, cause }
     }
 }

@@ -2,21 +2,26 @@
 
 use tracing::{error, info};
 
-use super::renewal::{CertificateReading, Renewed};
+use super::renewal::{CertificateReading, ReadCause, Renewed};
 use crate::control::server::background::BackgroundOutcome;
 use crate::control::server::start::streams::stream_rules;
 use crate::control::server::supervisor::{Supervisor, WorkerControl};
 
 impl<W: WorkerControl> Supervisor<W> {
-    /// Has the certificates read again.
-    pub(in crate::control) fn renew(&mut self) {
+    /// Has the certificates read again, if there are any.
+    pub(in crate::control) fn renew(&mut self, cause: ReadCause) {
+        let files = self.reload.config().tls_files();
+        if files.is_empty() {
+            return;
+        }
         if self.renewal.reading != CertificateReading::None {
-            self.renewal.reading = CertificateReading::Stale;
+            if cause == ReadCause::News {
+                self.renewal.reading = CertificateReading::Stale;
+            }
             return;
         }
         self.renewal.reading = CertificateReading::UnderWay;
-        let files = self.reload.config().tls_files();
-        let work = move || BackgroundOutcome::Renewed(Box::new(Renewed::read(files)));
+        let work = move || BackgroundOutcome::Renewed(Box::new(Renewed::read(files, cause)));
         if let Err(error) = self.background.run("certificates", work) {
             self.renewal.reading = CertificateReading::None;
             error!("the certificates stay as they were: no thread to read them with: {error}");
@@ -30,7 +35,7 @@ impl<W: WorkerControl> Supervisor<W> {
             self.hand_out_streams();
         }
         if reading == CertificateReading::Stale {
-            self.renew();
+            self.renew(ReadCause::News);
         }
     }
 
@@ -61,6 +66,7 @@ impl<W: WorkerControl> Supervisor<W> {
                 self.renewal.holds = certificates;
                 Ok(true)
             }
+            Err(_) if renewed.cause == ReadCause::Routine => Ok(false),
             Err(unfit) => {
                 error!("the certificates stay as they were: {unfit}");
                 self.status.send_modify(|status| status.certificate_reloads.failed += 1);
