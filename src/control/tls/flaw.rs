@@ -81,9 +81,8 @@ impl fmt::Display for UnfitFile {
             Flaw::Unreadable(problem) if problem.starts_with("No such file") => {
                 out.write_str("no such file")
             }
-            Flaw::Unreadable(problem) if problem.starts_with("Is a directory") => {
-                out.write_str("it is a folder, not a file")
-            }
+            // Of the file itself, whoever reads it.
+            Flaw::Unreadable(problem) if problem.starts_with("it ") => out.write_str(problem),
             Flaw::Unreadable(problem) => {
                 write!(out, "{} cannot read it: {problem}", this_user())
             }

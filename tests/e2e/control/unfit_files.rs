@@ -19,7 +19,7 @@ const GIGABYTES: u64 = 5 << 30;
 const UNFIT: [(&str, &str); 4] = [
     ("pipe", "not a regular file"),
     ("device", "not a regular file"),
-    ("directory", "Is a directory"),
+    ("folder", "a folder, not a file"),
     ("gigabytes", "more than 64 MiB"),
 ];
 
@@ -30,7 +30,7 @@ fn place(kind: &str, path: &str) {
     match kind {
         "pipe" => assert!(Command::new("mkfifo").arg(path).status().expect("it runs").success()),
         "device" => symlink("/dev/zero", path).expect("a link can be made"),
-        "directory" => fs::create_dir(path).expect("a directory can be made"),
+        "folder" => fs::create_dir(path).expect("a directory can be made"),
         _ => File::create(path).and_then(|file| file.set_len(GIGABYTES)).expect("it has holes"),
     }
 }

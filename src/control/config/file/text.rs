@@ -46,10 +46,12 @@ pub(in crate::control) fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, 
     read_at_most(file, most_bytes).map_err(Fault::of_file)
 }
 
-/// What a file may bring, by its kind and length. Reading a directory fails at once, with words of
-/// its own.
+/// What a file may bring, by its kind and length.
 fn most_bytes(found: &Metadata) -> Result<usize, String> {
-    if !found.is_file() && !found.is_dir() {
+    if found.is_dir() {
+        return Err("it is a folder, not a file".to_owned());
+    }
+    if !found.is_file() {
         return Err(NO_FILE.to_owned());
     }
     if found.len() > MOST_BYTES {
