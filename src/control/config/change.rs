@@ -46,7 +46,11 @@ impl Config {
         former_realms.insert(0, self.values.realm.0.clone());
         let mut held = Config {
             // Workers open and close listeners for TLS while they run.
-            asked: Asked { listen_tls: new.asked.listen_tls, ..self.asked.clone() },
+            asked: Asked {
+                listen_tls: new.asked.listen_tls,
+                listen_takes_tls: new.asked.listen_takes_tls,
+                ..self.asked.clone()
+            },
             listen: self.listen.clone(),
             missing: self.missing.clone(),
             relays: self.relays.clone(),

@@ -2,6 +2,7 @@
 
 mod faults;
 mod idle;
+mod listeners;
 mod public;
 mod relays;
 

@@ -36,6 +36,8 @@ pub struct Asked {
     pub(in crate::control::config) external_ips: Vec<ExternalAddress>,
     /// Where TLS clients are to be heard; none without a certificate.
     pub(in crate::control::config) listen_tls: Vec<SocketAddr>,
+    /// Nobody wrote that down, and where `listen` has the address, TLS is taken there.
+    pub(in crate::control::config) listen_takes_tls: bool,
     /// Where numbers are to be shown.
     pub(in crate::control::config) metrics: Vec<SocketAddr>,
 }
@@ -91,6 +93,8 @@ impl Asked {
         let relay_ips = options.relay_ip.as_ref();
         Self {
             listen_tls: listen_tls(options, &listen),
+            listen_takes_tls: options.listen_tls.is_none()
+                && options.tcp.as_ref().is_none_or(|given| given.value.0),
             listen,
             relay_ips: relay_ips.map(|given| given.iter().map(|it| it.value).collect()),
             external_ips: options.external_ip.iter().flatten().map(|it| it.value.clone()).collect(),
@@ -109,6 +113,9 @@ impl Asked {
         addresses.listen = listen_on(&schema::LISTEN, &self.listen, machine, &in_use.listen)?;
         addresses.listen_tls =
             listen_on(&schema::LISTEN_TLS, &self.listen_tls, machine, &in_use.listen_tls)?;
+        if self.listen_takes_tls {
+            addresses.listen_tls.retain(|at| !addresses.listen.contains(at));
+        }
         let locals = match &self.relay_ips {
             Some(given) if given.is_empty() => {
                 return written(

@@ -39,7 +39,8 @@ macro_rules! with_stream_keys {
             "listen-tls" LISTEN_TLS listen_tls: Many<TlsAddress>, Live {
                 unit: "ADDR:PORT",
                 default: Preset::Words(
-                    "the addresses of `listen` with port 5349, where there is a certificate",
+                    "the addresses of `listen` with port 5349, where there is a certificate and `listen` has \
+                     not that port itself",
                 ),
                 bounds: Bounds::Words(
                     "an address of this machine; port 1-65535; none of `listen` while `tcp` is on",
