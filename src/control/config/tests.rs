@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use clap::{CommandFactory, Parser};
 use proptest::prelude::*;
 
-use super::addresses::machine::Asks;
+use super::addresses::machine::{Asks, LooksUp};
 use super::file::source::ConfigText;
 use super::schema::{KEYS, Key, Options};
 use super::settle::Settling;

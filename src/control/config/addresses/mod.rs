@@ -8,13 +8,14 @@ pub(super) mod alternates;
 pub(super) mod families;
 mod listeners;
 pub(super) mod machine;
+mod public;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::file::source::{Remedy, WrittenAt};
 use super::schema::{self, Key, Options};
 use super::value::Value;
-use super::value::address::{ExternalIp, STUN_PORT, TLS_PORT, is_private};
+use super::value::address::{ExternalIp, TLS_PORT};
 use super::value::external::ExternalAddress;
 use super::value::raw::GivenList;
 use crate::turn::RelayAddress;
@@ -224,39 +225,6 @@ impl Asked {
         Ok(())
     }
 
-    /// Has a STUN server, or a name, say what those private relay addresses are called that nobody
-    /// has told of. Of one that does not answer, the last answer holds.
-    fn ask(
-        &self,
-        addresses: &mut Addresses,
-        machine: &Machine,
-        in_use: &Addresses,
-    ) -> Result<(), Unfit> {
-        let mut sources = self.asked_sources();
-        let Some((nth, source)) = sources.next() else { return Ok(()) };
-        if let Some((nth, other)) = sources.next() {
-            let problem = format!("{source} and {other} are two: write one STUN server or name");
-            return written(&schema::EXTERNAL_IP, Some(nth), problem);
-        }
-        let is_unknown =
-            |relay: &&mut RelayAddress| relay.advertised == relay.local && is_private(relay.local);
-        for relay in addresses.relays.iter_mut().filter(is_unknown) {
-            let known = in_use.relays.iter().find(|known| known.local == relay.local);
-            relay.advertised = match public_address(source, relay.local, machine) {
-                Ok(public) => public.unwrap_or(relay.local),
-                Err(problem) => match known {
-                    Some(known) => known.advertised,
-                    None => {
-                        let key = &schema::EXTERNAL_IP;
-                        let problem = format!("{source}: {problem}");
-                        return Err(Unfit { nth: Some(nth), ..lacking(key, problem) });
-                    }
-                },
-            };
-        }
-        Ok(())
-    }
-
     /// The external addresses that were written down, and where among all.
     pub(in crate::control::config) fn told(&self) -> impl Iterator<Item = (usize, ExternalIp)> {
         self.external_ips.iter().enumerate().filter_map(|(nth, external)| match external {
@@ -319,25 +287,6 @@ impl Asked {
                 lacking(&schema::RELAY_IP, problem.to_owned())
             }
         })
-    }
-}
-
-/// What a relay address is called outside; nothing where there is no such address of its family.
-fn public_address(
-    source: &ExternalAddress,
-    local: IpAddr,
-    machine: &Machine,
-) -> Result<Option<IpAddr>, String> {
-    match source {
-        ExternalAddress::Told(_) => Ok(None),
-        ExternalAddress::Asked(server) => (machine.asks)(server, local),
-        ExternalAddress::Named(host) => {
-            let found = (machine.looks_up)(host, STUN_PORT);
-            // It begins with the name, which is said anyway.
-            let found = found.map_err(|problem| problem.replacen(&format!("{host} "), "", 1))?;
-            let of_family = |ip: &IpAddr| Family::of(*ip) == Family::of(local);
-            Ok(found.iter().map(SocketAddr::ip).find(of_family))
-        }
     }
 }
 

@@ -54,7 +54,7 @@ fn a_name_says_what_private_relay_addresses_of_its_families_are_called() {
     let config = on(
         |host, port| {
             assert_eq!(host, "turn.example.org");
-            let found = ["2001:db8::99", "198.51.100.9", "198.51.100.10"];
+            let found = ["2001:db8::99", "198.51.100.9", "198.51.100.9"];
             Ok(found.map(|it| SocketAddr::new(ip(it), port)).to_vec())
         },
         &words,
@@ -67,4 +67,57 @@ fn a_name_says_what_private_relay_addresses_of_its_families_are_called() {
     assert_eq!(error.remedy, Remedy::Time);
     let words = "command line: external-ip: turn.example.org: cannot be resolved: no";
     assert_eq!(error.to_string(), words);
+}
+
+/// Names that resolve to these, whatever they are.
+const SEVERAL: LooksUp = |_, port| named(&["198.51.100.10", "198.51.100.9"], port);
+const SEVERAL_TURNED: LooksUp = |_, port| named(&["198.51.100.9", "198.51.100.10"], port);
+const OTHERS: LooksUp = |_, port| named(&["198.51.100.8", "198.51.100.7"], port);
+const ONE: LooksUp = |_, port| named(&["198.51.100.10"], port);
+
+fn named(found: &[&str], port: u16) -> Result<Vec<SocketAddr>, String> {
+    Ok(found.iter().map(|it| SocketAddr::new(ip(it), port)).collect())
+}
+
+fn by_name(looks_up: LooksUp) -> Result<Config, ConfigError> {
+    let machine = Machine { looks_up, ..machine() };
+    let source = ConfigText::default();
+    let words = ["--relay-ip=10.0.0.5", "--external-ip=turn.example.org"];
+    Settling { source: &source, machine: &machine }.settle(&flags(&words))
+}
+
+#[test]
+fn a_name_with_several_addresses_is_refused_at_the_start_and_keeps_the_one_in_use_later() {
+    let error = by_name(SEVERAL).unwrap_err();
+    assert_eq!(error.remedy, Remedy::Operator);
+    let words = "command line: external-ip: turn.example.org: it has several addresses \
+                 (198.51.100.9, 198.51.100.10): write the one of this server";
+    assert_eq!(error.to_string(), words);
+    let config = by_name(ONE).unwrap();
+    for looks_up in [SEVERAL, SEVERAL_TURNED, OTHERS, ONE] {
+        let machine = Machine { looks_up, ..machine() };
+        let addresses = config.addresses_on(&machine).unwrap();
+        assert_eq!(addresses.relays[0].advertised, ip("198.51.100.10"));
+    }
+}
+
+// Debian writes the machine's own name beside 127.0.1.1.
+#[test]
+fn a_name_that_leads_nowhere_is_refused_and_said() {
+    let all: [(LooksUp, &str); 4] = [
+        (|_, port| named(&["127.0.1.1"], port), "127.0.1.1"),
+        (|_, port| named(&["198.51.100.9", "127.0.1.1"], port), "127.0.1.1"),
+        (|_, port| named(&["0.0.0.0"], port), "0.0.0.0"),
+        (|_, port| named(&["224.0.0.1"], port), "224.0.0.1"),
+    ];
+    let config = by_name(ONE).unwrap();
+    for (looks_up, found) in all {
+        let error = by_name(looks_up).unwrap_err();
+        assert_eq!(error.remedy, Remedy::Operator);
+        let words = format!("turn.example.org: it is {found} here, where no client finds");
+        assert!(error.to_string().contains(&words), "{error}");
+        let machine = Machine { looks_up, ..machine() };
+        let addresses = config.addresses_on(&machine).unwrap();
+        assert_eq!(addresses.relays[0].advertised, ip("198.51.100.10"), "the last answer holds");
+    }
 }
