@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc};
 use uturn::{
     stream::{
         WebNames,
-        limits::{WEB_HALF_CLOSED_MS, WEB_IDLE_MS},
+        limits::{MOST_WRITE_BYTES, WEB_HALF_CLOSED_MS, WEB_IDLE_MS},
     },
     turn::Now,
     worker::{Steering, StreamRules, WebBackend, WebGreeting, WebPlace},
@@ -17,7 +17,7 @@ use super::{
     node::Node,
     rng::Rng,
     scenario::{BEGIN_S, Scenario, parse},
-    wires::{Down, StreamNews},
+    wires::{Down, MOST_READ_BYTES, StreamNews},
 };
 
 const BROWSER: &str = "198.51.100.7:40000";
@@ -37,6 +37,11 @@ struct Web {
 
 impl Web {
     fn new() -> Web {
+        Web::beside_window(AMPLE_BYTES)
+    }
+
+    /// The same, where the backend's window has room for so many bytes.
+    fn beside_window(room_bytes: usize) -> Web {
         let mut rng = Rng::new(1);
         let scenario = Scenario {
             workers: 1,
@@ -59,7 +64,7 @@ impl Web {
         web.tell(BROWSER, StreamNews::Syn(listener, AMPLE_BYTES));
         web.tell(BROWSER, StreamNews::Bytes(b"GET / HTTP/1.1\r\n\r\n".to_vec()));
         web.turn();
-        web.tell(BACKEND, StreamNews::Connected(AMPLE_BYTES));
+        web.tell(BACKEND, StreamNews::Connected(room_bytes));
         web.turn();
         assert!(web.is_kept(), "the backend has it");
         web
@@ -139,5 +144,21 @@ fn an_answer_that_goes_on_reaches_a_browser_that_says_no_more() {
     }
     web.pass(GRAIN_MS);
     assert_eq!(web.heard.len(), 10_000);
+    web.is_kept_for(WEB_HALF_CLOSED_MS);
+}
+
+#[test]
+fn a_request_that_goes_on_reaches_a_backend_that_reads_slowly() {
+    let mut web = Web::beside_window(0);
+    for _ in 0..15 {
+        web.tell(BROWSER, StreamNews::Bytes(vec![7; MOST_READ_BYTES]));
+        web.turn();
+    }
+    web.tell(BROWSER, StreamNews::Fin);
+    for _ in 0..4 {
+        web.pass(20_000);
+        web.tell(BACKEND, StreamNews::Room(MOST_WRITE_BYTES));
+        (0..3).for_each(|_| web.turn());
+    }
     web.is_kept_for(WEB_HALF_CLOSED_MS);
 }

@@ -86,7 +86,8 @@ impl Connection {
         self.stage_deadline_ms = self.stage_deadline_ms.max(of_bindings);
     }
 
-    pub(super) fn note_web_traffic(&mut self, now_ms: u64) {
+    /// Notes that bytes moved between a browser and the web backend, either way, to either end.
+    pub fn note_web_traffic(&mut self, now_ms: u64) {
         if self.stage == Stage::Web {
             let idle_ms = if self.is_half_closed { WEB_HALF_CLOSED_MS } else { WEB_IDLE_MS };
             self.stage_deadline_ms = now_ms + idle_ms;

@@ -157,9 +157,12 @@ impl<D: Driver> Worker<D> {
     /// A write to a far side is with the kernel.
     pub(in crate::worker::stream) fn on_far_written(&mut self, now: Now, stream: StreamId) {
         let Some(far) = self.streams.far(stream) else { return };
-        let client = far.client;
+        let id = far.client;
+        if let Some(client) = id.and_then(|id| self.streams.client(id)) {
+            client.connection.note_web_traffic(now.mono_ms);
+        }
         self.write_far(now, stream);
-        client.into_iter().for_each(|client| self.resume(now, client));
+        id.into_iter().for_each(|id| self.resume(now, id));
     }
 
     /// The client sends no more: the far side is told behind what waits for it.
