@@ -11,8 +11,11 @@ const MOST_LOOKS: usize = 64;
 
 impl StreamTable {
     /// Drops media until all queues have no more memory than `most_bytes`: first of the connection
-    /// that has just queued, then of others in turn, and of none below its share.
+    /// that has just queued, then of others in turn, and of none below its share. Nobody loses the
+    /// little that takes one piece of memory: with so many connections that those alone take more,
+    /// they are the bound.
     pub(in crate::worker::stream) fn shed(&mut self, stream: StreamId, most_bytes: u64) {
+        let most_bytes = most_bytes.max(self.counters.open * LEAST_QUEUE_BYTES as u64);
         if self.counters.queued_bytes <= most_bytes {
             return;
         }
@@ -29,9 +32,7 @@ impl StreamTable {
 
     fn shed_to_its_share(&mut self, stream: StreamId, most_bytes: u64) {
         let excess_bytes = self.counters.queued_bytes.saturating_sub(most_bytes) as usize;
-        // Nobody loses the little that takes one piece of memory.
         let share_bytes = (most_bytes / self.counters.open.max(1)) as usize;
-        let share_bytes = share_bytes.max(LEAST_QUEUE_BYTES);
         let Some((client, memory)) = self.client_with_memory(stream) else { return };
         if client.queue_bytes <= share_bytes {
             return;
@@ -119,5 +120,10 @@ mod tests {
         (0..100).for_each(|index| queue(&mut table, index, 1));
         table.shed(StreamId::new(0), 80_000);
         assert_eq!(table.counters.dropped_full, 0);
+        assert_eq!(table.next_to_shed, 0, "nobody is looked at");
+        queue(&mut table, 7, 300);
+        (0..2).for_each(|_| table.shed(StreamId::new(0), 80_000));
+        assert!(table.counters.queued_bytes <= 100 * LEAST_QUEUE_BYTES as u64);
+        assert!((0..100).all(|index| waiting(&mut table, index) >= 1_000));
     }
 }
