@@ -92,7 +92,8 @@ macro_rules! suite {
             who_does_not_wait_for_the_write_hangs_up, a_detached_descriptor_is_the_only_one,
         ],
         crowd: [
-            thousands_that_say_nothing_come_and_go, a_full_backlog_is_taken_in_few_turns, chatty_streams_take_no_buffer_of_datagrams,
+            thousands_that_say_nothing_come_and_go, a_full_backlog_is_taken_in_few_turns,
+            many_listeners_behind_a_burst_leave_places, chatty_streams_take_no_buffer_of_datagrams,
         ],
         torture: [any_order_of_calls_keeps_the_order_of_bytes,],
     );)* };

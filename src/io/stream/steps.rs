@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, os::fd::OwnedFd, time::Instant};
 
 use super::{
-    acceptor::{AcceptorPhase, Claim},
+    acceptor::AcceptorPhase,
     entry::{Progress, Stream, StreamPhase},
     kernel::{Operation, StreamStep, Write},
     news::News,
@@ -52,12 +52,12 @@ impl StreamSet {
         acceptor.under_way -= 1;
         acceptor.taken += usize::from(accepted.is_ok());
         self.acceptors_due = true;
-        let places = match acceptor.claim {
-            Claim::Places => {
-                self.claimed -= 1;
-                self.streams.capacity()
-            }
-            Claim::Leftovers => self.streams.capacity().saturating_sub(self.claimed),
+        let places = if acceptor.claimed > 0 {
+            acceptor.claimed -= 1;
+            self.claimed -= 1;
+            self.streams.capacity()
+        } else {
+            self.streams.capacity().saturating_sub(self.claimed)
         };
         let has_place = self.streams.len() < places;
         match accepted {

@@ -46,7 +46,7 @@ pub(in crate::io) struct StreamSet {
     /// Some acceptor may have accepts to begin or to end. Whatever changes that says so: there may
     /// be thousands, and a turn that brings datagrams alone is not to look at each.
     pub(super) acceptors_due: bool,
-    /// Accepts under way that have a place each.
+    /// Places that accepts under way have.
     pub(super) claimed: usize,
     /// Until when no connection is taken.
     pub(super) rest_until: Option<Instant>,
@@ -138,12 +138,14 @@ impl StreamSet {
         let Some(acceptor) = self.acceptors.at(key) else { return Ok(()) };
         if acceptor.phase == AcceptorPhase::Open {
             let free = self.streams.capacity().saturating_sub(self.streams.len() + self.claimed);
-            let more = free.min(acceptor.accepts_due(self.streams.capacity()));
+            let more = free.min(acceptor.accepts_due());
             for _ in 0..if self.rest_until.is_none() { more } else { 0 } {
                 kernel.accept(key, &acceptor.listener)?;
                 acceptor.under_way += 1;
-                self.claimed += usize::from(acceptor.claim == Claim::Places);
             }
+            let claimed = free.min(acceptor.places_due());
+            acceptor.claimed += claimed;
+            self.claimed += claimed;
         } else if acceptor.under_way > 0 && !acceptor.is_stopping {
             acceptor.is_stopping = true;
             kernel.stop_accepts(key)?;

@@ -15,7 +15,7 @@ use crate::io::event::Receive;
 /// nothing, and their buffers are dropped.
 pub trait Streams {
     /// Takes connections of a listener, as long as the table of streams has room. Beyond that they
-    /// wait in the listener's backlog.
+    /// wait in the listener's backlog, except for a few behind a storm, which are closed.
     ///
     /// # Errors
     /// When there are too many listeners (`EMFILE`), or the kernel does not take the listener.
