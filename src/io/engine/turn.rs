@@ -76,7 +76,8 @@ impl<K: Kernel> Engine<K> {
     pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
         let plan = WaitPlan::first(wait).within(self.streams.longest_sleep());
         let mut plan = self.unless_busy(plan);
-        if !self.spins(plan)? {
+        // A look would find the first few of those that end, and all others before the packets.
+        if self.cancelling > 0 || !self.spins(plan)? {
             if plan.waits() && self.kernel.outbox().has_trains() {
                 self.enter(WaitPlan::NONE)?;
                 plan = self.unless_busy(plan);
