@@ -36,7 +36,12 @@ impl Origin {
     /// # Errors
     /// As [`Origin::load`].
     pub fn load_again(&self) -> Result<Config, ConfigError> {
-        self.load_on(&Machine { binds: |_| true, asks: |_, _| Ok(None), ..Machine::this() })
+        self.load_on(&Machine {
+            binds: |_| true,
+            asks: |_, _| Ok(None),
+            looks_up_own: |_, _| Ok(Vec::new()),
+            ..Machine::this()
+        })
     }
 
     /// A server with a file is meant to last: a secret that is another one after each start would
@@ -83,4 +88,20 @@ impl Config {
 fn content(options: &Options) -> Content {
     let is_secret = options.user.is_some() || options.secret.is_some();
     if is_secret { Content::Secret } else { Content::Public }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::flags;
+    use super::*;
+
+    #[test]
+    fn what_a_name_comes_to_is_no_matter_when_everything_is_read_again() {
+        // No name server is asked for a label of 64 letters.
+        let name = format!("--external-ip={}.example.org", "x".repeat(64));
+        let flags = flags(&["--listen=127.0.0.1", "--relay-ip=127.0.0.1", &name]);
+        let origin = Origin { flags, file: None };
+        assert_eq!(origin.load().unwrap_err().remedy, Remedy::Time);
+        origin.load_again().unwrap();
+    }
 }

@@ -47,6 +47,8 @@ pub struct Machine {
     pub(in crate::control) asks: Asks,
     /// Looks up every address of a name; an error is one line.
     pub(in crate::control) looks_up: LooksUp,
+    /// The same for the name that external addresses come from.
+    pub(in crate::control) looks_up_own: LooksUp,
 }
 
 impl Machine {
@@ -66,6 +68,7 @@ impl Machine {
             binds,
             asks,
             looks_up: look_up,
+            looks_up_own: look_up,
         };
         Self::look().unwrap_or_else(|_| blank(cores()))
     }
@@ -94,6 +97,7 @@ impl Machine {
             binds,
             asks,
             looks_up: look_up,
+            looks_up_own: look_up,
         })
     }
 
@@ -102,7 +106,8 @@ impl Machine {
         fn not_yet<T>() -> Result<T, String> {
             Err("it is still to be asked".to_owned())
         }
-        Self { asks: |_, _| not_yet(), looks_up: |_, _| not_yet(), ..self }
+        let looks_up: LooksUp = |_, _| not_yet();
+        Self { asks: |_, _| not_yet(), looks_up, looks_up_own: looks_up, ..self }
     }
 
     /// A machine with these addresses and one core, on which everything can be bound.
@@ -120,6 +125,7 @@ impl Machine {
             binds: |_| true,
             asks: |_, _| Ok(None),
             looks_up: |_, _| Ok(Vec::new()),
+            looks_up_own: |_, _| Ok(Vec::new()),
         }
     }
 }

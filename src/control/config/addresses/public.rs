@@ -61,7 +61,7 @@ fn public_address(
             (machine.asks)(server, local).map_err(|problem| (Remedy::Time, problem))
         }
         ExternalAddress::Named(host) => {
-            let found = (machine.looks_up)(host, STUN_PORT);
+            let found = (machine.looks_up_own)(host, STUN_PORT);
             // It begins with the name, which is said anyway.
             let found = found.map_err(|problem| problem.replacen(&format!("{host} "), "", 1));
             let found = found.map_err(|problem| (Remedy::Time, problem))?;

@@ -46,7 +46,7 @@ fn a_stun_server_says_what_private_relay_addresses_are_called() {
 #[test]
 fn a_name_says_what_private_relay_addresses_of_its_families_are_called() {
     let on = |looks_up, words: &[&str]| {
-        let machine = Machine { looks_up, ..machine() };
+        let machine = Machine { looks_up_own: looks_up, ..machine() };
         let source = ConfigText::default();
         Settling { source: &source, machine: &machine }.settle(&flags(words))
     };
@@ -80,7 +80,7 @@ fn named(found: &[&str], port: u16) -> Result<Vec<SocketAddr>, String> {
 }
 
 fn by_name(looks_up: LooksUp) -> Result<Config, ConfigError> {
-    let machine = Machine { looks_up, ..machine() };
+    let machine = Machine { looks_up_own: looks_up, ..machine() };
     let source = ConfigText::default();
     let words = ["--relay-ip=10.0.0.5", "--external-ip=turn.example.org"];
     Settling { source: &source, machine: &machine }.settle(&flags(&words))
@@ -95,7 +95,7 @@ fn a_name_with_several_addresses_is_refused_at_the_start_and_keeps_the_one_in_us
     assert_eq!(error.to_string(), words);
     let config = by_name(ONE).unwrap();
     for looks_up in [SEVERAL, SEVERAL_TURNED, OTHERS, ONE] {
-        let machine = Machine { looks_up, ..machine() };
+        let machine = Machine { looks_up_own: looks_up, ..machine() };
         let addresses = config.addresses_on(&machine).unwrap();
         assert_eq!(addresses.relays[0].advertised, ip("198.51.100.10"));
     }
@@ -116,7 +116,7 @@ fn a_name_that_leads_nowhere_is_refused_and_said() {
         assert_eq!(error.remedy, Remedy::Operator);
         let words = format!("turn.example.org: it is {found} here, where no client finds");
         assert!(error.to_string().contains(&words), "{error}");
-        let machine = Machine { looks_up, ..machine() };
+        let machine = Machine { looks_up_own: looks_up, ..machine() };
         let addresses = config.addresses_on(&machine).unwrap();
         assert_eq!(addresses.relays[0].advertised, ip("198.51.100.10"), "the last answer holds");
     }
