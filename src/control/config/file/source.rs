@@ -180,7 +180,8 @@ fn unknown_key(message: &str) -> Option<String> {
 }
 
 /// The key that a line begins with, or the name of a table. A word that nothing but a comma stands
-/// behind may be a value of a list that is written over several lines, which is not shown.
+/// behind may be a value of a list that is written over several lines, which is not shown; so may
+/// one in base64, which ends with '='.
 fn key_of(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let (line, is_table) = line.strip_prefix('[').map_or((line, false), |rest| (rest, true));
@@ -189,11 +190,21 @@ fn key_of(line: &str) -> Option<&str> {
     let (word, rest) = line.split_at(end);
     let is_followed = match rest.trim().chars().next() {
         Some(']') => is_table,
-        Some('=' | ':') => !is_table,
+        Some('=') => !is_table && (COTURNS.contains(&word) || has_value(rest)),
+        Some(':') => !is_table,
         Some(',' | '#') | None => COTURNS.contains(&word),
         Some(_) => !is_table && rest.starts_with(char::is_whitespace),
     };
     (!word.is_empty() && is_followed).then(|| &word[..end.min(KEY_BYTES)])
+}
+
+/// True where what follows a word, '=' first, is more than the end of a text in base64, perhaps
+/// with a quote that was not opened. Such a text has no blank before the '='.
+fn has_value(rest: &str) -> bool {
+    let Some(value) = rest.strip_prefix('=') else { return true };
+    let value = value.trim_start();
+    let value = value.strip_prefix(['"', '\'']).unwrap_or(value);
+    !value.is_empty() && !value.starts_with(['=', ',', ']', '#'])
 }
 
 /// Leaves out the middle of a long message, which is what somebody wrote; what is wrong with it

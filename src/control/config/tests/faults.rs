@@ -113,6 +113,18 @@ fn a_bad_value_in_the_file_names_file_line_and_key() {
     }
 }
 
+#[test]
+fn a_secret_without_quotes_on_a_line_of_its_own_is_shown_nowhere() {
+    for secret in ["c2VjcmV0", "c2VjcmV0cw==", "c2VjcmV0cw=", "c2Vj_-V0cw==", "c2Vj+mV0cw=="] {
+        for behind in ["", ",", " ,", "\",", "'", "]", " # the old one", ", # the old one"] {
+            let file = format!("secret = [\n  'another-secret',\n  {secret}{behind}\n]\n");
+            let error = settle(&file, &[]).expect_err(&file);
+            assert!(!error.to_string().contains("c2Vj"), "{file}: {error}");
+            assert_eq!(error.key, "secret", "{file}: {error}");
+        }
+    }
+}
+
 // One line of the log, whatever somebody put into the file.
 #[test]
 fn an_error_shows_little_of_a_long_line() {
