@@ -84,9 +84,9 @@ impl Config {
     /// with them.
     pub(in crate::control) fn take(&mut self, addresses: Addresses) {
         let is_all = self.values.total_quota == self.most_allocations();
-        let Addresses { listen, listen_tls, relays, missing } = addresses;
+        let Addresses { listen, listen_tls, relays, stand_ins, missing } = addresses;
         (self.listen, self.listen_tls) = (listen, listen_tls);
-        (self.relays, self.missing) = (relays, missing);
+        (self.relays, self.stand_ins, self.missing) = (relays, stand_ins, missing);
         if is_all {
             self.values.total_quota = self.most_allocations();
         }

@@ -37,7 +37,7 @@ impl Settling<'_> {
             let error = self.source.error(unfit.place(options), unfit.key.name, unfit.problem);
             ConfigError { remedy: unfit.remedy, ..error }
         };
-        let (asked, Addresses { listen, listen_tls, relays, missing }) =
+        let (asked, Addresses { listen, listen_tls, relays, stand_ins, missing }) =
             addresses::addresses(options, self.machine).map_err(unfit)?;
         let mut values = options.settle(self.source)?;
         let most_allocations = values.relay_ports.count() * size(relays.len());
@@ -66,6 +66,7 @@ impl Settling<'_> {
             listen,
             listen_tls,
             relays,
+            stand_ins,
             missing,
             former_realms: Vec::new(),
             users_file,

@@ -22,7 +22,7 @@ use crate::worker::WebPlace;
 /// Everything the server was told, resolved.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The addresses that were asked for, which these three come from.
+    /// The addresses that were asked for, which these five come from.
     pub asked: Asked,
     /// Addresses the STUN port is opened on; concrete, sorted, each once, at least one of them
     /// here.
@@ -31,6 +31,8 @@ pub struct Config {
     pub listen_tls: Vec<SocketAddr>,
     /// Addresses relay ports are opened on, at least one; of one family the first is preferred.
     pub relays: Vec<RelayAddress>,
+    /// Those of them that make room for one of the default route.
+    pub stand_ins: Vec<IpAddr>,
     /// Addresses that were asked for by name and that this machine does not have yet.
     pub missing: Vec<IpAddr>,
     /// Where new clients are sent while draining, as far as names could be looked up; one of each
@@ -201,13 +203,18 @@ impl Config {
     /// # Errors
     /// One line that says why they come to nothing that could be used. Then nothing has changed.
     pub(in crate::control) fn addresses_on(&self, machine: &Machine) -> Result<Addresses, String> {
-        let in_use = Addresses {
+        let unfit = |unfit: Unfit| format!("{}: {}", unfit.key.name, unfit.problem);
+        self.asked.on(machine, &self.addresses()).map_err(unfit)
+    }
+
+    /// What the addresses that were asked for come to now.
+    fn addresses(&self) -> Addresses {
+        Addresses {
             listen: self.listen.clone(),
             listen_tls: self.listen_tls.clone(),
             relays: self.relays.clone(),
             missing: self.missing.clone(),
-        };
-        let unfit = |unfit: Unfit| format!("{}: {}", unfit.key.name, unfit.problem);
-        self.asked.on(machine, &in_use).map_err(unfit)
+        }
     }
 }
+            stand_ins: self.stand_ins.clone(),

@@ -54,6 +54,9 @@ pub struct Addresses {
     pub relays: Vec<RelayAddress>,
     /// Addresses that were written down and that the machine does not have now; each once.
     pub missing: Vec<IpAddr>,
+    /// Relay addresses that nobody wrote down and that were no default route's when they were
+    /// chosen: they make room for one that is.
+    pub stand_ins: Vec<IpAddr>,
 }
 
 /// Why addresses cannot be served.
@@ -126,7 +129,7 @@ impl Asked {
                 );
             }
             Some(given) => given.clone(),
-            None => self.derived_relays(machine, &addresses, in_use),
+            None => self.derived_relays(machine, &mut addresses, in_use),
         };
         for local in locals {
             let is_known = addresses.relays.iter().any(|relay| relay.local == local);
@@ -172,7 +175,7 @@ impl Asked {
     fn derived_relays(
         &self,
         machine: &Machine,
-        addresses: &Addresses,
+        addresses: &mut Addresses,
         in_use: &Addresses,
     ) -> Vec<IpAddr> {
         let here = addresses.listen_here();
@@ -185,9 +188,13 @@ impl Asked {
                 None => {
                     let best = routed_relay(machine, family, &here);
                     let kept = in_use.kept_relay(machine, family);
-                    // One that stood in while the default route was away makes room again.
-                    let kept = kept.filter(|ip| best.is_none() || machine.routed.contains(ip));
-                    relays.extend(kept.or_else(|| derived_relay(machine, family, &here)));
+                    // One that was the default route's stays while it is here, wherever that goes:
+                    // a tunnel that takes all routes is not where clients find this server.
+                    let kept = kept.filter(|ip| best.is_none() || !in_use.stands_in(*ip, machine));
+                    let chosen = kept.or_else(|| derived_relay(machine, family, &here));
+                    let stands_in = |ip: &IpAddr| in_use.stands_in(*ip, machine);
+                    addresses.stand_ins.extend(chosen.filter(stands_in));
+                    relays.extend(chosen);
                 }
             }
         }
@@ -322,6 +329,13 @@ fn listen_tls(options: &Options, listen: &[SocketAddr]) -> Vec<SocketAddr> {
 
 /// The sockets of what was asked for: one on each address of a family where that was. Those in use
 /// stay as long as their address does.
+    /// True for an address that was no default route's when it was chosen, and is none now.
+    fn stands_in(&self, local: IpAddr, machine: &Machine) -> bool {
+        let is_chosen = self.relays.iter().any(|relay| relay.local == local);
+        let is_settled = is_chosen && !self.stand_ins.contains(&local);
+        !is_settled && !machine.routed.contains(&local)
+    }
+
 fn listen_on(
     key: &'static Key,
     asked: &[SocketAddr],

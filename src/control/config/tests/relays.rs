@@ -3,23 +3,55 @@
 use std::net::IpAddr;
 
 use super::super::{Config, Machine};
-use super::{binds, from_flags, ip, machine};
+use super::{ConfigText, Settling, binds, flags, from_flags, ip, machine};
+
+/// What a configuration comes to after the default routes went over these, one after another.
+fn after(config: &mut Config, routes: &[&[&str]]) -> Vec<IpAddr> {
+    for routed in routes {
+        let routed = routed.iter().copied().map(ip).collect();
+        let addresses = config.addresses_on(&Machine { routed, ..machine() }).unwrap();
+        config.take(addresses);
+    }
+    let relays = config.relays.iter().map(|relay| relay.local);
+    relays.filter(IpAddr::is_ipv4).collect()
+}
+
+fn settled(routed: &[&str]) -> Config {
+    let machine = Machine { routed: routed.iter().copied().map(ip).collect(), ..machine() };
+    let source = ConfigText::default();
+    Settling { source: &source, machine: &machine }.settle(&flags(&["--listen=0.0.0.0"])).unwrap()
+}
 
 #[test]
 fn a_relay_address_that_stood_in_for_that_of_the_default_route_makes_room_for_it() {
-    let relays = |routed: &[&str], in_use: &Config| {
-        let routed = routed.iter().copied().map(ip).collect();
-        let addresses = in_use.addresses_on(&Machine { routed, ..machine() }).unwrap();
-        let relays = addresses.relays.iter().map(|relay| relay.local);
-        relays.filter(IpAddr::is_ipv4).collect::<Vec<_>>()
-    };
-    let mut config = from_flags(&["--listen=0.0.0.0"]);
-    assert_eq!(config.relays[0].local, ip("10.0.0.6"));
-    assert_eq!(relays(&[], &config), [ip("10.0.0.6")], "without a route it stays");
-    assert_eq!(relays(&["10.0.0.5", "10.0.0.6"], &config), [ip("10.0.0.6")], "beside another");
-    assert_eq!(relays(&["10.0.0.5"], &config), [ip("10.0.0.5")], "on another interface");
-    config.relays[0].local = ip("10.0.0.5");
-    assert_eq!(relays(&["192.0.2.1"], &config), [ip("10.0.0.5")], "nobody is heard there");
+    let stood_in = settled(&[]);
+    assert_eq!(after(&mut stood_in.clone(), &[]), [ip("10.0.0.5")]);
+    assert_eq!(after(&mut stood_in.clone(), &[&[]]), [ip("10.0.0.5")], "without a route it stays");
+    assert_eq!(
+        after(&mut stood_in.clone(), &[&["192.0.2.1"]]),
+        [ip("10.0.0.5")],
+        "not heard there"
+    );
+    assert_eq!(after(&mut stood_in.clone(), &[&["10.0.0.5", "10.0.0.6"]]), [ip("10.0.0.5")]);
+    assert_eq!(after(&mut stood_in.clone(), &[&["10.0.0.6"]]), [ip("10.0.0.6")], "it makes room");
+    assert_eq!(after(&mut stood_in.clone(), &[&[], &["10.0.0.6"]]), [ip("10.0.0.6")], "later, too");
+}
+
+// A tunnel takes all routes; of two uplinks now the one has the default route, now the other.
+#[test]
+fn a_relay_address_of_the_default_route_stays_when_another_interface_takes_the_route() {
+    let routes: [&[&[&str]]; 3] = [
+        &[&["10.0.0.5"]],
+        &[&[], &["10.0.0.5"]],
+        &[&["10.0.0.5"], &["10.0.0.6"], &["10.0.0.5"], &["192.0.2.1"]],
+    ];
+    for routes in routes {
+        assert_eq!(after(&mut settled(&["10.0.0.6"]), routes), [ip("10.0.0.6")], "{routes:?}");
+    }
+    let made_room: &[&[&str]] = &[&["10.0.0.6"], &["10.0.0.5"]];
+    assert_eq!(after(&mut settled(&[]), made_room), [ip("10.0.0.6")], "no stand-in any more");
+    let came_to_it: &[&[&str]] = &[&["10.0.0.5"], &["10.0.0.6"]];
+    assert_eq!(after(&mut settled(&[]), came_to_it), [ip("10.0.0.5")], "nor this one");
 }
 
 #[test]
