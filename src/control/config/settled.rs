@@ -192,6 +192,12 @@ impl Config {
         alternates::find(&self.values.alternate_server, &self.listen, machine, &self.alternates)
     }
 
+    /// Whether all of it is the same that a look at the machine, or at what others say, may change.
+    pub(in crate::control) fn is_on_the_same_machine(&self, other: &Config) -> bool {
+        let of = |config: &Config| (config.addresses(), config.alternates.clone());
+        self.local == other.local && of(self) == of(other)
+    }
+
     /// Whether there is anything that only name servers or STUN servers know.
     pub(in crate::control) fn asks_others(&self) -> bool {
         let is_named = |server: &ServerAddress| matches!(server, ServerAddress::Named { .. });
@@ -213,8 +219,8 @@ impl Config {
             listen: self.listen.clone(),
             listen_tls: self.listen_tls.clone(),
             relays: self.relays.clone(),
+            stand_ins: self.stand_ins.clone(),
             missing: self.missing.clone(),
         }
     }
 }
-            stand_ins: self.stand_ins.clone(),

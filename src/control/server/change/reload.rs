@@ -145,7 +145,8 @@ impl Reload {
     /// Makes what was found out hold; false where something else has come to hold meanwhile.
     pub(in crate::control) fn follow(&mut self, looked: &Looked) -> bool {
         let is_current = Arc::ptr_eq(&looked.base, &self.holds);
-        if is_current {
+        // What is the same stays: others are asked for seconds, and their answers are for it.
+        if is_current && !looked.holds.is_on_the_same_machine(&self.holds) {
             self.holds = Arc::clone(&looked.holds);
         }
         is_current
@@ -260,6 +261,31 @@ mod tests {
     }
 
     #[test]
+    #[test]
+    fn what_others_answer_holds_after_a_look_at_the_same_machine_and_not_at_another() {
+        let path = std::env::temp_dir().join(format!("uturn-answers-{}", std::process::id()));
+        let text = "external-ip = 'stun:stun.example.org'\nlisten = '10.0.0.5'\nuser = 'a:b'";
+        fs::write(&path, text).unwrap();
+        let here = Machine::with(&["10.0.0.5"]);
+        let first = Machine { asks: |_, _| Ok(Some([198, 51, 100, 1].into())), ..here.clone() };
+        let second = Machine { asks: |_, _| Ok(Some([198, 51, 100, 2].into())), ..here.clone() };
+        let config = Config::load(Options::default(), Some(&path), &first).unwrap();
+        fs::remove_file(path).unwrap();
+        let mut reload =
+            Reload::new(Origin::default(), config, nonces().unwrap(), Level::detached());
+        let told = |reload: &Reload| reload.config().relays[0].advertised.to_string();
+        let silent = || here.clone().that_asks_nobody();
+        let asked = reload.look(second.clone());
+        assert!(reload.follow(&reload.look(silent())));
+        assert!(reload.follow(&asked), "nothing has changed meanwhile");
+        assert_eq!(told(&reload), "198.51.100.2");
+        let asked = reload.look(first);
+        let local = vec!["10.0.0.5/32".parse().unwrap(), "8.8.8.8/32".parse().unwrap()];
+        assert!(reload.follow(&reload.look(Machine { local, ..silent() })));
+        assert!(!reload.follow(&asked), "they were asked on another machine");
+        assert_eq!(told(&reload), "198.51.100.2");
+    }
+
     fn without_a_file_there_is_nothing_to_read() {
         let config = Config::load(Options::default(), None, &machine()).unwrap();
         let reload = Reload::new(Origin::default(), config, nonces().unwrap(), Level::detached());
