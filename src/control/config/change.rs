@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use super::addresses::machine::Machine;
 use super::addresses::{Addresses, Asked};
 use super::derived;
 use super::schema::{FIELDS, TLS_CERTIFICATE, TLS_KEY, When};
@@ -33,10 +34,11 @@ impl Change {
 }
 
 impl Config {
-    /// What holds from now on: everything of `new` that can change while the server runs, and the
-    /// rest as it is.
+    /// What holds from now on, on this machine: everything of `new` that can change while the
+    /// server runs, and the rest as it is.
     #[must_use]
-    pub fn adopt(&self, mut new: Config) -> (Config, Change) {
+    pub fn adopt(&self, mut new: Config, machine: &Machine) -> (Config, Change) {
+        new.asked.hear_tls_beside(&self.asked.listen);
         let change = self.change_to(&new);
         FIELDS
             .iter()
@@ -44,14 +46,19 @@ impl Config {
             .for_each(|field| (field.keep)(&mut new.values, &self.values));
         let mut former_realms = self.former_realms.clone();
         former_realms.insert(0, self.values.realm.0.clone());
+        // Workers open and close listeners for TLS while they run, beside others that stay.
+        let asked = Asked {
+            listen_tls: new.asked.listen_tls,
+            is_tls_by_default: new.asked.is_tls_by_default,
+            listen_takes_tls: new.asked.listen_takes_tls,
+            ..self.asked.clone()
+        };
+        let listen_tls = asked.tls_on(machine, &self.listen, &self.listen_tls);
         let mut held = Config {
-            // Workers open and close listeners for TLS while they run.
-            asked: Asked {
-                listen_tls: new.asked.listen_tls,
-                listen_takes_tls: new.asked.listen_takes_tls,
-                ..self.asked.clone()
-            },
+            asked,
             listen: self.listen.clone(),
+            listen_tls: listen_tls.unwrap_or_else(|_| self.listen_tls.clone()),
+            stand_ins: self.stand_ins.clone(),
             missing: self.missing.clone(),
             relays: self.relays.clone(),
             workers: self.workers.clone(),
@@ -105,7 +112,7 @@ fn without(mut former: Vec<String>, now: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::super::schema::KEYS;
-    use super::super::tests::settle;
+    use super::super::tests::{machine, settle};
     use super::*;
 
     fn config(file: &str) -> Config {
@@ -136,7 +143,7 @@ mod tests {
         let file = "user = ['bob:secret']\nrealm = 'x'\nlisten = ['10.0.0.5:3479']\n\
                     relay-ports = '5000-5099'\nlog = 'warn'\nlog-format = 'json'\n\
                     total-quota = 50\n";
-        let (held, change) = held.adopt(config(file));
+        let (held, change) = held.adopt(config(file), &machine());
         assert_eq!(change.applied, ["realm", "user", "total-quota", "log"]);
         assert_eq!(change.restart, ["listen", "relay-ports", "log-format"]);
         assert_eq!((&held.listen, held.values.relay_ports), (&listen, ports));
@@ -149,12 +156,39 @@ mod tests {
     #[test]
     fn a_first_certificate_brings_its_listeners_without_a_restart() {
         let pair = format!("{BASE}tls-certificate = ['/a']\ntls-key = ['/b']");
-        let (mut held, change) = config(BASE).adopt(config(&pair));
+        let machine = Machine::with(&["10.0.0.5"]);
+        let (held, change) = config(BASE).adopt(config(&pair), &machine);
         assert_eq!(change.applied, ["tls-certificate", "tls-key", "listen-tls"]);
         assert_eq!(change.restart, [""; 0]);
-        let machine = crate::control::config::Machine::with(&["10.0.0.5"]);
-        held.take(held.addresses_on(&machine).unwrap());
         assert_eq!(held.listen_tls, ["10.0.0.5:5349".parse().unwrap()]);
+    }
+
+    #[test]
+    fn listeners_for_tls_stay_beside_those_that_wait_for_a_restart() {
+        let with = |listen: &str, more: &str| config(&format!("listen = [{listen}]\n{BASE}{more}"));
+        let pair = "tls-certificate = ['/a']\ntls-key = ['/b']";
+        let told = |held: &Config| {
+            let told = held.listen_tls.iter().map(ToString::to_string);
+            told.collect::<Vec<_>>().join(" ")
+        };
+        let (one, both) = ("'10.0.0.5'", "'10.0.0.5', '10.0.0.5:5349'");
+        // What is running, what is read, where TLS clients are heard in between.
+        for (held, new, between) in [
+            (with(one, pair), with(both, pair), "10.0.0.5:5349"),
+            (with(one, pair), with("'10.0.0.6'", pair), "10.0.0.5:5349"),
+            (with(both, pair), with(one, pair), ""),
+            (with(both, ""), with(one, pair), ""),
+        ] {
+            let brings_the_first = held.tls_files().is_empty();
+            let (held, change) = held.adopt(new.clone(), &machine());
+            assert_eq!(told(&held), between, "{:?} {:?}", held.asked, new.asked);
+            assert_eq!(change.restart, ["listen"]);
+            assert_eq!(change.applied.is_empty(), !brings_the_first, "{:?}", change.applied);
+            let later = held.addresses_on(&machine()).unwrap();
+            assert_eq!(later.listen_tls, held.listen_tls, "a look at the machine changes nothing");
+            let (again, change) = held.adopt(new, &machine());
+            assert_eq!((told(&again).as_str(), change.applied.len()), (between, 0));
+        }
     }
 
     #[test]
@@ -162,7 +196,7 @@ mod tests {
         let realm = |name: &str| config(&format!("{BASE}\nrealm = '{name}'"));
         let mut held = realm("a");
         let after = |held: &mut Config, name: &str| {
-            *held = held.adopt(realm(name)).0;
+            *held = held.adopt(realm(name), &machine()).0;
             (held.values.realm.0.clone(), held.former_realms.join(" "))
         };
         let told = |now: &str, former: &str| (now.to_owned(), former.to_owned());
@@ -176,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_same_again_is_no_change() {
-        let (held, change) = config(BASE).adopt(config(BASE));
+        let (held, change) = config(BASE).adopt(config(BASE), &machine());
         assert_eq!(change, Change::default());
         assert_eq!(held.summary(), config(BASE).summary());
     }
@@ -184,7 +218,7 @@ mod tests {
     #[test]
     fn no_quota_is_above_the_ports_there_really_are() {
         let held = config("user = ['ann:secret']\nrelay-ports = '5000-5099'");
-        let (held, _) = held.adopt(config(BASE));
+        let (held, _) = held.adopt(config(BASE), &machine());
         assert_eq!(held.values.total_quota, 200);
     }
 }

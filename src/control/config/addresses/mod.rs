@@ -37,7 +37,9 @@ pub struct Asked {
     pub(in crate::control::config) external_ips: Vec<ExternalAddress>,
     /// Where TLS clients are to be heard; none without a certificate.
     pub(in crate::control::config) listen_tls: Vec<SocketAddr>,
-    /// Nobody wrote that down, and where `listen` has the address, TLS is taken there.
+    /// Nobody wrote that down: it is where all others are heard.
+    pub(in crate::control::config) is_tls_by_default: bool,
+    /// TLS is taken at every address of `listen`.
     pub(in crate::control::config) listen_takes_tls: bool,
     /// Where numbers are to be shown.
     pub(in crate::control::config) metrics: Vec<SocketAddr>,
@@ -52,11 +54,11 @@ pub struct Addresses {
     pub listen_tls: Vec<SocketAddr>,
     /// Of one family the first is preferred.
     pub relays: Vec<RelayAddress>,
-    /// Addresses that were written down and that the machine does not have now; each once.
-    pub missing: Vec<IpAddr>,
     /// Relay addresses that nobody wrote down and that were no default route's when they were
     /// chosen: they make room for one that is.
     pub stand_ins: Vec<IpAddr>,
+    /// Addresses that were written down and that the machine does not have now; each once.
+    pub missing: Vec<IpAddr>,
 }
 
 /// Why addresses cannot be served.
@@ -97,8 +99,8 @@ impl Asked {
         let relay_ips = options.relay_ip.as_ref();
         Self {
             listen_tls: listen_tls(options, &listen),
-            listen_takes_tls: options.listen_tls.is_none()
-                && options.tcp.as_ref().is_none_or(|given| given.value.0),
+            is_tls_by_default: options.listen_tls.is_none(),
+            listen_takes_tls: options.tcp.as_ref().is_none_or(|given| given.value.0),
             listen,
             relay_ips: relay_ips.map(|given| given.iter().map(|it| it.value).collect()),
             external_ips: options.external_ip.iter().flatten().map(|it| it.value.clone()).collect(),
@@ -115,11 +117,7 @@ impl Asked {
     ) -> Result<Addresses, Unfit> {
         let mut addresses = Addresses { missing: self.missing(machine), ..Addresses::default() };
         addresses.listen = listen_on(&schema::LISTEN, &self.listen, machine, &in_use.listen)?;
-        addresses.listen_tls =
-            listen_on(&schema::LISTEN_TLS, &self.listen_tls, machine, &in_use.listen_tls)?;
-        if self.listen_takes_tls {
-            addresses.listen_tls.retain(|at| !addresses.listen.contains(at));
-        }
+        addresses.listen_tls = self.tls_on(machine, &addresses.listen, &in_use.listen_tls)?;
         let locals = match &self.relay_ips {
             Some(given) if given.is_empty() => {
                 return written(
@@ -140,6 +138,28 @@ impl Asked {
         self.advertise(&mut addresses)?;
         self.ask(&mut addresses, machine, in_use)?;
         Ok(addresses)
+    }
+
+    /// Where TLS clients alone are heard on a machine that listens there.
+    pub(in crate::control::config) fn tls_on(
+        &self,
+        machine: &Machine,
+        listen: &[SocketAddr],
+        in_use: &[SocketAddr],
+    ) -> Result<Vec<SocketAddr>, Unfit> {
+        let mut tls = listen_on(&schema::LISTEN_TLS, &self.listen_tls, machine, in_use)?;
+        if self.is_tls_by_default && self.listen_takes_tls {
+            tls.retain(|at| !listen.contains(at));
+        }
+        Ok(tls)
+    }
+
+    /// Has TLS clients heard beside others that are heard elsewhere than was asked for, as long as
+    /// nobody wrote where.
+    pub(in crate::control::config) fn hear_tls_beside(&mut self, listen: &[SocketAddr]) {
+        if self.is_tls_by_default && !self.listen_tls.is_empty() {
+            self.listen_tls = at_the_port_of_tls(listen);
+        }
     }
 
     /// How many relay addresses it may come to on any machine.
@@ -309,6 +329,13 @@ impl Addresses {
         lasting.next()
     }
 
+    /// True for an address that was no default route's when it was chosen, and is none now.
+    fn stands_in(&self, local: IpAddr, machine: &Machine) -> bool {
+        let is_chosen = self.relays.iter().any(|relay| relay.local == local);
+        let is_settled = is_chosen && !self.stand_ins.contains(&local);
+        !is_settled && !machine.routed.contains(&local)
+    }
+
     /// Those listening addresses that the machine has.
     fn listen_here(&self) -> Vec<SocketAddr> {
         let here = self.listen.iter().filter(|address| !self.missing.contains(&address.ip()));
@@ -323,19 +350,16 @@ fn listen_tls(options: &Options, listen: &[SocketAddr]) -> Vec<SocketAddr> {
         (None, _) => Vec::new(),
         (Some(certificates), _) if certificates.is_empty() => Vec::new(),
         (Some(_), Some(given)) => given.iter().map(|it| it.value.0).collect(),
-        (Some(_), None) => listen.iter().map(|at| SocketAddr::new(at.ip(), TLS_PORT)).collect(),
+        (Some(_), None) => at_the_port_of_tls(listen),
     }
+}
+
+fn at_the_port_of_tls(listen: &[SocketAddr]) -> Vec<SocketAddr> {
+    listen.iter().map(|at| SocketAddr::new(at.ip(), TLS_PORT)).collect()
 }
 
 /// The sockets of what was asked for: one on each address of a family where that was. Those in use
 /// stay as long as their address does.
-    /// True for an address that was no default route's when it was chosen, and is none now.
-    fn stands_in(&self, local: IpAddr, machine: &Machine) -> bool {
-        let is_chosen = self.relays.iter().any(|relay| relay.local == local);
-        let is_settled = is_chosen && !self.stand_ins.contains(&local);
-        !is_settled && !machine.routed.contains(&local)
-    }
-
 fn listen_on(
     key: &'static Key,
     asked: &[SocketAddr],

@@ -101,7 +101,8 @@ impl Reload {
         }
         let read = self.origin.load_again().map_err(|error| error.to_string())?;
         let exposed = read.exposed.iter().map(ToString::to_string).collect();
-        let (holds, change) = self.holds.adopt(with_own_secret(read, &self.holds)?);
+        let read = with_own_secret(read, &self.holds)?;
+        let (holds, change) = self.holds.adopt(read, &Machine::this());
         let settings = Arc::new(settings(&holds, self.nonces.clone()));
         let certificates = Some(Renewed::read(holds.tls_files(), ReadCause::News));
         let base = Arc::clone(&self.holds);
@@ -261,7 +262,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn what_others_answer_holds_after_a_look_at_the_same_machine_and_not_at_another() {
         let path = std::env::temp_dir().join(format!("uturn-answers-{}", std::process::id()));
         let text = "external-ip = 'stun:stun.example.org'\nlisten = '10.0.0.5'\nuser = 'a:b'";
@@ -286,6 +286,7 @@ mod tests {
         assert_eq!(told(&reload), "198.51.100.2");
     }
 
+    #[test]
     fn without_a_file_there_is_nothing_to_read() {
         let config = Config::load(Options::default(), None, &machine()).unwrap();
         let reload = Reload::new(Origin::default(), config, nonces().unwrap(), Level::detached());
