@@ -93,6 +93,7 @@ fn answer(server: &Swept) -> String {
             short(least_pps),
             short(most_pps)
         ),
+        Answer::Nothing if server.steps.is_empty() => format!("{name}: no step was finished"),
         Answer::Nothing => format!("{name}: no step held"),
     }
 }
@@ -284,6 +285,13 @@ mod tests {
         let sweep = sweep(vec![Swept::new("a", steps, vec![limit])]);
         assert!(picture(&sweep).contains("l9 9m0 -9l-9 9"));
         assert!(text(&sweep).contains("a: carries at least 10.0 k packets/s"), "{}", text(&sweep));
+    }
+
+    #[test]
+    fn a_sweep_that_was_stopped_at_once_has_not_failed() {
+        let said = |steps| answer(&Swept::new("a", steps, Vec::new()));
+        assert_eq!(said(Vec::new()), "a: no step was finished");
+        assert_eq!(said(vec![step(1e4, false, false)]), "a: no step held");
     }
 
     #[test]
