@@ -118,6 +118,12 @@ fn busy_ticks(stat: &str) -> u64 {
     busy.filter_map(|(_, ticks)| ticks.parse::<u64>().ok()).sum()
 }
 
+/// CPU time of this process, ns, that of threads which have ended included.
+pub(crate) fn own_cpu_ns() -> u64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    (stat_field(&stat, 14) + stat_field(&stat, 15)) * TICK_NS
+}
+
 /// Datagrams that found the receive buffer of a UDP socket full, in the network namespace of a
 /// process, since that began: its own, wherever it keeps its sockets, and its neighbours'.
 ///
@@ -174,6 +180,19 @@ mod tests {
         assert_eq!(busy_ticks(stat), 337);
         assert_eq!(busy_ticks(""), 0);
         assert!(machine_cpu_ns() > 0);
+    }
+
+    #[test]
+    fn threads_that_have_ended_have_used_time_all_the_same() {
+        let before = own_cpu_ns();
+        let spin = || {
+            let begin = own_thread_cpu_ns();
+            while own_thread_cpu_ns() < begin + 5 * TICK_NS {
+                std::hint::spin_loop();
+            }
+        };
+        std::thread::spawn(spin).join().unwrap();
+        assert!(own_cpu_ns() >= before + 4 * TICK_NS);
     }
 
     #[test]

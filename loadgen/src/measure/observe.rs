@@ -249,7 +249,7 @@ impl Probe {
     fn times(&self) -> CpuTimes {
         CpuTimes {
             server_ns: self.cpu_ns(),
-            own_ns: procfs::cpu_ns(std::process::id()).unwrap_or_default(),
+            own_ns: procfs::own_cpu_ns(),
             machine_ns: procfs::machine_cpu_ns(),
         }
     }
