@@ -1,6 +1,6 @@
 //! Every command says what its measurement comes to, and its exit status does.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -191,16 +191,20 @@ fn coturn_is_measured_over_both_families() {
     }
 }
 
-#[test]
-fn two_servers_are_compared() {
-    let relays = [Script::default(), Script::default()].map(Relay::start);
+/// Both relays, by the names a and b, as if this process were each of them.
+fn compared(relays: &[Relay; 2]) -> Output {
     let pid = std::process::id();
-    let line = format!(
+    loadgen(&format!(
         "compare voice -n 4 --user user:pass -q --rounds 3 -t 0.1 --warmup 0 --server a={},{pid} \
          --server b={},{pid}",
         relays[0].address, relays[1].address
-    );
-    let output = loadgen(&line);
+    ))
+}
+
+#[test]
+fn two_servers_are_compared() {
+    let relays = [Script::default(), Script::default()].map(Relay::start);
+    let output = compared(&relays);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
         text.contains("median of 3 rounds"),
@@ -232,13 +236,7 @@ fn a_server_that_is_gone_at_the_end_is_the_exit_status() {
 fn a_comparison_with_a_server_that_delivers_nothing_is_not_held() {
     let relays = [Script::default(), Script { most_pps: Some(0), ..Script::default() }];
     let relays = relays.map(Relay::start);
-    let pid = std::process::id();
-    let line = format!(
-        "compare voice -n 4 --user user:pass -q --rounds 3 -t 0.1 --warmup 0 --server a={},{pid} \
-         --server b={},{pid}",
-        relays[0].address, relays[1].address
-    );
-    let output = loadgen(&line);
+    let output = compared(&relays);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("not held: b: nothing was delivered"), "{text}");

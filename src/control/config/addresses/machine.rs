@@ -57,7 +57,13 @@ impl Machine {
     /// What cannot be found out is left empty: a default that depends on it is then an error that
     /// names the key to give.
     pub fn this() -> Self {
-        let blank = |cores: Vec<usize>| Self {
+        Self::look().unwrap_or_else(|_| Self::unseen())
+    }
+
+    /// A machine of which nothing is known but what this process may use.
+    fn unseen() -> Self {
+        let cores = cores();
+        Self {
             addresses: Vec::new(),
             present: Vec::new(),
             deprecated: Vec::new(),
@@ -69,8 +75,7 @@ impl Machine {
             asks,
             looks_up: look_up,
             looks_up_own: look_up,
-        };
-        Self::look().unwrap_or_else(|_| blank(cores()))
+        }
     }
 
     /// Looks at the machine this runs on, all of it.
@@ -78,7 +83,7 @@ impl Machine {
     /// # Errors
     /// The kernel cannot be asked.
     pub(in crate::control) fn look() -> io::Result<Self> {
-        let (all, cores) = (network::addresses()?, cores());
+        let all = network::addresses()?;
         let listed = |are: fn(&InterfaceAddress) -> bool| -> Vec<IpAddr> {
             all.iter().filter(|address| are(address)).map(|address| address.ip).collect()
         };
@@ -92,12 +97,7 @@ impl Machine {
             deprecated: listed(InterfaceAddress::is_deprecated),
             local,
             routed: routed(&all),
-            cpus: cpus(&cores),
-            cores,
-            binds,
-            asks,
-            looks_up: look_up,
-            looks_up_own: look_up,
+            ..Self::unseen()
         })
     }
 
